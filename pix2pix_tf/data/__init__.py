@@ -1,0 +1,1 @@
+"""Where pairs of images come from, and how they become batches."""

@@ -1,0 +1,88 @@
+"""What every source of pairs gives the pipeline: splits of (A, B) images with random access.
+
+Random access is what makes training resumable without saved buffers: which pair a step sees is a pure
+function of the seed and the step, so a source only has to answer "pair number i of this split".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    ReadPair = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+Direction = Literal["AtoB", "BtoA"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One side of every pair of a data set.
+
+    Args:
+        channels: 1 (grey) or 3 (RGB).
+        labels: the pixels are classes painted in flat colours, so no filter may mix them.
+        bits: 8 or 16; the images are ``uint8`` or ``uint16``.
+    """
+
+    channels: int = 3
+    labels: bool = False
+    bits: Literal[8, 16] = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The pairs of ``train``, ``val`` or ``test``.
+
+    Args:
+        names: a name for each pair, unique in the split; their number is the number of pairs.
+        read: a function of TensorFlow operations (it is called inside ``tf.data`` maps) from an int64
+            scalar index in [0, len(names)) to the pair (A, B): two tensors [height, width, channels],
+            ``uint8`` or ``uint16`` as the data set's sides say, of any size, both of one size.
+    """
+
+    names: Sequence[str]
+    read: ReadPair
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairDataset:
+    """A data set of image pairs.
+
+    Args:
+        name: what the user calls it.
+        sides: what A and B are like.
+        splits: by name; ``train`` is always there.
+        skipped: files left out because they could not be read (``--skip-bad-images``).
+    """
+
+    name: str
+    sides: tuple[Side, Side]
+    splits: Mapping[str, Split]
+    skipped: Sequence[str] = ()
+
+    def directed(self, direction: Direction) -> PairDataset:
+        """Returns the data set whose A is the input and B the target of ``direction``."""
+        if direction == "AtoB":
+            return self
+
+        def swapped(read: ReadPair) -> ReadPair:
+            def read_swapped(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                a, b = read(index)
+                return b, a
+
+            return read_swapped
+
+        splits = {name: Split(split.names, swapped(split.read)) for name, split in self.splits.items()}
+        return dataclasses.replace(self, sides=(self.sides[1], self.sides[0]), splits=splits)
+
+    @property
+    def held_out(self) -> str:
+        """The name of the split that samples and figures are made from: val, else test, else train."""
+        return next(name for name in ("val", "test", "train") if name in self.splits)
