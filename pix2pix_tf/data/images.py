@@ -1,0 +1,604 @@
+"""The one decoder of the project: training, ``predict`` and exported models all see the same pixels.
+
+Everything that turns bytes into pixels is TensorFlow operations, so that it also lives inside
+``tf.data`` pipelines and SavedModels, and everything is integer arithmetic, so that it gives the same
+pixels on every machine. Only `read_header`, which looks before anything is decoded, is plain Python.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import struct
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf.errors import DataError, SystemFault
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+
+# 2**26 pixels (8192x8192, or a side-by-side pair of the largest 2048x2048 sixteen times over) take 200 MB
+# decoded: enough for every camera, and still safe to hold on a laptop. Beyond it a file of a few bytes can
+# claim gigabytes.
+MAX_PIXELS = 2**26
+
+_NOT_AN_IMAGE = "not an image: neither JPEG, PNG, BMP, GIF nor WebP"
+_EMPTY = "not an image: 0 bytes"
+_BMP_KIND = "this kind of BMP is not supported (only 1, 4, 8, 24 or 32 bits a pixel, uncompressed)"
+_BMP_TRUNCATED = "truncated BMP: pixels are missing"
+_EVERY_BYTE = [bytes([value]) for value in range(256)]  # numbers to strings, for lack of an op
+_TOO_NARROW = "a side-by-side pair must be at least 2 pixels wide"
+
+
+# ---------------------------------------------------------------- bytes to pixels, in the graph
+
+
+def decode_image(data: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8) -> tf.Tensor:
+    """Decodes a JPEG, PNG, BMP, GIF (first frame) or WebP (first frame) as a viewer would show it.
+
+    The EXIF orientation of JPEG, PNG and WebP is honoured. What is transparent is seen over white. Grey
+    becomes RGB by repetition, RGB becomes grey by BT.601 luma, the same way for every format. 8-bit
+    samples become 16-bit ones times 257, 16-bit ones become 8-bit ones divided by 257 and rounded.
+
+    Args:
+        data: string scalar, the bytes of the file.
+        channels: 1 (grey) or 3 (RGB).
+        dtype: ``tf.uint8`` or ``tf.uint16``.
+
+    Returns:
+        ``dtype`` tensor [height, width, channels], each value in the full range of ``dtype``.
+
+    Raises:
+        ValueError: ``channels`` or ``dtype`` is something else.
+        tf.errors.InvalidArgumentError: (when it runs) the bytes are no image, or a damaged one.
+    """
+    dtype = tf.as_dtype(dtype)
+    if channels not in (1, 3) or dtype not in (tf.uint8, tf.uint16):
+        raise ValueError(f"decode_image gives 1 or 3 channels of uint8 or uint16, not {channels} of {dtype}")
+    decoders = (_decode_jpeg, _decode_png, _decode_bmp, _decode_gif, _decode_webp)
+    image, orientation = tf.switch_case(
+        _format_index(data),
+        [functools.partial(decode, data, dtype) for decode in decoders],
+        default=functools.partial(_refuse, data, dtype),
+    )
+    image = _orient(image, orientation)
+    image = _luma(image) if channels == 1 else image
+    return tf.ensure_shape(image, [None, None, channels])
+
+
+def _format_index(data: tf.Tensor) -> tf.Tensor:
+    """Which decoder the first bytes ask for, in the order of `decode_image`; -1 for none."""
+    is_format = tf.stack(
+        [
+            _text(data, 0, 3) == b"\xff\xd8\xff",
+            _text(data, 0, 8) == b"\x89PNG\r\n\x1a\n",
+            _text(data, 0, 2) == b"BM",
+            _text(data, 0, 4) == b"GIF8",
+            tf.logical_and(_text(data, 0, 4) == b"RIFF", _text(data, 8, 4) == b"WEBP"),
+        ]
+    )
+    return tf.where(tf.reduce_any(is_format), tf.argmax(is_format, output_type=tf.int32), -1)
+
+
+def _refuse(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    length = tf.strings.length(data)
+    reason = tf.where(length == 0, _EMPTY, _NOT_AN_IMAGE)
+    with tf.control_dependencies([tf.debugging.Assert(length < 0, [reason])]):
+        return tf.zeros([1, 1, 3], dtype), _upright()
+
+
+def _decode_jpeg(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    # TensorFlow's default transform is up to 5 levels off what other decoders give.
+    image = tf.io.decode_jpeg(
+        data, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True, try_recover_truncated=False
+    )
+    return _to_depth(image, dtype), _exif_orientation(_jpeg_exif(data))
+
+
+def _decode_png(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    # Asked for alpha that isn't there, the op invents a wrong one for fewer than 8 bits; asked for 8 bits,
+    # it cuts 16-bit samples off instead of rounding them.
+    has_alpha = (_number(data, 25, 1) >= 4) | (_png_chunk(data, b"tRNS") != b"")
+    sixteen_bits = _number(data, 24, 1) == 16
+
+    def decode(stored: tf.DType) -> tf.Tensor:
+        image = tf.cond(
+            has_alpha,
+            lambda: _over_white(tf.io.decode_png(data, channels=4, dtype=stored)),
+            lambda: tf.io.decode_png(data, channels=3, dtype=stored),
+        )
+        return _to_depth(image, dtype)
+
+    image = tf.cond(sixteen_bits, lambda: decode(tf.uint16), lambda: decode(tf.uint8))
+    return image, _exif_orientation(_png_chunk(data, b"eXIf"))
+
+
+def _decode_gif(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    image = tf.io.decode_image(_gif_over_white(data), channels=3, expand_animations=False)
+    return _to_depth(tf.ensure_shape(image, [None, None, 3]), dtype), _upright()
+
+
+def _decode_webp(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    # The op refuses to convert between 3 and 4 channels, so it is asked for what the file has. Of an animation
+    # it can give 4 only (asked for 0 it writes beyond its buffer), so each is said to have alpha.
+    flags = _number(data, 20, 1)
+    animated = (_text(data, 12, 4) == b"VP8X") & (flags // 2 % 2 == 1)
+    flags_with_alpha = tf.gather(_EVERY_BYTE, tf.bitwise.bitwise_or(flags, 16))
+    frame = tf.cond(
+        animated,
+        lambda: tf.io.decode_webp(_overwrite(data, 20, flags_with_alpha), channels=4)[0],
+        lambda: tf.io.decode_webp(data, channels=0)[0],
+    )  # [height, width, 3 or 4]
+    image = tf.cond(tf.shape(frame)[2] == 4, lambda: _over_white(frame), lambda: frame[..., :3])
+    return _to_depth(tf.ensure_shape(image, [None, None, 3]), dtype), _exif_orientation(_webp_exif(data))
+
+
+def _upright() -> tf.Tensor:
+    return tf.constant(1, tf.int64)
+
+
+def _to_depth(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    if image.dtype == dtype:
+        return image
+    if dtype == tf.uint16:
+        return tf.cast(tf.cast(image, tf.int32) * 257, tf.uint16)
+    return tf.cast((tf.cast(image, tf.int32) + 128) // 257, tf.uint8)
+
+
+def _over_white(rgba: tf.Tensor) -> tf.Tensor:
+    """Lays an image with alpha, [height, width, 4] of uint8 or uint16, over white: [height, width, 3]."""
+    white = rgba.dtype.max
+    wide = tf.int32 if rgba.dtype == tf.uint8 else tf.int64  # holds white * white
+
+    def blend() -> tf.Tensor:
+        colour, alpha = tf.cast(rgba[..., :3], wide), tf.cast(rgba[..., 3:], wide)
+        return tf.cast((colour * alpha + white * (white - alpha) + white // 2) // white, rgba.dtype)
+
+    opaque = tf.reduce_all(rgba[..., 3] == white)
+    return tf.cond(opaque, lambda: rgba[..., :3], blend)
+
+
+def _luma(image: tf.Tensor) -> tf.Tensor:
+    red, green, blue = tf.split(tf.cast(image, tf.int32), 3, axis=2)
+    return tf.cast((299 * red + 587 * green + 114 * blue + 500) // 1000, image.dtype)
+
+
+def _orient(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turns an image [height, width, channels] upright, given its EXIF orientation in [1, 8]."""
+
+    def transposed() -> tf.Tensor:
+        return tf.transpose(image, [1, 0, 2])
+
+    return tf.switch_case(
+        tf.cast(orientation - 1, tf.int32),
+        [
+            lambda: image,
+            lambda: tf.reverse(image, [1]),
+            lambda: tf.reverse(image, [0, 1]),
+            lambda: tf.reverse(image, [0]),
+            transposed,
+            lambda: tf.reverse(transposed(), [1]),
+            lambda: tf.reverse(transposed(), [0, 1]),
+            lambda: tf.reverse(transposed(), [0]),
+        ],
+    )
+
+
+# ---------------------------------------------------------------- looking into the bytes, in the graph
+
+
+def _text(data: tf.Tensor, start: int | tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """The bytes [start, start + size) as a string, or as many of them as there are."""
+    start = tf.clip_by_value(
+        tf.cast(start, tf.int64), 0, tf.cast(tf.strings.length(data), tf.int64)
+    )  # substr fails on a start beyond the end
+    return tf.strings.substr(data, start, tf.maximum(tf.cast(size, tf.int64), 0))
+
+
+def _bytes(data: tf.Tensor, start: int | tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """The bytes [start, start + size) as int64 [size], zeros for what is beyond the end."""
+    size = tf.cast(size, tf.int32)
+    raw = tf.io.decode_raw(_text(data, start, size), tf.uint8, fixed_length=tf.maximum(size, 1))
+    return tf.cast(raw[:size], tf.int64)
+
+
+def _number(
+    data: tf.Tensor, start: int | tf.Tensor, size: int, little_endian: bool | tf.Tensor = False
+) -> tf.Tensor:
+    """The unsigned number in the bytes [start, start + size), int64."""
+    digits = _bytes(data, start, size)
+    powers = [256**power for power in reversed(range(size))]
+    digits = tf.where(little_endian, tf.reverse(digits, [0]), digits)
+    return tf.reduce_sum(digits * tf.constant(powers, tf.int64))
+
+
+def _walk(
+    start: int, stop_at: Callable[[tf.Tensor], tf.Tensor], after: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """Goes from block to block of a file: the first position, from ``start``, where ``stop_at`` holds."""
+    (position,) = tf.while_loop(
+        lambda position: tf.logical_not(stop_at(position)),
+        lambda position: [after(position)],
+        [tf.constant(start, tf.int64)],
+    )
+    return position
+
+
+def _jpeg_exif(data: tf.Tensor) -> tf.Tensor:
+    """The TIFF block of a JPEG's EXIF segment, or an empty string."""
+
+    def is_exif(position: tf.Tensor) -> tf.Tensor:
+        is_app1 = _text(data, position, 2) == b"\xff\xe1"
+        return tf.logical_and(is_app1, _text(data, position + 4, 6) == b"Exif\0\0")
+
+    def stop_at(position: tf.Tensor) -> tf.Tensor:
+        # EXIF belongs before the first table; only application segments and comments may precede it.
+        marker = _number(data, position, 2)
+        skippable = ((marker >= 0xFFE0) & (marker <= 0xFFEF)) | (marker == 0xFFFE) | (marker == 0xFFFF)
+        return is_exif(position) | tf.logical_not(skippable)
+
+    def after(position: tf.Tensor) -> tf.Tensor:
+        is_fill = _number(data, position + 1, 1) == 0xFF
+        return position + tf.where(is_fill, tf.constant(1, tf.int64), 2 + _number(data, position + 2, 2))
+
+    found = _walk(2, stop_at, after)
+    size = _number(data, found + 2, 2) - 8
+    return tf.where(is_exif(found), _text(data, found + 10, size), "")
+
+
+def _png_chunk(data: tf.Tensor, name: bytes) -> tf.Tensor:
+    """The content of a PNG's first chunk of that name, or an empty string."""
+
+    def stop_at(position: tf.Tensor) -> tf.Tensor:
+        # Stops at the pixels, which may be thousands of chunks; a missing name is the end of the file.
+        return tf.reduce_any(_text(data, position + 4, 4) == tf.constant([name, b"IDAT", b"IEND", b""]))
+
+    found = _walk(8, stop_at, lambda position: position + 12 + _number(data, position, 4))
+    is_it = _text(data, found + 4, 4) == name
+    return tf.where(is_it, _text(data, found + 8, _number(data, found, 4)), "")
+
+
+def _webp_exif(data: tf.Tensor) -> tf.Tensor:
+    """The TIFF block of a WebP's EXIF chunk, or an empty string."""
+
+    def stop_at(position: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_any(_text(data, position, 4) == tf.constant([b"EXIF", b""]))
+
+    def after(position: tf.Tensor) -> tf.Tensor:
+        size = _number(data, position + 4, 4, little_endian=True)
+        return position + 8 + size + size % 2
+
+    found = _walk(12, stop_at, after)
+    block = _text(data, found + 8, _number(data, found + 4, 4, little_endian=True))
+    has_prefix = _text(block, 0, 6) == b"Exif\0\0"  # not in the standard, but written by many
+    return tf.where(has_prefix, _text(block, 6, tf.strings.length(block)), block)
+
+
+def _exif_orientation(exif: tf.Tensor) -> tf.Tensor:
+    """The orientation, int64 in [1, 8], that a TIFF block states; 1 when it states none."""
+
+    def stated() -> tf.Tensor:
+        little = _text(exif, 0, 2) == b"II"
+        directory = _number(exif, 4, 4, little)
+        count = _number(exif, directory, 2, little)
+        entries = tf.reshape(_bytes(exif, directory + 2, 12 * count), [-1, 12])
+
+        def column(at: int) -> tf.Tensor:  # 16-bit numbers, [entries]
+            first, second = entries[:, at], entries[:, at + 1]
+            return tf.where(little, first + 256 * second, 256 * first + second)
+
+        is_orientation = (column(0) == 0x0112) & (column(2) == 3)
+        value = tf.reduce_max(tf.where(is_orientation, column(8), 0))
+        return tf.where((value >= 1) & (value <= 8), value, 1)
+
+    # An empty directory would leave nothing to take the maximum of: its least value is then out of range.
+    return tf.cond(tf.strings.length(exif) > 0, stated, _upright)
+
+
+def _gif_over_white(data: tf.Tensor) -> tf.Tensor:
+    """The same GIF with the transparent colour of its first frame made white and opaque.
+
+    The decoding op paints transparent pixels black and gives no alpha, so the palette is changed before.
+    """
+
+    def table_size(flags: tf.Tensor) -> tf.Tensor:
+        has_table = flags >= 128
+        return tf.where(has_table, 3 * tf.bitwise.left_shift(tf.constant(2, tf.int64), flags % 8), 0)
+
+    def is_control(position: tf.Tensor) -> tf.Tensor:
+        return _text(data, position, 3) == b"\x21\xf9\x04"
+
+    def after_extension(position: tf.Tensor) -> tf.Tensor:
+        def next_block(at: tf.Tensor) -> list[tf.Tensor]:
+            return [at + 1 + _number(data, at, 1)]
+
+        (end,) = tf.while_loop(lambda at: _number(data, at, 1) > 0, next_block, [position + 2])
+        return end + 1
+
+    def find(start: tf.Tensor, stop_at: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        def goes_on(position: tf.Tensor) -> tf.Tensor:
+            return (_number(data, position, 1) == 0x21) & tf.logical_not(stop_at(position))
+
+        (position,) = tf.while_loop(goes_on, lambda position: [after_extension(position)], [start])
+        return position
+
+    first_table = table_size(_number(data, 10, 1))
+    control = find(13 + first_table, is_control)
+
+    def whitened() -> tf.Tensor:
+        frame = find(control, lambda _: tf.constant(False))
+        local_table = table_size(_number(data, frame + 9, 1))
+        table = tf.where(local_table > 0, frame + 10, 13)
+        colour = table + 3 * _number(data, control + 6, 1)
+        patched = _overwrite(data, control + 3, tf.constant(b"\0"))  # the flags: nothing is transparent
+        return _overwrite(patched, colour, tf.constant(b"\xff\xff\xff"))
+
+    transparent = is_control(control) & (_number(data, control + 3, 1) % 2 == 1)
+    return tf.cond(transparent, whitened, lambda: tf.identity(data))
+
+
+def _overwrite(data: tf.Tensor, start: tf.Tensor, replacement: tf.Tensor) -> tf.Tensor:
+    length = tf.cast(tf.strings.length(data), tf.int64)
+    end = start + tf.cast(tf.strings.length(replacement), tf.int64)
+    return _text(data, 0, start) + replacement + _text(data, end, length)
+
+
+def _decode_bmp(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes uncompressed BMPs; TensorFlow's own op reads palettes as grey levels."""
+    number = functools.partial(_number, data, little_endian=True)
+    offset, header_size, width, height = number(10, 4), number(14, 4), number(18, 4), number(22, 4)
+    bits, compression = number(28, 2), number(30, 4)
+    top_down = height >= 2**31  # a negative number
+    height = tf.where(top_down, 2**32 - height, height)
+    uncompressed = (compression == 0) | ((compression == 3) & (bits == 32))
+    known = tf.reduce_any(bits == tf.constant([1, 4, 8, 24, 32], tf.int64)) & (header_size >= 40)
+    sane = (width > 0) & (width < 2**31) & (height > 0)
+    stride = (width * bits + 31) // 32 * 4
+    with tf.control_dependencies([tf.debugging.Assert(uncompressed & known & sane, [_BMP_KIND])]):
+        pixels = _text(data, offset, stride * height)
+    is_whole = tf.cast(tf.strings.length(pixels), tf.int64) == stride * height
+    with tf.control_dependencies([tf.debugging.Assert(is_whole, [_BMP_TRUNCATED])]):
+        rows = tf.reshape(tf.io.decode_raw(pixels, tf.uint8), tf.stack([height, stride]))
+    image = tf.case(
+        [
+            (bits == 24, lambda: tf.reshape(rows[:, : 3 * width], tf.stack([height, width, 3]))[..., ::-1]),
+            (bits == 32, lambda: _bmp_masked(data, tf.reshape(rows, tf.stack([height, width, 4])))),
+        ],
+        default=lambda: _bmp_palette(data, rows, bits)[:, :width],
+    )
+    image = tf.cond(top_down, lambda: image, lambda: tf.reverse(image, [0]))
+    return _to_depth(tf.ensure_shape(image, [None, None, 3]), dtype), _upright()
+
+
+def _bmp_palette(data: tf.Tensor, rows: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
+    """Looks up colours: rows uint8 [height, stride] with ``bits`` a pixel -> [height, at least width, 3]."""
+    start = 14 + _number(data, 14, 4, little_endian=True)
+    palette = tf.reshape(_bytes(data, start, 4 * 256), [256, 4])[:, 2::-1]
+    shifts = tf.range(8 - bits, -1, -bits)  # the leftmost pixel is in the highest bits
+    mask = tf.bitwise.left_shift(tf.constant(1, tf.int64), bits) - 1
+    packed = tf.cast(rows, tf.int64)[..., tf.newaxis]  # [height, stride, 1]
+    indices = tf.bitwise.bitwise_and(tf.bitwise.right_shift(packed, shifts), mask)
+    indices = tf.reshape(indices, tf.stack([tf.shape(rows)[0], -1]))
+    return tf.gather(tf.cast(palette, tf.uint8), indices)
+
+
+def _bmp_masked(data: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+    """Orders the four bytes of each pixel [height, width, 4] as the header's masks say, over white."""
+    number = functools.partial(_number, data, little_endian=True)
+    has_masks, has_alpha = number(30, 4) == 3, (number(30, 4) == 3) & (number(14, 4) >= 56)
+    byte_masks = tf.constant([0xFF, 0xFF00, 0xFF0000, 0xFF000000], tf.int64)
+    stated = tf.stack([number(54, 4), number(58, 4), number(62, 4), number(66, 4)])
+    masks = tf.where(has_masks, stated, tf.constant([0xFF0000, 0xFF00, 0xFF, 0], tf.int64))
+    is_byte = masks[:, tf.newaxis] == byte_masks  # [red green blue alpha, byte]
+    whole_bytes = tf.reduce_all(tf.reduce_any(is_byte[:3], axis=1))
+    with tf.control_dependencies([tf.debugging.Assert(whole_bytes, [_BMP_KIND])]):
+        ordered = tf.gather(pixels, tf.argmax(is_byte, axis=1), axis=2)
+    with_alpha = has_alpha & tf.reduce_any(is_byte[3])
+    return tf.cond(with_alpha, lambda: _over_white(ordered), lambda: ordered[..., :3])
+
+
+# ---------------------------------------------------------------- pixels to pixels
+
+
+def split_side_by_side(pair: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cuts a side-by-side pair into its left half A and its right half B.
+
+    Args:
+        pair: [height, width, channels] of any type.
+
+    Returns:
+        Two tensors [height, width // 2, channels]; of an odd width the middle column belongs to neither.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the pair is less than 2 pixels wide.
+    """
+    width = tf.shape(pair)[1]
+    half = width // 2
+    with tf.control_dependencies([tf.debugging.Assert(half >= 1, [_TOO_NARROW])]):
+        return pair[:, :half], pair[:, width - half :]
+
+
+def to_unit_range(image: tf.Tensor) -> tf.Tensor:
+    """Scales ``uint8`` or ``uint16`` of any shape to ``float32`` in [-1, 1]."""
+    if image.dtype not in (tf.uint8, tf.uint16):
+        raise ValueError(f"to_unit_range takes uint8 or uint16, not {image.dtype}")
+    return tf.cast(image, tf.float32) / (image.dtype.max / 2) - 1.0
+
+
+def to_uint8(image: tf.Tensor) -> tf.Tensor:
+    """Turns floats in [-1, 1], of any shape, into ``uint8``.
+
+    Rounds to the nearest level (halves to the even one); what is outside the range becomes 0 or 255, and
+    what is not a number becomes 0.
+    """
+    level = tf.cast(image, tf.float32) * 127.5 + 127.5
+    level = tf.where(tf.math.is_nan(level), 0.0, level)  # NaN as an integer differs between machines
+    return tf.cast(tf.round(tf.clip_by_value(level, 0.0, 255.0)), tf.uint8)
+
+
+def encode_png(image: tf.Tensor) -> tf.Tensor:
+    """Encodes ``uint8`` or ``uint16`` [height, width, 1 or 3] as the bytes of a PNG, a string scalar."""
+    return tf.io.encode_png(image)
+
+
+# ---------------------------------------------------------------- files
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageHeader:
+    """What an image file says of itself before anything is decoded.
+
+    Args:
+        format: ``JPEG``, ``PNG``, ``BMP``, ``GIF`` or ``WEBP``.
+        height: in pixels, as seen (after the EXIF orientation).
+        width: likewise.
+        channels: 1 (grey) or 3 (anything else); alpha doesn't count.
+        bits: of each sample, 8 or 16.
+    """
+
+    format: str
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    bits: Literal[8, 16]
+
+
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"BM": "BMP",
+    b"GIF8": "GIF",
+    b"RIFF": "WEBP",
+}
+_UNSUPPORTED_MAGIC = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"8BPS": "Photoshop", b"\xff\x0a": "JPEG XL"}
+# Pillow's warning about large images is turned off for the moment of opening, which is not thread-safe.
+_pillow_lock = threading.Lock()
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a file's name is that of an image: a known suffix, and not a hidden file (``._*`` included)."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Reads what an image file says of itself, without decoding it.
+
+    Raises:
+        DataError: it is missing, a folder, empty, no image, of an unsupported format, or has more than
+            `MAX_PIXELS` pixels.
+        SystemFault: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(32)
+            file.seek(0)
+            return _parse_header(path, start, file)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: a folder, not an image; give an image file") from None
+    except OSError as error:
+        if path.is_dir():  # what Windows calls a permission error
+            raise DataError(f"{path}: a folder, not an image; give an image file") from None
+        raise SystemFault(
+            f"{path}: can't be read ({error.strerror or error}); check its permissions"
+        ) from None
+
+
+def _parse_header(path: Path, start: bytes, file: object) -> ImageHeader:
+    if not start:
+        raise DataError(f"{path}: empty file (0 bytes); replace or delete it")
+    try:
+        with _pillow_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=_FORMATS)  # type: ignore[arg-type]
+    except Image.DecompressionBombError:
+        raise _too_large(path, "more pixels") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error):
+        raise DataError(_why_unreadable(path, start)) from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _too_large(path, f"{width}x{height} pixels, more")
+    if _stated_orientation(image) >= 5:
+        width, height = height, width
+    return ImageHeader(
+        format="JPEG" if image.format == "MPO" else str(image.format),
+        height=height,
+        width=width,
+        channels=1 if image.mode in _GREY_MODES else 3,
+        bits=16 if image.format == "PNG" and start[24] == 16 else 8,
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> SystemFault:
+    return SystemFault(f"{path}: can't be read ({error.strerror or error}); check its permissions")
+
+
+def _too_large(path: Path, what: str) -> DataError:
+    return DataError(f"{path}: {what} than the limit of {MAX_PIXELS}; make the image smaller")
+
+
+def _why_unreadable(path: Path, start: bytes) -> str:
+    for magic, name in _UNSUPPORTED_MAGIC.items():
+        if start.startswith(magic):
+            return f"{path}: {name} images are not supported; convert it to PNG or JPEG"
+    if start[4:8] == b"ftyp":
+        return f"{path}: HEIC and AVIF images are not supported; convert it to PNG or JPEG"
+    for magic, name in _MAGIC.items():
+        if start.startswith(magic):
+            return f"{path}: damaged or truncated {name} image; replace or delete it"
+    return f"{path}: not an image, whatever its name says; replace or delete it"
+
+
+def _stated_orientation(image: Image.Image) -> int:
+    # Image.getexif would decode a PNG to look behind its pixels.
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        return int(exif.get(0x0112, 1))
+    except (SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        return 1
+
+
+def load_image(path: Path, channels: int, dtype: tf.DType = tf.uint8) -> tf.Tensor:
+    """Reads and decodes an image file, eagerly.
+
+    Args:
+        path: the file.
+        channels: 1 (grey) or 3 (RGB).
+        dtype: ``tf.uint8`` or ``tf.uint16``.
+
+    Returns:
+        ``dtype`` tensor [height, width, channels].
+
+    Raises:
+        DataError: as `read_header`, or the image is damaged or truncated.
+        SystemFault: the file can't be read.
+    """
+    header = read_header(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SystemFault(
+            f"{path}: can't be read ({error.strerror or error}); check its permissions"
+        ) from None
+    try:
+        return decode_image(tf.constant(data), channels, dtype)
+    except tf.errors.InvalidArgumentError as error:
+        raise DataError(f"{path}: {explain_fault(error, header.format)}; replace or delete it") from None
+
+
+def explain_fault(error: tf.errors.InvalidArgumentError, image_format: str) -> str:
+    """Says in a few words why `decode_image` refused an image of the given format."""
+    for fault in (_EMPTY, _NOT_AN_IMAGE, _BMP_KIND, _BMP_TRUNCATED, _TOO_NARROW):
+        if fault in str(error):
+            return fault
+    return f"damaged or truncated {image_format} image"
