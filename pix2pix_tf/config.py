@@ -1,0 +1,307 @@
+"""One typed, frozen configuration: every flag, its meaning, default and limits, and the papers' presets.
+
+The command line, ``--help``, validation, ``--dry-run`` and ``config.json`` are all made from the classes
+below: a field is a flag (``image_size`` is ``--image-size``), its docstring is the help text, and its
+``Limits`` are checked whenever a configuration is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pix2pix_tf.errors import ConfigError
+
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+Normalization = Literal["instance", "batch", "none"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The range of a number, both ends included. ``None`` means no limit on that side."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.high is None:
+            return f"at least {self.low}"
+        return f"from {self.low} to {self.high}"
+
+    def contain(self, value: float) -> bool:
+        """Whether ``value`` is a number inside the limits; NaN never is."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+IMAGE_SIDE = Limits(64, 2048)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which pairs are learned from, and how they are prepared."""
+
+    dataset: str = "procedural"
+    """'procedural' (drawn by the program), a catalogue name such as 'facades', or the path of your folder."""
+    data_dir: Path | None = None
+    """Where data sets are kept; by default where tensorflow-datasets keeps them."""
+    archive: Path | None = None
+    """A copy of the data set's .tar.gz on this machine, used instead of a download."""
+    mirror_url: str | None = None
+    """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    """Which side is the input. A is the left half, or the folder A."""
+    image_size: tuple[int, ...] = (256, 256)
+    """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
+    label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
+    """Sides that are label maps, resized without mixing colours; 'auto' asks the data set, a folder has none."""
+    jitter: bool = True
+    """Resize to 286/256 of the image size, then crop at random (paper, section 6.2)."""
+    flip: bool = True
+    """Mirror left and right at random."""
+    skip_bad_images: bool = False
+    """Leave out images that can't be read, and count them, instead of stopping."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the training images."""
+        return (self.image_size[0], self.image_size[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """The generator and the discriminator."""
+
+    base_filters: Annotated[int, Limits(1, 512)] = 64
+    """Filters of the first convolution; the others follow (64 is the paper's)."""
+    norm: Normalization = "instance"
+    """'instance' treats every image alone, in training and after; 'batch' uses running averages after."""
+    input_channels: Literal[1, 3] | None = None
+    """Channels of the input; by default what the data has."""
+    output_channels: Literal[1, 3] | None = None
+    """Channels of the output; by default what the target has."""
+    stochastic: bool = False
+    """Keep dropout after training too, as the paper's source of noise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizationConfig:
+    """What is minimised, how, and for how long."""
+
+    steps: Annotated[int, Limits(1)] | None = None
+    """Steps of the whole run; one step is one update of both networks. Takes the place of --epochs."""
+    epochs: Annotated[float, Limits(0.001)] | None = 200
+    """Passes over the training pairs in the whole run."""
+    batch_size: Annotated[int, Limits(1)] = 1
+    """Pairs in a step, over all devices."""
+    learning_rate: Annotated[float, Limits(1e-8, 1.0)] = 2e-4
+    """Adam's learning rate, for both networks."""
+    beta_1: Annotated[float, Limits(0.0, 0.9999)] = 0.5
+    """Adam's decay of the mean gradient."""
+    beta_2: Annotated[float, Limits(0.0, 0.9999999)] = 0.999
+    """Adam's decay of the mean squared gradient."""
+    l1_weight: Annotated[float, Limits(0.0)] = 100.0
+    """Weight λ of the L1 loss against the adversarial loss (paper, section 3.1)."""
+    precision: Precision = "auto"
+    """'auto' is mixed_bfloat16 where this machine has it in hardware, else float32."""
+    seed: Annotated[int, Limits(0, 2**31 - 1)] = 0
+    """Decides the first weights, the order, the jitter and the dropout."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordConfig:
+    """What a run leaves behind, and where."""
+
+    run_dir: Path | None = None
+    """The run's directory; by default runs/DATASET. The same directory again continues the run."""
+    init_from: Path | None = None
+    """Start from the weights of another run."""
+    log_every: Annotated[int, Limits(1)] = 50
+    """Steps between two lines of metrics.jsonl and TensorBoard."""
+    sample_every: Annotated[int, Limits(1)] = 1000
+    """Steps between two sample sheets."""
+    checkpoint_every: Annotated[int, Limits(1)] = 1000
+    """Steps between two checkpoints; the last three are kept."""
+    keep_every: Annotated[int, Limits(1)] | None = None
+    """Also keep for good the checkpoints at multiples of so many steps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run.
+
+    Raises:
+        ConfigError: a value is outside its limits, or values contradict each other.
+    """
+
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    optimization: OptimizationConfig = OptimizationConfig()
+    record: RecordConfig = RecordConfig()
+
+    def __post_init__(self) -> None:
+        """Checks every value against its limits."""
+        for _, name, annotation, value in each_setting(self):
+            _check_limits(name, annotation, value)
+        size = self.data.image_size
+        if len(size) not in (1, 2) or not all(IMAGE_SIDE.contain(side) for side in size):
+            given = " ".join(map(str, size)) or "nothing"
+            raise ConfigError(f"--image-size takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
+        if self.optimization.steps is None and self.optimization.epochs is None:
+            raise ConfigError("the length of the run is missing: give --steps or --epochs")
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the run is kept."""
+        return self.record.run_dir or Path("runs") / dataset_label(self.data.dataset)
+
+
+# What may differ when a run is continued: the rest decides the weights.
+CHANGEABLE = frozenset(
+    "data_dir archive mirror_url steps epochs run_dir init_from log_every sample_every checkpoint_every "
+    "keep_every".split()
+)
+
+
+def dataset_label(dataset: str) -> str:
+    """The short name of a data set: its catalogue name, or the last part of its path."""
+    return Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset
+
+
+def looks_like_path(dataset: str) -> bool:
+    """Whether ``--dataset`` names a folder rather than the catalogue or the procedural data set."""
+    return dataset not in ("procedural", *_PAPER_SETTINGS)
+
+
+def flag(name: str) -> str:
+    """The command line's spelling of a field: ``image_size`` is ``--image-size``."""
+    return "--" + name.replace("_", "-")
+
+
+def each_setting(config: TrainConfig) -> Iterator[tuple[str, str, Any, Any]]:
+    """Yields (group, field, annotation, value) of every setting, in the order of ``--help``."""
+    for group in dataclasses.fields(config):
+        section = getattr(config, group.name)
+        hints = typing.get_type_hints(type(section), include_extras=True)
+        for field in dataclasses.fields(section):
+            yield group.name, field.name, hints[field.name], getattr(section, field.name)
+
+
+def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
+    """Returns ``config`` with some settings changed, each named without its group."""
+    groups: dict[str, dict[str, Any]] = {}
+    group_of = {field: group for group, field, _, _ in each_setting(config)}
+    for name, value in settings.items():
+        groups.setdefault(group_of[name], {})[name] = value
+    sections = {group: dataclasses.replace(getattr(config, group), **new) for group, new in groups.items()}
+    return dataclasses.replace(config, **sections)
+
+
+def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
+    """Lists, as ``--flag: stored → asked``, what ``asked`` changes that would break continuation."""
+    pairs = zip(each_setting(stored), each_setting(asked), strict=True)
+    return [
+        f"{flag(name)}: {_shown(before)} → {_shown(after)}"
+        for (_, name, _, before), (_, _, _, after) in pairs
+        if name not in CHANGEABLE and before != after
+    ]
+
+
+def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """Returns the configuration as plain JSON values, by group."""
+    plain: dict[str, dict[str, Any]] = {}
+    for group, name, _, value in each_setting(config):
+        value = str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        plain.setdefault(group, {})[name] = value
+    return plain
+
+
+def from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
+    """Rebuilds a configuration from :func:`to_json`.
+
+    Raises:
+        ConfigError: a setting is missing, unknown or of another type.
+    """
+    defaults = TrainConfig()
+    known = {(group, name): annotation for group, name, annotation, _ in each_setting(defaults)}
+    given = {(group, name) for group, section in plain.items() for name in section}
+    if given != set(known):
+        odd = sorted(".".join(key) for key in given.symmetric_difference(known))
+        raise ConfigError(f"settings missing or unknown: {', '.join(odd)}")
+    settings = {name: _from_plain(annotation, plain[group][name]) for (group, name), annotation in known.items()}
+    return replace(defaults, **settings)
+
+
+def _from_plain(annotation: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    plain_types = _members(annotation)
+    if Path in plain_types:
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union, its ``Annotated`` members unwrapped; one type gives itself."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return tuple(member for part in typing.get_args(annotation) for member in _members(part))
+    if typing.get_origin(annotation) is Annotated:
+        return _members(typing.get_args(annotation)[0])
+    return (annotation,)
+
+
+def limits_of(annotation: Any) -> Limits | None:
+    """The ``Limits`` that an annotation carries, anywhere in its union."""
+    if typing.get_origin(annotation) is Annotated:
+        return next((extra for extra in typing.get_args(annotation)[1:] if isinstance(extra, Limits)), None)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(filter(None, map(limits_of, typing.get_args(annotation))), None)
+    return None
+
+
+def _check_limits(name: str, annotation: Any, value: Any) -> None:
+    limits = limits_of(annotation)
+    if limits is not None and value is not None and not limits.contain(value):
+        raise ConfigError(f"{flag(name)} must be {limits}, got {value}")
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+# Isola et al. 2017, appendix "Training details"; direction: what the paper's title task of each set is.
+_PAPER_SETTINGS: dict[str, dict[str, Any]] = {
+    "facades": {"direction": "BtoA", "epochs": 200, "batch_size": 1},
+    "cityscapes": {"direction": "BtoA", "epochs": 200, "batch_size": 1},
+    "maps": {"direction": "AtoB", "epochs": 200, "batch_size": 1},
+    "edges2shoes": {"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
+    "edges2handbags": {"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
+    "night2day": {"direction": "BtoA", "epochs": 17, "batch_size": 4},
+}
+
+# Small enough that the first run ends within minutes on a laptop and still paints façades.
+_PROCEDURAL_SETTINGS: dict[str, Any] = {
+    "direction": "BtoA",
+    "image_size": (128, 128),
+    "base_filters": 32,
+    "epochs": None,
+    "steps": 3000,
+    "sample_every": 500,
+    "checkpoint_every": 500,
+}
+
+
+def preset(dataset: str) -> TrainConfig:
+    """Returns the settings that a data set brings.
+
+    Args:
+        dataset: 'procedural', a catalogue name, or the path of a folder (which gets the paper's common ones).
+
+    Returns:
+        A configuration; any flag may override what it says.
+    """
+    settings = _PROCEDURAL_SETTINGS if dataset == "procedural" else _PAPER_SETTINGS.get(dataset, {})
+    return replace(TrainConfig(), dataset=dataset, **settings)

@@ -1,0 +1,65 @@
+"""Opens whatever ``--dataset`` names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pix2pix_tf.config import TrainConfig, looks_like_path
+from pix2pix_tf.data.pairs import PairDataset
+from pix2pix_tf.errors import DataError
+
+
+def open_dataset(config: TrainConfig, show_progress: bool = True) -> PairDataset:
+    """Opens the data set of a configuration, downloading and preparing it where that is needed.
+
+    Args:
+        config: ``dataset`` and whatever else of ``config.data`` concerns its files.
+        show_progress: show a bar while files are fetched or checked.
+
+    Returns:
+        The data set directed, so that A is the input and B the target.
+
+    Raises:
+        DataError: the name, the folder or an image is wrong.
+        SystemFault: there is no network, no space or no permission.
+    """
+    data = config.data
+    if data.dataset == "procedural":
+        from pix2pix_tf.data.procedural import procedural_dataset
+
+        dataset = procedural_dataset(config.optimization.seed, data.size)
+    elif looks_like_path(data.dataset):
+        from pix2pix_tf.data.folder import open_folder_dataset
+
+        sides = {"A": {"A"}, "B": {"B"}, "both": {"A", "B"}}.get(data.label_maps, set())
+        dataset = open_folder_dataset(
+            _folder(data.dataset),
+            seed=config.optimization.seed,
+            cache_dir=data.data_dir,
+            skip_bad_images=data.skip_bad_images,
+            label_maps=frozenset(sides),
+            show_progress=show_progress,
+        )
+    else:
+        from pix2pix_tf.data.catalog import open_catalog_dataset
+
+        dataset = open_catalog_dataset(
+            data.dataset,
+            data_dir=data.data_dir,
+            archive=data.archive,
+            mirror=data.mirror_url,
+            skip_bad_images=data.skip_bad_images,
+            show_progress=show_progress,
+        )
+    return dataset.directed(data.direction)
+
+
+def _folder(dataset: str) -> Path:
+    """The folder that ``--dataset`` names; a bare word that is none was probably a catalogue name."""
+    folder = Path(dataset).expanduser()
+    if not folder.exists():
+        from pix2pix_tf.data.catalog import catalog_names
+
+        names = ", ".join(("procedural", *catalog_names()))
+        raise DataError(f"--dataset {dataset}: there is no such folder, and no data set of that name ({names})")
+    return folder

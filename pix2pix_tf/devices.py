@@ -1,0 +1,42 @@
+"""What this machine computes with: its devices, and the precision it has in hardware."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from pix2pix_tf.config import Precision
+
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+_BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
+
+
+def resolve_precision(precision: Precision) -> Precision:
+    """Returns what 'auto' means on this machine; any other precision as it is."""
+    if precision != "auto":
+        return precision
+    return "mixed_bfloat16" if has_bfloat16_hardware() else "float32"
+
+
+def has_bfloat16_hardware() -> bool:
+    """Whether matrix products in bfloat16 run in hardware: on all GPUs, else on the processor.
+
+    Processors are asked on Linux only; elsewhere TensorFlow has no bfloat16 kernels to gain from.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capabilities = (tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus)
+        return all(found is not None and found >= _BFLOAT16_COMPUTE_CAPABILITY for found in capabilities)
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return not _BFLOAT16_FLAGS.isdisjoint(flags)
+
+
+def default_strategy() -> tf.distribute.Strategy:
+    """Returns the strategy that uses every GPU of this machine; TensorFlow's default with one or none."""
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()

@@ -1,0 +1,153 @@
+"""A run directory: its files, its configuration, its checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.checkpoints import (
+    checkpoint_path,
+    checkpoint_steps,
+    explain_disk_faults,
+    read_checkpoint,
+    write_whole,
+)
+from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.errors import ConfigError, RunError
+
+FORMAT = 1
+_PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
+
+
+class RunDirectory:
+    """The files of one training run.
+
+    Args:
+        path: the directory; it need not exist yet.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path.expanduser()
+        self.config_file = self.path / "config.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.tensorboard = self.path / "tensorboard"
+        self.final_sheet = self.path / "final.png"
+        self.loss_plot = self.path / "losses.png"
+        self.keras_file = self.path / "generator.keras"
+
+    def exists(self) -> bool:
+        """Whether a run has been started here."""
+        return self.config_file.is_file()
+
+    def latest_step(self) -> int | None:
+        """Returns the step of the newest checkpoint, ``None`` where there is none yet."""
+        steps = checkpoint_steps(self.checkpoints)
+        return steps[-1] if steps else None
+
+    def is_finished(self, total_steps: int) -> bool:
+        """Whether all steps are done and everything that a run leaves behind is there."""
+        left = (self.final_sheet, self.loss_plot, self.keras_file)
+        return (self.latest_step() or 0) >= total_steps and all(path.is_file() for path in left)
+
+    def read_config(self) -> TrainConfig:
+        """Reads what the run was started with.
+
+        Raises:
+            RunError: this is no run, its file is damaged, or another version wrote it.
+        """
+        stored = self._read_json()
+        if stored.get("format") != FORMAT:
+            written_by = stored.get("packages", {}).get("pix2pix-tf", "an unknown version")
+            raise RunError(
+                f"{self.path} was written by pix2pix-tf {written_by} in format {stored.get('format')}, this version "
+                f"reads format {FORMAT}; use that version, or train in another --run-dir"
+            )
+        try:
+            return configs.from_json(stored["config"])
+        except (ConfigError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{self.config_file} can't be used ({error}); train in another --run-dir, or restore the file"
+            ) from error
+
+    def _read_json(self) -> dict[str, Any]:
+        if not self.path.is_dir():
+            raise RunError(f"there is no run at {self.path}; 'pix2pix train --run-dir {self.path}' makes one")
+        try:
+            stored = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(f"{self.path} is not a run directory: it has no config.json") from error
+        except (ValueError, OSError) as error:
+            raise RunError(f"{self.config_file} can't be read ({error})") from error
+        if not isinstance(stored, dict):
+            raise RunError(f"{self.config_file} is not the configuration of a run")
+        return stored
+
+    def write_config(self, config: TrainConfig) -> None:
+        """Stores what the run is trained with, and the versions of the packages.
+
+        Raises:
+            SystemFault: the directory can't be written.
+        """
+        content = {"format": FORMAT, "config": configs.to_json(config), "packages": _package_versions()}
+        write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from training in this directory at the same time.
+
+        Raises:
+            RunError: another process is training here.
+            SystemFault: the directory can't be written.
+        """
+        with explain_disk_faults(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock")
+            try:
+                lock.acquire(blocking=False)
+            except filelock.Timeout as error:
+                raise RunError(
+                    f"another process is training in {self.path}; wait for it, or choose another --run-dir"
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def generator_weights(self, names: list[str], step: int | None = None) -> dict[str, Any]:
+        """Reads the generator's weights.
+
+        Args:
+            names: paths of the generator's variables.
+            step: of which checkpoint; the newest by default.
+
+        Returns:
+            float32 arrays by name.
+
+        Raises:
+            RunError: there is no such checkpoint, or it is damaged.
+        """
+        step = self.latest_step() if step is None else step
+        if step is None:
+            raise RunError(f"{self.path} has no checkpoint yet; train it for longer, or press Ctrl-C once to save")
+        if step not in checkpoint_steps(self.checkpoints):
+            there = ", ".join(map(str, checkpoint_steps(self.checkpoints)))
+            raise RunError(f"{self.path} has no checkpoint of step {step}; there are {there}")
+        stored = read_checkpoint(checkpoint_path(self.checkpoints, step), [f"generator/{name}" for name in names])
+        return {name: stored[f"generator/{name}"] for name in names}
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions

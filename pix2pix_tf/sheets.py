@@ -1,0 +1,51 @@
+"""Sheets of images to look at: labelled columns, one row an example, every pixel shown as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_GAP = 8
+_INK, _PAPER = (40, 40, 40), (255, 255, 255)
+
+
+def compose_sheet(title: str, columns: Sequence[str], rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Lays images out in a grid below a title and the names of the columns.
+
+    Args:
+        title: the line at the top.
+        columns: a name for each column.
+        rows: for each row its images, one a column: ``uint8`` or ``uint16``, [height, width, 1 or 3].
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    cells = [[_as_rgb8(image) for image in row] for row in rows]
+    heights = [max(image.shape[0] for image in row) for row in cells]
+    widths = [max(row[column].shape[1] for row in cells) for column in range(len(columns))]
+    text_size = max(11, min(20, widths[0] // 9))
+    font = ImageFont.load_default(text_size)
+    line = text_size + _GAP
+    top = 2 * line + _GAP
+
+    width = max(sum(widths) + _GAP * (len(widths) + 1), int(font.getlength(title)) + 2 * _GAP)
+    sheet = Image.new("RGB", (width, top + sum(heights) + _GAP * len(heights)), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, _GAP // 2), title, _INK, font)
+    x = _GAP
+    for column, name in enumerate(columns):
+        draw.text((x, line + _GAP // 2), name, _INK, font)
+        y = top
+        for row, height in zip(cells, heights, strict=True):
+            sheet.paste(Image.fromarray(row[column]), (x, y))
+            y += height + _GAP
+        x += widths[column] + _GAP
+    return np.asarray(sheet)
+
+
+def _as_rgb8(image: np.ndarray) -> np.ndarray:
+    if image.dtype == np.uint16:
+        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))

@@ -1,0 +1,1 @@
+"""Training: the step, the optimisers, the loop around them and what it records."""

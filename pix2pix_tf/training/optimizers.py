@@ -1,0 +1,101 @@
+"""Adam as one fused kernel a variable, and the loss scale that float16 needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+EPSILON = 1e-8
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015) on TensorFlow's fused kernel.
+
+    Keras' Adam makes a dozen passes over every weight and its moments; the fused kernel makes one. The
+    bias correction is computed from the step, so that the two moments are the only state.
+
+    Args:
+        variables: what is trained, float32.
+        learning_rate: α.
+        beta_1: decay of the mean gradient.
+        beta_2: decay of the mean squared gradient.
+
+    Attributes:
+        moments: (mean gradient, mean squared gradient) of every variable, created in the current
+            distribution strategy.
+    """
+
+    def __init__(self, variables: Sequence[tf.Variable], learning_rate: float, beta_1: float, beta_2: float):
+        self.variables = list(variables)
+        self.learning_rate = learning_rate
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.moments = [
+            tuple(tf.Variable(tf.zeros_like(variable), trainable=False, name=name) for name in ("m", "v"))
+            for variable in self.variables
+        ]
+
+    def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
+        """Updates the variables in place.
+
+        Args:
+            gradients: float32, one a variable; the sum over all devices.
+            step: how many updates came before this one, an integer scalar.
+        """
+        updates = tf.cast(step + 1, tf.float32)
+        beta_1_power = tf.pow(self.beta_1, updates)
+        beta_2_power = tf.pow(self.beta_2, updates)
+        for variable, (m, v), gradient in zip(self.variables, self.moments, gradients, strict=True):
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=m.handle,
+                v=v.handle,
+                beta1_power=beta_1_power,
+                beta2_power=beta_2_power,
+                lr=self.learning_rate,
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                epsilon=EPSILON,
+                grad=gradient,
+            )
+
+
+class LossScale:
+    """The dynamic loss scale of float16 training (Micikevicius et al. 2018, section 3.2).
+
+    Small gradients vanish in float16, so losses are multiplied by a scale before and gradients divided by
+    it after. An overflow skips the update and halves the scale; ``patience`` updates without one double it.
+
+    Args:
+        initial: the first scale.
+        patience: good updates before the scale doubles.
+
+    Attributes:
+        scale: float32 variable.
+        good_updates: int32 variable, good updates since the scale last changed.
+    """
+
+    def __init__(self, initial: float = 2.0**15, patience: int = 2000):
+        self.patience = patience
+        self.scale = tf.Variable(initial, trainable=False, dtype=tf.float32, name="scale")
+        self.good_updates = tf.Variable(0, trainable=False, dtype=tf.int32, name="good_updates")
+
+    def unscale(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the gradients of the loss itself."""
+        factor = 1.0 / self.scale
+        return [gradient * factor for gradient in gradients]
+
+    def update(self, finite: tf.Tensor) -> None:
+        """Adapts the scale after an update, ``finite`` telling whether all gradients were finite."""
+        good = tf.where(finite, self.good_updates + 1, 0)
+        grown = good >= self.patience
+        scale = tf.where(finite, tf.where(grown, self.scale * 2.0, self.scale), self.scale * 0.5)
+        self.scale.assign(tf.clip_by_value(scale, 1.0, 2.0**24))
+        self.good_updates.assign(tf.where(grown, 0, good))
+
+
+def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns whether no tensor holds NaN or infinity: a boolean scalar."""
+    # A sum is finite only if its terms are, and costs one pass without a boolean copy.
+    return tf.reduce_all([tf.math.is_finite(tf.reduce_sum(tensor)) for tensor in tensors])
