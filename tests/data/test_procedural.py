@@ -1,0 +1,194 @@
+import dataclasses
+import hashlib
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pix2pix_tf.data.pairs import Side
+from pix2pix_tf.data.procedural import PALETTE, Box, draw_pair, plan_street, procedural_dataset
+from pix2pix_tf.errors import ConfigError
+
+SIZES = [(64, 64), (64, 150), (65, 97), (131, 64), (128, 128), (200, 333), (300, 96)]
+
+
+def class_map(labels):
+    """Returns the class of each pixel as its place in the palette; fails on any other colour."""
+    matches = (labels[:, :, None] == np.array(list(PALETTE.values()), np.uint8)).all(-1)
+    assert matches.any(-1).all(), "the label map holds a colour that is not in the palette"
+    return matches.argmax(-1)
+
+
+def mean_brightness(photo, labels, name):
+    return photo[(labels == PALETTE[name]).all(-1)].mean()
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_pairs_have_the_size_asked_for_and_labels_of_the_palette_only(height, width):
+    for index in range(6):
+        photo, labels = draw_pair(3, index, height, width)
+        assert photo.shape == labels.shape == (height, width, 3)
+        assert photo.dtype == labels.dtype == np.uint8
+        class_map(labels)
+
+
+def test_the_largest_size_is_drawn():
+    photo, labels = draw_pair(0, 1, 2048, 64)
+    assert photo.shape == labels.shape == (2048, 64, 3)
+
+
+def test_a_size_too_small_for_a_facade_is_refused():
+    with pytest.raises(ValueError, match="31 x 64"):
+        draw_pair(0, 0, 31, 64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "digest"),
+    [
+        ((0, 0, 64, 64), "a66439dfbc2ad9a8135b3fb469c4b4d4f2503fb5541c6588263a1a24225104fc"),
+        ((0, 1, 128, 128), "4463e0ed738ba672ce4d691e938db11cbc8625b71d46168cf2fdeec07fba957b"),
+        ((1, 2**63, 97, 203), "7ee96b9712f7891fc9b882d1720a68ffd491c444c9dc92b9897fee83a7c4fde9"),
+        ((-5, 12, 256, 256), "bb60c02879287b123df676b03964e977e92b53d9c18bb42d0ebf5d4674931566"),
+    ],
+)
+def test_drawings_are_the_same_bytes_on_every_machine(arguments, digest):
+    photo, labels = draw_pair(*arguments)
+    assert hashlib.sha256(photo.tobytes() + labels.tobytes()).hexdigest() == digest
+
+
+def test_drawing_again_gives_the_same_bytes():
+    first, between, again = (draw_pair(7, index, 96, 96) for index in (5, 6, 5))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, between)
+
+
+def test_no_two_drawings_of_a_series_are_alike():
+    drawings = [draw_pair(0, index, 64, 64) for index in [*range(100), 2**40, 2**63]]
+    assert len({photo.tobytes() for photo, _ in drawings}) == len(drawings)
+    # Two facades may agree in their labels at this size and still differ in colours and windows.
+    assert len({labels.tobytes() for _, labels in drawings}) > 80
+
+
+def test_seeds_give_different_series():
+    series = [
+        {draw_pair(seed, index, 64, 64)[0].tobytes() for index in range(20)} for seed in (0, 1, 2, -1, 2**40)
+    ]
+    assert all(a.isdisjoint(b) for a, b in itertools.combinations(series, 2))
+
+
+def test_every_class_appears():
+    seen = dict.fromkeys(PALETTE, 0)
+    for index in range(60):
+        classes = class_map(draw_pair(0, index, 64, 64)[1])
+        for place, name in enumerate(PALETTE):
+            seen[name] += bool((classes == place).any())
+    assert min(seen.values()) >= 4, seen
+    assert all(seen[name] == 60 for name in ("sky", "wall", "window", "door", "cornice", "pavement")), seen
+
+
+def test_palette_colours_are_far_apart():
+    for first, second in itertools.combinations(PALETTE.values(), 2):
+        assert np.linalg.norm(np.subtract(first, second)) >= 120
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_everything_planned_stands_inside_its_image(height, width):
+    for index in range(30):
+        for house in plan_street(0, index, height, width).houses:
+            for field in dataclasses.fields(house):
+                value = getattr(house, field.name)
+                things = [value] if isinstance(value, Box) else value if isinstance(value, tuple) else []
+                boxes = [getattr(thing, "box", thing) for thing in things]
+                for box in (box for box in boxes if isinstance(box, Box)):
+                    assert 0 <= box.top <= box.bottom <= height, (index, field.name, box)
+                    assert 0 <= box.left < box.right <= width, (index, field.name, box)
+
+
+def test_facades_differ_in_storeys_bays_and_style():
+    houses = [plan_street(0, index, 128, 128).houses[0] for index in range(60)]
+    assert len({house.style for house in houses}) == 6
+    assert len({house.cornices[0].top for house in houses}) > 10
+    assert len({len(house.windows) for house in houses}) > 5
+
+
+def test_a_wide_image_shows_several_houses():
+    assert len(plan_street(0, 0, 128, 128).houses) == 1
+    assert len(plan_street(0, 0, 128, 512).houses) == 3
+
+
+def test_photo_can_be_told_from_the_labels():
+    pairs = [draw_pair(0, index, 128, 128) for index in range(30)]
+    darker = [
+        mean_brightness(photo, labels, "window") < mean_brightness(photo, labels, "sky")
+        for photo, labels in pairs
+    ]
+    assert all(darker)
+    # One colour for each class, the same in all images, explains most of the photos' variance.
+    photos = np.concatenate([photo.reshape(-1, 3) for photo, _ in pairs]).astype(np.float64)
+    classes = np.concatenate([class_map(labels).ravel() for _, labels in pairs])
+    means = np.stack([photos[classes == place].mean(0) for place in range(len(PALETTE))])
+    explained = 1 - ((photos - means[classes]) ** 2).sum() / ((photos - photos.mean(0)) ** 2).sum()
+    assert explained > 0.4
+
+
+def test_edges_of_the_photo_lie_on_edges_of_the_labels():
+    for index in range(10):
+        photo, labels = (image.astype(np.int64) for image in draw_pair(0, index, 128, 128))
+        step = np.abs(np.diff(photo, axis=1)).sum(-1)
+        edge = np.abs(np.diff(labels, axis=1)).sum(-1) > 0
+        assert step[edge].mean() > 2 * step[~edge].mean()
+
+
+def test_splits_are_named_after_their_drawings_and_share_none():
+    dataset = procedural_dataset(0, (64, 64), train_count=5, val_count=3, test_count=2)
+    assert dataset.name == "procedural"
+    assert dataset.sides == (Side(channels=3, labels=False), Side(channels=3, labels=True))
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 5, "val": 3, "test": 2}
+    names = [name for split in dataset.splits.values() for name in split.names]
+    assert len(set(names)) == 10
+    assert dataset.splits["train"].names[4] == "procedural-000012"
+
+
+def test_a_split_without_pairs_is_left_out():
+    dataset = procedural_dataset(0, (64, 64), train_count=1, val_count=0, test_count=1)
+    assert set(dataset.splits) == {"train", "test"}
+    assert dataset.held_out == "test"
+    with pytest.raises(ConfigError, match="0 pairs"):
+        procedural_dataset(0, (64, 64), train_count=0)
+
+
+@pytest.mark.parametrize("held_bytes", [1 << 29, 0], ids=["held in memory", "drawn when read"])
+def test_reading_in_a_tf_data_map_gives_the_drawing_of_that_name(held_bytes, monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setattr("pix2pix_tf.data.procedural._HELD_BYTES", held_bytes)
+    splits = procedural_dataset(4, (64, 80), train_count=4, val_count=3, test_count=2).splits
+    for split in splits.values():
+        pairs = tf.data.Dataset.range(len(split)).map(split.read, num_parallel_calls=2)
+        assert [spec.shape for spec in pairs.element_spec] == [(64, 80, 3)] * 2
+        for name, pair in zip(split.names, pairs.as_numpy_iterator(), strict=True):
+            np.testing.assert_array_equal(pair, draw_pair(4, int(name.split("-")[1]), 64, 80))
+
+
+def test_reading_in_a_tf_function_and_eagerly_agree():
+    import tensorflow as tf
+
+    split = procedural_dataset(4, (64, 64), train_count=3).splits["train"]
+    for index in range(3):
+        place = tf.constant(index, tf.int64)
+        np.testing.assert_array_equal(tf.function(split.read)(place), split.read(place))
+
+
+def test_nothing_is_drawn_before_the_first_reading(monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError("drew too early")
+
+    monkeypatch.setattr("pix2pix_tf.data.procedural.draw_pair", refuse)
+    assert len(procedural_dataset(0, (2048, 2048)).splits["train"]) == 400
+
+
+def test_importing_does_not_import_tensorflow():
+    program = "import sys, pix2pix_tf.data.procedural; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
