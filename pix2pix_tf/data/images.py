@@ -125,8 +125,8 @@ def _decode_gif(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]
 
 
 def _decode_webp(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
-    # The op refuses to convert between 3 and 4 channels, so it is asked for what the file has. Of an animation
-    # it can give 4 only (asked for 0 it writes beyond its buffer), so each is said to have alpha.
+    # The op refuses to convert between 3 and 4 channels, so it is asked for what the file has. Animations
+    # it can give with 4 only (asked for 0 it writes beyond its buffer), so each is said to have alpha.
     flags = _number(data, 20, 1)
     animated = (_text(data, 12, 4) == b"VP8X") & (flags // 2 % 2 == 1)
     flags_with_alpha = tf.gather(_EVERY_BYTE, tf.bitwise.bitwise_or(flags, 16))
@@ -585,20 +585,21 @@ def load_image(path: Path, channels: int, dtype: tf.DType = tf.uint8) -> tf.Tens
     """
     header = read_header(path)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SystemFault(
-            f"{path}: can't be read ({error.strerror or error}); check its permissions"
-        ) from None
-    try:
-        return decode_image(tf.constant(data), channels, dtype)
+        return decode_image(tf.constant(read_bytes(path)), channels, dtype)
     except tf.errors.InvalidArgumentError as error:
         raise DataError(f"{path}: {explain_fault(error, header.format)}; replace or delete it") from None
 
 
+def read_bytes(path: Path) -> bytes:
+    """Reads a file whole; raises ``SystemFault`` where that is impossible."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
 def explain_fault(error: tf.errors.InvalidArgumentError, image_format: str) -> str:
-    """Says in a few words why `decode_image` refused an image of the given format."""
-    for fault in (_EMPTY, _NOT_AN_IMAGE, _BMP_KIND, _BMP_TRUNCATED, _TOO_NARROW):
-        if fault in str(error):
-            return fault
-    return f"damaged or truncated {image_format} image"
+    """Says in a few words why `decode_image` refused a file of the given format."""
+    faults = (_EMPTY, _NOT_AN_IMAGE, _BMP_KIND, _BMP_TRUNCATED)
+    named = (fault for fault in faults if fault in str(error))
+    return next(named, f"damaged or truncated {image_format} image")

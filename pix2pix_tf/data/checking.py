@@ -1,0 +1,159 @@
+"""Decodes every image file once, to find the broken ones before training, and remembers the outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from pix2pix_tf.data import images
+from pix2pix_tf.errors import DataError
+
+# To be raised when the decoder accepts or refuses other files than before.
+_INDEX_VERSION = 1
+_SECONDS_BEFORE_PROGRESS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedImage:
+    """What decoding an image file has shown.
+
+    Args:
+        height: in pixels, as decoded; 0 if it can't be.
+        width: likewise.
+        channels: 1 (grey) or 3.
+        bits: of each sample, 8 or 16.
+        problem: one line that says why the file can't be used, naming it; empty if it can.
+    """
+
+    height: int = 0
+    width: int = 0
+    channels: int = 3
+    bits: int = 8
+    problem: str = ""
+
+
+def check_image(path: Path) -> CheckedImage:
+    """Reads the header of an image file and decodes it.
+
+    Raises:
+        SystemFault: the file can't be read; that says nothing about the image.
+    """
+    try:
+        header = images.read_header(path)
+        data = images.read_bytes(path)
+        height, width, _ = _decoded_shape()(data).numpy().tolist()
+    except DataError as error:
+        return CheckedImage(problem=str(error))
+    except tf.errors.InvalidArgumentError as error:
+        fault = images.explain_fault(error, header.format)
+        return CheckedImage(problem=f"{path}: {fault}; replace or delete it")
+    return CheckedImage(height, width, header.channels, header.bits)
+
+
+@functools.cache
+def _decoded_shape() -> Callable[[bytes], tf.Tensor]:
+    signature = [tf.TensorSpec([], tf.string)]
+    return tf.function(lambda data: tf.shape(images.decode_image(data, channels=3)), signature)
+
+
+def check_images(
+    paths: Sequence[Path], index_file: Path | None, show_progress: bool
+) -> dict[Path, CheckedImage]:
+    """Checks image files in parallel, except those that are unchanged since they were checked before.
+
+    Args:
+        paths: the files.
+        index_file: where the outcome is remembered, by path, size and time of change; None for nowhere.
+            If it can't be read or written, the files are checked again next time.
+        show_progress: draw a bar when it takes more than a moment.
+
+    Returns:
+        The outcome for each path.
+
+    Raises:
+        SystemFault: a file can't be read.
+    """
+    known = _read_index(index_file)
+    stamps = {path: _stamp(path) for path in paths}
+    checked = {path: known[stamp] for path, stamp in stamps.items() if stamp in known}
+    unknown = [path for path in paths if path not in checked]
+    try:
+        for path, outcome in zip(unknown, _check_in_parallel(unknown, show_progress), strict=True):
+            checked[path] = outcome
+    finally:  # what was checked before an interruption is not checked again
+        if unknown:
+            _write_index(index_file, {stamps[path]: outcome for path, outcome in checked.items()})
+    return checked
+
+
+def _check_in_parallel(paths: Sequence[Path], show_progress: bool) -> Iterator[CheckedImage]:
+    executor = ThreadPoolExecutor(max_workers=os.cpu_count())
+    try:
+        outcomes = executor.map(check_image, paths)
+        yield from tqdm(
+            outcomes,
+            desc="checking images",
+            total=len(paths),
+            unit="image",
+            delay=_SECONDS_BEFORE_PROGRESS,
+            leave=False,
+            disable=not show_progress,
+        )
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+# A file's path, size and time of change.
+_Stamp = tuple[str, int, int]
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        stat = path.stat()
+    except OSError:  # reported by the check
+        return (os.path.abspath(path), -1, -1)
+    return (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+def _read_index(index_file: Path | None) -> dict[_Stamp, CheckedImage]:
+    if index_file is None:
+        return {}
+    try:
+        index: Any = json.loads(index_file.read_text(encoding="utf-8"))
+        if index["version"] != _INDEX_VERSION:
+            return {}
+        return {
+            (path, size, changed): CheckedImage(**outcome) for path, size, changed, outcome in index["files"]
+        }
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _write_index(index_file: Path | None, outcomes: dict[_Stamp, CheckedImage]) -> None:
+    if index_file is None:
+        return
+    files = [[*stamp, dataclasses.asdict(outcome)] for stamp, outcome in outcomes.items()]
+    temporary = None
+    try:
+        index_file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=index_file.parent, prefix=index_file.name, delete=False
+        ) as file:
+            temporary = file.name
+            json.dump({"version": _INDEX_VERSION, "files": files}, file)
+        os.replace(temporary, index_file)
+    except OSError:  # the index only saves time
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
