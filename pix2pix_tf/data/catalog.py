@@ -20,6 +20,7 @@ import os
 import posixpath
 import re
 import struct
+import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -291,7 +292,7 @@ def open_catalog_dataset(
     skipped = tuple(builder.info.metadata.get("skipped", ()))
     if skipped and not skip_bad_images:
         raise DataError(
-            f"{name} was prepared without {len(skipped)} broken images ({skipped[0]} is the first); go on "
+            f"{name} was prepared without {len(skipped)} broken image(s), {skipped[0]} the first; go on "
             f"without them with --skip-bad-images, or delete {builder.data_dir} to prepare it again"
         )
     splits = {split: _open_split(builder, split) for split in sorted(builder.info.splits)}
@@ -394,7 +395,7 @@ def _hushed(show_progress: bool) -> Iterator[None]:
     from tensorflow_datasets.core.utils import tqdm_utils
 
     bars_before = tqdm_utils._active
-    tfds.display_progress_bar(show_progress and os.isatty(2))
+    tfds.display_progress_bar(show_progress and sys.stderr.isatty())
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield

@@ -116,7 +116,7 @@ def _disk_fault(error: BaseException | None, folder: Path) -> SystemFault | None
             return SystemFault(f"can't write to {folder} ({reason}); use --data-dir elsewhere")
         if type(error).__name__ == "PermissionDeniedError":
             return SystemFault(f"can't write to {folder} (permission denied); use --data-dir elsewhere")
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return None
 
 

@@ -1,0 +1,241 @@
+"""The download against a server on this machine that behaves well, badly, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import gzip
+import http.server
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pix2pix_tf.data import download
+from pix2pix_tf.data.download import download_archive
+from pix2pix_tf.errors import ConfigError, SystemFault
+
+CONTENT = gzip.compress(bytes(range(256)) * 400, compresslevel=0)
+
+
+@dataclasses.dataclass
+class Server:
+    """What the server does, and what it was asked."""
+
+    content: bytes = CONTENT
+    ranges: bool = True
+    etag: str | None = '"first"'
+    announced: int | None = None
+    statuses: list[int] = dataclasses.field(default_factory=list)
+    cuts: list[int] = dataclasses.field(default_factory=list)
+    asked: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    url: str = ""
+
+    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        self.asked.append(dict(request.headers))
+        if self.statuses:
+            request.send_error(self.statuses.pop(0))
+            return
+        start = self._start(request)
+        body = self.content[start:]
+        request.send_response(206 if start else 200)
+        request.send_header("Content-Length", str(self.announced or len(body)))
+        if start:
+            last, total = len(self.content) - 1, len(self.content)
+            request.send_header("Content-Range", f"bytes {start}-{last}/{total}")
+        if self.etag:
+            request.send_header("ETag", self.etag)
+        request.end_headers()
+        request.wfile.write(body[: self.cuts.pop(0)] if self.cuts else body)
+
+    def _start(self, request: http.server.BaseHTTPRequestHandler) -> int:
+        wanted = request.headers.get("Range")
+        same = request.headers.get("If-Range") in (None, self.etag)
+        return int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.ranges and same else 0
+
+
+@contextlib.contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            server.answer(self)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        server.url = f"http://127.0.0.1:{listening.server_port}/facades.tar.gz"
+        try:
+            yield server
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _quick_and_direct(monkeypatch):
+    monkeypatch.setattr(download, "PAUSES_SECONDS", (0.01, 0.01))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "cache" / "facades.tar.gz"
+
+
+def leftovers(target):
+    return sorted(path.name for path in target.parent.iterdir() if ".part" in path.name)
+
+
+def test_whole_file_arrives_once(target):
+    with serving(Server()) as server:
+        assert download_archive(server.url, target) == target
+        download_archive(server.url, target)
+    assert target.read_bytes() == CONTENT
+    assert len(server.asked) == 1
+    assert not leftovers(target)
+
+
+def test_cut_connection_is_resumed_where_it_broke(target):
+    with serving(Server(cuts=[50_000, 20_000])) as server:
+        download_archive(server.url, target)
+    assert target.read_bytes() == CONTENT
+    assert [asked.get("Range") for asked in server.asked] == [None, "bytes=50000-", "bytes=70000-"]
+    assert server.asked[1]["If-Range"] == '"first"'
+
+
+def test_next_program_continues_what_the_last_one_left(target):
+    with serving(Server(cuts=[50_000], statuses=[])) as server:
+        server.cuts += [0, 0, 0, 0]
+        with pytest.raises(SystemFault, match=r"The same command goes on after the 0\.1 MB"):
+            download_archive(server.url, target)
+        assert not target.exists()
+        server.cuts.clear()
+        server.asked.clear()
+        download_archive(server.url, target)
+    assert target.read_bytes() == CONTENT
+    assert server.asked[0]["Range"] == "bytes=50000-"
+
+
+def test_server_without_ranges_begins_again(target):
+    with serving(Server(ranges=False, cuts=[50_000])) as server:
+        download_archive(server.url, target)
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("etag", ['"second"', None])
+def test_changed_file_is_not_mixed_with_the_old_one(target, etag):
+    changed = gzip.compress(b"another file" * 9000, compresslevel=0)
+    server = Server(cuts=[50_000, 0, 0, 0, 0], etag='"first"' if etag else None)
+    with serving(server), pytest.raises(SystemFault):
+        download_archive(server.url, target)
+    part = target.with_name(target.name + ".part")
+    assert part.stat().st_size == 50_000
+    old_url = server.url
+    with serving(Server(content=changed, etag=etag)) as server:
+        state = target.with_name(target.name + ".part.json")
+        state.write_text(state.read_text().replace(old_url, server.url))
+        download_archive(server.url, target)
+    assert target.read_bytes() == changed
+
+
+def test_part_from_another_address_is_not_continued(target):
+    with serving(Server(cuts=[50_000, 0, 0, 0, 0])) as server, pytest.raises(SystemFault):
+        download_archive(server.url, target)
+    with serving(Server()) as server:
+        download_archive(server.url, target)
+    assert "Range" not in server.asked[0]
+    assert target.read_bytes() == CONTENT
+
+
+def test_length_that_never_comes_is_a_fault(target):
+    server = Server(ranges=False, announced=len(CONTENT) + 5)
+    with (
+        serving(server),
+        pytest.raises(SystemFault, match=f"after {len(CONTENT)} of {len(CONTENT) + 5} bytes"),
+    ):
+        download_archive(server.url, target)
+    assert not target.exists()
+    assert len(server.asked) == 3
+
+
+def test_busy_server_is_asked_again(target):
+    with serving(Server(statuses=[503, 500])) as server:
+        download_archive(server.url, target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_missing_file_is_named_at_once(target):
+    with serving(Server(statuses=[404])) as server, pytest.raises(SystemFault) as fault:
+        download_archive(server.url, target)
+    assert len(server.asked) == 1
+    for piece in (server.url, "404", "--archive FILE", "--mirror-url URL"):
+        assert piece in str(fault.value)
+
+
+def test_nobody_listening_reads_as_offline(target):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/facades.tar.gz"
+    with pytest.raises(SystemFault) as fault:
+        download_archive(url, target)
+    for piece in (url, "offline", "--archive FILE", "--mirror-url URL"):
+        assert piece in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+def test_unknown_host_reads_as_offline(target, monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(SystemFault, match="offline"):
+        download_archive("http://nowhere.invalid/facades.tar.gz", target)
+
+
+def test_silent_server_is_given_up(target, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/facades.tar.gz"
+        with pytest.raises(SystemFault, match="in time"):
+            download_archive(url, target)
+
+
+def test_login_page_is_not_taken_for_the_archive(target):
+    page = b"<html>Please log in</html>"
+    with serving(Server(content=page)) as server, pytest.raises(SystemFault, match="login page"):
+        download_archive(server.url, target)
+    assert not target.exists()
+    assert not leftovers(target)
+
+
+def test_address_must_be_http(target):
+    with pytest.raises(ConfigError, match="--mirror-url"):
+        download_archive("ftp://example.org/facades.tar.gz", target)
+
+
+def test_too_small_disk_is_refused_before_filling_it(target, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    with serving(Server()) as server, pytest.raises(SystemFault, match="not enough space") as fault:
+        download_archive(server.url, target)
+    assert str(target.parent) in str(fault.value)
+
+
+def test_disk_that_fills_up_is_named(target, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download.os, "replace", full)
+    with serving(Server()) as server, pytest.raises(SystemFault, match="disk is full") as fault:
+        download_archive(server.url, target)
+    assert str(target.parent) in str(fault.value)
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SystemFault, match="can't write to"):
+        download_archive("http://127.0.0.1:9/facades.tar.gz", tmp_path / "file" / "facades.tar.gz")
