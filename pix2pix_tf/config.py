@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tyro
+
 from pix2pix_tf.errors import ConfigError
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -35,6 +37,12 @@ class Limits:
     def contain(self, value: float) -> bool:
         """Whether ``value`` is a number inside the limits; NaN never is."""
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+def limited(low: float, high: float | None = None) -> tuple[Any, ...]:
+    """What annotates a number: its limits, and their mention in ``--help``."""
+    limits = Limits(low, high)
+    return limits, tyro.conf.arg(help_behavior_hint=lambda default: f"({limits}; default: {default})")
 
 
 IMAGE_SIDE = Limits(64, 2048)
@@ -75,7 +83,7 @@ class DataConfig:
 class NetworkConfig:
     """The generator and the discriminator."""
 
-    base_filters: Annotated[int, Limits(1, 512)] = 64
+    base_filters: Annotated[int, *limited(1, 512)] = 64
     """Filters of the first convolution; the others follow (64 is the paper's)."""
     norm: Normalization = "instance"
     """'instance' treats every image alone, in training and after; 'batch' uses running averages after."""
@@ -91,23 +99,23 @@ class NetworkConfig:
 class OptimizationConfig:
     """What is minimised, how, and for how long."""
 
-    steps: Annotated[int, Limits(1)] | None = None
+    steps: Annotated[int | None, *limited(1)] = None
     """Steps of the whole run; one step is one update of both networks. Takes the place of --epochs."""
-    epochs: Annotated[float, Limits(0.001)] | None = 200
+    epochs: Annotated[float | None, *limited(0.001)] = 200
     """Passes over the training pairs in the whole run."""
-    batch_size: Annotated[int, Limits(1)] = 1
+    batch_size: Annotated[int, *limited(1)] = 1
     """Pairs in a step, over all devices."""
-    learning_rate: Annotated[float, Limits(1e-8, 1.0)] = 2e-4
+    learning_rate: Annotated[float, *limited(1e-8, 1.0)] = 2e-4
     """Adam's learning rate, for both networks."""
-    beta_1: Annotated[float, Limits(0.0, 0.9999)] = 0.5
+    beta_1: Annotated[float, *limited(0.0, 0.9999)] = 0.5
     """Adam's decay of the mean gradient."""
-    beta_2: Annotated[float, Limits(0.0, 0.9999999)] = 0.999
+    beta_2: Annotated[float, *limited(0.0, 0.9999999)] = 0.999
     """Adam's decay of the mean squared gradient."""
-    l1_weight: Annotated[float, Limits(0.0)] = 100.0
+    l1_weight: Annotated[float, *limited(0.0)] = 100.0
     """Weight λ of the L1 loss against the adversarial loss (paper, section 3.1)."""
     precision: Precision = "auto"
     """'auto' is mixed_bfloat16 where this machine has it in hardware, else float32."""
-    seed: Annotated[int, Limits(0, 2**31 - 1)] = 0
+    seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
     """Decides the first weights, the order, the jitter and the dropout."""
 
 
@@ -119,13 +127,13 @@ class RecordConfig:
     """The run's directory; by default runs/DATASET. The same directory again continues the run."""
     init_from: Path | None = None
     """Start from the weights of another run."""
-    log_every: Annotated[int, Limits(1)] = 50
+    log_every: Annotated[int, *limited(1)] = 50
     """Steps between two lines of metrics.jsonl and TensorBoard."""
-    sample_every: Annotated[int, Limits(1)] = 1000
+    sample_every: Annotated[int, *limited(1)] = 1000
     """Steps between two sample sheets."""
-    checkpoint_every: Annotated[int, Limits(1)] = 1000
+    checkpoint_every: Annotated[int, *limited(1)] = 1000
     """Steps between two checkpoints; the last three are kept."""
-    keep_every: Annotated[int, Limits(1)] | None = None
+    keep_every: Annotated[int | None, *limited(1)] = None
     """Also keep for good the checkpoints at multiples of so many steps."""
 
 
@@ -144,8 +152,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks every value against its limits."""
-        for _, name, annotation, value in each_setting(self):
-            _check_limits(name, annotation, value)
+        for group in dataclasses.fields(self):
+            check_limits(getattr(self, group.name))
         size = self.data.image_size
         if len(size) not in (1, 2) or not all(IMAGE_SIDE.contain(side) for side in size):
             given = " ".join(map(str, size)) or "nothing"
@@ -253,19 +261,22 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def limits_of(annotation: Any) -> Limits | None:
-    """The ``Limits`` that an annotation carries, anywhere in its union."""
-    if typing.get_origin(annotation) is Annotated:
-        return next((extra for extra in typing.get_args(annotation)[1:] if isinstance(extra, Limits)), None)
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return next(filter(None, map(limits_of, typing.get_args(annotation))), None)
-    return None
+def _limits_of(annotation: Any) -> Limits | None:
+    """The ``Limits`` that an annotation carries, if any."""
+    metadata = getattr(annotation, "__metadata__", ())
+    return next((extra for extra in metadata if isinstance(extra, Limits)), None)
 
 
-def _check_limits(name: str, annotation: Any, value: Any) -> None:
-    limits = limits_of(annotation)
-    if limits is not None and value is not None and not limits.contain(value):
-        raise ConfigError(f"{flag(name)} must be {limits}, got {value}")
+def check_limits(settings: Any) -> None:
+    """Checks every number of a dataclass against the limits that its annotation carries.
+
+    Raises:
+        ConfigError: one is outside; names the flag.
+    """
+    for name, annotation in typing.get_type_hints(type(settings), include_extras=True).items():
+        limits, value = _limits_of(annotation), getattr(settings, name)
+        if limits is not None and value is not None and not limits.contain(value):
+            raise ConfigError(f"{flag(name)} must be {limits}, got {value}")
 
 
 def _shown(value: Any) -> str:

@@ -61,28 +61,30 @@ def decode_image(data: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8) -> 
     dtype = tf.as_dtype(dtype)
     if channels not in (1, 3) or dtype not in (tf.uint8, tf.uint16):
         raise ValueError(f"decode_image gives 1 or 3 channels of uint8 or uint16, not {channels} of {dtype}")
-    decoders = (_decode_jpeg, _decode_png, _decode_bmp, _decode_gif, _decode_webp)
-    image, orientation = tf.switch_case(
-        _format_index(data),
-        [functools.partial(decode, data, dtype) for decode in decoders],
-        default=functools.partial(_refuse, data, dtype),
-    )
-    image = _orient(image, orientation)
-    image = _luma(image) if channels == 1 else image
-    return tf.ensure_shape(image, [None, None, channels])
+    return _decoder(channels, dtype)(data)
+
+
+@functools.cache
+def _decoder(channels: int, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
+    # Traced once and shared by every pipeline and model of the process: tracing takes a second.
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def decode(data: tf.Tensor) -> tf.Tensor:
+        image, orientation = tf.switch_case(
+            _format_index(data),
+            [functools.partial(decode_format, data, dtype) for decode_format in _MAGIC_DECODERS.values()],
+            default=functools.partial(_refuse, data, dtype),
+        )
+        image = _orient(image, orientation)
+        image = _luma(image) if channels == 1 else image
+        return tf.ensure_shape(image, [None, None, channels])
+
+    return decode
 
 
 def _format_index(data: tf.Tensor) -> tf.Tensor:
-    """Which decoder the first bytes ask for, in the order of `decode_image`; -1 for none."""
-    is_format = tf.stack(
-        [
-            _text(data, 0, 3) == b"\xff\xd8\xff",
-            _text(data, 0, 8) == b"\x89PNG\r\n\x1a\n",
-            _text(data, 0, 2) == b"BM",
-            _text(data, 0, 4) == b"GIF8",
-            tf.logical_and(_text(data, 0, 4) == b"RIFF", _text(data, 8, 4) == b"WEBP"),
-        ]
-    )
+    """Which of `_MAGIC_DECODERS` the first bytes ask for; -1 for none."""
+    start = _bytes(data, 0, 12)
+    is_format = tf.stack([_begins_with(start, magic) for magic in _MAGIC_DECODERS])
     return tf.where(tf.reduce_any(is_format), tf.argmax(is_format, output_type=tf.int32), -1)
 
 
@@ -195,17 +197,22 @@ def _orient(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 def _text(data: tf.Tensor, start: int | tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
     """The bytes [start, start + size) as a string, or as many of them as there are."""
-    start = tf.clip_by_value(
-        tf.cast(start, tf.int64), 0, tf.cast(tf.strings.length(data), tf.int64)
-    )  # substr fails on a start beyond the end
+    length = tf.cast(tf.strings.length(data), tf.int64)
+    start = tf.minimum(tf.cast(start, tf.int64), length)  # substr fails on a start beyond the end
     return tf.strings.substr(data, start, tf.maximum(tf.cast(size, tf.int64), 0))
 
 
 def _bytes(data: tf.Tensor, start: int | tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
     """The bytes [start, start + size) as int64 [size], zeros for what is beyond the end."""
-    size = tf.cast(size, tf.int32)
-    raw = tf.io.decode_raw(_text(data, start, size), tf.uint8, fixed_length=tf.maximum(size, 1))
-    return tf.cast(raw[:size], tf.int64)
+    raw = tf.io.decode_raw(_text(data, start, size), tf.uint8, fixed_length=tf.cast(size, tf.int32))
+    return tf.cast(raw, tf.int64)
+
+
+def _begins_with(start: tf.Tensor, pattern: bytes) -> tf.Tensor:
+    """Whether numbers from `_bytes` begin with a pattern in which "?" is any byte."""
+    places = [at for at, byte in enumerate(pattern) if byte != ord("?")]
+    wanted = tf.constant([pattern[at] for at in places], tf.int64)
+    return tf.reduce_all(tf.gather(start, places) == wanted)
 
 
 def _number(
@@ -213,9 +220,11 @@ def _number(
 ) -> tf.Tensor:
     """The unsigned number in the bytes [start, start + size), int64."""
     digits = _bytes(data, start, size)
-    powers = [256**power for power in reversed(range(size))]
-    digits = tf.where(little_endian, tf.reverse(digits, [0]), digits)
-    return tf.reduce_sum(digits * tf.constant(powers, tf.int64))
+    rising = [256**power for power in range(size)]
+    falling = rising[::-1]
+    if isinstance(little_endian, bool):
+        return tf.reduce_sum(digits * tf.constant(rising if little_endian else falling, tf.int64))
+    return tf.reduce_sum(digits * tf.where(little_endian, tf.constant(rising, tf.int64), falling))
 
 
 def _walk(
@@ -234,8 +243,7 @@ def _jpeg_exif(data: tf.Tensor) -> tf.Tensor:
     """The TIFF block of a JPEG's EXIF segment, or an empty string."""
 
     def is_exif(position: tf.Tensor) -> tf.Tensor:
-        is_app1 = _text(data, position, 2) == b"\xff\xe1"
-        return tf.logical_and(is_app1, _text(data, position + 4, 6) == b"Exif\0\0")
+        return _begins_with(_bytes(data, position, 10), b"\xff\xe1??Exif\0\0")
 
     def stop_at(position: tf.Tensor) -> tf.Tensor:
         # EXIF belongs before the first table; only application segments and comments may precede it.
@@ -287,17 +295,17 @@ def _exif_orientation(exif: tf.Tensor) -> tf.Tensor:
         little = _text(exif, 0, 2) == b"II"
         directory = _number(exif, 4, 4, little)
         count = _number(exif, directory, 2, little)
-        entries = tf.reshape(_bytes(exif, directory + 2, 12 * count), [-1, 12])
+        # One entry too many is read, because the op can't read none.
+        entries = tf.reshape(_bytes(exif, directory + 2, 12 * count + 12), [-1, 12])[:count]
 
         def column(at: int) -> tf.Tensor:  # 16-bit numbers, [entries]
             first, second = entries[:, at], entries[:, at + 1]
             return tf.where(little, first + 256 * second, 256 * first + second)
 
         is_orientation = (column(0) == 0x0112) & (column(2) == 3)
-        value = tf.reduce_max(tf.where(is_orientation, column(8), 0))
+        value = tf.reduce_max(tf.where(is_orientation, column(8), 0))  # of no entries, the least int64
         return tf.where((value >= 1) & (value <= 8), value, 1)
 
-    # An empty directory would leave nothing to take the maximum of: its least value is then out of range.
     return tf.cond(tf.strings.length(exif) > 0, stated, _upright)
 
 
@@ -401,6 +409,16 @@ def _bmp_masked(data: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
         ordered = tf.gather(pixels, tf.argmax(is_byte, axis=1), axis=2)
     with_alpha = has_alpha & tf.reduce_any(is_byte[3])
     return tf.cond(with_alpha, lambda: _over_white(ordered), lambda: ordered[..., :3])
+
+
+# What files begin with, any byte where it says "?", and who decodes them. (No magic number has a "?".)
+_MAGIC_DECODERS = {
+    b"\xff\xd8\xff": _decode_jpeg,
+    b"\x89PNG\r\n\x1a\n": _decode_png,
+    b"BM": _decode_bmp,
+    b"GIF8": _decode_gif,
+    b"RIFF????WEBP": _decode_webp,
+}
 
 
 # ---------------------------------------------------------------- pixels to pixels

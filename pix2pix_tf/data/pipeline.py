@@ -12,7 +12,7 @@ import psutil
 import tensorflow as tf
 
 from pix2pix_tf.config import DataConfig, TrainConfig
-from pix2pix_tf.data.pairs import PairDataset, ReadPair, Side, Split
+from pix2pix_tf.data.pairs import PairDataset, Side, Split
 
 # The paper resizes 256×256 images to 286×286 before cropping; other sizes in proportion.
 JITTER_SCALE = 286 / 256

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 Bond = Literal["brick", "ashlar", "plaster"]
+Interior = Literal["dark", "drapes", "blind", "lit"]
 T = TypeVar("T")
 
 PALETTE: Mapping[str, Colour] = MappingProxyType(
@@ -48,7 +49,7 @@ PALETTE: Mapping[str, Colour] = MappingProxyType(
 )
 """The RGB colour of each class in a label map, in the spirit of the CMP facades."""
 
-_HELD_BYTES = 1 << 29  # a split larger than this is drawn again at each reading
+_HELD_BYTES = 1 << 28  # a split larger than this is drawn again at each reading
 
 _SKY, _WALL, _WINDOW, _DOOR, _CORNICE, _MOULDING, _BALCONY, _SHUTTER, _ROOF, _PILLAR, _SHOP, _PAVEMENT = (
     range(len(PALETTE))
@@ -130,6 +131,7 @@ class Style:
         roof: the shape of the top.
         roofing: colour of the roof.
         metal: colour of the railings.
+        awning: colour of the shops.
         storey: range of a storey's height, in 1024ths of the image's short side.
         bay: range of a bay's width, in 1024ths of the image's short side.
         window: width of a window in percent of its bay, height in percent of its storey.
@@ -153,6 +155,7 @@ class Style:
     roof: Literal["parapet", "mansard", "tiles", "gable", "stepped"]
     roofing: Colour
     metal: Colour
+    awning: Colour
     storey: tuple[int, int]
     bay: tuple[int, int]
     window: tuple[int, int]
@@ -177,6 +180,7 @@ _PARISIAN = Style(
     roof="mansard",
     roofing=(98, 110, 126),
     metal=(40, 42, 48),
+    awning=(176, 48, 46),
     storey=(165, 195),
     bay=(190, 245),
     window=(46, 74),
@@ -200,6 +204,7 @@ _CANAL_HOUSE = Style(
     roof="stepped",
     roofing=(120, 66, 54),
     metal=(40, 42, 48),
+    awning=(38, 98, 76),
     storey=(150, 180),
     bay=(190, 250),
     window=(50, 68),
@@ -223,6 +228,7 @@ _MEDITERRANEAN = Style(
     roof="tiles",
     roofing=(190, 98, 66),
     metal=(54, 50, 50),
+    awning=(44, 74, 124),
     storey=(180, 215),
     bay=(235, 300),
     window=(36, 62),
@@ -241,11 +247,12 @@ _GEORGIAN = Style(
     walls=((176, 140, 98), (168, 132, 92), (186, 150, 108)),
     trim=(242, 238, 228),
     joinery=(248, 248, 246),
-    doors=((150, 34, 40), (30, 56, 102)),
+    doors=((150, 34, 40), (134, 30, 44)),
     shutters=(),
     roof="parapet",
     roofing=(104, 108, 116),
     metal=(34, 36, 40),
+    awning=(38, 98, 76),
     storey=(175, 210),
     bay=(200, 260),
     window=(42, 66),
@@ -269,6 +276,7 @@ _GRUENDERZEIT = Style(
     roof="gable",
     roofing=(142, 84, 68),
     metal=(52, 56, 60),
+    awning=(176, 48, 46),
     storey=(170, 200),
     bay=(205, 260),
     window=(44, 64),
@@ -292,6 +300,7 @@ _VENETIAN = Style(
     roof="parapet",
     roofing=(178, 96, 70),
     metal=(226, 216, 200),
+    awning=(44, 74, 124),
     storey=(185, 225),
     bay=(190, 240),
     window=(46, 66),
@@ -305,7 +314,9 @@ _VENETIAN = Style(
     shops=30,
 )
 _STYLES = (_PARISIAN, _CANAL_HOUSE, _MEDITERRANEAN, _GEORGIAN, _GRUENDERZEIT, _VENETIAN)
-_AWNINGS = ((176, 48, 46), (38, 98, 76), (44, 74, 124))
+# Mostly dark panes: what nobody can tell from the labels should be the exception.
+_INTERIORS: tuple[Interior, ...]
+_INTERIORS = ("dark", "dark", "dark", "dark", "dark", "dark", "drapes", "drapes", "drapes", "blind", "lit")
 _SKIES = (
     ((88, 146, 214), (200, 222, 240)),
     ((104, 156, 214), (214, 228, 240)),
@@ -351,7 +362,7 @@ class Window:
     """A window and what is seen through it."""
 
     box: Box
-    interior: Literal["dark", "drapes", "blind", "lit"]
+    interior: Interior
 
 
 @dataclasses.dataclass(frozen=True)
@@ -361,7 +372,7 @@ class Facade:
     Args:
         style: what it has in common with other houses.
         key: hash key of its textures.
-        wall_colour, door_colour, shutter_colour, awning: what it has of its own.
+        wall_colour, door_colour, shutter_colour: what it has of its own.
         line: thickness of the thinnest detail.
         wall: the wall from the eaves down to the pavement.
         ground: the part of the wall that belongs to the ground storey.
@@ -376,7 +387,6 @@ class Facade:
     wall_colour: Colour
     door_colour: Colour
     shutter_colour: Colour
-    awning: Colour
     line: int
     wall: Box
     ground: Box
@@ -415,6 +425,10 @@ class Street:
     houses: tuple[Facade, ...]
 
 
+def _px(length: int, unit: int, least: int = 1) -> int:
+    return max(least, (length * unit + 512) // 1024)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Grid:
     """The storeys (from the ground up) and bays (from the left) that order a facade."""
@@ -426,7 +440,7 @@ class _Grid:
 
     def px(self, length: int) -> int:
         """Returns a length given in 1024ths of the image's short side in pixels, at least 1."""
-        return max(1, (length * self.unit + 512) // 1024)
+        return _px(length, self.unit)
 
     def cell(self, storey: int, bay: int) -> Box:
         """Returns the part of the wall that belongs to one storey and one bay."""
@@ -468,22 +482,19 @@ def _plan_facade(dice: _Dice, lot: Box, unit: int) -> Facade:
         for storey in range(1, len(grid.storeys))
         for bay in range(len(grid.bays))
     ]
-    balconies = _plan_balconies(dice, style, grid, upper)
     boxes = upper + ground_windows
-    pediments = _plan_pediments(style, grid, upper)
     return Facade(
         style=style,
         key=dice.key,
         wall_colour=dice.jitter(dice.pick(style.walls), 6),
         door_colour=dice.pick(style.doors),
         shutter_colour=dice.pick(style.shutters or style.doors),
-        awning=dice.pick(_AWNINGS),
         line=grid.px(5),
         wall=grid.wall,
         ground=Box(grid.storeys[0][0], grid.wall.left, grid.wall.bottom, grid.wall.right),
         top=top,
         chimneys=_plan_chimneys(dice, style, grid, top),
-        windows=tuple(Window(box, _pick_interior(dice)) for box in boxes),
+        windows=tuple(Window(box, dice.pick(_INTERIORS)) for box in boxes),
         dormers=tuple(Window(box, "dark") for box in _plan_dormers(style, grid, top)),
         door=door,
         shops=shops,
@@ -491,32 +502,35 @@ def _plan_facade(dice: _Dice, lot: Box, unit: int) -> Facade:
         mouldings=_plan_mouldings(style, grid, boxes),
         pillars=_plan_pillars(style, grid, door),
         shutters=_plan_shutters(style, grid, upper),
-        balconies=balconies,
-        pediments=pediments,
+        balconies=_plan_balconies(dice, style, grid, upper),
+        pediments=_plan_pediments(style, grid, upper),
     )
 
 
-def _plan_grid(dice: _Dice, style: Style, lot: Box, unit: int) -> tuple[_Grid, Box]:
-    def px(length: int) -> int:
-        return max(1, (length * unit + 512) // 1024)
+_CROWNS = {"parapet": 0, "mansard": 130, "tiles": 58, "gable": 150, "stepped": 210}  # heights above the wall
 
-    margin = px(dice.between(40, 80)) if style.roof in ("tiles", "mansard") and dice.chance(40) else 0
+
+def _plan_grid(dice: _Dice, style: Style, lot: Box, unit: int) -> tuple[_Grid, Box]:
+    """Returns the storeys and bays, and the box of what stands above the wall."""
+    detached = style.roof in ("tiles", "mansard") and dice.chance(40)
+    margin = _px(dice.between(40, 80), unit) if detached else 0
     left, right = lot.left + margin, lot.right - margin
-    crown = {"parapet": 0, "mansard": 130, "tiles": 58, "gable": 150, "stepped": 210}[style.roof]
-    crown = px(crown) if crown else 0
-    eaves = px(dice.between(70, 150)) + crown
+    crown = _px(_CROWNS[style.roof], unit, least=0)
+    eaves = crown + _px(dice.between(70, 150), unit)
+    # Counted in 1024ths, not in pixels: a facade has as many storeys and bays at every size.
     storeys = max(2, (lot.bottom - eaves) * 1024 // (unit * dice.between(*style.storey)))
-    storey = (lot.bottom - eaves) * 8 // (storeys * 8 + 2)  # the ground storey is a quarter higher
-    eaves = max(eaves, lot.bottom - storey * storeys - storey // 4)
-    tops = [eaves + storey * (storeys - 1 - i) for i in range(storeys)]
-    bottoms = [lot.bottom, *tops[:-1]]
     bays = max(2, (right - left) * 1024 // (unit * dice.between(*style.bay)))
+    storey = (lot.bottom - eaves) * 8 // (storeys * 8 + 2)  # the ground storey is a quarter higher
+    tops = [eaves + storey * (storeys - 1 - i) for i in range(storeys)]
     bay = (right - left) // bays
     first = (left + right - bay * bays) // 2
-    wall = Box(eaves, left, lot.bottom, right)
-    columns = tuple((first + bay * i, first + bay * (i + 1)) for i in range(bays))
-    grid = _Grid(wall, unit, tuple(zip(tops, bottoms, strict=True)), columns)
-    overhang = px(18) if margin else 0
+    grid = _Grid(
+        wall=Box(eaves, left, lot.bottom, right),
+        unit=unit,
+        storeys=tuple(zip(tops, [lot.bottom, *tops[:-1]], strict=True)),
+        bays=tuple((first + bay * i, first + bay * (i + 1)) for i in range(bays)),
+    )
+    overhang = _px(18, unit) if detached else 0
     return grid, Box(eaves - crown, left - overhang, eaves, right + overhang)
 
 
@@ -663,12 +677,6 @@ def _plan_shutters(style: Style, grid: _Grid, windows: Sequence[Box]) -> tuple[B
     return tuple(Box(box.top, left, box.bottom, left + leaf) for box, left in lefts)
 
 
-def _pick_interior(dice: _Dice) -> Literal["dark", "drapes", "blind", "lit"]:
-    interiors: tuple[Literal["dark", "drapes", "blind", "lit"], ...]
-    interiors = ("dark", "dark", "dark", "drapes", "drapes", "drapes", "blind", "lit")
-    return dice.pick(interiors)
-
-
 # ------------------------------------------------------------------------------------ textures and outlines
 
 
@@ -784,7 +792,14 @@ class _Canvas:
     def paint(
         self, box: Box, label: int, colour: Colour | np.ndarray, mask: np.ndarray | None = None
     ) -> None:
-        """Paints a thing that hides what was there, shadows included."""
+        """Paints a thing that hides what was there, shadows included.
+
+        Args:
+            box: where; inside the image.
+            label: the thing's class.
+            colour: one colour, or an array that broadcasts to [box.height, box.width, 3].
+            mask: its outline, bool [box.height, box.width]; the box, arched if it is, unless given.
+        """
         view = slice(box.top, box.bottom), slice(box.left, box.right)
         if mask is None and box.rise:
             mask = _arch(box.height, box.width, box.rise)
@@ -796,7 +811,14 @@ class _Canvas:
             np.copyto(self.colour[view], np.asarray(colour, np.int32), where=mask[..., None])
 
     def shade(self, box: Box, light: int | np.ndarray) -> None:
-        """Takes light away; what of the box is outside the image is ignored."""
+        """Takes light away; what of the box is outside the image is ignored.
+
+        Args:
+            box: where.
+            light: what remains, in 256ths; an array must broadcast to [box.height, box.width].
+        """
+        if box.rise:
+            light = np.where(_arch(box.height, box.width, box.rise), light, _FULL_LIGHT)
         view = self.light[max(0, box.top) : max(0, box.bottom), max(0, box.left) : max(0, box.right)]
         factor = np.broadcast_to(np.asarray(light, np.int32), (box.height, box.width))
         view *= factor[max(0, -box.top) :, max(0, -box.left) :][: view.shape[0], : view.shape[1]]
@@ -835,10 +857,10 @@ def _wall_texture(house: Facade, bond: Bond, colour: Colour, box: Box, unit: int
     """Returns the material of a wall in full light, int32 [height, width, 3]."""
     height, width = box.height, box.width
     if bond == "brick":
-        course = max(3, (14 * unit + 512) // 1024)
+        course = _px(14, unit, least=3)
         tones = _masonry(house.key + 1, height, width, course, course * 5 // 2, 16 if course < 5 else 30, 9)
     elif bond == "ashlar":
-        course = max(5, (46 * unit + 512) // 1024)
+        course = _px(46, unit, least=5)
         tones = _masonry(house.key + 2, height, width, course, course * 9 // 4, -20, 4)
     else:
         tones = np.zeros((height, width), np.int32)
@@ -936,7 +958,7 @@ def _paint_pediments(canvas: _Canvas, house: Facade) -> None:
         canvas.cast(box, 2 * house.line)
 
 
-def _glass(height: int, width: int, interior: str) -> np.ndarray:
+def _glass(height: int, width: int, interior: Interior) -> np.ndarray:
     """Returns panes that mirror the sky, with what is seen behind them, int32 [height, width, 3]."""
     x, y = np.arange(width, dtype=np.int32), np.arange(height, dtype=np.int32)[:, None]
     down = np.broadcast_to(_ramp(height)[:, None], (height, width))
@@ -954,7 +976,9 @@ def _glass(height: int, width: int, interior: str) -> np.ndarray:
     return glass
 
 
-def _glazing(box: Box, interior: str, style: Style, line: int, shadow: int) -> tuple[np.ndarray, np.ndarray]:
+def _glazing(
+    box: Box, interior: Interior, style: Style, line: int, shadow: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns a window with frame and glazing bars, int32 [h, w, 3], and the light in it, int32 [h, w]."""
     height, width = box.height, box.width
     frame = line if min(height, width) >= 6 else 0  # a frame of one pixel would leave hardly any glass
@@ -977,7 +1001,7 @@ def _glazing(box: Box, interior: str, style: Style, line: int, shadow: int) -> t
 
 
 def _paint_windows(canvas: _Canvas, house: Facade) -> None:
-    panes: dict[tuple[int, int, int, str], tuple[np.ndarray, np.ndarray]] = {}
+    panes: dict[tuple[int, int, int, Interior], tuple[np.ndarray, np.ndarray]] = {}
     for window in (*house.dormers, *house.windows):
         box = window.box
         kind = (box.height, box.width, box.rise, window.interior)
@@ -985,8 +1009,7 @@ def _paint_windows(canvas: _Canvas, house: Facade) -> None:
             panes[kind] = _glazing(box, window.interior, house.style, house.line, canvas.shadow)
         colour, light = panes[kind]
         canvas.paint(box, _WINDOW, colour)
-        mask = _arch(box.height, box.width, box.rise)
-        canvas.shade(box, np.where(mask, light, _FULL_LIGHT) if box.rise else light)
+        canvas.shade(box, light)
 
 
 def _paint_dormers(canvas: _Canvas, house: Facade) -> None:
@@ -1022,7 +1045,7 @@ def _paint_balconies(canvas: _Canvas, house: Facade) -> None:
 def _paint_door(canvas: _Canvas, house: Facade) -> None:
     box, line = house.door, house.line
     canvas.paint(box, _DOOR, house.door_colour)
-    canvas.shade(box, np.where(_arch(box.height, box.width, box.rise), _door_relief(house), _FULL_LIGHT))
+    canvas.shade(box, _door_relief(house))
     bottom = box.top + max(1, box.height * 22 // 100, box.rise)
     fanlight = Box(box.top + line, box.left + line, bottom, box.right - line, max(0, box.rise - line))
     if min(fanlight.height, fanlight.width) > 0:
@@ -1044,7 +1067,7 @@ def _door_relief(house: Facade) -> np.ndarray:
 
 
 def _paint_shops(canvas: _Canvas, house: Facade) -> None:
-    front = _tone(house.awning, -30)
+    front = _tone(house.style.awning, -30)
     for box in house.shops:
         line = house.line
         canvas.paint(box, _SHOP, front)
@@ -1073,7 +1096,9 @@ def _display(height: int, width: int, front: Colour, line: int) -> np.ndarray:
 
 def _paint_awning(canvas: _Canvas, house: Facade, box: Box) -> None:
     stripe = max(2, 4 * house.line)
-    stripes = np.where((np.arange(box.width) // stripe % 2 == 0)[:, None], house.awning, (244, 238, 226))
+    stripes = np.where(
+        (np.arange(box.width) // stripe % 2 == 0)[:, None], house.style.awning, (244, 238, 226)
+    )
     canvas.paint(box, _SHOP, stripes.astype(np.int32))
     canvas.shade(box, (_FULL_LIGHT - _ramp(box.height) // 6)[:, None])
     canvas.cast(box, 4 * house.line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from pix2pix_tf.config import TrainConfig, looks_like_path
@@ -31,13 +32,11 @@ def open_dataset(config: TrainConfig, show_progress: bool = True) -> PairDataset
     elif looks_like_path(data.dataset):
         from pix2pix_tf.data.folder import open_folder_dataset
 
-        sides = {"A": {"A"}, "B": {"B"}, "both": {"A", "B"}}.get(data.label_maps, set())
         dataset = open_folder_dataset(
             _folder(data.dataset),
             seed=config.optimization.seed,
             cache_dir=data.data_dir,
             skip_bad_images=data.skip_bad_images,
-            label_maps=frozenset(sides),
             show_progress=show_progress,
         )
     else:
@@ -51,6 +50,13 @@ def open_dataset(config: TrainConfig, show_progress: bool = True) -> PairDataset
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
         )
+    if data.label_maps != "auto":
+        labelled = {"none": (), "A": ("A",), "B": ("B",), "both": ("A", "B")}[data.label_maps]
+        sides = [
+            dataclasses.replace(side, labels=name in labelled)
+            for name, side in zip("AB", dataset.sides, strict=True)
+        ]
+        dataset = dataclasses.replace(dataset, sides=(sides[0], sides[1]))
     return dataset.directed(data.direction)
 
 

@@ -1,0 +1,357 @@
+"""The commands: parse, call, turn known errors into one line and an exit code.
+
+TensorFlow is imported inside the commands, after parsing, so that ``--help`` and wrong flags answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import errno
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import tyro
+from tyro.conf import Positional
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.config import Precision, TrainConfig
+from pix2pix_tf.errors import ConfigError, DataError, Pix2pixError, UserError
+
+if TYPE_CHECKING:
+    from pix2pix_tf.runs import RunDirectory
+
+Args = TypeVar("Args")
+
+_USAGE = """usage: pix2pix COMMAND [options]
+
+  train     learn image-to-image translation from pairs; the same command again continues
+  predict   translate images or folders with a trained run
+  data      list, download, check and preview data sets
+
+'pix2pix COMMAND --help' shows a command's options. 'pix2pix train' alone trains façades that the
+program draws itself: no download, a picture within minutes."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: the command and its flags; those of the process by default.
+
+    Returns:
+        The exit code: 0 done, 2 something given is wrong, 1 the system failed, 3 training diverged,
+        128 + the signal's number when stopped.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _quiet_frameworks()
+    try:
+        return _run_command(arguments)
+    except Pix2pixError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}{'; free space and run again' if full else ''}", 1)
+    except MemoryError:
+        return _fail("not enough memory; take a smaller --image-size, --batch-size or --base-filters", 1)
+
+
+def _run_command(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE)
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"pix2pix-tf {version('pix2pix-tf')}")
+        return 0
+    commands = {"train": _train, "predict": _predict, "data": _data}
+    command = commands.get(arguments[0])
+    if command is None:
+        raise UserError(f"there is no command '{arguments[0]}'; the commands are {', '.join(commands)}")
+    return command(arguments[1:])
+
+
+def _fail(message: str, exit_code: int) -> int:
+    print(f"pix2pix: error: {' '.join(message.split())}", file=sys.stderr)
+    return exit_code
+
+
+def _quiet_frameworks() -> None:
+    """Keeps start-up notices off the screen; what goes wrong still arrives as an exception."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+def _parse(kind: type[Args], command: str, arguments: Sequence[str], default: Args | None = None) -> Args:
+    """Parses flags into a dataclass; ``--help`` prints and exits 0.
+
+    Raises:
+        ConfigError: a flag is unknown, or its value has no meaning.
+    """
+    shown = io.StringIO()
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(shown):
+            return tyro.cli(
+                kind,
+                prog=f"pix2pix {command}",
+                args=list(arguments),
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
+                **options,
+            )
+    except SystemExit as leaving:
+        if leaving.code in (0, None):
+            raise
+        raise ConfigError(_plain_message(shown.getvalue())) from None
+
+
+def _plain_message(boxed: str) -> str:
+    """Returns the words of tyro's framed error message as one line."""
+    lines = (line.strip(" │╭╮╰╯─\n") for line in boxed.splitlines())
+    words = " ".join(line for line in lines if line and not line.startswith("For full helptext"))
+    return " ".join(words.split()) or "the flags can't be understood"
+
+
+# ---------------------------------------------------------------- train
+
+
+def _train(arguments: list[str]) -> int:
+    dry_run = "--dry-run" in arguments
+    config = parse_train([argument for argument in arguments if argument != "--dry-run"])
+    if dry_run:
+        print(json.dumps(configs.to_json(config) | {"run_dir": str(config.run_dir)}, indent=2, ensure_ascii=False))
+        return 0
+    from pix2pix_tf.training.loop import train
+
+    print(_what_next(train(config)))
+    return 0
+
+
+def parse_train(arguments: Sequence[str]) -> TrainConfig:
+    """Resolves the flags of ``pix2pix train``.
+
+    The defaults are those of the run that is continued, else the preset of the data set; flags override.
+
+    Raises:
+        UserError: a flag is wrong, or the run directory can't be read.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name in ("--dataset", "--run-dir", "--steps", "--epochs"):
+        early.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
+    given = vars(early.parse_known_args(list(arguments))[0])
+    if given["--steps"] is not None and given["--epochs"] is not None:
+        raise ConfigError("--steps and --epochs both say how long to train; give one of them")
+
+    default = _train_defaults(given["--dataset"], given["--run-dir"])
+    if given["--steps"] is not None:
+        default = configs.replace(default, epochs=None, steps=1)
+    elif given["--epochs"] is not None:
+        default = configs.replace(default, steps=None, epochs=1.0)
+    return _parse(TrainConfig, "train", arguments, default)
+
+
+def _train_defaults(dataset: str | None, run_dir: str | None) -> TrainConfig:
+    from pix2pix_tf.runs import RunDirectory
+
+    preset = configs.preset(dataset or "procedural")
+    run = RunDirectory(Path(run_dir) if run_dir is not None else preset.run_dir)
+    if not run.exists():
+        return preset
+    stored = run.read_config()
+    # A copied or moved run is continued where it is now, not where it was.
+    return configs.replace(stored, run_dir=Path(run_dir) if run_dir is not None else None)
+
+
+def _what_next(run: RunDirectory) -> str:
+    return "\n".join(
+        (
+            f"{run.final_sheet} shows input, output and target on held-out images",
+            f"  look at the losses    tensorboard --logdir {_quoted(run.path)}",
+            f"  translate images      pix2pix predict {_quoted(run.path)} IMAGE_OR_FOLDER --out translated",
+            f"  train for longer      pix2pix train --run-dir {_quoted(run.path)} --steps {2 * (run.latest_step() or 0)}",
+            "  train elsewhere       the same flags with another --run-dir",
+        )
+    )
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))
+
+
+# ---------------------------------------------------------------- predict
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictArgs:
+    """Translates images or folders with a trained run; outputs are PNG, each of its input's size."""
+
+    model: Positional[Path]
+    """A run directory."""
+    inputs: Positional[tuple[Path, ...]]
+    """Images, or folders of images (with their subfolders)."""
+    out: Path
+    """The folder that the translated images go to."""
+    side_by_side: bool = False
+    """The inputs are side-by-side pairs: translate the half that was the input in training."""
+    step: int | None = None
+    """Use the checkpoint of that step instead of the newest."""
+    precision: Precision = "float32"
+    """'float32' gives the same picture everywhere; the mixed ones may be faster and differ slightly."""
+    seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
+    """Decides the noise of a run that was trained with --stochastic."""
+    skip_bad_images: bool = False
+    """Leave out images that can't be read, and count them, instead of stopping."""
+
+
+def _predict(arguments: list[str]) -> int:
+    args = _parse(PredictArgs, "predict", arguments)
+    configs.check_limits(args)
+    from pix2pix_tf.prediction import predict
+
+    report = predict(
+        args.model,
+        args.inputs,
+        args.out,
+        side_by_side=args.side_by_side,
+        step=args.step,
+        precision=args.precision,
+        seed=args.seed,
+        skip_bad_images=args.skip_bad_images,
+    )
+    print(report)
+    return 0
+
+
+# ---------------------------------------------------------------- data
+
+
+@dataclasses.dataclass(frozen=True)
+class DataListArgs:
+    """Lists the data sets that have a name."""
+
+    data_dir: Path | None = None
+    """Where data sets are kept; by default where tensorflow-datasets keeps them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataArgs:
+    """Downloads, checks or previews one data set."""
+
+    dataset: Positional[str]
+    """'procedural', a catalogue name such as 'facades', or the path of your folder."""
+    data_dir: Path | None = None
+    """Where data sets are kept; by default where tensorflow-datasets keeps them."""
+    archive: Path | None = None
+    """A copy of the data set's .tar.gz on this machine, used instead of a download."""
+    mirror_url: str | None = None
+    """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
+    skip_bad_images: bool = False
+    """Leave out images that can't be read, and count them, instead of stopping."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataPreviewArgs(DataArgs):
+    """Writes a sheet of pairs as training sees them: resized, jittered, cropped and mirrored."""
+
+    out: Path = Path("preview.png")
+    """Where the sheet goes."""
+    direction: Literal["AtoB", "BtoA", "auto"] = "auto"
+    """Which side is the input; by default the data set's own."""
+    image_size: tuple[int, ...] = ()
+    """Height and width, each from 64 to 2048; by default the data set's own."""
+    count: Annotated[int, *configs.limited(1, 64)] = 6
+    """How many pairs."""
+    seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
+    """Decides the order, the jitter and the mirroring, as in training."""
+
+
+_DATA_USAGE = """usage: pix2pix data list | download NAME | check DATASET | preview DATASET [options]
+
+  list       the data sets that have a name, and which of them are on this machine
+  download   fetch and prepare one of them
+  check      tell what is wrong with a data set or with your folder
+  preview    write a sheet of pairs as training sees them
+
+'pix2pix data list --help' (or any other) shows the options."""
+
+
+def _data(arguments: list[str]) -> int:
+    actions: dict[str, Callable[[list[str]], int]] = {
+        "list": _data_list,
+        "download": _data_download,
+        "check": _data_check,
+        "preview": _data_preview,
+    }
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_DATA_USAGE)
+        return 0 if arguments else 2
+    if arguments[0] not in actions:
+        raise UserError(f"there is no 'pix2pix data {arguments[0]}'; there are {', '.join(actions)}")
+    return actions[arguments[0]](arguments[1:])
+
+
+def _data_list(arguments: list[str]) -> int:
+    args = _parse(DataListArgs, "data list", arguments)
+    from pix2pix_tf.inspection import list_datasets
+
+    print(list_datasets(args.data_dir))
+    return 0
+
+
+def _data_download(arguments: list[str]) -> int:
+    args = _parse(DataArgs, "data download", arguments)
+    if configs.looks_like_path(args.dataset):
+        raise DataError(f"'{args.dataset}' has no download; 'pix2pix data list' shows what has")
+    from pix2pix_tf.inspection import describe_dataset
+
+    print(describe_dataset(_dataset_config(args)))
+    return 0
+
+
+def _data_check(arguments: list[str]) -> int:
+    args = _parse(DataArgs, "data check", arguments)
+    from pix2pix_tf.inspection import check_dataset
+
+    report, is_good = check_dataset(_dataset_config(args))
+    print(report)
+    return 0 if is_good else 2
+
+
+def _data_preview(arguments: list[str]) -> int:
+    args = _parse(DataPreviewArgs, "data preview", arguments)
+    configs.check_limits(args)
+    settings: dict[str, Any] = {"seed": args.seed}
+    if args.direction != "auto":
+        settings["direction"] = args.direction
+    if args.image_size:
+        settings["image_size"] = args.image_size
+    from pix2pix_tf.inspection import preview_dataset
+
+    preview_dataset(configs.replace(_dataset_config(args), **settings), args.count, args.out)
+    print(f"{args.out}: {args.count} pairs as training sees them")
+    return 0
+
+
+def _dataset_config(args: DataArgs) -> TrainConfig:
+    return configs.replace(
+        configs.preset(args.dataset),
+        data_dir=args.data_dir,
+        archive=args.archive,
+        mirror_url=args.mirror_url,
+        skip_bad_images=args.skip_bad_images,
+    )

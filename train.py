@@ -1,0 +1,8 @@
+"""``python train.py`` is ``pix2pix train``."""
+
+import sys
+
+from pix2pix_tf.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))
