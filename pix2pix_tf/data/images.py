@@ -28,6 +28,9 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 # claim gigabytes.
 MAX_PIXELS = 2**26
 
+# No honest file has more blocks before its pixels; a hostile one could keep a server walking for minutes.
+_MAX_BLOCKS = 10_000
+
 _NOT_AN_IMAGE = "not an image: neither JPEG, PNG, BMP, GIF nor WebP"
 _EMPTY = "not an image: 0 bytes"
 _BMP_KIND = "this kind of BMP is not supported (only 1, 4, 8, 24 or 32 bits a pixel, uncompressed)"
@@ -235,6 +238,7 @@ def _walk(
         lambda position: tf.logical_not(stop_at(position)),
         lambda position: [after(position)],
         [tf.constant(start, tf.int64)],
+        maximum_iterations=_MAX_BLOCKS,
     )
     return position
 
@@ -326,14 +330,18 @@ def _gif_over_white(data: tf.Tensor) -> tf.Tensor:
         def next_block(at: tf.Tensor) -> list[tf.Tensor]:
             return [at + 1 + _number(data, at, 1)]
 
-        (end,) = tf.while_loop(lambda at: _number(data, at, 1) > 0, next_block, [position + 2])
+        (end,) = tf.while_loop(
+            lambda at: _number(data, at, 1) > 0, next_block, [position + 2], maximum_iterations=_MAX_BLOCKS
+        )
         return end + 1
 
     def find(start: tf.Tensor, stop_at: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         def goes_on(position: tf.Tensor) -> tf.Tensor:
             return (_number(data, position, 1) == 0x21) & tf.logical_not(stop_at(position))
 
-        (position,) = tf.while_loop(goes_on, lambda position: [after_extension(position)], [start])
+        (position,) = tf.while_loop(
+            goes_on, lambda position: [after_extension(position)], [start], maximum_iterations=_MAX_BLOCKS
+        )
         return position
 
     first_table = table_size(_number(data, 10, 1))
