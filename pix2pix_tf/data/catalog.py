@@ -203,15 +203,16 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
         config = self.builder_config
-        archive = self._archive
-        if archive is None:
+        if self._archive is None:
             url = archive_url(config.name, self._mirror or PUBLIC_SERVER)
-            folder = Path(dl_manager.download_dir) / "pix2pix"
-            archive = download_archive(url, folder / f"{config.name}.tar.gz", self._show_progress)
+            target = Path(dl_manager.download_dir) / "pix2pix" / f"{config.name}.tar.gz"
+            archive = _Archive(download_archive(url, target, self._show_progress), downloaded=True)
+        else:
+            archive = _Archive(Path(self._archive), downloaded=False)
         present = _check_contents(archive, config)
         return {split: self._generate_examples(archive, split) for split in present}
 
-    def _generate_examples(self, archive: Path, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, archive: _Archive, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         good = 0
         for image in _images(archive, self.builder_config.name):
             if image.split != split:
@@ -224,12 +225,9 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
             elif self._skip_bad_images:
                 self.info.metadata["skipped"].append(image.path)
             else:
-                raise DataError(
-                    f"{archive}: {image.path} {fault}; leave out what is broken with --skip-bad-images, "
-                    "or give another file with --archive FILE"
-                )
+                raise archive.error(f"{image.path} {fault} (--skip-bad-images leaves out what is broken)")
         if good == 0:
-            raise DataError(f"{archive}: no image of {split} can be read; {_REPLACE_ARCHIVE}")
+            raise archive.error(f"no image of {split} can be read")
 
 
 def catalog_names() -> tuple[str, ...]:
@@ -413,7 +411,8 @@ def _image_fault(data: bytes) -> str | None:
     if not data.startswith(_JPEG_MAGIC):
         return "is not a JPEG file"
     try:
-        _compiled_decoder()(tf.constant(data))
+        with tf.device("CPU"):
+            _compiled_decoder()(tf.constant(data))
     except tf.errors.InvalidArgumentError as error:
         return f"can't be used ({explain_fault(error, 'JPEG')})"
     return None
@@ -429,7 +428,26 @@ def _compiled_decoder() -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
 
 # ---------------------------------------------------------------------------- reading archives
 
-_REPLACE_ARCHIVE = "delete that file and run again, or give another with --archive FILE"
+
+@dataclasses.dataclass(frozen=True)
+class _Archive:
+    """A ``.tar.gz``, and whose it is.
+
+    Args:
+        path: the file.
+        downloaded: it was downloaded here, so it may be deleted; otherwise it is the user's own.
+    """
+
+    path: Path
+    downloaded: bool
+
+    def error(self, problem: str) -> DataError:
+        """Returns the error to raise for what is wrong inside the file."""
+        if self.downloaded:
+            advice = "delete the file and run again, or give another with --archive FILE"
+        else:
+            advice = "give another file with --archive, or leave it out to download"
+        return DataError(f"{self.path}: {problem}; {advice}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -460,11 +478,11 @@ class _ArchivedImage:
         return file.read()
 
 
-def _check_contents(archive: Path, config: CatalogConfig) -> list[str]:
+def _check_contents(archive: _Archive, config: CatalogConfig) -> list[str]:
     """Reads an archive once, to its end.
 
     Args:
-        archive: a ``.tar.gz``.
+        archive: what to read.
         config: the data set that it should hold.
 
     Returns:
@@ -477,29 +495,24 @@ def _check_contents(archive: Path, config: CatalogConfig) -> list[str]:
     names: dict[str, set[str]] = collections.defaultdict(set)
     for image in _images(archive, config.name):
         if image.name in names[image.split]:
-            raise DataError(f"{archive} holds {image.path} twice; {_REPLACE_ARCHIVE}")
+            raise archive.error(f"{image.path} is there twice")
         names[image.split].add(image.name)
     if "train" not in names:
-        raise DataError(f"{archive} has no images in {config.name}/train; {_REPLACE_ARCHIVE}")
+        raise archive.error(f"no images in {config.name}/train")
     for split, found in names.items():
         expected = config.counts.get(split, len(found))
         if len(found) != expected:
-            raise DataError(
-                f"{archive} has {len(found)} images in {config.name}/{split} instead of {expected}; "
-                f"{_REPLACE_ARCHIVE}"
-            )
+            raise archive.error(f"{len(found)} images in {config.name}/{split} instead of {expected}")
     return sorted(names)
 
 
-def _images(archive: Path, dataset: str) -> Iterator[_ArchivedImage]:
+def _images(archive: _Archive, dataset: str) -> Iterator[_ArchivedImage]:
     """Yields the images of NAME/SPLIT/ in the order of the archive, without writing anything to disk."""
-    with _naming_damage(archive), gzip.open(archive) as stream:
+    with _naming_damage(archive), gzip.open(archive.path) as stream:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar:
             for member in tar:
                 if _leaves_its_folder(member):
-                    raise DataError(
-                        f"{archive} is not safe: {member.name!r} leads out of its folder; {_REPLACE_ARCHIVE}"
-                    )
+                    raise archive.error(f"not safe, {member.name!r} leads out of its folder")
                 folder, file_name = posixpath.split(posixpath.normpath(member.name))
                 name, ending = posixpath.splitext(file_name)
                 split = folder.removeprefix(f"{dataset}/")
@@ -512,13 +525,13 @@ def _images(archive: Path, dataset: str) -> Iterator[_ArchivedImage]:
 
 
 @contextlib.contextmanager
-def _naming_damage(archive: Path) -> Iterator[None]:
+def _naming_damage(archive: _Archive) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{archive} is damaged or not a .tar.gz ({error}); {_REPLACE_ARCHIVE}") from error
+        raise archive.error(f"damaged or not a .tar.gz ({error})") from error
     except OSError as error:
-        raise SystemFault(f"can't read {archive} ({error.strerror or error})") from error
+        raise SystemFault(f"can't read {archive.path} ({error.strerror or error})") from error
 
 
 def _leaves_its_folder(member: tarfile.TarInfo) -> bool:

@@ -154,10 +154,10 @@ def _may_pass(reason: str) -> bool:
 
 
 def _lost(url: str, reason: str, size: int) -> str:
-    kept = f" The same command goes on after the {_megabytes(size)} that came;" if size else ""
+    kept = f"; the same command goes on after the {_megabytes(size)} that came" if size else ""
     if not _may_pass(reason):
-        return f"can't reach {url} ({reason}); is this machine offline?{kept} {_OTHER_WAYS}"
-    return f"can't download {url} ({reason}).{kept} {_OTHER_WAYS}"
+        return f"can't reach {url} ({reason}): this machine may be offline{kept}; {_OTHER_WAYS}"
+    return f"can't download {url} ({reason}){kept}; {_OTHER_WAYS}"
 
 
 def _megabytes(size: int) -> str:

@@ -112,7 +112,7 @@ def test_cut_connection_is_resumed_where_it_broke(target):
 def test_next_program_continues_what_the_last_one_left(target):
     with serving(Server(cuts=[50_000], statuses=[])) as server:
         server.cuts += [0, 0, 0, 0]
-        with pytest.raises(SystemFault, match=r"The same command goes on after the 0\.1 MB"):
+        with pytest.raises(SystemFault, match=r"the same command goes on after the 0\.1 MB"):
             download_archive(server.url, target)
         assert not target.exists()
         server.cuts.clear()
