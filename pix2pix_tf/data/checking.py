@@ -64,7 +64,9 @@ def check_image(path: Path) -> CheckedImage:
 @functools.cache
 def _decoded_shape() -> Callable[[bytes], tf.Tensor]:
     signature = [tf.TensorSpec([], tf.string)]
-    return tf.function(lambda data: tf.shape(images.decode_image(data, channels=3)), signature)
+    return tf.function(
+        lambda data: tf.shape(images.decode_image(data, channels=3)), signature, autograph=False
+    )
 
 
 def check_images(

@@ -69,8 +69,8 @@ def decode_image(data: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8) -> 
 
 @functools.cache
 def _decoder(channels: int, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
-    # Traced once and shared by every pipeline and model of the process: tracing takes a second.
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    # Traced once and shared by every pipeline and model of the process: tracing takes most of a second.
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(data: tf.Tensor) -> tf.Tensor:
         image, orientation = tf.switch_case(
             _format_index(data),

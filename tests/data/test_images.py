@@ -274,6 +274,7 @@ def test_encoded_png_decodes_to_the_same(channels):
         ("x.gif", encode(Image.fromarray(RGBA[..., :3]).quantize(4), "GIF"), ("GIF", 3, 8)),
         ("x.webp", encode(Image.fromarray(RGBA), "WEBP"), ("WEBP", 3, 8)),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_header_says_what_a_viewer_sees(tmp_path, name, data, expected):
     path = tmp_path / name
@@ -312,6 +313,7 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path, side, recwarn):
         (b"\x89PNG\r\n\x1a\n\0\0", "damaged or truncated PNG"),
         (b"\xff\xd8\xff\xe0", "damaged or truncated JPEG"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_unusable_files_are_named_with_the_reason(tmp_path, data, reason):
     path = tmp_path / "x.png"

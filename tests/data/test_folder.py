@@ -1,0 +1,352 @@
+"""Folders as users have them: every layout, everything that can be wrong, and what is remembered."""
+
+import io
+import itertools
+import json
+import os
+import shutil
+import unicodedata
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf.data import checking
+from pix2pix_tf.data.folder import check_folder, open_folder_dataset
+from pix2pix_tf.data.pairs import Side
+from pix2pix_tf.errors import DataError
+
+
+def save(path, width=8, height=4, seed=0, mode="RGB"):
+    """Writes noise; returns it as [height, width, 3]."""
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).convert(mode)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
+    return np.asarray(image.convert("RGB"))
+
+
+def open_folder(folder, cache_dir=None, seed=0, **options):
+    return open_folder_dataset(folder, seed, cache_dir, show_progress=False, **options)
+
+
+def problem_of(folder, **options):
+    with pytest.raises(DataError) as caught:
+        open_folder(folder, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def read_all(split):
+    return [(a.numpy(), b.numpy()) for a, b in tf.data.Dataset.range(len(split)).map(split.read)]
+
+
+def names(dataset):
+    return {split: list(pairs.names) for split, pairs in dataset.splits.items()}
+
+
+# ---------------------------------------------------------------- layouts
+
+
+def test_side_by_side_images_in_split_folders(tmp_path):
+    pictures = [save(tmp_path / "train" / name, seed=at) for at, name in enumerate(["2.png", "10.bmp"])]
+    save(tmp_path / "train" / "more" / "1.webp")
+    save(tmp_path / "validation" / "1.png", width=9)
+    save(tmp_path / "test" / "1.png")
+    dataset = open_folder(tmp_path)
+    assert names(dataset) == {"train": ["2", "10", "more/1"], "val": ["1"], "test": ["1"]}
+    assert dataset.name == tmp_path.name
+    assert dataset.sides == (Side(), Side())
+    for (a, b), picture in zip(read_all(dataset.splits["train"]), pictures, strict=False):
+        np.testing.assert_array_equal(a, picture[:, :4])
+        np.testing.assert_array_equal(b, picture[:, 4:])
+    ((a, b),) = read_all(dataset.splits["val"])
+    assert a.shape == b.shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        (("train/A", "train/B"), ("val/A", "val/B")),
+        (("trainA", "trainB"), ("validA", "validB")),
+        (("A/train", "B/train"), ("A/val", "B/val")),
+        (("Train/a", "Train/b"), ("VAL/a", "VAL/b")),
+    ],
+)
+def test_two_folders_in_splits(tmp_path, train, val):
+    a = save(tmp_path / train[0] / "x.png", seed=1)
+    b = save(tmp_path / train[1] / "x.webp", seed=2)
+    save(tmp_path / val[0] / "y.png")
+    save(tmp_path / val[1] / "y.png", mode="L")
+    dataset = open_folder(tmp_path, label_maps=frozenset("A"))
+    assert names(dataset) == {"train": ["x"], "val": ["y"]}
+    assert dataset.sides == (Side(labels=True), Side())
+    ((read_a, read_b),) = read_all(dataset.splits["train"])
+    np.testing.assert_array_equal(read_a, a)
+    np.testing.assert_array_equal(read_b, b)
+
+
+def test_two_folders_are_split_by_name(tmp_path):
+    for at in range(10):
+        save(tmp_path / "A" / f"{at}.png")
+        save(tmp_path / "B" / f"{at}.jpg", mode="L")
+    dataset = open_folder(tmp_path)
+    assert sorted(itertools.chain(*names(dataset).values())) == sorted(map(str, range(10)))
+    assert dataset.sides == (Side(channels=3), Side(channels=1))
+    for a, b in read_all(dataset.splits["train"]):
+        assert (a.shape, b.shape) == ((4, 8, 3), (4, 8, 1))
+
+
+def test_sixteen_bits_on_one_side(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (4, 8), dtype=np.uint16)
+    save(tmp_path / "trainA" / "1.png")
+    (tmp_path / "trainB").mkdir()
+    Image.fromarray(deep).save(tmp_path / "trainB" / "1.png")
+    dataset = open_folder(tmp_path)
+    assert dataset.sides == (Side(), Side(channels=1, bits=16))
+    ((a, b),) = read_all(dataset.splits["train"])
+    assert a.dtype == np.uint8
+    np.testing.assert_array_equal(b[..., 0], deep)
+
+
+# ---------------------------------------------------------------- the split by names
+
+
+@pytest.fixture(scope="module")
+def flat_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flat")
+    save(folder / "0.png")
+    for at in range(1, 200):
+        shutil.copy(folder / "0.png", folder / f"{at}.png")
+    return folder
+
+
+def test_flat_folder_is_split_about_80_10_10(flat_folder):
+    sizes = [len(open_folder(flat_folder).splits[split]) for split in ("train", "val", "test")]
+    assert sum(sizes) == 200
+    assert 140 <= sizes[0] <= 178
+    assert min(sizes[1:]) >= 8
+
+
+def test_split_stays_when_files_are_added(flat_folder, tmp_path):
+    before = names(open_folder(flat_folder))
+    larger = tmp_path / "larger"
+    shutil.copytree(flat_folder, larger)
+    for at in range(200, 260):
+        shutil.copy(larger / "0.png", larger / f"{at}.png")
+    after = names(open_folder(larger))
+    assert all(set(before[split]) <= set(after[split]) for split in before)
+    assert names(open_folder(flat_folder, seed=1)) != before
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_small_folder_has_something_to_train_and_to_look_at(flat_folder, tmp_path, count, seed):
+    for at in range(count):
+        shutil.copy(flat_folder / "0.png", tmp_path / f"{at}.png")
+    split = names(open_folder(tmp_path, seed=seed))
+    assert sorted(itertools.chain(*split.values())) == [str(at) for at in range(count)]
+    assert split["train"]
+    assert ("val" in split) == (count > 1)
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_korean_names_pair_across_normal_forms(tmp_path):
+    folder = tmp_path / "내 데이터 세트"
+    composed = unicodedata.normalize("NFC", "한글 사진")
+    save(folder / "trainA" / f"{composed}.png")
+    save(folder / "trainB" / f"{unicodedata.normalize('NFD', composed)}.png")
+    dataset = open_folder(folder, tmp_path / "캐시")
+    assert names(dataset) == {"train": [composed]}
+    assert len(read_all(dataset.splits["train"])) == 1
+
+
+def test_hidden_and_foreign_files_are_ignored(tmp_path):
+    save(tmp_path / "train" / "1.png")
+    for name in ("._1.png", ".hidden.png", "Thumbs.db", "notes.txt"):
+        (tmp_path / "train" / name).write_text("no image")
+    save(tmp_path / "train" / ".cache" / "2.png")
+    assert names(open_folder(tmp_path)) == {"train": ["1"]}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_links_are_followed_once(tmp_path):
+    save(tmp_path / "elsewhere" / "1.png")
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / "data" / "train" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "train" / "loop").symlink_to(tmp_path / "data" / "train")
+    assert names(open_folder(tmp_path / "data")) == {"train": ["linked/1"]}
+
+
+# ---------------------------------------------------------------- what can be wrong
+
+
+def test_two_images_of_one_name(tmp_path):
+    save(tmp_path / "train" / "x.jpg")
+    save(tmp_path / "train" / "x.png")
+    problem = problem_of(tmp_path)
+    assert "x.jpg and x.png: two images of one name" in problem
+
+
+@pytest.mark.parametrize(("lonely", "other"), [("A", "B"), ("B", "A")])
+def test_files_without_partner_are_named(tmp_path, lonely, other):
+    for at in range(1, 12):
+        save(tmp_path / f"train{lonely}" / f"{at}.png")
+    save(tmp_path / f"train{other}" / "1.png")
+    assert f"train{lonely}: 2.png, 3.png, 4.png and 7 more without" in problem_of(tmp_path)
+
+
+def test_different_sizes_within_a_pair(tmp_path):
+    save(tmp_path / "trainA" / "x.png", width=8)
+    save(tmp_path / "trainB" / "x.png", width=9)
+    problem = problem_of(tmp_path)
+    assert str(tmp_path / "trainA" / "x.png") in problem
+    assert "is 8x4 but" in problem
+    assert "x.png is 9x4" in problem
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["train/1.png", "1.png"],
+        ["train/1.png", "val/A/1.png", "val/B/1.png"],
+        ["A/1.png", "B/1.png", "trainA/1.png", "trainB/1.png"],
+        ["A/1.png", "B/1.png", "1.png"],
+    ],
+)
+def test_mixed_layouts_are_refused(tmp_path, files):
+    for file in files:
+        save(tmp_path / file)
+    problem = problem_of(tmp_path)
+    assert "a mixture of layouts" in problem
+    assert all(f"({number}) " in problem for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (["test/1.png"], "nothing to train on"),
+        (["trainA/1.png"], "trainA: the folder with the other side of the pairs is missing"),
+        (["train/A/1.png"], "A: the folder with the other side"),
+        (["val/1.png", "valid/1.png", "train/1.png"], "both are names of the val images"),
+        (["photos/1.png"], "no images in a known layout"),
+        ([], "no images in a known layout"),
+    ],
+)
+def test_incomplete_layouts_are_refused(tmp_path, files, reason):
+    for file in files:
+        save(tmp_path / file)
+    assert reason in problem_of(tmp_path)
+
+
+def test_missing_and_empty_folders_and_files_are_refused(tmp_path):
+    assert "no such folder" in problem_of(tmp_path / "nowhere")
+    save(tmp_path / "x.png")
+    assert "a file, not a folder" in problem_of(tmp_path / "x.png")
+    (tmp_path / "empty" / "train").mkdir(parents=True)
+    assert "no images to train on" in problem_of(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "reason"),
+    [(1, 9, "only 1 pixel wide"), (1, 1, "only 1 pixel wide"), (2, 1, "too few")],
+)
+def test_tiny_side_by_side_images(tmp_path, width, height, reason):
+    save(tmp_path / "train" / "ok.png")
+    save(tmp_path / "train" / "x.png", width, height)
+    problem = problem_of(tmp_path)
+    assert problem.startswith(str(tmp_path / "train" / "x.png"))
+    assert reason in problem
+
+
+def test_pairs_of_one_pixel(tmp_path):
+    for side in "AB":
+        save(tmp_path / f"train{side}" / "x.png", 1, 1)
+    assert "1x1 pixels are too few" in problem_of(tmp_path)
+
+
+@pytest.fixture
+def damaged_folder(tmp_path):
+    folder = tmp_path / "data"
+    for at in range(4):
+        save(folder / "train" / f"{at}.png")
+    save(folder / "val" / "0.png")
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, "JPEG")
+    (folder / "train" / "5.jpg").write_bytes(file.getvalue()[:-200])
+    (folder / "train" / "6.png").write_text("text")
+    (folder / "val" / "1.png").touch()
+    return folder
+
+
+def test_damaged_images_are_named(damaged_folder):
+    problem = problem_of(damaged_folder)
+    assert problem.startswith(f"{damaged_folder / 'train' / '5.jpg'}: damaged or truncated JPEG image")
+    assert "(2 more problems: see pix2pix data check" in problem
+
+
+def test_damaged_images_are_left_out_on_request(damaged_folder):
+    dataset = open_folder(damaged_folder, skip_bad_images=True)
+    assert names(dataset) == {"train": ["0", "1", "2", "3"], "val": ["0"]}
+    assert [os.path.basename(file) for file in dataset.skipped] == ["5.jpg", "6.png", "1.png"]
+
+
+def test_nothing_left_after_skipping(tmp_path):
+    (tmp_path / "1.png").write_text("text")
+    assert "none of its images to train on can be used" in problem_of(tmp_path, skip_bad_images=True)
+
+
+def test_report_lists_everything(damaged_folder):
+    save(damaged_folder / "train" / "0.jpg")
+    report = check_folder(damaged_folder, 0, None, show_progress=False)
+    assert report.counts == {"train": 4, "val": 1}
+    assert report.sizes == {(4, 4): 5}
+    assert (report.channels, report.bits) == ((3, 3), (8, 8))
+    assert len(report.problems) == 4
+    assert check_folder(damaged_folder / "no", 0, None).problems
+
+
+# ---------------------------------------------------------------- what is remembered
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files that are decoded for a check, as it happens."""
+    files = []
+    check_image = checking.check_image
+    monkeypatch.setattr(checking, "check_image", lambda path: files.append(path.name) or check_image(path))
+    return files
+
+
+def test_unchanged_files_are_not_decoded_again(damaged_folder, tmp_path, decoded):
+    cache = tmp_path / "cache"
+    first = check_folder(damaged_folder, 0, cache)
+    assert len(decoded) == 8
+    decoded.clear()
+    assert check_folder(damaged_folder, 0, cache) == first
+    assert decoded == []
+    save(damaged_folder / "train" / "6.png", seed=3)
+    save(damaged_folder / "train" / "7.png")
+    assert len(check_folder(damaged_folder, 0, cache).problems) == 2
+    assert sorted(decoded) == ["6.png", "7.png"]
+
+
+@pytest.mark.parametrize("index", ["", "[]", "{}", '{"version": 1, "files": [1]}', '{"version": 0}', "\xff"])
+def test_unreadable_index_is_ignored(tmp_path, decoded, index):
+    save(tmp_path / "data" / "train" / "1.png")
+    cache = tmp_path / "cache"
+    open_folder(tmp_path / "data", cache)
+    (file,) = cache.iterdir()
+    file.write_text(index, encoding="latin-1")
+    open_folder(tmp_path / "data", cache)
+    assert decoded == ["1.png", "1.png"]
+    assert json.loads(file.read_text())["files"]
+
+
+def test_unwritable_cache_is_ignored(tmp_path):
+    save(tmp_path / "data" / "train" / "1.png")
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert open_folder(tmp_path / "data", tmp_path / "cache").splits
