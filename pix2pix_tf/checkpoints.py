@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import re
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.errors import RunError, SystemFault, TrainingDiverged
+from pix2pix_tf.errors import RunError, TrainingDiverged
+from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, flush_to_disk
+from pix2pix_tf.runs import RunDirectory
 
 KEPT = 3
-_FOLDER = re.compile(r"step_(\d{9})")
-_UNFINISHED = ".unfinished"
-
-
-def checkpoint_steps(folder: Path) -> list[int]:
-    """Returns the steps at which a folder holds checkpoints, oldest first."""
-    if not folder.is_dir():
-        return []
-    matches = (_FOLDER.fullmatch(path.name) for path in folder.iterdir())
-    return sorted(int(match[1]) for match in matches if match)
-
-
-def checkpoint_path(folder: Path, step: int) -> Path:
-    """Returns where the checkpoint of a step is kept."""
-    return folder / f"step_{step:09d}"
 
 
 def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Reads some tensors of a checkpoint.
 
     Args:
-        path: from :func:`checkpoint_path`.
+        path: from :meth:`RunDirectory.checkpoint`.
         names: which tensors.
 
     Returns:
@@ -55,10 +38,12 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             return {name: reader.get_tensor(name) for name in names}
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         raise RunError(
-            f"the checkpoint {path} is damaged ({_first_line(error)}); delete that folder to go on from "
+            f"the checkpoint {path} is damaged ({first_line(error)}); delete that folder to go on from "
             "the one before it"
         ) from error
-    raise RunError(f"the checkpoint {path} has no '{missing[0]}': another version or another network wrote it")
+    raise RunError(
+        f"the checkpoint {path} has no '{missing[0]}': another version or another network wrote it"
+    )
 
 
 def restore(path: Path, state: Mapping[str, tf.Variable]) -> None:
@@ -84,18 +69,19 @@ class CheckpointWriter:
     written to while somebody else holds it, so that the loop goes on at once.
 
     Args:
-        folder: where checkpoints are kept.
+        run: whose checkpoints are written.
         keep_every: checkpoints at multiples of it are kept for good, besides the last ``KEPT``.
     """
 
-    def __init__(self, folder: Path, keep_every: int | None = None):
-        self._folder = folder
+    def __init__(self, run: RunDirectory, keep_every: int | None = None):
+        self._run = run
+        self._folder = folder = run.checkpoints
         self._keep_every = keep_every
         self._thread: threading.Thread | None = None
         self._fault: Exception | None = None
         with explain_disk_faults(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob(f"*{_UNFINISHED}"):
+            for leftover in folder.glob(f"*{UNFINISHED}"):
                 shutil.rmtree(leftover)
 
     def save(self, step: int, state: Mapping[str, tf.Variable]) -> None:
@@ -126,20 +112,22 @@ class CheckpointWriter:
 
     def _write(self, step: int, tensors: dict[str, tf.Tensor]) -> None:
         try:
-            bad = next((name for name, value in tensors.items() if not np.isfinite(value.numpy()).all()), None)
+            bad = next(
+                (name for name, value in tensors.items() if not np.isfinite(value.numpy()).all()), None
+            )
             if bad is not None:
                 raise TrainingDiverged(f"'{bad}' is no longer finite at step {step}")
             with explain_disk_faults(self._folder):
                 self._write_whole(step, tensors)
                 self._drop_old()
-        except Exception as error:  # noqa: BLE001 - it is raised where the loop waits
-            self._fault = error
+        except Exception as error:
+            self._fault = error  # raised where the loop waits
 
     def _write_whole(self, step: int, tensors: dict[str, tf.Tensor]) -> None:
-        final = checkpoint_path(self._folder, step)
+        final = self._run.checkpoint(step)
         if final.exists():  # a step has one state, and it is there already
             return
-        unfinished = final.with_name(final.name + _UNFINISHED)
+        unfinished = final.with_name(final.name + UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         try:
@@ -150,71 +138,16 @@ class CheckpointWriter:
                 tensors=list(tensors.values()),
             )
             for file in unfinished.iterdir():
-                _flush(file)
+                flush_to_disk(file)
             unfinished.replace(final)
-            _flush(self._folder)
+            flush_to_disk(self._folder)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
 
     def _drop_old(self) -> None:
-        for step in checkpoint_steps(self._folder)[:-KEPT]:
+        for step in self._run.checkpoint_steps()[:-KEPT]:
             if self._keep_every is None or step % self._keep_every:
-                # Renamed first: a kill in the middle must not leave half a checkpoint under a whole one's name.
-                old = checkpoint_path(self._folder, step)
-                shutil.rmtree(old.replace(old.with_name(old.name + _UNFINISHED)))
-
-
-@contextlib.contextmanager
-def explain_disk_faults(path: Path) -> Iterator[None]:
-    """Turns a failed write below ``path`` into one line.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            raise SystemFault(f"the disk is full: {path} could not be written; free space and run again") from error
-        raise SystemFault(f"{path} could not be written: {error.strerror or error}") from error
-    except tf.errors.OpError as error:
-        text = _first_line(error)
-        if isinstance(error, tf.errors.ResourceExhaustedError) or "No space left" in text:
-            raise SystemFault(f"the disk is full: {path} could not be written; free space and run again") from error
-        raise SystemFault(f"{path} could not be written: {text}") from error
-
-
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Writes a file that appears whole or not at all.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
-    """
-    unfinished = path.with_name(f".{path.name}{_UNFINISHED}")
-    with explain_disk_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
-
-
-def _flush(path: Path) -> None:
-    """Makes the system write a file, or a folder's list of files, through to the disk."""
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                # Renamed first: a kill must not leave half a checkpoint under a whole one's name.
+                old = self._run.checkpoint(step)
+                shutil.rmtree(old.replace(old.with_name(old.name + UNFINISHED)))

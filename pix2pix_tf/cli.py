@@ -50,7 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         128 + the signal's number when stopped.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    _quiet_frameworks()
     try:
         return _run_command(arguments)
     except Pix2pixError as error:
@@ -88,11 +87,25 @@ def _fail(message: str, exit_code: int) -> int:
     return exit_code
 
 
-def _quiet_frameworks() -> None:
-    """Keeps start-up notices off the screen; what goes wrong still arrives as an exception."""
+def _import_frameworks() -> None:
+    """Imports TensorFlow and Keras without their start-up notices.
+
+    Some are written before TensorFlow reads any setting, straight to the process' standard error.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        import keras
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)
+    keras.utils.disable_interactive_logging()
 
 
 def _parse(kind: type[Args], command: str, arguments: Sequence[str], default: Args | None = None) -> Args:
@@ -132,8 +145,13 @@ def _train(arguments: list[str]) -> int:
     dry_run = "--dry-run" in arguments
     config = parse_train([argument for argument in arguments if argument != "--dry-run"])
     if dry_run:
-        print(json.dumps(configs.to_json(config) | {"run_dir": str(config.run_dir)}, indent=2, ensure_ascii=False))
+        print(
+            json.dumps(
+                configs.to_json(config) | {"run_dir": str(config.run_dir)}, indent=2, ensure_ascii=False
+            )
+        )
         return 0
+    _import_frameworks()
     from pix2pix_tf.training.loop import train
 
     print(_what_next(train(config)))
@@ -176,12 +194,13 @@ def _train_defaults(dataset: str | None, run_dir: str | None) -> TrainConfig:
 
 
 def _what_next(run: RunDirectory) -> str:
+    longer = 2 * (run.latest_step() or 0)
     return "\n".join(
         (
             f"{run.final_sheet} shows input, output and target on held-out images",
             f"  look at the losses    tensorboard --logdir {_quoted(run.path)}",
             f"  translate images      pix2pix predict {_quoted(run.path)} IMAGE_OR_FOLDER --out translated",
-            f"  train for longer      pix2pix train --run-dir {_quoted(run.path)} --steps {2 * (run.latest_step() or 0)}",
+            f"  train for longer      pix2pix train --run-dir {_quoted(run.path)} --steps {longer}",
             "  train elsewhere       the same flags with another --run-dir",
         )
     )
@@ -221,6 +240,7 @@ class PredictArgs:
 def _predict(arguments: list[str]) -> int:
     args = _parse(PredictArgs, "predict", arguments)
     configs.check_limits(args)
+    _import_frameworks()
     from pix2pix_tf.prediction import predict
 
     report = predict(
@@ -307,6 +327,7 @@ def _data(arguments: list[str]) -> int:
 
 def _data_list(arguments: list[str]) -> int:
     args = _parse(DataListArgs, "data list", arguments)
+    _import_frameworks()
     from pix2pix_tf.inspection import list_datasets
 
     print(list_datasets(args.data_dir))
@@ -317,6 +338,7 @@ def _data_download(arguments: list[str]) -> int:
     args = _parse(DataArgs, "data download", arguments)
     if configs.looks_like_path(args.dataset):
         raise DataError(f"'{args.dataset}' has no download; 'pix2pix data list' shows what has")
+    _import_frameworks()
     from pix2pix_tf.inspection import describe_dataset
 
     print(describe_dataset(_dataset_config(args)))
@@ -325,6 +347,7 @@ def _data_download(arguments: list[str]) -> int:
 
 def _data_check(arguments: list[str]) -> int:
     args = _parse(DataArgs, "data check", arguments)
+    _import_frameworks()
     from pix2pix_tf.inspection import check_dataset
 
     report, is_good = check_dataset(_dataset_config(args))
@@ -340,6 +363,7 @@ def _data_preview(arguments: list[str]) -> int:
         settings["direction"] = args.direction
     if args.image_size:
         settings["image_size"] = args.image_size
+    _import_frameworks()
     from pix2pix_tf.inspection import preview_dataset
 
     preview_dataset(configs.replace(_dataset_config(args), **settings), args.count, args.out)

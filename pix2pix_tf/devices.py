@@ -26,7 +26,9 @@ def has_bfloat16_hardware() -> bool:
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        capabilities = (tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus)
+        capabilities = (
+            tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus
+        )
         return all(found is not None and found >= _BFLOAT16_COMPUTE_CAPABILITY for found in capabilities)
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()

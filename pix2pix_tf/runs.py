@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -12,17 +13,12 @@ from typing import Any
 import filelock
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.checkpoints import (
-    checkpoint_path,
-    checkpoint_steps,
-    explain_disk_faults,
-    read_checkpoint,
-    write_whole,
-)
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError, RunError
+from pix2pix_tf.files import explain_disk_faults, write_whole
 
 FORMAT = 1
+_CHECKPOINT = re.compile(r"step_(\d{9})")
 _PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 
@@ -48,10 +44,20 @@ class RunDirectory:
         """Whether a run has been started here."""
         return self.config_file.is_file()
 
+    def checkpoint(self, step: int) -> Path:
+        """Returns where the checkpoint of a step is kept."""
+        return self.checkpoints / f"step_{step:09d}"
+
+    def checkpoint_steps(self) -> list[int]:
+        """Returns the steps that there are checkpoints of, oldest first."""
+        if not self.checkpoints.is_dir():
+            return []
+        matches = (_CHECKPOINT.fullmatch(path.name) for path in self.checkpoints.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
+
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, ``None`` where there is none yet."""
-        steps = checkpoint_steps(self.checkpoints)
-        return steps[-1] if steps else None
+        return max(self.checkpoint_steps(), default=None)
 
     def is_finished(self, total_steps: int) -> bool:
         """Whether all steps are done and everything that a run leaves behind is there."""
@@ -68,8 +74,8 @@ class RunDirectory:
         if stored.get("format") != FORMAT:
             written_by = stored.get("packages", {}).get("pix2pix-tf", "an unknown version")
             raise RunError(
-                f"{self.path} was written by pix2pix-tf {written_by} in format {stored.get('format')}, this version "
-                f"reads format {FORMAT}; use that version, or train in another --run-dir"
+                f"{self.path} was written by pix2pix-tf {written_by} in format {stored.get('format')}, this "
+                f"version reads format {FORMAT}; use that version, or train in another --run-dir"
             )
         try:
             return configs.from_json(stored["config"])
@@ -122,27 +128,23 @@ class RunDirectory:
         finally:
             lock.release()
 
-    def generator_weights(self, names: list[str], step: int | None = None) -> dict[str, Any]:
-        """Reads the generator's weights.
-
-        Args:
-            names: paths of the generator's variables.
-            step: of which checkpoint; the newest by default.
-
-        Returns:
-            float32 arrays by name.
+    def existing_checkpoint(self, step: int | None = None) -> Path:
+        """Returns a checkpoint that is there: of ``step``, or the newest.
 
         Raises:
-            RunError: there is no such checkpoint, or it is damaged.
+            RunError: there is none.
         """
-        step = self.latest_step() if step is None else step
-        if step is None:
-            raise RunError(f"{self.path} has no checkpoint yet; train it for longer, or press Ctrl-C once to save")
-        if step not in checkpoint_steps(self.checkpoints):
-            there = ", ".join(map(str, checkpoint_steps(self.checkpoints)))
-            raise RunError(f"{self.path} has no checkpoint of step {step}; there are {there}")
-        stored = read_checkpoint(checkpoint_path(self.checkpoints, step), [f"generator/{name}" for name in names])
-        return {name: stored[f"generator/{name}"] for name in names}
+        steps = self.checkpoint_steps()
+        if not steps:
+            raise RunError(
+                f"{self.path} has no checkpoint yet; 'pix2pix train --run-dir {self.path}' goes on, and Ctrl-C "
+                "there saves one at once"
+            )
+        if step is not None and step not in steps:
+            raise RunError(
+                f"{self.path} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
+            )
+        return self.checkpoint(steps[-1] if step is None else step)
 
 
 def _package_versions() -> dict[str, str]:

@@ -14,13 +14,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.checkpoints import read_checkpoint
 from pix2pix_tf.config import NetworkConfig, Precision, TrainConfig
 from pix2pix_tf.data.images import load_image, read_header, to_uint8, to_unit_range
+from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.networks import build_generator
 from pix2pix_tf.networks.generators import unet_levels
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.devices import resolve_precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,8 +81,9 @@ class Translator:
         directory = RunDirectory(Path(run))
         config = directory.read_config()
         translator = cls.for_run(config, precision, seed)
-        names = [variable.path for variable in translator._weights()]
-        translator.set_weights(directory.generator_weights(names, step))
+        names = [f"generator/{variable.path}" for variable in translator._weights()]
+        stored = read_checkpoint(directory.existing_checkpoint(step), names)
+        translator.set_weights({name.removeprefix("generator/"): value for name, value in stored.items()})
         return translator
 
     @classmethod
@@ -124,7 +126,9 @@ class Translator:
             return self._paint(image[tf.newaxis])[0]
         except tf.errors.ResourceExhaustedError as error:
             height, width = image.shape[:2]
-            raise SystemFault(f"not enough memory for an image of {width}x{height} pixels; make it smaller") from error
+            raise SystemFault(
+                f"not enough memory for an image of {width}x{height} pixels; make it smaller"
+            ) from error
 
     def translate_file(self, path: str | Path) -> np.ndarray:
         """Translates an image file.
@@ -162,9 +166,15 @@ def _as_channels(image: np.ndarray, channels: int) -> np.ndarray:
     if image.ndim == 2:
         image = image[..., np.newaxis]
     depths = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape or image.dtype not in depths:
+    if (
+        image.ndim != 3
+        or image.shape[-1] not in (1, 2, 3, 4)
+        or 0 in image.shape
+        or image.dtype not in depths
+    ):
         raise DataError(
-            f"an image is uint8 or uint16 [height, width, 1 to 4 channels]; got {image.dtype} {list(image.shape)}"
+            "an image is uint8 or uint16 [height, width, 1 to 4 channels]; got "
+            f"{image.dtype} {list(image.shape)}"
         )
     white = depths[image.dtype]
     if image.shape[-1] in (2, 4):

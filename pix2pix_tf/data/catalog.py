@@ -244,7 +244,7 @@ def catalog_entries(data_dir: Path | None) -> list[CatalogEntry]:
     Returns:
         An entry for each data set.
     """
-    root = _data_root(data_dir)
+    root = data_root(data_dir)
     return [_entry(config, root) for config in _CONFIGS]
 
 
@@ -281,7 +281,7 @@ def open_catalog_dataset(
     config = _config(name)
     builder = _prepared_builder(
         config,
-        _data_root(data_dir),
+        data_root(data_dir),
         archive=archive,
         mirror=mirror,
         skip_bad_images=skip_bad_images,
@@ -316,7 +316,12 @@ def _config(name: str) -> CatalogConfig:
     raise DataError(f"the catalogue has no data set {name!r}{guess} It has {', '.join(catalog_names())}")
 
 
-def _data_root(data_dir: Path | None) -> Path:
+def data_root(data_dir: Path | None) -> Path:
+    """Returns where data sets are kept: ``data_dir``, or where tensorflow-datasets keeps them.
+
+    Raises:
+        ConfigError: it is a file.
+    """
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     if root.exists() and not root.is_dir():
         raise ConfigError(f"--data-dir: {root} is a file; give a folder")

@@ -79,7 +79,8 @@ def augmented(
         Input and target, float32 [height, width, channels] of ``config.size`` in [-1, 1].
     """
     size = config.size
-    loaded = tuple(round(side * JITTER_SCALE) for side in size) if config.jitter else size
+    scale = JITTER_SCALE if config.jitter else 1.0
+    loaded = (round(size[0] * scale), round(size[1] * scale))
     draw = tf.random.stateless_uniform([3], seed)
     room = tf.constant([loaded[0] - size[0] + 1, loaded[1] - size[1] + 1], tf.float32)
     offset = tf.cast(draw[:2] * room, tf.int32)

@@ -30,12 +30,13 @@ def open_dataset(config: TrainConfig, show_progress: bool = True) -> PairDataset
 
         dataset = procedural_dataset(config.optimization.seed, data.size)
     elif looks_like_path(data.dataset):
+        from pix2pix_tf.data.catalog import data_root
         from pix2pix_tf.data.folder import open_folder_dataset
 
         dataset = open_folder_dataset(
-            _folder(data.dataset),
+            existing_folder(data.dataset),
             seed=config.optimization.seed,
-            cache_dir=data.data_dir,
+            cache_dir=data_root(data.data_dir),
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
         )
@@ -60,12 +61,18 @@ def open_dataset(config: TrainConfig, show_progress: bool = True) -> PairDataset
     return dataset.directed(data.direction)
 
 
-def _folder(dataset: str) -> Path:
-    """The folder that ``--dataset`` names; a bare word that is none was probably a catalogue name."""
+def existing_folder(dataset: str) -> Path:
+    """Returns the folder that ``--dataset`` names.
+
+    Raises:
+        DataError: there is none; a bare word was probably meant as a catalogue name, so these are listed.
+    """
     folder = Path(dataset).expanduser()
     if not folder.exists():
         from pix2pix_tf.data.catalog import catalog_names
 
         names = ", ".join(("procedural", *catalog_names()))
-        raise DataError(f"--dataset {dataset}: there is no such folder, and no data set of that name ({names})")
+        raise DataError(
+            f"--dataset {dataset}: there is no such folder, and no data set of that name ({names})"
+        )
     return folder

@@ -73,7 +73,9 @@ def build_generator(config: NetworkConfig, levels: int = MAX_LEVELS, dtype: str 
     return keras.Model(image, output, name="generator")
 
 
-def _transposed(x: keras.KerasTensor, filters: int, name: str, dtype: str, use_bias: bool) -> keras.KerasTensor:
+def _transposed(
+    x: keras.KerasTensor, filters: int, name: str, dtype: str, use_bias: bool
+) -> keras.KerasTensor:
     """Transposed convolution 4×4 that doubles height and width."""
     return layers.Conv2DTranspose(
         filters,

@@ -119,7 +119,14 @@ class CropToMatch(layers.Layer):
 
 
 def conv_block(
-    x: Any, filters: int, name: str, *, norm: Normalization, dtype: str, strides: int = 2, padding: str = "same"
+    x: Any,
+    filters: int,
+    name: str,
+    *,
+    norm: Normalization,
+    dtype: str,
+    strides: int = 2,
+    padding: str = "same",
 ) -> Any:
     """Convolution 4×4, normalisation, leaky ReLU: the paper's Ck.
 

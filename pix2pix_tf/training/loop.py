@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.checkpoints import CheckpointWriter, checkpoint_path, restore
+from pix2pix_tf.checkpoints import CheckpointWriter, restore
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pairs import PairDataset
 from pix2pix_tf.data.pipeline import held_out_pairs, training_batches
@@ -143,7 +143,7 @@ class Session:
         self.first_step = self._restore_or_start()
         run.write_config(config)
         self.translator = Translator.for_run(config, seed=config.optimization.seed)
-        self.writer = CheckpointWriter(run.checkpoints, config.record.keep_every)
+        self.writer = CheckpointWriter(run, config.record.keep_every)
         batches = training_batches(dataset, config, self.first_step, last_step)
         self.batches = iter(self.strategy.experimental_distribute_dataset(batches))
         self.recorder = Recorder(
@@ -160,7 +160,7 @@ class Session:
         """Brings the model to where the run stands; returns the steps done."""
         step = self.run_directory.latest_step()
         if step is not None:
-            restore(checkpoint_path(self.run_directory.checkpoints, step), self.model.state())
+            restore(self.run_directory.checkpoint(step), self.model.state())
             return step
         if self.config.record.init_from is not None:
             self._take_weights_of(self.config.record.init_from)
@@ -169,12 +169,9 @@ class Session:
     def _take_weights_of(self, path: Path) -> None:
         other = RunDirectory(path)
         other.read_config()
-        step = other.latest_step()
-        if step is None:
-            raise RunError(f"--init-from {path}: that run has no checkpoint yet")
         state = self.model.state()
         weights = {name: state[name] for name in state if name.startswith(("generator/", "discriminator/"))}
-        restore(checkpoint_path(other.checkpoints, step), weights)
+        restore(other.existing_checkpoint(), weights)
 
     def run(self) -> None:
         """Trains to the last step."""
@@ -184,9 +181,7 @@ class Session:
             with _catching_signals() as caught:
                 for done in range(self.first_step, self.last_step):
                     inputs, targets = next(self.batches)
-                    self._pending.append(
-                        self.model.train_step(inputs, targets, tf.constant(done, tf.int64))
-                    )
+                    self._pending.append(self.model.train_step(inputs, targets, tf.constant(done, tf.int64)))
                     step = done + 1
                     self.recorder.bar.update()
                     at_end = step == self.last_step
@@ -266,8 +261,8 @@ def _refuse_uneven_batch(config: TrainConfig, strategy: tf.distribute.Strategy) 
     batch_size = config.optimization.batch_size
     if batch_size % devices:
         raise ConfigError(
-            f"--batch-size {batch_size} can't be shared by {devices} devices; take a multiple of {devices}, or "
-            "hide devices with CUDA_VISIBLE_DEVICES"
+            f"--batch-size {batch_size} can't be shared by {devices} devices; take a multiple of {devices}, "
+            "or hide devices with CUDA_VISIBLE_DEVICES"
         )
 
 

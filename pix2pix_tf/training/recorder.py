@@ -13,8 +13,8 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tqdm import tqdm
 
-from pix2pix_tf.checkpoints import explain_disk_faults, write_whole
 from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.sheets import compose_sheet
 from pix2pix_tf.training.pix2pix import METRICS
@@ -72,7 +72,12 @@ class Recorder:
                 _drop_tensorboard_beyond(run, first_step)
             self._summaries = tf.summary.create_file_writer(str(run.tensorboard))
         self.bar = tqdm(
-            total=last_step, initial=first_step, unit="step", desc="training", dynamic_ncols=True, smoothing=0.05
+            total=last_step,
+            initial=first_step,
+            unit="step",
+            desc="training",
+            dynamic_ncols=True,
+            smoothing=0.05,
         )
         self._start = self._last_time = time.perf_counter()
         self._last_step = first_step
@@ -105,7 +110,11 @@ class Recorder:
             tf.summary.scalar("steps_per_second", rate)
         self._summaries.flush()
         self.bar.set_postfix(
-            {"G": f"{metrics['gen_total']:.2f}", "L1": f"{metrics['gen_l1']:.3f}", "D": f"{metrics['disc']:.3f}"},
+            {
+                "G": f"{metrics['gen_total']:.2f}",
+                "L1": f"{metrics['gen_l1']:.3f}",
+                "D": f"{metrics['disc']:.3f}",
+            },
             refresh=False,
         )
 
@@ -177,7 +186,11 @@ def _plot_losses(run: RunDirectory, title: str) -> bytes:
     lines = read_metrics(run)
     steps = [line["step"] for line in lines]
     figure = matplotlib.figure.Figure(figsize=(9, 7), layout="constrained")
-    names = {"gen_l1": "generator, L1 (before λ)", "gen_gan": "generator, adversarial", "disc": "discriminator"}
+    names = {
+        "gen_l1": "generator, L1 (before λ)",
+        "gen_gan": "generator, adversarial",
+        "disc": "discriminator",
+    }
     axes = figure.subplots(len(names), 1, sharex=True)
     for axis, (name, label) in zip(axes, names.items(), strict=True):
         values = np.array([line[name] for line in lines])

@@ -1,0 +1,49 @@
+"""pix2pix in Keras 3 and TensorFlow: the same picture everywhere, at any size, from any process.
+
+Importing the package registers the data sets of the paper with tensorflow-datasets, as ``pix2pix/facades``
+and so on, and imports neither TensorFlow nor Keras.
+
+Example:
+    >>> from pix2pix_tf import Translator, preset, train
+    >>> run = train(preset("facades"))
+    >>> photo = Translator.load(run.path)(labels)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from pix2pix_tf.config import TrainConfig, preset, replace
+from pix2pix_tf.data.catalog import Pix2pix
+from pix2pix_tf.errors import Pix2pixError
+
+# Imported when they are first asked for, because they need TensorFlow.
+_LAZY = {
+    "Translator": "pix2pix_tf.translator",
+    "build_discriminator": "pix2pix_tf.networks",
+    "build_generator": "pix2pix_tf.networks",
+    "open_dataset": "pix2pix_tf.data.sources",
+    "train": "pix2pix_tf.training.loop",
+    "training_batches": "pix2pix_tf.data.pipeline",
+}
+
+__all__ = [
+    "Pix2pix",
+    "Pix2pixError",
+    "TrainConfig",
+    "Translator",
+    "build_discriminator",
+    "build_generator",
+    "open_dataset",
+    "preset",
+    "replace",
+    "train",
+    "training_batches",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,8 @@
+"""``python -m pix2pix_tf`` is ``pix2pix``."""
+
+import sys
+
+from pix2pix_tf.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

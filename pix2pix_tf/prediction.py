@@ -1,0 +1,115 @@
+"""``pix2pix predict``: translates images and folders of images to PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from pix2pix_tf.config import Precision
+from pix2pix_tf.data.images import encode_png, is_image_file, split_side_by_side
+from pix2pix_tf.errors import DataError
+from pix2pix_tf.files import write_whole
+from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.translator import Translator
+
+
+def predict(
+    model: Path,
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    side_by_side: bool = False,
+    step: int | None = None,
+    precision: Precision = "float32",
+    seed: int = 0,
+    skip_bad_images: bool = False,
+) -> str:
+    """Translates every image of ``inputs`` into a PNG below ``out``.
+
+    Args:
+        model: a run directory.
+        inputs: images, or folders whose images are found at any depth; their subfolders are kept.
+        out: the folder that the translations go to, made where it is missing.
+        side_by_side: the images are pairs; the half that was the input in training is translated.
+        step: of which checkpoint; the newest by default.
+        precision: as in :class:`Translator`.
+        seed: as in :class:`Translator`.
+        skip_bad_images: leave out images that can't be read instead of stopping.
+
+    Returns:
+        One line that says what was written.
+
+    Raises:
+        UserError: the run, an input or a combination of them can't be used.
+        SystemFault: ``out`` can't be written.
+    """
+    jobs = _outputs_of(list(_images_below(inputs)), out)
+    translator = Translator.load(model, step=step, precision=precision, seed=seed)
+    # In a pair, A is the left half.
+    half = 0 if RunDirectory(model).read_config().data.direction == "AtoB" else 1
+    skipped = 0
+    for source, target in tqdm(
+        jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False
+    ):
+        try:
+            image = translator.load_input(source)
+            image = _half_of(source, image, half) if side_by_side else image
+        except DataError:
+            if not skip_bad_images:
+                raise
+            skipped += 1
+            continue
+        write_whole(target, encode_png(tf.constant(translator(image))).numpy())
+    left_out = f", {skipped} unreadable left out" if skipped else ""
+    return f"{out}: {len(jobs) - skipped} images translated{left_out}"
+
+
+def _images_below(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """Yields (image, its path below ``--out``, still with its own suffix).
+
+    Raises:
+        DataError: an input is missing, or a folder has no images.
+    """
+    for given in inputs:
+        if given.is_dir():
+            found = sorted(path for path in given.rglob("*") if path.is_file() and is_image_file(path))
+            if not found:
+                raise DataError(
+                    f"{given} has no images (JPEG, PNG, BMP, GIF or WebP), nor has a folder below it"
+                )
+            yield from ((path, path.relative_to(given)) for path in found)
+        elif given.exists():
+            yield given, Path(given.name)
+        else:
+            raise DataError(f"there is no image or folder {given}")
+
+
+def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
+    """Returns the output file of every image.
+
+    Raises:
+        DataError: two images would become one file, or an image would be overwritten.
+    """
+    outputs: dict[Path, Path] = {}
+    taken: dict[Path, Path] = {}
+    sources = {source.resolve() for source, _ in images}
+    for source, name in images:
+        target = out / name.with_suffix(".png")
+        if target in taken and taken[target] != source:
+            raise DataError(f"{taken[target]} and {source} would both become {target}; translate them apart")
+        if target.resolve() in sources:
+            raise DataError(f"{target} is an input, and would be overwritten; give another --out")
+        taken[target] = source
+        outputs[source] = target
+    return outputs
+
+
+def _half_of(path: Path, pair: np.ndarray, half: int) -> np.ndarray:
+    try:
+        return split_side_by_side(tf.constant(pair))[half].numpy()
+    except tf.errors.InvalidArgumentError as error:
+        raise DataError(f"{path}: a side-by-side pair must be at least 2 pixels wide") from error
