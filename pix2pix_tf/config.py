@@ -251,18 +251,31 @@ def from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
         odd = sorted(".".join(key) for key in given.symmetric_difference(known))
         raise ConfigError(f"settings missing or unknown: {', '.join(odd)}")
     settings = {
-        name: _from_plain(annotation, plain[group][name]) for (group, name), annotation in known.items()
+        name: _from_plain(name, annotation, plain[group][name]) for (group, name), annotation in known.items()
     }
     return replace(defaults, **settings)
 
 
-def _from_plain(annotation: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    plain_types = _members(annotation)
-    if Path in plain_types:
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+def _from_plain(name: str, annotation: Any, value: Any) -> Any:
+    members = _members(annotation)
+    if Path in members and isinstance(value, str):
+        value = Path(value)
+    elif isinstance(value, list):
+        value = tuple(value)
+    if not any(_fits(member, value) for member in members):
+        raise ConfigError(f"{flag(name)} can't be {value!r}")
+    return value
+
+
+def _fits(member: Any, value: Any) -> bool:
+    """Whether a value is of one type of an annotation."""
+    if typing.get_origin(member) is Literal:
+        return value in typing.get_args(member)
+    if typing.get_origin(member) is tuple:
+        return isinstance(value, tuple) and all(type(side) is int for side in value)
+    if member is float:
+        return type(value) in (int, float)
+    return type(value) is int if member is int else isinstance(value, member)
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
