@@ -35,6 +35,7 @@ _NOT_AN_IMAGE = "not an image: neither JPEG, PNG, BMP, GIF nor WebP"
 _EMPTY = "not an image: 0 bytes"
 _BMP_KIND = "this kind of BMP is not supported (only 1, 4, 8, 24 or 32 bits a pixel, uncompressed)"
 _BMP_TRUNCATED = "truncated BMP: pixels are missing"
+_GIF_CONTROL = b"\x21\xf9\x04"
 _EVERY_BYTE = [bytes([value]) for value in range(256)]  # numbers to strings, for lack of an op
 _TOO_NARROW = "a side-by-side pair must be at least 2 pixels wide"
 
@@ -72,13 +73,14 @@ def _decoder(channels: int, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]
     # Traced once and shared by every pipeline and model of the process: tracing takes most of a second.
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(data: tf.Tensor) -> tf.Tensor:
-        image, orientation = tf.switch_case(
-            _format_index(data),
-            [functools.partial(decode_format, data, dtype) for decode_format in _MAGIC_DECODERS.values()],
-            default=functools.partial(_refuse, data, dtype),
-        )
-        image = _orient(image, orientation)
-        image = _luma(image) if channels == 1 else image
+        with tf.device("CPU"):  # where strings live, and where integer arithmetic is quick
+            image, orientation = tf.switch_case(
+                _format_index(data),
+                [functools.partial(decode_format, data, dtype) for decode_format in _MAGIC_DECODERS.values()],
+                default=functools.partial(_refuse, data, dtype),
+            )
+            image = _orient(image, orientation)
+            image = _luma(image) if channels == 1 else image
         return tf.ensure_shape(image, [None, None, channels])
 
     return decode
@@ -125,8 +127,22 @@ def _decode_png(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]
 
 
 def _decode_gif(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
-    image = tf.io.decode_image(_gif_over_white(data), channels=3, expand_animations=False)
-    return _to_depth(tf.ensure_shape(image, [None, None, 3]), dtype), _upright()
+    # The op paints what is transparent black and gives no alpha; and what it does with a frame smaller than
+    # the screen depends on the frame's place. So it gets an opaque frame at the origin.
+    control, frame = _gif_blocks(data)
+    opaque = _gif_over_white(data, control, frame)
+    at_origin = _overwrite(opaque, frame + 1, bytes(4))
+    image = tf.io.decode_image(at_origin, channels=3, expand_animations=False)
+    image = tf.ensure_shape(image, [None, None, 3])
+
+    def margins(screen_at: int, offset_at: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+        before = _number(data, offset_at, 2, little_endian=True)
+        screen = _number(data, screen_at, 2, little_endian=True)
+        return tf.stack([before, tf.maximum(screen - before - tf.cast(size, tf.int64), 0)])
+
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    around = tf.stack([margins(8, frame + 3, height), margins(6, frame + 1, width), tf.zeros(2, tf.int64)])
+    return _to_depth(tf.pad(image, around, constant_values=255), dtype), _upright()
 
 
 def _decode_webp(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
@@ -177,22 +193,14 @@ def _luma(image: tf.Tensor) -> tf.Tensor:
 def _orient(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Turns an image [height, width, channels] upright, given its EXIF orientation in [1, 8]."""
 
-    def transposed() -> tf.Tensor:
-        return tf.transpose(image, [1, 0, 2])
+    def turned() -> tf.Tensor:
+        axes = tf.where(orientation >= 5, [1, 0, 2], [0, 1, 2])
+        rows_reversed = tf.reduce_any(orientation == tf.constant([3, 4, 7, 8], tf.int64))
+        columns_reversed = tf.reduce_any(orientation == tf.constant([2, 3, 6, 7], tf.int64))
+        reversed_axes = tf.boolean_mask([0, 1], tf.stack([rows_reversed, columns_reversed]))
+        return tf.reverse(tf.transpose(image, axes), reversed_axes)
 
-    return tf.switch_case(
-        tf.cast(orientation - 1, tf.int32),
-        [
-            lambda: image,
-            lambda: tf.reverse(image, [1]),
-            lambda: tf.reverse(image, [0, 1]),
-            lambda: tf.reverse(image, [0]),
-            transposed,
-            lambda: tf.reverse(transposed(), [1]),
-            lambda: tf.reverse(transposed(), [0, 1]),
-            lambda: tf.reverse(transposed(), [0]),
-        ],
-    )
+    return tf.cond(orientation == 1, lambda: image, turned)
 
 
 # ---------------------------------------------------------------- looking into the bytes, in the graph
@@ -231,13 +239,15 @@ def _number(
 
 
 def _walk(
-    start: int, stop_at: Callable[[tf.Tensor], tf.Tensor], after: Callable[[tf.Tensor], tf.Tensor]
+    start: int | tf.Tensor,
+    stop_at: Callable[[tf.Tensor], tf.Tensor],
+    after: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
     """Goes from block to block of a file: the first position, from ``start``, where ``stop_at`` holds."""
     (position,) = tf.while_loop(
         lambda position: tf.logical_not(stop_at(position)),
         lambda position: [after(position)],
-        [tf.constant(start, tf.int64)],
+        [tf.cast(start, tf.int64)],
         maximum_iterations=_MAX_BLOCKS,
     )
     return position
@@ -313,55 +323,50 @@ def _exif_orientation(exif: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.strings.length(exif) > 0, stated, _upright)
 
 
-def _gif_over_white(data: tf.Tensor) -> tf.Tensor:
-    """The same GIF with the transparent colour of its first frame made white and opaque.
+def _gif_blocks(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where a GIF's first frame has its control block (if it has one; else anything) and its descriptor."""
 
-    The decoding op paints transparent pixels black and gives no alpha, so the palette is changed before.
-    """
-
-    def table_size(flags: tf.Tensor) -> tf.Tensor:
-        has_table = flags >= 128
-        return tf.where(has_table, 3 * tf.bitwise.left_shift(tf.constant(2, tf.int64), flags % 8), 0)
-
-    def is_control(position: tf.Tensor) -> tf.Tensor:
-        return _text(data, position, 3) == b"\x21\xf9\x04"
+    def is_extension(position: tf.Tensor) -> tf.Tensor:
+        return _number(data, position, 1) == 0x21
 
     def after_extension(position: tf.Tensor) -> tf.Tensor:
-        def next_block(at: tf.Tensor) -> list[tf.Tensor]:
-            return [at + 1 + _number(data, at, 1)]
-
-        (end,) = tf.while_loop(
-            lambda at: _number(data, at, 1) > 0, next_block, [position + 2], maximum_iterations=_MAX_BLOCKS
+        end = _walk(
+            position + 2,
+            lambda at: _number(data, at, 1) == 0,
+            lambda at: at + 1 + _number(data, at, 1),
         )
         return end + 1
 
-    def find(start: tf.Tensor, stop_at: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        def goes_on(position: tf.Tensor) -> tf.Tensor:
-            return (_number(data, position, 1) == 0x21) & tf.logical_not(stop_at(position))
+    def is_control(position: tf.Tensor) -> tf.Tensor:
+        return _text(data, position, 3) == _GIF_CONTROL
 
-        (position,) = tf.while_loop(
-            goes_on, lambda position: [after_extension(position)], [start], maximum_iterations=_MAX_BLOCKS
-        )
-        return position
+    start = 13 + _gif_table_size(data, 10)
+    control = _walk(start, lambda at: is_control(at) | ~is_extension(at), after_extension)
+    return control, _walk(control, lambda at: ~is_extension(at), after_extension)
 
-    first_table = table_size(_number(data, 10, 1))
-    control = find(13 + first_table, is_control)
+
+def _gif_table_size(data: tf.Tensor, flags_at: int | tf.Tensor) -> tf.Tensor:
+    flags = _number(data, flags_at, 1)
+    return tf.where(flags >= 128, 3 * tf.bitwise.left_shift(tf.constant(2, tf.int64), flags % 8), 0)
+
+
+def _gif_over_white(data: tf.Tensor, control: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
+    """The same GIF with the transparent colour of its first frame made white and opaque."""
 
     def whitened() -> tf.Tensor:
-        frame = find(control, lambda _: tf.constant(False))
-        local_table = table_size(_number(data, frame + 9, 1))
-        table = tf.where(local_table > 0, frame + 10, 13)
+        table = tf.where(_gif_table_size(data, frame + 9) > 0, frame + 10, 13)
         colour = table + 3 * _number(data, control + 6, 1)
-        patched = _overwrite(data, control + 3, tf.constant(b"\0"))  # the flags: nothing is transparent
-        return _overwrite(patched, colour, tf.constant(b"\xff\xff\xff"))
+        patched = _overwrite(data, control + 3, b"\0")  # the flags: nothing is transparent
+        return _overwrite(patched, colour, b"\xff\xff\xff")
 
-    transparent = is_control(control) & (_number(data, control + 3, 1) % 2 == 1)
+    has_control = _text(data, control, 3) == _GIF_CONTROL
+    transparent = has_control & (_number(data, control + 3, 1) % 2 == 1)
     return tf.cond(transparent, whitened, lambda: tf.identity(data))
 
 
-def _overwrite(data: tf.Tensor, start: tf.Tensor, replacement: tf.Tensor) -> tf.Tensor:
-    length = tf.cast(tf.strings.length(data), tf.int64)
-    end = start + tf.cast(tf.strings.length(replacement), tf.int64)
+def _overwrite(data: tf.Tensor, start: int | tf.Tensor, replacement: bytes | tf.Tensor) -> tf.Tensor:
+    length = tf.strings.length(data)
+    end = tf.cast(start, tf.int64) + tf.cast(tf.strings.length(replacement), tf.int64)
     return _text(data, 0, start) + replacement + _text(data, end, length)
 
 
@@ -396,12 +401,11 @@ def _bmp_palette(data: tf.Tensor, rows: tf.Tensor, bits: tf.Tensor) -> tf.Tensor
     """Looks up colours: rows uint8 [height, stride] with ``bits`` a pixel -> [height, at least width, 3]."""
     start = 14 + _number(data, 14, 4, little_endian=True)
     palette = tf.reshape(_bytes(data, start, 4 * 256), [256, 4])[:, 2::-1]
-    shifts = tf.range(8 - bits, -1, -bits)  # the leftmost pixel is in the highest bits
-    mask = tf.bitwise.left_shift(tf.constant(1, tf.int64), bits) - 1
-    packed = tf.cast(rows, tf.int64)[..., tf.newaxis]  # [height, stride, 1]
-    indices = tf.bitwise.bitwise_and(tf.bitwise.right_shift(packed, shifts), mask)
-    indices = tf.reshape(indices, tf.stack([tf.shape(rows)[0], -1]))
-    return tf.gather(tf.cast(palette, tf.uint8), indices)
+    shifts = tf.cast(tf.range(8 - bits, -1, -bits), tf.uint8)  # the leftmost pixel is in the highest bits
+    mask = tf.cast(tf.bitwise.left_shift(tf.constant(1, tf.int64), bits) - 1, tf.uint8)
+    unpacked = tf.bitwise.bitwise_and(tf.bitwise.right_shift(rows[..., tf.newaxis], shifts), mask)
+    indices = tf.reshape(unpacked, tf.stack([tf.shape(rows)[0], -1]))  # [height, pixels of a stride]
+    return tf.gather(tf.cast(palette, tf.uint8), tf.cast(indices, tf.int32))
 
 
 def _bmp_masked(data: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:

@@ -15,7 +15,7 @@ from PIL import Image
 from pix2pix_tf.data import checking
 from pix2pix_tf.data.folder import check_folder, open_folder_dataset
 from pix2pix_tf.data.pairs import Side
-from pix2pix_tf.errors import DataError
+from pix2pix_tf.errors import DataError, SystemFault
 
 
 def save(path, width=8, height=4, seed=0, mode="RGB"):
@@ -332,6 +332,24 @@ def test_unchanged_files_are_not_decoded_again(damaged_folder, tmp_path, decoded
     save(damaged_folder / "train" / "7.png")
     assert len(check_folder(damaged_folder, 0, cache).problems) == 2
     assert sorted(decoded) == ["6.png", "7.png"]
+
+
+def test_interrupted_check_goes_on_where_it_was(tmp_path, decoded, monkeypatch):
+    for at in range(30):
+        save(tmp_path / "data" / "train" / f"{at}.png")
+    check_image = checking.check_image
+
+    def fail_late(path):
+        if path.name == "29.png":
+            raise SystemFault(f"{path}: can't be read")
+        return check_image(path)
+
+    with monkeypatch.context() as broken, pytest.raises(SystemFault):
+        broken.setattr(checking, "check_image", fail_late)
+        open_folder(tmp_path / "data", tmp_path / "cache")
+    decoded.clear()
+    open_folder(tmp_path / "data", tmp_path / "cache")
+    assert decoded == ["29.png"]
 
 
 @pytest.mark.parametrize("index", ["", "[]", "{}", '{"version": 1, "files": [1]}', '{"version": 0}', "\xff"])
