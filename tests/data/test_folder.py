@@ -39,7 +39,8 @@ def problem_of(folder, **options):
 
 
 def read_all(split):
-    return [(a.numpy(), b.numpy()) for a, b in tf.data.Dataset.range(len(split)).map(split.read)]
+    pairs = [split.read(tf.constant(index, tf.int64)) for index in range(len(split))]
+    return [(a.numpy(), b.numpy()) for a, b in pairs]
 
 
 def names(dataset):
@@ -85,6 +86,17 @@ def test_two_folders_in_splits(tmp_path, train, val):
     ((read_a, read_b),) = read_all(dataset.splits["train"])
     np.testing.assert_array_equal(read_a, a)
     np.testing.assert_array_equal(read_b, b)
+
+
+def test_reads_in_a_pipeline(tmp_path):
+    for at in range(3):
+        save(tmp_path / "trainA" / f"{at}.png", seed=at)
+        save(tmp_path / "trainB" / f"{at}.jpg", seed=at, mode="L")
+    split = open_folder(tmp_path).splits["train"]
+    pipeline = tf.data.Dataset.range(3).map(split.read, num_parallel_calls=2)
+    for (a, b), (expected_a, expected_b) in zip(pipeline, read_all(split), strict=True):
+        np.testing.assert_array_equal(a, expected_a)
+        np.testing.assert_array_equal(b, expected_b)
 
 
 def test_two_folders_are_split_by_name(tmp_path):
@@ -344,9 +356,10 @@ def test_interrupted_check_goes_on_where_it_was(tmp_path, decoded, monkeypatch):
             raise SystemFault(f"{path}: can't be read")
         return check_image(path)
 
-    with monkeypatch.context() as broken, pytest.raises(SystemFault):
-        broken.setattr(checking, "check_image", fail_late)
+    monkeypatch.setattr(checking, "check_image", fail_late)
+    with pytest.raises(SystemFault):
         open_folder(tmp_path / "data", tmp_path / "cache")
+    monkeypatch.setattr(checking, "check_image", check_image)
     decoded.clear()
     open_folder(tmp_path / "data", tmp_path / "cache")
     assert decoded == ["29.png"]
