@@ -72,7 +72,9 @@ class RunDirectory:
         """
         stored = self._read_json()
         if stored.get("format") != FORMAT:
-            written_by = stored.get("packages", {}).get("pix2pix-tf", "an unknown version")
+            packages = stored.get("packages")
+            known = packages if isinstance(packages, dict) else {}
+            written_by = known.get("pix2pix-tf", "an unknown version")
             raise RunError(
                 f"{self.path} was written by pix2pix-tf {written_by} in format {stored.get('format')}, this "
                 f"version reads format {FORMAT}; use that version, or train in another --run-dir"
