@@ -1,0 +1,200 @@
+"""A run directory: what is stored comes back, and whatever is no run is said to be none."""
+
+import json
+from importlib import metadata
+
+import pytest
+
+from pix2pix_tf.config import preset, replace, to_json
+from pix2pix_tf.errors import RunError, SystemFault
+from pix2pix_tf.runs import FORMAT, RunDirectory
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDirectory(tmp_path / "내 실행")
+
+
+def fault_of(run):
+    with pytest.raises(RunError) as caught:
+        run.read_config()
+    assert "\n" not in str(caught.value)
+    assert str(run.path) in str(caught.value)
+    return str(caught.value)
+
+
+def add_checkpoints(run, *steps):
+    for step in steps:
+        run.checkpoint(step).mkdir(parents=True)
+
+
+# ---------------------------------------------------------------- config.json
+
+
+def test_a_configuration_is_stored_with_the_versions_of_the_packages(run):
+    config = replace(preset("facades"), run_dir=run.path, archive=run.path / "한 장.tar.gz")
+    assert not run.exists()
+    run.write_config(config)
+    assert run.exists()
+    assert run.read_config() == config
+    stored = json.loads(run.config_file.read_text(encoding="utf-8"))
+    assert stored["format"] == FORMAT
+    assert stored["config"] == to_json(config)
+    assert stored["packages"]["tensorflow"] == metadata.version("tensorflow")
+    assert stored["packages"]["keras"] == metadata.version("keras")
+    assert [file.name for file in run.path.iterdir()] == ["config.json"]
+
+
+def test_a_place_that_is_not_there_is_no_run(run):
+    assert fault_of(run) == (f"there is no run at {run.path}; 'pix2pix train --run-dir {run.path}' makes one")
+
+
+def test_a_folder_without_a_configuration_is_no_run(run):
+    run.path.mkdir()
+    assert fault_of(run) == f"{run.path} is not a run directory: it has no config.json"
+
+
+def test_a_run_of_another_format_names_who_wrote_it(run):
+    run.write_config(preset("maps"))
+    stored = json.loads(run.config_file.read_text(encoding="utf-8"))
+    stored.update(format=FORMAT + 1, packages={"pix2pix-tf": "9.8"}, config={"of": "the future"})
+    run.config_file.write_text(json.dumps(stored), encoding="utf-8")
+    message = fault_of(run)
+    assert f"pix2pix-tf 9.8 in format {FORMAT + 1}, this version reads format {FORMAT}" in message
+    assert "train in another --run-dir" in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "\x00\x00",
+        "[]",
+        "null",
+        '"text"',
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "config": null}',
+        '{"format": 1, "config": []}',
+        '{"format": 1, "config": {"data": 5}}',
+        '{"format": 1, "config": {"data": {"dataset": "maps"}}}',
+        '{"format": 2, "packages": null}',
+        '{"format": 2, "packages": []}',
+    ],
+)
+def test_a_damaged_configuration_is_refused(run, content):
+    run.path.mkdir()
+    run.config_file.write_text(content, encoding="utf-8")
+    fault_of(run)
+
+
+def test_a_configuration_that_is_not_text_is_refused(run):
+    run.path.mkdir()
+    run.config_file.write_bytes(b"\xff\xfe\x00{")
+    fault_of(run)
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", "many"), ("seed", -1), ("norm", "layer")])
+def test_a_configuration_with_a_wrong_value_is_refused(run, name, value):
+    run.write_config(preset("maps"))
+    stored = json.loads(run.config_file.read_text(encoding="utf-8"))
+    next(group for group in stored["config"].values() if name in group)[name] = value
+    run.config_file.write_text(json.dumps(stored), encoding="utf-8")
+    assert f"--{name}" in fault_of(run)
+
+
+def test_a_run_below_a_file_can_not_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemFault, match="file"):
+        RunDirectory(tmp_path / "file" / "run").write_config(preset("maps"))
+    with (
+        pytest.raises(SystemFault, match="file"),
+        RunDirectory(tmp_path / "file" / "run").locked(),
+    ):
+        pass
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def test_checkpoints_are_found_in_the_order_of_their_steps(run):
+    assert run.checkpoint_steps() == []
+    assert run.latest_step() is None
+    add_checkpoints(run, 1000, 5, 123456789)
+    (run.checkpoints / "step_000000007.unfinished").mkdir()
+    (run.checkpoints / "step_12").mkdir()
+    (run.checkpoints / "notes.txt").write_text("")
+    assert run.checkpoint_steps() == [5, 1000, 123456789]
+    assert run.latest_step() == 123456789
+
+
+def test_the_newest_checkpoint_is_taken_unless_a_step_is_given(run):
+    add_checkpoints(run, 5, 10)
+    assert run.existing_checkpoint() == run.checkpoint(10)
+    assert run.existing_checkpoint(5) == run.checkpoint(5)
+
+
+def test_a_missing_checkpoint_is_refused_with_those_that_are_there(run):
+    with pytest.raises(RunError, match="has no checkpoint yet"):
+        run.existing_checkpoint()
+    add_checkpoints(run, 5, 10)
+    with pytest.raises(RunError, match="no checkpoint of step 7; it has 5, 10"):
+        run.existing_checkpoint(7)
+
+
+def test_a_run_is_finished_when_its_steps_and_its_last_files_are_there(run):
+    add_checkpoints(run, 10)
+    last_files = (run.final_sheet, run.loss_plot, run.keras_file)
+    assert not run.is_finished(10)
+    for file in last_files:
+        file.write_text("")
+    assert run.is_finished(10)
+    assert not run.is_finished(11)
+    for file in last_files:
+        file.unlink()
+        assert not run.is_finished(10)
+        file.write_text("")
+
+
+def test_a_home_directory_is_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert RunDirectory(type(tmp_path)("~/run")).path == tmp_path / "run"
+
+
+# ---------------------------------------------------------------- one process at a time
+
+HOLD = """
+import sys, pathlib
+from pix2pix_tf.errors import RunError
+from pix2pix_tf.runs import RunDirectory
+try:
+    with RunDirectory(pathlib.Path(sys.argv[1])).locked():
+        print("held")
+except RunError as error:
+    print(error)
+"""
+
+
+def test_a_second_process_is_kept_out_while_the_first_one_trains(run, python):
+    with run.locked():
+        refused = python(HOLD, run.path)
+    assert refused.stdout == (
+        f"another process is training in {run.path}; wait for it, or choose another --run-dir\n"
+    ), refused.stderr
+    assert python(HOLD, run.path).stdout == "held\n"
+
+
+def test_a_failed_training_releases_the_directory(run):
+    with pytest.raises(KeyError), run.locked():
+        raise KeyError
+    with run.locked():
+        pass
+
+
+def test_a_killed_training_releases_the_directory(run, python):
+    kill = "import os, signal\n" + HOLD.replace('print("held")', "os._exit(9)")
+    assert python(kill, run.path).returncode == 9
+    with run.locked():
+        assert run.path.is_dir()
