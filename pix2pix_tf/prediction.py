@@ -47,10 +47,10 @@ def predict(
         UserError: the run, an input or a combination of them can't be used.
         SystemFault: ``out`` can't be written.
     """
+    direction = RunDirectory(model).read_config().data.direction
+    half = 0 if direction == "AtoB" else 1  # of a side-by-side pair, A is the left one
     jobs = _outputs_of(list(_images_below(inputs)), out)
     translator = Translator.load(model, step=step, precision=precision, seed=seed)
-    # In a pair, A is the left half.
-    half = 0 if RunDirectory(model).read_config().data.direction == "AtoB" else 1
     skipped = 0
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False

@@ -1,0 +1,42 @@
+"""Runs the commands as a user does: in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# Small enough for seconds, with every part of the real thing.
+SMALL = ("--base-filters", "8", "--image-size", "64")
+
+
+def command(*arguments: object) -> list[str]:
+    """Returns ``pix2pix ARGUMENTS`` for ``subprocess``."""
+    return [sys.executable, "-m", "pix2pix_tf", *map(str, arguments)]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **extra}
+
+
+def run(*arguments: object, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``pix2pix ARGUMENTS`` to its end."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(**extra),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+
+
+def error_line(result: subprocess.CompletedProcess[str]) -> str:
+    """Returns the one line of a refusal; fails where there is more, or a traceback."""
+    lines = [line for line in result.stderr.splitlines() if line.strip() and "step/s" not in line]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("pix2pix: error: ")
+    return lines[0]

@@ -1,0 +1,220 @@
+"""The commands as a user types them: from nothing to a picture, and what happens when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.end_to_end.commands import ROOT, SMALL, error_line, run
+
+FACADES = ROOT.parent / "shared" / "data" / "facades.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a user's own: side-by-side pairs of odd sizes, below a name with a space and Korean."""
+    from pix2pix_tf.data.procedural import draw_pair
+
+    folder = tmp_path_factory.mktemp("data") / "내 사진 folder"
+    for split, count in (("train", 6), ("val", 3)):
+        (folder / split).mkdir(parents=True)
+        for number in range(count):
+            pair = np.concatenate(draw_pair(7, 100 * len(split) + number, 75, 90), axis=1)
+            Image.fromarray(pair).save(folder / split / f"집 {number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(user_folder: Path) -> Path:
+    run_dir = user_folder.parent / "실행 run"
+    result = run(
+        "train", "--dataset", user_folder, *SMALL, "--direction", "BtoA", "--steps", 12, "--log-every", 5,
+        "--sample-every", 5, "--checkpoint-every", 5, "--run-dir", run_dir, cwd=user_folder.parent,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return run_dir
+
+
+def test_a_run_leaves_what_the_readme_promises(trained: Path):
+    left = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
+    assert {"config.json", "metrics.jsonl", "final.png", "losses.png", "generator.keras"} <= left
+    assert {f"samples/step_{step:09d}.png" for step in (5, 10, 12)} <= left
+    assert {f"checkpoints/step_{step:09d}/state.index" for step in (5, 10, 12)} <= left
+    assert any(name.startswith("tensorboard/events.out.tfevents") for name in left)
+
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [5, 10, 12]
+    assert lines[-1]["epoch"] == 2.0
+    for line in lines:
+        assert line["gen_total"] == pytest.approx(line["gen_gan"] + 100 * line["gen_l1"], abs=1e-4)
+        assert {"disc", "steps_per_second", "seconds"} <= line.keys()
+    stored = json.loads((trained / "config.json").read_text())
+    assert stored["config"]["optimization"]["precision"] in ("float32", "mixed_bfloat16")
+    assert stored["packages"]["tensorflow"]
+
+
+def test_tensorboard_reads_scalars_images_and_the_configuration(trained: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {
+        "generator/total", "generator/gan", "generator/l1", "discriminator/loss", "learning_rate",
+        "discriminator/accuracy_on_real", "discriminator/accuracy_on_fake", "steps_per_second", "config",
+        "samples/1", "samples/2", "samples/3",
+    } <= tags  # fmt: skip
+    assert [event.step for event in events.Tensors("generator/l1")] == [5, 10, 12]
+
+
+def test_predict_gives_every_image_its_own_size(trained: Path, user_folder: Path, tmp_path: Path):
+    images = tmp_path / "입력"
+    (images / "deeper").mkdir(parents=True)
+    sizes = {"a.png": (300, 200), "b.jpg": (33, 65), "deeper/c.webp": (1, 1)}
+    for name, size in sizes.items():
+        Image.effect_noise(size, 60).convert("RGB").save(images / name)
+    result = run("predict", trained, images, "--out", tmp_path / "out put", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for name, size in sizes.items():
+        with Image.open((tmp_path / "out put" / name).with_suffix(".png")) as output:
+            assert output.size == size
+            assert output.mode == "RGB"
+
+
+def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, tmp_path: Path):
+    """The sample sheet shows val pairs resized to the training size; predict translates the same pixels."""
+    from pix2pix_tf.config import from_json
+    from pix2pix_tf.data.pipeline import held_out_pairs
+    from pix2pix_tf.data.sources import open_dataset
+
+    config = from_json(json.loads((trained / "config.json").read_text())["config"])
+    (tmp_path / "in").mkdir()
+    pairs = held_out_pairs(open_dataset(config), config.data.size, 3)
+    for number, (_, image, _) in enumerate(pairs):
+        Image.fromarray(image).save(tmp_path / "in" / f"{number}.png")
+    assert run("predict", trained, tmp_path / "in", "--out", tmp_path, cwd=tmp_path).returncode == 0
+
+    sheet = np.asarray(Image.open(trained / "final.png"))
+    for number in range(len(pairs)):
+        output = np.asarray(Image.open(tmp_path / f"{number}.png"))
+        windows = np.lib.stride_tricks.sliding_window_view(sheet, output.shape)[:, :, 0]
+        first_row = (windows[..., 0, :, :] == output[0]).all(axis=(-1, -2))
+        assert any(np.array_equal(windows[at], output) for at in zip(*np.nonzero(first_row), strict=True))
+
+
+def test_data_check_and_preview(user_folder: Path, tmp_path: Path):
+    checked = run("data", "check", user_folder, "--data-dir", tmp_path / "kept", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    assert "6 train, 3 val" in checked.stdout
+    preview = run("data", "preview", user_folder, "--count", 2, "--image-size", 64, cwd=tmp_path)
+    assert preview.returncode == 0, preview.stderr
+    with Image.open(tmp_path / "preview.png") as sheet:
+        assert sheet.width >= 2 * 64
+        assert sheet.height >= 2 * 64
+
+
+def test_init_from_takes_another_runs_weights(trained: Path, user_folder: Path, tmp_path: Path):
+    from tests.end_to_end.test_resume import weights
+
+    arguments = ("train", "--dataset", user_folder, *SMALL, "--direction", "BtoA", "--steps", 1)
+    result = run(
+        *arguments,
+        "--learning-rate",
+        1e-8,
+        "--init-from",
+        trained,
+        "--run-dir",
+        tmp_path / "next",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    before, after = weights(trained), weights(tmp_path / "next")
+    name = "generator/down_1_conv/kernel"
+    assert np.abs(before[name] - after[name]).max() < 1e-6
+
+
+def test_losses_that_stop_being_finite_stop_the_run(tmp_path: Path):
+    arguments = ("train", *SMALL, "--steps", 20, "--log-every", 5, "--l1-weight", 1e39, "--run-dir", "run")
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 3
+    line = result.stderr.splitlines()[-1]
+    assert "gen_total is no longer finite at step 1" in line
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+@pytest.mark.skipif(not FACADES.exists(), reason=f"the facades archive is not at {FACADES}")
+def test_facades_from_an_archive(tmp_path: Path):
+    archive = tmp_path / "내 archive.tar.gz"
+    shutil.copy(FACADES, archive)
+    result = run(
+        "train", "--dataset", "facades", "--archive", archive, "--data-dir", tmp_path / "data", *SMALL, "--steps",
+        3, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "400 train, 100 val" in result.stdout
+    assert (tmp_path / "runs" / "facades" / "final.png").exists()
+    archive.unlink()  # a prepared data set needs neither archive nor network
+    listed = run("data", "list", "--data-dir", tmp_path / "data", cwd=tmp_path)
+    assert f"in {tmp_path / 'data' / 'pix2pix' / 'facades'}" in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--steps", "-1"], "--steps"),
+        (["train", "--image-size", "7"], "--image-size"),
+        (["train", "--stepz", "3"], "--stepz"),
+        (["train", "--dataset", "facade"], "facades"),
+        (["train", "--dataset", "empty"], "empty"),
+        (["train", "--init-from", "nowhere"], "nowhere"),
+        (["predict", "nowhere", "image.png", "--out", "out"], "nowhere"),
+        (["predict"], "model"),
+        (["data", "check", "empty"], "empty"),
+        (["data", "chekc"], "chekc"),
+        (["trian"], "trian"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], said: str):
+    (tmp_path / "empty").mkdir()
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert said.lower() in error_line(result).lower()
+
+
+def test_no_network_is_one_line_and_exit_code_1(tmp_path: Path):
+    arguments = (
+        "train",
+        "--dataset",
+        "maps",
+        "--data-dir",
+        tmp_path / "data",
+        "--mirror-url",
+        "http://127.0.0.1:9",
+    )
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    line = error_line(result)
+    assert "127.0.0.1:9" in line
+    assert "--archive" in line
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_directory_is_one_line_and_exit_code_1(tmp_path: Path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    result = run("train", *SMALL, "--steps", 1, "--run-dir", tmp_path / "locked" / "run", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "locked" in error_line(result)
+
+
+def test_help_needs_no_tensorflow(tmp_path: Path):
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('--help imported TensorFlow')")
+    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["data", "list", "--help"]):
+        result = run(*arguments, cwd=tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+        assert result.returncode == 0, result.stderr
+        assert "usage" in result.stdout
