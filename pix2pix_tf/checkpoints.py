@@ -36,7 +36,7 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         missing = [name for name in names if name not in stored]
         if not missing:
             return {name: reader.get_tensor(name) for name in names}
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, LookupError, ValueError, RuntimeError) as error:
         raise RunError(
             f"the checkpoint {path} is damaged ({first_line(error)}); delete that folder to go on from "
             "the one before it"
