@@ -122,20 +122,28 @@ def _parse(kind: type[Args], command: str, arguments: Sequence[str], default: Ar
                 kind,
                 prog=f"pix2pix {command}",
                 args=list(arguments),
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
+                config=(
+                    tyro.conf.OmitArgPrefixes,
+                    tyro.conf.HelptextFromCommentsOff,
+                    tyro.conf.PositionalMetavarFromFieldName,
+                ),
                 **options,
             )
     except SystemExit as leaving:
         if leaving.code in (0, None):
             raise
-        raise ConfigError(_plain_message(shown.getvalue())) from None
+        raise ConfigError(
+            f"{_plain_message(shown.getvalue())}; 'pix2pix {command} --help' lists the flags"
+        ) from None
 
 
 def _plain_message(boxed: str) -> str:
     """Returns the words of tyro's framed error message as one line."""
-    lines = (line.strip(" │╭╮╰╯─\n") for line in boxed.splitlines())
-    words = " ".join(line for line in lines if line and not line.startswith("For full helptext"))
-    return " ".join(words.split()) or "the flags can't be understood"
+    inside = (line.strip("│─ ") for line in boxed.splitlines() if not line.startswith(("╭", "╰")))
+    message = " ".join(" ".join(inside).split())
+    for aside in ("For full helptext", "Argument helptext:", "Got errors:"):
+        message = message.partition(aside)[0].rstrip(" .")
+    return message or "the flags can't be understood"
 
 
 # ---------------------------------------------------------------- train

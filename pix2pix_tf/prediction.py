@@ -74,6 +74,8 @@ def _images_below(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
     Raises:
         DataError: an input is missing, or a folder has no images.
     """
+    if not inputs:
+        raise DataError("nothing to translate: name at least one image or folder")
     for given in inputs:
         if given.is_dir():
             found = sorted(path for path in given.rglob("*") if path.is_file() and is_image_file(path))
