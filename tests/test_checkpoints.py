@@ -1,0 +1,281 @@
+"""Checkpoints: exact, untouched by what training does meanwhile, whole or not there at all."""
+
+import errno
+import shutil
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf import checkpoints
+from pix2pix_tf.checkpoints import KEPT, CheckpointWriter, read_checkpoint, restore
+from pix2pix_tf.errors import RunError, SystemFault, TrainingDiverged
+from pix2pix_tf.runs import RunDirectory
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDirectory(tmp_path / "run")
+
+
+def variables(seed=0):
+    """A state like that of a run: tensors of several ranks, a scalar, an integer."""
+    draw = np.random.default_rng(seed)
+    state = {
+        f"generator/layer_{shape}/kernel": tf.Variable(draw.normal(size=shape).astype(np.float32))
+        for shape in ((4, 4, 3, 8), (8,), ())
+    }
+    return state | {"loss_scale/good_updates": tf.Variable(seed + 7, dtype=tf.int32)}
+
+
+def values(state):
+    return {name: variable.numpy().copy() for name, variable in state.items()}
+
+
+def written(run, step, state, **options):
+    writer = CheckpointWriter(run, **options)
+    writer.save(step, state)
+    writer.wait()
+    return writer
+
+
+def assert_stored(run, step, expected):
+    stored = read_checkpoint(run.checkpoint(step), list(expected))
+    for name, value in expected.items():
+        assert stored[name].dtype == value.dtype
+        np.testing.assert_array_equal(stored[name], value)
+
+
+def files_below(run):
+    return sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
+
+
+# ---------------------------------------------------------------- what is written comes back
+
+
+def test_what_is_written_is_restored_bit_for_bit(run):
+    state = variables()
+    state["generator/odd"] = tf.Variable([-0.0, 1e-45, np.finfo(np.float32).max, 0.1])
+    before = values(state)
+    written(run, 12, state)
+    for variable in state.values():
+        variable.assign(tf.ones_like(variable))
+    restore(run.checkpoint(12), state)
+    for name, value in before.items():
+        assert state[name].numpy().tobytes() == value.tobytes()
+
+
+def test_some_tensors_can_be_read_alone(run):
+    state = variables()
+    written(run, 1, state)
+    [name] = [name for name in state if name.endswith("(8,)/kernel")]
+    assert list(read_checkpoint(run.checkpoint(1), [name])) == [name]
+
+
+def adam_step(state, moments):
+    """The in-place update of training: the fused kernel writes to the variables' own buffers."""
+    for name, (m, v) in moments.items():
+        tf.raw_ops.ResourceApplyAdam(
+            var=state[name].handle,
+            m=m.handle,
+            v=v.handle,
+            beta1_power=0.5,
+            beta2_power=0.9,
+            lr=0.1,
+            beta1=0.5,
+            beta2=0.9,
+            epsilon=1e-8,
+            grad=tf.ones_like(state[name]),
+        )
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_a_checkpoint_holds_the_moment_of_saving_whatever_training_does_meanwhile(run, monkeypatch, in_graph):
+    state = {f"w{i}": tf.Variable(tf.random.stateless_normal([64, 64], [0, i])) for i in range(4)}
+    moments = {
+        name: (tf.Variable(tf.zeros_like(w)), tf.Variable(tf.zeros_like(w))) for name, w in state.items()
+    }
+    all_state = state | {f"{name}/m": m for name, (m, _) in moments.items()}
+    all_state |= {f"{name}/v": v for name, (_, v) in moments.items()}
+    step = tf.function(lambda: adam_step(state, moments)) if in_graph else lambda: adam_step(state, moments)
+    step()  # the kernel has run before, as it has in training
+    before = values(all_state)
+
+    trained_on = threading.Event()
+    write = checkpoints.tf.raw_ops.SaveV2
+
+    def write_late(**arguments):
+        assert trained_on.wait(60)
+        return write(**arguments)
+
+    monkeypatch.setattr(checkpoints.tf.raw_ops, "SaveV2", write_late)
+    writer = CheckpointWriter(run)
+    writer.save(1, all_state)
+    for _ in range(5):
+        step()
+    state["w0"].assign(tf.zeros_like(state["w0"]))
+    state["w1"].assign_add(tf.ones_like(state["w1"]))
+    trained_on.set()
+    writer.wait()
+    assert_stored(run, 1, before)
+    assert all((variable.numpy() != before[name]).any() for name, variable in all_state.items())
+
+
+def test_saving_a_step_again_changes_nothing(run):
+    state = variables()
+    before = values(state)
+    written(run, 3, state)
+    written(run, 3, variables(seed=1))
+    assert_stored(run, 3, before)
+
+
+# ---------------------------------------------------------------- which are kept
+
+
+def test_the_last_three_are_kept(run):
+    writer, state = CheckpointWriter(run), variables()
+    for step in (10, 20, 30, 40, 50):
+        writer.save(step, state)
+    writer.wait()
+    assert run.checkpoint_steps() == [30, 40, 50]
+    assert KEPT == 3
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == [
+        "step_000000030",
+        "step_000000040",
+        "step_000000050",
+    ]
+
+
+def test_multiples_of_keep_every_are_kept_for_good(run):
+    writer, state = CheckpointWriter(run, keep_every=20), variables()
+    for step in range(10, 90, 10):
+        writer.save(step, state)
+    writer.wait()
+    assert run.checkpoint_steps() == [20, 40, 60, 70, 80]
+    assert_stored(run, 20, values(state))
+
+
+def test_leftovers_of_a_kill_are_removed_at_the_start_and_whole_ones_kept(run):
+    written(run, 5, variables())
+    leftover = run.checkpoints / "step_000000006.unfinished"
+    shutil.copytree(run.checkpoint(5), leftover)
+    assert run.checkpoint_steps() == [5]
+    CheckpointWriter(run)
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step_000000005"]
+
+
+# ---------------------------------------------------------------- damage
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "a flipped byte": ("data", flip_a_byte),
+    "a cut data file": ("data", lambda path: path.write_bytes(path.read_bytes()[:-50])),
+    "an empty data file": ("data", lambda path: path.write_bytes(b"")),
+    "no data file": ("data", lambda path: path.unlink()),
+    "a cut index": ("index", lambda path: path.write_bytes(path.read_bytes()[:-20])),
+    "an empty index": ("index", lambda path: path.write_bytes(b"")),
+    "no index": ("index", lambda path: path.unlink()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_named_with_what_to_do(run, damage):
+    state = {"generator/w": tf.Variable(tf.random.stateless_normal([100, 10], [0, 1]))}
+    written(run, 8, state)
+    part, harm = DAMAGE[damage]
+    [file] = [path for path in run.checkpoint(8).iterdir() if part in path.name]
+    harm(file)
+    with pytest.raises(RunError) as caught:
+        restore(run.checkpoint(8), state)
+    message = str(caught.value)
+    assert message.startswith(f"the checkpoint {run.checkpoint(8)} is damaged (")
+    assert "delete that folder to go on from the one before it" in message
+    assert "\n" not in message
+
+
+def test_a_tensor_of_another_shape_is_refused_by_name(run):
+    written(run, 8, {"w": tf.Variable(tf.zeros([2, 3]))})
+    with pytest.raises(RunError, match=r"'w' has shape \(2, 3\) .* here \(3, 2\): the network differs"):
+        restore(run.checkpoint(8), {"w": tf.Variable(tf.zeros([3, 2]))})
+
+
+def test_a_missing_tensor_is_refused_by_name(run):
+    written(run, 8, {"w": tf.Variable(0.0)})
+    with pytest.raises(RunError, match="has no 'other/w': another version or another network"):
+        restore(run.checkpoint(8), {"w": tf.Variable(0.0), "other/w": tf.Variable(0.0)})
+
+
+# ---------------------------------------------------------------- faults while writing
+
+FULL = {
+    "from TensorFlow": tf.errors.ResourceExhaustedError(None, None, "step; No space left on device"),
+    "from the system": OSError(errno.ENOSPC, "No space left on device"),
+}
+
+
+@pytest.mark.parametrize("source", FULL)
+@pytest.mark.parametrize("partly", [False, True])
+def test_a_full_disk_is_told_when_waited_for_and_leaves_nothing_half_written(
+    run, monkeypatch, source, partly
+):
+    state = variables()
+    before = values(state)
+    writer = written(run, 1, state)
+    write = checkpoints.tf.raw_ops.SaveV2
+
+    def full(**arguments):
+        if partly:
+            write(**arguments)
+        raise FULL[source]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.tf.raw_ops, "SaveV2", full)
+        writer.save(2, state)
+        with pytest.raises(SystemFault, match=r"the disk is full: .*checkpoints could not be written"):
+            writer.wait()
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step_000000001"]
+    assert_stored(run, 1, before)
+
+    writer.wait()  # it is told once
+    writer.save(3, state)
+    writer.wait()
+    assert run.checkpoint_steps() == [1, 3]
+
+
+def test_a_fault_of_the_checkpoint_before_is_told_at_the_next_save(run, monkeypatch):
+    def full(**arguments):
+        raise FULL["from the system"]
+
+    monkeypatch.setattr(checkpoints.tf.raw_ops, "SaveV2", full)
+    writer = CheckpointWriter(run)
+    writer.save(1, variables())
+    with pytest.raises(SystemFault):
+        writer.save(2, variables())
+    assert files_below(run) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_named_and_not_written(run, value):
+    state = variables()
+    writer = written(run, 1, state)
+    kernel = next(iter(state))
+    state[kernel].assign(tf.tensor_scatter_nd_update(state[kernel], [[1, 2, 0, 3]], [value]))
+    writer.save(2, state)
+    with pytest.raises(TrainingDiverged) as caught:
+        writer.wait()
+    assert str(caught.value) == f"'{kernel}' is no longer finite at step 2"
+    assert run.checkpoint_steps() == [1]
+
+
+def test_a_place_that_can_not_be_a_folder_is_refused_at_the_start(run):
+    run.path.mkdir()
+    run.checkpoints.write_text("")
+    with pytest.raises(SystemFault, match="checkpoints"):
+        CheckpointWriter(run)

@@ -1,0 +1,288 @@
+"""The commands: what the flags mean, and that a wrong one costs one line and no traceback."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pix2pix_tf import cli
+from pix2pix_tf.cli import main, parse_train
+from pix2pix_tf.config import TrainConfig, each_setting, preset, replace, to_json
+from pix2pix_tf.errors import ConfigError, Interrupted, RunError, SystemFault, TrainingDiverged
+from pix2pix_tf.runs import RunDirectory
+
+
+@pytest.fixture(autouse=True)
+def empty_place(tmp_path, monkeypatch):
+    """The default run directory is relative: tests must not find a real one."""
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+def error_of(capsys, arguments, exit_code=2):
+    """Runs a command that must fail in one line; returns the line."""
+    assert main(arguments) == exit_code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.endswith("\n")
+    assert shown.err.count("\n") == 1
+    assert shown.err.startswith("pix2pix: error: ")
+    return shown.err.removeprefix("pix2pix: error: ").rstrip("\n")
+
+
+# ---------------------------------------------------------------- what the flags of train mean
+
+
+@pytest.mark.parametrize("dataset", ["procedural", "facades", "edges2shoes"])
+def test_a_data_set_brings_its_preset(dataset):
+    assert parse_train(["--dataset", dataset]) == preset(dataset)
+
+
+def test_no_flags_train_the_procedural_preset():
+    assert parse_train([]) == preset("procedural")
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings"),
+    [
+        (["--batch-size", "3"], {"batch_size": 3}),
+        (["--batch_size", "3"], {"batch_size": 3}),
+        (["--direction", "AtoB"], {"direction": "AtoB"}),
+        (["--image-size", "96"], {"image_size": (96,)}),
+        (["--image-size", "96", "128"], {"image_size": (96, 128)}),
+        (["--no-jitter", "--no-flip"], {"jitter": False, "flip": False}),
+        (["--stochastic", "--norm", "none"], {"stochastic": True, "norm": "none"}),
+        (["--input-channels", "1"], {"input_channels": 1}),
+        (["--learning-rate", "1e-3"], {"learning_rate": 1e-3}),
+        (["--run-dir", "내 실행/첫 번째"], {"run_dir": Path("내 실행/첫 번째")}),
+        (["--archive", "/이 폴더/facades.tar.gz"], {"archive": Path("/이 폴더/facades.tar.gz")}),
+        (["--keep-every", "500"], {"keep_every": 500}),
+    ],
+)
+def test_flags_override_the_preset(flags, settings):
+    assert parse_train(["--dataset", "facades", *flags]) == replace(preset("facades"), **settings)
+
+
+@pytest.mark.parametrize("spelling", [["--dataset", "maps"], ["--dataset=maps"]])
+def test_a_flag_and_its_value_may_be_joined(spelling):
+    assert parse_train(spelling) == preset("maps")
+
+
+def test_steps_take_the_place_of_epochs_and_epochs_of_steps():
+    by_steps = parse_train(["--dataset", "facades", "--steps", "7"]).optimization
+    assert (by_steps.steps, by_steps.epochs) == (7, None)
+    by_epochs = parse_train(["--dataset", "procedural", "--epochs", "2.5"]).optimization
+    assert (by_epochs.steps, by_epochs.epochs) == (None, 2.5)
+
+
+@pytest.mark.parametrize("form", [["--steps", "5", "--epochs", "3"], ["--epochs=3", "--steps=5"]])
+def test_steps_and_epochs_together_are_refused(capsys, form):
+    line = error_of(capsys, ["train", *form])
+    assert "--steps" in line
+    assert "--epochs" in line
+
+
+def test_a_folder_with_korean_letters_and_spaces_is_a_data_set(tmp_path):
+    folder = str(tmp_path / "내 사진 모음")
+    config = parse_train(["--dataset", folder])
+    assert config.data.dataset == folder
+    assert config.run_dir == Path("runs") / "내 사진 모음"
+
+
+# ---------------------------------------------------------------- continuing
+
+
+def test_the_defaults_of_a_started_run_are_its_own(tmp_path):
+    stored = replace(preset("facades"), base_filters=5, seed=9, precision="float32", steps=77, epochs=None)
+    path = tmp_path / "run 하나"
+    RunDirectory(path).write_config(stored)
+    config = parse_train(["--run-dir", str(path), "--log-every", "3"])
+    assert config == replace(stored, run_dir=path, log_every=3)
+
+
+def test_the_same_command_finds_the_run_in_its_default_place():
+    stored = replace(preset("maps"), base_filters=5)
+    RunDirectory(Path("runs/maps")).write_config(stored)
+    assert parse_train(["--dataset", "maps"]).network.base_filters == 5
+    assert parse_train(["--dataset", "facades"]).network.base_filters == 64
+
+
+def test_a_run_trained_for_steps_can_go_on_for_epochs(tmp_path):
+    RunDirectory(tmp_path).write_config(preset("procedural"))
+    options = parse_train(["--run-dir", str(tmp_path), "--epochs", "4"]).optimization
+    assert (options.steps, options.epochs) == (None, 4)
+
+
+def test_a_moved_run_is_continued_where_it_is_now(tmp_path):
+    RunDirectory(tmp_path / "new").write_config(replace(preset("maps"), run_dir=tmp_path / "old"))
+    assert parse_train(["--run-dir", str(tmp_path / "new")]).run_dir == tmp_path / "new"
+
+
+def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
+    assert str(tmp_path / "config.json") in error_of(capsys, ["train", "--run-dir", str(tmp_path)])
+
+
+# ---------------------------------------------------------------- wrong flags
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--bogus", "3"], ["--bogus"]),
+        (["--steps", "-1"], ["--steps must be at least 1, got -1"]),
+        (["--steps", "0"], ["--steps must be at least 1, got 0"]),
+        (["--epochs", "-1"], ["--epochs must be at least 0.001, got -1"]),
+        (["--image-size", "7"], ["--image-size", "from 64 to 2048", "got 7"]),
+        (["--image-size", "256", "300", "1"], ["--image-size", "one or two", "got 256 300 1"]),
+        (["--image-size", "wide"], ["--image-size", "wide"]),
+        (["--norm", "layer"], ["--norm", "layer", "instance", "batch", "none"]),
+        (["--precision", "float64"], ["--precision", "float64", "mixed_bfloat16"]),
+        (["--learning-rate", "nan"], ["--learning-rate", "from 1e-08 to 1.0", "got nan"]),
+        (["--seed", "many"], ["--seed", "many"]),
+        (["--steps"], ["--steps"]),
+        (["stray"], ["stray"]),
+        (["--input-channels", "2"], ["--input-channels", "1", "3"]),
+    ],
+)
+def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, arguments, said):
+    line = error_of(capsys, ["train", *arguments])
+    assert all(words in line for words in said), line
+    assert list(empty_place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["frobnicate"], ["frobnicate", "train", "predict", "data"]),
+        (["data", "frobnicate"], ["data frobnicate", "list", "download", "check", "preview"]),
+        (["data", "download", "some/folder"], ["some/folder", "pix2pix data list"]),
+        (["predict", "run", "in.png"], ["--out"]),
+        (["predict", "run", "in.png", "--out", "o", "--seed", "-4"], ["--seed", "got -4"]),
+        (["data", "preview", "facades", "--count", "0"], ["--count must be from 1 to 64, got 0"]),
+    ],
+)
+def test_a_wrong_command_costs_one_line_and_exit_code_2(capsys, arguments, said):
+    line = error_of(capsys, arguments)
+    assert all(words in line for words in said), line
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"]])
+def test_no_command_shows_the_usage_and_exits_2(capsys, arguments):
+    assert main(arguments) == 2
+    assert "usage: pix2pix" in capsys.readouterr().out
+
+
+def test_the_version_is_shown(capsys, monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", {"pix2pix-tf": "1.2"}.get)  # also where not installed
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "pix2pix-tf 1.2\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (ConfigError("a\nb"), 2),
+        (RunError("a b"), 2),
+        (SystemFault("a b"), 1),
+        (TrainingDiverged("a b"), 3),
+        (Interrupted("a b", 15), 143),
+        (OSError(28, "a b"), 1),
+        (PermissionError(13, "a b"), 1),
+        (MemoryError(), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_known_errors_become_one_line_and_their_exit_code(capsys, monkeypatch, error, exit_code):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr(cli, "_train", fail)
+    line = error_of(capsys, ["train"], exit_code)
+    assert isinstance(error, MemoryError | KeyboardInterrupt) or "a b" in line
+
+
+# ---------------------------------------------------------------- dry run and help
+
+
+def test_a_dry_run_prints_the_configuration_as_json_and_creates_nothing(capsys, empty_place):
+    assert main(["train", "--dataset", "facades", "--dry-run", "--seed", "5"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert Path(shown.pop("run_dir")) == Path("runs/facades")
+    assert shown == to_json(replace(preset("facades"), seed=5))
+    assert list(empty_place.iterdir()) == []
+
+
+def test_a_dry_run_refuses_what_a_run_would_refuse(capsys):
+    assert "--steps" in error_of(capsys, ["train", "--dry-run", "--steps", "-1"])
+
+
+HELP = """
+import contextlib, sys
+from pix2pix_tf.cli import main
+code = 0
+try:
+    code = main(sys.argv[1:])
+except SystemExit as leaving:
+    code = leaving.code or 0
+heavy = sorted({"tensorflow", "keras", "matplotlib"} & set(sys.modules))
+print("exit", code, "heavy", heavy)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["predict", "--help"], ["data", "preview", "--help"], ["train", "--x"]],
+)
+def test_help_and_wrong_flags_answer_without_tensorflow(python, arguments):
+    done = python(HELP, *arguments)
+    code = 2 if "--x" in arguments else 0
+    assert done.stdout.splitlines()[-1] == f"exit {code} heavy []", done.stderr
+
+
+def test_importing_the_package_imports_nothing_heavy(python):
+    done = python("import sys, pix2pix_tf; print('tensorflow' in sys.modules, 'keras' in sys.modules)")
+    assert done.stdout == "False False\n", done.stderr
+
+
+@pytest.fixture
+def train_help(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "110")
+    with pytest.raises(SystemExit) as leaving:
+        main(["train", "--help"])
+    assert leaving.value.code in (0, None)
+    return capsys.readouterr().out
+
+
+def test_help_lists_every_flag_with_its_default(train_help):
+    plain = " ".join(train_help.replace("│", " ").split())
+    for _, name, _, value in each_setting(preset("procedural")):
+        flag = f"--{name.replace('_', '-')}"
+        assert flag in plain
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        described = re.search(rf"{flag}[ ,].*?default: (.*?)\)", plain)
+        assert described is not None, flag
+        assert described[1] == shown, flag
+
+
+def test_help_shows_the_limits_of_numbers(train_help):
+    assert "--seed" in train_help
+    assert "(at least 1; default: 3000)" in train_help
+    assert "(from 0.0 to 0.9999; default: 0.5)" in train_help
+
+
+def test_help_shows_the_defaults_of_the_data_set_that_is_named(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "110")
+    with pytest.raises(SystemExit):
+        main(["train", "--dataset", "edges2shoes", "--help"])
+    assert "(at least 1; default: 4)" in capsys.readouterr().out
+
+
+def test_help_groups_the_flags(train_help):
+    titles = [line.strip("╭╮─ ") for line in train_help.splitlines() if " options" in line]
+    found = [title for title in titles if title.endswith(" options")]
+    assert found == [f"{group.name} options" for group in dataclasses.fields(TrainConfig)]
