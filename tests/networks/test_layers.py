@@ -1,0 +1,176 @@
+"""The layers that Keras lacks, against NumPy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf.networks.layers import (
+    LEAKY_SLOPE,
+    CropToMatch,
+    InstanceNormalization,
+    ReflectToAtLeast,
+    conv_block,
+    initial_weights,
+    normalize,
+)
+
+
+def random(shape, seed=0, scale=1.0, shift=0.0):
+    return (np.random.default_rng(seed).normal(size=shape) * scale + shift).astype(np.float32)
+
+
+def instance_norm(x, gamma, beta, epsilon=1e-5):
+    x = x.astype(np.float64)
+    mean, variance = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
+    return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
+
+
+# ---------------------------------------------------------------- instance normalisation
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4, 2), (3, 7, 5, 4), (2, 1, 9, 1)])
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (0.01, 3.0), (50.0, -20.0)])
+def test_instance_normalization_is_the_formula(shape, scale, shift):
+    x = random(shape, scale=scale, shift=shift)
+    layer = InstanceNormalization()
+    layer.build(shape)
+    gamma, beta = random(shape[-1:], 1), random(shape[-1:], 2)
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    # The mean of a channel far from zero is off by some 1e-7 of it: 3e-7 against a deviation of 0.01.
+    np.testing.assert_allclose(layer(x), instance_norm(x, gamma, beta), rtol=1e-4, atol=2e-4)
+
+
+def test_a_flat_channel_becomes_its_offset():
+    layer = InstanceNormalization()
+    layer.build((1, 4, 4, 2))
+    layer.beta.assign([0.5, -2.0])
+    np.testing.assert_allclose(layer(np.full((1, 4, 4, 2), 7.0, np.float32))[0, 0, 0], [0.5, -2.0], atol=1e-6)
+
+
+def test_an_image_is_normalised_alone():
+    x = random((3, 5, 5, 2))
+    layer = InstanceNormalization()
+    together = layer(x).numpy()
+    np.testing.assert_allclose(layer(x[1:2])[0], together[1], rtol=1e-6, atol=1e-6)
+
+
+def test_in_bfloat16_the_statistics_stay_float32():
+    x = random((2, 64, 64, 3), scale=0.5, shift=10.0)
+    layer = InstanceNormalization(dtype="mixed_bfloat16")
+    y = layer(x)
+    assert y.dtype == tf.bfloat16
+    assert layer.gamma.dtype == "float32"
+    rounded = tf.cast(tf.cast(x, tf.bfloat16), tf.float32).numpy()
+    expected = instance_norm(rounded, 1.0, 0.0)
+    # bfloat16 has 8 bits of mantissa: the result is rounded once, by at most 2**-9 of itself.
+    np.testing.assert_allclose(tf.cast(y, tf.float32), expected, rtol=2**-8, atol=1e-4)
+
+
+def test_channels_have_scale_and_offset_that_are_trained():
+    layer = InstanceNormalization()
+    layer.build((None, None, None, 6))
+    assert [tuple(weight.shape) for weight in layer.trainable_weights] == [(6,), (6,)]
+    np.testing.assert_array_equal(layer.gamma, np.ones(6))
+    np.testing.assert_array_equal(layer.beta, np.zeros(6))
+
+
+# ---------------------------------------------------------------- reflection
+
+
+@pytest.mark.parametrize("minimum", [1, 4, 8, 33])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (2, 5), (3, 40), (8, 8), (9, 7), (33, 16)])
+@pytest.mark.parametrize("static", [True, False])
+def test_reflection_is_that_of_numpy_however_often_it_repeats(height, width, minimum, static):
+    x = random((2, height, width, 3))
+    padding = [(0, 0), (0, max(0, minimum - height)), (0, max(0, minimum - width)), (0, 0)]
+    expected = np.pad(x, padding, mode="reflect")
+    layer = ReflectToAtLeast(minimum)
+    if static:
+        found = layer(x)
+    else:
+        found = tf.function(layer, input_signature=[tf.TensorSpec([None, None, None, 3])])(x)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [((None, 3, 20, 2), (None, 8, 20, 2)), ((4, None, 5, 1), (4, None, 8, 1))],
+)
+def test_reflection_knows_its_output_shape(given, expected):
+    assert ReflectToAtLeast(8).compute_output_shape(given) == expected
+
+
+# ---------------------------------------------------------------- cropping
+
+
+@pytest.mark.parametrize("reference", [(4, 6), (3, 6), (4, 5), (1, 1)])
+@pytest.mark.parametrize("static", [True, False])
+def test_cropping_keeps_the_top_left(reference, static):
+    x, other = random((2, 4, 6, 3)), random((2, *reference, 5), 1)
+    layer = CropToMatch()
+    call = layer
+    if not static:
+        specs = [[tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, None, 5])]]
+        call = tf.function(lambda pair: layer(pair), input_signature=specs)
+    np.testing.assert_array_equal(call([x, other]), x[:, : reference[0], : reference[1]])
+    assert layer.compute_output_shape([x.shape, other.shape]) == (2, *reference, 3)
+
+
+# ---------------------------------------------------------------- blocks and all
+
+
+@pytest.mark.parametrize(
+    "layer", [InstanceNormalization(epsilon=0.1), ReflectToAtLeast(5), CropToMatch()], ids=lambda x: x.name
+)
+def test_layers_are_rebuilt_from_their_configuration(layer):
+    rebuilt = keras.layers.deserialize(keras.layers.serialize(layer))
+    assert type(rebuilt) is type(layer)
+    assert rebuilt.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("norm", "kind", "bias"),
+    [
+        ("instance", InstanceNormalization, False),
+        ("batch", keras.layers.BatchNormalization, False),
+        ("none", None, True),
+    ],
+)
+def test_a_block_has_a_bias_only_where_nothing_normalises(norm, kind, bias):
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, conv_block(image, 4, "block", norm=norm, dtype="float32"))
+    assert model.get_layer("block_conv").use_bias is bias
+    kinds = {type(layer) for layer in model.layers}
+    assert kind is None or kind in kinds
+    assert len(model.layers) == (3 if kind is None else 4)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 1)])
+def test_a_block_halves_rounding_up(size):
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, conv_block(image, 4, "block", norm="none", dtype="float32"))
+    assert model(random((1, *size, 3))).shape == (1, -(-size[0] // 2), -(-size[1] // 2), 4)
+
+
+def test_the_leaky_slope_is_the_papers():
+    image = keras.Input((None, None, 1))
+    model = keras.Model(image, conv_block(image, 1, "block", norm="none", dtype="float32"))
+    assert LEAKY_SLOPE == 0.2
+    x = np.array([-5.0, -1.0, 0.0, 2.0], np.float32)
+    np.testing.assert_allclose(model.get_layer("block_act")(x), [-1.0, -0.2, 0.0, 2.0], rtol=1e-6)
+
+
+def test_without_normalisation_a_tensor_passes_as_it_is():
+    x = keras.KerasTensor((1, 2, 2, 3))
+    assert normalize(x, "none", "name", "float32") is x
+
+
+def test_first_weights_are_normal_with_deviation_0_02():
+    keras.utils.set_random_seed(0)
+    weights = np.asarray(initial_weights()((4, 4, 64, 128)))
+    # 131072 draws: mean and deviation are off by some 0.02 / sqrt(131072) = 5.5e-5.
+    assert abs(weights.mean()) < 3e-4
+    assert abs(weights.std() - 0.02) < 3e-4
+    assert np.abs(weights).max() > 0.07  # not truncated at two deviations
