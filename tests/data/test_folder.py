@@ -346,6 +346,17 @@ def test_unchanged_files_are_not_decoded_again(damaged_folder, tmp_path, decoded
     assert sorted(decoded) == ["6.png", "7.png"]
 
 
+def test_file_changed_in_place_is_decoded_again(tmp_path, decoded):
+    picture = tmp_path / "data" / "train" / "1.bmp"
+    save(picture)
+    open_folder(tmp_path / "data", tmp_path / "cache")
+    size, changed = picture.stat().st_size, picture.stat().st_mtime_ns
+    picture.write_bytes(bytes(size))
+    os.utime(picture, ns=(changed, changed + 1000))  # as little as file systems can tell apart
+    assert "not an image" in problem_of(tmp_path / "data", cache_dir=tmp_path / "cache")
+    assert decoded == ["1.bmp", "1.bmp"]
+
+
 def test_interrupted_check_goes_on_where_it_was(tmp_path, decoded, monkeypatch):
     for at in range(30):
         save(tmp_path / "data" / "train" / f"{at}.png")
