@@ -1,0 +1,371 @@
+"""From pairs to batches: every draw a pure function of seed and position, the same for both images."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf.config import TrainConfig, replace
+from pix2pix_tf.data import pipeline
+from pix2pix_tf.data.pairs import PairDataset, Side, Split
+from pix2pix_tf.data.pipeline import (
+    augmented,
+    cached,
+    held_out_pairs,
+    resized,
+    resized_crop,
+    shuffled_index,
+    training_batches,
+)
+
+PLAIN = Side()
+LABELS = Side(labels=True)
+
+
+def noise(height, width, channels=3, seed=0, dtype=np.uint8):
+    top = np.iinfo(dtype).max + 1
+    return np.random.default_rng(seed).integers(0, top, (height, width, channels), dtype)
+
+
+def dataset_of(pairs, sides=(PLAIN, PLAIN), split="train"):
+    """A data set of arrays of any sizes."""
+
+    def branch(pair):
+        return lambda: (tf.constant(pair[0]), tf.constant(pair[1]))
+
+    def read(index):
+        return tf.switch_case(tf.cast(index, tf.int32), [branch(pair) for pair in pairs])
+
+    return PairDataset("made up", sides, {split: Split([f"pair {i}" for i in range(len(pairs))], read)})
+
+
+def numbered(count, size=(64, 64)):
+    """Pairs whose every pixel is their number, in the target one more."""
+    flat = [np.full((*size, 3), number, np.uint8) for number in range(count + 1)]
+    return dataset_of(list(itertools.pairwise(flat)))
+
+
+def config_of(**settings):
+    return replace(TrainConfig(), **{"image_size": (64, 64), **settings})
+
+
+def batches(dataset, config, first_step, last_step):
+    return [
+        (inputs.numpy(), targets.numpy())
+        for inputs, targets in training_batches(dataset, config, first_step, last_step)
+    ]
+
+
+def numbers_of(found):
+    """The numbers of the pairs in batches of `numbered`."""
+    return [round((image.mean() + 1) * 127.5) for inputs, _ in found for image in inputs]
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+# ---------------------------------------------------------------- order
+
+
+def order(positions, count, seed):
+    return [int(shuffled_index(tf.constant(position, tf.int64), count, seed)) for position in positions]
+
+
+@pytest.mark.parametrize("count", [1, 2, 17, 100])
+@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+def test_every_epoch_is_a_permutation(count, seed):
+    for epoch in range(3):
+        assert sorted(order(range(epoch * count, (epoch + 1) * count), count, seed)) == list(range(count))
+
+
+def test_epochs_and_seeds_have_their_own_order():
+    orders = [order(range(epoch * 50, (epoch + 1) * 50), 50, seed) for epoch in (0, 1, 2) for seed in (0, 1)]
+    assert len({tuple(each) for each in orders}) == 6
+    assert list(range(50)) not in orders
+    for one, other in itertools.combinations(orders, 2):
+        # Two random orders of 50 agree in one place on average.
+        assert sum(a == b for a, b in zip(one, other, strict=True)) < 10
+
+
+def test_the_order_far_into_a_run_is_as_good():
+    start = 10**12
+    assert sorted(order(range(start, start + 10), 10, 3)) == list(range(10))
+
+
+def test_batches_follow_the_order_over_the_ends_of_epochs():
+    found = batches(numbered(7), config_of(batch_size=3, seed=5), 0, 5)
+    assert [inputs.shape for inputs, _ in found] == [(3, 64, 64, 3)] * 5
+    assert numbers_of(found) == order(range(15), 7, 5)
+
+
+def test_input_and_target_stay_together():
+    for inputs, targets in batches(numbered(5), config_of(), 0, 10):
+        np.testing.assert_allclose((targets - inputs) * 127.5, 1.0, atol=1e-4)
+
+
+# ---------------------------------------------------------------- pure functions of seed and step
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """Photos of different sizes with their label maps."""
+    sizes = [(64, 64), (90, 70), (80, 131), (33, 200), (150, 64)]
+    pairs = [
+        (noise(*size, seed=i), (noise(*size, seed=100 + i) // 128) * 200) for i, size in enumerate(sizes)
+    ]
+    return dataset_of(pairs, (PLAIN, LABELS))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_batches_from_a_later_step_are_the_tail_of_all(photos, batch_size):
+    config = config_of(batch_size=batch_size, seed=8)
+    everything = batches(photos, config, 0, 9)
+    assert_same(batches(photos, config, 4, 9), everything[4:])
+    assert_same(batches(photos, config, 0, 3), everything[:3])
+
+
+def test_images_of_different_sizes_share_a_batch(photos):
+    [(inputs, targets)] = batches(photos, config_of(batch_size=5), 0, 1)
+    assert inputs.shape == targets.shape == (5, 64, 64, 3)
+    assert inputs.dtype == targets.dtype == np.float32
+    assert len({image.tobytes() for image in inputs}) == 5
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_the_number_of_workers_changes_nothing(photos, monkeypatch, workers):
+    expected = batches(photos, config_of(), 0, 10)
+    monkeypatch.setattr(pipeline.tf.data, "AUTOTUNE", workers)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = workers
+    options.autotune.enabled = False
+    found = training_batches(photos, config_of(), 0, 10).with_options(options)
+    assert_same([(a.numpy(), b.numpy()) for a, b in found], expected)
+
+
+def test_seeds_and_epochs_draw_anew():
+    dataset = dataset_of([(noise(64, 64), noise(64, 64, seed=1))])
+    found = batches(dataset, config_of(seed=0), 0, 6) + batches(dataset, config_of(seed=1), 0, 6)
+    # 12 of the 9 x 9 x 2 draws that there are at 64x64: a pair of them may agree by chance, not more.
+    assert len({inputs.tobytes() for inputs, _ in found}) >= 11
+
+
+def test_pairs_held_in_memory_give_the_same_batches(photos, monkeypatch):
+    split = photos.splits["train"]
+    monkeypatch.setattr(pipeline, "_CACHE_SHARE", 0.0)
+    assert cached(split, photos.sides) is split
+    uncached = batches(photos, config_of(), 0, 8)
+    monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
+    held = cached(split, photos.sides)
+    assert held is not split
+    assert held.names == split.names
+    for index in range(len(split)):
+        for one, other in zip(held.read(tf.constant(index)), split.read(tf.constant(index)), strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+    assert_same(batches(photos, config_of(), 0, 8), uncached)
+
+
+def test_16_bit_pairs_are_held_in_memory_too(monkeypatch):
+    sides = (Side(channels=1, bits=16), Side())
+    dataset = dataset_of([(noise(5, 9, 1, dtype=np.uint16), noise(5, 9)) for _ in range(2)], sides)
+    monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
+    split = dataset.splits["train"]
+    for one, other in zip(cached(split, sides).read(tf.constant(1)), split.read(tf.constant(1)), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+# ---------------------------------------------------------------- resizing
+
+SIZES = [
+    # image, resized to, offset, crop
+    ((64, 64), (72, 72), (3, 8), (64, 64)),
+    ((256, 256), (286, 286), (30, 0), (256, 256)),
+    ((300, 500), (72, 100), (0, 11), (64, 89)),
+    ((50, 37), (120, 90), (20, 25), (100, 64)),
+    ((600, 40), (64, 64), (0, 0), (64, 64)),
+    ((1, 1), (72, 72), (8, 8), (64, 64)),
+    ((97, 201), (97, 201), (10, 20), (70, 64)),
+]
+
+
+@pytest.mark.parametrize(("given", "loaded", "offset", "size"), SIZES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_photos_are_resized_with_antialiasing_then_cropped(given, loaded, offset, size, dtype):
+    image = noise(*given, dtype=dtype)
+    found = resized_crop(tf.constant(image), loaded, tf.constant(offset), size, labels=False).numpy()
+    whole = tf.image.resize(image, loaded, antialias=True).numpy()
+    expected = whole[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
+    assert found.dtype == np.float32
+    # float32 positions of some hundred pixels: 1e-5 of a pixel, times the largest step between pixels.
+    np.testing.assert_allclose(found, expected, atol=2e-4 * np.iinfo(dtype).max)
+    if dtype == np.uint8:
+        by_pillow = np.asarray(Image.fromarray(image).resize(loaded[::-1], Image.Resampling.BILINEAR))
+        by_pillow = by_pillow[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
+        # Pillow rounds to whole levels after each of its two passes.
+        np.testing.assert_allclose(found, by_pillow, atol=1.1)
+
+
+@pytest.mark.parametrize(("given", "loaded", "offset", "size"), SIZES)
+def test_labels_are_resized_to_the_nearest_pixel_then_cropped(given, loaded, offset, size):
+    image = noise(*given)
+    found = resized_crop(tf.constant(image), loaded, tf.constant(offset), size, labels=True).numpy()
+    rows, columns = (
+        ((2 * np.arange(to) + 1) * side // (2 * to))  # the pixel that holds the centre, in exact integers
+        for side, to in zip(given, loaded, strict=True)
+    )
+    whole = image[rows][:, columns]
+    expected = whole[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
+    np.testing.assert_array_equal(found, expected.astype(np.float32))
+
+
+def test_labels_keep_their_colours_and_photos_mix_them(photos):
+    config = config_of(seed=1)
+    for inputs, targets in batches(photos, config, 0, 10):
+        assert set(np.unique(np.round((targets + 1) * 127.5))) <= {0, 200}
+        assert len(np.unique(inputs)) > 200
+
+
+# ---------------------------------------------------------------- jitter and mirror
+
+
+def draws(pair, sides, config, count):
+    """The results of many draws for one pair."""
+
+    def draw(position):
+        return augmented(
+            (tf.constant(pair[0]), tf.constant(pair[1])), sides, config.data, tf.stack([3, position])
+        )
+
+    positions = tf.data.Dataset.range(count)
+    return [(a.numpy(), b.numpy()) for a, b in positions.map(draw)]
+
+
+def coordinates(height, width):
+    """An image whose first channel is the row, the second the column."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, 0 * rows], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("side", [PLAIN, LABELS])
+@pytest.mark.parametrize("size", [(64, 64), (96, 70)])
+def test_input_and_target_get_the_same_draw(side, size):
+    image = noise(100, 80)
+    for one, other in draws((image, image), (side, side), config_of(image_size=size), 30):
+        assert one.shape == (*size, 3)
+        np.testing.assert_array_equal(one, other)
+
+
+def test_crops_reach_every_offset():
+    # 64 is loaded at 72, which this image already is: its pixels tell where the crop began.
+    image, config = coordinates(72, 72), config_of(flip=False)
+    offsets = []
+    for one, _ in draws((image, image), (LABELS, LABELS), config, 900):
+        pixels = np.round((one + 1) * 127.5).astype(int)
+        offsets.append(tuple(pixels[0, 0, :2]))
+        assert tuple(pixels[-1, -1, :2]) == (offsets[-1][0] + 63, offsets[-1][1] + 63)
+    rows, columns = np.array(offsets).T
+    for found in (rows, columns):
+        counts = np.bincount(found, minlength=9)
+        # 900 draws of 9 offsets: 100 each, with a deviation of 9.4; five deviations.
+        assert len(counts) == 9
+        assert counts.min() > 53
+        assert counts.max() < 147
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.15  # 4.5 deviations of 1 / sqrt(900)
+
+
+def test_about_half_of_the_pairs_are_mirrored():
+    image, config = coordinates(64, 64), config_of(jitter=False)
+    upright = image / 127.5 - 1
+    mirrored = 0
+    for one, other in draws((image, image), (PLAIN, LABELS), config, 400):
+        flipped = one[0, 0, 1] > one[0, -1, 1]
+        mirrored += flipped
+        expected = upright[:, ::-1] if flipped else upright
+        np.testing.assert_allclose(one, expected, atol=1e-5)
+        np.testing.assert_allclose(other, expected, atol=1e-5)
+    assert 150 < mirrored < 250  # 400 draws of a half: a deviation of 10, five of them
+
+
+def test_without_jitter_and_mirror_a_pair_is_as_it_was_read():
+    first, second = noise(64, 64), noise(64, 64, seed=1)
+    config = config_of(jitter=False, flip=False)
+    for one, other in draws((first, second), (PLAIN, LABELS), config, 5):
+        np.testing.assert_allclose(one, first / 127.5 - 1, atol=1e-5)
+        np.testing.assert_allclose(other, second / 127.5 - 1, atol=1e-6)
+
+
+def test_with_jitter_alone_nothing_is_mirrored():
+    image = coordinates(72, 72)
+    for one, _ in draws((image, image), (LABELS, LABELS), config_of(flip=False), 40):
+        assert one[0, 0, 1] < one[0, -1, 1]
+
+
+# ---------------------------------------------------------------- range
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 8), (np.uint16, 16)])
+@pytest.mark.parametrize("labels", [True, False])
+def test_pixels_are_scaled_from_their_depth_to_minus_one_and_one(dtype, bits, labels):
+    top = np.iinfo(dtype).max
+    image = np.full((64, 64, 1), top, dtype)
+    image[:32] = 0
+    image[:, :32] = top // 3  # 85 of 255 and 21845 of 65535: a third exactly
+    side = Side(channels=1, labels=labels, bits=bits)
+    config = config_of(jitter=False, flip=False)
+    for one, _ in draws((image, image), (side, side), config, 1):
+        assert one.shape == (64, 64, 1)
+        np.testing.assert_allclose(np.unique(one.round(5)), [-1, -1 / 3, 1], atol=2e-5)
+        assert np.abs(one).max() <= 1 + 1e-6
+
+
+def test_input_and_target_have_their_own_depth_and_channels():
+    sides = (Side(channels=1, bits=16), Side(channels=3, bits=8))
+    dataset = dataset_of([(np.full((70, 70, 1), 65535, np.uint16), np.zeros((70, 70, 3), np.uint8))], sides)
+    [(inputs, targets)] = batches(dataset, config_of(), 0, 1)
+    assert inputs.shape == (1, 64, 64, 1)
+    assert targets.shape == (1, 64, 64, 3)
+    np.testing.assert_allclose(inputs, 1.0, atol=1e-6)
+    np.testing.assert_allclose(targets, -1.0, atol=1e-6)
+
+
+# ---------------------------------------------------------------- held out
+
+
+def test_held_out_pairs_are_the_same_every_time_and_spread_over_the_split():
+    pairs = [(noise(30, 40, seed=i), noise(30, 40, seed=50 + i)) for i in range(9)]
+    dataset = dataset_of(pairs, (PLAIN, LABELS), split="train")
+    dataset = PairDataset(
+        dataset.name, dataset.sides, {**dataset.splits, **dataset_of(pairs, split="val").splits}
+    )
+    found = held_out_pairs(dataset, (64, 80), 3)
+    assert [name for name, _, _ in found] == ["pair 0", "pair 4", "pair 8"]
+    for (_, image, target), (_, again, target_again), number in zip(
+        found, held_out_pairs(dataset, (64, 80), 3), (0, 4, 8), strict=True
+    ):
+        assert image.shape == target.shape == (64, 80, 3)
+        assert image.dtype == target.dtype == np.uint8
+        np.testing.assert_array_equal(image, again)
+        np.testing.assert_array_equal(target, target_again)
+        smooth = np.asarray(Image.fromarray(pairs[number][0]).resize((80, 64), Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(image.astype(int), smooth, atol=1)
+        assert {tuple(pixel) for pixel in target.reshape(-1, 3)} <= {
+            tuple(pixel) for pixel in pairs[number][1].reshape(-1, 3)
+        }
+
+
+def test_a_small_split_is_held_out_whole_and_never_twice():
+    assert [name for name, _, _ in held_out_pairs(numbered(2), (64, 64), 4)] == ["pair 0", "pair 1"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_held_out_image_of_the_right_size_is_untouched(dtype):
+    image = noise(64, 80, dtype=dtype)
+    np.testing.assert_array_equal(resized(tf.constant(image), (64, 80), PLAIN), image)
+    assert resized(tf.constant(image), (70, 70), PLAIN).dtype == tf.as_dtype(dtype)
