@@ -1,0 +1,141 @@
+"""What is painted on: label map, colour and light in one, and the outlines that things have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pix2pix_tf.data.procedural.planning import Box
+from pix2pix_tf.data.procedural.randomness import hash_grid
+from pix2pix_tf.data.procedural.styles import Colour
+
+PALETTE: Mapping[str, Colour] = {
+    "sky": (0, 0, 128),
+    "wall": (0, 0, 255),
+    "window": (0, 128, 255),
+    "door": (0, 255, 255),
+    "cornice": (0, 255, 128),
+    "moulding": (128, 255, 128),
+    "balcony": (128, 255, 0),
+    "shutter": (255, 255, 0),
+    "roof": (255, 128, 0),
+    "pillar": (255, 0, 0),
+    "shop": (128, 0, 0),
+    "pavement": (128, 128, 128),
+}
+"""The RGB colour of each class in a label map, in the spirit of the CMP facades."""
+
+_CLASSES = {name: number for number, name in enumerate(PALETTE)}
+FULL_LIGHT = 256  # light and blending weights are fixed-point numbers with 8 fractional bits
+
+
+def ramp(length: int) -> np.ndarray:
+    """Returns weights from 0 up to almost 256, int32 [length]."""
+    return (np.arange(length, dtype=np.int32) << 8) // max(1, length)
+
+
+def arch(box: Box) -> np.ndarray:
+    """Returns the outline of a box whose top is half an ellipse, bool [box.height, box.width]."""
+    # Twice the distance of each pixel's centre from that of the ellipse, which is an integer.
+    x = 2 * np.arange(box.width) + 1 - box.width
+    y = np.maximum(0, 2 * box.rise - 2 * np.arange(box.height) - 1)[:, None]
+    return x * x * (4 * box.rise**2) + y * y * box.width**2 <= box.width**2 * (4 * box.rise**2)
+
+
+def slope(shape: tuple[int, int], top_width: int) -> np.ndarray:
+    """Returns a trapezium that stands on its long side, bool [height, width]."""
+    height, width = shape
+    return _centred(top_width + (width - top_width) * (np.arange(height) + 1) // max(1, height), width)
+
+
+def steps(shape: tuple[int, int]) -> np.ndarray:
+    """Returns a gable of five steps, bool [height, width]."""
+    height, width = shape
+    top_width = width * 24 // 100
+    return _centred(top_width + (width - top_width) * (np.arange(height) * 5 // height) // 5, width)
+
+
+def _centred(spans: np.ndarray, width: int) -> np.ndarray:
+    """Returns the ``spans[y]`` pixels in the middle of each row y, bool [len(spans), width]."""
+    return np.abs(2 * np.arange(width) + 1 - width) <= spans[:, None]
+
+
+class Canvas:
+    """The label map, the colour of the materials and the light on them, painted together.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        shadow: light left in a full shadow, in 256ths.
+
+    Attributes:
+        unit: the image's short side, which lengths are measured by.
+        labels: class of each pixel, its place in ``PALETTE``, uint8 [height, width]; sky to begin with.
+        colour: of the material in full light, int32 [height, width, 3]; may exceed [0, 255].
+        light: that reaches the material, int32 [height, width] in [0, 256].
+    """
+
+    def __init__(self, height: int, width: int, shadow: int):
+        self.unit = min(height, width)
+        self.shadow = shadow
+        self.labels = np.full((height, width), _CLASSES["sky"], np.uint8)
+        self.colour = np.zeros((height, width, 3), np.int32)
+        self.light = np.full((height, width), FULL_LIGHT, np.int32)
+
+    def paint(
+        self, box: Box, label: str, colour: Colour | np.ndarray, outline: np.ndarray | None = None
+    ) -> None:
+        """Paints a thing that hides what was there, shadows included.
+
+        Args:
+            box: where; inside the image.
+            label: the thing's class, a key of ``PALETTE``.
+            colour: one colour, or an array of integers that broadcasts to [box.height, box.width, 3].
+            outline: bool [box.height, box.width]; the box, arched if it is, unless given.
+        """
+        if outline is None and box.rise:
+            outline = arch(box)
+        where: np.ndarray | bool = True if outline is None else outline
+        np.copyto(self.labels[box.pixels], _CLASSES[label], where=where)
+        np.copyto(self.light[box.pixels], FULL_LIGHT, where=where)
+        where = True if outline is None else outline[..., None]
+        np.copyto(self.colour[box.pixels], np.asarray(colour, np.int32), where=where)
+
+    def shade(self, box: Box, light: int | np.ndarray) -> None:
+        """Takes light away; what of the box is beyond the right or lower edge of the image is ignored.
+
+        Args:
+            box: where; it begins inside the image.
+            light: what remains, in 256ths; an array of integers must broadcast to [box.height, box.width].
+        """
+        if box.rise:
+            light = np.where(arch(box), light, FULL_LIGHT)
+        view = self.light[box.pixels]
+        view[:] = view * np.broadcast_to(light, box.shape)[: view.shape[0], : view.shape[1]] >> 8
+
+    def cast(self, box: Box, depth: int) -> None:
+        """Casts the shadow of something that stands out by ``depth`` on what is below it."""
+        fade = self.shadow + (ramp(depth) * ramp(depth) >> 8) * (FULL_LIGHT - self.shadow) // 256
+        aside = depth // 3  # the sun stands in the upper left
+        self.shade(Box(box.bottom, box.left + aside, box.bottom + depth, box.right + aside), fade[:, None])
+
+    def develop(self, key: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the photo (in light that falls off, through a soft lens, with grain) and the label map.
+
+        Args:
+            key: hash key of the grain.
+
+        Returns:
+            Both uint8 [height, width, 3].
+        """
+        height, width = self.light.shape
+        fall = 272 - ramp(width) // 8 - (ramp(height) // 10)[:, None]
+        light = np.where(self.labels == _CLASSES["sky"], FULL_LIGHT, self.light * fall >> 8)
+        photo = np.clip(self.colour * light[..., None] >> 8, 0, 255)
+        photo = np.pad(photo, ((1, 1), (1, 1), (0, 0)), "edge")
+        photo = photo[:-2] + 6 * photo[1:-1] + photo[2:]
+        photo = photo[:, :-2] + 6 * photo[:, 1:-1] + photo[:, 2:]
+        grain = (hash_grid(key, height, width) % 7).astype(np.int32) - 3
+        photo = np.clip((photo >> 6) + grain[..., None], 0, 255).astype(np.uint8)
+        return photo, np.array(list(PALETTE.values()), np.uint8)[self.labels]

@@ -1,0 +1,58 @@
+"""Random numbers as hashes: they depend on nothing but their key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+Bits = TypeVar("Bits", int, np.ndarray)
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK64 = (1 << 64) - 1
+
+
+def _mix(value: Bits) -> Bits:
+    """Returns SplitMix64's finaliser, a bijection of the 64-bit integers, of an int or a uint64 array."""
+    value = value & _MASK64
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK64
+    return value ^ (value >> 31)
+
+
+def derive(key: int, number: int) -> int:
+    """Returns a new key; for one ``key``, different numbers in [0, 2**64) give different keys."""
+    return _mix(_mix(key) + number * _GOLDEN)
+
+
+def hash_grid(key: int, height: int, width: int) -> np.ndarray:
+    """Returns a hash of the key for each place, uint64 [height, width]."""
+    places = np.arange(1, height * width + 1, dtype=np.uint64)
+    return _mix(places * _GOLDEN + (key & _MASK64)).reshape(height, width)
+
+
+class Dice:
+    """A stream of choices, each a hash of the key and of how many choices came before."""
+
+    def __init__(self, key: int):
+        self.key = key
+        self._rolls = 0
+
+    def between(self, low: int, high: int) -> int:
+        """Returns an integer in [low, high]."""
+        self._rolls += 1
+        return low + derive(self.key, self._rolls) % (high - low + 1)
+
+    def pick(self, options: Sequence[T]) -> T:
+        """Returns one of ``options``."""
+        return options[self.between(0, len(options) - 1)]
+
+    def chance(self, percent: int) -> bool:
+        """Returns True in ``percent`` of 100 cases."""
+        return self.between(0, 99) < percent
+
+    def child(self, number: int) -> Dice:
+        """Returns dice of their own for one part, so that other parts may change without it."""
+        return Dice(derive(self.key, (1 << 32) + number))
