@@ -220,12 +220,18 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
 
 
 def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
-    """Lists, as ``--flag: stored → asked``, what ``asked`` changes that would break continuation."""
+    """Lists, as ``--flag: stored → asked``, what ``asked`` changes that would break continuation.
+
+    A folder of pairs may have moved, so its path is not compared: the run compares the pairs.
+    """
+    fixed = {name for _, name, _, _ in each_setting(stored)} - CHANGEABLE
+    if looks_like_path(stored.data.dataset) and looks_like_path(asked.data.dataset):
+        fixed -= {"dataset"}
     pairs = zip(each_setting(stored), each_setting(asked), strict=True)
     return [
         f"{flag(name)}: {_shown(before)} → {_shown(after)}"
         for (_, name, _, before), (_, _, _, after) in pairs
-        if name not in CHANGEABLE and before != after
+        if name in fixed and before != after
     ]
 
 

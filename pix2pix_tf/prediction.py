@@ -53,7 +53,7 @@ def predict(
     translator = Translator.load(model, step=step, precision=precision, seed=seed)
     skipped = 0
     for source, target in tqdm(
-        jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False
+        jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
     ):
         try:
             image = translator.load_input(source)

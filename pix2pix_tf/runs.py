@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,23 @@ class RunDirectory:
                 f"{self.config_file} can't be used ({error}); train in another --run-dir, or restore the file"
             ) from error
 
+    def refuse_other_pairs(self, pairs: Mapping[str, Any]) -> None:
+        """Checks that the training pairs are those that the run was started with.
+
+        Args:
+            pairs: as given to :meth:`write_config`.
+
+        Raises:
+            RunError: they are others, so that continuing would not give the same weights.
+        """
+        before = self._read_json().get("pairs")
+        if before != pairs:
+            raise RunError(
+                f"the run in {self.path} was started with other training pairs ({_pairs_text(before)} then, "
+                f"{_pairs_text(pairs)} now); restore them to continue it, or start another run with --run-dir "
+                f"and --init-from {self.path}"
+            )
+
     def _read_json(self) -> dict[str, Any]:
         if not self.path.is_dir():
             raise RunError(f"there is no run at {self.path}; 'pix2pix train --run-dir {self.path}' makes one")
@@ -99,13 +116,22 @@ class RunDirectory:
             raise RunError(f"{self.config_file} is not the configuration of a run")
         return stored
 
-    def write_config(self, config: TrainConfig) -> None:
+    def write_config(self, config: TrainConfig, pairs: Mapping[str, Any]) -> None:
         """Stores what the run is trained with, and the versions of the packages.
+
+        Args:
+            config: resolved.
+            pairs: tells the training pairs from others: ``count``, and a digest of their ``names``.
 
         Raises:
             SystemFault: the directory can't be written.
         """
-        content = {"format": FORMAT, "config": configs.to_json(config), "packages": _package_versions()}
+        content = {
+            "format": FORMAT,
+            "config": configs.to_json(config),
+            "pairs": dict(pairs),
+            "packages": _package_versions(),
+        }
         write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     @contextlib.contextmanager
@@ -147,6 +173,13 @@ class RunDirectory:
                 f"{self.path} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
             )
         return self.checkpoint(steps[-1] if step is None else step)
+
+
+def _pairs_text(pairs: Any) -> str:
+    try:
+        return f"{pairs['count']} pairs, digest {pairs['names'][:8]}"
+    except (KeyError, TypeError):
+        return "unknown ones"
 
 
 def _package_versions() -> dict[str, str]:

@@ -99,26 +99,26 @@ def test_a_folder_with_korean_letters_and_spaces_is_a_data_set(tmp_path):
 def test_the_defaults_of_a_started_run_are_its_own(tmp_path):
     stored = replace(preset("facades"), base_filters=5, seed=9, precision="float32", steps=77, epochs=None)
     path = tmp_path / "run 하나"
-    RunDirectory(path).write_config(stored)
+    RunDirectory(path).write_config(stored, {})
     config = parse_train(["--run-dir", str(path), "--log-every", "3"])
     assert config == replace(stored, run_dir=path, log_every=3)
 
 
 def test_the_same_command_finds_the_run_in_its_default_place():
     stored = replace(preset("maps"), base_filters=5)
-    RunDirectory(Path("runs/maps")).write_config(stored)
+    RunDirectory(Path("runs/maps")).write_config(stored, {})
     assert parse_train(["--dataset", "maps"]).network.base_filters == 5
     assert parse_train(["--dataset", "facades"]).network.base_filters == 64
 
 
 def test_a_run_trained_for_steps_can_go_on_for_epochs(tmp_path):
-    RunDirectory(tmp_path).write_config(preset("procedural"))
+    RunDirectory(tmp_path).write_config(preset("procedural"), {})
     options = parse_train(["--run-dir", str(tmp_path), "--epochs", "4"]).optimization
     assert (options.steps, options.epochs) == (None, 4)
 
 
 def test_a_moved_run_is_continued_where_it_is_now(tmp_path):
-    RunDirectory(tmp_path / "new").write_config(replace(preset("maps"), run_dir=tmp_path / "old"))
+    RunDirectory(tmp_path / "new").write_config(replace(preset("maps"), run_dir=tmp_path / "old"), {})
     assert parse_train(["--run-dir", str(tmp_path / "new")]).run_dir == tmp_path / "new"
 
 

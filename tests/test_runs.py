@@ -34,7 +34,7 @@ def add_checkpoints(run, *steps):
 def test_a_configuration_is_stored_with_the_versions_of_the_packages(run):
     config = replace(preset("facades"), run_dir=run.path, archive=run.path / "한 장.tar.gz")
     assert not run.exists()
-    run.write_config(config)
+    run.write_config(config, {})
     assert run.exists()
     assert run.read_config() == config
     stored = json.loads(run.config_file.read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def test_a_folder_without_a_configuration_is_no_run(run):
 
 
 def test_a_run_of_another_format_names_who_wrote_it(run):
-    run.write_config(preset("maps"))
+    run.write_config(preset("maps"), {})
     stored = json.loads(run.config_file.read_text(encoding="utf-8"))
     stored.update(format=FORMAT + 1, packages={"pix2pix-tf": "9.8"}, config={"of": "the future"})
     run.config_file.write_text(json.dumps(stored), encoding="utf-8")
@@ -97,7 +97,7 @@ def test_a_configuration_that_is_not_text_is_refused(run):
 
 @pytest.mark.parametrize(("name", "value"), [("seed", "many"), ("seed", -1), ("norm", "layer")])
 def test_a_configuration_with_a_wrong_value_is_refused(run, name, value):
-    run.write_config(preset("maps"))
+    run.write_config(preset("maps"), {})
     stored = json.loads(run.config_file.read_text(encoding="utf-8"))
     next(group for group in stored["config"].values() if name in group)[name] = value
     run.config_file.write_text(json.dumps(stored), encoding="utf-8")
@@ -107,7 +107,7 @@ def test_a_configuration_with_a_wrong_value_is_refused(run, name, value):
 def test_a_run_below_a_file_can_not_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemFault, match="file"):
-        RunDirectory(tmp_path / "file" / "run").write_config(preset("maps"))
+        RunDirectory(tmp_path / "file" / "run").write_config(preset("maps"), {})
     with (
         pytest.raises(SystemFault, match="file"),
         RunDirectory(tmp_path / "file" / "run").locked(),

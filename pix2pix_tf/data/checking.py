@@ -110,7 +110,7 @@ def _check_in_parallel(paths: Sequence[Path], show_progress: bool) -> Iterator[C
             unit="image",
             delay=_SECONDS_BEFORE_PROGRESS,
             leave=False,
-            disable=not show_progress,
+            disable=None if show_progress else True,  # None: only on a terminal
         )
     finally:
         executor.shutdown(cancel_futures=True)

@@ -7,6 +7,7 @@ function of the seed and the step, so a source only has to answer "pair number i
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -49,6 +50,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def identity(self) -> dict[str, int | str]:
+        """Returns what tells these pairs from others: how many there are, and a digest of their names."""
+        digest = hashlib.sha256("\0".join(self.names).encode()).hexdigest()
+        return {"count": len(self), "names": digest}
 
 
 @dataclasses.dataclass(frozen=True)

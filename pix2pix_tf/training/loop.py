@@ -52,6 +52,8 @@ def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirecto
         config = continued(run.read_config(), config)
     with run.locked():
         dataset = open_dataset(config)
+        if run.exists():
+            run.refuse_other_pairs(dataset.splits["train"].identity())
         config = resolved(config, dataset)
         total = total_steps(config, dataset)
         say(_described(config, dataset, total))
@@ -141,7 +143,7 @@ class Session:
 
         self.model = Pix2Pix(config, self.strategy)
         self.first_step = self._restore_or_start()
-        run.write_config(config)
+        run.write_config(config, dataset.splits["train"].identity())
         self.translator = Translator.for_run(config, seed=config.optimization.seed)
         self.writer = CheckpointWriter(run, config.record.keep_every)
         batches = training_batches(dataset, config, self.first_step, last_step)

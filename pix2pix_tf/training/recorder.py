@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping
 
@@ -78,6 +79,7 @@ class Recorder:
             desc="training",
             dynamic_ncols=True,
             smoothing=0.05,
+            mininterval=0.1 if sys.stderr.isatty() else 10.0,  # a log file wants a line now and then
         )
         self._start = self._last_time = time.perf_counter()
         self._last_step = first_step

@@ -139,6 +139,22 @@ def test_init_from_takes_another_runs_weights(trained: Path, user_folder: Path, 
     assert np.abs(before[name] - after[name]).max() < 1e-6
 
 
+def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
+    trained: Path, user_folder: Path, tmp_path: Path
+):
+    there = tmp_path / "there"
+    shutil.copytree(user_folder, there)
+    shutil.copytree(trained, tmp_path / "run")
+    arguments = ("train", "--dataset", there, "--run-dir", tmp_path / "run", "--steps", 14)
+    assert run(*arguments, cwd=tmp_path).returncode == 0
+
+    shutil.copy(there / "train" / "집 1.png", there / "train" / "집 99.png")
+    result = run(*arguments[:-1], 16, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "6 pairs" in error_line(result)
+    assert "7 pairs" in error_line(result)
+
+
 def test_losses_that_stop_being_finite_stop_the_run(tmp_path: Path):
     arguments = ("train", *SMALL, "--steps", 20, "--log-every", 5, "--l1-weight", 1e39, "--run-dir", "run")
     result = run(*arguments, cwd=tmp_path)
