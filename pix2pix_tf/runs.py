@@ -99,8 +99,8 @@ class RunDirectory:
         if before != pairs:
             raise RunError(
                 f"the run in {self.path} was started with other training pairs ({_pairs_text(before)} then, "
-                f"{_pairs_text(pairs)} now); restore them to continue it, or start another run with --run-dir "
-                f"and --init-from {self.path}"
+                f"{_pairs_text(pairs)} now); restore them to continue it, or start another run with "
+                f"--run-dir and --init-from {self.path}"
             )
 
     def _read_json(self) -> dict[str, Any]:
@@ -165,8 +165,8 @@ class RunDirectory:
         steps = self.checkpoint_steps()
         if not steps:
             raise RunError(
-                f"{self.path} has no checkpoint yet; 'pix2pix train --run-dir {self.path}' goes on, and Ctrl-C "
-                "there saves one at once"
+                f"{self.path} has no checkpoint yet; 'pix2pix train --run-dir {self.path}' goes on, and "
+                "Ctrl-C there saves one at once"
             )
         if step is not None and step not in steps:
             raise RunError(

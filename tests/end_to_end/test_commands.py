@@ -168,10 +168,8 @@ def test_losses_that_stop_being_finite_stop_the_run(tmp_path: Path):
 def test_facades_from_an_archive(tmp_path: Path):
     archive = tmp_path / "내 archive.tar.gz"
     shutil.copy(FACADES, archive)
-    result = run(
-        "train", "--dataset", "facades", "--archive", archive, "--data-dir", tmp_path / "data", *SMALL, "--steps",
-        3, cwd=tmp_path,
-    )  # fmt: skip
+    source = ("--dataset", "facades", "--archive", archive, "--data-dir", tmp_path / "data")
+    result = run("train", *source, *SMALL, "--steps", 3, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "400 train, 100 val" in result.stdout
     assert (tmp_path / "runs" / "facades" / "final.png").exists()
