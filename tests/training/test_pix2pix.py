@@ -1,0 +1,391 @@
+"""The training step against a plain one: two tapes, Keras' own training calls, the losses as formulas."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf.data.procedural import draw_pair
+from pix2pix_tf.networks import build_discriminator, build_generator
+from pix2pix_tf.training.pix2pix import METRICS, Pix2Pix
+from tests.conftest import small_config
+
+
+def config_of(tmp=None, **settings):
+    return small_config(tmp, **{"input_channels": 3, "output_channels": 3, "seed": 3, **settings})
+
+
+def pairs(count, size=64):
+    """Drawn façades: label map to photo, [count, size, size, 3] in [-1, 1]."""
+    drawn = [draw_pair(1, number, size, size) for number in range(count)]
+    photos, labels = (np.stack(images).astype(np.float32) / 127.5 - 1 for images in zip(*drawn, strict=True))
+    return tf.constant(labels), tf.constant(photos)
+
+
+def values(state):
+    return {name: variable.numpy().copy() for name, variable in state.items()}
+
+
+def reset(model, stored):
+    for name, variable in model.state().items():
+        variable.assign(stored[name])
+
+
+def step(model, batch, number=0):
+    metrics = model.train_step(*batch, tf.constant(number, tf.int64)).numpy()
+    return dict(zip(METRICS, map(float, metrics), strict=True))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model in float32, and its state at the start."""
+    model = Pix2Pix(config_of())
+    return model, values(model.state())
+
+
+@pytest.fixture
+def model(trained):
+    reset(*trained)
+    return trained[0]
+
+
+# ---------------------------------------------------------------- against a plain step
+
+NUMBER = 4  # of the step that is compared
+
+
+def seeds_of(config, layers, number):
+    """The dropout states that the step derives from the run's seed, the step and the device 0."""
+    fold = tf.random.experimental.stateless_fold_in
+    seed = fold(tf.constant([config.optimization.seed, number], tf.int64), tf.constant(0, tf.int64))
+    return [tf.cast(fold(seed, layer), tf.uint32) for layer in range(layers)]
+
+
+class PlainStep:
+    """The step as a textbook writes it: D's and G's losses, each under its own tape."""
+
+    def __init__(self, config, stored, number):
+        self.config = config
+        self.generator = build_generator(config.network, 6)
+        self.discriminator = build_discriminator(config.network)
+        for network in (self.generator, self.discriminator):
+            for variable in network.trainable_variables:
+                variable.assign(stored[f"{network.name}/{variable.path}"])
+        dropouts = [layer for layer in self.generator.layers if isinstance(layer, keras.layers.Dropout)]
+        self.dropout = list(zip(dropouts, seeds_of(config, len(dropouts), number), strict=True))
+
+    def generate(self, inputs):
+        for layer, seed in self.dropout:
+            layer.seed_generator.state.assign(seed)
+        return self.generator(inputs, training=True)
+
+    @staticmethod
+    def cost(logits, real):
+        probability = tf.sigmoid(logits)
+        return tf.reduce_mean(-tf.math.log(probability if real else 1 - probability))
+
+    def generator_gradients(self, inputs, targets):
+        with tf.GradientTape() as tape:
+            fake = self.generate(inputs)
+            gan = self.cost(self.discriminator([inputs, fake], training=True), real=True)
+            l1 = tf.reduce_mean(tf.abs(fake - targets))
+            total = gan + 100.0 * l1
+        losses = {"gen_total": total, "gen_gan": gan, "gen_l1": l1}
+        return tape.gradient(total, self.generator.trainable_variables), losses
+
+    def discriminator_gradients(self, inputs, targets, fake):
+        with tf.GradientTape() as tape:
+            real_logits = self.discriminator([inputs, targets], training=True)
+            fake_logits = self.discriminator([inputs, fake], training=True)
+            loss = (self.cost(real_logits, real=True) + self.cost(fake_logits, real=False)) / 2
+        losses = {
+            "disc": loss,
+            "disc_real_accuracy": tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
+            "disc_fake_accuracy": tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32)),
+        }
+        return tape.gradient(loss, self.discriminator.trainable_variables), losses
+
+
+def distance(one, other):
+    """How far two lists of gradients are apart: the norm of the difference, relative."""
+    one, other = (np.concatenate([np.ravel(part) for part in parts]) for parts in (one, other))
+    return np.linalg.norm(one - other) / np.linalg.norm(other)
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["batch of 1", "batch of 3"])
+def compared(request, trained):
+    """A step of the model, the same step done plainly, and the model's state after it."""
+    model, stored = trained
+    reset(model, stored)
+    batch, number = pairs(request.param), 4
+    metrics = step(model, batch, number)
+    return (
+        model.config,
+        stored,
+        batch,
+        metrics,
+        values(model.state()),
+        PlainStep(model.config, stored, number),
+    )
+
+
+def gradients_in(after, network):
+    """The gradients that the optimiser was given: at the first update m = (1 - beta_1) gradient."""
+    prefix = f"{network.name}_adam"
+    return [after[f"{prefix}/{variable.path}/m"] / 0.5 for variable in network.trainable_variables]
+
+
+# Two ways of summing the same float32 terms through a dozen layers: 1e-4 is ten times what is seen.
+SAME = 1e-4
+
+
+def test_losses_are_those_of_a_plain_step(compared):
+    _, _, (inputs, targets), metrics, _, plain = compared
+    _, generator_losses = plain.generator_gradients(inputs, targets)
+    _, discriminator_losses = plain.discriminator_gradients(inputs, targets, plain.generate(inputs))
+    expected = {name: float(loss) for name, loss in (generator_losses | discriminator_losses).items()}
+    assert metrics == pytest.approx(expected, rel=SAME)
+
+
+def test_the_generators_gradients_are_those_of_a_plain_step(compared):
+    _, _, (inputs, targets), _, after, plain = compared
+    expected, _ = plain.generator_gradients(inputs, targets)
+    assert distance(gradients_in(after, plain.generator), expected) < SAME
+
+
+def test_the_discriminators_gradients_come_from_the_generator_before_its_update(compared):
+    _, stored, (inputs, targets), _, after, plain = compared
+    found = gradients_in(after, plain.discriminator)
+    expected, _ = plain.discriminator_gradients(inputs, targets, plain.generate(inputs))
+    assert distance(found, expected) < SAME
+    try:
+        for variable in plain.generator.trainable_variables:
+            variable.assign(after[f"generator/{variable.path}"])
+        later, _ = plain.discriminator_gradients(inputs, targets, plain.generate(inputs))
+    finally:
+        for variable in plain.generator.trainable_variables:
+            variable.assign(stored[f"generator/{variable.path}"])
+    assert distance(found, later) > 10 * SAME
+
+
+def test_the_generators_gradients_pass_through_the_discriminator_before_its_update(compared):
+    _, stored, (inputs, targets), _, after, plain = compared
+    try:
+        for variable in plain.discriminator.trainable_variables:
+            variable.assign(after[f"discriminator/{variable.path}"])
+        later, _ = plain.generator_gradients(inputs, targets)
+    finally:
+        for variable in plain.discriminator.trainable_variables:
+            variable.assign(stored[f"discriminator/{variable.path}"])
+    assert distance(gradients_in(after, plain.generator), later) > 2 * SAME
+
+
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_weights_are_updated_as_keras_adam_updates_them(compared, name):
+    config, stored, _, _, after, plain = compared
+    network = getattr(plain, name)
+    options = config.optimization
+    theirs = [keras.Variable(stored[f"{name}/{v.path}"]) for v in network.trainable_variables]
+    adam = keras.optimizers.Adam(options.learning_rate, options.beta_1, options.beta_2, epsilon=1e-8)
+    adam.build(theirs)
+    adam.iterations.assign(NUMBER)
+    adam.apply([tf.constant(gradient) for gradient in gradients_in(after, network)], theirs)
+    for variable, expected in zip(network.trainable_variables, theirs, strict=True):
+        # A first step is as long as the learning rate, 2e-4: a hundredth of that.
+        np.testing.assert_allclose(after[f"{name}/{variable.path}"], expected.numpy(), atol=2e-6)
+        assert (after[f"{name}/{variable.path}"] != stored[f"{name}/{variable.path}"]).any()
+
+
+# ---------------------------------------------------------------- pure function of seed and step
+
+
+def test_the_same_step_from_the_same_state_gives_the_same_weights(trained, model):
+    batch = pairs(1)
+    first = step(model, batch, 7)
+    after = values(model.state())
+    reset(model, trained[1])
+    assert step(model, batch, 7) == first
+    for name, value in values(model.state()).items():
+        np.testing.assert_array_equal(value, after[name], err_msg=name)
+
+
+def test_another_step_drops_other_units(trained, model):
+    batch = pairs(1)
+    seen = set()
+    for number in (0, 1, 2, 2**33):
+        reset(model, trained[1])
+        seen.add(step(model, batch, number)["gen_l1"])
+    assert len(seen) == 4
+
+
+def test_another_process_starts_from_the_same_weights_and_another_seed_from_others(trained):
+    again = values(Pix2Pix(config_of()).state())
+    assert again.keys() == trained[1].keys()
+    for name, value in again.items():
+        np.testing.assert_array_equal(value, trained[1][name])
+    other = values(Pix2Pix(config_of(seed=4)).state())
+    kernels = [name for name in again if name.endswith("kernel")]
+    assert kernels
+    assert all((other[name] != again[name]).all() for name in kernels)
+
+
+def test_the_state_names_every_weight_and_its_moments_but_no_random_state(model):
+    state = model.state()
+    weights = [name for name in state if name.startswith(("generator/", "discriminator/"))]
+    moments = [name for name in state if "_adam/" in name]
+    assert len(moments) == 2 * len(weights)
+    assert len(state) == len(weights) + len(moments)
+    assert not [name for name in state if "seed" in name]
+    assert len({variable.ref() for variable in state.values()}) == len(state)
+
+
+def test_a_few_steps_on_one_pair_learn_it(model):
+    batch = pairs(1)
+    losses = [step(model, batch, number)["gen_l1"] for number in range(25)]
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+# ---------------------------------------------------------------- precisions and normalisations
+
+
+def without_dropout(model):
+    """Precisions and devices each draw their own dropout: comparing them needs none."""
+    for layer in model.generator.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    return model
+
+
+@pytest.fixture(scope="module")
+def exact_step():
+    model = without_dropout(Pix2Pix(config_of()))
+    return step(model, pairs(1)), values(model.state())
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_mixed_precision_stays_near_float32(exact_step, precision):
+    expected, exact = exact_step
+    model = without_dropout(Pix2Pix(config_of(precision=precision)))
+    if precision == "mixed_float16":
+        model.state()["loss_scale/scale"].assign(2.0**8)  # the first scale overflows, and is halved
+    found = step(model, pairs(1))
+    for name in ("gen_total", "gen_gan", "gen_l1", "disc"):
+        assert found[name] == pytest.approx(expected[name], rel=0.01), name  # bfloat16 rounds by 0.004
+    state = values(model.state())
+    assert {value.dtype for name, value in state.items() if "good" not in name} == {np.dtype(np.float32)}
+    assert all(np.isfinite(value).all() for value in state.values())
+    kernels = [name for name in exact if name.endswith("kernel/m")]
+    assert len(kernels) == 12 + 5
+    for name in kernels:
+        ours, theirs = state[name].ravel(), exact[name].ravel()
+        lengths = np.linalg.norm(ours), np.linalg.norm(theirs)
+        # Errors of 0.004 add up through two dozen layers: 0.98 is the least that is seen.
+        assert ours @ theirs / np.prod(lengths) > 0.95, name
+        assert 0.85 < lengths[0] / lengths[1] < 1.15, name
+
+
+def test_float16_skips_an_update_that_overflows_and_halves_its_scale():
+    model = Pix2Pix(config_of(precision="mixed_float16"))
+    state = model.state()
+    state["loss_scale/scale"].assign(2.0**24)
+    before = values(state)
+    metrics = step(model, pairs(1))
+    assert np.isfinite(list(metrics.values())).all()
+    after = values(state)
+    assert after["loss_scale/scale"] == 2.0**23
+    for name in before:
+        if not name.startswith("loss_scale/"):
+            np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    state["loss_scale/scale"].assign(2.0**10)
+    step(model, pairs(1))
+    assert state["loss_scale/scale"].numpy() == 2.0**10
+    assert state["loss_scale/good_updates"].numpy() == 1
+    assert (state["generator/down_1_conv/kernel"].numpy() != before["generator/down_1_conv/kernel"]).any()
+
+
+def test_batch_normalisation_updates_its_running_averages():
+    config = config_of(norm="batch")
+    model = Pix2Pix(config)
+    before = values(model.state())
+    inputs, targets = pairs(2)
+    first = {name for name in before if name.endswith(("/moving_mean", "/moving_variance"))}
+    assert len({name for name in first if name.startswith("generator/")}) == 2 * (4 + 5)
+    assert len({name for name in first if name.startswith("discriminator/")}) == 2 * 3
+    plain = PlainStep(config, before, 4)
+    plain.generate(inputs)
+    step(model, (inputs, targets), 4)
+    after = values(model.state())
+    for layer in plain.generator.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for variable in (layer.moving_mean, layer.moving_variance):
+                name = f"generator/{variable.path}"
+                np.testing.assert_allclose(after[name], variable.numpy(), rtol=1e-4, atol=1e-6)
+    assert all((after[name] != before[name]).any() for name in first)
+
+
+# ---------------------------------------------------------------- several devices
+
+TWO_DEVICES = """
+import json, os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import tensorflow as tf
+[cpu] = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import numpy as np
+from pix2pix_tf.training.pix2pix import Pix2Pix
+from tests.training.test_pix2pix import config_of, pairs, values, without_dropout
+
+precision = sys.argv[1]
+config = config_of(precision=precision, batch_size=2, input_channels=3, output_channels=3)
+mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert mirrored.num_replicas_in_sync == 2
+results = []
+for strategy in (tf.distribute.get_strategy(), mirrored):
+    model = without_dropout(Pix2Pix(config, strategy))
+    data = tf.data.Dataset.from_tensors(pairs(2)).repeat(3)
+    metrics = []
+    for number, batch in enumerate(strategy.experimental_distribute_dataset(data)):
+        metrics.append(model.train_step(*batch, tf.constant(number, tf.int64)).numpy().tolist())
+        if number == 0:
+            first = values(model.state())
+    last = values(model.state())
+    results.append((metrics, first, last))
+(single, first, _), (double, second, last) = results
+assert first.keys() == second.keys()
+moments = [name for name in first if name.endswith("/m")]
+gap = {
+    name: float(np.linalg.norm(first[name] - second[name]) / (np.linalg.norm(first[name]) + 1e-12))
+    for name in moments
+}
+copies = max(
+    float(np.abs(part.numpy() - variable.values[0].numpy()).max())
+    for variable in model.state().values() if hasattr(variable, "values")
+    for part in variable.values
+)
+print(json.dumps({"single": single, "double": double, "gap": max(gap.values()), "copies": copies}))
+"""
+
+
+def test_two_devices_do_the_step_of_one(python):
+    done = python(TWO_DEVICES, "float32")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(found["double"][0], found["single"][0], rtol=SAME)
+    # From the second step on, Adam's first steps (signs of gradients) have made rounding visible.
+    np.testing.assert_allclose(found["double"], found["single"], rtol=0.02, atol=0.02)
+    assert found["gap"] < 10 * SAME
+    assert found["copies"] == 0.0
+
+
+# ---------------------------------------------------------------- full size
+
+
+def test_the_papers_network_learns_at_full_size():
+    model = Pix2Pix(config_of(image_size=(256, 256), base_filters=64))
+    batch = pairs(1, 256)
+    steps = [step(model, batch, number) for number in range(3)]
+    assert np.isfinite([list(metrics.values()) for metrics in steps]).all()
+    assert steps[2]["gen_l1"] < steps[0]["gen_l1"]
