@@ -1,0 +1,288 @@
+"""A trained model as a function: the same picture wherever it is asked for, at any size."""
+
+import hashlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf.config import NetworkConfig
+from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.data.pipeline import held_out_pairs
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.errors import ConfigError, DataError, RunError
+from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.translator import Translator
+
+
+@pytest.fixture(scope="module")
+def translate(tiny_run):
+    return Translator.load(tiny_run.path)
+
+
+def noise(height, width, channels=3, seed=0, dtype=np.uint8):
+    shape = (height, width) if channels is None else (height, width, channels)
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+
+
+def untrained(**settings):
+    """A translator with first weights made larger, so that its output has contrast."""
+    keras.utils.set_random_seed(0)
+    options = {name: settings.pop(name) for name in ("seed", "precision") if name in settings}
+    config = NetworkConfig(base_filters=8, input_channels=3, output_channels=3)
+    config = NetworkConfig(**{**vars(config), **settings})
+    translator = Translator(config, 6, **options)
+    for variable in translator.generator.trainable_variables:
+        if "kernel" in variable.path:
+            variable.assign(variable * 4)
+    return translator
+
+
+# ---------------------------------------------------------------- the same picture everywhere
+
+
+def test_the_same_image_gives_the_same_picture_again(translate, tiny_run):
+    image = noise(64, 64)
+    first = translate(image)
+    assert first.dtype == np.uint8
+    assert first.std() > 1
+    np.testing.assert_array_equal(translate(image), first)
+    translate(noise(90, 31))
+    np.testing.assert_array_equal(translate(image), first)
+    np.testing.assert_array_equal(Translator.load(str(tiny_run.path))(image), first)
+
+
+DIGEST = """
+import hashlib, sys
+import numpy as np
+from pix2pix_tf import Translator
+image = np.random.default_rng(0).integers(0, 256, (70, 64, 3), np.uint8)
+print(hashlib.sha256(Translator.load(sys.argv[1])(image).tobytes()).hexdigest())
+"""
+
+
+def test_another_process_gives_the_same_picture(translate, tiny_run, python):
+    done = python(DIGEST, tiny_run.path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[-1] == hashlib.sha256(translate(noise(70, 64)).tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["step_000000020.png", "final.png"])
+def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_run, name):
+    sheet = np.asarray(Image.open(tiny_run.final_sheet if name == "final.png" else tiny_run.samples / name))
+    config = tiny_run.read_config()
+    held_out = held_out_pairs(open_dataset(config), config.data.size, 4)
+    assert len(held_out) == 4
+    rows = [(image, translate(image), target) for _, image, target in held_out]
+    expected = compose_sheet("procedural (val), step 20", ("input", "output", "target"), rows)
+    np.testing.assert_array_equal(sheet, expected)
+    # The outputs stand where they should, unscaled: found again in the file by their pixels.
+    for _, output, _ in rows:
+        windows = np.lib.stride_tricks.sliding_window_view(sheet, output.shape)[:, :, 0]
+        assert (windows[:, :, 0, 0] == output[0, 0]).all(axis=-1).any()
+        assert any(
+            np.array_equal(windows[y, x], output)
+            for y, x in np.argwhere((windows[:, :, 0, 0] == output[0, 0]).all(axis=-1))
+        )
+
+
+def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
+    config = tiny_run.read_config()
+    held_out = held_out_pairs(open_dataset(config), config.data.size, 4)
+    earlier = Translator.load(tiny_run.path, step=10)
+    rows = [(image, earlier(image), target) for _, image, target in held_out]
+    expected = compose_sheet("procedural (val), step 10", ("input", "output", "target"), rows)
+    np.testing.assert_array_equal(np.asarray(Image.open(tiny_run.samples / "step_000000010.png")), expected)
+
+
+def test_generator_keras_is_the_same_generator(translate, tiny_run):
+    model = keras.saving.load_model(tiny_run.keras_file)
+    image = tf.constant(noise(75, 64)[np.newaxis] / 127.5 - 1, tf.float32)
+    np.testing.assert_allclose(model(image)[0], translate.paint(image[0]), atol=1e-6)
+
+
+ONLY_KERAS = """
+import sys
+import keras, numpy as np
+import pix2pix_tf.networks
+model = keras.saving.load_model(sys.argv[1])
+print(model(np.zeros((1, 65, 64, 3), np.float32)).shape)
+"""
+
+
+def test_generator_keras_loads_in_a_fresh_process(tiny_run, python):
+    done = python(ONLY_KERAS, tiny_run.keras_file)
+    assert done.stdout.endswith("(1, 65, 64, 3)\n"), done.stderr[-2000:]
+
+
+# ---------------------------------------------------------------- files and arrays
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "I;16", "P", "1"])
+@pytest.mark.parametrize("size", [(64, 64), (41, 97)])
+def test_a_file_gives_the_picture_of_its_array(translate, tmp_path, save_image, mode, size):
+    path = tmp_path / "한 장.png"
+    if mode in ("P", "1"):
+        image = Image.fromarray(noise(*size)).convert(mode)
+        image.save(path)
+        pixels = np.asarray(image.convert("RGB"))
+    else:
+        pixels = save_image(path, width=size[1], height=size[0], mode=mode)
+    output = translate.translate_file(path)
+    assert output.shape == (*size, 3)
+    np.testing.assert_array_equal(output, translate(pixels))
+    np.testing.assert_array_equal(output, translate.translate_file(str(path)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 511), (300, 200), (37, 65), (64, 64)])
+def test_the_output_has_the_inputs_size(translate, size):
+    assert translate(noise(*size)).shape == (*size, 3)
+
+
+def test_grey_is_three_equal_channels(translate):
+    grey = noise(40, 50, None)
+    expected = translate(np.stack([grey] * 3, axis=-1))
+    np.testing.assert_array_equal(translate(grey), expected)
+    np.testing.assert_array_equal(translate(grey[..., np.newaxis]), expected)
+    np.testing.assert_array_equal(translate(tf.constant(grey)), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_alpha_is_laid_over_white(translate, dtype):
+    top = np.iinfo(dtype).max
+    color = noise(40, 50, dtype=dtype)
+    alpha = np.full((40, 50, 1), top, dtype)
+    np.testing.assert_array_equal(translate(np.concatenate([color, alpha], axis=-1)), translate(color))
+    alpha[:, 25:] = 0
+    white = color.copy()
+    white[:, 25:] = top
+    np.testing.assert_array_equal(translate(np.concatenate([color, alpha], axis=-1)), translate(white))
+
+
+def test_16_bits_of_the_same_picture_give_the_same_output(translate):
+    image = noise(40, 50)
+    # 257 times a level of 8 bits is the same grey of 16: equal but for the last bit of float32.
+    deep = translate(image.astype(np.uint16) * 257)
+    assert np.abs(deep.astype(int) - translate(image)).max() <= 1
+
+
+def test_a_generator_of_one_channel_takes_luma_and_gives_grey():
+    translator = untrained(input_channels=1, output_channels=1)
+    color = noise(64, 70)
+    output = translator(color)
+    assert output.shape == (64, 70, 1)
+    red, green, blue = np.moveaxis(color.astype(int), -1, 0)
+    luma = ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(np.uint8)
+    np.testing.assert_array_equal(output, translator(luma))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "I;16"])
+def test_a_generator_of_one_channel_sees_a_file_as_its_array(tmp_path, save_image, mode):
+    translator = untrained(input_channels=1)
+    pixels = save_image(tmp_path / "image.png", mode=mode)
+    np.testing.assert_array_equal(translator.translate_file(tmp_path / "image.png"), translator(pixels))
+
+
+def test_16_bit_colour_in_a_file_is_seen_as_its_array(translate, tmp_path):
+    for channels, translator in ((3, translate), (1, untrained(input_channels=1))):
+        for depth in (3, 4):
+            pixels = noise(30, 40, depth, dtype=np.uint16)
+            (tmp_path / "deep.png").write_bytes(tf.io.encode_png(pixels).numpy())
+            found = translator.translate_file(tmp_path / "deep.png")
+            np.testing.assert_array_equal(found, translator(pixels), err_msg=f"{channels} of {depth}")
+
+
+def test_the_orientation_in_exif_is_honoured(translate, tmp_path):
+    pixels = noise(40, 64)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter, clockwise
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    output = translate.translate_file(tmp_path / "turned.png")
+    np.testing.assert_array_equal(output, translate(np.rot90(pixels, -1).copy()))
+
+
+def test_paint_takes_and_gives_minus_one_to_one(translate):
+    image = noise(64, 64)
+    floats = translate.paint(tf.constant(image / 127.5 - 1, tf.float32)).numpy()
+    assert floats.dtype == np.float32
+    assert np.abs(floats).max() <= 1
+    np.testing.assert_array_equal(np.round((floats + 1) * 127.5).astype(np.uint8), translate(image))
+
+
+# ---------------------------------------------------------------- noise and precision
+
+
+def test_a_stochastic_generator_paints_by_its_seed():
+    image = noise(64, 64)
+    first, again, other = (untrained(stochastic=True, seed=seed) for seed in (1, 1, 2))
+    painted = first(image)
+    np.testing.assert_array_equal(first(image), painted)
+    np.testing.assert_array_equal(again(image), painted)
+    assert (other(image) != painted).mean() > 0.01
+
+
+def test_without_noise_the_seed_changes_nothing():
+    image = noise(64, 64)
+    np.testing.assert_array_equal(untrained(seed=1)(image), untrained(seed=2)(image))
+
+
+def test_bfloat16_differs_by_a_few_levels(tiny_run, translate):
+    image = noise(64, 64)
+    faster = Translator.load(tiny_run.path, precision="mixed_bfloat16")(image)
+    gap = np.abs(faster.astype(int) - translate(image))
+    # bfloat16 rounds tanh's argument by 0.4 % or so at each of a dozen layers.
+    assert 0 < gap.max() < 16
+    assert gap.mean() < 2
+
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 3), np.int64),
+        np.zeros((4, 4, 3), bool),
+        np.zeros((4, 4, 5), np.uint8),
+        np.zeros((1, 4, 4, 3), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 0), np.uint8),
+    ],
+    ids=lambda array: f"{array.dtype}{list(array.shape)}",
+)
+def test_an_array_that_is_no_image_is_refused(translate, wrong):
+    with pytest.raises(DataError, match="uint8 or uint16") as caught:
+        translate(wrong)
+    assert str(wrong.dtype) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not an image", "cut"])
+def test_a_file_that_is_no_image_is_named(translate, tmp_path, content):
+    path = tmp_path / "사진 1.png"
+    if content == "cut":
+        content = encode_png(tf.constant(noise(40, 40))).numpy()[:-1500]
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"사진 1\.png") as caught:
+        translate.translate_file(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_place_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match="there is no run"):
+        Translator.load(tmp_path / "nowhere")
+
+
+def test_a_missing_step_is_refused_with_those_that_are_there(tiny_run):
+    with pytest.raises(RunError, match="no checkpoint of step 7; it has 10, 20"):
+        Translator.load(tiny_run.path, step=7)
+
+
+def test_channels_must_be_known():
+    with pytest.raises(ConfigError, match="--input-channels"):
+        Translator(NetworkConfig(), 8)
