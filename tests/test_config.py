@@ -245,6 +245,13 @@ def test_a_difference_shows_before_and_after():
     assert differences(TrainConfig(), after) == ["--image-size: 256 256 → 300 200", "--seed: 0 → 4"]
 
 
+def test_a_folder_of_pairs_may_be_elsewhere_but_not_become_a_named_data_set():
+    stored = preset("first/place")
+    assert differences(stored, replace(stored, dataset="second/place")) == []
+    assert differences(stored, replace(stored, dataset="maps")) == ["--dataset: first/place → maps"]
+    assert differences(preset("maps"), replace(preset("maps"), dataset="first/place")) != []
+
+
 @pytest.mark.parametrize("name", sorted(CHANGEABLE))
 def test_whatever_does_not_decide_the_weights_may_change(name):
     assert differences(TrainConfig(), replace(TrainConfig(), **{name: OTHER[name]})) == []

@@ -6,6 +6,7 @@ from importlib import metadata
 import pytest
 
 from pix2pix_tf.config import preset, replace, to_json
+from pix2pix_tf.data.pairs import Split
 from pix2pix_tf.errors import RunError, SystemFault
 from pix2pix_tf.runs import FORMAT, RunDirectory
 
@@ -113,6 +114,25 @@ def test_a_run_below_a_file_can_not_be_written(tmp_path):
         RunDirectory(tmp_path / "file" / "run").locked(),
     ):
         pass
+
+
+def test_a_run_knows_its_pairs_again_and_refuses_others(run):
+    names = ["1", "2", "deep/3"]
+    pairs = Split(names, None).identity()
+    run.write_config(preset("maps"), pairs)
+    run.refuse_other_pairs(Split(list(names), None).identity())
+    for others in (names[:2], [*names[:2], "4"], names[::-1], ["1", "2deep/3"], ["1\0002", "deep/3"]):
+        with pytest.raises(RunError, match=r"other training pairs \(3 pairs, digest .* then, \d pairs"):
+            run.refuse_other_pairs(Split(others, None).identity())
+
+
+def test_a_run_that_does_not_tell_its_pairs_is_refused(run):
+    run.write_config(preset("maps"), {"count": 1, "names": "digest"})
+    stored = json.loads(run.config_file.read_text(encoding="utf-8"))
+    del stored["pairs"]
+    run.config_file.write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(RunError, match="unknown ones then, 1 pairs"):
+        run.refuse_other_pairs({"count": 1, "names": "digest"})
 
 
 # ---------------------------------------------------------------- checkpoints

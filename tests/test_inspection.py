@@ -1,0 +1,158 @@
+"""pix2pix data: what there is, what is wrong with a folder, how training sees it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_tf.cli import main
+from pix2pix_tf.config import preset, replace
+from pix2pix_tf.data.catalog import catalog_names
+from pix2pix_tf.data.images import to_uint8
+from pix2pix_tf.data.pipeline import training_batches
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.inspection import check_dataset, describe_dataset, list_datasets, preview_dataset
+from pix2pix_tf.sheets import compose_sheet
+
+
+@pytest.fixture
+def folder(tmp_path, save_image):
+    """Five pairs, side by side: four to train on, one to validate."""
+    place = tmp_path / "내 사진"
+    for number in range(4):
+        save_image(place / "train" / f"{number}.png", width=160, height=70, seed=number)
+    save_image(place / "val" / "9.png", width=140, height=64, seed=9)
+    return place
+
+
+def config_of(dataset, tmp_path, **settings):
+    return replace(preset(str(dataset)), **{"data_dir": tmp_path / "kept", "image_size": (64,), **settings})
+
+
+def test_every_named_data_set_is_listed_with_where_it_is(tmp_path):
+    listed = list_datasets(tmp_path)
+    assert listed.splitlines()[0].startswith("procedural ")
+    for name in catalog_names():
+        assert f"\n{name} " in listed
+    assert listed.count("not here yet: http") == len(catalog_names())
+    assert "2.2 GB" in listed
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_a_data_set_is_described_in_a_line(direction):
+    described = describe_dataset(replace(preset("procedural"), direction=direction))
+    sides = ["RGB", "RGB label maps"]
+    given, wanted = sides if direction == "AtoB" else sides[::-1]
+    assert described == (
+        f"procedural {direction}: 400 train, 50 val, 50 test pairs; input {given}, target {wanted}"
+    )
+
+
+def test_a_good_folder_is_said_to_be_good(folder, tmp_path):
+    report, is_good = check_dataset(config_of(folder, tmp_path))
+    assert is_good
+    lines = report.splitlines()
+    assert lines[0].startswith(f"{folder}: ")
+    assert "4 train, 1 val" in lines[1]
+    assert "70x80 (4)" in lines[2]
+    assert "64x70 (1)" in lines[2]
+    assert lines[3].endswith("RGB and RGB, 8 and 8 bits")
+    assert lines[-1] == "nothing is wrong"
+
+
+def test_every_problem_of_a_folder_is_named(folder, tmp_path):
+    (folder / "train" / "글자.png").write_text("not an image")
+    cut = folder / "train" / "0.png"
+    cut.write_bytes(cut.read_bytes()[:500])
+    report, is_good = check_dataset(config_of(folder, tmp_path))
+    assert not is_good
+    problems = [line for line in report.splitlines() if line.startswith("  problem ")]
+    assert len(problems) == 2
+    assert any("글자.png" in line for line in problems)
+    assert any("0.png" in line for line in problems)
+    assert report.splitlines()[-1] == "2 problems"
+
+
+def test_a_missing_partner_is_a_problem(tmp_path, save_image):
+    for name in ("A/1.png", "B/1.png", "A/2.png"):
+        save_image(tmp_path / "pairs" / name)
+    report, is_good = check_dataset(config_of(tmp_path / "pairs", tmp_path))
+    assert not is_good
+    assert "2.png" in report
+
+
+def test_a_folder_that_is_not_there_is_refused_with_the_names_that_are(tmp_path):
+    with pytest.raises(DataError) as caught:
+        check_dataset(config_of(tmp_path / "nowhere", tmp_path))
+    assert "there is no such folder" in str(caught.value)
+    assert all(name in str(caught.value) for name in ("procedural", *catalog_names()))
+
+
+def test_a_preview_shows_the_first_batches_of_training(folder, tmp_path):
+    config = config_of(folder, tmp_path, image_size=(64, 80), seed=3, batch_size=2)
+    out = tmp_path / "그림" / "preview.png"
+    preview_dataset(config, 3, out)
+    batches = training_batches(open_dataset(config), replace(config, batch_size=1), 0, 3)
+    rows = [[to_uint8(image[0]).numpy() for image in batch] for batch in batches]
+    assert len(rows) == 3
+    expected = compose_sheet("내 사진 AtoB", ("input", "target"), rows)
+    np.testing.assert_array_equal(np.asarray(Image.open(out)), expected)
+
+
+def test_a_preview_that_can_not_be_written_is_a_fault_of_the_system(folder, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(SystemFault, match="taken"):
+        preview_dataset(config_of(folder, tmp_path), 1, tmp_path / "taken" / "preview.png")
+
+
+# ---------------------------------------------------------------- through the command
+
+
+def run(capsys, *arguments):
+    code = main(["data", *map(str, arguments)])
+    shown = capsys.readouterr()
+    return code, shown.out, [line for line in shown.err.splitlines() if "error" in line]
+
+
+def test_check_exits_0_for_a_good_folder_and_2_for_a_bad_one(capsys, folder, tmp_path):
+    code, out, errors = run(capsys, "check", folder, "--data-dir", tmp_path / "kept")
+    assert (code, errors) == (0, [])
+    assert "nothing is wrong" in out
+    (folder / "train" / "bad.png").write_text("text")
+    code, out, errors = run(capsys, "check", folder, "--data-dir", tmp_path / "kept")
+    assert (code, errors) == (2, [])
+    assert "bad.png" in out
+
+
+def test_preview_writes_the_sheet_and_says_where(capsys, folder, tmp_path):
+    out_file = tmp_path / "sheet.png"
+    code, out, errors = run(
+        capsys, "preview", folder, "--data-dir", tmp_path / "kept", "--out", out_file, "--count", 2,
+        "--image-size", 64, "--direction", "BtoA",
+    )  # fmt: skip
+    assert (code, errors) == (0, [])
+    assert str(out_file) in out
+    assert Image.open(out_file).size[1] > 2 * 64
+
+
+@pytest.mark.parametrize("action", ["check", "preview"])
+def test_a_folder_that_is_not_there_costs_one_line(capsys, tmp_path, action):
+    code, out, errors = run(capsys, action, tmp_path / "nowhere", "--data-dir", tmp_path / "kept")
+    assert code == 2
+    assert out == ""
+    assert len(errors) == 1
+    assert "nowhere" in errors[0]
+
+
+def test_a_preview_size_out_of_range_costs_one_line(capsys, folder, tmp_path):
+    code, _, errors = run(capsys, "preview", folder, "--image-size", 7, "--out", tmp_path / "sheet.png")
+    assert code == 2
+    assert "--image-size" in errors[0]
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_list_runs(capsys, tmp_path):
+    code, out, errors = run(capsys, "list", "--data-dir", tmp_path)
+    assert (code, errors) == (0, [])
+    assert "facades" in out

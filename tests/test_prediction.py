@@ -1,0 +1,206 @@
+"""pix2pix predict: every image of every folder, each under its own name, or one line why not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_tf.config import replace
+from pix2pix_tf.errors import DataError, RunError, SystemFault
+from pix2pix_tf.prediction import predict
+from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.translator import Translator
+
+
+@pytest.fixture(scope="module")
+def translate(tiny_run):
+    return Translator.load(tiny_run.path)
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(monkeypatch, translate, tiny_run):
+    """Gives the run's newest checkpoint without loading it anew: each load traces the generator."""
+    load = Translator.load
+
+    def loaded(run, **options):
+        newest = Path(run) == tiny_run.path and options == {"step": None, "precision": "float32", "seed": 0}
+        return translate if newest else load(run, **options)
+
+    monkeypatch.setattr(Translator, "load", loaded)
+
+
+def below(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def picture(path):
+    return np.asarray(Image.open(path))
+
+
+def message_of(error, *arguments, **options):
+    with pytest.raises(error) as caught:
+        predict(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# ---------------------------------------------------------------- what is written
+
+
+def test_folders_are_searched_at_any_depth_and_their_subfolders_kept(
+    tiny_run, translate, tmp_path, save_image
+):
+    names = ["a.png", "deep/b.bmp", "deep/한국 거리/c.png", "deep/한국 거리/A.PNG"]
+    images = {name: save_image(tmp_path / "in" / name, seed=at) for at, name in enumerate(names)}
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    (tmp_path / "in" / "empty").mkdir()
+    report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
+    assert report == f"{tmp_path / 'out'}: 4 images translated"
+    assert below(tmp_path / "out") == ["a.png", "deep/b.png", "deep/한국 거리/A.png", "deep/한국 거리/c.png"]
+    for name, image in images.items():
+        written = (tmp_path / "out" / name).with_suffix(".png")
+        np.testing.assert_array_equal(picture(written), translate(image))
+
+
+def test_images_and_folders_may_be_mixed(tiny_run, tmp_path, save_image):
+    save_image(tmp_path / "one.png")
+    save_image(tmp_path / "folder" / "two.png", width=31, height=77)
+    predict(tiny_run.path, [tmp_path / "one.png", tmp_path / "folder"], tmp_path / "out")
+    assert below(tmp_path / "out") == ["one.png", "two.png"]
+    assert picture(tmp_path / "out" / "two.png").shape == (77, 31, 3)
+
+
+def test_an_image_named_twice_is_translated_once(tiny_run, tmp_path, save_image):
+    save_image(tmp_path / "in" / "one.png")
+    report = predict(tiny_run.path, [tmp_path / "in", tmp_path / "in" / "one.png"], tmp_path / "out")
+    assert report.endswith(": 1 images translated")
+    assert below(tmp_path / "out") == ["one.png"]
+
+
+def test_dots_in_a_name_are_kept(tiny_run, tmp_path, save_image):
+    save_image(tmp_path / "in" / "scene.v1.2.png")
+    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
+    assert below(tmp_path / "out") == ["scene.v1.2.png"]
+
+
+def test_older_outputs_are_replaced(tiny_run, translate, tmp_path, save_image):
+    image = save_image(tmp_path / "in" / "one.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "one.png").write_text("older")
+    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
+    np.testing.assert_array_equal(picture(tmp_path / "out" / "one.png"), translate(image))
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+@pytest.mark.parametrize("width", [80, 81])
+def test_of_a_pair_the_half_that_was_the_input_is_translated(
+    tiny_run, translate, tmp_path, save_image, monkeypatch, direction, width
+):
+    config = replace(tiny_run.read_config(), direction=direction)
+    monkeypatch.setattr(RunDirectory, "read_config", lambda run: config)
+    pair = save_image(tmp_path / "in" / "pair.png", width=width, height=33)
+    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", side_by_side=True)
+    half = pair[:, :40] if direction == "AtoB" else pair[:, -40:]
+    np.testing.assert_array_equal(picture(tmp_path / "out" / "pair.png"), translate(half))
+
+
+def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
+    image = save_image(tmp_path / "in" / "one.png")
+    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", step=10)
+    expected = Translator.load(tiny_run.path, step=10)(image)
+    np.testing.assert_array_equal(picture(tmp_path / "out" / "one.png"), expected)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_two_images_that_would_become_one_file_are_named(tiny_run, tmp_path, save_image):
+    save_image(tmp_path / "in" / "one.png")
+    save_image(tmp_path / "in" / "one.bmp")
+    message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / "out")
+    assert "one.bmp" in message
+    assert "one.png" in message
+    assert "would both become" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_name_in_two_folders_is_refused(tiny_run, tmp_path, save_image):
+    for folder in ("first", "second"):
+        save_image(tmp_path / folder / "one.png")
+    inputs = [tmp_path / "first", tmp_path / "second"]
+    assert "would both become" in message_of(DataError, tiny_run.path, inputs, tmp_path / "out")
+
+
+@pytest.mark.parametrize("out", ["in", "in/../in", "in/deep/.."])
+def test_an_input_is_never_overwritten(tiny_run, tmp_path, save_image, out):
+    save_image(tmp_path / "in" / "deep" / "one.png")
+    before = save_image(tmp_path / "in" / "one.png")
+    message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / out)
+    assert "is an input, and would be overwritten; give another --out" in message
+    np.testing.assert_array_equal(picture(tmp_path / "in" / "one.png"), before)
+
+
+def test_out_may_be_inside_the_input_and_its_images_are_not_found_on_the_way(tiny_run, tmp_path, save_image):
+    save_image(tmp_path / "in" / "one.png")
+    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "in" / "out")
+    assert below(tmp_path / "in") == ["one.png", "out/one.png"]
+
+
+def test_a_missing_input_is_named_before_anything_is_written(tiny_run, tmp_path, save_image):
+    save_image(tmp_path / "one.png")
+    inputs = [tmp_path / "one.png", tmp_path / "없는 것.png"]
+    message = message_of(DataError, tiny_run.path, inputs, tmp_path / "out")
+    assert message == f"there is no image or folder {tmp_path / '없는 것.png'}"
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_translate_is_said(tiny_run, tmp_path):
+    assert "nothing to translate" in message_of(DataError, tiny_run.path, [], tmp_path / "out")
+
+
+def test_a_folder_without_images_is_named(tiny_run, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("")
+    message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / "out")
+    assert message.startswith(f"{tmp_path / 'in'} has no images")
+
+
+BROKEN = {"text": b"not an image", "empty": b"", "cut": None}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_image_is_named_or_left_out_and_counted(tiny_run, tmp_path, save_image, kind):
+    save_image(tmp_path / "in" / "good.png")
+    broken = tmp_path / "in" / "깨진 것.png"
+    save_image(broken)
+    broken.write_bytes(broken.read_bytes()[:400] if BROKEN[kind] is None else BROKEN[kind])
+    message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / "out")
+    assert str(broken) in message
+
+    report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", skip_bad_images=True)
+    assert report == f"{tmp_path / 'out'}: 1 images translated, 1 unreadable left out"
+    assert below(tmp_path / "out") == ["good.png"]
+
+
+def test_a_pair_too_narrow_to_be_cut_is_named(tiny_run, tmp_path, save_image):
+    save_image(tmp_path / "narrow.png", width=1)
+    message = message_of(
+        DataError, tiny_run.path, [tmp_path / "narrow.png"], tmp_path / "out", side_by_side=True
+    )
+    assert message == f"{tmp_path / 'narrow.png'}: a side-by-side pair must be at least 2 pixels wide"
+
+
+def test_a_model_that_is_no_run_is_refused_before_anything_is_written(tmp_path, save_image):
+    save_image(tmp_path / "one.png")
+    message = message_of(RunError, tmp_path, [tmp_path / "one.png"], tmp_path / "out")
+    assert message == f"{tmp_path} is not a run directory: it has no config.json"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_can_not_be_written_is_named(tiny_run, tmp_path, save_image):
+    save_image(tmp_path / "one.png")
+    (tmp_path / "taken").write_text("a file")
+    message = message_of(SystemFault, tiny_run.path, [tmp_path / "one.png"], tmp_path / "taken")
+    assert str(tmp_path / "taken") in message
+    assert "could not be written" in message
