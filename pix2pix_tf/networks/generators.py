@@ -9,6 +9,7 @@ from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.networks.layers import (
     CropToMatch,
     ReflectToAtLeast,
+    TransposedConvolution,
     conv_block,
     initial_weights,
     normalize,
@@ -58,7 +59,13 @@ def build_generator(config: NetworkConfig, levels: int = MAX_LEVELS, dtype: str 
 
     for level in reversed(range(levels - 1)):
         name = f"up_{level + 2}"
-        x = _transposed(x, width[level], f"{name}_conv", dtype, use_bias=config.norm == "none")
+        x = TransposedConvolution(
+            width[level],
+            use_bias=config.norm == "none",
+            kernel_initializer=initial_weights(),
+            name=f"{name}_conv",
+            dtype=dtype,
+        )(x)
         x = normalize(x, config.norm, f"{name}_norm", dtype)
         if level >= levels - 1 - _DROPOUT_LEVELS:
             x = layers.Dropout(DROPOUT_RATE, seed=level, name=f"{name}_dropout", dtype=dtype)(x)
@@ -66,24 +73,10 @@ def build_generator(config: NetworkConfig, levels: int = MAX_LEVELS, dtype: str 
         x = CropToMatch(name=f"{name}_crop", dtype=dtype)([x, skips[level]])
         x = layers.Concatenate(name=f"{name}_skip", dtype=dtype)([x, skips[level]])
 
-    x = _transposed(x, config.output_channels or 3, "up_1_conv", dtype, use_bias=True)
+    x = TransposedConvolution(
+        config.output_channels or 3, kernel_initializer=initial_weights(), name="up_1_conv", dtype=dtype
+    )(x)
     x = CropToMatch(name="crop_padded", dtype=dtype)([x, padded])
     x = CropToMatch(name="crop", dtype=dtype)([x, image])
     output = layers.Activation("tanh", name="output", dtype="float32")(x)
     return keras.Model(image, output, name="generator")
-
-
-def _transposed(
-    x: keras.KerasTensor, filters: int, name: str, dtype: str, use_bias: bool
-) -> keras.KerasTensor:
-    """Transposed convolution 4×4 that doubles height and width."""
-    return layers.Conv2DTranspose(
-        filters,
-        4,
-        2,
-        "same",
-        use_bias=use_bias,
-        kernel_initializer=initial_weights(),
-        name=name,
-        dtype=dtype,
-    )(x)
