@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -39,13 +40,25 @@ class InstanceNormalization(layers.Layer):
         self.gamma = self.add_weight(name="gamma", shape=channels, initializer="ones", autocast=False)
         self.beta = self.add_weight(name="beta", shape=channels, initializer="zeros", autocast=False)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, training: bool | None = None) -> Any:
         """Returns ``x`` normalised."""
+        if training and x.shape[0] is not None:
+            return self._normalize_fused(x)
         x = ops.cast(x, "float32")
         centered = x - ops.mean(x, axis=(1, 2), keepdims=True)
         variance = ops.mean(ops.square(centered), axis=(1, 2), keepdims=True)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
         return ops.cast(centered * scale + self.beta, self.compute_dtype)
+
+    def _normalize_fused(self, x: tf.Tensor) -> tf.Tensor:
+        """Batch normalisation of one image after the other, in one fused kernel each, forward and back."""
+        images = tf.split(x, x.shape[0]) if x.shape[0] > 1 else [x]
+        scale, offset = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
+        fused = functools.partial(
+            tf.raw_ops.FusedBatchNormV3, mean=[], variance=[], epsilon=self.epsilon, is_training=True
+        )
+        normalized = [fused(x=image, scale=scale, offset=offset).y for image in images]
+        return tf.concat(normalized, axis=0) if len(images) > 1 else normalized[0]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild the layer."""
