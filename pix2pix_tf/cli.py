@@ -149,24 +149,30 @@ def _plain_message(boxed: str) -> str:
 # ---------------------------------------------------------------- train
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainArgs:
+    """Trains from pairs of images; the same command again continues where it stopped."""
+
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    dry_run: bool = False
+    """Print what all settings resolve to, and stop."""
+
+
 def _train(arguments: list[str]) -> int:
-    dry_run = "--dry-run" in arguments
-    config = parse_train([argument for argument in arguments if argument != "--dry-run"])
-    if dry_run:
-        print(
-            json.dumps(
-                configs.to_json(config) | {"run_dir": str(config.run_dir)}, indent=2, ensure_ascii=False
-            )
-        )
+    args = train_args(arguments)
+    if args.dry_run:
+        settings = configs.to_json(args.config)
+        settings["record"]["run_dir"] = str(args.config.run_dir)
+        print(json.dumps(settings, indent=2, ensure_ascii=False))
         return 0
     _import_frameworks()
     from pix2pix_tf.training.loop import train
 
-    print(_what_next(train(config)))
+    print(_what_next(train(args.config)))
     return 0
 
 
-def parse_train(arguments: Sequence[str]) -> TrainConfig:
+def train_args(arguments: Sequence[str]) -> TrainArgs:
     """Resolves the flags of ``pix2pix train``.
 
     The defaults are those of the run that is continued, else the preset of the data set; flags override.
@@ -186,7 +192,7 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
         default = configs.replace(default, epochs=None, steps=1)
     elif given["--epochs"] is not None:
         default = configs.replace(default, steps=None, epochs=1.0)
-    return _parse(TrainConfig, "train", arguments, default)
+    return _parse(TrainArgs, "train", arguments, TrainArgs(default))
 
 
 def _train_defaults(dataset: str | None, run_dir: str | None) -> TrainConfig:
