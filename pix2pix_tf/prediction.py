@@ -49,7 +49,7 @@ def predict(
     """
     direction = RunDirectory(model).read_config().data.direction
     half = 0 if direction == "AtoB" else 1  # of a side-by-side pair, A is the left one
-    jobs = _outputs_of(list(_images_below(inputs)), out)
+    jobs = _outputs_of(list(_images_below(inputs, out)), out)
     translator = Translator.load(model, step=step, precision=precision, seed=seed)
     skipped = 0
     for source, target in tqdm(
@@ -68,8 +68,10 @@ def predict(
     return f"{out}: {len(jobs) - skipped} images translated{left_out}"
 
 
-def _images_below(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """Yields (image, its path below ``--out``, still with its own suffix).
+def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+    """Yields (image, its path below ``out``, still with its own suffix).
+
+    What lies in ``out`` already is an output of an earlier call, even where ``out`` is inside an input.
 
     Raises:
         DataError: an input is missing, or a folder has no images.
@@ -78,7 +80,8 @@ def _images_below(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         raise DataError("nothing to translate: name at least one image or folder")
     for given in inputs:
         if given.is_dir():
-            found = sorted(path for path in given.rglob("*") if path.is_file() and is_image_file(path))
+            files = (path for path in given.rglob("*") if path.is_file() and is_image_file(path))
+            found = sorted(path for path in files if given == out or out not in path.parents)
             if not found:
                 raise DataError(
                     f"{given} has no images (JPEG, PNG, BMP, GIF or WebP), nor has a folder below it"

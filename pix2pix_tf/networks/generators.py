@@ -68,7 +68,8 @@ def build_generator(config: NetworkConfig, levels: int = MAX_LEVELS, dtype: str 
         )(x)
         x = normalize(x, config.norm, f"{name}_norm", dtype)
         if level >= levels - 1 - _DROPOUT_LEVELS:
-            x = layers.Dropout(DROPOUT_RATE, seed=level, name=f"{name}_dropout", dtype=dtype)(x)
+            # In float32, so that one seed drops the same units in every precision.
+            x = layers.Dropout(DROPOUT_RATE, seed=level, name=f"{name}_dropout", dtype="float32")(x)
         x = layers.ReLU(name=f"{name}_act", dtype=dtype)(x)
         x = CropToMatch(name=f"{name}_crop", dtype=dtype)([x, skips[level]])
         x = layers.Concatenate(name=f"{name}_skip", dtype=dtype)([x, skips[level]])
