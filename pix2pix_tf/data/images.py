@@ -172,17 +172,17 @@ def _to_depth(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     return tf.cast((tf.cast(image, tf.int32) + 128) // 257, tf.uint8)
 
 
-def _over_white(rgba: tf.Tensor) -> tf.Tensor:
-    """Lays an image with alpha, [height, width, 4] of uint8 or uint16, over white: [height, width, 3]."""
-    white = rgba.dtype.max
-    wide = tf.int32 if rgba.dtype == tf.uint8 else tf.int64  # holds white * white
+def _over_white(image: tf.Tensor) -> tf.Tensor:
+    """Lays an image whose last channel is alpha over white: [height, width, 2 or 4] to 1 or 3 channels."""
+    white = image.dtype.max
+    wide = tf.int32 if image.dtype == tf.uint8 else tf.int64  # holds white * white
 
     def blend() -> tf.Tensor:
-        colour, alpha = tf.cast(rgba[..., :3], wide), tf.cast(rgba[..., 3:], wide)
-        return tf.cast((colour * alpha + white * (white - alpha) + white // 2) // white, rgba.dtype)
+        colour, alpha = tf.cast(image[..., :-1], wide), tf.cast(image[..., -1:], wide)
+        return tf.cast((colour * alpha + white * (white - alpha) + white // 2) // white, image.dtype)
 
-    opaque = tf.reduce_all(rgba[..., 3] == white)
-    return tf.cond(opaque, lambda: rgba[..., :3], blend)
+    opaque = tf.reduce_all(image[..., -1] == white)
+    return tf.cond(opaque, lambda: image[..., :-1], blend)
 
 
 def _luma(image: tf.Tensor) -> tf.Tensor:
@@ -434,6 +434,37 @@ _MAGIC_DECODERS = {
 
 
 # ---------------------------------------------------------------- pixels to pixels
+
+
+def convert_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Turns an array of pixels grey or RGB, with the arithmetic of `decode_image`.
+
+    An array therefore gives the same pixels as a file of it, read in the same depth.
+
+    Args:
+        image: ``uint8`` or ``uint16`` [height, width, 1 to 4]: grey, grey and alpha, RGB, or RGB and alpha.
+            How many channels it has must be known when the graph is built.
+        channels: 1 (grey) or 3 (RGB).
+
+    Returns:
+        [height, width, channels] of the type of ``image``. Alpha is laid over white; grey becomes RGB by
+        repetition, RGB becomes grey by BT.601 luma.
+
+    Raises:
+        ValueError: the type, the shape or ``channels`` is something else.
+    """
+    known = image.shape.rank == 3 and image.shape[2] in (1, 2, 3, 4)
+    if channels not in (1, 3) or not known or image.dtype not in (tf.uint8, tf.uint16):
+        raise ValueError(
+            "convert_channels turns uint8 or uint16 [height, width, 1 to 4 channels] into 1 or 3 channels, "
+            f"not {image.dtype.name} {image.shape} into {channels}"
+        )
+    with tf.device("CPU"):  # as in the decoder
+        if image.shape[2] in (2, 4):
+            image = _over_white(image)
+        if image.shape[2] == channels:
+            return image
+        return _luma(image) if channels == 1 else tf.concat([image] * channels, axis=2)
 
 
 def split_side_by_side(pair: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

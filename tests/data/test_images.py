@@ -252,6 +252,42 @@ def test_decoder_survives_in_a_saved_model(tmp_path):
     np.testing.assert_array_equal(tf.saved_model.load(str(tmp_path)).decode(data), decode(data))
 
 
+# What a PNG calls them: how many channels they have.
+COLOUR_TYPES = {0: 1, 4: 2, 2: 3, 6: 4}
+
+
+@pytest.mark.parametrize("colour_type", COLOUR_TYPES)
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("opaque", [False, True])
+def test_arrays_are_converted_as_files_are(colour_type, bits, channels, opaque):
+    pixels = {8: RGBA, 16: DEEP}[bits][..., -COLOUR_TYPES[colour_type] :].copy()
+    if opaque and colour_type in (4, 6):
+        pixels[..., -1] = np.iinfo(pixels.dtype).max
+    rows = [row.astype(f">u{bits // 8}").tobytes() for row in pixels]
+    expected = decode(png(rows, WIDTH, bits, colour_type), channels, tf.as_dtype(pixels.dtype))
+    signature = [tf.TensorSpec([None, None, pixels.shape[2]], pixels.dtype)]
+    in_graph = tf.function(lambda image: images.convert_channels(image, channels), signature)
+    for convert in (in_graph, lambda image: images.convert_channels(image, channels)):
+        converted = convert(tf.constant(pixels))
+        assert converted.dtype == pixels.dtype
+        np.testing.assert_array_equal(converted, expected)
+
+
+@pytest.mark.parametrize(
+    ("image", "channels"),
+    [
+        (tf.zeros([2, 2, 3], tf.float32), 3),
+        (tf.zeros([2, 2, 5], tf.uint8), 3),
+        (tf.zeros([2, 2], tf.uint8), 1),
+        (tf.zeros([2, 2, 3], tf.uint8), 2),
+    ],
+)
+def test_other_arrays_are_a_mistake(image, channels):
+    with pytest.raises(ValueError, match="1 to 4 channels"):
+        images.convert_channels(image, channels)
+
+
 def test_other_channels_or_types_are_a_mistake():
     with pytest.raises(ValueError, match="1 or 3 channels"):
         images.decode_image(tf.constant(b""), channels=4)
