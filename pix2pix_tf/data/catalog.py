@@ -42,7 +42,6 @@ PUBLIC_SERVER = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 
 _SPLITS = ("train", "val", "test")
 _VERSION = "1.0.0"
-_JPEG_MAGIC = b"\xff\xd8\xff"
 _READ_BYTES = 1 << 16
 """How much to read ahead for one record: about an image."""
 _CITATION = """@inproceedings{isola2017image,
@@ -410,10 +409,10 @@ def _image_fault(data: bytes) -> str | None:
     """Returns what is wrong with the bytes of an image, None if it is a pair in JPEG."""
     import tensorflow as tf
 
-    from pix2pix_tf.data.images import explain_fault
+    from pix2pix_tf.data.images import MAGIC_NUMBERS, explain_fault
 
     # The decoder takes other formats too, but what is stored is declared to be JPEG.
-    if not data.startswith(_JPEG_MAGIC):
+    if not data.startswith(MAGIC_NUMBERS["JPEG"]):
         return "is not a JPEG file"
     try:
         with tf.device("CPU"):

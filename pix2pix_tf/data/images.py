@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import struct
 import threading
 import warnings
@@ -22,6 +23,15 @@ from PIL import Image
 from pix2pix_tf.errors import DataError, SystemFault
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+
+# What files begin with, any byte where it says "?". (No magic number has a "?".)
+MAGIC_NUMBERS = {
+    "JPEG": b"\xff\xd8\xff",
+    "PNG": b"\x89PNG\r\n\x1a\n",
+    "BMP": b"BM",
+    "GIF": b"GIF8",
+    "WEBP": b"RIFF????WEBP",
+}
 
 # 2**26 pixels (8192x8192, or a side-by-side pair of the largest 2048x2048 sixteen times over) take 200 MB
 # decoded: enough for every camera, and still safe to hold on a laptop. Beyond it a file of a few bytes can
@@ -76,7 +86,7 @@ def _decoder(channels: int, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]
         with tf.device("CPU"):  # where strings live, and where integer arithmetic is quick
             image, orientation = tf.switch_case(
                 _format_index(data),
-                [functools.partial(decode_format, data, dtype) for decode_format in _MAGIC_DECODERS.values()],
+                [functools.partial(decode_format, data, dtype) for decode_format in _DECODERS.values()],
                 default=functools.partial(_refuse, data, dtype),
             )
             image = _orient(image, orientation)
@@ -87,9 +97,9 @@ def _decoder(channels: int, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]
 
 
 def _format_index(data: tf.Tensor) -> tf.Tensor:
-    """Which of `_MAGIC_DECODERS` the first bytes ask for; -1 for none."""
+    """Which of `_DECODERS` the first bytes ask for; -1 for none."""
     start = _bytes(data, 0, 12)
-    is_format = tf.stack([_begins_with(start, magic) for magic in _MAGIC_DECODERS])
+    is_format = tf.stack([_begins_with(start, MAGIC_NUMBERS[name]) for name in _DECODERS])
     return tf.where(tf.reduce_any(is_format), tf.argmax(is_format, output_type=tf.int32), -1)
 
 
@@ -423,13 +433,12 @@ def _bmp_masked(data: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     return tf.cond(with_alpha, lambda: _over_white(ordered), lambda: ordered[..., :3])
 
 
-# What files begin with, any byte where it says "?", and who decodes them. (No magic number has a "?".)
-_MAGIC_DECODERS = {
-    b"\xff\xd8\xff": _decode_jpeg,
-    b"\x89PNG\r\n\x1a\n": _decode_png,
-    b"BM": _decode_bmp,
-    b"GIF8": _decode_gif,
-    b"RIFF????WEBP": _decode_webp,
+_DECODERS = {
+    "JPEG": _decode_jpeg,
+    "PNG": _decode_png,
+    "BMP": _decode_bmp,
+    "GIF": _decode_gif,
+    "WEBP": _decode_webp,
 }
 
 
@@ -530,15 +539,7 @@ class ImageHeader:
     bits: Literal[8, 16]
 
 
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"BM": "BMP",
-    b"GIF8": "GIF",
-    b"RIFF": "WEBP",
-}
 _UNSUPPORTED_MAGIC = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"8BPS": "Photoshop", b"\xff\x0a": "JPEG XL"}
 # Pillow's warning about large images is turned off for the moment of opening, which is not thread-safe.
 _pillow_lock = threading.Lock()
@@ -569,9 +570,7 @@ def read_header(path: Path) -> ImageHeader:
     except OSError as error:
         if path.is_dir():  # what Windows calls a permission error
             raise DataError(f"{path}: a folder, not an image; give an image file") from None
-        raise SystemFault(
-            f"{path}: can't be read ({error.strerror or error}); check its permissions"
-        ) from None
+        raise _unreadable(path, error) from None
 
 
 def _parse_header(path: Path, start: bytes, file: object) -> ImageHeader:
@@ -580,7 +579,7 @@ def _parse_header(path: Path, start: bytes, file: object) -> ImageHeader:
     try:
         with _pillow_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=_FORMATS)  # type: ignore[arg-type]
+            image = Image.open(file, formats=tuple(MAGIC_NUMBERS))  # type: ignore[arg-type]
     except Image.DecompressionBombError:
         raise _too_large(path, "more pixels") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error):
@@ -613,8 +612,8 @@ def _why_unreadable(path: Path, start: bytes) -> str:
             return f"{path}: {name} images are not supported; convert it to PNG or JPEG"
     if start[4:8] == b"ftyp":
         return f"{path}: HEIC and AVIF images are not supported; convert it to PNG or JPEG"
-    for magic, name in _MAGIC.items():
-        if start.startswith(magic):
+    for name, magic in MAGIC_NUMBERS.items():
+        if re.match(re.escape(magic).replace(rb"\?", b"."), start, re.DOTALL):
             return f"{path}: damaged or truncated {name} image; replace or delete it"
     return f"{path}: not an image, whatever its name says; replace or delete it"
 

@@ -381,6 +381,8 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path, side, recwarn):
         (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC and AVIF images are not supported; convert"),
         (b"\x89PNG\r\n\x1a\n\0\0", "damaged or truncated PNG"),
         (b"\xff\xd8\xff\xe0", "damaged or truncated JPEG"),
+        (b"RIFF\n\0?\0WEBPVP8 ", "damaged or truncated WEBP"),
+        (b"RIFF\n\0?\0WAVEfmt ", "not an image"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
