@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, Any
 import tensorflow_datasets as tfds
 
 from pix2pix_tf.data.download import download_archive, naming_disk_faults
-from pix2pix_tf.data.pairs import Direction, PairDataset, Side, Split
+from pix2pix_tf.data.pairs import PairDataset, Side, Split
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
+from pix2pix_tf.files import first_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -58,15 +59,13 @@ class CatalogConfig(tfds.core.BuilderConfig):
 
     Args:
         sides: what A (the left half of each image) and B (the right half) are like.
-        direction: the translation that the paper shows; the other one works as well.
         archive_bytes: about how much there is to download.
         counts: images in each split, where that is verified; the others are learnt at preparation.
         homepage: where the pictures come from.
-        license: what is known of the pictures' licence, empty if nothing.
+        license: what is certain about the pictures' licence, empty if nothing.
     """
 
     sides: tuple[Side, Side] = (Side(), Side())
-    direction: Direction = "AtoB"
     archive_bytes: int
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     homepage: str = "https://phillipi.github.io/pix2pix/"
@@ -83,7 +82,6 @@ _CONFIGS = (
         name="facades",
         description="CMP Facades: A photos of facades, B their label maps. Labels to photo is BtoA.",
         sides=(Side(), Side(labels=True)),
-        direction="BtoA",
         archive_bytes=30_000_000,
         counts={"train": 400, "val": 100, "test": 106},
         homepage="https://cmp.felk.cvut.cz/~tylecr1/facade/",
@@ -92,7 +90,6 @@ _CONFIGS = (
         name="cityscapes",
         description="Cityscapes: A photos of streets, B their label maps. Labels to photo is BtoA.",
         sides=(Side(), Side(labels=True)),
-        direction="BtoA",
         archive_bytes=103_000_000,
         homepage="https://www.cityscapes-dataset.com/",
         license="Non-commercial purposes only; see https://www.cityscapes-dataset.com/license/",
@@ -108,7 +105,6 @@ _CONFIGS = (
         description="UT Zappos50K: A the edges of shoes as drawn lines, B photos. Edges to shoes is AtoB.",
         archive_bytes=2_200_000_000,
         homepage="https://vision.cs.utexas.edu/projects/finegrained/utzap50k/",
-        license="Academic, non-commercial use only; see the homepage.",
     ),
     CatalogConfig(
         name="edges2handbags",
@@ -121,7 +117,6 @@ _CONFIGS = (
         name="night2day",
         description="Transient Attributes: A places by night, B the same by day, as the name says (not "
         "verified). Day to night is BtoA.",
-        direction="BtoA",
         archive_bytes=2_100_000_000,
         homepage="http://transattr.cs.brown.edu/",
     ),
@@ -136,17 +131,15 @@ class CatalogEntry:
         name: what ``--dataset`` takes.
         description: one line on A, B and the usual direction.
         url: the archive on the public server.
-        direction: the translation that the paper shows.
         archive_bytes: about how much there is to download.
         counts: pairs in each split: of the prepared data set, else the verified ones; may be empty.
-        license: what is known of the pictures' licence, empty if nothing.
+        license: what is certain about the pictures' licence, empty if nothing.
         prepared: the folder of the prepared data set, None if it isn't there.
     """
 
     name: str
     description: str
     url: str
-    direction: Direction
     archive_bytes: int
     counts: Mapping[str, int]
     license: str
@@ -333,23 +326,20 @@ def _prepared_folder(config: CatalogConfig, root: Path) -> Path:
 
 def _entry(config: CatalogConfig, root: Path) -> CatalogEntry:
     folder = _prepared_folder(config, root)
-    counts = config.counts
     try:
         info = json.loads((folder / "dataset_info.json").read_text("utf-8"))
-        counts = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
-    except (OSError, ValueError, KeyError):
-        prepared = None
-    else:
-        prepared = folder
+        found = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = {}
+    is_prepared = "train" in found
     return CatalogEntry(
         name=config.name,
         description=config.description or "",
         url=config.url,
-        direction=config.direction,
         archive_bytes=config.archive_bytes,
-        counts=counts,
+        counts=found if is_prepared else config.counts,
         license=config.license,
-        prepared=prepared,
+        prepared=folder if is_prepared else None,
     )
 
 
@@ -367,8 +357,9 @@ def _prepared_builder(
             config=config.name, data_dir=root, archive=archive, show_progress=show_progress, **options
         )
 
-    if _prepared_folder(config, root).is_dir():
-        return builder()
+    folder = _prepared_folder(config, root)
+    if folder.exists():
+        return _reopened(folder, builder)
     archive = _existing_archive(archive)
     downloads = root / "downloads" / "pix2pix"
     with naming_disk_faults(root):
@@ -378,6 +369,26 @@ def _prepared_builder(
             prepared = builder()
             prepared.download_and_prepare()
     return prepared
+
+
+def _reopened(folder: Path, builder: Callable[[], Pix2pix]) -> Pix2pix:
+    """Returns a builder that has found its files in ``folder``."""
+    try:
+        prepared = builder()
+        is_whole = "train" in prepared.info.splits
+    except PermissionError as error:
+        raise SystemFault(f"{folder}: can't be read ({error.strerror}); check its permissions") from error
+    except Exception as error:  # what tensorflow-datasets raises for damaged files is nowhere declared
+        raise _unusable(folder, first_line(error)) from error
+    if not is_whole:
+        raise _unusable(folder, "dataset_info.json is missing, or knows of no train")
+    return prepared
+
+
+def _unusable(folder: Path, reason: str) -> DataError:
+    return DataError(
+        f"{folder}: not a prepared data set ({reason}); delete that folder and run again to prepare it anew"
+    )
 
 
 def _existing_archive(archive: Path | None) -> Path | None:
@@ -559,8 +570,8 @@ def _is_outside(path: str) -> bool:
 
 def _open_split(builder: Pix2pix, split: str) -> Split:
     """Indexes the TFRecord files of a prepared split."""
-    files = [os.fspath(path) for path in builder.info.splits[split].filepaths]
     try:
+        files = [os.fspath(path) for path in builder.info.splits[split].filepaths]
         records = sorted(
             (_natural_key(name), name, shard, offset)
             for shard, file in enumerate(files)
@@ -568,12 +579,12 @@ def _open_split(builder: Pix2pix, split: str) -> Split:
         )
         if len(records) != builder.info.splits[split].num_examples:
             raise ValueError("records are missing")
+        _, names, shards, offsets = zip(*records, strict=True)
     except (OSError, ValueError, IndexError, struct.error) as error:
         raise DataError(
             f"the prepared {split} of {builder.builder_config.name} is damaged ({error}); delete "
             f"{builder.data_dir} and run again"
         ) from error
-    _, names, shards, offsets = zip(*records, strict=True)
     return Split(names, _reader(files, shards, offsets))
 
 

@@ -165,6 +165,33 @@ def test_damaged_prepared_files_are_named(root, maps):
     assert str(records.parent) in str(fault.value)
 
 
+def without_train(info: str) -> str:
+    content = json.loads(info)
+    content["splits"] = [split for split in content["splits"] if split["name"] != "train"]
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [None, lambda _: "", lambda info: info[:100], lambda _: "[]", lambda _: "{}", without_train],
+    ids=["missing", "empty", "truncated", "list", "nothing in it", "no train"],
+)
+def test_prepared_folder_without_its_description_is_to_be_deleted(root, maps, damage):
+    open_catalog_dataset("maps", root, archive=maps)
+    (info,) = root.rglob("dataset_info.json")
+    if damage is None:
+        info.unlink()
+    else:
+        info.write_text(damage(info.read_text("utf-8")), "utf-8")
+    with pytest.raises(DataError, match=r"not a prepared data set .*; delete that folder") as fault:
+        open_catalog_dataset("maps", root)
+    assert str(fault.value).startswith(f"{info.parent}: ")
+    assert "\n" not in str(fault.value)
+    entries = {entry.name: entry for entry in catalog_entries(root)}
+    assert entries["maps"].prepared is None
+    assert not entries["maps"].counts
+
+
 # ---------------------------------------------------------------------------- where it comes from
 
 
@@ -264,7 +291,6 @@ def test_entries_tell_what_is_known_and_what_is_prepared(root, maps):
     assert entries["maps"].prepared == root / "pix2pix" / "maps" / "1.0.0"
     assert entries["facades"].counts == {"train": 400, "val": 100, "test": 106}
     assert entries["facades"].prepared is None
-    assert entries["facades"].direction == "BtoA"
     assert entries["facades"].url.endswith("/facades.tar.gz")
 
 
