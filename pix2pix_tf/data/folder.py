@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -88,7 +88,6 @@ def open_folder_dataset(
     seed: int,
     cache_dir: Path | None,
     skip_bad_images: bool = False,
-    label_maps: frozenset[Literal["A", "B"]] = frozenset(),
     show_progress: bool = True,
 ) -> PairDataset:
     """Opens a folder in one of the layouts of `LAYOUTS`, after decoding every image once.
@@ -98,7 +97,6 @@ def open_folder_dataset(
         seed: decides which images are held out, where the folder doesn't say.
         cache_dir: where it is remembered which files were checked; None checks them every time.
         skip_bad_images: leave unusable images out, and name them in ``skipped``, instead of failing.
-        label_maps: the sides that are painted in flat colours.
         show_progress: draw a bar when checking takes long.
 
     Returns:
@@ -115,7 +113,7 @@ def open_folder_dataset(
         problems = [f"{folder}: none of its images to train on can be used; see pix2pix data check {folder}"]
     if problems:
         raise DataError(problems[0] + _and_more(len(problems) - 1, folder))
-    sides = _sides(survey, label_maps)
+    sides = _sides(survey)
     return PairDataset(
         name=folder.resolve().name,
         sides=sides,
@@ -134,7 +132,7 @@ def check_folder(folder: Path, seed: int, cache_dir: Path | None, show_progress:
         SystemFault: the folder or a file in it can't be read.
     """
     survey = _survey(folder, seed, cache_dir, show_progress)
-    a, b = _sides(survey, frozenset())
+    a, b = _sides(survey)
     sizes = Counter(_side_size(pair, survey.checked) for pair in survey.used)
     return FolderReport(
         layout=survey.layout,
@@ -387,14 +385,14 @@ def _different_sizes(pair: _Pair, checked: Mapping[Path, CheckedImage]) -> list[
     return [f"{a} is {sizes[0]} but {b} is {sizes[1]}; give both sides of a pair the same size"]
 
 
-def _sides(survey: _Survey, label_maps: frozenset[Literal["A", "B"]]) -> tuple[Side, Side]:
-    def side(name: Literal["A", "B"], at: int) -> Side:
+def _sides(survey: _Survey) -> tuple[Side, Side]:
+    def side(at: int) -> Side:
         files = [survey.checked[pair.files[min(at, len(pair.files) - 1)]] for pair in survey.used]
         channels = max((file.channels for file in files), default=3)
         bits = max((file.bits for file in files), default=8)
-        return Side(channels, labels=name in label_maps, bits=16 if bits == 16 else 8)
+        return Side(channels, bits=16 if bits == 16 else 8)
 
-    return side("A", 0), side("B", 1)
+    return side(0), side(1)
 
 
 def _reader(pairs: Sequence[_Pair], sides: tuple[Side, Side]) -> ReadPair:

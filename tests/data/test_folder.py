@@ -80,9 +80,9 @@ def test_two_folders_in_splits(tmp_path, train, val):
     b = save(tmp_path / train[1] / "x.webp", seed=2)
     save(tmp_path / val[0] / "y.png")
     save(tmp_path / val[1] / "y.png", mode="L")
-    dataset = open_folder(tmp_path, label_maps=frozenset("A"))
+    dataset = open_folder(tmp_path)
     assert names(dataset) == {"train": ["x"], "val": ["y"]}
-    assert dataset.sides == (Side(labels=True), Side())
+    assert dataset.sides == (Side(), Side())
     ((read_a, read_b),) = read_all(dataset.splits["train"])
     np.testing.assert_array_equal(read_a, a)
     np.testing.assert_array_equal(read_b, b)
