@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow_datasets as tfds
 
 from pix2pix_tf.data.download import download_archive, naming_disk_faults
-from pix2pix_tf.data.pairs import PairDataset, Side, Split
+from pix2pix_tf.data.pairs import PairDataset, Side, Split, natural_key
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 
@@ -573,7 +573,7 @@ def _open_split(builder: Pix2pix, split: str) -> Split:
     try:
         files = [os.fspath(path) for path in builder.info.splits[split].filepaths]
         records = sorted(
-            (_natural_key(name), name, shard, offset)
+            (natural_key(name), name, shard, offset)
             for shard, file in enumerate(files)
             for offset, name in _records(file)
         )
@@ -586,12 +586,6 @@ def _open_split(builder: Pix2pix, split: str) -> Split:
             f"{builder.data_dir} and run again"
         ) from error
     return Split(names, _reader(files, shards, offsets))
-
-
-def _natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Returns a key that sorts 2 before 10."""
-    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
-    return tuple((0, int(piece)) if piece[0] in "0123456789" else (1, piece) for piece in pieces)
 
 
 def _reader(files: list[str], shards: tuple[int, ...], offsets: tuple[int, ...]) -> ReadPair:

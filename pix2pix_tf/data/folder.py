@@ -6,7 +6,6 @@ import bisect
 import dataclasses
 import hashlib
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import tensorflow as tf
 
 from pix2pix_tf.data import images
 from pix2pix_tf.data.checking import CheckedImage, check_images
-from pix2pix_tf.data.pairs import PairDataset, Side, Split
+from pix2pix_tf.data.pairs import PairDataset, Side, Split, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 
 if TYPE_CHECKING:
@@ -294,7 +293,7 @@ def _find_pairs(roots: tuple[Path, ...], problems: list[str]) -> list[_Pair]:
         problems += _without_partner(roots[0], [a[name] for name in a if name not in b], roots[1])
         problems += _without_partner(roots[1], [b[name] for name in b if name not in a], roots[0])
     names = [name for name in files[0] if all(name in side for side in files)]
-    return [_Pair(name, tuple(side[name] for side in files)) for name in sorted(names, key=_natural)]
+    return [_Pair(name, tuple(side[name] for side in files)) for name in sorted(names, key=natural_key)]
 
 
 def _files_by_name(root: Path, problems: list[str]) -> dict[str, Path]:
@@ -329,14 +328,9 @@ def _walk(root: Path) -> Iterator[Path]:
 def _without_partner(root: Path, files: Sequence[Path], other: Path) -> list[str]:
     if not files:
         return []
-    names = sorted((path.relative_to(root).as_posix() for path in files), key=_natural)
+    names = sorted((path.relative_to(root).as_posix() for path in files), key=natural_key)
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return [f"{root}: {shown} without an image of the same name in {other}; add it, or delete the partner"]
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
-    parts = re.split(r"([0-9]+)", name.casefold())
-    return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
 def _split_by_hash(pairs: Sequence[_Pair], seed: int) -> dict[str, list[_Pair]]:
@@ -355,7 +349,9 @@ def _split_by_hash(pairs: Sequence[_Pair], seed: int) -> dict[str, list[_Pair]]:
     train_end = max(1, min(train_end, len(ordered) - 1))
     val_end = max(val_end, train_end + 1)
     chosen = {"train": ordered[:train_end], "val": ordered[train_end:val_end], "test": ordered[val_end:]}
-    return {split: sorted(members, key=lambda pair: _natural(pair.name)) for split, members in chosen.items()}
+    return {
+        split: sorted(members, key=lambda pair: natural_key(pair.name)) for split, members in chosen.items()
+    }
 
 
 # ---------------------------------------------------------------- what the images are like

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     ReadPair = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 Direction = Literal["AtoB", "BtoA"]
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Returns a key that sorts names as people count (2 before 10), whatever their case."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from pix2pix_tf.data import catalog, download
 from pix2pix_tf.data.catalog import catalog_entries, catalog_names, open_catalog_dataset
+from pix2pix_tf.data.pairs import natural_key
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from tests.data.test_download import Server, serving
 
@@ -152,8 +153,8 @@ def test_many_shards_are_one_split(root, maps, monkeypatch):
 
 
 def test_names_sort_as_people_count():
-    names = ["a10", "a9", "10", "b", "9", "a", "010", ""]
-    assert sorted(names, key=catalog._natural_key) == ["", "9", "10", "010", "a", "a9", "a10", "b"]
+    names = ["a10", "a9", "10", "B", "9", "a", "010", ""]
+    assert sorted(names, key=natural_key) == ["", "9", "010", "10", "a", "a9", "a10", "B"]
 
 
 def test_damaged_prepared_files_are_named(root, maps):
