@@ -8,40 +8,51 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pix2pix_tf.errors import SystemFault
+from pix2pix_tf.errors import Pix2pixError, SystemFault
 
 UNFINISHED = ".unfinished"
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quota error
 
 
 @contextlib.contextmanager
-def explain_disk_faults(path: Path) -> Iterator[None]:
-    """Turns a failed write to ``path`` into one line.
+def explain_disk_faults(path: Path, elsewhere: str = "another place") -> Iterator[None]:
+    """Turns a failed write to ``path``, or below it, into one line.
+
+    Args:
+        path: the file or folder.
+        elsewhere: what to give instead of it, in words.
 
     Raises:
         SystemFault: the disk is full, or the place can't be written.
     """
     try:
         yield
-    except OSError as error:
-        reason = "No space left" if error.errno in _FULL else error.strerror or str(error)
-        raise _fault(path, reason) from error
-    except RuntimeError as error:  # Keras and HDF5 have no error of their own for it
-        raise _fault(path, first_line(error)) from error
-    except Exception as error:
-        import tensorflow as tf  # only here, where something has failed already
-
-        if isinstance(error, tf.errors.OpError):
-            raise _fault(path, first_line(error)) from error
+    except Pix2pixError:
         raise
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        if "No space left" in reason or "Disk quota exceeded" in reason:
+            raise SystemFault(
+                f"the disk is full: {path} could not be written; free space and run again"
+            ) from error
+        raise SystemFault(
+            f"{path} could not be written: {reason}; give {elsewhere}, or permission to write there"
+        ) from error
 
 
-def _fault(path: Path, reason: str) -> SystemFault:
-    if "No space left" in reason or "Disk quota exceeded" in reason:
-        return SystemFault(f"the disk is full: {path} could not be written; free space and run again")
-    return SystemFault(
-        f"{path} could not be written: {reason}; give another place, or permission to write there"
-    )
+def _reason(error: Exception) -> str | None:
+    """What the system said against a write, through whichever library; None if it was something else."""
+    cause: BaseException | None = error
+    while cause is not None:  # tensorflow-datasets wraps the system's errors in others
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return "No space left" if cause.errno in _FULL else cause.strerror or str(cause)
+        cause = cause.__cause__
+    import tensorflow as tf  # only here, where something has failed already
+
+    # Keras and HDF5 have no error of their own for it, so they raise RuntimeError.
+    return first_line(error) if isinstance(error, OSError | RuntimeError | tf.errors.OpError) else None
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow_datasets as tfds
 
-from pix2pix_tf.data.download import download_archive, naming_disk_faults
+from pix2pix_tf.data.download import download_archive
 from pix2pix_tf.data.pairs import PairDataset, Side, Split, natural_key
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
-from pix2pix_tf.files import first_line
+from pix2pix_tf.files import explain_disk_faults, first_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -362,7 +362,7 @@ def _prepared_builder(
         return _reopened(folder, builder)
     archive = _existing_archive(archive)
     downloads = root / "downloads" / "pix2pix"
-    with naming_disk_faults(root):
+    with explain_disk_faults(root, "another --data-dir"):
         downloads.mkdir(parents=True, exist_ok=True)
         # A second program that wants the same data set waits for the first instead of working beside it.
         with filelock.FileLock(downloads / f"{config.name}.prepare.lock"), _hushed(show_progress):

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.data import images
-from pix2pix_tf.errors import DataError
+from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before.
 _INDEX_VERSION = 1
@@ -146,16 +146,5 @@ def _write_index(index_file: Path | None, outcomes: dict[_Stamp, CheckedImage]) 
     if index_file is None:
         return
     files = [[*stamp, dataclasses.asdict(outcome)] for stamp, outcome in outcomes.items()]
-    temporary = None
-    try:
-        index_file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=index_file.parent, prefix=index_file.name, delete=False
-        ) as file:
-            temporary = file.name
-            json.dump({"version": _INDEX_VERSION, "files": files}, file)
-        os.replace(temporary, index_file)
-    except OSError:  # the index only saves time
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    with contextlib.suppress(SystemFault):  # the index only saves time
+        write_whole(index_file, json.dumps({"version": _INDEX_VERSION, "files": files}))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import errno
 import http.client
 import json
 import os
@@ -18,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pix2pix_tf.errors import ConfigError, Pix2pixError, SystemFault
+from pix2pix_tf.errors import ConfigError, SystemFault
+from pix2pix_tf.files import explain_disk_faults
 
 TIMEOUT_SECONDS = 30.0
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
@@ -26,7 +25,6 @@ PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 
 _CHUNK_BYTES = 1 << 18
 _GZIP_MAGIC = b"\x1f\x8b"
-_DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _OTHER_WAYS = "give a local copy with --archive FILE, or another server with --mirror-url URL"
 
 
@@ -73,7 +71,7 @@ def download_archive(url: str, target: Path, show_progress: bool = True) -> Path
 
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise ConfigError(f"--mirror-url: {url!r} isn't an address that begins with http:// or https://")
-    with naming_disk_faults(target.parent):
+    with explain_disk_faults(target.parent, "another --data-dir"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{target}.lock"):
             if not target.exists():
@@ -83,41 +81,6 @@ def download_archive(url: str, target: Path, show_progress: bool = True) -> Path
                 os.replace(part, target)
                 _state_file(part).unlink(missing_ok=True)
     return target
-
-
-@contextlib.contextmanager
-def naming_disk_faults(folder: Path) -> Iterator[None]:
-    """Turns what the file system refuses below into one line that names the folder.
-
-    Args:
-        folder: where the writing happens.
-
-    Raises:
-        SystemFault: the disk is full, or the folder can't be written.
-    """
-    try:
-        yield
-    except Pix2pixError:
-        raise
-    except Exception as error:
-        fault = _disk_fault(error, folder)
-        if fault is None:
-            raise
-        raise fault from error
-
-
-def _disk_fault(error: BaseException | None, folder: Path) -> SystemFault | None:
-    """Finds the disk's fault behind an exception; TensorFlow and its data sets wrap them in their own."""
-    while error is not None:
-        if (isinstance(error, OSError) and error.errno in _DISK_FULL) or "No space left" in str(error):
-            return SystemFault(f"the disk is full: {folder}; free some space, or use --data-dir elsewhere")
-        if isinstance(error, OSError) and not isinstance(error, urllib.error.URLError):
-            reason = error.strerror or str(error)
-            return SystemFault(f"can't write to {folder} ({reason}); use --data-dir elsewhere")
-        if type(error).__name__ == "PermissionDeniedError":
-            return SystemFault(f"can't write to {folder} (permission denied); use --data-dir elsewhere")
-        error = error.__cause__
-    return None
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -427,7 +427,10 @@ def test_file_as_data_dir_is_named(tmp_path, maps):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (PermissionError(13, "Permission denied"), "can't write to .*Permission denied"),
+        (
+            PermissionError(13, "Permission denied"),
+            "could not be written: Permission denied; give another --data-dir",
+        ),
         (OSError(28, "No space left on device"), "disk is full"),
     ],
 )

@@ -237,5 +237,5 @@ def test_disk_that_fills_up_is_named(target, monkeypatch):
 
 def test_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SystemFault, match="can't write to"):
+    with pytest.raises(SystemFault, match="could not be written"):
         download_archive("http://127.0.0.1:9/facades.tar.gz", tmp_path / "file" / "facades.tar.gz")
