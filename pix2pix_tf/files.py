@@ -89,3 +89,11 @@ def flush_to_disk(path: Path) -> None:
 def first_line(error: Exception) -> str:
     """Returns the first line of an error's message, or its kind where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def printable(name: str) -> str:
+    """Returns a file's name, or a text with such names, that any stream takes.
+
+    Names on Linux are bytes; what isn't UTF-8 in them becomes a code such as ``\\udcff``.
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

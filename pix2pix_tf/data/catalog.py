@@ -32,7 +32,7 @@ import tensorflow_datasets as tfds
 from pix2pix_tf.data.download import download_archive
 from pix2pix_tf.data.pairs import PairDataset, Side, Split, natural_key
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
-from pix2pix_tf.files import explain_disk_faults, first_line
+from pix2pix_tf.files import explain_disk_faults, first_line, printable
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -484,7 +484,7 @@ class _ArchivedImage:
     @property
     def path(self) -> str:
         """The path inside the archive."""
-        return self.member.name
+        return printable(self.member.name)
 
     def read(self) -> bytes:
         """Returns the bytes of the file."""
@@ -533,7 +533,7 @@ def _images(archive: _Archive, dataset: str) -> Iterator[_ArchivedImage]:
                 split = folder.removeprefix(f"{dataset}/")
                 is_image = ending.lower() in (".jpg", ".jpeg") and not name.startswith(".")
                 if member.isreg() and is_image and folder != split and split in _SPLITS:
-                    yield _ArchivedImage(split, name, member, tar)
+                    yield _ArchivedImage(split, printable(name), member, tar)
         # tar stops at its own end mark; gzip compares its checksum only when all is read.
         while stream.read(1 << 20):
             pass

@@ -18,6 +18,7 @@ from pix2pix_tf.data import images
 from pix2pix_tf.data.checking import CheckedImage, check_images
 from pix2pix_tf.data.pairs import PairDataset, Side, Split, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.files import printable
 
 if TYPE_CHECKING:
     from pix2pix_tf.data.pairs import ReadPair
@@ -111,16 +112,16 @@ def open_folder_dataset(
     if not problems and "train" not in survey.splits:
         problems = [f"{folder}: none of its images to train on can be used; see pix2pix data check {folder}"]
     if problems:
-        raise DataError(problems[0] + _and_more(len(problems) - 1, folder))
+        raise DataError(printable(problems[0] + _and_more(len(problems) - 1, folder)))
     sides = _sides(survey)
     return PairDataset(
-        name=folder.resolve().name,
+        name=printable(folder.resolve().name),
         sides=sides,
         splits={
             name: Split([pair.name for pair in pairs], _reader(pairs, sides))
             for name, pairs in survey.splits.items()
         },
-        skipped=[os.fspath(file) for file in survey.bad_files],
+        skipped=[printable(os.fspath(file)) for file in survey.bad_files],
     )
 
 
@@ -139,7 +140,7 @@ def check_folder(folder: Path, seed: int, cache_dir: Path | None, show_progress:
         sizes=dict(sizes.most_common()),
         channels=(a.channels, b.channels),
         bits=(a.bits, b.bits),
-        problems=[*survey.problems, *survey.bad_files.values()],
+        problems=[printable(problem) for problem in (*survey.problems, *survey.bad_files.values())],
     )
 
 
@@ -279,7 +280,9 @@ def _entries(folder: Path) -> list[str]:
 
 
 def _unreadable(error: OSError) -> SystemFault:
-    return SystemFault(f"{error.filename}: can't be read ({error.strerror}); check its permissions")
+    return SystemFault(
+        printable(f"{error.filename}: can't be read ({error.strerror}); check its permissions")
+    )
 
 
 # ---------------------------------------------------------------- which pairs
@@ -303,7 +306,8 @@ def _files_by_name(root: Path, problems: list[str]) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     for path in _walk(root):
-        name = unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix())
+        name = path.relative_to(root).with_suffix("").as_posix()
+        name = printable(unicodedata.normalize("NFC", name))
         if name in files:
             problems.append(f"{files[name]} and {path.name}: two images of one name; keep one of them")
         else:
@@ -340,7 +344,7 @@ def _split_by_hash(pairs: Sequence[_Pair], seed: int) -> dict[str, list[_Pair]]:
     """
 
     def place(pair: _Pair) -> float:  # uniform in [0, 1)
-        digest = hashlib.sha256(f"{seed}/{pair.name}".encode("utf-8", "surrogateescape")).digest()
+        digest = hashlib.sha256(f"{seed}/{pair.name}".encode()).digest()
         return int.from_bytes(digest[:6], "big") / 2**48
 
     ordered = sorted(pairs, key=place)  # first train, then val, then test

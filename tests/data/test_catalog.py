@@ -342,6 +342,15 @@ def test_harmless_other_members_are_ignored(root, tmp_path):
     assert {name: split.names for name, split in dataset.splits.items()} == {"train": ("1", "2")}
 
 
+def test_names_in_an_archive_that_are_not_unicode(root, tmp_path):
+    contents = {os.fsdecode(b"maps/train/\xff.jpg"): jpeg(0), os.fsdecode(b"maps/train/\xfe.jpg"): b"hello"}
+    archive = pack(tmp_path / "maps.tar.gz", contents)
+    assert r"maps/train/\udcfe.jpg" in refused(root, archive)
+    dataset = open_catalog_dataset("maps", root, archive=archive, skip_bad_images=True)
+    assert dataset.splits["train"].names == (r"\udcff",)
+    assert dataset.skipped == (r"maps/train/\udcfe.jpg",)
+
+
 @pytest.mark.parametrize("keep", [10, 0.5, -4])
 def test_truncated_archive_is_damaged(root, maps, keep):
     data = maps.read_bytes()

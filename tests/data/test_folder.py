@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+import sys
 import unicodedata
 
 import numpy as np
@@ -191,6 +192,36 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "data" / "train" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data" / "train" / "loop").symlink_to(tmp_path / "data" / "train")
     assert names(open_folder(tmp_path / "data")) == {"train": ["linked/1"]}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere names are Unicode")
+@pytest.mark.parametrize("sides", [["train"], ["trainA", "trainB"], [""]])
+def test_names_that_are_not_unicode(tmp_path, sides):
+    folder = tmp_path / os.fsdecode(b"\xfe")
+    picture = save(tmp_path / "1.png")
+    for side in sides:
+        (folder / side).mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "1.png", os.fsencode(folder / side) + b"/\xff.png")
+    for _ in range(2):  # as they are, and as they are remembered
+        dataset = open_folder(folder, tmp_path / "cache")
+        assert dataset.name == r"\udcfe"
+        assert names(dataset) == {"train": [r"\udcff"]}
+        ((a, _),) = read_all(dataset.splits["train"])
+        np.testing.assert_array_equal(a, picture[:, :4] if len(sides) == 1 else picture)
+        assert not check_folder(folder, 0, tmp_path / "cache").problems
+
+    for side in sides:
+        save(folder / side / "2.png")
+    with open(os.fsencode(folder / sides[0]) + b"/\xff.png", "wb") as file:
+        file.write(b"text")
+    for _ in range(2):
+        (problem,) = check_folder(folder, 0, tmp_path / "cache").problems
+        assert r"\udcff.png: not an image" in problem.encode().decode()
+        assert problem_of(folder, cache_dir=tmp_path / "cache") == problem
+        (skipped,) = open_folder(folder, tmp_path / "cache", skip_bad_images=True).skipped
+        assert skipped.endswith(r"\udcff.png")
+    (folder / sides[0] / os.fsdecode(b"\xff.jpg")).touch()
+    assert r"\udcff.jpg and \udcff.png: two images of one name" in problem_of(folder)
 
 
 # ---------------------------------------------------------------- what can be wrong
