@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
@@ -150,4 +151,6 @@ class CheckpointWriter:
             if self._keep_every is None or step % self._keep_every:
                 # Renamed first: a kill must not leave half a checkpoint under a whole one's name.
                 old = self._run.checkpoint(step)
-                shutil.rmtree(old.replace(old.with_name(old.name + UNFINISHED)))
+                # What can't be deleted, because somebody reads it, is deleted at the next start.
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(old.replace(old.with_name(old.name + UNFINISHED)))

@@ -12,6 +12,8 @@ import errno
 import io
 import json
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         128 + the signal's number when stopped.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # a console's code page may lack letters of a path, or λ
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         return _run_command(arguments)
     except Pix2pixError as error:
@@ -93,7 +98,7 @@ def _import_frameworks() -> None:
     Some are written before TensorFlow reads any setting, straight to the process' standard error.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     sys.stderr.flush()
     kept = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)
@@ -160,12 +165,10 @@ class TrainArgs:
 
 def _train(arguments: list[str]) -> int:
     args = train_args(arguments)
-    if args.dry_run:
-        settings = configs.to_json(args.config)
-        settings["record"]["run_dir"] = str(args.config.run_dir)
-        print(json.dumps(settings, indent=2, ensure_ascii=False))
-        return 0
     _import_frameworks()
+    if args.dry_run:
+        print(_resolved_text(args.config))
+        return 0
     from pix2pix_tf.training.loop import train
 
     print(_what_next(train(args.config)))
@@ -207,6 +210,18 @@ def _train_defaults(dataset: str | None, run_dir: str | None) -> TrainConfig:
     return configs.replace(stored, run_dir=Path(run_dir) if run_dir is not None else None)
 
 
+def _resolved_text(config: TrainConfig) -> str:
+    """Returns what the settings resolve to, as far as that can be told without opening the data."""
+    from pix2pix_tf.devices import resolve_precision
+    from pix2pix_tf.runs import RunDirectory
+    from pix2pix_tf.training.loop import agreeing
+
+    config = agreeing(config, RunDirectory(config.run_dir))
+    precision = resolve_precision(config.optimization.precision)
+    settings = configs.to_json(configs.replace(config, precision=precision, run_dir=config.run_dir))
+    return json.dumps(settings, indent=2, ensure_ascii=False)
+
+
 def _what_next(run: RunDirectory) -> str:
     longer = 2 * (run.latest_step() or 0)
     return "\n".join(
@@ -221,9 +236,7 @@ def _what_next(run: RunDirectory) -> str:
 
 
 def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
 # ---------------------------------------------------------------- predict
@@ -245,8 +258,10 @@ class PredictArgs:
     """Use the checkpoint of that step instead of the newest."""
     precision: Precision = "float32"
     """'float32' gives the same picture everywhere; the mixed ones may be faster and differ slightly."""
+    stochastic: bool | None = None
+    """Keep dropout as a source of noise; by default as the run was trained."""
     seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
-    """Decides the noise of a run that was trained with --stochastic."""
+    """Decides the noise of --stochastic."""
     skip_bad_images: bool = False
     """Leave out images that can't be read, and count them, instead of stopping."""
 
@@ -264,6 +279,7 @@ def _predict(arguments: list[str]) -> int:
         side_by_side=args.side_by_side,
         step=args.step,
         precision=args.precision,
+        stochastic=args.stochastic,
         seed=args.seed,
         skip_bad_images=args.skip_bad_images,
     )
@@ -304,9 +320,15 @@ class DataPreviewArgs(DataArgs):
 
     out: Path = Path("preview.png")
     """Where the sheet goes."""
-    direction: Literal["AtoB", "BtoA", "auto"] = "auto"
+    direction: Literal["AtoB", "BtoA"] | None = None
     """Which side is the input; by default the data set's own."""
-    image_size: tuple[int, ...] = ()
+    label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
+    """Sides that are label maps; 'auto' asks the data set."""
+    jitter: bool | None = None
+    """Resize to 286/256 and crop; by default as the data set is trained."""
+    flip: bool | None = None
+    """Mirror at random; by default as the data set is trained."""
+    image_size: tuple[int, ...] | None = None
     """Height and width, each from 64 to 2048; by default the data set's own."""
     count: Annotated[int, *configs.limited(1, 64)] = 6
     """How many pairs."""
@@ -372,11 +394,9 @@ def _data_check(arguments: list[str]) -> int:
 def _data_preview(arguments: list[str]) -> int:
     args = _parse(DataPreviewArgs, "data preview", arguments)
     configs.check_limits(args)
-    settings: dict[str, Any] = {"seed": args.seed}
-    if args.direction != "auto":
-        settings["direction"] = args.direction
-    if args.image_size:
-        settings["image_size"] = args.image_size
+    given = {name: getattr(args, name) for name in ("direction", "image_size", "jitter", "flip")}
+    settings = {name: value for name, value in given.items() if value is not None}
+    settings.update(seed=args.seed, label_maps=args.label_maps)
     _import_frameworks()
     from pix2pix_tf.inspection import preview_dataset
 

@@ -8,6 +8,7 @@ below: a field is a flag (``image_size`` is ``--image-size``), its docstring is 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -35,8 +36,12 @@ class Limits:
         return f"from {self.low} to {self.high}"
 
     def contain(self, value: float) -> bool:
-        """Whether ``value`` is a number inside the limits; NaN never is."""
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        """Whether ``value`` is a number inside the limits; NaN and infinity never are."""
+        return (
+            math.isfinite(value)
+            and (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+        )
 
 
 def limited(low: float, high: float | None = None) -> tuple[Any, ...]:
@@ -46,6 +51,7 @@ def limited(low: float, high: float | None = None) -> tuple[Any, ...]:
 
 
 IMAGE_SIDE = Limits(64, 2048)
+MOST_STEPS = 999_999_999  # what the names of checkpoints and samples have room for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +79,11 @@ class DataConfig:
     skip_bad_images: bool = False
     """Leave out images that can't be read, and count them, instead of stopping."""
 
+    def __post_init__(self) -> None:
+        """Writes a square's size in full, so that one size has one spelling."""
+        if len(self.image_size) == 1:
+            object.__setattr__(self, "image_size", self.image_size * 2)
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the training images."""
@@ -99,9 +110,9 @@ class NetworkConfig:
 class OptimizationConfig:
     """What is minimised, how, and for how long."""
 
-    steps: Annotated[int | None, *limited(1)] = None
+    steps: Annotated[int | None, *limited(1, MOST_STEPS)] = None
     """Steps of the whole run; one step is one update of both networks. Takes the place of --epochs."""
-    epochs: Annotated[float | None, *limited(0.001)] = 200
+    epochs: Annotated[float | None, *limited(0.001, 1_000_000)] = 200
     """Passes over the training pairs in the whole run."""
     batch_size: Annotated[int, *limited(1)] = 1
     """Pairs in a step, over all devices."""
@@ -155,11 +166,15 @@ class TrainConfig:
         for group in dataclasses.fields(self):
             check_limits(getattr(self, group.name))
         size = self.data.image_size
-        if len(size) not in (1, 2) or not all(IMAGE_SIDE.contain(side) for side in size):
+        if len(size) != 2 or not all(IMAGE_SIDE.contain(side) for side in size):
             given = " ".join(map(str, size)) or "nothing"
             raise ConfigError(f"--image-size takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give --steps or --epochs")
+        if self.network.stochastic and self.network.norm == "batch":
+            raise ConfigError(
+                "--stochastic needs --norm instance or none: it runs as in training, image by image"
+            )
 
     @property
     def run_dir(self) -> Path:
@@ -176,11 +191,11 @@ CHANGEABLE = frozenset(
         "steps",
         "epochs",
         "run_dir",
-        "init_from",
         "log_every",
         "sample_every",
         "checkpoint_every",
         "keep_every",
+        "stochastic",
     }
 )
 
@@ -214,6 +229,8 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
     groups: dict[str, dict[str, Any]] = {}
     group_of = {field: group for group, field, _, _ in each_setting(config)}
     for name, value in settings.items():
+        if name not in group_of:
+            raise ConfigError(f"there is no setting '{name}'; there are {', '.join(group_of)}")
         groups.setdefault(group_of[name], {})[name] = value
     sections = {group: dataclasses.replace(getattr(config, group), **new) for group, new in groups.items()}
     return dataclasses.replace(config, **sections)
@@ -247,18 +264,18 @@ def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:
 def from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
     """Rebuilds a configuration from :func:`to_json`.
 
+    A setting that is missing is one that came later: it has its default.
+
     Raises:
-        ConfigError: a setting is missing, unknown or of another type.
+        ConfigError: a setting is unknown or of another type.
     """
     defaults = TrainConfig()
     known = {(group, name): annotation for group, name, annotation, _ in each_setting(defaults)}
-    given = {(group, name) for group, section in plain.items() for name in section}
-    if given != set(known):
-        odd = sorted(".".join(key) for key in given.symmetric_difference(known))
-        raise ConfigError(f"settings missing or unknown: {', '.join(odd)}")
-    settings = {
-        name: _from_plain(name, annotation, plain[group][name]) for (group, name), annotation in known.items()
-    }
+    given = {(group, name): value for group, section in plain.items() for name, value in section.items()}
+    unknown = sorted(".".join(key) for key in given.keys() - known.keys())
+    if unknown:
+        raise ConfigError(f"unknown settings: {', '.join(unknown)}")
+    settings = {name: _from_plain(name, known[group, name], value) for (group, name), value in given.items()}
     return replace(defaults, **settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import tensorflow as tf
@@ -37,8 +38,17 @@ def has_bfloat16_hardware() -> bool:
     return not _BFLOAT16_FLAGS.isdisjoint(flags)
 
 
-def default_strategy() -> tf.distribute.Strategy:
-    """Returns the strategy that uses every GPU of this machine; TensorFlow's default with one or none."""
-    if len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
+def strategy_for(batch_size: int) -> tf.distribute.Strategy:
+    """Returns the strategy that uses as many GPUs as can share a batch evenly.
+
+    Args:
+        batch_size: over all devices.
+
+    Returns:
+        TensorFlow's default strategy where that is one GPU, or none.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    sharing = math.gcd(batch_size, len(gpus))
+    if sharing > 1:
+        return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus[:sharing]])
     return tf.distribute.get_strategy()

@@ -28,6 +28,8 @@ def list_datasets(data_dir: Path | None) -> str:
             else f"not here yet: {entry.url}, {_size(entry.archive_bytes)}"
         )
         lines.append(f"{entry.name:<16} {entry.description} ({counts})\n{'':16} {where}")
+        if entry.license:
+            lines.append(f"{'':16} licence: {entry.license}")
     return "\n".join(lines)
 
 
@@ -38,14 +40,12 @@ def _size(count: int) -> str:
 def describe_dataset(config: TrainConfig) -> str:
     """Opens a data set, preparing it where that is needed, and says in a line what it holds."""
     dataset = open_dataset(config)
-    splits = ", ".join(f"{len(split)} {name}" for name, split in dataset.splits.items())
-    left_out = f", {len(dataset.skipped)} unreadable left out" if dataset.skipped else ""
     kinds = []
     for what, side in zip(("input", "target"), dataset.sides, strict=True):
         kinds.append(
             f"{what} {'grey' if side.channels == 1 else 'RGB'}{' label maps' if side.labels else ''}"
         )
-    return f"{dataset.name} {config.data.direction}: {splits} pairs{left_out}; {', '.join(kinds)}"
+    return f"{dataset.description()}; {config.data.direction}: {', '.join(kinds)}"
 
 
 def check_dataset(config: TrainConfig) -> tuple[str, bool]:

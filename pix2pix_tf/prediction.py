@@ -25,6 +25,7 @@ def predict(
     side_by_side: bool = False,
     step: int | None = None,
     precision: Precision = "float32",
+    stochastic: bool | None = None,
     seed: int = 0,
     skip_bad_images: bool = False,
 ) -> str:
@@ -37,6 +38,7 @@ def predict(
         side_by_side: the images are pairs; the half that was the input in training is translated.
         step: of which checkpoint; the newest by default.
         precision: as in :class:`Translator`.
+        stochastic: as in :meth:`Translator.load`.
         seed: as in :class:`Translator`.
         skip_bad_images: leave out images that can't be read instead of stopping.
 
@@ -50,7 +52,7 @@ def predict(
     direction = RunDirectory(model).read_config().data.direction
     half = 0 if direction == "AtoB" else 1  # of a side-by-side pair, A is the left one
     jobs = _outputs_of(list(_images_below(inputs, out)), out)
-    translator = Translator.load(model, step=step, precision=precision, seed=seed)
+    translator = Translator.load(model, step=step, precision=precision, stochastic=stochastic, seed=seed)
     skipped = 0
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
@@ -80,8 +82,9 @@ def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Pat
         raise DataError("nothing to translate: name at least one image or folder")
     for given in inputs:
         if given.is_dir():
+            same = given.resolve() == out.resolve()
             files = (path for path in given.rglob("*") if path.is_file() and is_image_file(path))
-            found = sorted(path for path in files if given == out or out not in path.parents)
+            found = sorted(path for path in files if same or out.resolve() not in path.resolve().parents)
             if not found:
                 raise DataError(
                     f"{given} has no images (JPEG, PNG, BMP, GIF or WebP), nor has a folder below it"
@@ -100,15 +103,15 @@ def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Pa
         DataError: two images would become one file, or an image would be overwritten.
     """
     outputs: dict[Path, Path] = {}
-    taken: dict[Path, Path] = {}
+    taken: dict[str, Path] = {}
     sources = {source.resolve() for source, _ in images}
     for source, name in images:
         target = out / name.with_suffix(".png")
-        if target in taken and taken[target] != source:
-            raise DataError(f"{taken[target]} and {source} would both become {target}; translate them apart")
+        key = str(target).casefold()  # some file systems don't tell A.png from a.png
+        if taken.setdefault(key, source) != source:
+            raise DataError(f"{taken[key]} and {source} would both become {target}; translate them apart")
         if target.resolve() in sources:
             raise DataError(f"{target} is an input, and would be overwritten; give another --out")
-        taken[target] = source
         outputs[source] = target
     return outputs
 

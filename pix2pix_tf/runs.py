@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -61,8 +62,34 @@ class RunDirectory:
 
     def is_finished(self, total_steps: int) -> bool:
         """Whether all steps are done and everything that a run leaves behind is there."""
-        left = (self.final_sheet, self.loss_plot, self.keras_file)
-        return (self.latest_step() or 0) >= total_steps and all(path.is_file() for path in left)
+        return self.latest_step() == total_steps and self.final_sheet.is_file()
+
+    def reopen(self) -> None:
+        """Removes the last thing that finishing writes: from here on the run is unfinished again."""
+        with explain_disk_faults(self.final_sheet):
+            self.final_sheet.unlink(missing_ok=True)
+
+    def refuse_unreadable_path(self) -> None:
+        """Checks the directory's name: TensorFlow takes some characters for patterns when it reads.
+
+        Raises:
+            RunError: checkpoints written here could not be read again.
+        """
+        if glob.has_magic(str(self.path.absolute())):
+            raise RunError(
+                f"--run-dir {self.path}: TensorFlow can't read files below a name with *, ? or [; rename it"
+            )
+
+    def pair_count(self) -> int:
+        """Returns how many training pairs the run was started with.
+
+        Raises:
+            RunError: its config.json doesn't say so.
+        """
+        count = (self._read_json().get("pairs") or {}).get("count")
+        if not isinstance(count, int):
+            raise RunError(f"{self.config_file} doesn't say how many training pairs the run has")
+        return count
 
     def read_config(self) -> TrainConfig:
         """Reads what the run was started with.
@@ -121,7 +148,7 @@ class RunDirectory:
 
         Args:
             config: resolved.
-            pairs: tells the training pairs from others: ``count``, and a digest of their ``names``.
+            pairs: tells the training pairs from others: ``count``, and a ``digest``.
 
         Raises:
             SystemFault: the directory can't be written.
@@ -177,7 +204,7 @@ class RunDirectory:
 
 def _pairs_text(pairs: Any) -> str:
     try:
-        return f"{pairs['count']} pairs, digest {pairs['names'][:8]}"
+        return f"{pairs['count']} pairs, digest {pairs['digest'][:8]}"
     except (KeyError, TypeError):
         return "unknown ones"
 

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.checkpoints import read_checkpoint
-from pix2pix_tf.config import NetworkConfig, Precision, TrainConfig
-from pix2pix_tf.data.images import load_image, read_header, to_uint8, to_unit_range
+from pix2pix_tf.config import NetworkConfig, Precision, TrainConfig, replace
+from pix2pix_tf.data.images import convert_channels, load_image, read_header, to_uint8, to_unit_range
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.networks import build_generator
@@ -57,6 +57,8 @@ class Translator:
         self._seed = seed
         signature = [tf.TensorSpec((1, None, None, self.input_channels), tf.float32)]
         self._paint = tf.function(self._generate, input_signature=signature)
+        # GPUs would otherwise round float32 products to ten bits, and paint another picture than processors.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
 
     @classmethod
     def load(
@@ -65,6 +67,7 @@ class Translator:
         *,
         step: int | None = None,
         precision: Precision = "float32",
+        stochastic: bool | None = None,
         seed: int = 0,
     ) -> Translator:
         """Loads the generator of a run.
@@ -73,6 +76,7 @@ class Translator:
             run: a run directory.
             step: of which checkpoint; the newest by default.
             precision: see the class.
+            stochastic: keep dropout; by default as the run was trained.
             seed: see the class.
 
         Raises:
@@ -80,6 +84,8 @@ class Translator:
         """
         directory = RunDirectory(Path(run))
         config = directory.read_config()
+        if stochastic is not None:
+            config = replace(config, stochastic=stochastic)
         translator = cls.for_run(config, precision, seed)
         names = [f"generator/{variable.path}" for variable in translator._weights()]
         stored = read_checkpoint(directory.existing_checkpoint(step), names)
@@ -117,8 +123,8 @@ class Translator:
         Raises:
             DataError: the array is no image.
         """
-        pixels = _as_channels(np.asarray(image), self.input_channels)
-        return to_uint8(self.paint(to_unit_range(tf.constant(pixels)))).numpy()
+        pixels = convert_channels(_as_image(np.asarray(image)), self.input_channels)
+        return to_uint8(self.paint(to_unit_range(pixels))).numpy()
 
     def paint(self, image: tf.Tensor) -> tf.Tensor:
         """Translates one image from and to float32 [height, width, channels] in [-1, 1]."""
@@ -161,28 +167,18 @@ class Translator:
             return self.generator(image, training=True)
 
 
-def _as_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """Returns an array as [height, width, channels], grey and colour converted, alpha over white."""
-    if image.ndim == 2:
-        image = image[..., np.newaxis]
-    depths = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-    if (
-        image.ndim != 3
-        or image.shape[-1] not in (1, 2, 3, 4)
-        or 0 in image.shape
-        or image.dtype not in depths
-    ):
+def _as_image(array: np.ndarray) -> tf.Tensor:
+    """Returns an array as [height, width, channels] on the processor.
+
+    Raises:
+        DataError: it is no image.
+    """
+    if array.ndim == 2:
+        array = array[..., np.newaxis]
+    is_image = array.ndim == 3 and array.shape[-1] in (1, 2, 3, 4) and 0 not in array.shape
+    if not is_image or array.dtype not in (np.uint8, np.uint16):
         raise DataError(
             "an image is uint8 or uint16 [height, width, 1 to 4 channels]; got "
-            f"{image.dtype} {list(image.shape)}"
+            f"{array.dtype} {list(array.shape)}"
         )
-    white = depths[image.dtype]
-    if image.shape[-1] in (2, 4):
-        color, alpha = image[..., :-1].astype(np.int64), image[..., -1:].astype(np.int64)
-        image = ((color * alpha + white * (white - alpha) + white // 2) // white).astype(image.dtype)
-    if image.shape[-1] == 1:
-        return np.repeat(image, channels, axis=-1)
-    if channels == 1:
-        luma = (image.astype(np.int64) @ np.array([299, 587, 114]) + 500) // 1000
-        return luma[..., np.newaxis].astype(image.dtype)
-    return image
+    return tf.constant(array)

@@ -10,6 +10,7 @@ import pytest
 from pix2pix_tf import cli
 from pix2pix_tf.cli import main, train_args
 from pix2pix_tf.config import TrainConfig, each_setting, preset, replace, to_json
+from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, Interrupted, RunError, SystemFault, TrainingDiverged
 from pix2pix_tf.runs import RunDirectory
 
@@ -138,9 +139,9 @@ def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
     ("arguments", "said"),
     [
         (["--bogus", "3"], ["--bogus"]),
-        (["--steps", "-1"], ["--steps must be at least 1, got -1"]),
-        (["--steps", "0"], ["--steps must be at least 1, got 0"]),
-        (["--epochs", "-1"], ["--epochs must be at least 0.001, got -1"]),
+        (["--steps", "-1"], ["--steps must be from 1 to 999999999, got -1"]),
+        (["--steps", "0"], ["--steps must be from 1 to 999999999, got 0"]),
+        (["--epochs", "-1"], ["--epochs must be from 0.001 to 1000000, got -1"]),
         (["--image-size", "7"], ["--image-size", "from 64 to 2048", "got 7"]),
         (["--image-size", "256", "300", "1"], ["--image-size", "one or two", "got 256 300 1"]),
         (["--image-size", "wide"], ["--image-size", "wide"]),
@@ -216,7 +217,9 @@ def test_known_errors_become_one_line_and_their_exit_code(capsys, monkeypatch, e
 def test_a_dry_run_prints_the_configuration_as_json_and_creates_nothing(capsys, empty_place):
     assert main(["train", "--dataset", "facades", "--dry-run", "--seed", "5"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown == to_json(replace(preset("facades"), seed=5, run_dir=Path("runs/facades")))
+    precision = resolve_precision("auto")
+    run_dir = Path("runs/facades")
+    assert shown == to_json(replace(preset("facades"), seed=5, run_dir=run_dir, precision=precision))
     assert list(empty_place.iterdir()) == []
 
 
@@ -274,7 +277,7 @@ def test_help_lists_every_flag_with_its_default(train_help):
 
 def test_help_shows_the_limits_of_numbers(train_help):
     assert "--seed" in train_help
-    assert "(at least 1; default: 3000)" in train_help
+    assert "(from 1 to 999999999; default: 3000)" in train_help
     assert "(from 0.0 to 0.9999; default: 0.5)" in train_help
 
 

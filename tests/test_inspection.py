@@ -45,7 +45,7 @@ def test_a_data_set_is_described_in_a_line(direction):
     sides = ["RGB", "RGB label maps"]
     given, wanted = sides if direction == "AtoB" else sides[::-1]
     assert described == (
-        f"procedural {direction}: 400 train, 50 val, 50 test pairs; input {given}, target {wanted}"
+        f"procedural: 400 train, 50 val, 50 test pairs; {direction}: input {given}, target {wanted}"
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from importlib import metadata
 
+import numpy as np
 import pytest
 
 from pix2pix_tf.config import preset, replace, to_json
@@ -79,7 +80,7 @@ def test_a_run_of_another_format_names_who_wrote_it(run):
         '{"format": 1, "config": null}',
         '{"format": 1, "config": []}',
         '{"format": 1, "config": {"data": 5}}',
-        '{"format": 1, "config": {"data": {"dataset": "maps"}}}',
+        '{"format": 1, "config": {"data": {"colour": "red"}}}',
         '{"format": 2, "packages": null}',
         '{"format": 2, "packages": []}',
     ],
@@ -116,23 +117,30 @@ def test_a_run_below_a_file_can_not_be_written(tmp_path):
         pass
 
 
+def split_of(names, shade=0):
+    picture = np.full((2, 2, 3), shade, np.uint8)
+    return Split(names, lambda index: (picture, picture))
+
+
 def test_a_run_knows_its_pairs_again_and_refuses_others(run):
     names = ["1", "2", "deep/3"]
-    pairs = Split(names, None).identity()
+    pairs = split_of(names).identity()
     run.write_config(preset("maps"), pairs)
-    run.refuse_other_pairs(Split(list(names), None).identity())
+    run.refuse_other_pairs(split_of(list(names)).identity())
     for others in (names[:2], [*names[:2], "4"], names[::-1], ["1", "2deep/3"], ["1\0002", "deep/3"]):
         with pytest.raises(RunError, match=r"other training pairs \(3 pairs, digest .* then, \d pairs"):
-            run.refuse_other_pairs(Split(others, None).identity())
+            run.refuse_other_pairs(split_of(others).identity())
+    with pytest.raises(RunError, match="other training pairs"):
+        run.refuse_other_pairs(split_of(names, shade=1).identity())
 
 
 def test_a_run_that_does_not_tell_its_pairs_is_refused(run):
-    run.write_config(preset("maps"), {"count": 1, "names": "digest"})
+    run.write_config(preset("maps"), {"count": 1, "digest": "0123456789"})
     stored = json.loads(run.config_file.read_text(encoding="utf-8"))
     del stored["pairs"]
     run.config_file.write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(RunError, match="unknown ones then, 1 pairs"):
-        run.refuse_other_pairs({"count": 1, "names": "digest"})
+        run.refuse_other_pairs({"count": 1, "digest": "0123456789"})
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -163,18 +171,20 @@ def test_a_missing_checkpoint_is_refused_with_those_that_are_there(run):
         run.existing_checkpoint(7)
 
 
-def test_a_run_is_finished_when_its_steps_and_its_last_files_are_there(run):
+def test_a_run_is_finished_when_its_steps_are_done_and_the_last_file_is_there(run):
     add_checkpoints(run, 10)
-    last_files = (run.final_sheet, run.loss_plot, run.keras_file)
     assert not run.is_finished(10)
-    for file in last_files:
-        file.write_text("")
+    run.final_sheet.write_text("")
     assert run.is_finished(10)
     assert not run.is_finished(11)
-    for file in last_files:
-        file.unlink()
-        assert not run.is_finished(10)
-        file.write_text("")
+    run.reopen()
+    assert not run.is_finished(10)
+
+
+@pytest.mark.parametrize("name", ["a[1]", "what?", "all*"])
+def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
+    with pytest.raises(RunError, match="can't read files below a name with"):
+        RunDirectory(tmp_path / name).refuse_unreadable_path()
 
 
 def test_a_home_directory_is_expanded(monkeypatch, tmp_path):

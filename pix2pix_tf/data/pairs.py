@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -59,9 +62,12 @@ class Split:
         return len(self.names)
 
     def identity(self) -> dict[str, int | str]:
-        """Returns what tells these pairs from others: how many there are, and a digest of their names."""
-        digest = hashlib.sha256("\0".join(self.names).encode()).hexdigest()
-        return {"count": len(self), "names": digest}
+        """Returns what tells these pairs from others: how many, and a digest of all names and some pixels."""
+        digest = hashlib.sha256(json.dumps(list(self.names)).encode())
+        for index in np.linspace(0, len(self) - 1, min(8, len(self))).round().astype(np.int64):
+            for image in self.read(index):
+                digest.update(np.asarray(image).tobytes())
+        return {"count": len(self), "digest": digest.hexdigest()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +100,12 @@ class PairDataset:
 
         splits = {name: Split(split.names, swapped(split.read)) for name, split in self.splits.items()}
         return dataclasses.replace(self, sides=(self.sides[1], self.sides[0]), splits=splits)
+
+    def description(self) -> str:
+        """Returns in a line what it holds."""
+        pairs = ", ".join(f"{len(split)} {name}" for name, split in self.splits.items())
+        left_out = f" ({len(self.skipped)} unreadable left out)" if self.skipped else ""
+        return f"{self.name}: {pairs} pairs{left_out}"
 
     @property
     def held_out(self) -> str:

@@ -7,9 +7,14 @@ nothing but its step, and the number of workers changes nothing.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import psutil
 import tensorflow as tf
+from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, TrainConfig
 from pix2pix_tf.data.pairs import PairDataset, Side, Split
@@ -35,7 +40,7 @@ def training_batches(
     Returns:
         A data set of (input, target), float32 [batch, height, width, channels] in [-1, 1].
     """
-    split = cached(dataset.splits["train"], dataset.sides)
+    split = dataset.splits["train"]
     batch_size = config.optimization.batch_size
     seed = config.optimization.seed
 
@@ -169,12 +174,29 @@ def held_out_pairs(
     return pairs
 
 
-def cached(split: Split, sides: tuple[Side, Side]) -> Split:
-    """Returns the split with its pairs decoded in memory, or as it is where they would not fit."""
-    if _decoded_bytes(split) > _CACHE_SHARE * psutil.virtual_memory().available:
-        return split
+def in_memory(dataset: PairDataset, name: str) -> PairDataset:
+    """Returns the data set with one split decoded in memory, or as it is where that would not fit."""
+    split = dataset.splits[name]
+    if _decoded_bytes(split) > _CACHE_SHARE * _available_bytes():
+        return dataset
+    return dataclasses.replace(dataset, splits={**dataset.splits, name: _decoded(split)})
+
+
+def _available_bytes() -> float:
+    """Memory that this process may still take; containers limit it below what the machine has."""
+    available = psutil.virtual_memory().available
+    with contextlib.suppress(OSError, ValueError):  # elsewhere than in a limited Linux control group
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        return min(available, limit)
+    return available
+
+
+def _decoded(split: Split) -> Split:
     indices = tf.data.Dataset.range(len(split))
-    decoded = list(indices.map(split.read, tf.data.AUTOTUNE, deterministic=True).prefetch(8))
+    pairs = indices.map(split.read, tf.data.AUTOTUNE, deterministic=True).prefetch(8)
+    # The bar appears only on a terminal, and only where it takes a while.
+    decoded = list(tqdm(pairs, "decoding", len(split), leave=False, unit="pair", delay=2, disable=None))
     first, second = (_PackedImages([pair[side] for pair in decoded]) for side in (0, 1))
 
     def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -196,9 +218,10 @@ class _PackedImages:
     def __init__(self, images: list[tf.Tensor]):
         shapes = np.array([image.shape for image in images], np.int64)
         ends = shapes.prod(axis=1).cumsum()
-        self._shapes = tf.constant(shapes)
-        self._starts = tf.constant(np.concatenate([[0], ends[:-1]]))
-        self._pixels = tf.concat([tf.reshape(image, [-1]) for image in images], axis=0)
+        with tf.device("CPU"):  # a GPU's memory is for the networks
+            self._shapes = tf.constant(shapes)
+            self._starts = tf.constant(np.concatenate([[0], ends[:-1]]))
+            self._pixels = tf.concat([tf.reshape(image, [-1]) for image in images], axis=0)
 
     def get(self, index: tf.Tensor) -> tf.Tensor:
         """Returns image ``index``, [height, width, channels]."""

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pix2pix_tf.config import TrainConfig, looks_like_path
-from pix2pix_tf.data.pairs import PairDataset
-from pix2pix_tf.errors import DataError
+from pix2pix_tf.config import TrainConfig, flag, looks_like_path
+from pix2pix_tf.data.pairs import PairDataset, Split
+from pix2pix_tf.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from pix2pix_tf.data.pairs import ReadPair
 
 
 def open_dataset(config: TrainConfig, show_progress: bool = True) -> PairDataset:
@@ -25,6 +31,10 @@ def open_dataset(config: TrainConfig, show_progress: bool = True) -> PairDataset
         SystemFault: there is no network, no space or no permission.
     """
     data = config.data
+    if data.dataset == "procedural" or looks_like_path(data.dataset):
+        for name in ("archive", "mirror_url"):
+            if getattr(data, name) is not None:
+                raise ConfigError(f"{flag(name)} is for data sets of the catalogue, not for '{data.dataset}'")
     if data.dataset == "procedural":
         from pix2pix_tf.data.procedural import procedural_dataset
 
@@ -58,7 +68,28 @@ def open_dataset(config: TrainConfig, show_progress: bool = True) -> PairDataset
             for name, side in zip("AB", dataset.sides, strict=True)
         ]
         dataset = dataclasses.replace(dataset, sides=(sides[0], sides[1]))
-    return dataset.directed(data.direction)
+    channels = (config.network.input_channels, config.network.output_channels)
+    return _with_channels(dataset.directed(data.direction), channels)
+
+
+def _with_channels(dataset: PairDataset, channels: tuple[int | None, int | None]) -> PairDataset:
+    """Returns the data set with its images turned grey or RGB where that is asked for."""
+    sides = dataset.sides
+    wanted = [asked or side.channels for asked, side in zip(channels, sides, strict=True)]
+    if wanted == [side.channels for side in sides]:
+        return dataset
+    from pix2pix_tf.data.images import convert_channels
+
+    def converting(read: ReadPair) -> ReadPair:
+        def read_converted(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            a, b = read(index)
+            return convert_channels(a, wanted[0]), convert_channels(b, wanted[1])
+
+        return read_converted
+
+    splits = {name: Split(split.names, converting(split.read)) for name, split in dataset.splits.items()}
+    converted = [dataclasses.replace(side, channels=count) for side, count in zip(sides, wanted, strict=True)]
+    return dataclasses.replace(dataset, sides=(converted[0], converted[1]), splits=splits)
 
 
 def existing_folder(dataset: str) -> Path:

@@ -1,6 +1,14 @@
 """The networks: Keras functional models that know nothing of losses, data or files."""
 
+import keras
+
+from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.networks.discriminators import build_discriminator
 from pix2pix_tf.networks.generators import build_generator
 
 __all__ = ["build_discriminator", "build_generator"]
+
+if keras.config.backend() != "tensorflow":
+    raise ConfigError(
+        f"Keras runs on {keras.config.backend()}; set KERAS_BACKEND=tensorflow before it is imported"
+    )

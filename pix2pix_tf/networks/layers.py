@@ -30,6 +30,8 @@ class InstanceNormalization(layers.Layer):
     Input and output: float [batch, height, width, channels].
     """
 
+    _MOST_FUSED = 16  # one kernel an image: the graph must not grow without end
+
     def __init__(self, epsilon: float = NORM_EPSILON, **kwargs: Any):
         super().__init__(**kwargs)
         self.epsilon = epsilon
@@ -42,7 +44,7 @@ class InstanceNormalization(layers.Layer):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Returns ``x`` normalised."""
-        if training and x.shape[0] is not None:
+        if training and x.shape[0] is not None and x.shape[0] <= self._MOST_FUSED:
             return self._normalize_fused(x)
         x = ops.cast(x, "float32")
         centered = x - ops.mean(x, axis=(1, 2), keepdims=True)
@@ -141,7 +143,8 @@ class TransposedConvolution(layers.Conv2DTranspose):
 
     Args:
         filters: channels of the output.
-        **kwargs: as for ``keras.layers.Conv2DTranspose``.
+        **kwargs: as for ``keras.layers.Conv2DTranspose``; kernel size, strides, padding and activation are
+            fixed.
 
     Input: [batch, height, width, channels]; output: [batch, 2 height, 2 width, filters].
     """
@@ -150,7 +153,8 @@ class TransposedConvolution(layers.Conv2DTranspose):
     _FEW_PIXELS = 64
 
     def __init__(self, filters: int, **kwargs: Any):
-        kwargs = {"kernel_size": 4, "strides": 2, "padding": "same", **kwargs}
+        # A saved configuration names the fixed arguments too.
+        kwargs |= {"kernel_size": 4, "strides": 2, "padding": "same", "activation": None}
         super().__init__(filters, **kwargs)
 
     def call(self, x: Any, training: bool | None = None) -> Any:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,10 +19,11 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.checkpoints import CheckpointWriter, restore
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pairs import PairDataset
-from pix2pix_tf.data.pipeline import held_out_pairs, training_batches
+from pix2pix_tf.data.pipeline import held_out_pairs, in_memory, training_batches
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.devices import default_strategy, resolve_precision
-from pix2pix_tf.errors import ConfigError, Interrupted, RunError, TrainingDiverged
+from pix2pix_tf.devices import resolve_precision, strategy_for
+from pix2pix_tf.errors import DataError, Interrupted, RunError, SystemFault, TrainingDiverged
+from pix2pix_tf.files import first_line
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.pix2pix import METRICS, Pix2Pix
 from pix2pix_tf.training.recorder import SHEET_ROWS, Recorder
@@ -48,34 +50,54 @@ def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirecto
         Interrupted: SIGTERM or Ctrl-C; everything is saved.
     """
     run = RunDirectory(config.run_dir)
-    if run.exists():
-        config = continued(run.read_config(), config)
+    # Before the data are opened, so that a contradiction costs no download and leaves no directory.
+    config = agreeing(config, run)
+    if config.record.init_from is not None:
+        _checkpoint_to_start_from(config.record.init_from)
+    if run.latest_step() is not None and run.is_finished(total_steps(config, run.pair_count())):
+        say(f"this run is finished already: all {run.latest_step()} steps are done")
+        return run
+
+    dataset = open_dataset(config)
     with run.locked():
-        dataset = open_dataset(config)
-        if run.exists():
-            run.refuse_other_pairs(dataset.splits["train"].identity())
+        config = agreeing(config, run)  # again: another process may have trained here meanwhile
+        pairs = dataset.splits["train"].identity()
+        if run.latest_step() is not None:
+            run.refuse_other_pairs(pairs)
         config = resolved(config, dataset)
-        total = total_steps(config, dataset)
-        say(_described(config, dataset, total))
-        if run.is_finished(total):
-            say(f"this run is finished already: {run.latest_step()} of {total} steps are done")
-        else:
-            session = Session(config, run, dataset, total)
-            if session.first_step:
-                say(f"continuing after step {session.first_step}")
-            session.run()
+        session = Session(config, run, dataset)
+        run.write_config(config, pairs)
+        say(session.description())
+        session.run()
     return run
 
 
-def _described(config: TrainConfig, dataset: PairDataset, total: int) -> str:
-    pairs = ", ".join(f"{len(split)} {name}" for name, split in dataset.splits.items())
-    left_out = f" ({len(dataset.skipped)} unreadable left out)" if dataset.skipped else ""
-    height, width = config.data.size
-    return (
-        f"{dataset.name} {config.data.direction}: {pairs} pairs{left_out}; {total} steps of "
-        f"{config.optimization.batch_size} at {height}x{width} in {config.optimization.precision}; "
-        f"run directory {config.run_dir}"
-    )
+def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
+    """Returns ``config`` with what it leaves open filled in as the run was started, if it was.
+
+    A run without a checkpoint has nothing to lose: it may be started anew with other settings.
+
+    Raises:
+        RunError: ``config`` contradicts the run, or the directory can't be used.
+    """
+    run.refuse_unreadable_path()
+    latest = run.latest_step()
+    if latest is None:
+        return config
+    config = continued(run.read_config(), config)
+    if total_steps(config, run.pair_count()) < latest:
+        raise RunError(
+            f"{latest} steps of the run in {run.path} are done already; give a larger --steps or --epochs, "
+            "or another --run-dir"
+        )
+    return config
+
+
+def _checkpoint_to_start_from(path: Path) -> Path:
+    """The newest checkpoint of the run that ``--init-from`` names."""
+    other = RunDirectory(path)
+    other.read_config()
+    return other.existing_checkpoint()
 
 
 def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
@@ -103,25 +125,24 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
 
 def resolved(config: TrainConfig, dataset: PairDataset) -> TrainConfig:
     """Returns the configuration with nothing left open: precision and channels are decided."""
-    network = config.network
+    network, folder = config.network, config.data.dataset
+    if configs.looks_like_path(folder):  # the run may be continued from another working directory
+        folder = str(Path(folder).expanduser().resolve())
     return configs.replace(
         config,
+        dataset=folder,
         precision=resolve_precision(config.optimization.precision),
         input_channels=network.input_channels or dataset.sides[0].channels,
         output_channels=network.output_channels or dataset.sides[1].channels,
     )
 
 
-def total_steps(config: TrainConfig, dataset: PairDataset) -> int:
-    """Returns the steps of the whole run."""
+def total_steps(config: TrainConfig, pair_count: int) -> int:
+    """Returns the steps of the whole run over ``pair_count`` training pairs."""
     if config.optimization.steps is not None:
         return config.optimization.steps
     assert config.optimization.epochs is not None  # the configuration has checked that
-    return math.ceil(config.optimization.epochs * _steps_per_epoch(config, dataset))
-
-
-def _steps_per_epoch(config: TrainConfig, dataset: PairDataset) -> float:
-    return len(dataset.splits["train"]) / config.optimization.batch_size
+    return math.ceil(config.optimization.epochs * pair_count / config.optimization.batch_size)
 
 
 class Session:
@@ -131,32 +152,36 @@ class Session:
         config: resolved.
         run: a directory that this process holds the lock of.
         dataset: directed.
+
+    Attributes:
+        first_step: steps done before.
         last_step: steps of the whole run.
     """
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, dataset: PairDataset, last_step: int):
+    def __init__(self, config: TrainConfig, run: RunDirectory, dataset: PairDataset):
         self.config = config
         self.run_directory = run
-        self.last_step = last_step
-        self.strategy = default_strategy()
-        _refuse_uneven_batch(config, self.strategy)
-
+        self.dataset = dataset
+        self.strategy = strategy_for(config.optimization.batch_size)
         self.model = Pix2Pix(config, self.strategy)
-        self.first_step = self._restore_or_start()
-        run.write_config(config, dataset.splits["train"].identity())
-        self.translator = Translator.for_run(config, seed=config.optimization.seed)
         self.writer = CheckpointWriter(run, config.record.keep_every)
-        batches = training_batches(dataset, config, self.first_step, last_step)
-        self.batches = iter(self.strategy.experimental_distribute_dataset(batches))
-        self.recorder = Recorder(
-            run,
-            first_step=self.first_step,
-            last_step=last_step,
-            steps_per_epoch=_steps_per_epoch(config, dataset),
-            held_out=held_out_pairs(dataset, config.data.size, SHEET_ROWS),
-            title=f"{configs.dataset_label(config.data.dataset)} ({dataset.held_out})",
-        )
+        self.first_step = self._restore_or_start()
+        self.last_step = total_steps(config, len(dataset.splits["train"]))
+        self.translator = Translator.for_run(config, seed=config.optimization.seed)
         self._pending: list[tf.Tensor] = []
+
+    def description(self) -> str:
+        """Returns what is about to happen, in a line."""
+        config = self.config
+        height, width = config.data.size
+        devices = self.strategy.num_replicas_in_sync
+        shared = f" on {devices} GPUs" if devices > 1 else ""
+        continuing = f", continuing after step {self.first_step}" if self.first_step else ""
+        return (
+            f"{self.dataset.description()}; {config.data.direction}; {self.last_step} steps of "
+            f"{config.optimization.batch_size} at {height}x{width} in {config.optimization.precision}"
+            f"{shared}; run directory {config.run_dir}{continuing}"
+        )
 
     def _restore_or_start(self) -> int:
         """Brings the model to where the run stands; returns the steps done."""
@@ -165,45 +190,57 @@ class Session:
             restore(self.run_directory.checkpoint(step), self.model.state())
             return step
         if self.config.record.init_from is not None:
-            self._take_weights_of(self.config.record.init_from)
+            self._take_weights(_checkpoint_to_start_from(self.config.record.init_from))
         return 0
 
-    def _take_weights_of(self, path: Path) -> None:
-        other = RunDirectory(path)
-        other.read_config()
+    def _take_weights(self, checkpoint: Path) -> None:
         state = self.model.state()
         weights = {name: state[name] for name in state if name.startswith(("generator/", "discriminator/"))}
-        restore(other.existing_checkpoint(), weights)
+        restore(checkpoint, weights)
+        # Kept, because the other run may be trained on before this one has a checkpoint of its own.
+        self.writer.save(0, state)
+        self.writer.wait()
 
     def run(self) -> None:
         """Trains to the last step."""
-        record = self.config.record
-        self.recorder.begin(json.dumps(configs.to_json(self.config), indent=2))
-        try:
-            with _catching_signals() as caught:
-                for done in range(self.first_step, self.last_step):
-                    inputs, targets = next(self.batches)
-                    self._pending.append(self.model.train_step(inputs, targets, tf.constant(done, tf.int64)))
-                    step = done + 1
-                    self.recorder.bar.update()
-                    at_end = step == self.last_step
-                    if step % record.log_every == 0 or at_end:
-                        self._log(step)
-                    if step % record.sample_every == 0 and not at_end:
-                        self.recorder.sample(step, self._current_translator())
-                    if step % record.checkpoint_every == 0 or at_end or caught:
-                        self._save(step)
-                    if caught and not at_end:
-                        self._leave(step, caught[0])
-                self.writer.wait()
-                self.recorder.finish(self.last_step, self._current_translator())
-        finally:
-            self.recorder.close()
+        self.run_directory.reopen()
+        dataset = in_memory(self.dataset, "train")
+        batches = training_batches(dataset, self.config, self.first_step, self.last_step)
+        recorder = Recorder(
+            self.run_directory,
+            first_step=self.first_step,
+            last_step=self.last_step,
+            steps_per_epoch=len(dataset.splits["train"]) / self.config.optimization.batch_size,
+            held_out=held_out_pairs(dataset, self.config.data.size, SHEET_ROWS),
+            dataset=configs.dataset_label(self.config.data.dataset),
+            split=dataset.held_out,
+            config_text=json.dumps(configs.to_json(self.config), indent=2),
+        )
+        with _explaining_framework_errors(), recorder, _catching_signals() as caught:
+            self._train(iter(self.strategy.experimental_distribute_dataset(batches)), recorder, caught)
 
-    def _log(self, step: int) -> None:
-        means = self._finite_means(step)
-        self._pending.clear()
-        self.recorder.log(step, means, self.config.optimization.learning_rate)
+    def _train(self, batches: Iterator[Any], recorder: Recorder, caught: list[int]) -> None:
+        record = self.config.record
+        for done in range(self.first_step, self.last_step):
+            inputs, targets = next(batches)
+            self._pending.append(self.model.train_step(inputs, targets, tf.constant(done, tf.int64)))
+            step = done + 1
+            recorder.advance()
+            stopping = bool(caught) or step == self.last_step
+            if stopping or step % record.log_every == 0:
+                recorder.log(step, self._finite_means(step), self.config.optimization.learning_rate)
+                self._pending.clear()
+            if step % record.sample_every == 0 and step < self.last_step:
+                recorder.sample(step, self._current_translator())
+            keep = record.keep_every is not None and step % record.keep_every == 0
+            if stopping or keep or step % record.checkpoint_every == 0:
+                self._save(step)
+            if stopping and step < self.last_step:
+                self._leave(step, caught[0])
+        self.writer.wait()
+        recorder.finish(self.last_step, self._current_translator())
+        if caught:
+            self._leave(self.last_step, caught[0])
 
     def _save(self, step: int) -> None:
         self._finite_means(step)
@@ -258,14 +295,24 @@ class Session:
         )
 
 
-def _refuse_uneven_batch(config: TrainConfig, strategy: tf.distribute.Strategy) -> None:
-    devices = strategy.num_replicas_in_sync
-    batch_size = config.optimization.batch_size
-    if batch_size % devices:
-        raise ConfigError(
-            f"--batch-size {batch_size} can't be shared by {devices} devices; take a multiple of {devices}, "
-            "or hide devices with CUDA_VISIBLE_DEVICES"
-        )
+@contextlib.contextmanager
+def _explaining_framework_errors() -> Iterator[None]:
+    """Turns what TensorFlow raises while it trains into one line.
+
+    Raises:
+        SystemFault: there is not enough memory.
+        DataError: a training image can no longer be read.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise SystemFault(
+            "not enough memory; take a smaller --image-size, --batch-size or --base-filters"
+        ) from error
+    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
+        raise DataError(
+            f"a training image could not be read ({first_line(error)}); 'pix2pix data check DATASET' names it"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -111,6 +111,7 @@ class Pix2Pix:
             discriminator_objective, self._discriminator_adam.variables
         )
         self._apply(generator_gradients, discriminator_gradients, step)
+        self._share_running_averages()
 
         accuracy_on_real = tf.reduce_mean(tf.cast(real_logits > 0, tf.float32))
         accuracy_on_fake = tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32))
@@ -130,6 +131,14 @@ class Pix2Pix:
         for variable in _running_averages(self.generator):
             variable.assign(scope.get_current_value(variable))
         return fake
+
+    def _share_running_averages(self) -> None:
+        """Gives every device the mean of all devices' moving averages, so that any one may be saved."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return
+        context = tf.distribute.get_replica_context()
+        for variable in (*_running_averages(self.generator), *_running_averages(self.discriminator)):
+            variable.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, variable.value))
 
     def _apply(
         self,

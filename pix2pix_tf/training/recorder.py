@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -37,8 +39,8 @@ _TENSORBOARD_TAGS = {
 HeldOut = list[tuple[str, np.ndarray, np.ndarray]]
 
 
-class Recorder:
-    """Records one session of training.
+class Recorder(contextlib.AbstractContextManager["Recorder"]):
+    """Records one session of training; a context manager that opens and closes its files.
 
     Args:
         run: where to.
@@ -46,7 +48,9 @@ class Recorder:
         last_step: steps of the whole run.
         steps_per_epoch: batches in one pass over the training pairs.
         held_out: (name, input, target) of the samples, ``uint8`` or ``uint16`` [height, width, channels].
-        title: what the sheets are headed with.
+        dataset: the data set's name.
+        split: which of its splits the samples are from.
+        config_text: the configuration, for TensorBoard.
     """
 
     def __init__(
@@ -57,24 +61,34 @@ class Recorder:
         last_step: int,
         steps_per_epoch: float,
         held_out: HeldOut,
-        title: str,
+        dataset: str,
+        split: str,
+        config_text: str,
     ):
         self._run = run
+        self._total = last_step
         self._steps_per_epoch = steps_per_epoch
         self._held_out = held_out
-        self._title = title
-        kept = _kept_lines(run, first_step)
+        self._dataset = dataset
+        self._split = split
+        self._config_text = config_text
+        self._last_step = first_step
+
+    def __enter__(self) -> Recorder:
+        """Drops what was recorded beyond the first step, opens the files and starts the clock."""
+        kept = _kept_lines(self._run, self._last_step)
         self._seconds_before = kept[-1]["seconds"] if kept else 0.0
-        with explain_disk_faults(run.path):
-            run.samples.mkdir(parents=True, exist_ok=True)
-            write_whole(run.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
-            self._lines = run.metrics_file.open("a", encoding="utf-8", newline="\n")
-            if first_step:
-                _drop_tensorboard_beyond(run, first_step)
-            self._summaries = tf.summary.create_file_writer(str(run.tensorboard))
-        self.bar = tqdm(
-            total=last_step,
-            initial=first_step,
+        write_whole(self._run.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+        with explain_disk_faults(self._run.path):
+            if self._last_step:
+                _drop_tensorboard_beyond(self._run, self._last_step)
+            self._lines = self._run.metrics_file.open("a", encoding="utf-8", newline="\n")
+            self._summaries = tf.summary.create_file_writer(str(self._run.tensorboard))
+        with self._summarizing(self._last_step):
+            tf.summary.text("config", f"```json\n{self._config_text}\n```")
+        self._bar = tqdm(
+            total=self._total,
+            initial=self._last_step,
             unit="step",
             desc="training",
             dynamic_ncols=True,
@@ -82,13 +96,28 @@ class Recorder:
             mininterval=0.1 if sys.stderr.isatty() else 10.0,  # a log file wants a line now and then
         )
         self._start = self._last_time = time.perf_counter()
-        self._last_step = first_step
+        return self
 
-    def begin(self, config_text: str) -> None:
-        """Writes the configuration to TensorBoard, and starts the clock."""
-        with self._summaries.as_default(step=self._last_step):
-            tf.summary.text("config", f"```json\n{config_text}\n```")
-        self._start = self._last_time = time.perf_counter()
+    def __exit__(self, *_: object) -> None:
+        """Closes the files and the progress bar."""
+        self._bar.close()
+        # All lines are written already: a full disk that comes up again here was told before.
+        with contextlib.suppress(OSError, tf.errors.OpError):
+            self._lines.close()
+        with contextlib.suppress(OSError, tf.errors.OpError):
+            self._summaries.close()
+
+    @contextlib.contextmanager
+    def _summarizing(self, step: int) -> Iterator[None]:
+        """Collects what TensorBoard shows for a step, and writes it."""
+        with explain_disk_faults(self._run.tensorboard):
+            with self._summaries.as_default(step=step):
+                yield
+            self._summaries.flush()
+
+    def advance(self) -> None:
+        """Moves the progress bar by a step."""
+        self._bar.update()
 
     def log(self, step: int, metrics: Mapping[str, float], learning_rate: float) -> None:
         """Records the means of ``METRICS`` since the last call, after ``step`` steps."""
@@ -105,13 +134,12 @@ class Recorder:
         with explain_disk_faults(self._run.metrics_file):
             self._lines.write(json.dumps(line) + "\n")
             self._lines.flush()
-        with self._summaries.as_default(step=step):
+        with self._summarizing(step):
             for name in METRICS:
                 tf.summary.scalar(_TENSORBOARD_TAGS[name], metrics[name])
             tf.summary.scalar("learning_rate", learning_rate)
             tf.summary.scalar("steps_per_second", rate)
-        self._summaries.flush()
-        self.bar.set_postfix(
+        self._bar.set_postfix(
             {
                 "G": f"{metrics['gen_total']:.2f}",
                 "L1": f"{metrics['gen_l1']:.3f}",
@@ -123,20 +151,20 @@ class Recorder:
     def sample(self, step: int, translator: Translator) -> np.ndarray:
         """Paints the held-out samples; returns the sheet, uint8 [height, width, 3]."""
         rows = [(image, translator(image), target) for _, image, target in self._held_out]
-        sheet = compose_sheet(f"{self._title}, step {step}", ("input", "output", "target"), rows)
-        self._run.samples.mkdir(exist_ok=True)
+        sheet = compose_sheet(
+            f"{self._dataset} ({self._split}), step {step}", ("input", "output", "target"), rows
+        )
         write_whole(self._run.samples / f"step_{step:09d}.png", encode_png(tf.constant(sheet)).numpy())
-        with self._summaries.as_default(step=step):
+        with self._summarizing(step):
             for number, row in enumerate(rows):
                 strip = compose_sheet(f"step {step}", ("input", "output", "target"), [row])
                 tf.summary.image(f"samples/{number + 1}", strip[np.newaxis])
-        self._summaries.flush()
         return sheet
 
     def finish(self, step: int, translator: Translator) -> None:
         """Writes what a finished run leaves: the last sheet, the losses' plot, the Keras model."""
         sheet = self.sample(step, translator)
-        write_whole(self._run.loss_plot, _plot_losses(self._run, self._title))
+        write_whole(self._run.loss_plot, _plot_losses(self._run, self._dataset))
         with explain_disk_faults(self._run.keras_file):
             unfinished = self._run.keras_file.with_name(".unfinished.keras")
             try:
@@ -146,12 +174,6 @@ class Recorder:
                 unfinished.unlink(missing_ok=True)
         # Last, because its presence tells that the run is whole.
         write_whole(self._run.final_sheet, encode_png(tf.constant(sheet)).numpy())
-
-    def close(self) -> None:
-        """Closes files and the progress bar."""
-        self.bar.close()
-        self._lines.close()
-        self._summaries.close()
 
 
 def read_metrics(run: RunDirectory) -> list[dict[str, float]]:
@@ -181,8 +203,6 @@ def _drop_tensorboard_beyond(run: RunDirectory, step: int) -> None:
 
 def _plot_losses(run: RunDirectory, title: str) -> bytes:
     """Returns a PNG of the losses over the steps, with their running means."""
-    import io
-
     import matplotlib.figure
 
     lines = read_metrics(run)

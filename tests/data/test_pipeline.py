@@ -12,8 +12,8 @@ from pix2pix_tf.data import pipeline
 from pix2pix_tf.data.pairs import PairDataset, Side, Split
 from pix2pix_tf.data.pipeline import (
     augmented,
-    cached,
     held_out_pairs,
+    in_memory,
     resized,
     resized_crop,
     shuffled_index,
@@ -158,25 +158,28 @@ def test_seeds_and_epochs_draw_anew():
 def test_pairs_held_in_memory_give_the_same_batches(photos, monkeypatch):
     split = photos.splits["train"]
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 0.0)
-    assert cached(split, photos.sides) is split
+    assert in_memory(photos, "train") is photos
     uncached = batches(photos, config_of(), 0, 8)
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
-    held = cached(split, photos.sides)
+    in_memory_photos = in_memory(photos, "train")
+    held = in_memory_photos.splits["train"]
     assert held is not split
     assert held.names == split.names
     for index in range(len(split)):
         for one, other in zip(held.read(tf.constant(index)), split.read(tf.constant(index)), strict=True):
             assert one.dtype == other.dtype
             np.testing.assert_array_equal(one, other)
-    assert_same(batches(photos, config_of(), 0, 8), uncached)
+    assert_same(batches(in_memory_photos, config_of(), 0, 8), uncached)
 
 
 def test_16_bit_pairs_are_held_in_memory_too(monkeypatch):
     sides = (Side(channels=1, bits=16), Side())
     dataset = dataset_of([(noise(5, 9, 1, dtype=np.uint16), noise(5, 9)) for _ in range(2)], sides)
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
-    split = dataset.splits["train"]
-    for one, other in zip(cached(split, sides).read(tf.constant(1)), split.read(tf.constant(1)), strict=True):
+    held, plain = (
+        each.splits["train"].read(tf.constant(1)) for each in (in_memory(dataset, "train"), dataset)
+    )
+    for one, other in zip(held, plain, strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
 

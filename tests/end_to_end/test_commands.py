@@ -155,6 +155,16 @@ def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
     assert "7 pairs" in error_line(result)
 
 
+def test_channels_that_differ_from_the_datas_are_converted(user_folder: Path, tmp_path: Path):
+    arguments = ("train", "--dataset", user_folder, *SMALL, "--steps", 2, "--input-channels", 1)
+    result = run(*arguments, "--output-channels", 1, "--run-dir", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    images = user_folder / "val"
+    assert run("predict", "run", images, "--side-by-side", "--out", "out", cwd=tmp_path).returncode == 0
+    with Image.open(tmp_path / "out" / "집 0.png") as output:
+        assert output.mode == "L"
+
+
 def test_losses_that_stop_being_finite_stop_the_run(tmp_path: Path):
     arguments = ("train", *SMALL, "--steps", 20, "--log-every", 5, "--l1-weight", 1e39, "--run-dir", "run")
     result = run(*arguments, cwd=tmp_path)
@@ -192,6 +202,8 @@ def test_facades_from_an_archive(tmp_path: Path):
         (["data", "check", "empty"], "empty"),
         (["data", "chekc"], "chekc"),
         (["trian"], "trian"),
+        (["train", "--archive", "facades.tar.gz"], "--archive"),
+        (["train", "--run-dir", "a[1]"], "a[1]"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], said: str):
@@ -199,6 +211,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[s
     result = run(*arguments, cwd=tmp_path)
     assert result.returncode == 2, result.stderr
     assert said.lower() in error_line(result).lower()
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
 def test_no_network_is_one_line_and_exit_code_1(tmp_path: Path):

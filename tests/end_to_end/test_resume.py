@@ -115,13 +115,43 @@ def test_finished_run_says_so_and_can_be_trained_longer(undisturbed: Path, tmp_p
     assert run(*TRAIN, shorter, "--steps", 50, cwd=tmp_path).returncode == 0
     again = run(*TRAIN, shorter, "--steps", 50, cwd=tmp_path)
     assert again.returncode == 0
-    assert "finished already: 50 of 50 steps" in again.stdout
+    assert "finished already: all 50 steps are done" in again.stdout
     assert "--steps 100" in again.stdout
 
     # What a run was started with need not be said again.
     longer = run("train", "--run-dir", shorter, "--steps", STEPS, cwd=tmp_path)
     assert longer.returncode == 0, longer.stderr
     assert_same_weights(undisturbed, shorter)
+
+
+def test_a_run_that_is_trained_longer_is_unfinished_from_the_start(tmp_path: Path):
+    """Else a kill between its last checkpoint and its last picture would leave the old picture for good."""
+    run_dir = tmp_path / "run"
+    assert run(*TRAIN, run_dir, "--steps", 10, cwd=tmp_path).returncode == 0
+    assert (run_dir / "final.png").exists()
+    process = subprocess.Popen(
+        command("train", "--run-dir", run_dir, "--steps", 10**6), env=environment(), stdout=subprocess.DEVNULL
+    )
+    while process.poll() is None and '"step": 14' not in (run_dir / "metrics.jsonl").read_text():
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert not (run_dir / "final.png").exists()
+
+
+def test_a_total_below_what_is_done_is_refused(undisturbed: Path, tmp_path: Path):
+    result = run("train", "--run-dir", undisturbed, "--steps", STEPS - 1, cwd=tmp_path)
+    assert result.returncode == 2
+    assert f"{STEPS} steps" in error_line(result)
+
+
+def test_a_run_without_a_checkpoint_may_be_started_anew(tmp_path: Path):
+    """Out of memory at the first step, say: the smaller batch that then helps must not be refused."""
+    run_dir = tmp_path / "run"
+    first = run(*TRAIN, run_dir, "--steps", 5, "--l1-weight", 1e39, cwd=tmp_path)
+    assert first.returncode == 3
+    again = run(*TRAIN, run_dir, "--steps", 5, "--l1-weight", 10, "--batch-size", 2, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
 
 
 def test_changed_flags_are_refused_with_the_difference(undisturbed: Path, tmp_path: Path):
