@@ -388,7 +388,9 @@ def _data_check(arguments: list[str]) -> int:
 
     report, is_good = check_dataset(_dataset_config(args))
     print(report)
-    return 0 if is_good else 2
+    if not is_good:
+        raise DataError(f"{args.dataset} can't be trained on as it is; the report above says why")
+    return 0
 
 
 def _data_preview(arguments: list[str]) -> int:

@@ -82,9 +82,9 @@ def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Pat
         raise DataError("nothing to translate: name at least one image or folder")
     for given in inputs:
         if given.is_dir():
-            same = given.resolve() == out.resolve()
+            nested = out.resolve() if given.resolve() in out.resolve().parents else None
             files = (path for path in given.rglob("*") if path.is_file() and is_image_file(path))
-            found = sorted(path for path in files if same or out.resolve() not in path.resolve().parents)
+            found = sorted(path for path in files if nested not in path.resolve().parents)
             if not found:
                 raise DataError(
                     f"{given} has no images (JPEG, PNG, BMP, GIF or WebP), nor has a folder below it"
