@@ -121,8 +121,10 @@ def test_check_exits_0_for_a_good_folder_and_2_for_a_bad_one(capsys, folder, tmp
     assert "nothing is wrong" in out
     (folder / "train" / "bad.png").write_text("text")
     code, out, errors = run(capsys, "check", folder, "--data-dir", tmp_path / "kept")
-    assert (code, errors) == (2, [])
+    assert code == 2
     assert "bad.png" in out
+    assert len(errors) == 1
+    assert "the report above says why" in errors[0]
 
 
 def test_preview_writes_the_sheet_and_says_where(capsys, folder, tmp_path):
