@@ -18,11 +18,11 @@ import tensorflow as tf
 from pix2pix_tf.runs import RunDirectory
 from tests.end_to_end.commands import SMALL, command, environment, error_line, run
 
-STEPS = 120
 # Checkpoints often, so that kills fall into their writing too.
 TRAIN = ("train", *SMALL, "--log-every", 7, "--sample-every", 25, "--checkpoint-every", 9, "--run-dir")
 # The suite takes few, for it must stay short; the promise was tried with 20.
 KILLS = int(os.environ.get("PIX2PIX_TEST_KILLS", "4"))
+STEPS = 60 * (KILLS + 1)
 
 
 def weights(run_dir: Path) -> dict[str, np.ndarray]:
@@ -45,24 +45,30 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+def kill_at_random(arguments: list[str], metrics: Path, instants: random.Random) -> None:
+    """Starts a training and kills it: mostly while it trains, sometimes while it starts."""
+    before = metrics.read_text() if metrics.exists() else ""
+    process = subprocess.Popen(
+        arguments, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    if instants.random() < 0.2:
+        time.sleep(instants.uniform(0.0, 8.0))
+    else:
+        lines = before.count("\n")
+        while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > lines):
+            time.sleep(0.01)
+        time.sleep(instants.uniform(0.0, 0.5))
+    process.kill()
+    process.wait()
+
+
 def test_sigkill_at_random_instants_changes_nothing(undisturbed: Path, tmp_path: Path):
     instants = random.Random(2017)
-    arguments = command(*TRAIN, tmp_path / "run", "--steps", STEPS)
-    first_seconds = None
+    run_dir = RunDirectory(tmp_path / "run")
+    arguments = command(*TRAIN, run_dir.path, "--steps", STEPS)
     for _ in range(KILLS):
-        process = subprocess.Popen(
-            arguments, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        if first_seconds is None:  # how long a start takes on this machine: kills belong mostly after it
-            start = time.monotonic()
-            while not (tmp_path / "run" / "tensorboard").exists() and process.poll() is None:
-                time.sleep(0.05)
-            first_seconds = time.monotonic() - start
-        else:
-            time.sleep(first_seconds * 0.8)
-        time.sleep(instants.uniform(0.0, first_seconds))
-        process.kill()
-        process.wait()
+        kill_at_random(arguments, run_dir.metrics_file, instants)
+        assert not run_dir.is_finished(STEPS), "the run was over before the kills were: they proved nothing"
     result = run(*TRAIN, tmp_path / "run", "--steps", STEPS, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert_same_weights(undisturbed, tmp_path / "run")
