@@ -32,7 +32,7 @@ def build_discriminator(config: NetworkConfig, dtype: str = "float32") -> keras.
     x = conv_block(x, filters * 2, "down_2", norm=norm, dtype=dtype)
     x = conv_block(x, filters * 4, "down_3", norm=norm, dtype=dtype)
     x = layers.ZeroPadding2D(1, name="flat_pad", dtype=dtype)(x)
-    x = conv_block(x, filters * 8, "flat", norm=norm, dtype=dtype, strides=1, padding="valid")
+    x = conv_block(x, filters * 8, "flat", norm=norm, dtype=dtype, flat=True)
     x = layers.ZeroPadding2D(1, name="logits_pad", dtype=dtype)(x)
     x = layers.Conv2D(1, 4, kernel_initializer=initial_weights(), name="logits_conv", dtype=dtype)(x)
     logits = layers.Activation("linear", name="logits", dtype="float32")(x)

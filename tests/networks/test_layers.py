@@ -8,6 +8,7 @@ import tensorflow as tf
 from pix2pix_tf.networks.layers import (
     LEAKY_SLOPE,
     CropToMatch,
+    HalvingConvolution,
     InstanceNormalization,
     ReflectToAtLeast,
     TransposedConvolution,
@@ -177,9 +178,17 @@ def test_first_weights_are_normal_with_deviation_0_02():
     assert np.abs(weights).max() > 0.07  # not truncated at two deviations
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 1, 7), (1, 2, 3, 5), (3, 8, 8, 4), (1, 1, 5, 4), (2, 9, 9, 3)])
-def test_transposed_convolution_in_training_equals_keras_own_with_both_gradients(shape):
-    layer = TransposedConvolution(6)
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        *((TransposedConvolution, size) for size in ((2, 1, 1, 7), (1, 2, 3, 5), (3, 8, 8, 4), (1, 1, 5, 4))),
+        (TransposedConvolution, (2, 9, 9, 3)),
+        *((HalvingConvolution, size) for size in ((2, 2, 2, 7), (1, 4, 4, 5), (3, 2, 8, 4), (1, 3, 3, 4))),
+        (HalvingConvolution, (2, 8, 8, 3)),
+    ],
+)
+def test_a_convolution_in_training_equals_keras_own_with_all_gradients(layer, shape):
+    layer = layer(6)
     layer.build(shape)
     layer.kernel.assign(tf.random.stateless_normal(layer.kernel.shape, (1, 2)))
     layer.bias.assign(tf.random.stateless_normal((6,), (3, 4)))
