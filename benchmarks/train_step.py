@@ -1,14 +1,17 @@
-"""Steps per second of the training step, beside the textbook step, in one run.
+"""Steps per second of the training step, beside the textbook step and PyTorch's, in one run.
 
     python benchmarks/train_step.py [--batch-size 1] [--steps 20] [--rounds 3] [--json]
 
 Every measurement is a process of its own, and the contenders take turns, so that a machine that slows down
-slows them all. Machines differ and are noisy: compare ratios of one run only.
+slows them all. Machines differ and are noisy: compare ratios of one run only. PyTorch takes part where it is
+installed (``pip install torch``): plain, and "fast" with channels_last and bfloat16 autocast.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import itertools
 import json
 import os
 import resource
@@ -16,8 +19,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
-CONTENDERS = ("textbook float32", "pix2pix_tf float32", "pix2pix_tf auto")
+from contenders import textbook_step, torch_step
+
+CONTENDERS = ("textbook float32", "pix2pix_tf float32", "pix2pix_tf auto", "torch plain", "torch fast")
 
 
 def main() -> None:
@@ -38,9 +44,11 @@ def main() -> None:
         print(json.dumps(measure(args.contender, args.batch_size, args.image_size, args.steps)))
         return
 
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    has_torch = importlib.util.find_spec("torch") is not None
+    names = [name for name in CONTENDERS if has_torch or not name.startswith("torch")]
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(args.rounds):
-        for name in CONTENDERS:
+        for name in names:
             command = [sys.executable, __file__, *sys.argv[1:], "--contender", name]
             result = subprocess.run(command, capture_output=True, text=True, check=True)
             found[name].append(json.loads(result.stdout.splitlines()[-1]))
@@ -79,28 +87,26 @@ def table(rows: list[dict[str, object]]) -> str:
 def measure(contender: str, batch_size: int, size: int, steps: int) -> dict[str, float]:
     """Times one contender in this process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
-
-    name, precision = contender.split()
-    step = textbook_step(size) if name == "textbook" else project_step(precision, batch_size, size)
-    shape = (batch_size, size, size, 3)
-    image = tf.random.stateless_uniform(shape, (1, 2), -1, 1)
-    target = tf.random.stateless_uniform(shape, (3, 4), -1, 1)
+    kind, variant = contender.split()
+    if kind == "torch":
+        step = torch_step(batch_size, size, fast=variant == "fast")
+    elif kind == "textbook":
+        step = textbook_step(batch_size, size)
+    else:
+        step = project_step(variant, batch_size, size)
     for _ in range(3):
-        step(image, target)
+        step()
     seconds = []
     for _ in range(steps):
         start = time.perf_counter()
-        step(image, target).numpy()
+        step()
         seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {"steps_per_second": 1 / statistics.median(seconds), "peak_rss_mb": peak}
 
 
-def project_step(precision: str, batch_size: int, size: int):
+def project_step(precision: str, batch_size: int, size: int) -> Callable[[], object]:
     """Returns the project's own step as ``train.py`` runs it."""
-    import itertools
-
     import tensorflow as tf
 
     from pix2pix_tf import TrainConfig, replace
@@ -114,70 +120,11 @@ def project_step(precision: str, batch_size: int, size: int):
         "output_channels": 3,
     }
     model = Pix2Pix(replace(TrainConfig(), precision=resolve_precision(precision), **settings))
+    shape = (batch_size, size, size, 3)
+    image = tf.random.stateless_uniform(shape, (1, 2), -1, 1)
+    target = tf.random.stateless_uniform(shape, (3, 4), -1, 1)
     counter = itertools.count()
-    return lambda image, target: model.train_step(image, target, tf.constant(next(counter), tf.int64))
-
-
-def textbook_step(size: int):
-    """Returns the step as textbooks have it: float32, two tapes, batch normalisation, stock Keras Adam."""
-    import keras
-    import tensorflow as tf
-    from keras import layers
-
-    normal = keras.initializers.RandomNormal(0.0, 0.02)
-
-    def down(x, filters, norm=True):
-        x = layers.Conv2D(filters, 4, 2, "same", use_bias=not norm, kernel_initializer=normal)(x)
-        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x) if norm else x
-        return layers.LeakyReLU(0.2)(x)
-
-    def up(x, filters, dropout):
-        x = layers.Conv2DTranspose(filters, 4, 2, "same", use_bias=False, kernel_initializer=normal)(x)
-        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
-        x = layers.Dropout(0.5)(x) if dropout else x
-        return layers.ReLU()(x)
-
-    x = image = layers.Input((size, size, 3))
-    skips = []
-    for level, filters in enumerate((64, 128, 256, 512, 512, 512, 512, 512)):
-        x = down(x, filters, norm=level not in (0, 7))
-        skips.append(x)
-    for level, filters in enumerate((512, 512, 512, 512, 256, 128, 64)):
-        x = layers.Concatenate()([up(x, filters, dropout=level < 3), skips[6 - level]])
-    x = layers.Conv2DTranspose(3, 4, 2, "same", kernel_initializer=normal, activation="tanh")(x)
-    generator = keras.Model(image, x)
-
-    image, target = layers.Input((size, size, 3)), layers.Input((size, size, 3))
-    x = down(down(down(layers.Concatenate()([image, target]), 64, norm=False), 128), 256)
-    x = layers.Conv2D(512, 4, use_bias=False, kernel_initializer=normal)(layers.ZeroPadding2D()(x))
-    x = layers.LeakyReLU(0.2)(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
-    x = layers.Conv2D(1, 4, kernel_initializer=normal)(layers.ZeroPadding2D()(x))
-    discriminator = keras.Model([image, target], x)
-
-    optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2)]
-    for optimizer, model in zip(optimizers, (generator, discriminator), strict=True):
-        optimizer.build(model.trainable_variables)
-
-    def cross_entropy(label, logits):
-        return tf.reduce_mean(
-            tf.nn.sigmoid_cross_entropy_with_logits(tf.fill(tf.shape(logits), label), logits)
-        )
-
-    @tf.function
-    def step(image, target):
-        with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
-            fake = generator(image, training=True)
-            on_real = discriminator([image, target], training=True)
-            on_fake = discriminator([image, fake], training=True)
-            loss = cross_entropy(1.0, on_fake) + 100.0 * tf.reduce_mean(tf.abs(target - fake))
-            disc_loss = 0.5 * (cross_entropy(1.0, on_real) + cross_entropy(0.0, on_fake))
-        gradients = generator_tape.gradient(loss, generator.trainable_variables)
-        optimizers[0].apply(gradients, generator.trainable_variables)
-        gradients = discriminator_tape.gradient(disc_loss, discriminator.trainable_variables)
-        optimizers[1].apply(gradients, discriminator.trainable_variables)
-        return loss
-
-    return step
+    return lambda: model.train_step(image, target, tf.constant(next(counter), tf.int64)).numpy()
 
 
 if __name__ == "__main__":
