@@ -12,6 +12,7 @@ import errno
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tyro.conf import Positional
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Precision, TrainConfig
-from pix2pix_tf.errors import ConfigError, DataError, Pix2pixError, UserError
+from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
 
 if TYPE_CHECKING:
     from pix2pix_tf.runs import RunDirectory
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         return _run_command(arguments)
+    except Interrupted as stopped:
+        print(f"pix2pix: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except Pix2pixError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -148,6 +152,7 @@ def _plain_message(boxed: str) -> str:
     message = " ".join(" ".join(inside).split())
     for aside in ("For full helptext", "Argument helptext:", "Got errors:"):
         message = message.partition(aside)[0].rstrip(" .")
+    message = re.sub(r"Perhaps you meant: (--[\w-]+).*", r"(did you mean \1?)", message)
     return message or "the flags can't be understood"
 
 
@@ -156,7 +161,11 @@ def _plain_message(boxed: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class TrainArgs:
-    """Trains from pairs of images; the same command again continues where it stopped."""
+    """Trains from pairs of images; the same command again continues where it stopped.
+
+    The defaults below are those of the data set that is named, or of the run that is continued:
+    'pix2pix train --dataset=facades --help' shows the paper's.
+    """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     dry_run: bool = False
@@ -300,7 +309,7 @@ class DataListArgs:
 
 @dataclasses.dataclass(frozen=True)
 class DataArgs:
-    """Downloads, checks or previews one data set."""
+    """Tells what is wrong with a data set or with your folder."""
 
     dataset: Positional[str]
     """'procedural', a catalogue name such as 'facades', or the path of your folder."""
@@ -310,12 +319,18 @@ class DataArgs:
     """A copy of the data set's .tar.gz on this machine, used instead of a download."""
     mirror_url: str | None = None
     """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataDownloadArgs(DataArgs):
+    """Downloads and prepares one data set of the catalogue."""
+
     skip_bad_images: bool = False
     """Leave out images that can't be read, and count them, instead of stopping."""
 
 
 @dataclasses.dataclass(frozen=True)
-class DataPreviewArgs(DataArgs):
+class DataPreviewArgs(DataDownloadArgs):
     """Writes a sheet of pairs as training sees them: resized, jittered, cropped and mirrored."""
 
     out: Path = Path("preview.png")
@@ -371,7 +386,7 @@ def _data_list(arguments: list[str]) -> int:
 
 
 def _data_download(arguments: list[str]) -> int:
-    args = _parse(DataArgs, "data download", arguments)
+    args = _parse(DataDownloadArgs, "data download", arguments)
     if configs.looks_like_path(args.dataset):
         raise DataError(f"'{args.dataset}' has no download; 'pix2pix data list' shows what has")
     _import_frameworks()
@@ -413,5 +428,5 @@ def _dataset_config(args: DataArgs) -> TrainConfig:
         data_dir=args.data_dir,
         archive=args.archive,
         mirror_url=args.mirror_url,
-        skip_bad_images=args.skip_bad_images,
+        skip_bad_images=isinstance(args, DataDownloadArgs) and args.skip_bad_images,
     )

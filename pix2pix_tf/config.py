@@ -225,12 +225,24 @@ def each_setting(config: TrainConfig) -> Iterator[tuple[str, str, Any, Any]]:
 
 
 def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
-    """Returns ``config`` with some settings changed, each named without its group."""
+    """Returns ``config`` with some settings changed, each named without its group.
+
+    Paths may be given as strings, and the image size of a square as one number.
+
+    Raises:
+        ConfigError: there is no such setting, or a value is outside its limits.
+    """
     groups: dict[str, dict[str, Any]] = {}
-    group_of = {field: group for group, field, _, _ in each_setting(config)}
+    group_of, kind_of = {}, {}
+    for group, field, annotation, _ in each_setting(config):
+        group_of[field], kind_of[field] = group, _members(annotation)
     for name, value in settings.items():
         if name not in group_of:
             raise ConfigError(f"there is no setting '{name}'; there are {', '.join(group_of)}")
+        if Path in kind_of[name] and isinstance(value, str):
+            value = Path(value)
+        if name == "image_size" and isinstance(value, int):
+            value = (value,)
         groups.setdefault(group_of[name], {})[name] = value
     sections = {group: dataclasses.replace(getattr(config, group), **new) for group, new in groups.items()}
     return dataclasses.replace(config, **sections)

@@ -73,7 +73,7 @@ def check_dataset(config: TrainConfig) -> tuple[str, bool]:
         f"  sizes     {sizes or 'none'}{more} (height x width)",
         f"  channels  A and B: {channels}, {report.bits[0]} and {report.bits[1]} bits",
         *(f"  problem   {problem}" for problem in report.problems),
-        f"{len(report.problems)} problems" if report.problems else "nothing is wrong",
+        f"problems: {len(report.problems)}" if report.problems else "nothing is wrong",
     ]
     return "\n".join(lines), not report.problems
 

@@ -195,7 +195,6 @@ def test_the_version_is_shown(capsys, monkeypatch):
         (RunError("a b"), 2),
         (SystemFault("a b"), 1),
         (TrainingDiverged("a b"), 3),
-        (Interrupted("a b", 15), 143),
         (OSError(28, "a b"), 1),
         (PermissionError(13, "a b"), 1),
         (MemoryError(), 1),
@@ -209,6 +208,15 @@ def test_known_errors_become_one_line_and_their_exit_code(capsys, monkeypatch, e
     monkeypatch.setattr(cli, "_train", fail)
     line = error_of(capsys, ["train"], exit_code)
     assert isinstance(error, MemoryError | KeyboardInterrupt) or "a b" in line
+
+
+def test_a_stop_is_told_but_is_no_error(capsys, monkeypatch):
+    def stop(arguments):
+        raise Interrupted("stopped by SIGTERM, everything is saved", 15)
+
+    monkeypatch.setattr(cli, "_train", stop)
+    assert main(["train"]) == 143
+    assert capsys.readouterr().err == "pix2pix: stopped by SIGTERM, everything is saved\n"
 
 
 # ---------------------------------------------------------------- dry run and help

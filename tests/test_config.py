@@ -317,3 +317,10 @@ def test_a_folder_gets_the_papers_common_settings_and_its_name():
 def test_a_run_is_kept_under_the_data_sets_name_unless_told():
     assert preset("maps").run_dir == Path("runs/maps")
     assert replace(preset("maps"), run_dir=Path("elsewhere")).run_dir == Path("elsewhere")
+
+
+def test_paths_may_be_strings_and_a_square_one_number():
+    given = replace(TrainConfig(), run_dir="runs/x", archive="a.tar.gz", image_size=96)
+    assert given == replace(
+        TrainConfig(), run_dir=Path("runs/x"), archive=Path("a.tar.gz"), image_size=(96, 96)
+    )

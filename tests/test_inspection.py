@@ -71,7 +71,7 @@ def test_every_problem_of_a_folder_is_named(folder, tmp_path):
     assert len(problems) == 2
     assert any("글자.png" in line for line in problems)
     assert any("0.png" in line for line in problems)
-    assert report.splitlines()[-1] == "2 problems"
+    assert report.splitlines()[-1] == "problems: 2"
 
 
 def test_a_missing_partner_is_a_problem(tmp_path, save_image):

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -225,7 +226,10 @@ def _plot_losses(run: RunDirectory, title: str) -> bytes:
     axes[-1].set_xlabel("step")
     axes[0].set_title(title)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    with warnings.catch_warnings():
+        # The font may lack letters of the data set's name: no reason to write to the screen.
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 
@@ -233,7 +237,7 @@ def _running_mean(values: np.ndarray) -> np.ndarray:
     """Centred mean over a twentieth of the run, over fewer values at both ends."""
     if not len(values):
         return values
-    reach = max(1, len(values) // 40)
+    reach = len(values) // 40
     sums = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
     low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, len(values))
