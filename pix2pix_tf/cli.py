@@ -267,8 +267,8 @@ class PredictArgs:
     """Use the checkpoint of that step instead of the newest."""
     precision: Precision = "float32"
     """'float32' gives the same picture everywhere; the mixed ones may be faster and differ slightly."""
-    stochastic: bool | None = None
-    """Keep dropout as a source of noise; by default as the run was trained."""
+    stochastic: bool = False
+    """Keep dropout as a source of noise, even if the run was trained without --stochastic."""
     seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
     """Decides the noise of --stochastic."""
     skip_bad_images: bool = False
@@ -288,7 +288,7 @@ def _predict(arguments: list[str]) -> int:
         side_by_side=args.side_by_side,
         step=args.step,
         precision=args.precision,
-        stochastic=args.stochastic,
+        stochastic=args.stochastic or None,
         seed=args.seed,
         skip_bad_images=args.skip_bad_images,
     )
@@ -339,10 +339,10 @@ class DataPreviewArgs(DataDownloadArgs):
     """Which side is the input; by default the data set's own."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps; 'auto' asks the data set."""
-    jitter: bool | None = None
-    """Resize to 286/256 and crop; by default as the data set is trained."""
-    flip: bool | None = None
-    """Mirror at random; by default as the data set is trained."""
+    jitter: bool = True
+    """Resize to 286/256 and crop, where the data set is trained so."""
+    flip: bool = True
+    """Mirror at random, where the data set is trained so."""
     image_size: tuple[int, ...] | None = None
     """Height and width, each from 64 to 2048; by default the data set's own."""
     count: Annotated[int, *configs.limited(1, 64)] = 6
@@ -411,8 +411,10 @@ def _data_check(arguments: list[str]) -> int:
 def _data_preview(arguments: list[str]) -> int:
     args = _parse(DataPreviewArgs, "data preview", arguments)
     configs.check_limits(args)
-    given = {name: getattr(args, name) for name in ("direction", "image_size", "jitter", "flip")}
+    preset = configs.preset(args.dataset).data
+    given = {name: getattr(args, name) for name in ("direction", "image_size")}
     settings = {name: value for name, value in given.items() if value is not None}
+    settings.update(jitter=args.jitter and preset.jitter, flip=args.flip and preset.flip)
     settings.update(seed=args.seed, label_maps=args.label_maps)
     _import_frameworks()
     from pix2pix_tf.inspection import preview_dataset

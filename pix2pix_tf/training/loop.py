@@ -54,7 +54,7 @@ def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirecto
     config = agreeing(config, run)
     if config.record.init_from is not None:
         _checkpoint_to_start_from(config.record.init_from)
-    if run.latest_step() is not None and run.is_finished(total_steps(config, run.pair_count())):
+    if _is_finished(run, config):
         say(f"this run is finished already: all {run.latest_step()} steps are done")
         return run
 
@@ -93,6 +93,19 @@ def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
     return config
 
 
+def _is_finished(run: RunDirectory, config: TrainConfig) -> bool:
+    """Whether there is nothing left to do, as far as that can be told without opening the data."""
+    if run.latest_step() is None or not run.is_finished(total_steps(config, run.pair_count())):
+        return False
+    # Of a folder elsewhere, only its pairs can tell whether it is the one that the run was trained on.
+    return _absolute(run.read_config().data.dataset) == _absolute(config.data.dataset)
+
+
+def _absolute(dataset: str) -> str:
+    """A folder's full path; the name of a data set that has one as it is."""
+    return str(Path(dataset).expanduser().resolve()) if configs.looks_like_path(dataset) else dataset
+
+
 def _checkpoint_to_start_from(path: Path) -> Path:
     """The newest checkpoint of the run that ``--init-from`` names."""
     other = RunDirectory(path)
@@ -125,12 +138,10 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
 
 def resolved(config: TrainConfig, dataset: PairDataset) -> TrainConfig:
     """Returns the configuration with nothing left open: precision and channels are decided."""
-    network, folder = config.network, config.data.dataset
-    if configs.looks_like_path(folder):  # the run may be continued from another working directory
-        folder = str(Path(folder).expanduser().resolve())
+    network = config.network
     return configs.replace(
         config,
-        dataset=folder,
+        dataset=_absolute(config.data.dataset),  # it may be continued from another working directory
         precision=resolve_precision(config.optimization.precision),
         input_channels=network.input_channels or dataset.sides[0].channels,
         output_channels=network.output_channels or dataset.sides[1].channels,

@@ -164,6 +164,7 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
 
     def finish(self, step: int, translator: Translator) -> None:
         """Writes what a finished run leaves: the last sheet, the losses' plot, the Keras model."""
+        self._bar.set_description("finishing")
         sheet = self.sample(step, translator)
         write_whole(self._run.loss_plot, _plot_losses(self._run, self._dataset))
         with explain_disk_faults(self._run.keras_file):

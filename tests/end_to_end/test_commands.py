@@ -148,6 +148,16 @@ def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
     arguments = ("train", "--dataset", there, "--run-dir", tmp_path / "run", "--steps", 14)
     assert run(*arguments, cwd=tmp_path).returncode == 0
 
+    finished = run(*arguments, cwd=tmp_path)
+    assert finished.returncode == 0
+    assert "finished already" in finished.stdout
+
+    shutil.copytree(there, tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "train" / "집 1.png").unlink()
+    other = run("train", "--dataset", tmp_path / "elsewhere", *arguments[3:], cwd=tmp_path)
+    assert other.returncode == 2
+    assert "5 pairs" in error_line(other)
+
     shutil.copy(there / "train" / "집 1.png", there / "train" / "집 99.png")
     result = run(*arguments[:-1], 16, cwd=tmp_path)
     assert result.returncode == 2
