@@ -10,14 +10,7 @@ import tensorflow as tf
 from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.networks import build_discriminator
 from pix2pix_tf.networks.layers import InstanceNormalization
-
-
-def images(*shape, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-
-
-def layers_of(model, kind):
-    return [layer for layer in model.layers if isinstance(layer, kind)]
+from tests.networks.inputs import images, layers_of
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,9 @@ from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.networks import build_generator
 from pix2pix_tf.networks.generators import unet_levels
 from pix2pix_tf.networks.layers import InstanceNormalization
+from tests.networks.inputs import images, layers_of
 
 SMALL = NetworkConfig(base_filters=2)
-
-
-def images(*shape, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-
-
-def layers_of(model, kind):
-    return [layer for layer in model.layers if isinstance(layer, kind)]
 
 
 @pytest.fixture(scope="module")
