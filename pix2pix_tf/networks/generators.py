@@ -6,10 +6,10 @@ import keras
 from keras import layers
 
 from pix2pix_tf.config import NetworkConfig
+from pix2pix_tf.networks.convolutions import TransposedConvolution
 from pix2pix_tf.networks.layers import (
     CropToMatch,
     ReflectToAtLeast,
-    TransposedConvolution,
     conv_block,
     initial_weights,
     normalize,

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from pix2pix_tf.config import Normalization
+from pix2pix_tf.networks.convolutions import HalvingConvolution
 
 LEAKY_SLOPE = 0.2
 NORM_EPSILON = 1e-5
@@ -132,133 +133,6 @@ class CropToMatch(layers.Layer):
         """Returns the reference's batch, height and width with the image's channels."""
         image, reference = input_shape
         return (*reference[:3], image[3])
-
-
-@keras.saving.register_keras_serializable(package="pix2pix_tf")
-class HalvingConvolution(layers.Conv2D):
-    """Convolution 4×4 at stride 2, which halves height and width, rounding up.
-
-    In training on a processor, a few pixels with many channels are computed as a matrix product, as in
-    :class:`TransposedConvolution`.
-
-    Args:
-        filters: channels of the output.
-        **kwargs: as for ``keras.layers.Conv2D``; kernel size, strides, padding and activation are fixed.
-
-    Input: [batch, height, width, channels]; output: [batch, height / 2, width / 2, filters].
-    """
-
-    # Measured in float32 and bfloat16: down to 2×2 pixels or fewer the product wins.
-    _FEW_PIXELS = 4
-
-    def __init__(self, filters: int, **kwargs: Any):
-        # A saved configuration names the fixed arguments too.
-        kwargs |= {"kernel_size": 4, "strides": 2, "padding": "same", "activation": None}
-        super().__init__(filters, **kwargs)
-
-    def call(self, x: Any, training: bool | None = None) -> Any:
-        """Returns ``x`` at half its size."""
-        height, width = x.shape[1:3]
-        even = None not in (height, width) and height % 2 == width % 2 == 0
-        few = even and height * width // 4 <= self._FEW_PIXELS
-        if not (training and few) or tf.config.list_logical_devices("GPU"):
-            return super().call(x)
-        halved = _halved_by_matrix_product(x, ops.convert_to_tensor(self.kernel))
-        return halved + self.bias if self.use_bias else halved
-
-
-def _halved_by_matrix_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolution at stride 2: every patch of 4×4 pixels times the kernel.
-
-    Args:
-        x: [batch, height, width, channels], even height and width.
-        kernel: [4, 4, channels, filters].
-
-    Returns:
-        [batch, height / 2, width / 2, filters].
-    """
-    batch, (height, width, channels), filters = tf.shape(x)[0], x.shape[1:], kernel.shape[3]
-    x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
-    # [batch, height / 2, tap, width + 2, channels], then [batch, height / 2, tap, width / 2, tap, channels]
-    x = tf.stack([x[:, tap : tap + height : 2] for tap in range(4)], axis=2)
-    x = tf.stack([x[:, :, :, tap : tap + width : 2] for tap in range(4)], axis=4)
-    patches = tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4, 5]), [-1, 16 * channels])
-    halved = tf.matmul(patches, tf.reshape(kernel, [16 * channels, filters]))
-    return tf.reshape(halved, [batch, height // 2, width // 2, filters])
-
-
-@keras.saving.register_keras_serializable(package="pix2pix_tf")
-class TransposedConvolution(layers.Conv2DTranspose):
-    """Transposed convolution 4×4 at stride 2, which doubles height and width.
-
-    In training on a processor, a few pixels with many channels are computed as a matrix product: the
-    gradient of the weights then is one too, which oneDNN does ten times faster than the convolution's.
-
-    Args:
-        filters: channels of the output.
-        **kwargs: as for ``keras.layers.Conv2DTranspose``; kernel size, strides, padding and activation are
-            fixed.
-
-    Input: [batch, height, width, channels]; output: [batch, 2 height, 2 width, filters].
-    """
-
-    # Measured in float32 and bfloat16: up to 8×8 pixels the product wins, from 16×16 on it loses.
-    _FEW_PIXELS = 64
-
-    def __init__(self, filters: int, **kwargs: Any):
-        # A saved configuration names the fixed arguments too.
-        kwargs |= {"kernel_size": 4, "strides": 2, "padding": "same", "activation": None}
-        super().__init__(filters, **kwargs)
-
-    def call(self, x: Any, training: bool | None = None) -> Any:
-        """Returns ``x`` at twice its size."""
-        height, width = x.shape[1:3]
-        few = None not in (height, width) and height * width <= self._FEW_PIXELS
-        if not (training and few) or tf.config.list_logical_devices("GPU"):
-            return super().call(x)
-        doubled = _doubled_by_matrix_product(x, ops.convert_to_tensor(self.kernel))
-        return doubled + self.bias if self.use_bias else doubled
-
-
-def _doubled_by_matrix_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Transposed convolution at stride 2: every pixel times the kernel, the overlaps added.
-
-    Args:
-        x: [batch, height, width, channels].
-        kernel: [4, 4, filters, channels].
-
-    Returns:
-        [batch, 2 height, 2 width, filters].
-    """
-    batch, (height, width, channels), filters = tf.shape(x)[0], x.shape[1:], kernel.shape[2]
-    pixels = tf.reshape(x, [-1, channels])
-    patches = tf.matmul(pixels, tf.reshape(kernel, [-1, channels]), transpose_b=True)
-    rows = _overlap(tf.reshape(patches, [batch, height, width, 4, 4 * filters]), axis=1)
-    columns = _overlap(tf.reshape(rows, [batch, 2 * height, width, 4, filters]), axis=2)
-    return tf.reshape(columns, [batch, 2 * height, 2 * width, filters])
-
-
-def _overlap(patches: tf.Tensor, axis: int) -> tf.Tensor:
-    """Adds up, along height (axis 1) or width (axis 2), patches of 4 that overlap by 2.
-
-    Args:
-        patches: [batch, height, width, 4, values], tap k of pixel i belonging to output 2i + k - 1.
-
-    Returns:
-        [batch, height, 2, width, values] for the height, [batch, height, width, 2, values] for the width.
-    """
-    before, even, odd, after = tf.unstack(patches, axis=3)
-    even += _shifted(after, axis, 1)
-    odd += _shifted(before, axis, -1)
-    return tf.stack([even, odd], axis=axis + 1)
-
-
-def _shifted(x: tf.Tensor, axis: int, by: int) -> tf.Tensor:
-    """Moves values one place forward (``by`` 1) or back (-1), zeros coming in."""
-    size = x.shape[axis]
-    parts = tf.split(x, [size - 1, 1] if by > 0 else [1, size - 1], axis=axis)
-    zero = tf.zeros_like(parts[1] if by > 0 else parts[0])
-    return tf.concat([zero, parts[0]] if by > 0 else [parts[1], zero], axis=axis)
 
 
 def conv_block(

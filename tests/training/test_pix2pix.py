@@ -1,5 +1,6 @@
 """The training step against a plain one: two tapes, Keras' own training calls, the losses as formulas."""
 
+import contextlib
 import json
 
 import keras
@@ -8,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf.data.procedural import draw_pair
-from pix2pix_tf.networks import build_discriminator, build_generator
+from pix2pix_tf.networks import build_discriminator, build_generator, convolutions
+from pix2pix_tf.networks.layers import InstanceNormalization
 from pix2pix_tf.training.pix2pix import METRICS, Pix2Pix
 from tests.conftest import small_config
 
@@ -64,12 +66,12 @@ def seeds_of(config, layers, number):
 
 
 class PlainStep:
-    """The step as a textbook writes it: D's and G's losses, each under its own tape."""
+    """The step as a textbook writes it: each loss under its own tape, the layers as in inference."""
 
-    def __init__(self, config, stored, number):
+    def __init__(self, config, stored, number, dtype="float32"):
         self.config = config
-        self.generator = build_generator(config.network, 6)
-        self.discriminator = build_discriminator(config.network)
+        self.generator = build_generator(config.network, 6, dtype)
+        self.discriminator = build_discriminator(config.network, dtype)
         for network in (self.generator, self.discriminator):
             for variable in network.trainable_variables:
                 variable.assign(stored[f"{network.name}/{variable.path}"])
@@ -119,16 +121,20 @@ def compared(request, trained):
     """A step of the model, the same step done plainly, and the model's state after it."""
     model, stored = trained
     reset(model, stored)
-    batch, number = pairs(request.param), 4
-    metrics = step(model, batch, number)
-    return (
-        model.config,
-        stored,
-        batch,
-        metrics,
-        values(model.state()),
-        PlainStep(model.config, stored, number),
-    )
+    batch = pairs(request.param)
+    metrics = step(model, batch, NUMBER)
+    after = values(model.state())
+    with without_fast_layers():
+        yield model.config, stored, batch, metrics, after, PlainStep(model.config, stored, NUMBER)
+
+
+@contextlib.contextmanager
+def without_fast_layers():
+    """Lets layers compute in training what they compute in inference."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolutions, "_is_fast_here", lambda x: False)
+        patch.setattr(InstanceNormalization, "_MOST_FUSED", 0)
+        yield
 
 
 def gradients_in(after, network):
@@ -180,6 +186,32 @@ def test_the_generators_gradients_pass_through_the_discriminator_before_its_upda
         for variable in plain.discriminator.trainable_variables:
             variable.assign(stored[f"discriminator/{variable.path}"])
     assert distance(gradients_in(after, plain.generator), later) > 2 * SAME
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_every_gradient_is_the_plain_ones_within_the_precisions_rounding(trained, precision, batch_size):
+    _, stored = trained
+    model, batch = Pix2Pix(config_of(precision=precision)), pairs(batch_size)
+    reset(model, stored)
+    step(model, batch, NUMBER)
+    after = values(model.state())
+    with without_fast_layers():
+        exact, plain = (PlainStep(model.config, stored, NUMBER, dtype) for dtype in ("float32", precision))
+        for name in ("generator", "discriminator"):
+            truth, usual = (gradients_of(each, name, batch) for each in (exact, plain))
+            network = getattr(plain, name)
+            for variable, fast, own, true in zip(
+                network.trainable_variables, gradients_in(after, network), usual, truth, strict=True
+            ):
+                # As near to the exact gradient as the plain step in the same precision comes, but for luck.
+                assert distance([fast], [true]) <= 1.5 * distance([own], [true]) + SAME, variable.path
+
+
+def gradients_of(plain, name, batch):
+    if name == "generator":
+        return plain.generator_gradients(*batch)[0]
+    return plain.discriminator_gradients(*batch, plain.generate(batch[0]))[0]
 
 
 @pytest.mark.parametrize("name", ["generator", "discriminator"])

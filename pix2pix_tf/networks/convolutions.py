@@ -1,0 +1,190 @@
+"""The convolutions of stride 2, down and up, as what oneDNN computes fastest in training.
+
+A convolution that halves and a transposed convolution that doubles are each other's gradient with respect
+to the image, and share the gradient with respect to the kernel. Each of the three is a matrix product in
+disguise: of the image's patches and the kernel. Where an image has few pixels and many channels that form
+is faster than the library's own, for the gradient of the kernel many times over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+# Measured in float32 and bfloat16 on several processors: on images of up to so many pixels (of the smaller
+# of the two images, all of a batch counted for the first, one of it for the second) the product wins.
+_FEW_PIXELS = 64
+_FEW_PIXELS_FOR_KERNEL = 256
+
+
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
+class HalvingConvolution(layers.Conv2D):
+    """Convolution 4×4 at stride 2, which halves height and width, rounding up.
+
+    Args:
+        filters: channels of the output.
+        **kwargs: as for ``keras.layers.Conv2D``; kernel size, strides, padding and activation are fixed.
+
+    Input: [batch, height, width, channels]; output: [batch, height / 2, width / 2, filters].
+    """
+
+    def __init__(self, filters: int, **kwargs: Any):
+        super().__init__(filters, **_fixed(kwargs))
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Returns ``x`` at half its size."""
+        if not (training and _is_fast_here(x)):
+            return super().call(x)
+        halved = _halve_in_training(x, tf.convert_to_tensor(self.kernel))
+        return tf.nn.bias_add(halved, self.bias) if self.use_bias else halved
+
+
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
+class TransposedConvolution(layers.Conv2DTranspose):
+    """Transposed convolution 4×4 at stride 2, which doubles height and width.
+
+    Args:
+        filters: channels of the output.
+        **kwargs: as for ``keras.layers.Conv2DTranspose``; kernel size, strides, padding and activation are
+            fixed.
+
+    Input: [batch, height, width, channels]; output: [batch, 2 height, 2 width, filters].
+    """
+
+    def __init__(self, filters: int, **kwargs: Any):
+        super().__init__(filters, **_fixed(kwargs))
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Returns ``x`` at twice its size."""
+        if not (training and _is_fast_here(x)):
+            return super().call(x)
+        doubled = _double_in_training(x, tf.convert_to_tensor(self.kernel))
+        return tf.nn.bias_add(doubled, self.bias) if self.use_bias else doubled
+
+
+def _fixed(kwargs: dict[str, Any]) -> dict[str, Any]:
+    # A saved configuration names the fixed arguments too.
+    return kwargs | {"kernel_size": 4, "strides": 2, "padding": "same", "activation": None}
+
+
+def _is_fast_here(x: tf.Tensor) -> bool:
+    return None not in x.shape and not tf.config.list_logical_devices("GPU")
+
+
+Gradient = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+@tf.custom_gradient
+def _halve_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _double(upstream, kernel, x.shape), _kernel_gradient(x, upstream)
+
+    return _halve(x, kernel), gradient
+
+
+@tf.custom_gradient
+def _double_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+    batch, height, width, _ = x.shape
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _halve(upstream, kernel), _kernel_gradient(upstream, x)
+
+    return _double(x, kernel, (batch, 2 * height, 2 * width, kernel.shape[2])), gradient
+
+
+def _halve(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolution at stride 2.
+
+    Args:
+        image: [batch, height, width, channels].
+        kernel: [4, 4, channels, filters].
+
+    Returns:
+        [batch, height / 2, width / 2, filters], rounded up.
+    """
+    batch, height, width, _ = image.shape
+    half = (batch, -(-height // 2), -(-width // 2), kernel.shape[3])
+    if _pixels(half) > _FEW_PIXELS:
+        return tf.nn.conv2d(image, kernel, strides=2, padding="SAME")
+    return tf.reshape(tf.matmul(_patches(image), tf.reshape(kernel, [-1, half[3]])), half)
+
+
+def _double(image: tf.Tensor, kernel: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    """Transposed convolution at stride 2.
+
+    Args:
+        image: [batch, height / 2, width / 2, filters], rounded up.
+        kernel: [4, 4, channels, filters].
+        shape: batch, height, width, channels.
+
+    Returns:
+        A tensor of that shape.
+    """
+    batch, height, width, filters = image.shape
+    if _pixels(image.shape) > _FEW_PIXELS or tuple(shape[1:3]) != (2 * height, 2 * width):
+        return tf.nn.conv2d_transpose(image, kernel, shape, strides=2, padding="SAME")
+    pixels = tf.reshape(image, [-1, filters])
+    patches = tf.matmul(pixels, tf.reshape(kernel, [-1, filters]), transpose_b=True)
+    rows = _overlap(tf.reshape(patches, [batch, height, width, 4, -1]), axis=1)
+    columns = _overlap(tf.reshape(rows, [batch, 2 * height, width, 4, -1]), axis=2)
+    return tf.reshape(columns, shape)
+
+
+def _kernel_gradient(image: tf.Tensor, half: tf.Tensor) -> tf.Tensor:
+    """The gradient with respect to the kernel that joins two images.
+
+    Args:
+        image: [batch, height, width, channels].
+        half: [batch, height / 2, width / 2, filters], rounded up.
+
+    Returns:
+        [4, 4, channels, filters].
+    """
+    shape = [4, 4, image.shape[3], half.shape[3]]
+    if _pixels(half.shape[1:]) > _FEW_PIXELS_FOR_KERNEL:
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=image, filter_sizes=shape, out_backprop=half, strides=[1, 2, 2, 1], padding="SAME"
+        )
+    product = tf.matmul(_patches(image), tf.reshape(half, [-1, shape[3]]), transpose_a=True)
+    return tf.reshape(product, shape)
+
+
+def _pixels(shape: tuple[int, ...]) -> int:
+    *sides, _ = shape
+    pixels = 1
+    for side in sides:
+        pixels *= side
+    return pixels
+
+
+def _patches(image: tf.Tensor) -> tf.Tensor:
+    """The patches of 4×4 pixels at stride 2, [pixels of the halved image, 16 channels]."""
+    patches = tf.image.extract_patches(image, [1, 4, 4, 1], [1, 2, 2, 1], [1, 1, 1, 1], padding="SAME")
+    return tf.reshape(patches, [-1, 16 * image.shape[3]])
+
+
+def _overlap(patches: tf.Tensor, axis: int) -> tf.Tensor:
+    """Adds up, along height (axis 1) or width (axis 2), patches of 4 that overlap by 2.
+
+    Args:
+        patches: [batch, height, width, 4, values], tap k of pixel i belonging to output 2i + k - 1.
+
+    Returns:
+        [batch, height, 2, width, values] for the height, [batch, height, width, 2, values] for the width.
+    """
+    before, even, odd, after = tf.unstack(patches, axis=3)
+    even += _shifted(after, axis, 1)
+    odd += _shifted(before, axis, -1)
+    return tf.stack([even, odd], axis=axis + 1)
+
+
+def _shifted(x: tf.Tensor, axis: int, by: int) -> tf.Tensor:
+    """Moves values one place forward (``by`` 1) or back (-1), zeros coming in."""
+    size = x.shape[axis]
+    parts = tf.split(x, [size - 1, 1] if by > 0 else [1, size - 1], axis=axis)
+    zero = tf.zeros_like(parts[1] if by > 0 else parts[0])
+    return tf.concat([zero, parts[0]] if by > 0 else [parts[1], zero], axis=axis)
