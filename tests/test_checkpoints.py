@@ -34,8 +34,8 @@ def values(state):
 
 
 def written(run, step, state, **options):
-    writer = CheckpointWriter(run, **options)
-    writer.save(step, state)
+    writer = CheckpointWriter(run, state, **options)
+    writer.save(step)
     writer.wait()
     return writer
 
@@ -110,8 +110,8 @@ def test_a_checkpoint_holds_the_moment_of_saving_whatever_training_does_meanwhil
         return write(**arguments)
 
     monkeypatch.setattr(checkpoints.tf.raw_ops, "SaveV2", write_late)
-    writer = CheckpointWriter(run)
-    writer.save(1, all_state)
+    writer = CheckpointWriter(run, all_state)
+    writer.save(1)
     for _ in range(5):
         step()
     state["w0"].assign(tf.zeros_like(state["w0"]))
@@ -134,9 +134,9 @@ def test_saving_a_step_again_changes_nothing(run):
 
 
 def test_the_last_three_are_kept(run):
-    writer, state = CheckpointWriter(run), variables()
+    writer = CheckpointWriter(run, variables())
     for step in (10, 20, 30, 40, 50):
-        writer.save(step, state)
+        writer.save(step)
     writer.wait()
     assert run.checkpoint_steps() == [30, 40, 50]
     assert KEPT == 3
@@ -148,9 +148,10 @@ def test_the_last_three_are_kept(run):
 
 
 def test_multiples_of_keep_every_are_kept_for_good(run):
-    writer, state = CheckpointWriter(run, keep_every=20), variables()
+    state = variables()
+    writer = CheckpointWriter(run, state, keep_every=20)
     for step in range(10, 90, 10):
-        writer.save(step, state)
+        writer.save(step)
     writer.wait()
     assert run.checkpoint_steps() == [20, 40, 60, 70, 80]
     assert_stored(run, 20, values(state))
@@ -161,7 +162,7 @@ def test_leftovers_of_a_kill_are_removed_at_the_start_and_whole_ones_kept(run):
     leftover = run.checkpoints / "step_000000006.unfinished"
     shutil.copytree(run.checkpoint(5), leftover)
     assert run.checkpoint_steps() == [5]
-    CheckpointWriter(run)
+    CheckpointWriter(run, variables())
     assert [path.name for path in run.checkpoints.iterdir()] == ["step_000000005"]
 
 
@@ -237,14 +238,14 @@ def test_a_full_disk_is_told_when_waited_for_and_leaves_nothing_half_written(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints.tf.raw_ops, "SaveV2", full)
-        writer.save(2, state)
+        writer.save(2)
         with pytest.raises(SystemFault, match=r"the disk is full: .*checkpoints could not be written"):
             writer.wait()
     assert [path.name for path in run.checkpoints.iterdir()] == ["step_000000001"]
     assert_stored(run, 1, before)
 
     writer.wait()  # it is told once
-    writer.save(3, state)
+    writer.save(3)
     writer.wait()
     assert run.checkpoint_steps() == [1, 3]
 
@@ -254,10 +255,10 @@ def test_a_fault_of_the_checkpoint_before_is_told_at_the_next_save(run, monkeypa
         raise FULL["from the system"]
 
     monkeypatch.setattr(checkpoints.tf.raw_ops, "SaveV2", full)
-    writer = CheckpointWriter(run)
-    writer.save(1, variables())
+    writer = CheckpointWriter(run, variables())
+    writer.save(1)
     with pytest.raises(SystemFault):
-        writer.save(2, variables())
+        writer.save(2)
     assert files_below(run) == []
 
 
@@ -267,7 +268,7 @@ def test_weights_that_are_not_finite_are_named_and_not_written(run, value):
     writer = written(run, 1, state)
     kernel = next(iter(state))
     state[kernel].assign(tf.tensor_scatter_nd_update(state[kernel], [[1, 2, 0, 3]], [value]))
-    writer.save(2, state)
+    writer.save(2)
     with pytest.raises(TrainingDiverged) as caught:
         writer.wait()
     assert str(caught.value) == f"'{kernel}' is no longer finite at step 2"
@@ -278,4 +279,4 @@ def test_a_place_that_can_not_be_a_folder_is_refused_at_the_start(run):
     run.path.mkdir()
     run.checkpoints.write_text("")
     with pytest.raises(SystemFault, match="checkpoints"):
-        CheckpointWriter(run)
+        CheckpointWriter(run, variables())

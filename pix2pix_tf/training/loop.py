@@ -175,7 +175,7 @@ class Session:
         self.dataset = dataset
         self.strategy = strategy_for(config.optimization.batch_size)
         self.model = Pix2Pix(config, self.strategy)
-        self.writer = CheckpointWriter(run, config.record.keep_every)
+        self.writer = CheckpointWriter(run, self.model.state(), config.record.keep_every)
         self.first_step = self._restore_or_start()
         self.last_step = total_steps(config, len(dataset.splits["train"]))
         self.translator = Translator.for_run(config, seed=config.optimization.seed)
@@ -209,7 +209,7 @@ class Session:
         weights = {name: state[name] for name in state if name.startswith(("generator/", "discriminator/"))}
         restore(checkpoint, weights)
         # Kept, because the other run may be trained on before this one has a checkpoint of its own.
-        self.writer.save(0, state)
+        self.writer.save(0)
         self.writer.wait()
 
     def run(self) -> None:
@@ -256,7 +256,7 @@ class Session:
     def _save(self, step: int) -> None:
         self._finite_means(step)
         try:
-            self.writer.save(step, self.model.state())
+            self.writer.save(step)
         except TrainingDiverged as error:
             raise self._diverged(str(error)) from error
 
