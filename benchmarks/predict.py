@@ -19,9 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf import Translator
 from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.networks.generators import MAX_LEVELS
+from pix2pix_tf.translator import GeneratorTranslator
 
 
 def main() -> None:
@@ -63,11 +63,11 @@ def main() -> None:
     print(f"bfloat16 against float32: PSNR {10 * np.log10(255**2 / difference):.1f} dB")
 
 
-def translator(run: Path | None, precision: str) -> Translator:
+def translator(run: Path | None, precision: str) -> GeneratorTranslator:
     """Returns a translator of a run, or of the untrained network."""
     if run is not None:
-        return Translator.load(run, precision=precision)
-    return Translator(NetworkConfig(input_channels=3, output_channels=3), MAX_LEVELS, precision)
+        return GeneratorTranslator.load(run, precision=precision)
+    return GeneratorTranslator(NetworkConfig(input_channels=3, output_channels=3), MAX_LEVELS, precision)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from tyro.conf import Positional
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Precision, TrainConfig
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
+from pix2pix_tf.quiet import hushed
 
 if TYPE_CHECKING:
     from pix2pix_tf.runs import RunDirectory
@@ -35,7 +36,8 @@ Args = TypeVar("Args")
 _USAGE = """usage: pix2pix COMMAND [options]
 
   train     learn image-to-image translation from pairs; the same command again continues
-  predict   translate images or folders with a trained run
+  predict   translate images or folders with a trained run or an exported model
+  export    SavedModel for TensorFlow Serving, TFLite for mobile, each proven against the run
   data      list, download, check and preview data sets
 
 'pix2pix COMMAND --help' shows a command's options. 'pix2pix train' alone trains façades that the
@@ -49,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command and its flags; those of the process by default.
 
     Returns:
-        The exit code: 0 done, 2 something given is wrong, 1 the system failed, 3 training diverged,
-        128 + the signal's number when stopped.
+        The exit code: 0 done, 2 something given is wrong, 1 the system failed, 3 training diverged, 4 an
+        exported model is not the trained one, 128 + the signal's number when stopped.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # a console's code page may lack letters of a path, or λ
@@ -84,7 +86,7 @@ def _run_command(arguments: list[str]) -> int:
 
         print(f"pix2pix-tf {version('pix2pix-tf')}")
         return 0
-    commands = {"train": _train, "predict": _predict, "data": _data}
+    commands = {"train": _train, "predict": _predict, "export": _export, "data": _data}
     command = commands.get(arguments[0])
     if command is None:
         raise UserError(f"there is no command '{arguments[0]}'; the commands are {', '.join(commands)}")
@@ -103,17 +105,9 @@ def _import_frameworks() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    sys.stderr.flush()
-    kept = os.dup(2)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silence, 2)
+    with hushed():
         import keras
         import tensorflow  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silence)
     keras.utils.disable_interactive_logging()
 
 
@@ -253,18 +247,21 @@ def _quoted(path: Path) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class PredictArgs:
-    """Translates images or folders with a trained run; outputs are PNG, each of its input's size."""
+    """Translates images or folders with a trained model; outputs are PNG, each of its input's size."""
 
-    model: Positional[Path]
-    """A run directory."""
+    model: Positional[str]
+    """A run directory, a SavedModel (its directory, or that of its versions), a .tflite file, or the URL of a
+    model that TensorFlow Serving serves: http://host:8501/v1/models/NAME."""
     inputs: Positional[tuple[Path, ...]]
     """Images, or folders of images (with their subfolders)."""
     out: Path
     """The folder that the translated images go to."""
     side_by_side: bool = False
     """The inputs are side-by-side pairs: translate the half that was the input in training."""
+    direction: Literal["AtoB", "BtoA"] | None = None
+    """Which half of a pair was the input, A being the left one; a run knows its own, other models don't."""
     step: int | None = None
-    """Use the checkpoint of that step instead of the newest."""
+    """Of a run, use the checkpoint of that step instead of the newest."""
     precision: Precision = "float32"
     """'float32' gives the same picture everywhere; the mixed ones may be faster and differ slightly."""
     stochastic: bool = False
@@ -286,6 +283,7 @@ def _predict(arguments: list[str]) -> int:
         args.inputs,
         args.out,
         side_by_side=args.side_by_side,
+        direction=args.direction,
         step=args.step,
         precision=args.precision,
         stochastic=args.stochastic or None,
@@ -294,6 +292,69 @@ def _predict(arguments: list[str]) -> int:
     )
     print(report)
     return 0
+
+
+# ---------------------------------------------------------------- export
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportArgs:
+    """Writes what serves and runs elsewhere, and proves that it paints what the trained model paints."""
+
+    run: Positional[Path]
+    """A run directory."""
+    out: Path | None = None
+    """The folder that everything goes to; RUN/export if not given."""
+    name: str | None = None
+    """What clients call the model; the run directory's name if not given."""
+    formats: tuple[Literal["saved_model", "tflite"], ...] = ("saved_model", "tflite")
+    """What to write."""
+    quantize: tuple[Literal["none", "float16", "dynamic", "int8"], ...] = ("none",)
+    """The kinds of .tflite: float32, weights in float16, weights in int8, or all in int8."""
+    tflite_sizes: tuple[str, ...] = ()
+    """HEIGHTxWIDTH of the images that a .tflite is for, such as 256x256; by default the run's."""
+    step: int | None = None
+    """Export the checkpoint of that step instead of the newest."""
+    noise: Literal["as-trained", "keep", "drop"] = "as-trained"
+    """Dropout as a source of noise (train's --stochastic), which a .tflite can't have."""
+    proof_images: Path | None = None
+    """A folder of input images to prove and calibrate with, instead of the run's own."""
+    data_dir: Path | None = None
+    """Where data sets are kept, if not where the run had them."""
+    allow_worse: bool = False
+    """Publish what misses its bar, too; the report says so."""
+    max_pixels_per_image: int = 2**24
+    """The SavedModel refuses larger images, by their headers."""
+    max_pixels_per_request: int = 2**26
+    """The SavedModel refuses requests with more pixels in all."""
+
+
+def _export(arguments: list[str]) -> int:
+    args = _parse(ExportArgs, "export", arguments)
+    sizes = [_height_and_width(size) for size in args.tflite_sizes]
+    _import_frameworks()
+    from pix2pix_tf.exporting import export as exporting
+    from pix2pix_tf.exporting.saved_model import Limits
+
+    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(args)}
+    chosen = dataclasses.fields(exporting.ExportOptions)
+    options = exporting.ExportOptions(
+        **{field.name: given[field.name] for field in chosen if field.name in given},
+        sizes=sizes,
+        stochastic={"as-trained": None, "keep": True, "drop": False}[args.noise],
+        limits=Limits(args.max_pixels_per_image, args.max_pixels_per_request),
+    )
+    report = exporting.export(args.run, options)
+    print(report.table())
+    exporting.refuse_worse(report, args.allow_worse)
+    return 0
+
+
+def _height_and_width(size: str) -> tuple[int, int]:
+    parts = re.fullmatch(r"(\d+)x(\d+)", size)
+    if parts is None:
+        raise ConfigError(f"--tflite-sizes {size}: a size is HEIGHTxWIDTH, such as 256x256")
+    return int(parts[1]), int(parts[2])
 
 
 # ---------------------------------------------------------------- data

@@ -41,6 +41,12 @@ class TrainingDiverged(Pix2pixError):
     exit_code = 3
 
 
+class ProofFailed(Pix2pixError):
+    """An exported model doesn't paint what the trained one does, and was not published."""
+
+    exit_code = 4
+
+
 class Interrupted(Pix2pixError):
     """Training stopped on a signal, after saving.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -11,18 +12,19 @@ from tqdm import tqdm
 
 from pix2pix_tf.config import Precision
 from pix2pix_tf.data.images import encode_png, is_image_file, split_side_by_side
-from pix2pix_tf.errors import DataError
+from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.translator import Translator
+from pix2pix_tf.translator import Translator, is_run, naming, refuse_missing
 
 
 def predict(
-    model: Path,
+    model: str | Path,
     inputs: Sequence[Path],
     out: Path,
     *,
     side_by_side: bool = False,
+    direction: Literal["AtoB", "BtoA"] | None = None,
     step: int | None = None,
     precision: Precision = "float32",
     stochastic: bool | None = None,
@@ -32,25 +34,28 @@ def predict(
     """Translates every image of ``inputs`` into a PNG below ``out``.
 
     Args:
-        model: a run directory.
+        model: as in :meth:`Translator.load`.
         inputs: images, or folders whose images are found at any depth; their subfolders are kept.
         out: the folder that the translations go to, made where it is missing.
         side_by_side: the images are pairs; the half that was the input in training is translated.
+        direction: which half that is, 'AtoB' for the left one; by default a run's own.
         step: of which checkpoint; the newest by default.
-        precision: as in :class:`Translator`.
+        precision: as in :meth:`Translator.load`.
         stochastic: as in :meth:`Translator.load`.
-        seed: as in :class:`Translator`.
+        seed: as in :meth:`Translator.load`.
         skip_bad_images: leave out images that can't be read instead of stopping.
 
     Returns:
         One line that says what was written.
 
     Raises:
-        UserError: the run, an input or a combination of them can't be used.
-        SystemFault: ``out`` can't be written.
+        UserError: the model, an input or a combination of them can't be used.
+        SystemFault: ``out`` can't be written, or a server can't be reached.
     """
-    direction = RunDirectory(model).read_config().data.direction
-    half = 0 if direction == "AtoB" else 1  # of a side-by-side pair, A is the left one
+    refuse_missing(model)
+    half = _input_half(model, direction) if side_by_side else None
+    if direction is not None and half is None:
+        raise ConfigError("--direction says which half of a pair is the input; give --side-by-side with it")
     jobs = _outputs_of(list(_images_below(inputs, out)), out)
     translator = Translator.load(model, step=step, precision=precision, stochastic=stochastic, seed=seed)
     skipped = 0
@@ -59,15 +64,33 @@ def predict(
     ):
         try:
             image = translator.load_input(source)
-            image = _half_of(source, image, half) if side_by_side else image
+            image = image if half is None else _half_of(source, image, half)
         except DataError:
             if not skip_bad_images:
                 raise
             skipped += 1
             continue
-        write_whole(target, encode_png(tf.constant(translator(image))).numpy())
+        with naming(source):
+            output = translator(image)
+        write_whole(target, encode_png(tf.constant(output)).numpy())
     left_out = f", {skipped} unreadable left out" if skipped else ""
     return f"{out}: {len(jobs) - skipped} images translated{left_out}"
+
+
+def _input_half(model: str | Path, direction: str | None) -> int:
+    """Returns which half of a pair is the model's input: 0 for the left one, which is A.
+
+    Raises:
+        ConfigError: only the user knows, and hasn't said.
+    """
+    if direction is None and is_run(model):
+        direction = RunDirectory(Path(model)).read_config().data.direction
+    if direction is None:
+        raise ConfigError(
+            f"--side-by-side needs --direction AtoB or BtoA with {model}: only a run knows which half of a "
+            "pair its input was"
+        )
+    return 0 if direction == "AtoB" else 1
 
 
 def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:

@@ -157,7 +157,7 @@ class RunDirectory:
             "format": FORMAT,
             "config": configs.to_json(config),
             "pairs": dict(pairs),
-            "packages": _package_versions(),
+            "packages": package_versions(),
         }
         write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
@@ -209,7 +209,8 @@ def _pairs_text(pairs: Any) -> str:
         return "unknown ones"
 
 
-def _package_versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Returns the versions of this package and of those that decide what it computes."""
     versions = {}
     for package in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pix2pix_tf import cli
 from pix2pix_tf.cli import main, train_args
@@ -13,6 +14,7 @@ from pix2pix_tf.config import TrainConfig, each_setting, preset, replace, to_jso
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, Interrupted, RunError, SystemFault, TrainingDiverged
 from pix2pix_tf.runs import RunDirectory
+from tests.exported_models import noise, write_tflite
 
 
 def parse_train(arguments):
@@ -167,6 +169,7 @@ def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, argume
         (["data", "frobnicate"], ["data frobnicate", "list", "download", "check", "preview"]),
         (["data", "download", "some/folder"], ["some/folder", "pix2pix data list"]),
         (["predict", "run", "in.png"], ["--out"]),
+        (["predict", "run", "in.png", "--out", "o", "--direction", "up"], ["--direction", "AtoB"]),
         (["predict", "run", "in.png", "--out", "o", "--seed", "-4"], ["--seed", "got -4"]),
         (["data", "preview", "facades", "--count", "0"], ["--count must be from 1 to 64, got 0"]),
     ],
@@ -300,3 +303,41 @@ def test_help_groups_the_flags(train_help):
     titles = [line.strip("╭╮─ ") for line in train_help.splitlines() if " options" in line]
     found = [title for title in titles if title.endswith(" options")]
     assert found == [f"{group.name} options" for group in dataclasses.fields(TrainConfig)]
+
+
+# ---------------------------------------------------------------- which models predict takes
+
+
+@pytest.fixture
+def one_image(empty_place, save_image):
+    save_image(empty_place / "one.png")
+
+
+def predict_error(capsys, model, *flags, exit_code=2):
+    return error_of(capsys, ["predict", str(model), "one.png", "--out", "out", *flags], exit_code)
+
+
+@pytest.mark.parametrize("model", ["nowhere", "nowhere.tflite", "one.png", "."])
+def test_a_model_that_is_none_is_told_what_it_may_be(capsys, one_image, model):
+    line = predict_error(capsys, model)
+    assert model in line
+    assert all(kind in line for kind in ("run directory", "SavedModel", ".tflite", "http://"))
+
+
+def test_a_url_reaches_the_client_as_it_was_typed(capsys, one_image):
+    url = "http://127.0.0.1:1/v1/models/facades"
+    assert f"{url}: the server can't be reached" in predict_error(capsys, url, exit_code=1)
+    assert f"not for {url}" in predict_error(capsys, url, "--step", "10")
+    assert f"{url}:predict: not the URL of a model" in predict_error(capsys, f"{url}:predict")
+    assert "--direction AtoB or BtoA" in predict_error(capsys, url, "--side-by-side")
+
+
+def test_a_tflite_translates_and_says_nothing_else(capfd, empty_place):
+    Image.fromarray(noise(32, 48)).save("one.png")
+    write_tflite(empty_place / "m.tflite", (32, 48))
+    assert main(["predict", "m.tflite", "one.png", "--out", "out"]) == 0
+    assert capfd.readouterr() == ("out: 1 images translated\n", "")
+    assert Image.open("out/one.png").size == (48, 32)
+    Image.new("RGB", (48, 30)).save("one.png")
+    line = predict_error(capfd, "m.tflite")
+    assert line.startswith("one.png: m.tflite takes images of 48x32 pixels")

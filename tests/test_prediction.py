@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from pix2pix_tf.config import replace
-from pix2pix_tf.errors import DataError, RunError, SystemFault
+from pix2pix_tf.errors import ConfigError, DataError, RunError, SystemFault
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.translator import Translator
+from tests.exported_models import ContrastModel, expected, noise, write_tflite
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,8 @@ def loaded_once(monkeypatch, translate, tiny_run):
     load = Translator.load
 
     def loaded(run, **options):
-        newest = Path(run) == tiny_run.path and options == {"step": None, "precision": "float32", "seed": 0}
+        defaults = {"step": None, "precision": "float32", "stochastic": None, "seed": 0}
+        newest = Path(run) == tiny_run.path and options == defaults
         return translate if newest else load(run, **options)
 
     monkeypatch.setattr(Translator, "load", loaded)
@@ -103,6 +105,52 @@ def test_of_a_pair_the_half_that_was_the_input_is_translated(
     predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", side_by_side=True)
     half = pair[:, :40] if direction == "AtoB" else pair[:, -40:]
     np.testing.assert_array_equal(picture(tmp_path / "out" / "pair.png"), translate(half))
+
+
+def test_direction_says_which_half_is_the_input(tiny_run, translate, tmp_path, save_image):
+    pair = save_image(tmp_path / "pair.png", width=80, height=33)
+    halves = {"AtoB": pair[:, :40], "BtoA": pair[:, 40:]}
+    for direction, half in halves.items():
+        out = tmp_path / direction
+        predict(tiny_run.path, [tmp_path / "pair.png"], out, side_by_side=True, direction=direction)
+        np.testing.assert_array_equal(picture(out / "pair.png"), translate(half))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    ContrastModel().save(folder / "contrast" / "1")
+    write_tflite(folder / "contrast.tflite", (33, 40))
+    return folder
+
+
+@pytest.fixture
+def small_image(tmp_path):
+    """An image of the size that the .tflite takes."""
+    image = noise(33, 40)
+    Image.fromarray(image).save(tmp_path / "one.png")
+    return image
+
+
+@pytest.mark.parametrize("name", ["contrast", "contrast.tflite"])
+def test_exported_models_translate_like_a_run(models, tmp_path, small_image, name):
+    report = predict(models / name, [tmp_path / "one.png"], tmp_path / "out")
+    assert report == f"{tmp_path / 'out'}: 1 images translated"
+    written = picture(tmp_path / "out" / "one.png").astype(int)
+    assert np.abs(written - expected(small_image)).max() <= 1
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_an_exported_model_is_told_which_half_is_the_input(models, tmp_path, small_image, direction):
+    other = np.zeros_like(small_image)
+    pair = [small_image, other] if direction == "AtoB" else [other, small_image]
+    Image.fromarray(np.concatenate(pair, axis=1)).save(tmp_path / "pair.png")
+    model, inputs, out = models / "contrast", [tmp_path / "pair.png"], tmp_path / "out"
+    message = message_of(ConfigError, model, inputs, out, side_by_side=True)
+    assert message.startswith(f"--side-by-side needs --direction AtoB or BtoA with {model}")
+    assert not out.exists()
+    predict(model, inputs, out, side_by_side=True, direction=direction)
+    np.testing.assert_array_equal(picture(out / "pair.png"), expected(small_image))
 
 
 def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
@@ -192,11 +240,31 @@ def test_a_pair_too_narrow_to_be_cut_is_named(tiny_run, tmp_path, save_image):
     assert message == f"{tmp_path / 'narrow.png'}: a side-by-side pair must be at least 2 pixels wide"
 
 
-def test_a_model_that_is_no_run_is_refused_before_anything_is_written(tmp_path, save_image):
+def test_a_place_without_a_model_is_refused_before_anything_is_written(tmp_path, save_image):
     save_image(tmp_path / "one.png")
     message = message_of(RunError, tmp_path, [tmp_path / "one.png"], tmp_path / "out")
-    assert message == f"{tmp_path} is not a run directory: it has no config.json"
+    assert message.startswith(f"{tmp_path} is no model: it has neither config.json nor saved_model.pb")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_model_is_told_before_a_missing_input(tmp_path):
+    message = message_of(RunError, tmp_path / "no model", [tmp_path / "no image"], tmp_path / "out")
+    assert message.startswith(f"there is no model at {tmp_path / 'no model'}")
+
+
+def test_a_direction_without_pairs_is_refused(tiny_run, tmp_path, save_image):
+    save_image(tmp_path / "one.png")
+    inputs = [tmp_path / "one.png"]
+    message = message_of(ConfigError, tiny_run.path, inputs, tmp_path / "out", direction="AtoB")
+    assert "give --side-by-side with it" in message
+
+
+def test_an_image_that_a_model_does_not_take_is_named(models, tmp_path, save_image):
+    save_image(tmp_path / "in" / "large.png", width=200, height=200)
+    for name, said in (("contrast", "the model refuses the image"), ("contrast.tflite", "40x33 pixels")):
+        message = message_of(DataError, models / name, [tmp_path / "in"], tmp_path / "out")
+        assert message.startswith(f"{tmp_path / 'in' / 'large.png'}: ")
+        assert said in message
 
 
 def test_a_place_that_can_not_be_written_is_named(tiny_run, tmp_path, save_image):

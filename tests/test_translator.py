@@ -9,12 +9,12 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf.config import NetworkConfig
-from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.data.pipeline import held_out_pairs
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.sheets import compose_sheet
-from pix2pix_tf.translator import Translator
+from pix2pix_tf.translator import GeneratorTranslator, Translator
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def untrained(**settings):
     options = {name: settings.pop(name) for name in ("seed", "precision") if name in settings}
     config = NetworkConfig(base_filters=8, input_channels=3, output_channels=3)
     config = NetworkConfig(**{**vars(config), **settings})
-    translator = Translator(config, 6, **options)
+    translator = GeneratorTranslator(config, 6, **options)
     for variable in translator.generator.trainable_variables:
         if "kernel" in variable.path:
             variable.assign(variable * 4)
@@ -211,6 +211,17 @@ def test_paint_takes_and_gives_minus_one_to_one(translate):
     np.testing.assert_array_equal(np.round((floats + 1) * 127.5).astype(np.uint8), translate(image))
 
 
+def test_generate_paints_inside_any_graph(translate):
+    image = tf.constant(noise(64, 64)[np.newaxis] / 127.5 - 1, tf.float32)
+    surrounded = tf.function(lambda images: 2 * translate.generate(images))(image)
+    np.testing.assert_array_equal(surrounded[0] / 2, translate.paint(image[0]))
+
+
+def test_a_run_is_loaded_as_what_has_its_generator(translate):
+    assert isinstance(translate, GeneratorTranslator)
+    assert (translate.input_channels, translate.output_channels) == (3, 3)
+
+
 # ---------------------------------------------------------------- noise and precision
 
 
@@ -221,6 +232,9 @@ def test_a_stochastic_generator_paints_by_its_seed():
     np.testing.assert_array_equal(first(image), painted)
     np.testing.assert_array_equal(again(image), painted)
     assert (other(image) != painted).mean() > 0.01
+    generate = tf.function(first.generate)
+    output = to_uint8(generate(to_unit_range(tf.constant(image))[np.newaxis]))[0]
+    np.testing.assert_array_equal(output, painted)
 
 
 def test_without_noise_the_seed_changes_nothing():
@@ -274,8 +288,10 @@ def test_a_file_that_is_no_image_is_named(translate, tmp_path, content):
 
 
 def test_a_place_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match="there is no run"):
+    with pytest.raises(RunError, match=r"there is no model at .*nowhere; MODEL may be a run directory"):
         Translator.load(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="there is no run at"):
+        GeneratorTranslator.load(tmp_path / "nowhere")
 
 
 def test_a_missing_step_is_refused_with_those_that_are_there(tiny_run):
@@ -285,4 +301,4 @@ def test_a_missing_step_is_refused_with_those_that_are_there(tiny_run):
 
 def test_channels_must_be_known():
     with pytest.raises(ConfigError, match="--input-channels"):
-        Translator(NetworkConfig(), 8)
+        GeneratorTranslator(NetworkConfig(), 8)

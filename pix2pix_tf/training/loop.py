@@ -27,7 +27,7 @@ from pix2pix_tf.files import first_line
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.pix2pix import METRICS, Pix2Pix
 from pix2pix_tf.training.recorder import SHEET_ROWS, Recorder
-from pix2pix_tf.translator import Translator
+from pix2pix_tf.translator import GeneratorTranslator
 
 
 def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirectory:
@@ -178,7 +178,7 @@ class Session:
         self.writer = CheckpointWriter(run, self.model.state(), config.record.keep_every)
         self.first_step = self._restore_or_start()
         self.last_step = total_steps(config, len(dataset.splits["train"]))
-        self.translator = Translator.for_run(config, seed=config.optimization.seed)
+        self.translator = GeneratorTranslator.for_run(config, seed=config.optimization.seed)
         self._pending: list[tf.Tensor] = []
 
     def description(self) -> str:
@@ -286,7 +286,7 @@ class Session:
             "--learning-rate or --precision float32"
         )
 
-    def _current_translator(self) -> Translator:
+    def _current_translator(self) -> GeneratorTranslator:
         state = self.model.state()
         weights = {
             name.removeprefix("generator/"): variable.read_value()

@@ -22,7 +22,7 @@ from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.sheets import compose_sheet
 from pix2pix_tf.training.pix2pix import METRICS
-from pix2pix_tf.translator import Translator
+from pix2pix_tf.translator import GeneratorTranslator
 
 SHEET_ROWS = 4
 
@@ -149,7 +149,7 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
             refresh=False,
         )
 
-    def sample(self, step: int, translator: Translator) -> np.ndarray:
+    def sample(self, step: int, translator: GeneratorTranslator) -> np.ndarray:
         """Paints the held-out samples; returns the sheet, uint8 [height, width, 3]."""
         rows = [(image, translator(image), target) for _, image, target in self._held_out]
         sheet = compose_sheet(
@@ -162,7 +162,7 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
                 tf.summary.image(f"samples/{number + 1}", strip[np.newaxis])
         return sheet
 
-    def finish(self, step: int, translator: Translator) -> None:
+    def finish(self, step: int, translator: GeneratorTranslator) -> None:
         """Writes what a finished run leaves: the last sheet, the losses' plot, the Keras model."""
         self._bar.set_description("finishing")
         sheet = self.sample(step, translator)

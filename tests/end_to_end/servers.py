@@ -1,0 +1,84 @@
+"""Servers of other makers, in processes of their own on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_tf.errors import DataError
+from pix2pix_tf.exporting.saved_model import Limits, write_saved_model
+from pix2pix_tf.translator import GeneratorTranslator, Translator
+from tests.end_to_end.commands import run
+
+MOST_PIXELS = 200 * 200
+
+
+def export(run_directory: Path, path: Path) -> GeneratorTranslator:
+    """Writes a run's SavedModel; returns what it must paint."""
+    translator = GeneratorTranslator.load(run_directory)
+    write_saved_model(translator, path, Limits(MOST_PIXELS, 2 * MOST_PIXELS))
+    return translator
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str], ready_url: str, log: Path, **environment: str) -> Iterator[None]:
+    """Runs a server for as long as the block lasts, which begins when ``ready_url`` answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output, env=environment or None)
+    try:
+        deadline = time.monotonic() + 240
+        while True:
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                opener.open(ready_url, timeout=5).close()
+                break
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.2)
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def check_pictures(url: str, local: GeneratorTranslator, folder: Path) -> None:
+    """Checks that a served model paints the run's pictures, from Python and from the command line."""
+    served = Translator.load(url)
+    assert (served.input_channels, served.output_channels) == (3, 3)
+    draw = np.random.default_rng(0)
+    grey, rgba = ((37, 90), np.uint8), ((1, 1, 4), np.uint8)
+    for shape, dtype in (((64, 64, 3), np.uint8), grey, rgba, ((50, 40, 3), np.uint16)):
+        image = draw.integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+        assert np.abs(served(image).astype(int) - local(image)).max() <= 1, (shape, dtype)
+
+    refusal = f"refuses the image: image 0: 201x200, more than the limit of {MOST_PIXELS}"
+    with pytest.raises(DataError, match=refusal):
+        served(np.zeros((200, 201, 3), np.uint8))
+    image = draw.integers(0, 256, (70, 31, 3), np.uint8)
+    assert np.abs(served(image).astype(int) - local(image)).max() <= 1  # the next request is served
+
+    (folder / "in").mkdir()
+    Image.fromarray(image).save(folder / "in" / "one.png")
+    done = run("predict", url, "in", "--out", "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    written = np.asarray(Image.open(folder / "out" / "one.png"))
+    np.testing.assert_array_equal(written, served(image))
