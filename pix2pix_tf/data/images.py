@@ -45,6 +45,8 @@ _NOT_AN_IMAGE = "not an image: neither JPEG, PNG, BMP, GIF nor WebP"
 _EMPTY = "not an image: 0 bytes"
 _BMP_KIND = "this kind of BMP is not supported (only 1, 4, 8, 24 or 32 bits a pixel, uncompressed)"
 _BMP_TRUNCATED = "truncated BMP: pixels are missing"
+_WEBP_KIND = "damaged WebP: its first chunk is none of VP8, VP8L and VP8X"
+_PNG_KIND = "damaged PNG: it doesn't begin with its header"
 _GIF_CONTROL = b"\x21\xf9\x04"
 _EVERY_BYTE = [bytes([value]) for value in range(256)]  # numbers to strings, for lack of an op
 _TOO_NARROW = "a side-by-side pair must be at least 2 pixels wide"
@@ -78,6 +80,49 @@ def decode_image(data: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8) -> 
     return _decoder(channels, dtype)(data)
 
 
+def decode_to_unit_range(data: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes an image as `decode_image` does, in the depth that its file has, to floats in [-1, 1].
+
+    Args:
+        data: string scalar, the bytes of the file.
+        channels: 1 (grey) or 3 (RGB).
+
+    Returns:
+        float32 [height, width, channels], what `to_unit_range` makes of the 8 or 16 bits.
+
+    Raises:
+        tf.errors.InvalidArgumentError: (when it runs) as `decode_image`.
+    """
+    sixteen_bits = _begins_with(_bytes(data, 0, 8), MAGIC_NUMBERS["PNG"]) & _png_has_16_bits(data)
+    return tf.cond(
+        sixteen_bits,
+        lambda: to_unit_range(decode_image(data, channels, tf.uint16)),
+        lambda: to_unit_range(decode_image(data, channels, tf.uint8)),
+    )
+
+
+def stated_size(data: tf.Tensor) -> tf.Tensor:
+    """Reads from the header how large an image would be, before memory is spent on its pixels.
+
+    `decode_image` never makes an image larger than this, whatever the rest of the file says.
+
+    Args:
+        data: string scalar, the bytes of the file.
+
+    Returns:
+        int64 [2]: height and width as stored, that is before the EXIF orientation.
+
+    Raises:
+        tf.errors.InvalidArgumentError: (when it runs) the bytes are no image, or its header is damaged.
+    """
+    with tf.device("CPU"):
+        return tf.switch_case(
+            _format_index(data),
+            [functools.partial(size_in, data) for size_in in _SIZES.values()],
+            default=functools.partial(_refuse_size, data),
+        )
+
+
 @functools.cache
 def _decoder(channels: int, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
     # Traced once and shared by every pipeline and model of the process: tracing takes most of a second.
@@ -104,10 +149,18 @@ def _format_index(data: tf.Tensor) -> tf.Tensor:
 
 
 def _refuse(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
-    length = tf.strings.length(data)
-    reason = tf.where(length == 0, _EMPTY, _NOT_AN_IMAGE)
-    with tf.control_dependencies([tf.debugging.Assert(length < 0, [reason])]):
+    with tf.control_dependencies([_refusal(data)]):
         return tf.zeros([1, 1, 3], dtype), _upright()
+
+
+def _refuse_size(data: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([_refusal(data)]):
+        return tf.zeros([2], tf.int64)
+
+
+def _refusal(data: tf.Tensor) -> tf.Operation:
+    length = tf.strings.length(data)
+    return tf.debugging.Assert(length < 0, [tf.where(length == 0, _EMPTY, _NOT_AN_IMAGE)])
 
 
 def _decode_jpeg(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
@@ -122,7 +175,6 @@ def _decode_png(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]
     # Asked for alpha that isn't there, the op invents a wrong one for fewer than 8 bits; asked for 8 bits,
     # it cuts 16-bit samples off instead of rounding them.
     has_alpha = (_number(data, 25, 1) >= 4) | (_png_chunk(data, b"tRNS") != b"")
-    sixteen_bits = _number(data, 24, 1) == 16
 
     def decode(stored: tf.DType) -> tf.Tensor:
         image = tf.cond(
@@ -132,15 +184,16 @@ def _decode_png(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]
         )
         return _to_depth(image, dtype)
 
-    image = tf.cond(sixteen_bits, lambda: decode(tf.uint16), lambda: decode(tf.uint8))
+    image = tf.cond(_png_has_16_bits(data), lambda: decode(tf.uint16), lambda: decode(tf.uint8))
     return image, _exif_orientation(_png_chunk(data, b"eXIf"))
 
 
 def _decode_gif(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
     # The op paints what is transparent black and gives no alpha; and what it does with a frame smaller than
-    # the screen depends on the frame's place. So it gets an opaque frame at the origin.
+    # the screen depends on the frame's place. So it gets an opaque frame at the origin; and that one only,
+    # as it would decode all frames of an animation to give the first.
     control, frame = _gif_blocks(data)
-    opaque = _gif_over_white(data, control, frame)
+    opaque = _gif_over_white(_gif_until_end_of(data, frame), control, frame)
     at_origin = _overwrite(opaque, frame + 1, bytes(4))
     image = tf.io.decode_image(at_origin, channels=3, expand_animations=False)
     image = tf.ensure_shape(image, [None, None, 3])
@@ -163,7 +216,7 @@ def _decode_webp(data: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor
     flags_with_alpha = tf.gather(_EVERY_BYTE, tf.bitwise.bitwise_or(flags, 16))
     frame = tf.cond(
         animated,
-        lambda: tf.io.decode_webp(_overwrite(data, 20, flags_with_alpha), channels=4)[0],
+        lambda: tf.io.decode_webp(_overwrite(_webp_first_frame(data), 20, flags_with_alpha), channels=4)[0],
         lambda: tf.io.decode_webp(data, channels=0)[0],
     )  # [height, width, 3 or 4]
     image = tf.cond(tf.shape(frame)[2] == 4, lambda: _over_white(frame), lambda: frame[..., :3])
@@ -211,6 +264,54 @@ def _orient(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
         return tf.reverse(tf.transpose(image, axes), reversed_axes)
 
     return tf.cond(orientation == 1, lambda: image, turned)
+
+
+# ---------------------------------------------------------------- the size by the header, in the graph
+
+
+def _jpeg_size(data: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.image.extract_jpeg_shape(data)[:2], tf.int64)
+
+
+def _png_size(data: tf.Tensor) -> tf.Tensor:
+    # Before the header the op skips chunks that it doesn't know; everything here relies on its place.
+    with tf.control_dependencies([tf.debugging.Assert(_text(data, 12, 4) == b"IHDR", [_PNG_KIND])]):
+        return tf.stack([_number(data, 20, 4), _number(data, 16, 4)])
+
+
+def _bmp_size(data: tf.Tensor) -> tf.Tensor:
+    height = _number(data, 22, 4, little_endian=True)
+    height = tf.where(height >= 2**31, 2**32 - height, height)  # negative where the rows run down
+    return tf.stack([height, _number(data, 18, 4, little_endian=True)])
+
+
+def _gif_size(data: tf.Tensor) -> tf.Tensor:
+    # A frame may reach beyond the screen.
+    _, frame = _gif_blocks(data)
+    number = functools.partial(_number, data, size=2, little_endian=True)
+    height = tf.maximum(number(8), number(frame + 3) + number(frame + 7))
+    return tf.stack([height, tf.maximum(number(6), number(frame + 1) + number(frame + 5))])
+
+
+def _webp_size(data: tf.Tensor) -> tf.Tensor:
+    kind = _text(data, 12, 4)
+    number = functools.partial(_number, data, little_endian=True)
+    lossy = tf.stack([number(28, 2), number(26, 2)]) % 2**14
+    packed = number(21, 4)
+    lossless = tf.stack([packed // 2**14, packed]) % 2**14 + 1
+    extended = tf.stack([number(27, 3), number(24, 3)]) + 1
+    is_known = tf.reduce_any(kind == tf.constant([b"VP8 ", b"VP8L", b"VP8X"]))
+    with tf.control_dependencies([tf.debugging.Assert(is_known, [_WEBP_KIND])]):
+        return tf.where(kind == b"VP8X", extended, tf.where(kind == b"VP8L", lossless, lossy))
+
+
+_SIZES = {
+    "JPEG": _jpeg_size,
+    "PNG": _png_size,
+    "BMP": _bmp_size,
+    "GIF": _gif_size,
+    "WEBP": _webp_size,
+}
 
 
 # ---------------------------------------------------------------- looking into the bytes, in the graph
@@ -296,20 +397,38 @@ def _png_chunk(data: tf.Tensor, name: bytes) -> tf.Tensor:
     return tf.where(is_it, _text(data, found + 8, _number(data, found, 4)), "")
 
 
-def _webp_exif(data: tf.Tensor) -> tf.Tensor:
-    """The TIFF block of a WebP's EXIF chunk, or an empty string."""
+def _webp_chunk(data: tf.Tensor, name: bytes) -> tf.Tensor:
+    """Where a WebP's first chunk of that name begins; the end of the file when it has none."""
 
     def stop_at(position: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_any(_text(data, position, 4) == tf.constant([b"EXIF", b""]))
+        return tf.reduce_any(_text(data, position, 4) == tf.constant([name, b""]))
 
-    def after(position: tf.Tensor) -> tf.Tensor:
-        size = _number(data, position + 4, 4, little_endian=True)
-        return position + 8 + size + size % 2
+    return _walk(12, stop_at, lambda position: _after_webp_chunk(data, position))
 
-    found = _walk(12, stop_at, after)
+
+def _after_webp_chunk(data: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    size = _number(data, position + 4, 4, little_endian=True)
+    return position + 8 + size + size % 2
+
+
+def _webp_first_frame(data: tf.Tensor) -> tf.Tensor:
+    """An animated WebP cut off behind its first frame: the op would decode all to give the first."""
+    cut = _text(data, 0, _after_webp_chunk(data, _webp_chunk(data, b"ANMF")))
+    size = tf.strings.length(cut) - 8  # RIFF's size, without its own 8 bytes
+    digits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(size, [0, 8, 16, 24]), 255)
+    return _overwrite(cut, 4, tf.strings.reduce_join(tf.gather(_EVERY_BYTE, digits)))
+
+
+def _webp_exif(data: tf.Tensor) -> tf.Tensor:
+    """The TIFF block of a WebP's EXIF chunk, or an empty string."""
+    found = _webp_chunk(data, b"EXIF")
     block = _text(data, found + 8, _number(data, found + 4, 4, little_endian=True))
     has_prefix = _text(block, 0, 6) == b"Exif\0\0"  # not in the standard, but written by many
     return tf.where(has_prefix, _text(block, 6, tf.strings.length(block)), block)
+
+
+def _png_has_16_bits(data: tf.Tensor) -> tf.Tensor:
+    return _number(data, 24, 1) == 16
 
 
 def _exif_orientation(exif: tf.Tensor) -> tf.Tensor:
@@ -353,6 +472,24 @@ def _gif_blocks(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     start = 13 + _gif_table_size(data, 10)
     control = _walk(start, lambda at: is_control(at) | ~is_extension(at), after_extension)
     return control, _walk(control, lambda at: ~is_extension(at), after_extension)
+
+
+def _gif_until_end_of(data: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
+    """A GIF cut off behind a frame; as it is where the frame has no end."""
+    blocks = frame + 11 + _gif_table_size(data, frame + 9)
+    sizes = tf.cast(tf.io.decode_raw(_text(data, blocks, tf.strings.length(data)), tf.uint8), tf.int32)
+    end = tf.size(sizes)
+    # Thousands of small blocks, each of which says where the next begins. In every round each learns where
+    # twice as many later is; a block of no bytes, and the end of the file, lead to themselves.
+    jumps = tf.where(sizes > 0, tf.minimum(tf.range(end) + 1 + sizes, end), tf.range(end))
+    (jumps,) = tf.while_loop(
+        lambda jumps: tf.gather(jumps, jumps[0]) != jumps[0],
+        lambda jumps: [tf.gather(jumps, jumps)],
+        [tf.concat([jumps, [end]], axis=0)],
+        maximum_iterations=32,
+    )
+    last = blocks + tf.cast(jumps[0], tf.int64)
+    return tf.cond(jumps[0] < end, lambda: _text(data, 0, last + 1) + b"\x3b", lambda: tf.identity(data))
 
 
 def _gif_table_size(data: tf.Tensor, flags_at: int | tf.Tensor) -> tf.Tensor:
@@ -498,7 +635,8 @@ def to_unit_range(image: tf.Tensor) -> tf.Tensor:
     """Scales ``uint8`` or ``uint16`` of any shape to ``float32`` in [-1, 1]."""
     if image.dtype not in (tf.uint8, tf.uint16):
         raise ValueError(f"to_unit_range takes uint8 or uint16, not {image.dtype}")
-    return tf.cast(image, tf.float32) / (image.dtype.max / 2) - 1.0
+    # A product, because graphs turn a division by a constant into one, and round otherwise than by itself.
+    return tf.cast(image, tf.float32) * (2 / image.dtype.max) - 1.0
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:

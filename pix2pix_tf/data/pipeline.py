@@ -152,25 +152,26 @@ def _unit_range(image: tf.Tensor, side: Side) -> tf.Tensor:
 
 
 def held_out_pairs(
-    dataset: PairDataset, size: tuple[int, int], count: int
+    dataset: PairDataset, size: tuple[int, int], count: int, split: str | None = None
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Returns pairs to look at: the same ones every time, spread over the held-out split.
+    """Returns pairs to look at: the same ones every time, spread over the split.
 
     Args:
         dataset: directed, so that A is the input and B the target.
         size: height and width to resize them to.
         count: how many at most.
+        split: 'train', 'val' or 'test'; what is held out by default.
 
     Returns:
         Up to ``count`` of (name, input, target), ``uint8`` or ``uint16`` [height, width, channels].
     """
-    split = dataset.splits[dataset.held_out]
-    chosen = np.linspace(0, len(split) - 1, min(count, len(split))).round().astype(np.int64)
+    chosen_from = dataset.splits[split or dataset.held_out]
+    number = min(count, len(chosen_from))
     pairs = []
-    for index in chosen:
-        images = split.read(tf.constant(index))
+    for index in np.linspace(0, len(chosen_from) - 1, number).round().astype(np.int64):
+        images = chosen_from.read(tf.constant(index))
         both = (resized(image, size, side).numpy() for image, side in zip(images, dataset.sides, strict=True))
-        pairs.append((split.names[index], *both))
+        pairs.append((chosen_from.names[index], *both))
     return pairs
 
 

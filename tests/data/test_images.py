@@ -175,6 +175,39 @@ def test_animations_give_their_first_frame(file_format):
     np.testing.assert_array_equal(decode(data), np.asarray(frames[0]))
 
 
+def riff(chunks):
+    """A WebP of the chunks given as (name, content)."""
+    body = b"".join(
+        name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2) for name, content in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def animated(file_format, later_frame):
+    """An animation of one good frame and one that says what a file likes to say of it."""
+    image = Image.fromarray(RGBA[..., :3]).quantize(16)
+    if file_format == "GIF":
+        return encode(image, "GIF", comment=b"a long one " * 50)[:-1] + later_frame + b";"
+    still = encode(image.convert("RGB"), "WEBP", **LOSSLESS["WEBP"])
+    sides = struct.pack("<I", WIDTH - 1)[:3] + struct.pack("<I", HEIGHT - 1)[:3]
+    frame = bytes(6) + sides + bytes(4) + still[12:]
+    later = bytes(6) + sides + bytes(4) + later_frame
+    extended = (b"VP8X", bytes([2, 0, 0, 0]) + sides)
+    return riff([extended, (b"ANIM", bytes(6)), (b"ANMF", frame), (b"ANMF", later)])
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP"])
+def test_only_the_first_frame_of_an_animation_is_looked_at(file_format):
+    later = {
+        "GIF": struct.pack("<BHHHHBB", 0x2C, 0, 0, 65535, 65535, 0, 8) + b"\xff" + bytes(300),
+        "WEBP": b"VP8L" + struct.pack("<I", 40) + bytes(40),
+    }
+    data = animated(file_format, later[file_format])
+    expected = np.asarray(Image.fromarray(RGBA[..., :3]).quantize(16).convert("RGB"))
+    np.testing.assert_array_equal(decode(data), expected)
+    assert images.stated_size(tf.constant(data)).numpy().tolist() == [HEIGHT, WIDTH]
+
+
 @pytest.mark.parametrize("transparent", [False, True])
 def test_gif_frame_smaller_than_its_screen_is_seen_over_white(transparent):
     image = Image.fromarray(RGBA[..., :3]).quantize(8)
@@ -190,6 +223,55 @@ def test_gif_frame_smaller_than_its_screen_is_seen_over_white(transparent):
     data = data.replace(descriptor, struct.pack("<BHHHH", 0x2C, 2, 3, WIDTH, HEIGHT))
     data = data[:6] + struct.pack("<HH", 14, 12) + data[10:]
     np.testing.assert_array_equal(decode(data), expected)
+
+
+SIZED = {
+    "JPEG": lambda: encode(smooth(24, 40), "JPEG"),
+    "turned JPEG": lambda: encode(smooth(24, 40), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"),
+    "progressive JPEG": lambda: encode(smooth(24, 40), "JPEG", progressive=True),
+    "PNG": lambda: encode(smooth(24, 40), "PNG"),
+    "16-bit PNG": lambda: deep_png(np.zeros((24, 40, 3), np.uint16), 2),
+    "BMP": lambda: encode(smooth(24, 40), "BMP"),
+    "GIF": lambda: encode(smooth(24, 40).quantize(16), "GIF", comment=b"a long one " * 50),
+    "lossy WebP": lambda: encode(smooth(24, 40), "WEBP"),
+    "lossless WebP": lambda: encode(smooth(24, 40), "WEBP", lossless=True),
+    "extended WebP": lambda: encode(smooth(24, 40), "WEBP", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"),
+}
+
+
+@pytest.mark.parametrize("kind", SIZED)
+def test_the_header_states_the_size_that_is_decoded(kind):
+    data = SIZED[kind]()
+    assert images.stated_size(tf.constant(data)).numpy().tolist() == [24, 40]
+    assert decode(data).shape == (24, 40, 3)
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (3, 2)])
+def test_a_gif_states_its_screen_or_what_reaches_beyond_it(offset):
+    data = encode(Image.fromarray(RGBA[..., :3]).quantize(8), "GIF")
+    descriptor = struct.pack("<BHH", 0x2C, 0, 0)
+    data = data.replace(descriptor, struct.pack("<BHH", 0x2C, *offset[::-1]), 1)
+    assert images.stated_size(tf.constant(data)).numpy().tolist() == list(decode(data).shape[:2])
+    assert decode(data).shape[:2] == (HEIGHT + offset[0], WIDTH + offset[1])
+
+
+# Chunks before the header, and bare pixels without a chunk, are decoded by the libraries: ways round a limit.
+SMUGGLED = {
+    "damaged PNG": b"\x89PNG\r\n\x1a\n" + png_chunk(b"abCd", bytes(13)) + png([b"\0"], 1, 8, 0)[8:],
+    "damaged WebP": b"RIFF\x10\0\0\0WEBP" + encode(smooth(), "WEBP", lossless=True)[20:],
+}
+
+
+@pytest.mark.parametrize("fault", SMUGGLED)
+def test_a_header_out_of_its_place_has_no_size(fault):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=fault):
+        images.stated_size(tf.constant(SMUGGLED[fault]))
+
+
+@pytest.mark.parametrize("fault", ["0 bytes", "not an image"])
+def test_what_is_no_image_has_no_size(fault):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=fault):
+        images.stated_size(tf.constant(FAULTY[fault]))
 
 
 def test_bmp_with_masks_and_alpha():
@@ -314,6 +396,28 @@ def test_unit_range_and_back_is_the_identity():
     assert unit.numpy()[[0, 255]].tolist() == [-1.0, 1.0]
     np.testing.assert_array_equal(images.to_uint8(unit), levels)
     assert images.to_unit_range(tf.constant([0, 65535], tf.uint16)).numpy().tolist() == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_graph_scales_as_python_does_to_the_last_bit(dtype):
+    levels = np.arange(np.iinfo(dtype).max + 1).astype(dtype)
+    in_graph = tf.function(images.to_unit_range, input_signature=[tf.TensorSpec([None], dtype)])
+    np.testing.assert_array_equal(in_graph(levels), images.to_unit_range(tf.constant(levels)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_files_become_floats_in_the_depth_that_they_have(channels):
+    decode_floats = tf.function(
+        lambda data: images.decode_to_unit_range(data, channels),
+        input_signature=[tf.TensorSpec([], tf.string)],
+    )
+    for data, dtype in (
+        (deep_png(DEEP[..., :3], 2), tf.uint16),
+        (encode(Image.fromarray(RGBA), "PNG"), tf.uint8),
+        (encode(smooth(), "JPEG"), tf.uint8),
+    ):
+        expected = images.to_unit_range(images.decode_image(tf.constant(data), channels, dtype))
+        np.testing.assert_array_equal(decode_floats(data), expected)
 
 
 def test_to_uint8_saturates_and_survives_nan():

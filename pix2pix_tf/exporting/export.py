@@ -1,0 +1,506 @@
+"""``pix2pix export``: writes the artifacts of a run, proves each, and publishes those that pass."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+import numpy as np
+import tensorflow as tf
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.data.images import encode_png, is_image_file, load_image, to_uint8, to_unit_range
+from pix2pix_tf.data.pairs import Side
+from pix2pix_tf.data.pipeline import held_out_pairs, resized
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.errors import ConfigError, DataError, ProofFailed, RunError, UserError
+from pix2pix_tf.exporting import tflite
+from pix2pix_tf.exporting.fresh import seconds_of
+from pix2pix_tf.exporting.parity import Artifact, Proof, parity_sheet, prove
+from pix2pix_tf.exporting.saved_model import Limits, write_saved_model
+from pix2pix_tf.exporting.serving import (
+    check_model_name,
+    write_serving_files,
+    write_warmup,
+)
+from pix2pix_tf.exporting.tflite import Quantization
+from pix2pix_tf.files import UNFINISHED, explain_disk_faults, write_whole
+from pix2pix_tf.runs import RunDirectory, package_versions
+from pix2pix_tf.translator import GeneratorTranslator
+
+Format = Literal["saved_model", "tflite"]
+Size = tuple[int, int]
+
+_FORMAT = 1
+_PROOF_IMAGES = 16
+_CALIBRATION_IMAGES = 64
+_SHOWN = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What to export.
+
+    Args:
+        out: where everything goes; ``RUN/export`` where not given.
+        name: of the model, as clients call it; the run directory's where not given.
+        formats: what to write.
+        quantize: the kinds of .tflite.
+        sizes: heights and widths of the .tflite files; the run's where none is given.
+        step: of which checkpoint; the newest by default.
+        stochastic: keep dropout as noise; by default as the run was trained.
+        proof_images: a folder of input images to prove (and calibrate) with, instead of the run's own.
+        data_dir: where data sets are kept, if not where the run had them.
+        allow_worse: publish what misses its bar, too.
+        limits: of the SavedModel.
+    """
+
+    out: Path | None = None
+    name: str | None = None
+    formats: Sequence[Format] = ("saved_model", "tflite")
+    quantize: Sequence[Quantization] = ("none",)
+    sizes: Sequence[Size] = ()
+    step: int | None = None
+    stochastic: bool | None = None
+    proof_images: Path | None = None
+    data_dir: Path | None = None
+    allow_worse: bool = False
+    limits: Limits = dataclasses.field(default_factory=Limits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an export did.
+
+    Args:
+        proofs: one an artifact.
+        published: the paths of what passed (or was let pass).
+        folder: where export.json and parity.png are.
+        reference_milliseconds: the time of the trained generator itself.
+    """
+
+    proofs: list[Proof]
+    published: list[Path]
+    folder: Path
+    reference_milliseconds: float
+
+    def table(self) -> str:
+        """Returns what was found as a table, with the paths of what was published."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("artifact")
+        headings = (
+            "MB",
+            "ms/image",
+            "partitions",
+            "max",
+            "mean",
+            "PSNR dB",
+            "SSIM",
+            "> 1 level",
+            "> 2 levels",
+        )
+        for heading in headings:
+            table.add_column(heading, justify="right")
+        table.add_column("bar")
+        table.add_row("trained model, float32", "", f"{self.reference_milliseconds:.1f}")
+        for proof in self.proofs:
+            found = proof.difference
+            table.add_row(
+                proof.artifact.label,
+                f"{proof.bytes / 1e6:.1f}",
+                f"{proof.milliseconds:.1f}",
+                "" if proof.artifact.partitions is None else str(proof.artifact.partitions),
+                str(found.max_levels),
+                f"{found.mean_levels:.4f}",
+                "equal" if found.psnr is None else f"{found.psnr:.1f}",
+                "" if found.ssim is None else f"{found.ssim:.4f}",
+                f"{found.off_by_more_than_1:.3%}",
+                f"{found.off_by_more_than_2:.3%}",
+                f"missed: {proof.shortfall}" if proof.shortfall else "met",
+            )
+        text = io.StringIO()
+        Console(file=text, width=200).print(table)
+        lines = [line.rstrip() for line in text.getvalue().splitlines()]
+        where = [
+            str(path) for path in (*self.published, self.folder / "export.json", self.folder / "parity.png")
+        ]
+        return "\n".join([*lines, *where])
+
+    def failures(self) -> list[Proof]:
+        """The artifacts that missed their bars."""
+        return [proof for proof in self.proofs if proof.shortfall]
+
+
+def export(run: Path, options: ExportOptions) -> Report:
+    """Exports a run: nothing is published that was not run, compared and found good.
+
+    Args:
+        run: a run directory.
+        options: what to export.
+
+    Returns:
+        What was written and how good it is; :func:`refuse_worse` turns what was held back into an error.
+
+    Raises:
+        UserError: the run, its data, the output directory or a combination of options can't be used.
+        SystemFault: something can't be written or run.
+    """
+    job = _Job.prepare(run, options)
+    with explain_disk_faults(job.out, "another --out"), _locked(job.out):
+        version = _next_version(job.out, job.name)
+        with _staging(job.out / f".{job.name}-{version}{UNFINISHED}") as staging:
+            proofs, sheet, milliseconds = _prove(job, _write(job, staging))
+            good = [proof for proof in proofs if options.allow_worse or not proof.shortfall]
+            content = _report_json(job, version, proofs, good, milliseconds)
+            write_whole(
+                staging / "report" / "export.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+            )
+            write_whole(staging / "report" / "parity.png", encode_png(tf.constant(sheet)).numpy())
+            published = _publish(job, version, staging, proofs, good)
+    return Report(proofs, published, job.out / f"{job.name}-{version}", milliseconds)
+
+
+def refuse_worse(report: Report, allow_worse: bool) -> None:
+    """Raises an error if something missed its bar and was not let pass.
+
+    Raises:
+        ProofFailed: which, and in what.
+    """
+    failures = report.failures()
+    if failures and not allow_worse:
+        missed = "; ".join(f"{proof.artifact.label}: {proof.shortfall}" for proof in failures)
+        raise ProofFailed(
+            f"not published, because the picture is not the trained model's: {missed}; "
+            f"{report.folder / 'parity.png'} shows it, and --allow-worse publishes it none the less"
+        )
+
+
+# ---------------------------------------------------------------- before anything is written
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """All that is known before anything is written."""
+
+    config: TrainConfig
+    options: ExportOptions
+    checkpoint: Path
+    out: Path
+    name: str
+    sizes: Sequence[Size]
+    translator: GeneratorTranslator
+    images: _ImageSource
+
+    @classmethod
+    def prepare(cls, run: Path, options: ExportOptions) -> _Job:
+        """Checks and loads everything."""
+        directory = RunDirectory(run)
+        config = directory.read_config()
+        _refuse_meaningless(config, options)
+        out = (options.out or directory.path / "export").expanduser()
+        _refuse_foreign(out)
+        checkpoint = directory.existing_checkpoint(options.step)
+        translator = GeneratorTranslator.load(run, step=options.step, stochastic=options.stochastic)
+        _refuse_nonfinite(translator, checkpoint)
+        return cls(
+            config=config,
+            options=options,
+            checkpoint=checkpoint,
+            out=out,
+            name=options.name or _name_of(directory.path),
+            sizes=list(dict.fromkeys(options.sizes)) or [config.data.size],
+            translator=translator,
+            images=_ImageSource(config, options),
+        )
+
+
+def _refuse_meaningless(config: TrainConfig, options: ExportOptions) -> None:
+    if not options.formats:
+        raise ConfigError("--formats: name at least one of saved_model and tflite")
+    if "tflite" in options.formats and not options.quantize:
+        raise ConfigError("--quantize: name at least one of none, float16, dynamic and int8")
+    if options.name is not None:
+        check_model_name(options.name)
+    for height, width in options.sizes:
+        if not (1 <= height <= 4096 and 1 <= width <= 4096):
+            raise ConfigError(f"--tflite-sizes: {height}x{width} is not from 1x1 to 4096x4096")
+    if "tflite" in options.formats and _is_stochastic(config, options):
+        raise ConfigError(
+            "a .tflite can't have dropout as noise; give --noise drop, or --formats saved_model"
+        )
+    if options.sizes and "tflite" not in options.formats:
+        raise ConfigError("--tflite-sizes has no meaning without tflite in --formats")
+
+
+def _is_stochastic(config: TrainConfig, options: ExportOptions) -> bool:
+    return config.network.stochastic if options.stochastic is None else options.stochastic
+
+
+def _name_of(run: Path) -> str:
+    """The run directory's name, as far as it may stand in a URL."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip("_.-")
+    return name or "model"
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; name a folder")
+    if not out.exists() or (out / ".lock").exists():
+        return
+    found = next(out.iterdir(), None)
+    if found is not None:
+        raise ConfigError(
+            f"--out {out} holds something else ('{found.name}'); name a new folder, or an earlier export's"
+        )
+
+
+def _refuse_nonfinite(translator: GeneratorTranslator, checkpoint: Path) -> None:
+    for variable in translator.generator.weights:
+        if not np.isfinite(np.asarray(variable)).all():
+            raise RunError(
+                f"'{variable.path}' in {checkpoint} is not finite; export another checkpoint with --step"
+            )
+
+
+class _ImageSource:
+    """The input images that an export proves and calibrates with: the run's own, or a folder's."""
+
+    def __init__(self, config: TrainConfig, options: ExportOptions):
+        self._channels = config.network.input_channels or 3
+        self._folder = options.proof_images
+        if self._folder is None:
+            if options.data_dir is not None:
+                config = configs.replace(config, data_dir=options.data_dir)
+            try:
+                self._dataset = open_dataset(config)
+            except UserError as error:
+                raise type(error)(f"{error} (or give --proof-images FOLDER with input images)") from error
+            self.description = f"{self._dataset.name} {self._dataset.held_out}"
+            return
+        files = (path for path in self._folder.rglob("*") if path.is_file() and is_image_file(path))
+        self._files = sorted(files)
+        if not self._files:
+            raise DataError(f"--proof-images {self._folder}: there are no images")
+        self.description = str(self._folder)
+
+    def held_out(self, size: Size, count: int) -> list[np.ndarray]:
+        """Input images that were not trained on, uint8 or uint16 of that size."""
+        if self._folder is None:
+            return [image for _, image, _ in held_out_pairs(self._dataset, size, count)]
+        return self._from_files(size, count)
+
+    def for_calibration(self, size: Size, count: int) -> list[np.ndarray]:
+        """Input images that were trained on, uint8 of that size."""
+        if self._folder is None:
+            pairs = held_out_pairs(self._dataset, size, count, split="train")
+            return [_as_uint8(image) for _, image, _ in pairs]
+        return [_as_uint8(image) for image in self._from_files(size, count)]
+
+    def _from_files(self, size: Size, count: int) -> list[np.ndarray]:
+        chosen = np.linspace(0, len(self._files) - 1, min(count, len(self._files))).round().astype(int)
+        images = (load_image(self._files[number], self._channels) for number in chosen)
+        return [resized(image, size, Side(self._channels)).numpy() for image in images]
+
+
+def _as_uint8(image: np.ndarray) -> np.ndarray:
+    return to_uint8(to_unit_range(tf.constant(image))).numpy()
+
+
+# ---------------------------------------------------------------- writing
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keeps a second export out of the same directory."""
+    out.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(out / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise ConfigError(
+            f"another export is writing to {out}; wait for it, or give another --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _next_version(out: Path, name: str) -> int:
+    """One more than the highest version that is there."""
+    served = (path.name for path in (out / name).glob("*"))
+    reported = (path.name.removeprefix(f"{name}-") for path in out.glob(f"{name}-*"))
+    versions = [int(version) for version in (*served, *reported) if version.isdecimal()]
+    return max(versions, default=0) + 1
+
+
+@contextlib.contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards, whatever happens; what is to stay is moved out of it."""
+    shutil.rmtree(folder, ignore_errors=True)  # left by an export that was killed
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(job: _Job, staging: Path) -> list[Artifact]:
+    """Writes everything that was asked for: the SavedModel to ``staging``/served, the rest to /report."""
+    options = job.options
+    (staging / "report").mkdir()
+    jobs: list[tuple[Quantization | None, Size]] = []
+    if "saved_model" in options.formats:
+        jobs.append((None, job.config.data.size))
+    if "tflite" in options.formats:
+        jobs += [(kind, size) for size in job.sizes for kind in dict.fromkeys(options.quantize)]
+    bar = tqdm(jobs, desc="writing", unit="model", leave=False, disable=None, dynamic_ncols=True)
+    return [
+        _write_saved_model(job, staging / "served")
+        if kind is None
+        else _write_tflite(job, staging / "report", kind, size)
+        for kind, size in bar
+    ]
+
+
+def _write_saved_model(job: _Job, path: Path) -> Artifact:
+    write_saved_model(job.translator, path, job.options.limits)
+    channels = job.translator.input_channels
+    write_warmup(path, job.name, channels, job.config.data.size, job.options.limits)
+    return Artifact("saved_model", "SavedModel", path)
+
+
+def _write_tflite(job: _Job, folder: Path, kind: Quantization, size: Size) -> Artifact:
+    height, width = size
+    calibration = job.images.for_calibration(size, _CALIBRATION_IMAGES) if kind == "int8" else None
+    suffix = "" if kind == "none" else f"_{kind}"
+    path = folder / f"{job.name}_{height}x{width}{suffix}.tflite"
+    model = tflite.convert(job.translator, size, kind, calibration)
+    path.write_bytes(model)
+    label = f"TFLite {'float32' if kind == 'none' else kind} {height}x{width}"
+    return Artifact(kind, label, path, size, tflite.partitions(model))
+
+
+# ---------------------------------------------------------------- proving
+
+
+def _prove(job: _Job, artifacts: Sequence[Artifact]) -> tuple[list[Proof], np.ndarray, float]:
+    """Proves every artifact.
+
+    Returns:
+        The proofs, the sheet that shows them, and the milliseconds that the generator itself takes.
+    """
+    usual = job.config.data.size
+    references = {size: _reference(job, size) for size in {None, usual, *job.sizes}}
+    bar = tqdm(artifacts, desc="proving", unit="model", leave=False, disable=None, dynamic_ncols=True)
+    proofs = [prove(artifact, *references[artifact.size]) for artifact in bar]
+
+    images, expected, _ = references[usual]
+    sheet = parity_sheet(
+        f"{job.name} after {_step(job.checkpoint)} steps",
+        images[:_SHOWN],
+        expected[:_SHOWN],
+        [proof for proof in proofs if proof.artifact.size in (None, usual)],
+    )
+    return proofs, sheet, 1000 * float(np.median([seconds_of(job.translator, image) for image in images]))
+
+
+def _reference(job: _Job, size: Size | None) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+    """Images of a size, what the trained generator makes of them, and how many of them to time.
+
+    Without a size there are those of the run's size first, and then some of others.
+    """
+    images = job.images.held_out(size or job.config.data.size, _PROOF_IMAGES)
+    timed = len(images)
+    if size is None:
+        images += _at_other_sizes(images)
+    return images, [job.translator(image) for image in images], timed
+
+
+def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Odd sizes, smaller and larger ones, and a single pixel, made of the images that are there."""
+    height, width, _ = images[0].shape
+    larger = ((0, 45), (0, width - 1), (0, 0))
+    return [
+        images[0][: height - 3, : width - 29],
+        images[1 % len(images)][: height // 2 + 1, : width // 3],
+        np.pad(images[2 % len(images)], larger, mode="reflect"),
+        images[0][:1, :1],
+    ]
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step_"))
+
+
+# ---------------------------------------------------------------- publishing
+
+
+def _report_json(
+    job: _Job, version: int, proofs: Sequence[Proof], good: Sequence[Proof], milliseconds: float
+) -> dict[str, Any]:
+    options = job.options
+    return {
+        "format": _FORMAT,
+        "name": job.name,
+        "version": version,
+        "step": _step(job.checkpoint),
+        "stochastic": _is_stochastic(job.config, options),
+        "images": job.images.description,
+        "limits": dataclasses.asdict(options.limits),
+        "allow_worse": options.allow_worse,
+        "trained_model_milliseconds": round(milliseconds, 2),
+        "artifacts": [
+            {
+                **proof.to_json(),
+                "published": proof in good,
+                "file": str(_place(job, version, proof.artifact).relative_to(job.out)),
+            }
+            for proof in proofs
+        ],
+        "packages": package_versions(),
+        "config": configs.to_json(job.config),
+    }
+
+
+def _publish(
+    job: _Job, version: int, staging: Path, proofs: Sequence[Proof], good: Sequence[Proof]
+) -> list[Path]:
+    """Moves what passed to where it is looked for, each whole, the SavedModel last: servers watch for it."""
+    for proof in proofs:
+        if proof not in good and proof.artifact.path.is_file():
+            proof.artifact.path.unlink()
+    (staging / "report").replace(job.out / f"{job.name}-{version}")
+    if any(proof.artifact.kind == "saved_model" for proof in good):
+        write_serving_files(
+            job.out,
+            job.name,
+            input_channels=job.translator.input_channels,
+            output_channels=job.translator.output_channels,
+            size=job.config.data.size,
+            limits=job.options.limits,
+        )
+        served = job.out / job.name / str(version)
+        served.parent.mkdir(exist_ok=True)
+        (staging / "served").replace(served)
+    return [_place(job, version, proof.artifact) for proof in good]
+
+
+def _place(job: _Job, version: int, artifact: Artifact) -> Path:
+    """Where an artifact is published."""
+    if artifact.kind == "saved_model":
+        return job.out / job.name / str(version)
+    return job.out / f"{job.name}-{version}" / artifact.path.name

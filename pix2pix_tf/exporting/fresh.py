@@ -1,0 +1,106 @@
+"""Runs an exported model in a process of its own, as whoever downloads it would.
+
+    python -m pix2pix_tf.exporting.fresh MODEL INPUTS.npz OUTPUTS.npz
+
+INPUTS has an array an image, named 0, 1 and so on: uint8 or uint16 [height, width, channels]. OUTPUTS has
+uint8 [height, width, output channels] for each way into the model and each image, named WAY/0, WAY/1 and so
+on, and 'seconds', the time that each image took by the first way, once warm.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pix2pix_tf.errors import SystemFault
+
+_ROOT = Path(__file__).parents[2]
+
+Paint = Callable[[np.ndarray], np.ndarray]
+
+
+def paint_in_fresh_process(
+    model: Path, images: Sequence[np.ndarray]
+) -> tuple[dict[str, list[np.ndarray]], list[float]]:
+    """Translates images with an exported model that a new process loads.
+
+    Args:
+        model: a SavedModel's version directory, or a .tflite file.
+        images: uint8 or uint16 [height, width, channels].
+
+    Returns:
+        For each way into the model (its signatures) the outputs, uint8 [height, width, channels], and the
+        seconds that each image took by the first way.
+
+    Raises:
+        SystemFault: the process failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="pix2pix_tf_") as folder:
+        inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
+        np.savez(inputs, allow_pickle=False, **{str(number): image for number, image in enumerate(images)})
+        command = [sys.executable, "-m", __name__, str(model), str(inputs), str(outputs)]
+        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
+        if done.returncode:
+            reason = next(reversed(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
+            raise SystemFault(f"{model} could not be run in a process of its own: {reason}")
+        with np.load(outputs) as stored:
+            ways = dict.fromkeys(name.rpartition("/")[0] for name in stored.files if "/" in name)
+            painted = {way: [stored[f"{way}/{number}"] for number in range(len(images))] for way in ways}
+            return painted, stored["seconds"].tolist()
+
+
+def main() -> None:
+    """Paints what the process was given."""
+    model, inputs, outputs = sys.argv[1:]
+    ways = _ways_into(model)
+    with np.load(inputs) as stored:
+        images = [stored[str(number)] for number in range(len(stored.files))]
+    painted = {
+        f"{way}/{number}": paint(image) for way, paint in ways.items() for number, image in enumerate(images)
+    }
+    first = next(iter(ways.values()))
+    seconds = np.array([seconds_of(first, image) for image in images])
+    np.savez(outputs, allow_pickle=False, seconds=seconds, **painted)
+
+
+def _ways_into(path: str) -> dict[str, Paint]:
+    """Every function that gives the model's picture of an image, by name."""
+    import tensorflow as tf
+
+    from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
+    from pix2pix_tf.translator import Translator
+
+    usual = Translator.load(path)  # what 'pix2pix predict' does: serving_default, for 16 bits float
+    if path.endswith(".tflite"):
+        return {"serving_default": usual}
+    model = tf.saved_model.load(path)
+
+    def by_bytes(image: np.ndarray) -> np.ndarray:
+        files = encode_png(tf.constant(image))[tf.newaxis]
+        return tf.io.decode_png(model.signatures["bytes"](image_bytes=files)["image_bytes"][0]).numpy()
+
+    def by_floats(image: np.ndarray) -> np.ndarray:
+        images = to_unit_range(tf.constant(image))[tf.newaxis]
+        return to_uint8(model.signatures["float"](images=images)["images"][0]).numpy()
+
+    return {"serving_default": usual, "bytes": by_bytes, "float": by_floats}
+
+
+def seconds_of(paint: Paint, image: np.ndarray) -> float:
+    """Returns the time of a call; the first of a shape, which compiles, should have been made before."""
+    start = time.perf_counter()
+    paint(image)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""The generator as a SavedModel that serves pictures: all that surrounds it lives in the graph.
+
+A client sends images as it has them and gets images back. Decoding, scaling, rounding and encoding are the
+functions that ``predict`` uses too, so that the pixels are the same; images are translated one at a time,
+so that none depends on its batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from pix2pix_tf.data.images import (
+    MAX_PIXELS,
+    decode_to_unit_range,
+    encode_png,
+    stated_size,
+    to_uint8,
+    to_unit_range,
+)
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.files import explain_disk_faults
+from pix2pix_tf.translator import GeneratorTranslator
+
+_UNKNOWN_SIDES = [None, None]
+_LARGE_SIDE = 2**31  # two of them still multiply within int64; no side that matters is larger
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much a server is willing to translate; refused by the header, before anything is decoded.
+
+    Args:
+        max_pixels_per_image: height times width.
+        max_pixels_per_request: those of all images of a request together.
+
+    Raises:
+        ConfigError: a limit is none, or beyond what the decoder takes, or they contradict each other.
+    """
+
+    max_pixels_per_image: int = 2**24
+    max_pixels_per_request: int = 2**26
+
+    def __post_init__(self) -> None:
+        """Checks the limits."""
+        if not 1 <= self.max_pixels_per_image <= MAX_PIXELS:
+            raise ConfigError(
+                f"the limit of pixels per image is from 1 to {MAX_PIXELS}; got {self.max_pixels_per_image}"
+            )
+        if self.max_pixels_per_request < self.max_pixels_per_image:
+            raise ConfigError(
+                f"the limit of {self.max_pixels_per_request} pixels per request is less than that of "
+                f"{self.max_pixels_per_image} per image; raise it"
+            )
+
+
+def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Limits) -> None:
+    """Writes a translator as a SavedModel, one version's directory as TensorFlow Serving reads it.
+
+    Its signatures take and give any number of images of any size:
+
+    - ``serving_default``: ``images`` uint8 [batch, height, width, input channels] to ``images`` uint8
+      [batch, height, width, output channels];
+    - ``bytes``: ``image_bytes`` string [batch], JPEG, PNG, BMP, GIF or WebP, to ``image_bytes`` string
+      [batch], PNG, each at its own size;
+    - ``float``: as ``serving_default``, but float32 in [-1, 1].
+
+    Args:
+        translator: of a run, in float32.
+        path: the directory to write, which must not exist. It may be left half written by an error.
+        limits: what is refused as too large, in every signature.
+
+    Raises:
+        SystemFault: the disk is full, or the place can't be written.
+    """
+    channels = translator.input_channels
+    levels, floats = (
+        tf.TensorSpec([None, *_UNKNOWN_SIDES, channels], dtype, name="images")
+        for dtype in (tf.uint8, tf.float32)
+    )
+    files = tf.TensorSpec([None], tf.string, name="image_bytes")
+    # Written in this way, the model can be converted further; a module that holds it would become NaN.
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint("serving_default", _translate_levels(translator, limits), [levels])
+    archive.add_endpoint("bytes", _translate_files(translator, limits), [files])
+    archive.add_endpoint("float", _translate_floats(translator, limits), [floats])
+    with explain_disk_faults(path):
+        archive.write_out(str(path), verbose=False)
+
+
+Signature = Callable[[tf.Tensor], dict[str, tf.Tensor]]
+
+
+def _translate_levels(translator: GeneratorTranslator, limits: Limits) -> Signature:
+    def translate(image: tf.Tensor) -> tf.Tensor:
+        return to_uint8(_paint(translator, to_unit_range(image)))
+
+    return _each_of_a_batch(translate, tf.uint8, translator, limits)
+
+
+def _translate_floats(translator: GeneratorTranslator, limits: Limits) -> Signature:
+    def translate(image: tf.Tensor) -> tf.Tensor:
+        return _paint(translator, image)
+
+    return _each_of_a_batch(translate, tf.float32, translator, limits)
+
+
+def _translate_files(translator: GeneratorTranslator, limits: Limits) -> Signature:
+    def translate(data: tf.Tensor) -> tf.Tensor:
+        image = decode_to_unit_range(data, translator.input_channels)
+        return encode_png(to_uint8(_paint(translator, image)))
+
+    def translate_all(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        sizes = _one_by_one(stated_size, image_bytes, tf.TensorSpec([2], tf.int64))
+        with tf.control_dependencies(_refuse_beyond(limits, sizes)):
+            image_bytes = tf.identity(image_bytes)
+        return {"image_bytes": _one_by_one(translate, image_bytes, tf.TensorSpec([], tf.string))}
+
+    return translate_all
+
+
+def _each_of_a_batch(
+    translate: Callable[[tf.Tensor], tf.Tensor],
+    dtype: tf.DType,
+    translator: GeneratorTranslator,
+    limits: Limits,
+) -> Signature:
+    """A signature that applies ``translate`` to every image of a batch of one size."""
+    taken, channels = translator.input_channels, translator.output_channels
+    spec = tf.TensorSpec([*_UNKNOWN_SIDES, channels], dtype)
+
+    def translate_all(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        shape = tf.shape(images, tf.int64)
+        sizes = tf.repeat(shape[tf.newaxis, 1:3], shape[0], axis=0)
+        wrong = tf.strings.join(
+            ["images of ", tf.as_string(shape[3]), f" channels; this model takes {taken}"]
+        )
+        known = tf.debugging.Assert(shape[3] == taken, [wrong])
+        with tf.control_dependencies([known, *_refuse_beyond(limits, sizes)]):
+            images = tf.identity(images)
+        translated = tf.cond(
+            shape[0] > 0,
+            lambda: _one_by_one(translate, images, spec),
+            # A loop that never ran doesn't know how large its images are.
+            lambda: tf.zeros(tf.concat([shape[:3], [channels]], axis=0), dtype),
+        )
+        return {"images": tf.ensure_shape(translated, [None, *_UNKNOWN_SIDES, channels])}
+
+    return translate_all
+
+
+def _paint(translator: GeneratorTranslator, image: tf.Tensor) -> tf.Tensor:
+    """Translates one image [height, width, channels] from and to float32 in [-1, 1], in the graph."""
+    return translator.generate(image[tf.newaxis])[0]
+
+
+def _one_by_one(
+    function: Callable[[tf.Tensor], tf.Tensor], elements: tf.Tensor, spec: tf.TensorSpec
+) -> tf.Tensor:
+    """Applies a function to every element, one after the other: memory for one image is enough for all."""
+    return tf.map_fn(function, elements, parallel_iterations=1, fn_output_signature=spec)
+
+
+def _refuse_beyond(limits: Limits, sizes: tf.Tensor) -> list[tf.Operation]:
+    """Assertions that images of the sizes int64 [batch, 2] have pixels, and not too many."""
+    sides = tf.minimum(sizes, _LARGE_SIDE)
+    pixels = sides[:, 0] * sides[:, 1]
+    most, most_together = limits.max_pixels_per_image, limits.max_pixels_per_request
+    total = tf.reduce_sum(tf.minimum(pixels, most))  # what is beyond that is refused anyway
+    too_many = tf.strings.join([tf.as_string(total), f" pixels, more than the limit of {most_together}"])
+    return [
+        _refuse_where(pixels == 0, sizes, "no pixels"),
+        _refuse_where(pixels > most, sizes, f"more than the limit of {most} pixels"),
+        tf.debugging.Assert(total <= most_together, [tf.strings.join(["request too large: ", too_many])]),
+    ]
+
+
+def _refuse_where(refused: tf.Tensor, sizes: tf.Tensor, reason: str) -> tf.Operation:
+    """An assertion that names the first refused image of a batch, from 0, and its width and height."""
+    first = tf.where(refused)[:1, 0]
+    height, width = tf.unstack(tf.as_string(tf.gather(sizes, first)), axis=1)
+    message = tf.strings.join(["image ", tf.as_string(first), ": ", width, "x", height, f", {reason}"])
+    return tf.debugging.Assert(tf.size(first) == 0, [message])

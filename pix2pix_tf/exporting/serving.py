@@ -1,0 +1,160 @@
+"""What TensorFlow Serving reads beside a SavedModel, and what its users read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.exporting.saved_model import Limits
+from pix2pix_tf.files import explain_disk_faults, write_whole
+
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+SERVING_FILES = ("models.config", "docker-compose.yml", "batching.config", "README.md")
+
+# What needs no escape in a URL, a shell, YAML and the configuration of the server.
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def check_model_name(name: str) -> None:
+    """Checks that a model can be served, and asked for in a URL, by that name.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    if not _MODEL_NAME.fullmatch(name):
+        raise ConfigError(
+            f"a model can't be served as {name!r}: a name has letters from a to z, digits, '.', '_' and '-', "
+            "and begins with a letter or digit"
+        )
+
+
+def served_models(out: Path) -> list[str]:
+    """The names of the models below a folder that have a version to serve, sorted."""
+    versions = (path.parent for path in out.glob("*/*/saved_model.pb") if path.parent.name.isdecimal())
+    return sorted({path.parent.name for path in versions if _MODEL_NAME.fullmatch(path.parent.name)})
+
+
+# ---------------------------------------------------------------- warm-up
+
+
+def write_warmup(
+    version: Path, name: str, channels: int, size: tuple[int, int], limits: Limits | None = None
+) -> None:
+    """Writes requests that the server runs when it loads the model, so that no user waits for the first.
+
+    One request a signature, with an image of the size that the network was trained at.
+
+    Args:
+        version: the SavedModel's directory.
+        name: of the model.
+        channels: of its input, 1 or 3.
+        size: height and width of the image.
+        limits: of the SavedModel; where they refuse the size, the image is a single pixel. A server
+            doesn't load a model that refuses its warm-up.
+
+    Raises:
+        SystemFault: the disk is full, or the place can't be written.
+    """
+    height, width = size
+    if limits is not None and height * width > limits.max_pixels_per_image:
+        height = width = 1
+    image = _colourful(height, width, channels)
+    requests = {
+        "serving_default": {"images": tf.make_tensor_proto(image[np.newaxis])},
+        "bytes": {"image_bytes": tf.make_tensor_proto([encode_png(tf.constant(image)).numpy()])},
+        "float": {"images": tf.make_tensor_proto(image[np.newaxis].astype(np.float32) / 127.5 - 1)},
+    }
+    path = version / WARMUP_FILE
+    with explain_disk_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for signature, inputs in requests.items():
+                writer.write(_prediction_log(name, signature, inputs))
+
+
+def _colourful(height: int, width: int, channels: int) -> np.ndarray:
+    ramps = np.add.outer(np.linspace(0, 255, height), np.linspace(0, 255, width)) / 2
+    return np.stack([ramps, 255 - ramps, ramps][:channels], axis=-1).astype(np.uint8)
+
+
+def _prediction_log(name: str, signature: str, inputs: Mapping[str, tf.compat.v1.TensorProto]) -> bytes:
+    """Encodes ``tensorflow.serving.PredictionLog``; its protos come with a package of their own."""
+    model_spec = _field(1, name.encode()) + _field(3, signature.encode())
+    request = _field(1, model_spec)  # PredictRequest
+    for key, tensor in inputs.items():
+        request += _field(2, _field(1, key.encode()) + _field(2, tensor.SerializeToString()))
+    return _field(6, _field(1, request))  # PredictionLog.predict_log, PredictLog.request
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A string, a message or an entry of a map in the wire format of protocol buffers."""
+    length_delimited = 2
+    return bytes([number << 3 | length_delimited]) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    digits = []
+    while number >= 128:
+        digits.append(number % 128 + 128)
+        number //= 128
+    return bytes([*digits, number])
+
+
+# ---------------------------------------------------------------- files for those who run a server
+
+
+def write_serving_files(
+    out: Path,
+    name: str,
+    *,
+    input_channels: int,
+    output_channels: int,
+    size: tuple[int, int],
+    limits: Limits,
+) -> None:
+    """Writes `SERVING_FILES`: configuration of TensorFlow Serving, and a README for this model.
+
+    Every model that ``out`` has a version of is served; the README is about this one and names the others.
+
+    Args:
+        out: the folder that holds, or is about to hold, ``name/1/saved_model.pb``.
+        name: of the model.
+        input_channels: 1 or 3.
+        output_channels: 1 or 3.
+        size: height and width that the network was trained at.
+        limits: of the SavedModel.
+
+    Raises:
+        ConfigError: the model can't be served by that name.
+        SystemFault: the disk is full, or the place can't be written.
+    """
+    check_model_name(name)
+    models = sorted({name, *served_models(out)})
+    facts = {
+        "name": name,
+        "models": models,
+        "others": [model for model in models if model != name],
+        "input_channels": input_channels,
+        "output_channels": output_channels,
+        "height": size[0],
+        "width": size[1],
+        "limits": limits,
+        "tensorflow_version": tf.__version__,
+    }
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    for file in SERVING_FILES:
+        write_whole(out / file, templates.get_template(f"{file}.jinja").render(facts))
