@@ -147,6 +147,7 @@ class GeneratorTranslator(Translator):
 
     Attributes:
         generator: the Keras model, for whoever wants it bare.
+        stochastic: whether dropout is kept as noise.
     """
 
     def __init__(self, config: NetworkConfig, levels: int, precision: Precision = "float32", seed: int = 0):
@@ -155,7 +156,7 @@ class GeneratorTranslator(Translator):
         self.input_channels = config.input_channels
         self.output_channels = config.output_channels
         self.generator = build_generator(config, levels, dtype=resolve_precision(precision))
-        self._stochastic = config.stochastic
+        self.stochastic = config.stochastic
         self._seed = seed
         signature = [tf.TensorSpec((1, None, None, self.input_channels), tf.float32)]
         self._paint = tf.function(self.generate, input_signature=signature)
@@ -234,7 +235,7 @@ class GeneratorTranslator(Translator):
             float32 [1, height, width, output channels] in [-1, 1]. A stochastic generator's noise is the
             seed's, the same for every image.
         """
-        if not self._stochastic:
+        if not self.stochastic:
             return self.generator(images, training=False)
         dropouts = [layer for layer in self.generator.layers if isinstance(layer, keras.layers.Dropout)]
         seeds = [

@@ -237,16 +237,13 @@ def _refuse_meaningless(config: TrainConfig, options: ExportOptions) -> None:
     for height, width in options.sizes:
         if not (1 <= height <= 4096 and 1 <= width <= 4096):
             raise ConfigError(f"--tflite-sizes: {height}x{width} is not from 1x1 to 4096x4096")
-    if "tflite" in options.formats and _is_stochastic(config, options):
+    stochastic = config.network.stochastic if options.stochastic is None else options.stochastic
+    if "tflite" in options.formats and stochastic:
         raise ConfigError(
             "a .tflite can't have dropout as noise; give --noise drop, or --formats saved_model"
         )
     if options.sizes and "tflite" not in options.formats:
         raise ConfigError("--tflite-sizes has no meaning without tflite in --formats")
-
-
-def _is_stochastic(config: TrainConfig, options: ExportOptions) -> bool:
-    return config.network.stochastic if options.stochastic is None else options.stochastic
 
 
 def _name_of(run: Path) -> str:
@@ -458,7 +455,7 @@ def _report_json(
         "name": job.name,
         "version": version,
         "step": _step(job.checkpoint),
-        "stochastic": _is_stochastic(job.config, options),
+        "stochastic": job.translator.stochastic,
         "images": job.images.description,
         "limits": dataclasses.asdict(options.limits),
         "allow_worse": options.allow_worse,

@@ -134,7 +134,7 @@ def _check(translator: GeneratorTranslator, size: tuple[int, int], quantization:
         raise ConfigError(f"quantization is one of {', '.join(get_args(Quantization))}, not {quantization!r}")
     if min(size) < 1:
         raise ConfigError(f"a .tflite is for images of at least 1x1 pixels, not {size[1]}x{size[0]}")
-    if translator._stochastic:
+    if translator.stochastic:
         raise ConfigError(
             "a stochastic generator can't be converted to TFLite, which would repeat one noise for ever; "
             "export a SavedModel, or load the run with stochastic=False"
