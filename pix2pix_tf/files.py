@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
+
 from pix2pix_tf.errors import Pix2pixError, SystemFault
 
 UNFINISHED = ".unfinished"
@@ -73,6 +75,27 @@ def write_whole(path: Path, content: bytes | str) -> None:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def locked(folder: Path, busy: Pix2pixError) -> Iterator[None]:
+    """Keeps a second process out of a folder, which is made where it is missing.
+
+    Raises:
+        Pix2pixError: ``busy``, where another process holds the folder.
+        SystemFault: the folder can't be written.
+    """
+    with explain_disk_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise busy from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def flush_to_disk(path: Path) -> None:

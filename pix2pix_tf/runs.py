@@ -6,17 +6,16 @@ import contextlib
 import glob
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.files import explain_disk_faults, write_whole
+from pix2pix_tf.files import explain_disk_faults, locked, write_whole
 
 FORMAT = 1
 _CHECKPOINT = re.compile(r"step_(\d{9})")
@@ -161,27 +160,15 @@ class RunDirectory:
         }
         write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from training in this directory at the same time.
 
         Raises:
-            RunError: another process is training here.
-            SystemFault: the directory can't be written.
+            RunError: (when entered) another process is training here.
+            SystemFault: (when entered) the directory can't be written.
         """
-        with explain_disk_faults(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / ".lock")
-            try:
-                lock.acquire(blocking=False)
-            except filelock.Timeout as error:
-                raise RunError(
-                    f"another process is training in {self.path}; wait for it, or choose another --run-dir"
-                ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        busy = f"another process is training in {self.path}; wait for it, or choose another --run-dir"
+        return locked(self.path, RunError(busy))
 
     def existing_checkpoint(self, step: int | None = None) -> Path:
         """Returns a checkpoint that is there: of ``step``, or the newest.

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 import numpy as np
 import tensorflow as tf
 from rich import box
@@ -37,7 +36,7 @@ from pix2pix_tf.exporting.serving import (
     write_warmup,
 )
 from pix2pix_tf.exporting.tflite import Quantization
-from pix2pix_tf.files import UNFINISHED, explain_disk_faults, write_whole
+from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
 from pix2pix_tf.runs import RunDirectory, package_versions
 from pix2pix_tf.translator import GeneratorTranslator
 
@@ -159,7 +158,8 @@ def export(run: Path, options: ExportOptions) -> Report:
         SystemFault: something can't be written or run.
     """
     job = _Job.prepare(run, options)
-    with explain_disk_faults(job.out, "another --out"), _locked(job.out):
+    busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another --out")
+    with explain_disk_faults(job.out, "another --out"), locked(job.out, busy):
         version = _next_version(job.out, job.name)
         with _staging(job.out / f".{job.name}-{version}{UNFINISHED}") as staging:
             proofs, sheet, milliseconds = _prove(job, _write(job, staging))
@@ -317,23 +317,6 @@ def _as_uint8(image: np.ndarray) -> np.ndarray:
 
 
 # ---------------------------------------------------------------- writing
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keeps a second export out of the same directory."""
-    out.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(out / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout as error:
-        raise ConfigError(
-            f"another export is writing to {out}; wait for it, or give another --out"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _next_version(out: Path, name: str) -> int:

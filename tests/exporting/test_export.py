@@ -191,9 +191,9 @@ def test_a_failure_leaves_nothing_half_written(tiny_run, tmp_path, monkeypatch):
 def test_what_a_killed_export_left_is_no_obstacle(tiny_run, tmp_path):
     (tmp_path / ".lock").touch()
     (tmp_path / ".tiny-1.unfinished" / "served").mkdir(parents=True)
-    export(tiny_run.path, ExportOptions(out=tmp_path, name="tiny", formats=("saved_model",)))
+    export(tiny_run.path, ExportOptions(out=tmp_path, name="tiny", formats=("tflite",)))
     assert not (tmp_path / ".tiny-1.unfinished").exists()
-    assert (tmp_path / "tiny" / "1" / "saved_model.pb").is_file()
+    assert (tmp_path / "tiny-1" / "tiny_64x64.tflite").is_file()
 
 
 # ---------------------------------------------------------------- what is refused
