@@ -2,8 +2,8 @@
 
     python benchmarks/runtimes.py runs/facades/export/facades-1 [--rounds 3] [--calls 20]
 
-The folder is that of an export.json. Its .tflite files take part, the SavedModel beside it and, where
-OpenVINO is installed, the float32 .tflite in OpenVINO, in float32. Every measurement is a process of its own with two
+The folder is that of an export.json. Its .tflite files take part, the SavedModel beside it and, if OpenVINO
+is installed, the float32 .tflite in OpenVINO, in float32. Every measurement is a process of its own with two
 threads, and the runtimes take turns.
 """
 
