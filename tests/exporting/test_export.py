@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pix2pix_tf import cli
 from pix2pix_tf.errors import ConfigError, DataError, ProofFailed, RunError, SystemFault
 from pix2pix_tf.exporting import export as exporting
 from pix2pix_tf.exporting.export import ExportOptions, export, refuse_worse
 from pix2pix_tf.exporting.parity import BARS, Bar
+from pix2pix_tf.exporting.saved_model import Limits
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
 
@@ -260,3 +262,59 @@ def test_weights_that_are_not_finite_are_refused_by_name(tiny_run, tmp_path, mon
     message = refused(RunError, tiny_run.path, tmp_path)
     assert message.startswith("'down_2_conv/kernel' in ")
     assert "is not finite; export another checkpoint with --step" in message
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_passes_its_flags_on_and_leaves_with_0(tiny_run, tmp_path, monkeypatch, capsys):
+    seen = []
+
+    def record(run, options):
+        seen.append((run, options))
+        return exporting.Report([], [], tmp_path, 1.0)
+
+    monkeypatch.setattr(exporting, "export", record)
+    flags = "--formats tflite --quantize none int8 --tflite-sizes 64x96 65x99 --noise drop --step 10"
+    limits = "--max-pixels-per-image 1000 --max-pixels-per-request 2000 --allow-worse --name tiny"
+    command = ["export", str(tiny_run.path), "--out", str(tmp_path), *flags.split(), *limits.split()]
+    assert cli.main(command) == 0
+    [(run, options)] = seen
+    assert run == tiny_run.path
+    assert options == ExportOptions(
+        out=tmp_path,
+        name="tiny",
+        formats=("tflite",),
+        quantize=("none", "int8"),
+        sizes=[(64, 96), (65, 99)],
+        step=10,
+        stochastic=False,
+        allow_worse=True,
+        limits=Limits(1000, 2000),
+    )
+    assert str(tmp_path / "parity.png") in capsys.readouterr().out
+
+
+def test_the_command_leaves_with_4_and_a_line_below_the_bar(tiny_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(BARS, "none", Bar(max_levels=-1))
+    assert cli.main(["export", str(tiny_run.path), "--out", str(tmp_path), "--formats", "tflite"]) == 4
+    printed = capsys.readouterr()
+    assert "missed: off by" in printed.out
+    [line] = [line for line in printed.err.splitlines() if line.startswith("pix2pix")]
+    assert line.startswith("pix2pix: error: not published, because")
+    assert not list(tmp_path.rglob("*.tflite"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--tflite-sizes 256", "--tflite-sizes 256: a size is HEIGHTxWIDTH"),
+        ("--quantize int4", "int4"),
+        ("--max-pixels-per-image 0", "pixels per image"),
+    ],
+)
+def test_the_command_refuses_flags_in_a_line(tiny_run, capsys, flags, said):
+    assert cli.main(["export", str(tiny_run.path), *flags.split()]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("pix2pix: error: ")
+    assert said in line
