@@ -310,7 +310,7 @@ class ExportArgs:
     formats: tuple[Literal["saved_model", "tflite"], ...] = ("saved_model", "tflite")
     """What to write."""
     quantize: tuple[Literal["none", "float16", "dynamic", "int8"], ...] = ("none",)
-    """The kinds of .tflite: float32, weights in float16, weights in int8, or all in int8."""
+    """The kinds of .tflite: float32, weights in float16, weights in int8, or convolutions in int8."""
     tflite_sizes: tuple[str, ...] = ()
     """HEIGHTxWIDTH of the images that a .tflite is for, such as 256x256; by default the run's."""
     step: int | None = None
