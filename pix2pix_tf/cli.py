@@ -334,6 +334,7 @@ def _export(arguments: list[str]) -> int:
     sizes = [_height_and_width(size) for size in args.tflite_sizes]
     _import_frameworks()
     from pix2pix_tf.exporting import export as exporting
+    from pix2pix_tf.exporting.report import refuse_worse
     from pix2pix_tf.exporting.saved_model import Limits
 
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(args)}
@@ -346,7 +347,7 @@ def _export(arguments: list[str]) -> int:
     )
     report = exporting.export(args.run, options)
     print(report.table())
-    exporting.refuse_worse(report, args.allow_worse)
+    refuse_worse(report, args.allow_worse)
     return 0
 
 

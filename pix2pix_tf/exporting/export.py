@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
 import re
 import shutil
@@ -14,34 +13,25 @@ from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.images import encode_png, is_image_file, load_image, to_uint8, to_unit_range
-from pix2pix_tf.data.pairs import Side
-from pix2pix_tf.data.pipeline import held_out_pairs, resized
-from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.errors import ConfigError, DataError, ProofFailed, RunError, UserError
+from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting import tflite
 from pix2pix_tf.exporting.fresh import seconds_of
+from pix2pix_tf.exporting.images import ProofImages, Size
 from pix2pix_tf.exporting.parity import Artifact, Proof, parity_sheet, prove
+from pix2pix_tf.exporting.report import Report
 from pix2pix_tf.exporting.saved_model import Limits, write_saved_model
-from pix2pix_tf.exporting.serving import (
-    check_model_name,
-    write_serving_files,
-    write_warmup,
-)
+from pix2pix_tf.exporting.serving import check_model_name, write_serving_files, write_warmup
 from pix2pix_tf.exporting.tflite import Quantization
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
 from pix2pix_tf.runs import RunDirectory, package_versions
 from pix2pix_tf.translator import GeneratorTranslator
 
 Format = Literal["saved_model", "tflite"]
-Size = tuple[int, int]
 
 _FORMAT = 1
 _PROOF_IMAGES = 16
@@ -80,69 +70,6 @@ class ExportOptions:
     limits: Limits = dataclasses.field(default_factory=Limits)
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What an export did.
-
-    Args:
-        proofs: one an artifact.
-        published: the paths of what passed (or was let pass).
-        folder: where export.json and parity.png are.
-        reference_milliseconds: the time of the trained generator itself.
-    """
-
-    proofs: list[Proof]
-    published: list[Path]
-    folder: Path
-    reference_milliseconds: float
-
-    def table(self) -> str:
-        """Returns what was found as a table, with the paths of what was published."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("artifact")
-        headings = (
-            "MB",
-            "ms/image",
-            "partitions",
-            "max",
-            "mean",
-            "PSNR dB",
-            "SSIM",
-            "> 1 level",
-            "> 2 levels",
-        )
-        for heading in headings:
-            table.add_column(heading, justify="right")
-        table.add_column("bar")
-        table.add_row("trained model, float32", "", f"{self.reference_milliseconds:.1f}")
-        for proof in self.proofs:
-            found = proof.difference
-            table.add_row(
-                proof.artifact.label,
-                f"{proof.bytes / 1e6:.1f}",
-                f"{proof.milliseconds:.1f}",
-                "" if proof.artifact.partitions is None else str(proof.artifact.partitions),
-                str(found.max_levels),
-                f"{found.mean_levels:.4f}",
-                "equal" if found.psnr is None else f"{found.psnr:.1f}",
-                "" if found.ssim is None else f"{found.ssim:.4f}",
-                f"{found.off_by_more_than_1:.3%}",
-                f"{found.off_by_more_than_2:.3%}",
-                f"missed: {proof.shortfall}" if proof.shortfall else "met",
-            )
-        text = io.StringIO()
-        Console(file=text, width=200).print(table)
-        lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        where = [
-            str(path) for path in (*self.published, self.folder / "export.json", self.folder / "parity.png")
-        ]
-        return "\n".join([*lines, *where])
-
-    def failures(self) -> list[Proof]:
-        """The artifacts that missed their bars."""
-        return [proof for proof in self.proofs if proof.shortfall]
-
-
 def export(run: Path, options: ExportOptions) -> Report:
     """Exports a run: nothing is published that was not run, compared and found good.
 
@@ -151,7 +78,7 @@ def export(run: Path, options: ExportOptions) -> Report:
         options: what to export.
 
     Returns:
-        What was written and how good it is; :func:`refuse_worse` turns what was held back into an error.
+        What was written, what was held back, and how good each is.
 
     Raises:
         UserError: the run, its data, the output directory or a combination of options can't be used.
@@ -173,21 +100,6 @@ def export(run: Path, options: ExportOptions) -> Report:
     return Report(proofs, published, job.out / f"{job.name}-{version}", milliseconds)
 
 
-def refuse_worse(report: Report, allow_worse: bool) -> None:
-    """Raises an error if something missed its bar and was not let pass.
-
-    Raises:
-        ProofFailed: which, and in what.
-    """
-    failures = report.failures()
-    if failures and not allow_worse:
-        missed = "; ".join(f"{proof.artifact.label}: {proof.shortfall}" for proof in failures)
-        raise ProofFailed(
-            f"not published, because the picture is not the trained model's: {missed}; "
-            f"{report.folder / 'parity.png'} shows it, and --allow-worse publishes it none the less"
-        )
-
-
 # ---------------------------------------------------------------- before anything is written
 
 
@@ -202,7 +114,7 @@ class _Job:
     name: str
     sizes: Sequence[Size]
     translator: GeneratorTranslator
-    images: _ImageSource
+    images: ProofImages
 
     @classmethod
     def prepare(cls, run: Path, options: ExportOptions) -> _Job:
@@ -223,7 +135,7 @@ class _Job:
             name=options.name or _name_of(directory.path),
             sizes=list(dict.fromkeys(options.sizes)) or [config.data.size],
             translator=translator,
-            images=_ImageSource(config, options),
+            images=ProofImages(config, options.proof_images, options.data_dir),
         )
 
 
@@ -255,12 +167,12 @@ def _name_of(run: Path) -> str:
 def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; name a folder")
-    if not out.exists() or (out / ".lock").exists():
+    if not out.exists() or any(out.glob("*-*/export.json")):
         return
-    found = next(out.iterdir(), None)
+    found = next((path.name for path in out.iterdir() if not path.name.startswith(".")), None)
     if found is not None:
         raise ConfigError(
-            f"--out {out} holds something else ('{found.name}'); name a new folder, or an earlier export's"
+            f"--out {out} holds something else ('{found}'); name a new folder, or an earlier export's"
         )
 
 
@@ -270,50 +182,6 @@ def _refuse_nonfinite(translator: GeneratorTranslator, checkpoint: Path) -> None
             raise RunError(
                 f"'{variable.path}' in {checkpoint} is not finite; export another checkpoint with --step"
             )
-
-
-class _ImageSource:
-    """The input images that an export proves and calibrates with: the run's own, or a folder's."""
-
-    def __init__(self, config: TrainConfig, options: ExportOptions):
-        self._channels = config.network.input_channels or 3
-        self._folder = options.proof_images
-        if self._folder is None:
-            if options.data_dir is not None:
-                config = configs.replace(config, data_dir=options.data_dir)
-            try:
-                self._dataset = open_dataset(config)
-            except UserError as error:
-                raise type(error)(f"{error} (or give --proof-images FOLDER with input images)") from error
-            self.description = f"{self._dataset.name} {self._dataset.held_out}"
-            return
-        files = (path for path in self._folder.rglob("*") if path.is_file() and is_image_file(path))
-        self._files = sorted(files)
-        if not self._files:
-            raise DataError(f"--proof-images {self._folder}: there are no images")
-        self.description = str(self._folder)
-
-    def held_out(self, size: Size, count: int) -> list[np.ndarray]:
-        """Input images that were not trained on, uint8 or uint16 of that size."""
-        if self._folder is None:
-            return [image for _, image, _ in held_out_pairs(self._dataset, size, count)]
-        return self._from_files(size, count)
-
-    def for_calibration(self, size: Size, count: int) -> list[np.ndarray]:
-        """Input images that were trained on, uint8 of that size."""
-        if self._folder is None:
-            pairs = held_out_pairs(self._dataset, size, count, split="train")
-            return [_as_uint8(image) for _, image, _ in pairs]
-        return [_as_uint8(image) for image in self._from_files(size, count)]
-
-    def _from_files(self, size: Size, count: int) -> list[np.ndarray]:
-        chosen = np.linspace(0, len(self._files) - 1, min(count, len(self._files))).round().astype(int)
-        images = (load_image(self._files[number], self._channels) for number in chosen)
-        return [resized(image, size, Side(self._channels)).numpy() for image in images]
-
-
-def _as_uint8(image: np.ndarray) -> np.ndarray:
-    return to_uint8(to_unit_range(tf.constant(image))).numpy()
 
 
 # ---------------------------------------------------------------- writing

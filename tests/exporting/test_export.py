@@ -10,8 +10,9 @@ from PIL import Image
 from pix2pix_tf import cli
 from pix2pix_tf.errors import ConfigError, DataError, ProofFailed, RunError, SystemFault
 from pix2pix_tf.exporting import export as exporting
-from pix2pix_tf.exporting.export import ExportOptions, export, refuse_worse
+from pix2pix_tf.exporting.export import ExportOptions, export
 from pix2pix_tf.exporting.parity import BARS, Bar
+from pix2pix_tf.exporting.report import Report, refuse_worse
 from pix2pix_tf.exporting.saved_model import Limits
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
@@ -232,6 +233,8 @@ def test_a_directory_with_something_else_is_left_alone(tiny_run, tmp_path):
         export(tiny_run.path, ExportOptions(out=tmp_path))
     with pytest.raises(ConfigError, match="is a file"):
         export(tiny_run.path, ExportOptions(out=tmp_path / "thesis.tex"))
+    with pytest.raises(ConfigError, match="holds something else"):
+        export(tiny_run.path, ExportOptions(out=tiny_run.path))
     assert below(tmp_path) == ["thesis.tex"]
 
 
@@ -272,7 +275,7 @@ def test_the_command_passes_its_flags_on_and_leaves_with_0(tiny_run, tmp_path, m
 
     def record(run, options):
         seen.append((run, options))
-        return exporting.Report([], [], tmp_path, 1.0)
+        return Report([], [], tmp_path, 1.0)
 
     monkeypatch.setattr(exporting, "export", record)
     flags = "--formats tflite --quantize none int8 --tflite-sizes 64x96 65x99 --noise drop --step 10"
