@@ -27,6 +27,7 @@ def compose_sheet(title: str, columns: Sequence[str], rows: Sequence[Sequence[np
     widths = [max(row[column].shape[1] for row in cells) for column in range(len(columns))]
     text_size = max(11, min(20, widths[0] // 9))
     font = ImageFont.load_default(text_size)
+    widths = [max(width, int(font.getlength(name))) for width, name in zip(widths, columns, strict=True)]
     line = text_size + _GAP
     top = 2 * line + _GAP
 

@@ -7,7 +7,9 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,10 +88,13 @@ def export(run: Path, options: ExportOptions) -> Report:
     """
     job = _Job.prepare(run, options)
     busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another --out")
-    with explain_disk_faults(job.out, "another --out"), locked(job.out, busy):
+    with explain_disk_faults(job.out, "another --out"), locked(job.out, busy), _heeding_ctrl_c() as heed:
         version = _next_version(job.out, job.name)
         with _staging(job.out / f".{job.name}-{version}{UNFINISHED}") as staging:
-            proofs, sheet, milliseconds = _prove(job, _write(job, staging))
+            artifacts = _write(job, staging)
+            heed()
+            proofs, sheet, milliseconds = _prove(job, artifacts)
+            heed()
             good = [proof for proof in proofs if options.allow_worse or not proof.shortfall]
             content = _report_json(job, version, proofs, good, milliseconds)
             write_whole(
@@ -154,8 +159,15 @@ def _refuse_meaningless(config: TrainConfig, options: ExportOptions) -> None:
         raise ConfigError(
             "a .tflite can't have dropout as noise; give --noise drop, or --formats saved_model"
         )
-    if options.sizes and "tflite" not in options.formats:
-        raise ConfigError("--tflite-sizes has no meaning without tflite in --formats")
+    if "tflite" not in options.formats and (options.sizes or tuple(options.quantize) != ("none",)):
+        flag = "--tflite-sizes" if options.sizes else "--quantize"
+        raise ConfigError(f"{flag} has no meaning without tflite in --formats")
+    height, width = config.data.size
+    if "saved_model" in options.formats and options.limits.max_pixels_per_image < height * width:
+        raise ConfigError(
+            f"--max-pixels-per-image {options.limits.max_pixels_per_image} would refuse the run's own images "
+            f"of {height}x{width}; raise it"
+        )
 
 
 def _name_of(run: Path) -> str:
@@ -185,6 +197,29 @@ def _refuse_nonfinite(translator: GeneratorTranslator, checkpoint: Path) -> None
 
 
 # ---------------------------------------------------------------- writing
+
+
+@contextlib.contextmanager
+def _heeding_ctrl_c() -> Iterator[Callable[[], None]]:
+    """Gives a function that stops if Ctrl-C was pressed: Keras has a bare except that may swallow it."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    def heed() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # others can't have handlers
+        yield heed
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield heed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _next_version(out: Path, name: str) -> int:
@@ -274,7 +309,8 @@ def _reference(job: _Job, size: Size | None) -> tuple[list[np.ndarray], list[np.
     images = job.images.held_out(size or job.config.data.size, _PROOF_IMAGES)
     timed = len(images)
     if size is None:
-        images += _at_other_sizes(images)
+        most = job.options.limits.max_pixels_per_image
+        images += [image for image in _at_other_sizes(images) if image.shape[0] * image.shape[1] <= most]
     return images, [job.translator(image) for image in images], timed
 
 

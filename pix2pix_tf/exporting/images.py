@@ -45,6 +45,8 @@ class ProofImages:
                 raise type(error)(f"{error} (or give --proof-images FOLDER with input images)") from error
             self.description = f"{self._dataset.name} {self._dataset.held_out}"
             return
+        if not folder.is_dir():
+            raise DataError(f"--proof-images {folder}: there is no such folder")
         self._files = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_file(path))
         if not self._files:
             raise DataError(f"--proof-images {folder}: there are no images")

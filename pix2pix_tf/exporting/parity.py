@@ -225,7 +225,7 @@ def shortfall(bar: Bar, found: Difference) -> str:
     if bar.within_1_level is not None and 1 - found.off_by_more_than_1 < bar.within_1_level:
         missed.append(f"at most 1 level on only {1 - found.off_by_more_than_1:.3%}")
     if bar.psnr is not None and found.psnr is not None and found.psnr < bar.psnr:
-        missed.append(f"PSNR only {found.psnr:.1f} dB")
+        missed.append(f"PSNR only {found.psnr:.1f} dB, not {bar.psnr:g}")
     return ", ".join(missed)
 
 

@@ -1,7 +1,9 @@
 """pix2pix export: what it writes, what it proves, what it refuses to publish."""
 
+import contextlib
 import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -191,6 +193,22 @@ def test_a_failure_leaves_nothing_half_written(tiny_run, tmp_path, monkeypatch):
     assert below(tmp_path) == [".lock"]
 
 
+def test_ctrl_c_stops_even_where_keras_swallows_it(tiny_run, tmp_path, monkeypatch):
+    write = exporting.write_saved_model
+
+    def swallowing(*arguments):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        write(*arguments)
+
+    monkeypatch.setattr(exporting, "write_saved_model", swallowing)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        export(tiny_run.path, ExportOptions(out=tmp_path, formats=("saved_model",)))
+    assert below(tmp_path) == [".lock"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_what_a_killed_export_left_is_no_obstacle(tiny_run, tmp_path):
     (tmp_path / ".lock").touch()
     (tmp_path / ".tiny-1.unfinished" / "served").mkdir(parents=True)
@@ -219,6 +237,11 @@ def test_flags_without_meaning_are_refused(tiny_run, tmp_path):
     assert "without tflite" in refused(
         ConfigError, run, tmp_path, sizes=((64, 64),), formats=("saved_model",)
     )
+    assert "--quantize has no meaning" in refused(
+        ConfigError, run, tmp_path, quantize=("int8",), formats=("saved_model",)
+    )
+    assert "would refuse the run's own" in refused(ConfigError, run, tmp_path, limits=Limits(64 * 64 - 1))
+    assert "no such folder" in refused(DataError, run, tmp_path, proof_images=tmp_path / "nowhere")
     assert "no checkpoint of step 7" in refused(RunError, run, tmp_path, step=7)
     assert "there are no images" in refused(DataError, run, tmp_path, proof_images=tmp_path)
 

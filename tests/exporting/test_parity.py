@@ -73,7 +73,7 @@ def test_pictures_of_another_shape_or_number_are_no_proof():
         (Bar(within_1_level=0.9999), {"off_by_more_than_1": 2e-4}, "at most 1 level on only 99.980%"),
         (Bar(psnr=50), {"psnr": 50.0}, ""),
         (Bar(psnr=50), {"psnr": None}, ""),
-        (Bar(psnr=50), {"psnr": 49.94}, "PSNR only 49.9 dB"),
+        (Bar(psnr=50), {"psnr": 49.94}, "PSNR only 49.9 dB, not 50"),
         (Bar(psnr=float("nan")), {"psnr": 60.0}, ""),
     ],
 )
