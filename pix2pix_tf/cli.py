@@ -307,8 +307,8 @@ class ExportArgs:
     """The folder that everything goes to; RUN/export if not given."""
     name: str | None = None
     """What clients call the model; the run directory's name if not given."""
-    formats: tuple[Literal["saved_model", "tflite"], ...] = ("saved_model", "tflite")
-    """What to write."""
+    formats: tuple[Literal["saved_model", "tflite", "onnx"], ...] = ("saved_model", "tflite")
+    """What to write; onnx needs the extra of that name."""
     quantize: tuple[Literal["none", "float16", "dynamic", "int8"], ...] = ("none",)
     """The kinds of .tflite: float32, weights in float16, weights in int8, or convolutions in int8."""
     tflite_sizes: tuple[str, ...] = ()
@@ -316,7 +316,7 @@ class ExportArgs:
     step: int | None = None
     """Export the checkpoint of that step instead of the newest."""
     noise: Literal["as-trained", "keep", "drop"] = "as-trained"
-    """Dropout as a source of noise (train's --stochastic), which a .tflite can't have."""
+    """Dropout as a source of noise (train's --stochastic), which only a SavedModel can have."""
     proof_images: Path | None = None
     """A folder of input images to prove and calibrate with, instead of the run's own."""
     data_dir: Path | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import itertools
 import json
 import re
 import shutil
@@ -21,7 +23,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.images import encode_png
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.exporting import tflite
+from pix2pix_tf.exporting import onnx, tflite
 from pix2pix_tf.exporting.fresh import seconds_of
 from pix2pix_tf.exporting.images import ProofImages, Size
 from pix2pix_tf.exporting.parity import Artifact, Proof, parity_sheet, prove
@@ -33,7 +35,7 @@ from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whol
 from pix2pix_tf.runs import RunDirectory, package_versions
 from pix2pix_tf.translator import GeneratorTranslator
 
-Format = Literal["saved_model", "tflite"]
+Format = Literal["saved_model", "tflite", "onnx"]
 
 _FORMAT = 1
 _PROOF_IMAGES = 16
@@ -146,7 +148,9 @@ class _Job:
 
 def _refuse_meaningless(config: TrainConfig, options: ExportOptions) -> None:
     if not options.formats:
-        raise ConfigError("--formats: name at least one of saved_model and tflite")
+        raise ConfigError("--formats: name at least one of saved_model, tflite and onnx")
+    if "onnx" in options.formats:
+        onnx.refuse_missing_packages()
     if "tflite" in options.formats and not options.quantize:
         raise ConfigError("--quantize: name at least one of none, float16, dynamic and int8")
     if options.name is not None:
@@ -155,9 +159,9 @@ def _refuse_meaningless(config: TrainConfig, options: ExportOptions) -> None:
         if not (1 <= height <= 4096 and 1 <= width <= 4096):
             raise ConfigError(f"--tflite-sizes: {height}x{width} is not from 1x1 to 4096x4096")
     stochastic = config.network.stochastic if options.stochastic is None else options.stochastic
-    if "tflite" in options.formats and stochastic:
+    if stochastic and set(options.formats) != {"saved_model"}:
         raise ConfigError(
-            "a .tflite can't have dropout as noise; give --noise drop, or --formats saved_model"
+            "only a SavedModel can have dropout as noise; give --noise drop, or --formats saved_model"
         )
     if "tflite" not in options.formats and (options.sizes or tuple(options.quantize) != ("none",)):
         flag = "--tflite-sizes" if options.sizes else "--quantize"
@@ -245,18 +249,16 @@ def _write(job: _Job, staging: Path) -> list[Artifact]:
     """Writes everything that was asked for: the SavedModel to ``staging``/served, the rest to /report."""
     options = job.options
     (staging / "report").mkdir()
-    jobs: list[tuple[Quantization | None, Size]] = []
+    jobs: list[Callable[[], Artifact]] = []
     if "saved_model" in options.formats:
-        jobs.append((None, job.config.data.size))
+        jobs.append(lambda: _write_saved_model(job, staging / "served"))
     if "tflite" in options.formats:
-        jobs += [(kind, size) for size in job.sizes for kind in dict.fromkeys(options.quantize)]
+        kinds = itertools.product(job.sizes, dict.fromkeys(options.quantize))
+        jobs += [functools.partial(_write_tflite, job, staging / "report", *each) for each in kinds]
+    if "onnx" in options.formats:
+        jobs.append(lambda: _write_onnx(job, staging / "report"))
     bar = tqdm(jobs, desc="writing", unit="model", leave=False, disable=None, dynamic_ncols=True)
-    return [
-        _write_saved_model(job, staging / "served")
-        if kind is None
-        else _write_tflite(job, staging / "report", kind, size)
-        for kind, size in bar
-    ]
+    return [write() for write in bar]
 
 
 def _write_saved_model(job: _Job, path: Path) -> Artifact:
@@ -266,7 +268,7 @@ def _write_saved_model(job: _Job, path: Path) -> Artifact:
     return Artifact("saved_model", "SavedModel", path)
 
 
-def _write_tflite(job: _Job, folder: Path, kind: Quantization, size: Size) -> Artifact:
+def _write_tflite(job: _Job, folder: Path, size: Size, kind: Quantization) -> Artifact:
     height, width = size
     calibration = job.images.for_calibration(size, _CALIBRATION_IMAGES) if kind == "int8" else None
     suffix = "" if kind == "none" else f"_{kind}"
@@ -275,6 +277,12 @@ def _write_tflite(job: _Job, folder: Path, kind: Quantization, size: Size) -> Ar
     path.write_bytes(model)
     label = f"TFLite {'float32' if kind == 'none' else kind} {height}x{width}"
     return Artifact(kind, label, path, size, tflite.partitions(model))
+
+
+def _write_onnx(job: _Job, folder: Path) -> Artifact:
+    path = folder / f"{job.name}.onnx"
+    onnx.write_onnx(job.translator, path)
+    return Artifact("onnx", "ONNX", path)
 
 
 # ---------------------------------------------------------------- proving

@@ -32,7 +32,7 @@ def paint_in_fresh_process(
     """Translates images with an exported model that a new process loads.
 
     Args:
-        model: a SavedModel's version directory, or a .tflite file.
+        model: a SavedModel's version directory, a .tflite or an .onnx file.
         images: uint8 or uint16 [height, width, channels].
 
     Returns:
@@ -77,8 +77,11 @@ def _ways_into(path: str) -> dict[str, Paint]:
     import tensorflow as tf
 
     from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
+    from pix2pix_tf.exporting.onnx import load_onnx
     from pix2pix_tf.translator import Translator
 
+    if path.endswith(".onnx"):
+        return {"images": load_onnx(path)}
     usual = Translator.load(path)  # what 'pix2pix predict' does: serving_default, for 16 bits float
     if path.endswith(".tflite"):
         return {"serving_default": usual}

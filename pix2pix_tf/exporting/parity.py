@@ -54,6 +54,7 @@ BARS = {
     "float16": Bar(psnr=50.0),
     "dynamic": Bar(psnr=35.0),
     "int8": Bar(psnr=35.0),
+    "onnx": Bar(within_1_level=0.9999),
 }
 
 
