@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from pix2pix_tf.config import Precision
 
-_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+_BFLOAT16_TILES = "amx_bf16"
+_BFLOAT16_FLAGS = {"avx512_bf16", _BFLOAT16_TILES}
 _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 
 
@@ -31,11 +32,19 @@ def has_bfloat16_hardware() -> bool:
             tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus
         )
         return all(found is not None and found >= _BFLOAT16_COMPUTE_CAPABILITY for found in capabilities)
+    return not _BFLOAT16_FLAGS.isdisjoint(_processor_flags())
+
+
+def has_bfloat16_tiles() -> bool:
+    """Whether the processor multiplies bfloat16 in tiles (AMX), several times as fast as float32."""
+    return _BFLOAT16_TILES in _processor_flags()
+
+
+def _processor_flags() -> frozenset[str]:
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
+        return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
     except OSError:
-        return False
-    return not _BFLOAT16_FLAGS.isdisjoint(flags)
+        return frozenset()
 
 
 def strategy_for(batch_size: int) -> tf.distribute.Strategy:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from pix2pix_tf.config import Normalization
-from pix2pix_tf.networks.convolutions import HalvingConvolution
+from pix2pix_tf.networks.convolutions import FlatConvolution, HalvingConvolution
 
 LEAKY_SLOPE = 0.2
 NORM_EPSILON = 1e-5
@@ -157,7 +157,7 @@ def conv_block(
     Returns:
         [batch, height / 2, width / 2, filters], rounded up; flat: [batch, height - 3, width - 3, filters].
     """
-    convolution = functools.partial(layers.Conv2D, kernel_size=4) if flat else HalvingConvolution
+    convolution = FlatConvolution if flat else HalvingConvolution
     x = convolution(
         filters,
         use_bias=norm == "none",

@@ -1,4 +1,4 @@
-"""The convolutions of stride 2 as training computes them, against Keras' own."""
+"""The convolutions as training computes them, against Keras' own."""
 
 import keras
 import numpy as np
@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf.networks import convolutions
-from pix2pix_tf.networks.convolutions import HalvingConvolution, TransposedConvolution
+from pix2pix_tf.networks.convolutions import FlatConvolution, HalvingConvolution, TransposedConvolution
+from pix2pix_tf.networks.winograd import Winograd
+from tests.networks.inputs import filter_everything_minimally
 
 # Batch, height, width, channels: products throughout, products for the kernel's gradient only, none.
 SHAPES = {
@@ -26,6 +28,7 @@ SHAPES = {
         (1, 1, 5, 4),
         (1, 17, 18, 2),
     ],
+    FlatConvolution: [(1, 4, 4, 3), (2, 9, 7, 5)],
 }
 CASES = [(kind, shape) for kind, shapes in SHAPES.items() for shape in shapes]
 
@@ -49,6 +52,23 @@ def output_and_gradients(layer, x, training):
 
 @pytest.mark.parametrize(("kind", "shape"), CASES)
 def test_training_equals_keras_own_with_all_gradients(kind, shape):
+    assert_training_is_keras_own(kind, shape)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        (HalvingConvolution, (3, 17, 20, 3)),
+        (TransposedConvolution, (2, 5, 8, 4)),
+        (FlatConvolution, (2, 9, 7, 5)),
+    ],
+)
+def test_so_does_minimal_filtering(kind, shape, monkeypatch):
+    filter_everything_minimally(monkeypatch)
+    assert_training_is_keras_own(kind, shape)
+
+
+def assert_training_is_keras_own(kind, shape):
     layer = built(kind, shape)
     x = tf.random.stateless_normal(shape, (5, 6))
     fast, plain = (output_and_gradients(layer, x, training) for training in (True, False))
@@ -74,7 +94,8 @@ def test_in_mixed_precision_only_the_rounding_differs(kind, shape, dtype):
 
 @pytest.mark.parametrize(("kind", "shape"), CASES)
 def test_inference_is_keras_own_at_any_size(kind, shape, monkeypatch):
-    for name in ("_halve", "_double"):
+    filter_everything_minimally(monkeypatch)
+    for name in ("_halve", "_double", "Winograd"):
         monkeypatch.setattr(convolutions, name, None)
     layer = built(kind, shape)
     x = tf.random.stateless_normal(shape, (5, 6))
@@ -82,7 +103,7 @@ def test_inference_is_keras_own_at_any_size(kind, shape, monkeypatch):
     np.testing.assert_array_equal(call(x), layer(x))
 
 
-@pytest.mark.parametrize("kind", [HalvingConvolution, TransposedConvolution])
+@pytest.mark.parametrize("kind", SHAPES)
 def test_unknown_sizes_train_too(kind):
     layer = built(kind, (1, 6, 8, 3))
     x = tf.random.stateless_normal((2, 6, 8, 3), (5, 6))
@@ -92,9 +113,60 @@ def test_unknown_sizes_train_too(kind):
     np.testing.assert_allclose(call(x), layer(x, training=True), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [HalvingConvolution, TransposedConvolution])
+@pytest.mark.parametrize("kind", SHAPES)
 def test_layers_are_rebuilt_from_their_configuration(kind):
     layer = built(kind, (1, 6, 8, 3), use_bias=True, name="convolution")
     rebuilt = keras.layers.deserialize(keras.layers.serialize(layer))
     assert type(rebuilt) is kind
     assert rebuilt.get_config() == layer.get_config()
+
+
+# ---------------------------------------------------------------- minimal filtering, where it pays
+
+
+@pytest.fixture
+def filtered(monkeypatch):
+    """Kernels that were filtered minimally, and how: float32 and bfloat16 gain from it."""
+    kernels = []
+    for name in ("convolve", "transpose"):
+        original = getattr(Winograd, name)
+
+        def spied(self, x, kernel, name=name, original=original):
+            kernels.append((name, self.stride))
+            return original(self, x, kernel)
+
+        monkeypatch.setattr(Winograd, name, spied)
+    monkeypatch.setattr(convolutions, "has_bfloat16_tiles", lambda: False)
+    convolutions._gains_from_minimal_filtering.cache_clear()
+    yield kernels
+    convolutions._gains_from_minimal_filtering.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("kind", "used"),
+    [(HalvingConvolution, ("convolve", 2)), (TransposedConvolution, ("transpose", 2))],
+)
+@pytest.mark.parametrize(
+    ("batch", "pixels", "filters", "dtype", "expected"),
+    [
+        (2, 16, 64, "float32", True),
+        (2, 16, 64, "mixed_bfloat16", True),
+        (2, 16, 64, "mixed_float16", False),
+        (1, 32, 64, "float32", False),
+        (2, 15, 64, "float32", False),
+        (2, 16, 63, "float32", False),
+    ],
+)
+def test_large_batches_are_filtered_minimally(filtered, kind, used, batch, pixels, filters, dtype, expected):
+    size = 2 * pixels if kind is HalvingConvolution else pixels
+    kind(filters, dtype=dtype)(np.ones((batch, size, size, 64), np.float32), training=True)
+    assert filtered == ([used] if expected else [])
+
+
+def test_tiles_of_bfloat16_are_left_to_the_library(filtered, monkeypatch):
+    monkeypatch.setattr(convolutions, "has_bfloat16_tiles", lambda: True)
+    x = np.ones((2, 32, 32, 64), np.float32)
+    HalvingConvolution(64, dtype="mixed_bfloat16")(x, training=True)
+    assert filtered == []
+    HalvingConvolution(64)(x, training=True)
+    assert filtered == [("convolve", 2)]

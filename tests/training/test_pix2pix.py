@@ -13,6 +13,7 @@ from pix2pix_tf.networks import build_discriminator, build_generator, convolutio
 from pix2pix_tf.networks.layers import InstanceNormalization
 from pix2pix_tf.training.pix2pix import METRICS, Pix2Pix
 from tests.conftest import small_config
+from tests.networks.inputs import filter_everything_minimally
 
 
 def config_of(tmp=None, **settings):
@@ -189,9 +190,15 @@ def test_the_generators_gradients_pass_through_the_discriminator_before_its_upda
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("batch_size", [1, 8])
-def test_every_gradient_is_the_plain_ones_within_the_precisions_rounding(trained, precision, batch_size):
+@pytest.mark.parametrize(
+    ("batch_size", "products", "luck"), [(1, "all", 1.5), (8, "all", 1.5), (8, "fewer", 3)]
+)
+def test_every_gradient_is_the_plain_ones_within_the_precisions_rounding(
+    trained, precision, batch_size, products, luck, monkeypatch
+):
     _, stored = trained
+    if products == "fewer":
+        filter_everything_minimally(monkeypatch)
     model, batch = Pix2Pix(config_of(precision=precision)), pairs(batch_size)
     reset(model, stored)
     step(model, batch, NUMBER)
@@ -199,13 +206,25 @@ def test_every_gradient_is_the_plain_ones_within_the_precisions_rounding(trained
     with without_fast_layers():
         exact, plain = (PlainStep(model.config, stored, NUMBER, dtype) for dtype in ("float32", precision))
         for name in ("generator", "discriminator"):
-            truth, usual = (gradients_of(each, name, batch) for each in (exact, plain))
+            truth = gradients_of(exact, name, batch)
+            usual = [gradients_of(plain, name, each) for each in (batch, *nudged(batch))]
             network = getattr(plain, name)
-            for variable, fast, own, true in zip(
-                network.trainable_variables, gradients_in(after, network), usual, truth, strict=True
+            found = gradients_in(after, network)
+            for variable, fast, true, *own in zip(
+                network.trainable_variables, found, truth, *usual, strict=True
             ):
                 # As near to the exact gradient as the plain step in the same precision comes, but for luck.
-                assert distance([fast], [true]) <= 1.5 * distance([own], [true]) + SAME, variable.path
+                error, bound = distance([fast], [true]), max(distance([each], [true]) for each in own)
+                assert error <= luck * bound + SAME, variable.path
+
+
+def nudged(batch):
+    """The images as near to themselves as float32 can tell: some leaky ReLU gets another sign by that."""
+    random = np.random.default_rng(0)
+    for _ in range(6):
+        yield tuple(
+            images * (1 + 3e-7 * random.normal(size=images.shape).astype(np.float32)) for images in batch
+        )
 
 
 def gradients_of(plain, name, batch):
