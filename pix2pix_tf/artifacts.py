@@ -126,6 +126,11 @@ class SavedModelTranslator(Translator):
         )
         self._floats, *_ = _signature(path, self._model, "float", tf.float32)
 
+    @property
+    def signatures(self) -> Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]:
+        """The model's functions, by the names that clients use."""
+        return self._model.signatures
+
     def _translate(self, image: tf.Tensor) -> np.ndarray:
         try:
             if image.dtype == tf.uint8:

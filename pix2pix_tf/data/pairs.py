@@ -64,10 +64,15 @@ class Split:
     def identity(self) -> dict[str, int | str]:
         """Returns what tells these pairs from others: how many, and a digest of all names and some pixels."""
         digest = hashlib.sha256(json.dumps(list(self.names)).encode())
-        for index in np.linspace(0, len(self) - 1, min(8, len(self))).round().astype(np.int64):
+        for index in spread(len(self), 8):
             for image in self.read(index):
                 digest.update(np.asarray(image).tobytes())
         return {"count": len(self), "digest": digest.hexdigest()}
+
+
+def spread(total: int, count: int) -> np.ndarray:
+    """Returns up to ``count`` indices, int64, spread evenly over ``total``, from the first to the last."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)
 
 
 @dataclasses.dataclass(frozen=True)

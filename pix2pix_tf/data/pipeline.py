@@ -17,7 +17,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, TrainConfig
-from pix2pix_tf.data.pairs import PairDataset, Side, Split
+from pix2pix_tf.data.pairs import PairDataset, Side, Split, spread
 
 # The paper resizes 256×256 images to 286×286 before cropping; other sizes in proportion.
 JITTER_SCALE = 286 / 256
@@ -166,9 +166,8 @@ def held_out_pairs(
         Up to ``count`` of (name, input, target), ``uint8`` or ``uint16`` [height, width, channels].
     """
     chosen_from = dataset.splits[split or dataset.held_out]
-    number = min(count, len(chosen_from))
     pairs = []
-    for index in np.linspace(0, len(chosen_from) - 1, number).round().astype(np.int64):
+    for index in spread(len(chosen_from), count):
         images = chosen_from.read(tf.constant(index))
         both = (resized(image, size, side).numpy() for image, side in zip(images, dataset.sides, strict=True))
         pairs.append((chosen_from.names[index], *both))
@@ -208,7 +207,7 @@ def _decoded(split: Split) -> Split:
 
 def _decoded_bytes(split: Split) -> float:
     """Estimates the memory of all decoded pairs from a few spread over the split."""
-    some = np.linspace(0, len(split) - 1, min(16, len(split))).astype(np.int64)
+    some = spread(len(split), 16)
     sizes = [sum(image.numpy().nbytes for image in split.read(tf.constant(index))) for index in some]
     return float(np.mean(sizes)) * len(split)
 

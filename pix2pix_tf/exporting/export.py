@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import itertools
 import json
-import re
 import shutil
 import signal
 import threading
@@ -29,7 +28,7 @@ from pix2pix_tf.exporting.images import ProofImages, Size
 from pix2pix_tf.exporting.parity import Artifact, Proof, parity_sheet, prove
 from pix2pix_tf.exporting.report import Report
 from pix2pix_tf.exporting.saved_model import Limits, write_saved_model
-from pix2pix_tf.exporting.serving import check_model_name, write_serving_files, write_warmup
+from pix2pix_tf.exporting.serving import check_model_name, model_name_for, write_serving_files, write_warmup
 from pix2pix_tf.exporting.tflite import Quantization
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
 from pix2pix_tf.runs import RunDirectory, package_versions
@@ -139,7 +138,7 @@ class _Job:
             options=options,
             checkpoint=checkpoint,
             out=out,
-            name=options.name or _name_of(directory.path),
+            name=options.name or model_name_for(directory.path),
             sizes=list(dict.fromkeys(options.sizes)) or [config.data.size],
             translator=translator,
             images=ProofImages(config, options.proof_images, options.data_dir),
@@ -172,12 +171,6 @@ def _refuse_meaningless(config: TrainConfig, options: ExportOptions) -> None:
             f"--max-pixels-per-image {options.limits.max_pixels_per_image} would refuse the run's own images "
             f"of {height}x{width}; raise it"
         )
-
-
-def _name_of(run: Path) -> str:
-    """The run directory's name, as far as it may stand in a URL."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip("_.-")
-    return name or "model"
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -295,7 +288,7 @@ def _prove(job: _Job, artifacts: Sequence[Artifact]) -> tuple[list[Proof], np.nd
         The proofs, the sheet that shows them, and the milliseconds that the generator itself takes.
     """
     usual = job.config.data.size
-    references = {size: _reference(job, size) for size in {None, usual, *job.sizes}}
+    references = _references(job, {artifact.size for artifact in artifacts})
     bar = tqdm(artifacts, desc="proving", unit="model", leave=False, disable=None, dynamic_ncols=True)
     proofs = [prove(artifact, *references[artifact.size]) for artifact in bar]
 
@@ -309,17 +302,31 @@ def _prove(job: _Job, artifacts: Sequence[Artifact]) -> tuple[list[Proof], np.nd
     return proofs, sheet, 1000 * float(np.median([seconds_of(job.translator, image) for image in images]))
 
 
-def _reference(job: _Job, size: Size | None) -> tuple[list[np.ndarray], list[np.ndarray], int]:
-    """Images of a size, what the trained generator makes of them, and how many of them to time.
+_Reference = tuple[list[np.ndarray], list[np.ndarray], int]
 
-    Without a size there are those of the run's size first, and then some of others.
+
+def _references(job: _Job, sizes: set[Size | None]) -> dict[Size | None, _Reference]:
+    """Images of each size, what the trained generator makes of them, and how many of them to time.
+
+    The run's size is always there. Without a size, for artifacts that take any, there are the images of the
+    run's size first and then some of others.
     """
-    images = job.images.held_out(size or job.config.data.size, _PROOF_IMAGES)
-    timed = len(images)
-    if size is None:
+
+    def reference(images: list[np.ndarray]) -> _Reference:
+        return images, [job.translator(image) for image in images], len(images)
+
+    usual = job.config.data.size
+    fixed = {size for size in {usual, *sizes} if size is not None}
+    references: dict[Size | None, _Reference] = {
+        size: reference(job.images.held_out(size, _PROOF_IMAGES)) for size in fixed
+    }
+    if None in sizes:
+        images, expected, timed = references[usual]
         most = job.options.limits.max_pixels_per_image
-        images += [image for image in _at_other_sizes(images) if image.shape[0] * image.shape[1] <= most]
-    return images, [job.translator(image) for image in images], timed
+        others = [image for image in _at_other_sizes(images) if image.shape[0] * image.shape[1] <= most]
+        more, also_expected, _ = reference(others)
+        references[None] = (images + more, expected + also_expected, timed)
+    return references
 
 
 def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:

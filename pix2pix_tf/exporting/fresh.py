@@ -76,6 +76,7 @@ def _ways_into(path: str) -> dict[str, Paint]:
     """Every function that gives the model's picture of an image, by name."""
     import tensorflow as tf
 
+    from pix2pix_tf.artifacts import SavedModelTranslator
     from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
     from pix2pix_tf.exporting.onnx import load_onnx
     from pix2pix_tf.translator import Translator
@@ -83,17 +84,17 @@ def _ways_into(path: str) -> dict[str, Paint]:
     if path.endswith(".onnx"):
         return {"images": load_onnx(path)}
     usual = Translator.load(path)  # what 'pix2pix predict' does: serving_default, for 16 bits float
-    if path.endswith(".tflite"):
+    if not isinstance(usual, SavedModelTranslator):
         return {"serving_default": usual}
-    model = tf.saved_model.load(path)
+    signatures = usual.signatures
 
     def by_bytes(image: np.ndarray) -> np.ndarray:
         files = encode_png(tf.constant(image))[tf.newaxis]
-        return tf.io.decode_png(model.signatures["bytes"](image_bytes=files)["image_bytes"][0]).numpy()
+        return tf.io.decode_png(signatures["bytes"](image_bytes=files)["image_bytes"][0]).numpy()
 
     def by_floats(image: np.ndarray) -> np.ndarray:
         images = to_unit_range(tf.constant(image))[tf.newaxis]
-        return to_uint8(model.signatures["float"](images=images)["images"][0]).numpy()
+        return to_uint8(signatures["float"](images=images)["images"][0]).numpy()
 
     return {"serving_default": usual, "bytes": by_bytes, "float": by_floats}
 

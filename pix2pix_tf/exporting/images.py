@@ -10,7 +10,7 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.images import is_image_file, load_image, to_uint8, to_unit_range
-from pix2pix_tf.data.pairs import Side
+from pix2pix_tf.data.pairs import Side, spread
 from pix2pix_tf.data.pipeline import held_out_pairs, resized
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, UserError
@@ -66,8 +66,8 @@ class ProofImages:
         return [_as_uint8(image) for image in self._from_files(size, count)]
 
     def _from_files(self, size: Size, count: int) -> list[np.ndarray]:
-        chosen = np.linspace(0, len(self._files) - 1, min(count, len(self._files))).round().astype(int)
-        images = (load_image(self._files[number], self._channels) for number in chosen)
+        chosen = (self._files[number] for number in spread(len(self._files), count))
+        images = (load_image(path, self._channels) for path in chosen)
         return [resized(image, size, Side(self._channels)).numpy() for image in images]
 
 

@@ -53,10 +53,10 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
         path: the file to write.
 
     Raises:
-        ConfigError: the extra is not installed, or the generator can't be an .onnx file.
+        ConfigError: the generator can't be an .onnx file.
+        ImportError: the extra is not installed.
         SystemFault: the disk is full, or the place can't be written.
     """
-    refuse_missing_packages()
     import tf2onnx
 
     if translator.stochastic:

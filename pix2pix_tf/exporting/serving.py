@@ -35,6 +35,12 @@ def check_model_name(name: str) -> None:
         )
 
 
+def model_name_for(run: Path) -> str:
+    """Returns a run directory's name, as far as a model can be served by it."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip("_.-")
+    return name or "model"
+
+
 def served_models(out: Path) -> list[str]:
     """The names of the models below a folder that have a version to serve, sorted."""
     versions = (path.parent for path in out.glob("*/*/saved_model.pb") if path.parent.name.isdecimal())
