@@ -23,12 +23,13 @@ from pix2pix_tf.networks.winograd import Winograd
 
 # Measured in float32 and bfloat16 on several processors: on images of up to so many pixels (of the smaller
 # of the two images, all of a batch counted for the first, one of it for the second) the product wins.
-_FEW_PIXELS = 64
+_FEW_PIXELS = 128
 _FEW_PIXELS_FOR_KERNEL = 256
-# From so many pixels (of the smaller image, all of a batch) and channels minimal filtering wins. At a batch
-# of one it wins too little, 5 % in bfloat16, for 0.4 GB more and 15 s until its loops are compiled.
+# From so many pixels (of the smaller image, all of a batch) and channels minimal filtering wins; in bfloat16
+# the sums take as long as in float32, the products half. At a batch of one it wins too little, 5 % in
+# bfloat16, for 0.4 GB more and 15 s until its loops are compiled.
 _MANY_PIXELS = 512
-_MANY_CHANNELS = 64
+_MANY_CHANNELS = {"float32": 64, "bfloat16": 128}
 _MANY_IMAGES = 2
 
 
@@ -132,8 +133,8 @@ def _filters_minimally(batch: int, winograd: Winograd, kernel: tf.Tensor) -> boo
     return (
         batch >= _MANY_IMAGES
         and batch * math.prod(winograd.result) >= _MANY_PIXELS
-        and min(kernel.shape[2:]) >= _MANY_CHANNELS
         and _gains_from_minimal_filtering(kernel.dtype)
+        and min(kernel.shape[2:]) >= _MANY_CHANNELS[kernel.dtype.name]
     )
 
 

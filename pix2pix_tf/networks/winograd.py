@@ -206,13 +206,19 @@ class Winograd:
         stride, before = self.stride, self._before
         parts = [tf.reshape(part, [batch, *self._tiles, stride, stride, channels]) for part in parts]
         sides = (stride * self._filter.step * (tiles + 1) for tiles in self._tiles)
-        padded = tf.reshape(self._join_image(parts, parts[0].dtype), [batch, *sides, channels])
+        rows = self._join_image_rows(parts, tf.float32)
+        padded = tf.reshape(self._join_image(rows, parts[0].dtype), [batch, *sides, channels])
         return padded[:, before : before + height, before : before + width]
 
     @_one_loop
-    def _join_image(self, parts: Parts, dtype: tf.DType) -> tf.Tensor:
+    def _join_image_rows(self, parts: Parts, dtype: tf.DType) -> list[Parts]:
         matrix, step = self._filter.image.T, self._filter.step
         rows = [_overlapped(_combine(matrix, row), step, axis=2) for row in _square(parts)]
+        return [[tf.cast(each, dtype) for each in row] for row in rows]
+
+    @_one_loop
+    def _join_image(self, rows: list[Parts], dtype: tf.DType) -> tf.Tensor:
+        matrix, step = self._filter.image.T, self._filter.step
         columns = [_overlapped(_combine(matrix, column), step, axis=1) for column in zip(*rows, strict=True)]
         # [batch, tiles, phases, tiles, phases, channels], the places in a tile coming between.
         columns = [[tf.transpose(each, [0, 1, 3, 2, 4, 5]) for each in column] for column in columns]

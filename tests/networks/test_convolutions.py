@@ -150,23 +150,24 @@ def filtered(monkeypatch):
     ("batch", "pixels", "filters", "dtype", "expected"),
     [
         (2, 16, 64, "float32", True),
-        (2, 16, 64, "mixed_bfloat16", True),
-        (2, 16, 64, "mixed_float16", False),
+        (2, 16, 128, "mixed_bfloat16", True),
+        (2, 16, 128, "mixed_float16", False),
         (1, 32, 64, "float32", False),
         (2, 15, 64, "float32", False),
         (2, 16, 63, "float32", False),
+        (2, 16, 127, "mixed_bfloat16", False),
     ],
 )
 def test_large_batches_are_filtered_minimally(filtered, kind, used, batch, pixels, filters, dtype, expected):
     size = 2 * pixels if kind is HalvingConvolution else pixels
-    kind(filters, dtype=dtype)(np.ones((batch, size, size, 64), np.float32), training=True)
+    kind(filters, dtype=dtype)(np.ones((batch, size, size, 128), np.float32), training=True)
     assert filtered == ([used] if expected else [])
 
 
 def test_tiles_of_bfloat16_are_left_to_the_library(filtered, monkeypatch):
     monkeypatch.setattr(convolutions, "has_bfloat16_tiles", lambda: True)
-    x = np.ones((2, 32, 32, 64), np.float32)
-    HalvingConvolution(64, dtype="mixed_bfloat16")(x, training=True)
+    x = np.ones((2, 32, 32, 128), np.float32)
+    HalvingConvolution(128, dtype="mixed_bfloat16")(x, training=True)
     assert filtered == []
-    HalvingConvolution(64)(x, training=True)
+    HalvingConvolution(128)(x, training=True)
     assert filtered == [("convolve", 2)]
