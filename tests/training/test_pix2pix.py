@@ -66,6 +66,15 @@ def seeds_of(config, layers, number):
     return [tf.cast(fold(seed, layer), tf.uint32) for layer in range(layers)]
 
 
+@contextlib.contextmanager
+def without_fast_layers():
+    """Lets layers compute in training what they compute in inference, while what it decorates runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolutions, "_is_fast_here", lambda x: False)
+        patch.setattr(InstanceNormalization, "_MOST_FUSED", 0)
+        yield
+
+
 class PlainStep:
     """The step as a textbook writes it: each loss under its own tape, the layers as in inference."""
 
@@ -79,6 +88,7 @@ class PlainStep:
         dropouts = [layer for layer in self.generator.layers if isinstance(layer, keras.layers.Dropout)]
         self.dropout = list(zip(dropouts, seeds_of(config, len(dropouts), number), strict=True))
 
+    @without_fast_layers()
     def generate(self, inputs):
         for layer, seed in self.dropout:
             layer.seed_generator.state.assign(seed)
@@ -89,6 +99,7 @@ class PlainStep:
         probability = tf.sigmoid(logits)
         return tf.reduce_mean(-tf.math.log(probability if real else 1 - probability))
 
+    @without_fast_layers()
     def generator_gradients(self, inputs, targets):
         with tf.GradientTape() as tape:
             fake = self.generate(inputs)
@@ -98,6 +109,7 @@ class PlainStep:
         losses = {"gen_total": total, "gen_gan": gan, "gen_l1": l1}
         return tape.gradient(total, self.generator.trainable_variables), losses
 
+    @without_fast_layers()
     def discriminator_gradients(self, inputs, targets, fake):
         with tf.GradientTape() as tape:
             real_logits = self.discriminator([inputs, targets], training=True)
@@ -125,17 +137,7 @@ def compared(request, trained):
     batch = pairs(request.param)
     metrics = step(model, batch, NUMBER)
     after = values(model.state())
-    with without_fast_layers():
-        yield model.config, stored, batch, metrics, after, PlainStep(model.config, stored, NUMBER)
-
-
-@contextlib.contextmanager
-def without_fast_layers():
-    """Lets layers compute in training what they compute in inference."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolutions, "_is_fast_here", lambda x: False)
-        patch.setattr(InstanceNormalization, "_MOST_FUSED", 0)
-        yield
+    return model.config, stored, batch, metrics, after, PlainStep(model.config, stored, NUMBER)
 
 
 def gradients_in(after, network):
@@ -198,24 +200,21 @@ def test_every_gradient_is_the_plain_ones_within_the_precisions_rounding(
 ):
     _, stored = trained
     if products == "fewer":
-        filter_everything_minimally(monkeypatch)
+        filter_everything_minimally(monkeypatch, pixels=200)
     model, batch = Pix2Pix(config_of(precision=precision)), pairs(batch_size)
     reset(model, stored)
     step(model, batch, NUMBER)
     after = values(model.state())
-    with without_fast_layers():
-        exact, plain = (PlainStep(model.config, stored, NUMBER, dtype) for dtype in ("float32", precision))
-        for name in ("generator", "discriminator"):
-            truth = gradients_of(exact, name, batch)
-            usual = [gradients_of(plain, name, each) for each in (batch, *nudged(batch))]
-            network = getattr(plain, name)
-            found = gradients_in(after, network)
-            for variable, fast, true, *own in zip(
-                network.trainable_variables, found, truth, *usual, strict=True
-            ):
-                # As near to the exact gradient as the plain step in the same precision comes, but for luck.
-                error, bound = distance([fast], [true]), max(distance([each], [true]) for each in own)
-                assert error <= luck * bound + SAME, variable.path
+    exact, plain = (PlainStep(model.config, stored, NUMBER, dtype) for dtype in ("float32", precision))
+    for name in ("generator", "discriminator"):
+        truth = gradients_of(exact, name, batch)
+        usual = [gradients_of(plain, name, each) for each in (batch, *nudged(batch))]
+        network = getattr(plain, name)
+        found = gradients_in(after, network)
+        for variable, fast, true, *own in zip(network.trainable_variables, found, truth, *usual, strict=True):
+            # As near to the exact gradient as the plain step in the same precision comes, but for luck.
+            error, bound = distance([fast], [true]), max(distance([each], [true]) for each in own)
+            assert error <= luck * bound + SAME, variable.path
 
 
 def nudged(batch):
