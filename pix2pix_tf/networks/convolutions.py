@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,7 +18,7 @@ import tensorflow as tf
 from keras import layers
 
 from pix2pix_tf.devices import has_bfloat16_tiles
-from pix2pix_tf.networks.winograd import Winograd
+from pix2pix_tf.networks.winograd import Gradient, Winograd
 
 # Measured in float32 and bfloat16 on several processors: on images of up to so many pixels (of the smaller
 # of the two images, all of a batch counted for the first, one of it for the second) the product wins.
@@ -96,7 +95,10 @@ class FlatConvolution(layers.Conv2D):
         """Returns ``x`` convolved."""
         if not (training and _is_fast_here(x)):
             return super().call(x)
-        convolved = _convolve_in_training(x, tf.convert_to_tensor(self.kernel))
+        winograd, kernel = Winograd(1, tuple(x.shape[1:3])), tf.convert_to_tensor(self.kernel)
+        if not _filters_minimally(x.shape[0], winograd, kernel):
+            return super().call(x)
+        convolved = tf.custom_gradient(winograd.convolve)(x, kernel)
         return tf.nn.bias_add(convolved, self.bias) if self.use_bias else convolved
 
 
@@ -107,26 +109,6 @@ def _fixed(kwargs: dict[str, Any], strides: int = 2, padding: str = "same") -> d
 
 def _is_fast_here(x: tf.Tensor) -> bool:
     return None not in x.shape and not tf.config.list_logical_devices("GPU")
-
-
-Gradient = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-
-
-@tf.custom_gradient
-def _convolve_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-    winograd = Winograd(1, tuple(x.shape[1:3]))
-    if _filters_minimally(x.shape[0], winograd, kernel):
-        return winograd.convolve(x, kernel)
-
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return (
-            tf.nn.conv2d_transpose(upstream, kernel, x.shape, strides=1, padding="VALID"),
-            tf.raw_ops.Conv2DBackpropFilter(
-                input=x, filter_sizes=kernel.shape, out_backprop=upstream, strides=[1] * 4, padding="VALID"
-            ),
-        )
-
-    return tf.nn.conv2d(x, kernel, strides=1, padding="VALID"), gradient
 
 
 def _filters_minimally(batch: int, winograd: Winograd, kernel: tf.Tensor) -> bool:
