@@ -69,6 +69,80 @@ def textbook_step(batch_size: int, size: int) -> Callable[[], object]:
     return lambda: step(image, target).numpy()
 
 
+def textbook_cyclegan_step(batch_size: int, size: int) -> Callable[[], object]:
+    """Returns CycleGAN's step as textbooks have it: float32, one tape, stock layers, stock Keras Adam, no pool."""
+    import keras
+    import tensorflow as tf
+    from keras import layers
+
+    normal = keras.initializers.RandomNormal(0.0, 0.02)
+
+    def normalized(x, activation=None):
+        x = layers.GroupNormalization(groups=-1, epsilon=1e-5)(x)
+        return x if activation is None else activation(x)
+
+    def reflected(x, by):
+        return layers.Lambda(lambda x: tf.pad(x, [[0, 0], [by, by], [by, by], [0, 0]], "REFLECT"))(x)
+
+    def generator():
+        def convolution(x, filters, kernel, strides=1, padding="valid"):
+            return layers.Conv2D(filters, kernel, strides, padding, use_bias=False, kernel_initializer=normal)(x)
+
+        x = image = layers.Input((size, size, 3))
+        x = normalized(convolution(reflected(x, 3), 64, 7), layers.ReLU())
+        for filters in (128, 256):
+            x = normalized(convolution(x, filters, 3, 2, "same"), layers.ReLU())
+        for _ in range(9):
+            y = normalized(convolution(reflected(x, 1), 256, 3), layers.ReLU())
+            x = layers.Add()([x, normalized(convolution(reflected(y, 1), 256, 3))])
+        for filters in (128, 64):
+            x = layers.Conv2DTranspose(filters, 3, 2, "same", use_bias=False, kernel_initializer=normal)(x)
+            x = normalized(x, layers.ReLU())
+        x = layers.Conv2D(3, 7, kernel_initializer=normal, activation="tanh")(reflected(x, 3))
+        return keras.Model(image, x)
+
+    def discriminator():
+        x = image = layers.Input((size, size, 3))
+        for number, filters in enumerate((64, 128, 256)):
+            x = layers.Conv2D(filters, 4, 2, "same", kernel_initializer=normal)(x)
+            x = layers.LeakyReLU(0.2)(normalized(x) if number else x)
+        x = layers.Conv2D(512, 4, kernel_initializer=normal)(layers.ZeroPadding2D()(x))
+        x = layers.LeakyReLU(0.2)(normalized(x))
+        x = layers.Conv2D(1, 4, kernel_initializer=normal)(layers.ZeroPadding2D()(x))
+        return keras.Model(image, x)
+
+    to_b, to_a, judge_a, judge_b = networks = generator(), generator(), discriminator(), discriminator()
+    optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in networks]
+    for optimizer, network in zip(optimizers, networks, strict=True):
+        optimizer.build(network.trainable_variables)
+
+    def squared(logits, goal):
+        return tf.reduce_mean(tf.square(logits - goal))
+
+    def distance(one, other):
+        return tf.reduce_mean(tf.abs(one - other))
+
+    @tf.function
+    def step(a, b):
+        with tf.GradientTape(persistent=True) as tape:
+            fake_b, fake_a = to_b(a, training=True), to_a(b, training=True)
+            cycle = distance(to_a(fake_b, training=True), a) + distance(to_b(fake_a, training=True), b)
+            same = distance(to_a(a, training=True), a) + distance(to_b(b, training=True), b)
+            on_fake_a, on_fake_b = judge_a(fake_a, training=True), judge_b(fake_b, training=True)
+            loss_b = squared(on_fake_b, 1.0) + 10.0 * cycle + 5.0 * same
+            loss_a = squared(on_fake_a, 1.0) + 10.0 * cycle + 5.0 * same
+            disc_a = 0.5 * (squared(judge_a(a, training=True), 1.0) + squared(on_fake_a, 0.0))
+            disc_b = 0.5 * (squared(judge_b(b, training=True), 1.0) + squared(on_fake_b, 0.0))
+        losses = (loss_b, loss_a, disc_a, disc_b)
+        for optimizer, network, loss in zip(optimizers, networks, losses, strict=True):
+            optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
+        return loss_a
+
+    shape = (batch_size, size, size, 3)
+    a, b = (tf.random.stateless_uniform(shape, (seed, 0), -1, 1) for seed in (1, 2))
+    return lambda: step(a, b).numpy()
+
+
 def torch_step(batch_size: int, size: int, fast: bool) -> Callable[[], object]:
     """Returns the step in PyTorch: D's update first, then G's; ``fast`` adds channels_last and bfloat16."""
     import torch

@@ -1,10 +1,11 @@
 """Steps per second of the training step, beside the textbook step and PyTorch's, in one run.
 
-    python benchmarks/train_step.py [--batch-size 1] [--steps 20] [--rounds 3] [--json]
+    python benchmarks/train_step.py [--model pix2pix] [--batch-size 1] [--steps 20] [--rounds 3] [--json]
 
 Every measurement is a process of its own, and the contenders take turns, so that a machine that slows down
 slows them all. Machines differ and are noisy: compare ratios of one run only. PyTorch takes part where it is
-installed (``pip install torch``): plain, and "fast" with channels_last and bfloat16 autocast.
+installed (``pip install torch``): plain, and "fast" with channels_last and bfloat16 autocast; it
+knows pix2pix only.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from contenders import textbook_step, torch_step
+from contenders import textbook_cyclegan_step, textbook_step, torch_step
 
+TEXTBOOKS = {"pix2pix": textbook_step, "cyclegan": textbook_cyclegan_step}
 CONTENDERS = ("textbook float32", "pix2pix_tf float32", "pix2pix_tf auto", "torch plain", "torch fast")
 
 
@@ -31,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--model", choices=tuple(TEXTBOOKS), default="pix2pix")
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument(
         "--image-size", type=int, default=256, help="a multiple of 256, for the textbook's sake"
@@ -41,10 +44,10 @@ def main() -> None:
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.contender:
-        print(json.dumps(measure(args.contender, args.batch_size, args.image_size, args.steps)))
+        print(json.dumps(measure(args.contender, args.model, args.batch_size, args.image_size, args.steps)))
         return
 
-    has_torch = importlib.util.find_spec("torch") is not None
+    has_torch = importlib.util.find_spec("torch") is not None and args.model == "pix2pix"
     names = [name for name in CONTENDERS if has_torch or not name.startswith("torch")]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(args.rounds):
@@ -84,16 +87,16 @@ def table(rows: list[dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def measure(contender: str, batch_size: int, size: int, steps: int) -> dict[str, float]:
+def measure(contender: str, model: str, batch_size: int, size: int, steps: int) -> dict[str, float]:
     """Times one contender in this process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     kind, variant = contender.split()
     if kind == "torch":
         step = torch_step(batch_size, size, fast=variant == "fast")
     elif kind == "textbook":
-        step = textbook_step(batch_size, size)
+        step = TEXTBOOKS[model](batch_size, size)
     else:
-        step = project_step(variant, batch_size, size)
+        step = project_step(model, variant, batch_size, size)
     for _ in range(3):
         step()
     seconds = []
@@ -105,26 +108,28 @@ def measure(contender: str, batch_size: int, size: int, steps: int) -> dict[str,
     return {"steps_per_second": 1 / statistics.median(seconds), "peak_rss_mb": peak}
 
 
-def project_step(precision: str, batch_size: int, size: int) -> Callable[[], object]:
+def project_step(model: str, precision: str, batch_size: int, size: int) -> Callable[[], object]:
     """Returns the project's own step as ``train.py`` runs it."""
     import tensorflow as tf
 
-    from pix2pix_tf import TrainConfig, replace
+    from pix2pix_tf import replace
     from pix2pix_tf.devices import resolve_precision
-    from pix2pix_tf.training.pix2pix import Pix2Pix
+    from pix2pix_tf.models.registry import defaults, model_for
+    from pix2pix_tf.training.step import Trainer
 
-    settings = {
-        "batch_size": batch_size,
-        "image_size": (size, size),
-        "input_channels": 3,
-        "output_channels": 3,
-    }
-    model = Pix2Pix(replace(TrainConfig(), precision=resolve_precision(precision), **settings))
+    config = replace(
+        defaults(model),
+        precision=resolve_precision(precision),
+        batch_size=batch_size,
+        image_size=(size, size),
+        input_channels=3,
+        output_channels=3,
+    )
+    trainer = Trainer(model_for(config), config, total_steps=1000)
     shape = (batch_size, size, size, 3)
-    image = tf.random.stateless_uniform(shape, (1, 2), -1, 1)
-    target = tf.random.stateless_uniform(shape, (3, 4), -1, 1)
+    batch = tuple(tf.random.stateless_uniform(shape, (seed, seed + 1), -1, 1) for seed in (1, 3))
     counter = itertools.count()
-    return lambda: model.train_step(image, target, tf.constant(next(counter), tf.int64)).numpy()
+    return lambda: trainer.train_step(batch, tf.constant(next(counter), tf.int64)).numpy()
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pix2pix_tf.config import TrainConfig, preset, replace
+from pix2pix_tf.config import TrainConfig, replace
 from pix2pix_tf.data.catalog import Pix2pix
 from pix2pix_tf.errors import Pix2pixError
+from pix2pix_tf.models.registry import preset
 
 # Imported when they are first asked for, because they need TensorFlow.
 _LAZY = {
@@ -24,7 +25,7 @@ _LAZY = {
     "build_discriminator": "pix2pix_tf.networks",
     "build_generator": "pix2pix_tf.networks",
     "open_dataset": "pix2pix_tf.data.sources",
-    "train": "pix2pix_tf.training.loop",
+    "train": "pix2pix_tf.training.train",
     "training_batches": "pix2pix_tf.data.pipeline",
 }
 

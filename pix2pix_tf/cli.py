@@ -26,6 +26,7 @@ from tyro.conf import Positional
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Precision, TrainConfig
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
+from pix2pix_tf.models.registry import preset
 from pix2pix_tf.quiet import hushed
 
 if TYPE_CHECKING:
@@ -155,10 +156,10 @@ def _plain_message(boxed: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class TrainArgs:
-    """Trains from pairs of images; the same command again continues where it stopped.
+    """Trains a model; the same command again continues where it stopped.
 
-    The defaults below are those of the data set that is named, or of the run that is continued:
-    'pix2pix train --dataset=facades --help' shows the paper's.
+    The settings and defaults below are those of the model and the data set that are named, or of the run that
+    is continued: 'pix2pix train --model cyclegan --dataset horse2zebra --help' shows theirs.
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
@@ -172,7 +173,7 @@ def _train(arguments: list[str]) -> int:
     if args.dry_run:
         print(_resolved_text(args.config))
         return 0
-    from pix2pix_tf.training.loop import train
+    from pix2pix_tf.training.train import train
 
     print(_what_next(train(args.config)))
     return 0
@@ -187,13 +188,13 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
         UserError: a flag is wrong, or the run directory can't be read.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("--dataset", "--run-dir", "--steps", "--epochs"):
+    for name in ("--model", "--dataset", "--run-dir", "--steps", "--epochs"):
         early.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
     given = vars(early.parse_known_args(list(arguments))[0])
     if given["--steps"] is not None and given["--epochs"] is not None:
         raise ConfigError("--steps and --epochs both say how long to train; give one of them")
 
-    default = _train_defaults(given["--dataset"], given["--run-dir"])
+    default = _train_defaults(given["--model"], given["--dataset"], given["--run-dir"])
     if given["--steps"] is not None:
         default = configs.replace(default, epochs=None, steps=1)
     elif given["--epochs"] is not None:
@@ -201,14 +202,16 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
     return _parse(TrainArgs, "train", arguments, TrainArgs(default))
 
 
-def _train_defaults(dataset: str | None, run_dir: str | None) -> TrainConfig:
+def _train_defaults(model: str | None, dataset: str | None, run_dir: str | None) -> TrainConfig:
     from pix2pix_tf.runs import RunDirectory
 
-    preset = configs.preset(dataset or "procedural")
-    run = RunDirectory(Path(run_dir) if run_dir is not None else preset.run_dir)
+    asked = preset(dataset or "procedural", model or configs.DEFAULT_MODEL)
+    run = RunDirectory(Path(run_dir) if run_dir is not None else asked.run_dir)
     if not run.exists():
-        return preset
+        return asked
     stored = run.read_config()
+    if model not in (None, stored.model.model):
+        return asked  # what that contradicts is said where a run is continued
     # A copied or moved run is continued where it is now, not where it was.
     return configs.replace(stored, run_dir=Path(run_dir) if run_dir is not None else None)
 
@@ -217,7 +220,7 @@ def _resolved_text(config: TrainConfig) -> str:
     """Returns what the settings resolve to, as far as that can be told without opening the data."""
     from pix2pix_tf.devices import resolve_precision
     from pix2pix_tf.runs import RunDirectory
-    from pix2pix_tf.training.loop import agreeing
+    from pix2pix_tf.training.agreement import agreeing
 
     config = agreeing(config, RunDirectory(config.run_dir))
     precision = resolve_precision(config.optimization.precision)
@@ -473,10 +476,10 @@ def _data_check(arguments: list[str]) -> int:
 def _data_preview(arguments: list[str]) -> int:
     args = _parse(DataPreviewArgs, "data preview", arguments)
     configs.check_limits(args)
-    preset = configs.preset(args.dataset).data
+    brought = preset(args.dataset).data
     given = {name: getattr(args, name) for name in ("direction", "image_size")}
     settings = {name: value for name, value in given.items() if value is not None}
-    settings.update(jitter=args.jitter and preset.jitter, flip=args.flip and preset.flip)
+    settings.update(jitter=args.jitter and brought.jitter, flip=args.flip and brought.flip)
     settings.update(seed=args.seed, label_maps=args.label_maps)
     _import_frameworks()
     from pix2pix_tf.inspection import preview_dataset
@@ -488,7 +491,7 @@ def _data_preview(arguments: list[str]) -> int:
 
 def _dataset_config(args: DataArgs) -> TrainConfig:
     return configs.replace(
-        configs.preset(args.dataset),
+        preset(args.dataset),
         data_dir=args.data_dir,
         archive=args.archive,
         mirror_url=args.mirror_url,

@@ -1,8 +1,9 @@
-"""One typed, frozen configuration: every flag, its meaning, default and limits, and the papers' presets.
+"""One typed, frozen configuration: every flag, its meaning, default and limits.
 
 The command line, ``--help``, validation, ``--dry-run`` and ``config.json`` are all made from the classes
-below: a field is a flag (``image_size`` is ``--image-size``), its docstring is the help text, and its
-``Limits`` are checked whenever a configuration is made.
+below and from the settings of the model (a subclass of `ModelSettings` in the model's file): a field is a
+flag (``image_size`` is ``--image-size``), its docstring is the help text, its ``Limits`` are checked
+whenever a configuration is made, and `CHANGEABLE` marks what may differ when a run is continued.
 """
 
 from __future__ import annotations
@@ -17,10 +18,22 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from pix2pix_tf.data.names import looks_like_path
 from pix2pix_tf.errors import ConfigError
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Normalization = Literal["instance", "batch", "none"]
+Direction = Literal["AtoB", "BtoA"]
+LearningRateSchedule = Literal["constant", "linear", "cosine"]
+
+
+class _Changeable:
+    """What annotates a setting that may differ when a run is continued: the others decide the weights."""
+
+
+CHANGEABLE = _Changeable()
+
+DEFAULT_MODEL = "pix2pix"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,18 +69,22 @@ MOST_STEPS = 999_999_999  # what the names of checkpoints and samples have room 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which pairs are learned from, and how they are prepared."""
+    """Which images are learned from, and how they are prepared."""
 
     dataset: str = "procedural"
     """'procedural' (drawn by the program), a catalogue name such as 'facades', or the path of your folder."""
-    data_dir: Path | None = None
+    data_dir: Annotated[Path | None, CHANGEABLE] = None
     """Where data sets are kept; by default where tensorflow-datasets keeps them."""
-    archive: Path | None = None
+    archive: Annotated[Path | None, CHANGEABLE] = None
     """A copy of the data set's .tar.gz on this machine, used instead of a download."""
-    mirror_url: str | None = None
+    mirror_url: Annotated[str | None, CHANGEABLE] = None
     """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
-    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    direction: Direction = "AtoB"
     """Which side is the input. A is the left half, or the folder A."""
+    input_channels: Literal[1, 3] | None = None
+    """Channels of the input (of A, where images are unpaired); by default what the data has."""
+    output_channels: Literal[1, 3] | None = None
+    """Channels of the output (of B, where images are unpaired); by default what the data has."""
     image_size: tuple[int, ...] = (256, 256)
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
@@ -91,39 +108,41 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkConfig:
-    """The generator and the discriminator."""
+class ModelSettings:
+    """What a model's own settings have in common; each model's file has a subclass with its fields."""
 
-    base_filters: Annotated[int, *limited(1, 512)] = 64
-    """Filters of the first convolution; the others follow (64 is the paper's)."""
-    norm: Normalization = "instance"
-    """'instance' treats every image alone, in training and after; 'batch' uses running averages after."""
-    input_channels: Literal[1, 3] | None = None
-    """Channels of the input; by default what the data has."""
-    output_channels: Literal[1, 3] | None = None
-    """Channels of the output; by default what the target has."""
-    stochastic: bool = False
-    """Keep dropout after training too, as the paper's source of noise."""
+    model: Annotated[str, tyro.conf.arg(metavar="NAME")]
+    """What is trained."""
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuses what makes no sense together.
+
+        Args:
+            config: the whole configuration, whose ``model`` this is.
+
+        Raises:
+            ConfigError: which settings contradict each other.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizationConfig:
     """What is minimised, how, and for how long."""
 
-    steps: Annotated[int | None, *limited(1, MOST_STEPS)] = None
-    """Steps of the whole run; one step is one update of both networks. Takes the place of --epochs."""
-    epochs: Annotated[float | None, *limited(0.001, 1_000_000)] = 200
-    """Passes over the training pairs in the whole run."""
+    steps: Annotated[int | None, *limited(1, MOST_STEPS), CHANGEABLE] = None
+    """Steps of the whole run; one step updates every network at least once. Takes the place of --epochs."""
+    epochs: Annotated[float | None, *limited(0.001, 1_000_000), CHANGEABLE] = 200
+    """Passes over the training images in the whole run."""
     batch_size: Annotated[int, *limited(1)] = 1
-    """Pairs in a step, over all devices."""
+    """Pairs (or images of each side) in an update, over all devices."""
     learning_rate: Annotated[float, *limited(1e-8, 1.0)] = 2e-4
-    """Adam's learning rate, for both networks."""
+    """Adam's learning rate, for all networks."""
+    lr_schedule: LearningRateSchedule = "constant"
+    """'linear' is constant for half of the run, then falls to 0; 'cosine' falls over the whole run."""
     beta_1: Annotated[float, *limited(0.0, 0.9999)] = 0.5
     """Adam's decay of the mean gradient."""
     beta_2: Annotated[float, *limited(0.0, 0.9999999)] = 0.999
     """Adam's decay of the mean squared gradient."""
-    l1_weight: Annotated[float, *limited(0.0)] = 100.0
-    """Weight λ of the L1 loss against the adversarial loss (paper, section 3.1)."""
     precision: Precision = "auto"
     """'auto' is mixed_bfloat16 where this machine has it in hardware, else float32."""
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
@@ -134,17 +153,17 @@ class OptimizationConfig:
 class RecordConfig:
     """What a run leaves behind, and where."""
 
-    run_dir: Path | None = None
-    """The run's directory; by default runs/DATASET. The same directory again continues the run."""
+    run_dir: Annotated[Path | None, CHANGEABLE] = None
+    """The run's directory; by default runs/DATASET, or runs/DATASET-MODEL. The same directory again continues the run."""
     init_from: Path | None = None
     """Start from the weights of another run."""
-    log_every: Annotated[int, *limited(1)] = 50
+    log_every: Annotated[int, *limited(1), CHANGEABLE] = 50
     """Steps between two lines of metrics.jsonl and TensorBoard."""
-    sample_every: Annotated[int, *limited(1)] = 1000
+    sample_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
     """Steps between two sample sheets."""
-    checkpoint_every: Annotated[int, *limited(1)] = 1000
+    checkpoint_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
     """Steps between two checkpoints; the last three are kept."""
-    keep_every: Annotated[int | None, *limited(1)] = None
+    keep_every: Annotated[int | None, *limited(1), CHANGEABLE] = None
     """Also keep for good the checkpoints at multiples of so many steps."""
 
 
@@ -156,8 +175,8 @@ class TrainConfig:
         ConfigError: a value is outside its limits, or values contradict each other.
     """
 
+    model: ModelSettings
     data: DataConfig = DataConfig()
-    network: NetworkConfig = NetworkConfig()
     optimization: OptimizationConfig = OptimizationConfig()
     record: RecordConfig = RecordConfig()
 
@@ -171,43 +190,19 @@ class TrainConfig:
             raise ConfigError(f"--image-size takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give --steps or --epochs")
-        if self.network.stochastic and self.network.norm == "batch":
-            raise ConfigError(
-                "--stochastic needs --norm instance or none: it runs as in training, image by image"
-            )
+        self.model.check(self)
 
     @property
     def run_dir(self) -> Path:
         """Where the run is kept."""
-        return self.record.run_dir or Path("runs") / dataset_label(self.data.dataset)
-
-
-# What may differ when a run is continued: the rest decides the weights.
-CHANGEABLE = frozenset(
-    {
-        "data_dir",
-        "archive",
-        "mirror_url",
-        "steps",
-        "epochs",
-        "run_dir",
-        "log_every",
-        "sample_every",
-        "checkpoint_every",
-        "keep_every",
-        "stochastic",
-    }
-)
+        label = dataset_label(self.data.dataset)
+        name = label if self.model.model == DEFAULT_MODEL else f"{label}-{self.model.model}"
+        return self.record.run_dir or Path("runs") / name
 
 
 def dataset_label(dataset: str) -> str:
     """The short name of a data set: its catalogue name, or the last part of its path."""
     return Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset
-
-
-def looks_like_path(dataset: str) -> bool:
-    """Whether ``--dataset`` names a folder rather than the catalogue or the procedural data set."""
-    return dataset not in ("procedural", *_PAPER_SETTINGS)
 
 
 def flag(name: str) -> str:
@@ -239,6 +234,8 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
     for name, value in settings.items():
         if name not in group_of:
             raise ConfigError(f"there is no setting '{name}'; there are {', '.join(group_of)}")
+        if name == "model" and value != config.model.model:
+            raise ConfigError("another model has other settings: begin with preset(dataset, model)")
         if Path in kind_of[name] and isinstance(value, str):
             value = Path(value)
         if name == "image_size" and isinstance(value, int):
@@ -253,7 +250,9 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
 
     A folder of pairs may have moved, so its path is not compared: the run compares the pairs.
     """
-    fixed = {name for _, name, _, _ in each_setting(stored)} - CHANGEABLE
+    if stored.model.model != asked.model.model:
+        return [f"{flag('model')}: {stored.model.model} → {asked.model.model}"]
+    fixed = {name for _, name, kind, _ in each_setting(stored) if CHANGEABLE not in _metadata(kind)}
     if looks_like_path(stored.data.dataset) and looks_like_path(asked.data.dataset):
         fixed -= {"dataset"}
     pairs = zip(each_setting(stored), each_setting(asked), strict=True)
@@ -273,22 +272,25 @@ def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:
     return plain
 
 
-def from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
+def from_json(plain: Mapping[str, Mapping[str, Any]], defaults: TrainConfig) -> TrainConfig:
     """Rebuilds a configuration from :func:`to_json`.
 
-    A setting that is missing is one that came later: it has its default.
+    A setting is found by its name, whatever group an earlier release had it in. One that is missing is one
+    that came later: it has its default.
+
+    Args:
+        plain: from :func:`to_json`, of this or an earlier release.
+        defaults: of the model that ``plain`` names.
 
     Raises:
         ConfigError: a setting is unknown or of another type.
     """
-    defaults = TrainConfig()
-    known = {(group, name): annotation for group, name, annotation, _ in each_setting(defaults)}
-    given = {(group, name): value for group, section in plain.items() for name, value in section.items()}
-    unknown = sorted(".".join(key) for key in given.keys() - known.keys())
+    known = {name: annotation for _, name, annotation, _ in each_setting(defaults)}
+    given = {name: value for section in plain.values() for name, value in section.items()}
+    unknown = sorted(given.keys() - known.keys())
     if unknown:
         raise ConfigError(f"unknown settings: {', '.join(unknown)}")
-    settings = {name: _from_plain(name, known[group, name], value) for (group, name), value in given.items()}
-    return replace(defaults, **settings)
+    return replace(defaults, **{name: _from_plain(name, known[name], value) for name, value in given.items()})
 
 
 def _from_plain(name: str, annotation: Any, value: Any) -> Any:
@@ -322,10 +324,14 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    """What an annotation carries besides the type."""
+    return getattr(annotation, "__metadata__", ())
+
+
 def _limits_of(annotation: Any) -> Limits | None:
     """The ``Limits`` that an annotation carries, if any."""
-    metadata = getattr(annotation, "__metadata__", ())
-    return next((extra for extra in metadata if isinstance(extra, Limits)), None)
+    return next((extra for extra in _metadata(annotation) if isinstance(extra, Limits)), None)
 
 
 def check_limits(settings: Any) -> None:
@@ -342,41 +348,3 @@ def check_limits(settings: Any) -> None:
 
 def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-# Isola et al. 2017, appendix "Training details"; direction: what the paper's title task of each set is.
-_PAPER_SETTINGS: dict[str, dict[str, Any]] = {
-    "facades": {"direction": "BtoA", "epochs": 200, "batch_size": 1},
-    "cityscapes": {"direction": "BtoA", "epochs": 200, "batch_size": 1},
-    "maps": {"direction": "AtoB", "epochs": 200, "batch_size": 1},
-    "edges2shoes": {"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
-    "edges2handbags": {"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
-    "night2day": {"direction": "BtoA", "epochs": 17, "batch_size": 4},
-}
-
-# Small enough that the first run ends within minutes on a laptop and still paints façades. Neither jittered
-# nor mirrored: every drawing is new anyway, and its sun stands on the left.
-_PROCEDURAL_SETTINGS: dict[str, Any] = {
-    "direction": "BtoA",
-    "image_size": (128, 128),
-    "base_filters": 32,
-    "jitter": False,
-    "flip": False,
-    "epochs": None,
-    "steps": 3000,
-    "sample_every": 500,
-    "checkpoint_every": 500,
-}
-
-
-def preset(dataset: str) -> TrainConfig:
-    """Returns the settings that a data set brings.
-
-    Args:
-        dataset: 'procedural', a catalogue name, or the path of a folder (which gets the paper's common ones).
-
-    Returns:
-        A configuration; any flag may override what it says.
-    """
-    settings = _PROCEDURAL_SETTINGS if dataset == "procedural" else _PAPER_SETTINGS.get(dataset, {})
-    return replace(TrainConfig(), dataset=dataset, **settings)

@@ -16,8 +16,10 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.files import explain_disk_faults, locked, write_whole
+from pix2pix_tf.models.registry import config_from_json
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = (1, FORMAT)  # format 1 knew one model
 _CHECKPOINT = re.compile(r"step_(\d{9})")
 _PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
@@ -38,7 +40,10 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.final_sheet = self.path / "final.png"
         self.loss_plot = self.path / "losses.png"
-        self.keras_file = self.path / "generator.keras"
+
+    def keras_file(self, network: str) -> Path:
+        """Returns where a finished run keeps a published network for whoever wants only Keras."""
+        return self.path / f"{network}.keras"
 
     def exists(self) -> bool:
         """Whether a run has been started here."""
@@ -79,15 +84,15 @@ class RunDirectory:
                 f"--run-dir {self.path}: TensorFlow can't read files below a name with *, ? or [; rename it"
             )
 
-    def pair_count(self) -> int:
-        """Returns how many training pairs the run was started with.
+    def image_count(self) -> int:
+        """Returns how many training pairs, or images of the larger side, the run was started with.
 
         Raises:
             RunError: its config.json doesn't say so.
         """
         count = (self._read_json().get("pairs") or {}).get("count")
         if not isinstance(count, int):
-            raise RunError(f"{self.config_file} doesn't say how many training pairs the run has")
+            raise RunError(f"{self.config_file} doesn't say how many training images the run has")
         return count
 
     def read_config(self) -> TrainConfig:
@@ -97,7 +102,7 @@ class RunDirectory:
             RunError: this is no run, its file is damaged, or another version wrote it.
         """
         stored = self._read_json()
-        if stored.get("format") != FORMAT:
+        if stored.get("format") not in _READABLE:
             packages = stored.get("packages")
             known = packages if isinstance(packages, dict) else {}
             written_by = known.get("pix2pix-tf", "an unknown version")
@@ -106,26 +111,26 @@ class RunDirectory:
                 f"version reads format {FORMAT}; use that version, or train in another --run-dir"
             )
         try:
-            return configs.from_json(stored["config"])
+            return config_from_json(stored["config"])
         except (ConfigError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f"{self.config_file} can't be used ({error}); train in another --run-dir, or restore the file"
             ) from error
 
-    def refuse_other_pairs(self, pairs: Mapping[str, Any]) -> None:
-        """Checks that the training pairs are those that the run was started with.
+    def refuse_other_images(self, images: Mapping[str, Any]) -> None:
+        """Checks that the training images are those that the run was started with.
 
         Args:
-            pairs: as given to :meth:`write_config`.
+            images: as given to :meth:`write_config`.
 
         Raises:
             RunError: they are others, so that continuing would not give the same weights.
         """
         before = self._read_json().get("pairs")
-        if before != pairs:
+        if before != images:
             raise RunError(
-                f"the run in {self.path} was started with other training pairs ({_pairs_text(before)} then, "
-                f"{_pairs_text(pairs)} now); restore them to continue it, or start another run with "
+                f"the run in {self.path} was started with other training images ({_images_text(before)} then, "
+                f"{_images_text(images)} now); restore them to continue it, or start another run with "
                 f"--run-dir and --init-from {self.path}"
             )
 
@@ -142,12 +147,12 @@ class RunDirectory:
             raise RunError(f"{self.config_file} is not the configuration of a run")
         return stored
 
-    def write_config(self, config: TrainConfig, pairs: Mapping[str, Any]) -> None:
+    def write_config(self, config: TrainConfig, images: Mapping[str, Any]) -> None:
         """Stores what the run is trained with, and the versions of the packages.
 
         Args:
             config: resolved.
-            pairs: tells the training pairs from others: ``count``, and a ``digest``.
+            images: tells the training images from others: ``count``, and a ``digest``.
 
         Raises:
             SystemFault: the directory can't be written.
@@ -155,7 +160,7 @@ class RunDirectory:
         content = {
             "format": FORMAT,
             "config": configs.to_json(config),
-            "pairs": dict(pairs),
+            "pairs": dict(images),
             "packages": package_versions(),
         }
         write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -189,9 +194,9 @@ class RunDirectory:
         return self.checkpoint(steps[-1] if step is None else step)
 
 
-def _pairs_text(pairs: Any) -> str:
+def _images_text(images: Any) -> str:
     try:
-        return f"{pairs['count']} pairs, digest {pairs['digest'][:8]}"
+        return f"{images['count']} of them, digest {images['digest'][:8]}"
     except (KeyError, TypeError):
         return "unknown ones"
 

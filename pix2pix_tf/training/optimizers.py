@@ -13,11 +13,10 @@ class Adam:
     """Adam (Kingma & Ba 2015) on TensorFlow's fused kernel.
 
     Keras' Adam makes a dozen passes over every weight and its moments; the fused kernel makes one. The
-    bias correction is computed from the step, so that the two moments are the only state.
+    bias correction is computed from the number of updates, so that the two moments are the only state.
 
     Args:
         variables: what is trained, float32.
-        learning_rate: α.
         beta_1: decay of the mean gradient.
         beta_2: decay of the mean squared gradient.
 
@@ -26,9 +25,8 @@ class Adam:
             distribution strategy.
     """
 
-    def __init__(self, variables: Sequence[tf.Variable], learning_rate: float, beta_1: float, beta_2: float):
+    def __init__(self, variables: Sequence[tf.Variable], beta_1: float, beta_2: float):
         self.variables = list(variables)
-        self.learning_rate = learning_rate
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.moments = [
@@ -36,14 +34,15 @@ class Adam:
             for variable in self.variables
         ]
 
-    def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
+    def apply(self, gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor, updates: tf.Tensor) -> None:
         """Updates the variables in place.
 
         Args:
             gradients: float32, one a variable; the sum over all devices.
-            step: how many updates came before this one, an integer scalar.
+            learning_rate: α, a float32 scalar.
+            updates: how many updates there are with this one, an integer scalar.
         """
-        updates = tf.cast(step + 1, tf.float32)
+        updates = tf.cast(updates, tf.float32)
         beta_1_power = tf.pow(self.beta_1, updates)
         beta_2_power = tf.pow(self.beta_2, updates)
         for variable, (m, v), gradient in zip(self.variables, self.moments, gradients, strict=True):
@@ -53,7 +52,7 @@ class Adam:
                 v=v.handle,
                 beta1_power=beta_1_power,
                 beta2_power=beta_2_power,
-                lr=self.learning_rate,
+                lr=learning_rate,
                 beta1=self.beta_1,
                 beta2=self.beta_2,
                 epsilon=EPSILON,

@@ -1,0 +1,148 @@
+"""What the models with a discriminator share: its settings, and the game it plays against a generator."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+from pix2pix_tf.config import ModelSettings, Normalization, TrainConfig, limited
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.models.base import Metric
+from pix2pix_tf.models.pool import from_pool
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from pix2pix_tf.models.forward import ForwardPass
+
+GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan-gp"]
+Patch = Literal[1, 16, 70, 286]
+
+# What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.
+_UNDECIDED: dict[GanLoss, float] = {"vanilla": 0.0, "lsgan": 0.5, "hinge": 0.0}
+_SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
+
+
+@dataclasses.dataclass(frozen=True)
+class AdversarialSettings(ModelSettings):
+    """Settings of the networks' size, the discriminator, and its loss."""
+
+    base_filters: Annotated[int, *limited(1, 512)] = 64
+    """Filters of the first convolution; the others follow (64 is the paper's)."""
+    norm: Normalization = "instance"
+    """'instance' treats every image alone, in training and after; 'batch' uses running averages after."""
+    patch: Patch = 70
+    """Pixels, each way, that one verdict of the discriminator is about; 286 is all of a 256×256 image."""
+    spectral_norm: bool = False
+    """Divide the discriminator's kernels by their largest singular value (Miyato et al. 2018)."""
+    gan_loss: GanLoss = "vanilla"
+    """The adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
+    gan_weight: Annotated[float, *limited(0.0)] = 1.0
+    """Weight of the adversarial loss; 0 trains without a discriminator."""
+    gradient_penalty: Annotated[float, *limited(0.0)] = 10.0
+    """Weight of wgan-gp's penalty on gradients whose norm isn't 1 (Gulrajani et al. 2017)."""
+    critic_steps: Annotated[int, *limited(1, 100)] = 1
+    """Updates of the discriminator for each of the generator."""
+    pool_size: Annotated[int, *limited(0, 10_000)] = 0
+    """Generated images that are kept for the discriminator to see again; 0 shows it new ones only."""
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuses what makes no sense together."""
+        if self.gan_loss == "wgan-gp" and self.norm == "batch":
+            raise ConfigError(
+                "--gan-loss wgan-gp needs --norm instance or none: its penalty is on each image's own gradient"
+            )
+        smallest = _SMALLEST_SIDE.get(self.patch, 1)
+        if self.gan_weight and min(config.data.size) < smallest:
+            raise ConfigError(f"--patch {self.patch} needs --image-size {smallest} or more")
+
+
+class Verdict(NamedTuple):
+    """What a generator and its discriminator minimise, and what the metrics tell of it; float32 scalars.
+
+    The metrics' keys are those of :func:`adversarial_metrics`.
+    """
+
+    generator: tf.Tensor
+    discriminator: tf.Tensor
+    metrics: dict[str, tf.Tensor]
+
+
+def judge(
+    forward: ForwardPass,
+    name: str,
+    settings: AdversarialSettings,
+    real: tf.Tensor,
+    fake: tf.Tensor,
+    condition: tf.Tensor | None = None,
+) -> Verdict:
+    """Lets a discriminator judge real and generated images.
+
+    Args:
+        forward: the pass; its state has the pool ``NAME_pool``, where the settings ask for one.
+        name: of the discriminator.
+        settings: which loss.
+        real: float32 [batch, height, width, channels] in [-1, 1].
+        fake: of the same shape and range.
+        condition: what both were made for, float32 [batch, height, width, any channels], if it is judged too.
+    """
+    import tensorflow as tf
+
+    from pix2pix_tf import losses
+
+    def logits_of(images: tf.Tensor, condition: tf.Tensor | None = condition) -> tf.Tensor:
+        return forward.run(name, images if condition is None else [condition, images])
+
+    real_logits, fake_logits = logits_of(real), logits_of(fake)
+    seen, seen_logits = fake, fake_logits
+    if settings.pool_size:
+        both = fake if condition is None else tf.concat([condition, fake], axis=-1)
+        pooled = from_pool(forward, f"{name}_pool", both)
+        *other, seen = [pooled] if condition is None else tf.split(pooled, [condition.shape[-1], -1], axis=-1)
+        seen_logits = logits_of(seen, *other)
+    discriminator = losses.discriminator_loss(settings.gan_loss, real_logits, seen_logits)
+    metrics = {}
+    if settings.gan_loss == "wgan-gp":
+        mix = forward.uniform([real.shape[0], 1, 1, 1])
+        penalty, norm = losses.gradient_penalty(logits_of, real, tf.stop_gradient(seen), mix)
+        discriminator += settings.gradient_penalty * penalty
+        metrics["gradient_norm"] = norm
+    else:
+        undecided = _UNDECIDED[settings.gan_loss]
+        metrics["real_accuracy"] = tf.reduce_mean(tf.cast(real_logits > undecided, tf.float32))
+        metrics["fake_accuracy"] = tf.reduce_mean(tf.cast(seen_logits < undecided, tf.float32))
+    return Verdict(
+        losses.generator_loss(settings.gan_loss, fake_logits),
+        discriminator,
+        {"loss": discriminator, **metrics},
+    )
+
+
+def adversarial_metrics(prefix: str, tag: str, settings: AdversarialSettings, bar: str) -> Sequence[Metric]:
+    """Returns the metrics of a verdict; their names are ``prefix`` before the verdict's keys, but for the loss.
+
+    Args:
+        prefix: of the names in metrics.jsonl; the loss has it alone.
+        tag: of the names in TensorBoard.
+        settings: which loss.
+        bar: what the progress bar calls the loss.
+    """
+    undecided = (math.log(2), "log 2: undecided") if settings.gan_loss == "vanilla" else None
+    loss = Metric(prefix, f"{tag}/loss", bar=bar, plot=tag.replace("_", " "), level=undecided)
+    if settings.gan_loss == "wgan-gp":
+        norm = Metric(
+            f"{prefix}_gradient_norm", f"{tag}/gradient_norm", plot="gradient norm", level=(1.0, "1: the goal")
+        )
+        return loss, norm
+    return (
+        loss,
+        Metric(f"{prefix}_real_accuracy", f"{tag}/accuracy_on_real"),
+        Metric(f"{prefix}_fake_accuracy", f"{tag}/accuracy_on_fake"),
+    )
+
+
+def named(prefix: str, metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Returns a verdict's metrics by the names of :func:`adversarial_metrics`."""
+    return {prefix if key == "loss" else f"{prefix}_{key}": value for key, value in metrics.items()}

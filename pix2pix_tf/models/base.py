@@ -1,0 +1,153 @@
+"""What a model tells the rest of the program, which knows no model by name.
+
+A model is a file with a subclass of `Model` and one of `ModelSettings`, and a line in
+`pix2pix_tf.models.registry`. Importing it needs no TensorFlow, so that ``--help`` answers at once: what does is
+imported where a network is built or a loss computed.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pix2pix_tf.config import ModelSettings, TrainConfig
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from pix2pix_tf.models.forward import ForwardPass
+
+DataKind = Literal["pairs", "unpaired", "images"]
+
+# From the batch, one tensor an image of the data set, to objectives and metrics by name.
+Objectives = Callable[
+    [Sequence["tf.Tensor"], "ForwardPass"], tuple[Mapping[str, "tf.Tensor"], Mapping[str, "tf.Tensor"]]
+]
+# From an image, or from noise, to an image: uint8 [height, width, channels].
+Paint = Callable[["np.ndarray"], "np.ndarray"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A number that every step gives.
+
+    Args:
+        name: in metrics.jsonl.
+        tag: in TensorBoard.
+        bar: what the progress bar calls it; not there if empty.
+        plot: what losses.png calls it; not there if empty.
+        level: a value worth a line in its plot, and what it means.
+    """
+
+    name: str
+    tag: str
+    bar: str = ""
+    plot: str = ""
+    level: tuple[float, str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """Updates of some networks from one forward pass.
+
+    Args:
+        objectives: gives the losses to minimise, means over the batch, float32 scalars; and metrics.
+        trains: for each objective the networks that it updates; no network is in two objectives.
+        repeats: how often in a step; each time with a batch of its own.
+    """
+
+    objectives: Objectives
+    trains: Mapping[str, Sequence[str]]
+    repeats: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Painter:
+    """A network that is published: what samples, predictions and exports are painted by.
+
+    Args:
+        network: its name in `Model.networks`.
+        input_channels: of the image that it takes; 0 if it takes noise.
+        output_channels: of the image that it gives.
+        noise: how many standard normal numbers it takes; 0 if it takes an image.
+        stochastic: dropout is kept as noise.
+    """
+
+    network: str
+    input_channels: int
+    output_channels: int
+    noise: int = 0
+    stochastic: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """Samples to look at.
+
+    Args:
+        columns: a name for each column.
+        rows: of images, ``uint8`` or ``uint16`` [height, width, channels], one a column.
+        caption: what else must be said.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[np.ndarray]]
+    caption: str = ""
+
+
+class Model(abc.ABC):
+    """A method to train, described without computing anything.
+
+    Args:
+        config: with ``precision`` and the channels resolved (no 'auto', no ``None``).
+
+    Attributes:
+        Settings: the model's own settings; its fields become flags, help and config.json.
+        data: what it is trained on: pairs, two unpaired sets or one set of images.
+        defaults: other defaults of the shared settings than a configuration has by itself.
+        procedural: settings for the built-in data: a picture within minutes on a laptop.
+    """
+
+    Settings: ClassVar[type[ModelSettings]]
+    data: ClassVar[DataKind]
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    procedural: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, config: TrainConfig):
+        self.config = config
+
+    @abc.abstractmethod
+    def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
+        """Returns what builds each network for a Keras precision policy, by the network's name.
+
+        They are built in this order, which with the seed decides the first weights.
+        """
+
+    @abc.abstractmethod
+    def metrics(self) -> Sequence[Metric]:
+        """Returns all that a step measures, in the order in which it is shown."""
+
+    @abc.abstractmethod
+    def phases(self) -> Sequence[Phase]:
+        """Returns the updates of a step, in their order."""
+
+    @abc.abstractmethod
+    def painters(self) -> Mapping[str, Painter]:
+        """Returns what is published, the usual one first, by name: a direction such as 'AtoB'."""
+
+    @abc.abstractmethod
+    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
+        """Returns the samples of a training step.
+
+        Args:
+            held_out: images that were not trained on, a row of them one for each image of the data set.
+            painters: those of :meth:`painters`, as they stand.
+        """
+
+    def extra_state(self) -> Mapping[str, tf.Variable]:
+        """Creates what else training changes and a checkpoint holds, by names that stay the same for ever."""
+        return {}

@@ -1,0 +1,196 @@
+"""CycleGAN: between two sets of images that are not paired (Zhu et al. 2017, arXiv 1703.10593)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pix2pix_tf.config import TrainConfig, limited
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.models.adversary import (
+    AdversarialSettings,
+    GanLoss,
+    adversarial_metrics,
+    judge,
+    named,
+)
+from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
+from pix2pix_tf.models.pool import create_pool
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from pix2pix_tf.models.forward import ForwardPass
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(AdversarialSettings):
+    """The settings of CycleGAN; the defaults are the paper's."""
+
+    gan_loss: GanLoss = "lsgan"
+    """The adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
+    pool_size: Annotated[int, *limited(0, 10_000)] = 50
+    """Generated images that are kept for the discriminator to see again; 0 shows it new ones only."""
+    generator: Literal["unet", "encoder_decoder", "resnet"] = "resnet"
+    """CycleGAN's residual network (6 blocks below 256 pixels, else 9), or one of pix2pix's."""
+    cycle_weight: Annotated[float, *limited(0.0)] = 10.0
+    """Weight λ of the way there and back against the adversarial loss."""
+    identity_weight: Annotated[float, *limited(0.0)] = 0.5
+    """Weight, times λ, of leaving alone what is an output already; keeps colours."""
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuses what makes no sense together."""
+        super().check(config)
+        if not self.gan_weight:
+            raise ConfigError("--gan-weight 0 leaves CycleGAN nothing to tell the two sets apart by")
+        channels = (config.data.input_channels, config.data.output_channels)
+        if self.identity_weight and None not in channels and channels[0] != channels[1]:
+            raise ConfigError("--identity-weight needs images of the same channels on both sides; set it to 0")
+
+
+class CycleGAN(Model):
+    """Two generators, each other's inverse, and a discriminator for each set (section 3)."""
+
+    Settings = Settings
+    data = "unpaired"
+    defaults = {"lr_schedule": "linear"}  # noqa: RUF012 (a constant of the class)
+    procedural = {  # noqa: RUF012
+        "image_size": (128, 128),
+        "base_filters": 32,
+        "jitter": False,
+        "flip": False,
+        "epochs": None,
+        "steps": 2500,
+        "sample_every": 500,
+        "checkpoint_every": 500,
+    }
+
+    def __init__(self, config: TrainConfig):
+        super().__init__(config)
+        assert isinstance(config.model, Settings)
+        self.settings = config.model
+        self.channels = {"a": config.data.input_channels or 3, "b": config.data.output_channels or 3}
+
+    def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
+        """Returns what builds the generators and discriminators of both directions."""
+        from pix2pix_tf.networks import build_discriminator, build_generator
+
+        settings, channels = self.settings, self.channels
+
+        def generator(source: str, target: str) -> Callable[[str], keras.Model]:
+            return lambda dtype: build_generator(
+                settings.generator,
+                image_size=self.config.data.size,
+                base_filters=settings.base_filters,
+                norm=settings.norm,
+                input_channels=channels[source],
+                output_channels=channels[target],
+                dtype=dtype,
+                name=f"generator_{source}{target}",
+            )
+
+        def discriminator(side: str) -> Callable[[str], keras.Model]:
+            return lambda dtype: build_discriminator(
+                patch=settings.patch,
+                base_filters=settings.base_filters,
+                norm=settings.norm,
+                condition_channels=None,
+                image_channels=channels[side],
+                spectral_norm=settings.spectral_norm,
+                dtype=dtype,
+                name=f"discriminator_{side}",
+            )
+
+        return {
+            "generator_ab": generator("a", "b"),
+            "generator_ba": generator("b", "a"),
+            "discriminator_a": discriminator("a"),
+            "discriminator_b": discriminator("b"),
+        }
+
+    def extra_state(self) -> Mapping[str, tf.Variable]:
+        """Creates the pools of generated images, one a discriminator."""
+        size = self.settings.pool_size
+        if not size:
+            return {}
+        pools = (
+            create_pool(f"discriminator_{side}_pool", size, (*self.config.data.size, channels))
+            for side, channels in self.channels.items()
+        )
+        return {name: variable for pool in pools for name, variable in pool.items()}
+
+    def metrics(self) -> Sequence[Metric]:
+        """Returns the losses of both directions, before their weights."""
+        metrics = [Metric("gen_total", "generator/total", bar="G")]
+        for direction in ("ab", "ba"):
+            metrics.append(
+                Metric(f"gen_{direction}_gan", f"generator_{direction}/gan", plot=f"{direction.upper()}, adversarial")
+            )
+        for side in ("a", "b"):
+            there_and_back = f"{side.upper()} there and back"
+            metrics.append(Metric(f"cycle_{side}", f"cycle/{side}", bar=f"cycle {side.upper()}", plot=there_and_back))
+        if self.settings.identity_weight:
+            for side in ("a", "b"):
+                metrics.append(Metric(f"identity_{side}", f"identity/{side}", plot=f"{side.upper()} left alone"))
+        for side in ("a", "b"):
+            tag = f"discriminator_{side}"
+            metrics += adversarial_metrics(f"disc_{side}", tag, self.settings, bar=f"D {side.upper()}")
+        return metrics
+
+    def phases(self) -> Sequence[Phase]:
+        """Returns the update of all networks from one forward pass.
+
+        The authors update the generators first, then the discriminators with images generated before that:
+        the same gradients.
+        """
+        discriminators = {"discriminators": ["discriminator_a", "discriminator_b"]}
+        generators = {"generators": ["generator_ab", "generator_ba"]}
+        alone = Phase(self._losses, discriminators, repeats=self.settings.critic_steps - 1)
+        return [alone, Phase(self._losses, generators | discriminators)]
+
+    def _losses(
+        self, batch: Sequence[tf.Tensor], forward: ForwardPass
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        from pix2pix_tf.losses import pixel_loss
+
+        settings = self.settings
+        a, b = batch
+        fake_b, fake_a = forward.run("generator_ab", a), forward.run("generator_ba", b)
+        cycle_a = pixel_loss("l1", forward.run("generator_ba", fake_b), a)
+        cycle_b = pixel_loss("l1", forward.run("generator_ab", fake_a), b)
+        judged_b = judge(forward, "discriminator_b", settings, b, fake_b)
+        judged_a = judge(forward, "discriminator_a", settings, a, fake_a)
+        total = settings.gan_weight * (judged_a.generator + judged_b.generator)
+        total += settings.cycle_weight * (cycle_a + cycle_b)
+        metrics = {
+            "gen_ab_gan": judged_b.generator,
+            "gen_ba_gan": judged_a.generator,
+            "cycle_a": cycle_a,
+            "cycle_b": cycle_b,
+            **named("disc_a", judged_a.metrics),
+            **named("disc_b", judged_b.metrics),
+        }
+        if settings.identity_weight:
+            identity_a = pixel_loss("l1", forward.run("generator_ba", a), a)
+            identity_b = pixel_loss("l1", forward.run("generator_ab", b), b)
+            total += settings.cycle_weight * settings.identity_weight * (identity_a + identity_b)
+            metrics |= {"identity_a": identity_a, "identity_b": identity_b}
+        discriminators = judged_a.discriminator + judged_b.discriminator
+        return {"generators": total, "discriminators": discriminators}, {"gen_total": total, **metrics}
+
+    def painters(self) -> Mapping[str, Painter]:
+        """Returns both generators."""
+        a, b = self.channels["a"], self.channels["b"]
+        return {"AtoB": Painter("generator_ab", a, b), "BtoA": Painter("generator_ba", b, a)}
+
+    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
+        """Returns rows of A, its translation and the way back, and the same from B."""
+        to_b, to_a = painters["AtoB"], painters["BtoA"]
+        rows = []
+        for a, b in held_out:
+            fake_b, fake_a = to_b(a), to_a(b)
+            rows.append((a, fake_b, to_a(fake_b), b, fake_a, to_b(fake_a)))
+        return Sheet(("A", "A to B", "and back", "B", "B to A", "and back"), rows)

@@ -1,0 +1,89 @@
+"""One forward pass of a training step on one device, with all its randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+# Where the numbers that seeds are folded with begin, so that no two draws share one; below are the layers.
+_LATER_RUNS = 1 << 16
+_DRAWS = 1 << 17
+_LATER_UPDATES = 1 << 20
+
+_fold = tf.random.experimental.stateless_fold_in
+
+
+class ForwardPass:
+    """What a model's losses are computed with: networks in training, its own state, and random numbers.
+
+    Everything random is a pure function of the seed, the step, the update in the step and the device.
+
+    Args:
+        networks: by name.
+        state: the model's extra state.
+        seed: the run's.
+        step: steps done before this one, an int64 scalar.
+        update: which update of the step this is.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, keras.Model],
+        state: Mapping[str, tf.Variable],
+        seed: int,
+        step: tf.Tensor,
+        update: int = 0,
+    ):
+        self.networks = networks
+        self.state = state
+        device = tf.distribute.get_replica_context().replica_id_in_sync_group
+        key = _fold(tf.stack([tf.constant(seed, tf.int64), step]), tf.cast(device, tf.int64))
+        self._seed = _fold(key, _LATER_UPDATES + update) if update else key
+        # What all devices must agree on is drawn from a seed without the device.
+        self._shared_seed = _fold(tf.stack([tf.constant(seed, tf.int64), step]), _LATER_UPDATES + update)
+        self._runs = self._draws = 0
+
+    def run(self, name: str, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
+        """Returns a network's output in training.
+
+        Args:
+            name: of the network.
+            inputs: float32 [batch, ...] each.
+        """
+        network = self.networks[name]
+        dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+        if not dropouts:
+            return network(inputs, training=True)
+        key = _fold(self._seed, _LATER_RUNS + self._runs) if self._runs else self._seed
+        self._runs += 1
+        seeds = [
+            (layer.seed_generator.state, tf.cast(_fold(key, number), tf.uint32))
+            for number, layer in enumerate(dropouts)
+        ]
+        with keras.StatelessScope(state_mapping=seeds) as scope:
+            output = network(inputs, training=True)
+        for variable in changing_weights(network):
+            variable.assign(scope.get_current_value(variable))
+        return output
+
+    def normal(self, shape: Sequence[int]) -> tf.Tensor:
+        """Returns standard normal numbers, float32, other ones at each call and on each device."""
+        return tf.random.stateless_normal(shape, self._next_seed(self._seed))
+
+    def uniform(self, shape: Sequence[int], shared: bool = False) -> tf.Tensor:
+        """Returns numbers in [0, 1), float32, other ones at each call; on all devices the same if shared."""
+        seed = self._shared_seed if shared else self._seed
+        return tf.random.stateless_uniform(shape, self._next_seed(seed))
+
+    def _next_seed(self, seed: tf.Tensor) -> tf.Tensor:
+        self._draws += 1
+        return _fold(seed, _DRAWS + self._draws)
+
+
+def changing_weights(network: keras.Model) -> Iterator[keras.Variable]:
+    """The weights that are not trained but change in training: running averages, singular vectors."""
+    for variable in network.non_trainable_variables:
+        if "seed_generator" not in variable.path:
+            yield variable

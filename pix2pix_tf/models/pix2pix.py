@@ -1,0 +1,171 @@
+"""pix2pix: from an image to its counterpart, learnt from pairs (Isola et al. 2017)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.models.adversary import AdversarialSettings, adversarial_metrics, judge, named
+from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
+from pix2pix_tf.models.pool import create_pool
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from pix2pix_tf.models.forward import ForwardPass
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(AdversarialSettings):
+    """The settings of pix2pix; the defaults are the paper's."""
+
+    generator: Literal["unet", "encoder_decoder", "resnet"] = "unet"
+    """The U-Net, the same without skip connections, or CycleGAN's residual network."""
+    unconditional: bool = False
+    """The discriminator sees outputs only, not what they were made from."""
+    pixel_loss: Literal["l1", "l2"] = "l1"
+    """How far output and target are apart."""
+    l1_weight: Annotated[float, *limited(0.0)] = 100.0
+    """Weight λ of the pixel loss against the adversarial loss (paper, section 3.1)."""
+    stochastic: Annotated[bool, CHANGEABLE] = False
+    """Keep dropout after training too, as the paper's source of noise."""
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuses what makes no sense together."""
+        super().check(config)
+        if not (self.gan_weight or self.l1_weight):
+            raise ConfigError("--gan-weight and --l1-weight are both 0: there is nothing to learn from")
+        if self.stochastic and self.norm == "batch":
+            raise ConfigError(
+                "--stochastic needs --norm instance or none: it runs as in training, image by image"
+            )
+        if self.stochastic and self.generator == "resnet":
+            raise ConfigError("--stochastic needs a generator with dropout: unet or encoder_decoder")
+
+
+class Pix2Pix(Model):
+    """The paper's G* = arg min_G max_D L_cGAN(G, D) + λ L_L1(G) (section 3.1, equation 4).
+
+    The paper alternates a step on D and a step on G. Here both gradients come from one forward pass, G's
+    through D as it was before its update: half the work, the same learning.
+    """
+
+    Settings = Settings
+    data = "pairs"
+    # Small enough that the first run ends within minutes on a laptop and still paints façades. Neither
+    # jittered nor mirrored: every drawing is new anyway, and its sun stands on the left.
+    procedural = {  # noqa: RUF012 (a constant of the class)
+        "direction": "BtoA",
+        "image_size": (128, 128),
+        "base_filters": 32,
+        "jitter": False,
+        "flip": False,
+        "epochs": None,
+        "steps": 3000,
+        "sample_every": 500,
+        "checkpoint_every": 500,
+    }
+
+    def __init__(self, config: TrainConfig):
+        super().__init__(config)
+        assert isinstance(config.model, Settings)
+        self.settings = config.model
+        self.channels = (config.data.input_channels or 3, config.data.output_channels or 3)
+
+    def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
+        """Returns what builds the generator and, where it is needed, the discriminator."""
+        from pix2pix_tf.networks import build_discriminator, build_generator
+
+        settings, (inputs, outputs) = self.settings, self.channels
+
+        def generator(dtype: str) -> keras.Model:
+            return build_generator(
+                settings.generator,
+                image_size=self.config.data.size,
+                base_filters=settings.base_filters,
+                norm=settings.norm,
+                input_channels=inputs,
+                output_channels=outputs,
+                dtype=dtype,
+            )
+
+        def discriminator(dtype: str) -> keras.Model:
+            return build_discriminator(
+                patch=settings.patch,
+                base_filters=settings.base_filters,
+                norm=settings.norm,
+                condition_channels=None if settings.unconditional else inputs,
+                image_channels=outputs,
+                spectral_norm=settings.spectral_norm,
+                dtype=dtype,
+            )
+
+        needed = {"discriminator": discriminator} if settings.gan_weight else {}
+        return {"generator": generator, **needed}
+
+    def extra_state(self) -> Mapping[str, tf.Variable]:
+        """Creates the pool of generated images, if there is one."""
+        settings = self.settings
+        if not (settings.pool_size and settings.gan_weight):
+            return {}
+        inputs, outputs = self.channels
+        channels = outputs if settings.unconditional else inputs + outputs
+        return create_pool("discriminator_pool", settings.pool_size, (*self.config.data.size, channels))
+
+    def metrics(self) -> Sequence[Metric]:
+        """Returns the losses, the generator's before their weights, and what the discriminator tells apart."""
+        pixel = self.settings.pixel_loss
+        metrics = [
+            Metric("gen_total", "generator/total", bar="G"),
+            Metric(
+                f"gen_{pixel}",
+                f"generator/{pixel}",
+                bar=pixel.upper(),
+                plot=f"generator, {pixel.upper()} (before λ)",
+            ),
+        ]
+        if self.settings.gan_weight:
+            metrics.insert(1, Metric("gen_gan", "generator/gan", plot="generator, adversarial"))
+            metrics += adversarial_metrics("disc", "discriminator", self.settings, bar="D")
+        return metrics
+
+    def phases(self) -> Sequence[Phase]:
+        """Returns the common update of both networks, after those of the discriminator alone."""
+        if not self.settings.gan_weight:
+            return [Phase(self._losses, {"generator": ["generator"]})]
+        both = Phase(self._losses, {"generator": ["generator"], "discriminator": ["discriminator"]})
+        alone = Phase(self._losses, {"discriminator": ["discriminator"]}, repeats=self.settings.critic_steps - 1)
+        return [alone, both]
+
+    def _losses(
+        self, batch: Sequence[tf.Tensor], forward: ForwardPass
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        from pix2pix_tf import losses
+
+        settings = self.settings
+        inputs, targets = batch
+        fake = forward.run("generator", inputs)
+        pixel = losses.pixel_loss(settings.pixel_loss, fake, targets)
+        total, metrics = settings.l1_weight * pixel, {f"gen_{settings.pixel_loss}": pixel}
+        objectives = {}
+        if settings.gan_weight:
+            condition = None if settings.unconditional else inputs
+            verdict = judge(forward, "discriminator", settings, targets, fake, condition)
+            total = settings.gan_weight * verdict.generator + total
+            objectives["discriminator"] = verdict.discriminator
+            metrics |= {"gen_gan": verdict.generator, **named("disc", verdict.metrics)}
+        return {"generator": total, **objectives}, {"gen_total": total, **metrics}
+
+    def painters(self) -> Mapping[str, Painter]:
+        """Returns the generator, by the direction that it translates in."""
+        return {self.config.data.direction: Painter("generator", *self.channels, stochastic=self.settings.stochastic)}
+
+    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
+        """Returns rows of input, output and target."""
+        (paint,) = painters.values()
+        return Sheet(("input", "output", "target"), [(image, paint(image), target) for image, target in held_out])

@@ -1,0 +1,72 @@
+"""A pool of images generated earlier, which the discriminator sees besides new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from pix2pix_tf.models.forward import ForwardPass
+
+
+def create_pool(name: str, size: int, shape: Sequence[int]) -> dict[str, tf.Variable]:
+    """Creates an empty pool.
+
+    Args:
+        name: of the pool, the beginning of its variables' names.
+        size: how many images it holds.
+        shape: height, width and channels of an image.
+
+    Returns:
+        The images, float32 [size, *shape], and how many there are, by their names in a checkpoint.
+    """
+    import tensorflow as tf
+
+    # Every device makes the same changes to its copy.
+    return {
+        f"{name}/images": tf.Variable(tf.zeros([size, *shape]), trainable=False),
+        f"{name}/count": tf.Variable(0, trainable=False, dtype=tf.int32),
+    }
+
+
+def from_pool(forward: ForwardPass, name: str, new: tf.Tensor) -> tf.Tensor:
+    """Puts new images into a pool and returns as many from it (Shrivastava et al. 2017, section 2.3).
+
+    Until the pool is full, the new images are kept and returned. Then each new one is, with probability ½,
+    returned and forgotten, or takes the place of a random old one, which is returned.
+
+    Args:
+        forward: whose state has the pool.
+        name: of the pool.
+        new: float32 [batch, height, width, channels].
+
+    Returns:
+        Float32 of the same shape, without gradients.
+    """
+    import tensorflow as tf
+
+    images, count = forward.state[f"{name}/images"], forward.state[f"{name}/count"]
+    size = images.shape[0]
+    context = tf.distribute.get_replica_context()
+    batch = new.shape[0]
+    new = tf.stop_gradient(new)
+    if context.num_replicas_in_sync > 1:
+        new = context.all_gather(new, axis=0)
+    draws = forward.uniform([new.shape[0], 2], shared=True)
+    chosen = []
+    for image, draw in zip(tf.unstack(new), tf.unstack(draws), strict=True):
+        held = tf.raw_ops.ReadVariableOp(resource=count.handle, dtype=tf.int32)
+        is_full = held >= size
+        place = tf.where(is_full, tf.cast(draw[0] * size, tf.int32), held)
+        old = tf.raw_ops.ResourceGather(resource=images.handle, indices=place, dtype=tf.float32)
+        takes_old = tf.logical_and(is_full, draw[1] < 0.5)
+        is_kept = tf.logical_or(takes_old, tf.logical_not(is_full))
+        tf.raw_ops.ResourceScatterUpdate(
+            resource=images.handle, indices=place, updates=tf.where(is_kept, image, old)
+        )
+        tf.raw_ops.AssignVariableOp(resource=count.handle, value=tf.minimum(held + 1, size))
+        chosen.append(tf.where(takes_old, old, image))
+    first = tf.cast(context.replica_id_in_sync_group, tf.int32) * batch
+    return tf.stack(chosen)[first : first + batch]

@@ -1,0 +1,74 @@
+"""Every model by its name. A new one is a file and a line here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.config import DEFAULT_MODEL, TrainConfig
+from pix2pix_tf.data.names import PAPER_SETTINGS
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.models.base import Model
+
+MODELS = {
+    "pix2pix": "pix2pix_tf.models.pix2pix:Pix2Pix",
+}
+
+
+def model_class(name: str) -> type[Model]:
+    """Returns a model's class; imports no TensorFlow.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    if name not in MODELS:
+        raise ConfigError(f"--model {name}: there is no such model; there are {', '.join(MODELS)}")
+    module, _, attribute = MODELS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def model_for(config: TrainConfig) -> Model:
+    """Returns the model that a resolved configuration describes."""
+    return model_class(config.model.model)(config)
+
+
+def defaults(model: str = DEFAULT_MODEL) -> TrainConfig:
+    """Returns a model's configuration where nothing is said.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    kind = model_class(model)
+    return configs.replace(TrainConfig(kind.Settings(model=model)), **kind.defaults)
+
+
+def preset(dataset: str = "procedural", model: str = DEFAULT_MODEL) -> TrainConfig:
+    """Returns the settings that a data set and a model bring.
+
+    Args:
+        dataset: 'procedural', a catalogue name, or the path of a folder (which gets the paper's common ones).
+        model: which model is trained.
+
+    Returns:
+        A configuration; any flag may override what it says.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    kind = model_class(model)
+    settings = kind.procedural if dataset == "procedural" else PAPER_SETTINGS.get(dataset, {})
+    if kind.data != "pairs":  # the paper's lengths are pix2pix's
+        settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
+    return configs.replace(defaults(model), dataset=dataset, **settings)
+
+
+def config_from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
+    """Rebuilds a configuration from :func:`pix2pix_tf.config.to_json`, of this or an earlier release.
+
+    Raises:
+        ConfigError: a setting is unknown or of another type.
+    """
+    name = plain.get("model", {}).get("model", DEFAULT_MODEL)
+    return configs.from_json(plain, defaults(name))

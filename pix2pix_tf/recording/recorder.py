@@ -1,0 +1,110 @@
+"""The recorder of a session of training: what is logged and sampled, to every sink."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+
+import keras
+
+from pix2pix_tf.files import explain_disk_faults, write_whole
+from pix2pix_tf.models.base import Metric, Sheet
+from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
+from pix2pix_tf.recording.plots import plot_metrics
+from pix2pix_tf.recording.progress import Progress
+from pix2pix_tf.recording.samples import SampleSheets, write_sheet
+from pix2pix_tf.recording.sink import Sink
+from pix2pix_tf.recording.tensorboard import TensorBoard
+from pix2pix_tf.runs import RunDirectory
+
+
+class Recorder(contextlib.AbstractContextManager["Recorder"]):
+    """Records one session of training; a context manager that opens and closes its sinks.
+
+    Args:
+        run: where to.
+        metrics: what is measured.
+        first_step: steps already done; records beyond it are dropped.
+        last_step: steps of the whole run.
+        steps_per_epoch: batches in one pass over the training images.
+        title: of plots and sheets.
+        config_text: the configuration, for TensorBoard.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        *,
+        metrics: Sequence[Metric],
+        first_step: int,
+        last_step: int,
+        steps_per_epoch: float,
+        title: str,
+        config_text: str,
+    ):
+        self._run = run
+        self._metrics = metrics
+        self._last_step = last_step
+        self._steps_per_epoch = steps_per_epoch
+        self._title = title
+        self._config_text = config_text
+        self._logged_step = first_step
+
+    def __enter__(self) -> Recorder:
+        """Drops what was recorded beyond the first step, opens the sinks and starts the clock."""
+        lines = JsonLines(self._run.metrics_file, self._logged_step)
+        self._seconds_before = lines.kept[-1]["seconds"] if lines.kept else 0.0
+        tags = {metric.name: metric.tag for metric in self._metrics}
+        labels = {metric.name: metric.bar for metric in self._metrics if metric.bar}
+        board = TensorBoard(self._run.tensorboard, self._logged_step, tags, self._config_text)
+        self._progress = Progress(self._logged_step, self._last_step, labels)
+        self._sinks: list[Sink] = [lines, board, SampleSheets(self._run.samples), self._progress]
+        self._start = self._logged_time = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the sinks."""
+        for sink in reversed(self._sinks):
+            sink.close()
+
+    def advance(self) -> None:
+        """Notes that a step is done."""
+        self._progress.advance()
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Records values, means since the last call, after ``step`` steps."""
+        now = time.perf_counter()
+        rate = (step - self._logged_step) / max(now - self._logged_time, 1e-9)
+        self._logged_step, self._logged_time = step, now
+        everything = {
+            "epoch": step / self._steps_per_epoch,
+            **values,
+            "steps_per_second": rate,
+            "seconds": self._seconds_before + now - self._start,
+        }
+        for sink in self._sinks:
+            sink.log(step, everything)
+
+    def sample(self, step: int, sheet: Sheet) -> None:
+        """Records samples."""
+        for sink in self._sinks:
+            sink.show(step, f"{self._title}, step {step}", sheet)
+
+    def finish(self, step: int, sheet: Sheet, networks: Mapping[str, keras.Model]) -> None:
+        """Writes what a finished run leaves: the last sheet, the metrics' plot, the published networks."""
+        self._progress.finish()
+        self.sample(step, sheet)
+        lines = read_metrics(self._run.metrics_file)
+        write_whole(self._run.loss_plot, plot_metrics(lines, self._metrics, self._title))
+        for name, network in networks.items():
+            path = self._run.keras_file(name)
+            with explain_disk_faults(path):
+                unfinished = path.with_name(".unfinished.keras")
+                try:
+                    network.save(unfinished)
+                    unfinished.replace(path)
+                finally:
+                    unfinished.unlink(missing_ok=True)
+        # Last, because its presence tells that the run is whole.
+        write_sheet(self._run.final_sheet, f"{self._title}, step {step}", sheet)

@@ -1,0 +1,74 @@
+"""TensorBoard: scalars, samples and the configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from pix2pix_tf.files import explain_disk_faults
+from pix2pix_tf.models.base import Sheet
+from pix2pix_tf.recording.sink import Sink
+from pix2pix_tf.sheets import compose_sheet
+
+
+class TensorBoard(Sink):
+    """Writes TensorBoard's event files.
+
+    Args:
+        folder: where to.
+        first_step: steps already done; what was recorded beyond it is hidden.
+        tags: TensorBoard's names of values; one that isn't there keeps its own.
+        config_text: the configuration.
+    """
+
+    def __init__(self, folder: Path, first_step: int, tags: Mapping[str, str], config_text: str):
+        self._folder = folder
+        self._tags = tags
+        with explain_disk_faults(folder.parent):
+            if first_step:
+                _drop_beyond(folder, first_step)
+            self._writer = tf.summary.create_file_writer(str(folder))
+        with self._at(first_step):
+            tf.summary.text("config", f"```json\n{config_text}\n```")
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes a scalar a value."""
+        with self._at(step):
+            for name, value in values.items():
+                tf.summary.scalar(self._tags.get(name, name), value)
+
+    def show(self, step: int, title: str, sheet: Sheet) -> None:
+        """Writes an image a row."""
+        with self._at(step):
+            for number, row in enumerate(sheet.rows, start=1):
+                strip = compose_sheet(f"step {step}", sheet.columns, [row])
+                tf.summary.image(f"samples/{number}", strip[np.newaxis])
+
+    def close(self) -> None:
+        """Closes the file."""
+        with contextlib.suppress(OSError, tf.errors.OpError):
+            self._writer.close()
+
+    @contextlib.contextmanager
+    def _at(self, step: int) -> Iterator[None]:
+        """Collects what is shown for a step, and writes it."""
+        with explain_disk_faults(self._folder):
+            with self._writer.as_default(step=step):
+                yield
+            self._writer.flush()
+
+
+def _drop_beyond(folder: Path, step: int) -> None:
+    """Tells TensorBoard that the run starts again after ``step``, so that it hides what came later."""
+    writer = EventFileWriter(str(folder), filename_suffix=".restart")
+    writer.add_event(
+        Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START))
+    )
+    writer.close()

@@ -1,0 +1,99 @@
+"""Whether a run may be continued as asked, and what a configuration leaves open."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.data.names import looks_like_path
+from pix2pix_tf.data.sets import ImageDataset
+from pix2pix_tf.devices import resolve_precision
+from pix2pix_tf.errors import RunError
+from pix2pix_tf.runs import RunDirectory
+
+
+def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
+    """Returns ``config`` with what it leaves open filled in as the run was started, if it was.
+
+    A run without a checkpoint has nothing to lose: it may be started anew with other settings.
+
+    Raises:
+        RunError: ``config`` contradicts the run, or the directory can't be used.
+    """
+    run.refuse_unreadable_path()
+    latest = run.latest_step()
+    if latest is None:
+        return config
+    config = continued(run.read_config(), config)
+    if total_steps(config, run.image_count()) < latest:
+        raise RunError(
+            f"{latest} steps of the run in {run.path} are done already; give a larger --steps or --epochs, "
+            "or another --run-dir"
+        )
+    return config
+
+
+def is_finished(run: RunDirectory, config: TrainConfig) -> bool:
+    """Whether there is nothing left to do, as far as that can be told without opening the data."""
+    if run.latest_step() is None or not run.is_finished(total_steps(config, run.image_count())):
+        return False
+    # Of a folder elsewhere, only its pairs can tell whether it is the one that the run was trained on.
+    return _absolute(run.read_config().data.dataset) == _absolute(config.data.dataset)
+
+
+def _absolute(dataset: str) -> str:
+    """A folder's full path; the name of a data set that has one as it is."""
+    return str(Path(dataset).expanduser().resolve()) if looks_like_path(dataset) else dataset
+
+
+def checkpoint_to_start_from(path: Path) -> Path:
+    """The newest checkpoint of the run that ``--init-from`` names."""
+    other = RunDirectory(path)
+    other.read_config()
+    return other.existing_checkpoint()
+
+
+def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
+    """Returns ``asked`` with 'auto' and the channels filled in as the run was started.
+
+    Raises:
+        RunError: ``asked`` changes something that decides the weights.
+    """
+    settings = {
+        "precision": (asked.optimization.precision, "auto", stored.optimization.precision),
+        "input_channels": (asked.data.input_channels, None, stored.data.input_channels),
+        "output_channels": (asked.data.output_channels, None, stored.data.output_channels),
+    }
+    asked = configs.replace(
+        asked, **{name: before if now == unset else now for name, (now, unset, before) in settings.items()}
+    )
+    changes = configs.differences(stored, asked)
+    if changes:
+        raise RunError(
+            f"the run in {asked.run_dir} was started with other settings ({'; '.join(changes)}); leave these "
+            "flags as they were to continue it, or start another run with --run-dir"
+        )
+    return asked
+
+
+def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
+    """Returns the configuration with nothing left open: precision and channels are decided."""
+    data = config.data
+    first, last = dataset.sides[0], dataset.sides[-1]
+    return configs.replace(
+        config,
+        dataset=_absolute(config.data.dataset),  # it may be continued from another working directory
+        precision=resolve_precision(config.optimization.precision),
+        input_channels=data.input_channels or first.channels,
+        output_channels=data.output_channels or last.channels,
+    )
+
+
+def total_steps(config: TrainConfig, image_count: int) -> int:
+    """Returns the steps of the whole run over ``image_count`` training pairs or images."""
+    if config.optimization.steps is not None:
+        return config.optimization.steps
+    assert config.optimization.epochs is not None  # the configuration has checked that
+    return math.ceil(config.optimization.epochs * image_count / config.optimization.batch_size)

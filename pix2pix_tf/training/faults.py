@@ -1,0 +1,31 @@
+"""What TensorFlow raises while it trains, as errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.files import first_line
+
+
+@contextlib.contextmanager
+def explaining_framework_errors() -> Iterator[None]:
+    """Turns what TensorFlow raises while it trains into one line.
+
+    Raises:
+        SystemFault: there is not enough memory.
+        DataError: a training image can no longer be read.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise SystemFault(
+            "not enough memory; take a smaller --image-size, --batch-size or --base-filters"
+        ) from error
+    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
+        raise DataError(
+            f"a training image could not be read ({first_line(error)}); 'pix2pix data check DATASET' names it"
+        ) from error

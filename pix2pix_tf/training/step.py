@@ -1,0 +1,173 @@
+"""The training step of any model: forward passes, gradients, updates, on one device or on several."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.models.base import Model, Phase
+from pix2pix_tf.models.forward import ForwardPass, changing_weights
+from pix2pix_tf.training.optimizers import Adam, LossScale, all_finite
+from pix2pix_tf.training.schedules import learning_rate
+
+
+class Trainer:
+    """A model's networks and their optimisers, trained one step at a time.
+
+    Args:
+        model: what is trained.
+        config: with ``precision`` resolved (no 'auto').
+        total_steps: of the whole run; the learning rate's schedule ends there.
+        strategy: where the variables live and steps run; the current one by default.
+
+    Attributes:
+        networks: Keras models by name.
+        metrics: the names of what a step returns, in that order.
+        batches_per_step: how many batches of ``batch_size`` a step takes, one for each update.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        config: TrainConfig,
+        total_steps: int,
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.metrics = tuple(metric.name for metric in model.metrics())
+        self._options = config.optimization
+        self._total_steps = total_steps
+        self._phases = [phase for phase in model.phases() for _ in range(phase.repeats)]
+        self.batches_per_step = len(self._phases)
+        with self.strategy.scope():
+            keras.utils.set_random_seed(self._options.seed)
+            precision = self._options.precision
+            self.networks = {name: build(precision) for name, build in model.networks().items()}
+            self._adams = {name: self._adam(network) for name, network in self.networks.items()}
+            self._loss_scale = LossScale() if precision == "mixed_float16" else None
+            self._extra_state = dict(model.extra_state())
+
+    def _adam(self, network: keras.Model) -> Adam:
+        variables = [variable.value for variable in network.trainable_variables]
+        return Adam(variables, self._options.beta_1, self._options.beta_2)
+
+    def weights(self) -> dict[str, tf.Variable]:
+        """Returns the networks' weights, trained and otherwise changing, by names that stay the same for ever."""
+        return {
+            f"{name}/{variable.path}": variable.value
+            for name, network in self.networks.items()
+            for variable in (*network.trainable_variables, *changing_weights(network))
+        }
+
+    def state(self) -> dict[str, tf.Variable]:
+        """Returns every variable that training changes, by a name that stays the same for ever.
+
+        Dropout's random state is not among them: each step sets it from the seed and the step.
+        """
+        variables = {**self.weights(), **self._extra_state}
+        for name, network in self.networks.items():
+            moments = zip(network.trainable_variables, self._adams[name].moments, strict=True)
+            for variable, (m, v) in moments:
+                variables |= {f"{name}_adam/{variable.path}/m": m, f"{name}_adam/{variable.path}/v": v}
+        if self._loss_scale is not None:
+            variables["loss_scale/scale"] = self._loss_scale.scale
+            variables["loss_scale/good_updates"] = self._loss_scale.good_updates
+        return variables
+
+    def learning_rate(self, step: tf.Tensor | int) -> tf.Tensor:
+        """Returns the learning rate after ``step`` steps, a float32 scalar."""
+        options = self._options
+        return learning_rate(options.lr_schedule, options.learning_rate, step, self._total_steps)
+
+    @tf.function(reduce_retracing=True)
+    def train_step(self, batch: tuple[tf.Tensor, ...], step: tf.Tensor) -> tf.Tensor:
+        """Updates every network, as often as the model says.
+
+        Args:
+            batch: for each image of the data set float32 [batches_per_step batch_size, height, width,
+                channels] in [-1, 1], or one a device.
+            step: steps done before this one, an int64 scalar. With the seed it decides all that is random.
+
+        Returns:
+            float32 [len(metrics)], means over the whole batch and over the updates that measure them.
+        """
+        per_device = self.strategy.run(self._device_step, args=(batch, step))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_device, axis=None)
+
+    def _device_step(self, batch: tuple[tf.Tensor, ...], step: tf.Tensor) -> tf.Tensor:
+        count = len(self._phases)
+        batches = zip(*(tf.split(images, count) for images in batch), strict=True) if count > 1 else [batch]
+        measured: dict[str, list[tf.Tensor]] = {name: [] for name in self.metrics}
+        for number, part in enumerate(batches):
+            forward = ForwardPass(self.networks, self._extra_state, self._options.seed, step, number)
+            for name, value in self._update(number, part, forward, step).items():
+                measured[name].append(value)
+        share = 1.0 / self.strategy.num_replicas_in_sync
+        return share * tf.stack([_mean(values) for values in measured.values()])
+
+    def _update(
+        self, number: int, batch: Sequence[tf.Tensor], forward: ForwardPass, step: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        """Does one of a step's updates; returns its metrics."""
+        phase = self._phases[number]
+        factor = 1.0 / self.strategy.num_replicas_in_sync
+        scale = factor * self._loss_scale.scale if self._loss_scale is not None else factor
+        with contextlib.ExitStack() as tapes:
+            tape_of = {
+                objective: tapes.enter_context(tf.GradientTape(watch_accessed_variables=False))
+                for objective in phase.trains
+            }
+            for objective, names in phase.trains.items():
+                for name in names:
+                    tape_of[objective].watch(self._adams[name].variables)
+            objectives, metrics = phase.objectives(batch, forward)
+            scaled = {objective: objectives[objective] * scale for objective in phase.trains}
+        gradients: dict[str, list[tf.Tensor]] = {}
+        for objective, names in phase.trains.items():
+            trained = {name: self._adams[name].variables for name in names}
+            gradients |= tape_of[objective].gradient(scaled[objective], trained)
+        self._apply(gradients, step, {name: self._updates(name, number, step) for name in gradients})
+        return metrics
+
+    def _updates(self, network: str, number: int, step: tf.Tensor) -> tf.Tensor:
+        """How often a network was updated since training began, with the update of that number in the step."""
+        of_network = [network in itertools.chain(*phase.trains.values()) for phase in self._phases]
+        return step * sum(of_network) + sum(of_network[: number + 1])
+
+    def _apply(
+        self,
+        gradients: Mapping[str, Sequence[tf.Tensor]],
+        step: tf.Tensor,
+        updates: Mapping[str, tf.Tensor],
+    ) -> None:
+        """Sums the gradients over the devices and applies them, unless float16 overflowed.
+
+        Args:
+            gradients: of each network's trained weights.
+            step: steps done before this one.
+            updates: of each network, with this one, since training began.
+        """
+        context = tf.distribute.get_replica_context()
+        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.nest.flatten(gradients))
+        rate = self.learning_rate(step)
+
+        def update(summed: list[tf.Tensor]) -> None:
+            for name, own in tf.nest.pack_sequence_as(gradients, summed).items():
+                self._adams[name].apply(own, rate, updates[name])
+
+        if self._loss_scale is None:
+            update(sums)
+            return
+        unscaled = self._loss_scale.unscale(sums)
+        finite = all_finite(unscaled)
+        tf.cond(finite, lambda: update(unscaled), lambda: None)
+        self._loss_scale.update(finite)
+
+
+def _mean(values: list[tf.Tensor]) -> tf.Tensor:
+    return values[0] if len(values) == 1 else tf.add_n(values) / len(values)
