@@ -42,10 +42,10 @@ def adam_in_float64(values, steps, learning_rate, beta_1, beta_2, scale=1.0):
 def test_five_steps_are_those_of_the_formula(learning_rate, beta_1, beta_2, scale):
     variables = start()
     expected, moments = adam_in_float64(variables, 5, learning_rate, beta_1, beta_2, scale)
-    adam = Adam(variables, learning_rate, beta_1, beta_2)
+    adam = Adam(variables, beta_1, beta_2)
     first = [variable.numpy() for variable in variables]
     for step in range(5):
-        adam.apply([tf.constant(g) for g in gradients_of(step, scale)], tf.constant(step, tf.int64))
+        adam.apply([tf.constant(g) for g in gradients_of(step, scale)], learning_rate, tf.constant(step + 1, tf.int64))
     for i, variable in enumerate(variables):
         # Float32 weights near 1 are rounded by 6e-8 at each step; what changed is right to five digits.
         np.testing.assert_allclose(variable, expected[i], rtol=0, atol=5e-7)
@@ -58,11 +58,11 @@ def test_five_steps_are_those_of_the_formula(learning_rate, beta_1, beta_2, scal
 @pytest.mark.parametrize(("learning_rate", "beta_1", "beta_2"), RATES)
 def test_five_steps_are_those_of_keras(learning_rate, beta_1, beta_2):
     ours, theirs = start(), [keras.Variable(value.numpy()) for value in start()]
-    adam = Adam(ours, learning_rate, beta_1, beta_2)
+    adam = Adam(ours, beta_1, beta_2)
     reference = keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon=EPSILON)
     for step in range(5):
         gradients = [tf.constant(gradient) for gradient in gradients_of(step)]
-        adam.apply(gradients, tf.constant(step, tf.int64))
+        adam.apply(gradients, learning_rate, tf.constant(step + 1, tf.int64))
         reference.apply(gradients, theirs)
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other.numpy(), rtol=0, atol=1e-6)  # float32, five roundings
@@ -70,7 +70,7 @@ def test_five_steps_are_those_of_keras(learning_rate, beta_1, beta_2):
 
 def test_the_first_step_has_the_size_of_the_learning_rate():
     variable = tf.Variable([1.0, 1.0, 1.0])
-    Adam([variable], 0.1, 0.5, 0.999).apply([tf.constant([0.5, -5.0, 0.0])], tf.constant(0, tf.int64))
+    Adam([variable], 0.5, 0.999).apply([tf.constant([0.5, -5.0, 0.0])], 0.1, tf.constant(1, tf.int64))
     np.testing.assert_allclose(variable, [0.9, 1.1, 1.0], atol=1e-5)
 
 
@@ -78,8 +78,8 @@ def test_a_later_step_needs_nothing_but_the_moments_and_the_step():
     whole, halves = start(), start()
     adam, first = Adam(whole, 1e-2, 0.5, 0.9), Adam(halves, 1e-2, 0.5, 0.9)
     for step in range(3):
-        adam.apply([tf.constant(g) for g in gradients_of(step)], tf.constant(step, tf.int64))
-        first.apply([tf.constant(g) for g in gradients_of(step)], tf.constant(step, tf.int64))
+        adam.apply([tf.constant(g) for g in gradients_of(step)], learning_rate, tf.constant(step + 1, tf.int64))
+        first.apply([tf.constant(g) for g in gradients_of(step)], learning_rate, tf.constant(step + 1, tf.int64))
     second = Adam(halves, 1e-2, 0.5, 0.9)
     for ours, theirs in zip(second.moments, first.moments, strict=True):
         for one, other in zip(ours, theirs, strict=True):

@@ -11,13 +11,18 @@ import tensorflow as tf
 from pix2pix_tf.data.procedural import draw_pair
 from pix2pix_tf.networks import build_discriminator, build_generator, convolutions
 from pix2pix_tf.networks.layers import InstanceNormalization
-from pix2pix_tf.training.pix2pix import METRICS, Pix2Pix
+from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
 from tests.networks.inputs import filter_everything_minimally
 
 
 def config_of(tmp=None, **settings):
     return small_config(tmp, **{"input_channels": 3, "output_channels": 3, "seed": 3, **settings})
+
+
+def trainer_of(config, strategy=None):
+    return Trainer(model_for(config), config, 20, strategy)
 
 
 def pairs(count, size=64):
@@ -37,14 +42,14 @@ def reset(model, stored):
 
 
 def step(model, batch, number=0):
-    metrics = model.train_step(*batch, tf.constant(number, tf.int64)).numpy()
-    return dict(zip(METRICS, map(float, metrics), strict=True))
+    metrics = model.train_step(batch, tf.constant(number, tf.int64)).numpy()
+    return dict(zip(model.metrics, map(float, metrics), strict=True))
 
 
 @pytest.fixture(scope="module")
 def trained():
     """A model in float32, and its state at the start."""
-    model = Pix2Pix(config_of())
+    model = trainer_of(config_of())
     return model, values(model.state())
 
 
@@ -137,7 +142,7 @@ def compared(request, trained):
     batch = pairs(request.param)
     metrics = step(model, batch, NUMBER)
     after = values(model.state())
-    return model.config, stored, batch, metrics, after, PlainStep(model.config, stored, NUMBER)
+    return CONFIG_OF_MODEL, stored, batch, metrics, after, PlainStep(CONFIG_OF_MODEL, stored, NUMBER)
 
 
 def gradients_in(after, network):
@@ -201,11 +206,11 @@ def test_every_gradient_is_the_plain_ones_within_the_precisions_rounding(
     _, stored = trained
     if products == "fewer":
         filter_everything_minimally(monkeypatch, pixels=200)
-    model, batch = Pix2Pix(config_of(precision=precision)), pairs(batch_size)
+    model, batch = trainer_of(config_of(precision=precision)), pairs(batch_size)
     reset(model, stored)
     step(model, batch, NUMBER)
     after = values(model.state())
-    exact, plain = (PlainStep(model.config, stored, NUMBER, dtype) for dtype in ("float32", precision))
+    exact, plain = (PlainStep(CONFIG_OF_MODEL, stored, NUMBER, dtype) for dtype in ("float32", precision))
     for name in ("generator", "discriminator"):
         truth = gradients_of(exact, name, batch)
         usual = [gradients_of(plain, name, each) for each in (batch, *nudged(batch))]
@@ -271,11 +276,11 @@ def test_another_step_drops_other_units(trained, model):
 
 
 def test_another_process_starts_from_the_same_weights_and_another_seed_from_others(trained):
-    again = values(Pix2Pix(config_of()).state())
+    again = values(trainer_of(config_of()).state())
     assert again.keys() == trained[1].keys()
     for name, value in again.items():
         np.testing.assert_array_equal(value, trained[1][name])
-    other = values(Pix2Pix(config_of(seed=4)).state())
+    other = values(trainer_of(config_of(seed=4)).state())
     kernels = [name for name in again if name.endswith("kernel")]
     assert kernels
     assert all((other[name] != again[name]).all() for name in kernels)
@@ -311,14 +316,14 @@ def without_dropout(model):
 
 @pytest.fixture(scope="module")
 def exact_step():
-    model = without_dropout(Pix2Pix(config_of()))
+    model = without_dropout(trainer_of(config_of()))
     return step(model, pairs(1)), values(model.state())
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_a_mixed_precision_stays_near_float32(exact_step, precision):
     expected, exact = exact_step
-    model = without_dropout(Pix2Pix(config_of(precision=precision)))
+    model = without_dropout(trainer_of(config_of(precision=precision)))
     if precision == "mixed_float16":
         model.state()["loss_scale/scale"].assign(2.0**8)  # the first scale overflows, and is halved
     found = step(model, pairs(1))
@@ -338,7 +343,7 @@ def test_a_mixed_precision_stays_near_float32(exact_step, precision):
 
 
 def test_float16_skips_an_update_that_overflows_and_halves_its_scale():
-    model = Pix2Pix(config_of(precision="mixed_float16"))
+    model = trainer_of(config_of(precision="mixed_float16"))
     state = model.state()
     state["loss_scale/scale"].assign(2.0**24)
     before = values(state)
@@ -358,7 +363,7 @@ def test_float16_skips_an_update_that_overflows_and_halves_its_scale():
 
 def test_batch_normalisation_updates_its_running_averages():
     config = config_of(norm="batch")
-    model = Pix2Pix(config)
+    model = trainer_of(config)
     before = values(model.state())
     inputs, targets = pairs(2)
     first = {name for name in before if name.endswith(("/moving_mean", "/moving_variance"))}
@@ -385,8 +390,7 @@ import tensorflow as tf
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import numpy as np
-from pix2pix_tf.training.pix2pix import Pix2Pix
-from tests.training.test_pix2pix import config_of, pairs, values, without_dropout
+from tests.training.test_step import config_of, pairs, trainer_of, values, without_dropout
 
 precision = sys.argv[1]
 config = config_of(precision=precision, batch_size=2, input_channels=3, output_channels=3)
@@ -394,11 +398,11 @@ mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert mirrored.num_replicas_in_sync == 2
 results = []
 for strategy in (tf.distribute.get_strategy(), mirrored):
-    model = without_dropout(Pix2Pix(config, strategy))
+    model = without_dropout(trainer_of(config, strategy))
     data = tf.data.Dataset.from_tensors(pairs(2)).repeat(3)
     metrics = []
     for number, batch in enumerate(strategy.experimental_distribute_dataset(data)):
-        metrics.append(model.train_step(*batch, tf.constant(number, tf.int64)).numpy().tolist())
+        metrics.append(model.train_step(batch, tf.constant(number, tf.int64)).numpy().tolist())
         if number == 0:
             first = values(model.state())
     last = values(model.state())
@@ -434,7 +438,7 @@ def test_two_devices_do_the_step_of_one(python):
 
 
 def test_the_papers_network_learns_at_full_size():
-    model = Pix2Pix(config_of(image_size=(256, 256), base_filters=64))
+    model = trainer_of(config_of(image_size=(256, 256), base_filters=64))
     batch = pairs(1, 256)
     steps = [step(model, batch, number) for number in range(3)]
     assert np.isfinite([list(metrics.values()) for metrics in steps]).all()
