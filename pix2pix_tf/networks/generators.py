@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from pix2pix_tf.config import NetworkConfig
-from pix2pix_tf.networks.convolutions import TransposedConvolution
+from pix2pix_tf.networks.fast.convolutions import TransposedConvolution
 from pix2pix_tf.networks.layers import (
     CropToMatch,
     ReflectToAtLeast,

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from pix2pix_tf.config import Normalization
-from pix2pix_tf.networks.convolutions import FlatConvolution, HalvingConvolution
+from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution
 
 LEAKY_SLOPE = 0.2
 NORM_EPSILON = 1e-5
