@@ -1,57 +1,123 @@
-"""The losses of Isola et al. 2017, as pure functions of float32 tensors."""
+"""The losses of the papers, as pure functions of float32 tensors."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
-
-class GeneratorLoss(NamedTuple):
-    """What the generator minimises: ``total`` = ``gan`` + λ ``l1``, float32 scalars."""
-
-    total: tf.Tensor
-    gan: tf.Tensor
-    l1: tf.Tensor
+GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan-gp"]
+PixelLoss = Literal["l1", "l2"]
 
 
-def adversarial_loss(logits: tf.Tensor, real: bool) -> tf.Tensor:
-    """Mean cross entropy of the discriminator's logits against one verdict (paper, equation 1).
+class _Adversarial(NamedTuple):
+    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # of real and fake logits
+    generator: Callable[[tf.Tensor], tf.Tensor]  # of fake logits
+
+
+def _mean(values: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(values)
+
+
+# Where a loss is halved for the discriminator, that slows it down against the generator (Isola et al. 2017,
+# section 3.3); the authors of CycleGAN do the same.
+GAN_LOSSES: dict[GanLoss, _Adversarial] = {
+    "vanilla": _Adversarial(  # Goodfellow et al. 2014: cross entropy, G minimising -log D
+        lambda real, fake: 0.5 * (_mean(tf.nn.softplus(-real)) + _mean(tf.nn.softplus(fake))),
+        lambda fake: _mean(tf.nn.softplus(-fake)),
+    ),
+    "lsgan": _Adversarial(  # Mao et al. 2017
+        lambda real, fake: 0.5 * (_mean(tf.square(real - 1.0)) + _mean(tf.square(fake))),
+        lambda fake: _mean(tf.square(fake - 1.0)),
+    ),
+    "hinge": _Adversarial(  # Lim and Ye 2017
+        lambda real, fake: _mean(tf.nn.relu(1.0 - real)) + _mean(tf.nn.relu(1.0 + fake)),
+        lambda fake: -_mean(fake),
+    ),
+    "wgan-gp": _Adversarial(  # Gulrajani et al. 2017; its gradient penalty is a function of its own
+        lambda real, fake: _mean(fake) - _mean(real),
+        lambda fake: -_mean(fake),
+    ),
+}
+
+_PIXEL_LOSSES: dict[PixelLoss, Callable[[tf.Tensor], tf.Tensor]] = {"l1": tf.abs, "l2": tf.square}
+
+
+def discriminator_loss(kind: GanLoss, real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+    """What the discriminator minimises, to tell real images from generated ones.
 
     Args:
-        logits: float32 of any shape; positive means real.
-        real: the verdict that costs nothing.
+        kind: one of ``GAN_LOSSES``.
+        real_logits: of real images, float32 [batch, rows, columns, 1] or any other shape; positive means real.
+        fake_logits: of generated images.
 
     Returns:
-        float32 scalar, at least 0; log 2 where the discriminator is undecided.
+        float32 scalar. At least 0, but for 'wgan-gp', which has no bound and lacks the gradient penalty.
+
+    Raises:
+        KeyError: there is no such loss.
     """
-    return tf.reduce_mean(tf.nn.softplus(-logits if real else logits))
+    return GAN_LOSSES[kind].discriminator(real_logits, fake_logits)
 
 
-def generator_loss(
-    fake_logits: tf.Tensor, fake: tf.Tensor, target: tf.Tensor, l1_weight: float
-) -> GeneratorLoss:
-    """The generator's loss: to be taken for real, and to be close to the target (paper, equation 4).
+def generator_loss(kind: GanLoss, fake_logits: tf.Tensor) -> tf.Tensor:
+    """What the generator minimises, to have its images taken for real.
 
     Args:
-        fake_logits: the discriminator's logits on (input, fake), float32 [batch, rows, columns, 1].
-        fake: the generator's output, float32 [batch, height, width, channels] in [-1, 1].
+        kind: one of ``GAN_LOSSES``.
+        fake_logits: the discriminator's on generated images, float32 of any shape; positive means real.
+
+    Returns:
+        float32 scalar. At least 0 for 'vanilla' and 'lsgan', without bound for the others.
+
+    Raises:
+        KeyError: there is no such loss.
+    """
+    return GAN_LOSSES[kind].generator(fake_logits)
+
+
+def pixel_loss(kind: PixelLoss, fake: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """The mean distance of an image's values from those of another.
+
+    Args:
+        kind: 'l1', the mean of |target - fake|, or 'l2', of its square.
+        fake: float32 [batch, height, width, channels] in [-1, 1].
         target: of the same shape and range.
-        l1_weight: λ.
-    """
-    gan = adversarial_loss(fake_logits, real=True)
-    l1 = tf.reduce_mean(tf.abs(target - fake))
-    return GeneratorLoss(gan + l1_weight * l1, gan, l1)
-
-
-def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """The discriminator's loss, halved to slow it down against the generator (paper, section 3.3).
-
-    Args:
-        real_logits: logits on (input, target), float32 [batch, rows, columns, 1].
-        fake_logits: logits on (input, generated), of the same shape.
 
     Returns:
-        float32 scalar, at least 0; log 2 where the discriminator is undecided.
+        float32 scalar, 0 to 2 ('l1') or 4 ('l2').
+
+    Raises:
+        KeyError: there is no such loss.
     """
-    return 0.5 * (adversarial_loss(real_logits, real=True) + adversarial_loss(fake_logits, real=False))
+    return tf.reduce_mean(_PIXEL_LOSSES[kind](target - fake))
+
+
+def gradient_penalty(
+    critic: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor, fake: tf.Tensor, mix: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """How far a critic's gradients with respect to images are from length 1 (Gulrajani et al. 2017).
+
+    To be differentiated once more, with respect to the critic's variables. The papers weigh it by 10.
+
+    Args:
+        critic: from images to logits [batch, …], whose mean is an image's score. Every image's score must
+            depend on that image only, so batch normalisation is out of place.
+        real: float32 [batch, height, width, channels].
+        fake: generated images of the same shape.
+        mix: float32 [batch, 1, 1, 1] in [0, 1], drawn uniformly: how much of an image is real.
+
+    Returns:
+        The penalty, mean (‖∇‖₂ - 1)², and the mean of ‖∇‖₂, float32 scalars.
+    """
+    images = fake + mix * (real - fake)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        logits = critic(images)
+    # Of the sum, divided afterwards: on the way through float16 layers a mean's gradients would vanish.
+    logits_per_image = tf.cast(tf.size(logits) / tf.shape(logits)[0], tf.float32)
+    gradients = tf.cast(tape.gradient(logits, images), tf.float32) / logits_per_image
+    squares = tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3])
+    norms = tf.sqrt(squares + 1e-12)  # whose own gradient at 0 would be infinite
+    return tf.reduce_mean(tf.square(norms - 1.0)), tf.reduce_mean(norms)

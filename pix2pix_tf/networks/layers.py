@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from pix2pix_tf.config import Normalization
-from pix2pix_tf.networks.convolutions import FlatConvolution, HalvingConvolution
+from pix2pix_tf.networks.fast.convolutions import HalvingConvolution
 
 LEAKY_SLOPE = 0.2
 NORM_EPSILON = 1e-5
@@ -111,6 +112,37 @@ def _reflected(size: Any, minimum: int) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
+class ReflectionPadding(layers.Layer):
+    """Surrounds images by their reflection, the edge itself not repeated.
+
+    Args:
+        pixels: to each side.
+
+    Input: [batch, height, width, channels], height and width more than ``pixels``; output: [batch, height +
+    2 pixels, width + 2 pixels, channels].
+    """
+
+    def __init__(self, pixels: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.pixels = pixels
+
+    def call(self, x: Any) -> Any:
+        """Returns ``x`` surrounded."""
+        sides = [self.pixels, self.pixels]
+        return tf.pad(x, [[0, 0], sides, sides, [0, 0]], mode="REFLECT")
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Returns the output's shape, unknown sides staying unknown."""
+        batch, height, width, channels = input_shape
+        sides = (None if side is None else side + 2 * self.pixels for side in (height, width))
+        return (batch, *sides, channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the layer."""
+        return {**super().get_config(), "pixels": self.pixels}
+
+
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
 class CropToMatch(layers.Layer):
     """Crops an image at the bottom and right to the height and width of another.
 
@@ -142,9 +174,9 @@ def conv_block(
     *,
     norm: Normalization,
     dtype: str,
-    flat: bool = False,
+    convolution: Callable[..., layers.Layer] = HalvingConvolution,
 ) -> Any:
-    """Convolution 4×4, normalisation, leaky ReLU: the paper's Ck.
+    """Convolution, normalisation, leaky ReLU: the paper's Ck.
 
     Args:
         x: [batch, height, width, channels].
@@ -152,12 +184,11 @@ def conv_block(
         name: prefix of the layers' names.
         norm: which normalisation; 'none' gives the convolution a bias instead.
         dtype: a Keras precision policy.
-        flat: at stride 1 and without padding, instead of halving height and width.
+        convolution: what makes the convolution, by default 4×4 at stride 2.
 
     Returns:
-        [batch, height / 2, width / 2, filters], rounded up; flat: [batch, height - 3, width - 3, filters].
+        [batch, height / 2, width / 2, filters], rounded up, or of the size that the convolution gives.
     """
-    convolution = FlatConvolution if flat else HalvingConvolution
     x = convolution(
         filters,
         use_bias=norm == "none",

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.networks import convolutions
+from pix2pix_tf.networks.fast import convolutions
 
 
 def images(*shape, seed=0):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.networks import convolutions
-from pix2pix_tf.networks.convolutions import FlatConvolution, HalvingConvolution, TransposedConvolution
-from pix2pix_tf.networks.winograd import Winograd
+from pix2pix_tf.networks.fast import convolutions
+from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution, TransposedConvolution
+from pix2pix_tf.networks.fast.winograd import Winograd
 from tests.networks.inputs import filter_everything_minimally
 
 # Batch, height, width, channels: products throughout, products for the kernel's gradient only, none.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.networks.winograd import _BY_STRIDE, Winograd
+from pix2pix_tf.networks.fast.winograd import _BY_STRIDE, Winograd
 
 # Stride, height, width: whole tiles, some that stick out, images of hardly a tile.
 SIZES = [(2, 8, 6), (2, 7, 9), (2, 1, 5), (1, 11, 6)]

@@ -2,7 +2,7 @@
 
 A convolution that halves and a transposed convolution that doubles are each other's gradient with respect
 to the image, and share the gradient with respect to the kernel. Where a batch has many pixels, all three are
-computed from fewer products: see :mod:`pix2pix_tf.networks.winograd`. Each is also a matrix product in
+computed from fewer products: see :mod:`pix2pix_tf.networks.fast.winograd`. Each is also a matrix product in
 disguise, of the image's patches and the kernel. Where an image has few pixels and many channels that form
 is faster than the library's own, for the gradient of the kernel many times over.
 """
@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras import layers
 
 from pix2pix_tf.devices import has_bfloat16_tiles
-from pix2pix_tf.networks.winograd import Gradient, Winograd
+from pix2pix_tf.networks.fast.winograd import Gradient, Winograd
 
 # Measured in float32 and bfloat16 on several processors: on images of up to so many pixels (of the smaller
 # of the two images, all of a batch counted for the first, one of it for the second) the product wins.

@@ -1,0 +1,83 @@
+"""The generator of Zhu et al. 2017 (CycleGAN): residual blocks at a quarter of the image's size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from pix2pix_tf.config import Normalization
+from pix2pix_tf.networks.layers import (
+    CropToMatch,
+    ReflectionPadding,
+    ReflectToAtLeast,
+    initial_weights,
+    normalize,
+)
+
+_DEEP_FROM = 256  # pixels of the shorter side
+# The smallest image that can be reflected by 3 pixels, and at a quarter of its size by 1.
+_SMALLEST_IMAGE = 5
+
+
+def resnet_blocks(image_size: tuple[int, int]) -> int:
+    """How many residual blocks images of that size get: 9 from 256 pixels on, else 6."""
+    return 9 if min(image_size) >= _DEEP_FROM else 6
+
+
+def build_resnet(
+    *,
+    image_size: tuple[int, int],
+    base_filters: int,
+    norm: Normalization,
+    input_channels: int,
+    output_channels: int,
+    dtype: str,
+    name: str,
+) -> keras.Model:
+    """Builds c7s1-64, d128, d256, residual blocks of 256, u128, u64, c7s1-3 (Zhu et al. 2017, section 7.2).
+
+    Convolutions that keep the size see the image's reflection beyond its edges. Odd sizes are rounded up
+    when halved and cropped when doubled. Images smaller than 5 pixels are extended by reflection and cropped
+    back.
+    """
+    image = keras.Input((None, None, input_channels), name="image", dtype="float32")
+
+    def activated(x: Any, convolution: layers.Layer, block: str) -> Any:
+        x = normalize(convolution(x), norm, f"{block}_norm", dtype)
+        return layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
+
+    def options(block: str, **kwargs: Any) -> dict[str, Any]:
+        bias = {"use_bias": norm == "none", "kernel_initializer": initial_weights()}
+        return {**bias, "name": f"{block}_conv", "dtype": dtype, **kwargs}
+
+    def reflected(x: Any, pixels: int, block: str) -> Any:
+        return ReflectionPadding(pixels, name=f"{block}_pad", dtype=dtype)(x)
+
+    x = ReflectToAtLeast(_SMALLEST_IMAGE, name="pad", dtype=dtype)(image)
+    x = activated(reflected(x, 3, "in"), layers.Conv2D(base_filters, 7, **options("in")), "in")
+
+    sizes = []  # tensors whose sizes the way up restores
+    for level in (1, 2):
+        sizes.append(x)
+        block, filters = f"down_{level}", base_filters * 2**level
+        x = activated(x, layers.Conv2D(filters, 3, 2, "same", **options(block)), block)
+
+    for number in range(1, resnet_blocks(image_size) + 1):
+        first, second = f"residual_{number}_1", f"residual_{number}_2"
+        inner = activated(reflected(x, 1, first), layers.Conv2D(filters, 3, **options(first)), first)
+        inner = layers.Conv2D(filters, 3, **options(second))(reflected(inner, 1, second))
+        inner = normalize(inner, norm, f"{second}_norm", dtype)
+        x = layers.Add(name=f"residual_{number}", dtype=dtype)([x, inner])
+
+    for level in (2, 1):
+        block, filters = f"up_{level}", base_filters * 2 ** (level - 1)
+        x = activated(x, layers.Conv2DTranspose(filters, 3, 2, "same", **options(block)), block)
+        x = CropToMatch(name=f"{block}_crop", dtype=dtype)([x, sizes[level - 1]])
+
+    out = layers.Conv2D(output_channels, 7, **options("out", use_bias=True))
+    x = out(reflected(x, 3, "out"))
+    x = CropToMatch(name="crop", dtype=dtype)([x, image])
+    output = layers.Activation("tanh", name="output", dtype="float32")(x)
+    return keras.Model(image, output, name=name)

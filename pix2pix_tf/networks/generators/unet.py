@@ -1,0 +1,87 @@
+"""The generators of Isola et al. 2017: the U-Net, and the encoder-decoder it is compared with."""
+
+from __future__ import annotations
+
+import functools
+
+import keras
+from keras import layers
+
+from pix2pix_tf.config import Normalization
+from pix2pix_tf.networks.fast.convolutions import TransposedConvolution
+from pix2pix_tf.networks.layers import (
+    CropToMatch,
+    ReflectToAtLeast,
+    conv_block,
+    initial_weights,
+    normalize,
+)
+
+MAX_LEVELS = 8
+DROPOUT_RATE = 0.5
+_DROPOUT_LEVELS = 3
+
+
+def unet_levels(image_size: tuple[int, int]) -> int:
+    """How often the U-Net halves images of that size: down to 1 pixel, eight times at most."""
+    return min(MAX_LEVELS, min(image_size).bit_length() - 1)
+
+
+def _build(
+    *,
+    skip_connections: bool,
+    image_size: tuple[int, int],
+    base_filters: int,
+    norm: Normalization,
+    input_channels: int,
+    output_channels: int,
+    dtype: str,
+    name: str,
+) -> keras.Model:
+    """Builds the U-Net, or the same without skip connections (Isola et al. 2017, section 6.1.1).
+
+    The encoder is C64-C128-C256-C512-C512-C512-C512-C512, the decoder CD512-CD512-CD512-C512-C256-C128-C64;
+    other depths and widths follow the same rule. The outermost and the innermost encoder block have no
+    normalisation (the latter is the authors' erratum). Images smaller than 2**levels are extended by
+    reflection and cropped back.
+    """
+    levels = unet_levels(image_size)
+    width = [base_filters * min(2**level, 8) for level in range(levels)]
+    image = keras.Input((None, None, input_channels), name="image", dtype="float32")
+
+    x = padded = ReflectToAtLeast(2**levels, name="pad", dtype=dtype)(image)
+    twins = []
+    for level, filters in enumerate(width):
+        own_norm: Normalization = "none" if level in (0, levels - 1) else norm
+        x = conv_block(x, filters, f"down_{level + 1}", norm=own_norm, dtype=dtype)
+        twins.append(x)
+
+    for level in reversed(range(levels - 1)):
+        block = f"up_{level + 2}"
+        x = TransposedConvolution(
+            width[level],
+            use_bias=norm == "none",
+            kernel_initializer=initial_weights(),
+            name=f"{block}_conv",
+            dtype=dtype,
+        )(x)
+        x = normalize(x, norm, f"{block}_norm", dtype)
+        if level >= levels - 1 - _DROPOUT_LEVELS:
+            # In float32, so that one seed drops the same units in every precision.
+            x = layers.Dropout(DROPOUT_RATE, seed=level, name=f"{block}_dropout", dtype="float32")(x)
+        x = layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
+        x = CropToMatch(name=f"{block}_crop", dtype=dtype)([x, twins[level]])
+        if skip_connections:
+            x = layers.Concatenate(name=f"{block}_skip", dtype=dtype)([x, twins[level]])
+
+    x = TransposedConvolution(
+        output_channels, kernel_initializer=initial_weights(), name="up_1_conv", dtype=dtype
+    )(x)
+    x = CropToMatch(name="crop_padded", dtype=dtype)([x, padded])
+    x = CropToMatch(name="crop", dtype=dtype)([x, image])
+    output = layers.Activation("tanh", name="output", dtype="float32")(x)
+    return keras.Model(image, output, name=name)
+
+
+build_unet = functools.partial(_build, skip_connections=True)
+build_encoder_decoder = functools.partial(_build, skip_connections=False)

@@ -1,0 +1,89 @@
+"""Spectral normalisation (Miyato et al. 2018): convolutions divided by their largest singular value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution
+
+_EPSILON = 1e-12
+
+
+class _SpectrallyNormalized:
+    """Has a convolution compute with its kernel / σ, σ being the kernel's largest singular value.
+
+    The kernel is a matrix W [taps times channels, filters] here. Its first right singular vector u is a
+    weight that isn't trained: each call in training makes one power iteration. σ = ‖W u‖, and gradients with
+    respect to W flow through σ too, with u taken for constant, as in the paper (section 2.1, appendix A).
+    In float32 in every precision.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates kernel, bias and u."""
+        super().build(input_shape)
+        self.u = self.add_weight(
+            name="u",
+            shape=(self.filters, 1),
+            initializer="random_normal",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",  # kernels are equal on all devices, and so is u
+        )
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Returns ``x`` convolved."""
+        if training:
+            matrix = ops.stop_gradient(self._matrix())
+            self.u.assign(_unit(ops.matmul(ops.transpose(matrix), ops.matmul(matrix, self.u))))
+        return super().call(x, training=training)
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel divided by σ, in the precision that the layer computes in."""
+        matrix = self._matrix()
+        sigma = _norm(ops.matmul(matrix, self.u))
+        return ops.cast(ops.reshape(matrix / sigma, super().kernel.shape), self.compute_dtype)
+
+    def _matrix(self) -> Any:
+        return ops.cast(ops.reshape(super().kernel, (-1, self.filters)), "float32")
+
+    # Keras' convolutions save and load ``self.kernel``, which is not the weight here.
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves all weights."""
+        layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads all weights."""
+        layers.Layer.load_own_variables(self, store)
+
+
+def _norm(vector: Any) -> Any:
+    return ops.sqrt(ops.sum(ops.square(vector)) + _EPSILON)
+
+
+def _unit(vector: Any) -> Any:
+    return vector / _norm(vector)
+
+
+class _Convolution(layers.Conv2D):
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return super().call(x)
+
+
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
+class SpectralConvolution(_SpectrallyNormalized, _Convolution):
+    """``keras.layers.Conv2D``, spectrally normalised."""
+
+
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
+class SpectralHalvingConvolution(_SpectrallyNormalized, HalvingConvolution):
+    """:class:`HalvingConvolution`, spectrally normalised."""
+
+
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
+class SpectralFlatConvolution(_SpectrallyNormalized, FlatConvolution):
+    """:class:`FlatConvolution`, spectrally normalised."""
