@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_tf.config import preset, replace
+from pix2pix_tf import preset, replace
 
 
-def small_config(run_dir, **settings):
+def small_config(run_dir, model="pix2pix", **settings):
     """The smallest training that goes through every part of the program."""
     small = {
         "image_size": (64, 64),
@@ -28,7 +28,7 @@ def small_config(run_dir, **settings):
         "precision": "float32",
         "run_dir": run_dir,
     }
-    return replace(preset("procedural"), **{**small, **settings})
+    return replace(preset("procedural", model), **{**small, **settings})
 
 
 @pytest.fixture

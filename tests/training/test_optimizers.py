@@ -76,16 +76,16 @@ def test_the_first_step_has_the_size_of_the_learning_rate():
 
 def test_a_later_step_needs_nothing_but_the_moments_and_the_step():
     whole, halves = start(), start()
-    adam, first = Adam(whole, 1e-2, 0.5, 0.9), Adam(halves, 1e-2, 0.5, 0.9)
+    adam, first = Adam(whole, 0.5, 0.9), Adam(halves, 0.5, 0.9)
     for step in range(3):
-        adam.apply([tf.constant(g) for g in gradients_of(step)], learning_rate, tf.constant(step + 1, tf.int64))
-        first.apply([tf.constant(g) for g in gradients_of(step)], learning_rate, tf.constant(step + 1, tf.int64))
-    second = Adam(halves, 1e-2, 0.5, 0.9)
+        adam.apply([tf.constant(g) for g in gradients_of(step)], 1e-2, tf.constant(step + 1, tf.int64))
+        first.apply([tf.constant(g) for g in gradients_of(step)], 1e-2, tf.constant(step + 1, tf.int64))
+    second = Adam(halves, 0.5, 0.9)
     for ours, theirs in zip(second.moments, first.moments, strict=True):
         for one, other in zip(ours, theirs, strict=True):
             one.assign(other)
-    adam.apply([tf.constant(g) for g in gradients_of(3)], tf.constant(3, tf.int64))
-    second.apply([tf.constant(g) for g in gradients_of(3)], tf.constant(3, tf.int64))
+    adam.apply([tf.constant(g) for g in gradients_of(3)], 1e-2, tf.constant(4, tf.int64))
+    second.apply([tf.constant(g) for g in gradients_of(3)], 1e-2, tf.constant(4, tf.int64))
     for one, other in zip(whole, halves, strict=True):
         np.testing.assert_array_equal(one, other)
 

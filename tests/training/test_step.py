@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf.data.procedural import draw_pair
-from pix2pix_tf.networks import build_discriminator, build_generator, convolutions
+from pix2pix_tf.networks import build_discriminator, build_generator
+from pix2pix_tf.networks.fast import convolutions
 from pix2pix_tf.networks.layers import InstanceNormalization
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.step import Trainer
@@ -85,8 +86,9 @@ class PlainStep:
 
     def __init__(self, config, stored, number, dtype="float32"):
         self.config = config
-        self.generator = build_generator(config.network, 6, dtype)
-        self.discriminator = build_discriminator(config.network, dtype)
+        settings = {"base_filters": config.model.base_filters, "norm": config.model.norm, "dtype": dtype}
+        self.generator = build_generator(image_size=config.data.size, **settings)
+        self.discriminator = build_discriminator(**settings)
         for network in (self.generator, self.discriminator):
             for variable in network.trainable_variables:
                 variable.assign(stored[f"{network.name}/{variable.path}"])
@@ -142,7 +144,7 @@ def compared(request, trained):
     batch = pairs(request.param)
     metrics = step(model, batch, NUMBER)
     after = values(model.state())
-    return CONFIG_OF_MODEL, stored, batch, metrics, after, PlainStep(CONFIG_OF_MODEL, stored, NUMBER)
+    return config_of(), stored, batch, metrics, after, PlainStep(config_of(), stored, NUMBER)
 
 
 def gradients_in(after, network):
@@ -210,7 +212,7 @@ def test_every_gradient_is_the_plain_ones_within_the_precisions_rounding(
     reset(model, stored)
     step(model, batch, NUMBER)
     after = values(model.state())
-    exact, plain = (PlainStep(CONFIG_OF_MODEL, stored, NUMBER, dtype) for dtype in ("float32", precision))
+    exact, plain = (PlainStep(config_of(), stored, NUMBER, dtype) for dtype in ("float32", precision))
     for name in ("generator", "discriminator"):
         truth = gradients_of(exact, name, batch)
         usual = [gradients_of(plain, name, each) for each in (batch, *nudged(batch))]
@@ -308,7 +310,7 @@ def test_a_few_steps_on_one_pair_learn_it(model):
 
 def without_dropout(model):
     """Precisions and devices each draw their own dropout: comparing them needs none."""
-    for layer in model.generator.layers:
+    for layer in model.networks["generator"].layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
     return model
