@@ -27,7 +27,7 @@ from pix2pix_tf.files import first_line
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.pix2pix import METRICS, Pix2Pix
 from pix2pix_tf.training.recorder import SHEET_ROWS, Recorder
-from pix2pix_tf.translator import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator
 
 
 def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirectory:

@@ -22,7 +22,7 @@ from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.sheets import compose_sheet
 from pix2pix_tf.training.pix2pix import METRICS
-from pix2pix_tf.translator import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator
 
 SHEET_ROWS = 4
 
