@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.networks.generators import MAX_LEVELS
-from pix2pix_tf.translator import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator
 
 
 def main() -> None:

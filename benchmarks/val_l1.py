@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf import Translator, open_dataset
+from pix2pix_tf import load, open_dataset
 from pix2pix_tf.data.pipeline import held_out_pairs
 from pix2pix_tf.runs import RunDirectory
 
@@ -36,7 +36,7 @@ def main() -> None:
     dataset = open_dataset(config)
     pairs = held_out_pairs(dataset, config.data.size, len(dataset.splits[dataset.held_out]))
     for step in args.step or [run.latest_step()]:
-        translate = Translator.load(args.run, step=step)
+        translate = load(args.run, step=step)
         errors = [mean_absolute_error(translate(image), target) for _, image, target in pairs]
         print(json.dumps({"step": step, "pairs": len(pairs), "l1": round(float(np.mean(errors)), 4)}))
 

@@ -4,9 +4,9 @@ Importing the package registers the data sets of the paper with tensorflow-datas
 and so on, and imports neither TensorFlow nor Keras.
 
 Example:
-    >>> from pix2pix_tf import Translator, preset, train
+    >>> from pix2pix_tf import load, preset, train
     >>> run = train(preset("facades"))
-    >>> photo = Translator.load(run.path)(labels)
+    >>> photo = load(run.path)(labels)
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from pix2pix_tf.models.registry import preset
 
 # Imported when they are first asked for, because they need TensorFlow.
 _LAZY = {
-    "Translator": "pix2pix_tf.translator",
+    "Translator": "pix2pix_tf.translators",
     "build_discriminator": "pix2pix_tf.networks",
     "build_generator": "pix2pix_tf.networks",
+    "load": "pix2pix_tf.translators",
     "open_dataset": "pix2pix_tf.data.sources",
     "train": "pix2pix_tf.training.train",
     "training_batches": "pix2pix_tf.data.pipeline",
@@ -36,6 +37,7 @@ __all__ = [
     "Translator",
     "build_discriminator",
     "build_generator",
+    "load",
     "open_dataset",
     "preset",
     "replace",

@@ -10,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from pix2pix_tf import translators
 from pix2pix_tf.config import Precision
 from pix2pix_tf.data.images import encode_png, is_image_file, split_side_by_side
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.translator import Translator, is_run, naming, refuse_missing
+from pix2pix_tf.translators import is_run, naming, refuse_missing
 
 
 def predict(
@@ -34,15 +35,15 @@ def predict(
     """Translates every image of ``inputs`` into a PNG below ``out``.
 
     Args:
-        model: as in :meth:`Translator.load`.
+        model: as in :func:`pix2pix_tf.load`.
         inputs: images, or folders whose images are found at any depth; their subfolders are kept.
         out: the folder that the translations go to, made where it is missing.
         side_by_side: the images are pairs; the half that was the input in training is translated.
         direction: which half that is, 'AtoB' for the left one; by default a run's own.
         step: of which checkpoint; the newest by default.
-        precision: as in :meth:`Translator.load`.
-        stochastic: as in :meth:`Translator.load`.
-        seed: as in :meth:`Translator.load`.
+        precision: as in :func:`pix2pix_tf.load`.
+        stochastic: as in :func:`pix2pix_tf.load`.
+        seed: as in :func:`pix2pix_tf.load`.
         skip_bad_images: leave out images that can't be read instead of stopping.
 
     Returns:
@@ -57,7 +58,7 @@ def predict(
     if direction is not None and half is None:
         raise ConfigError("--direction says which half of a pair is the input; give --side-by-side with it")
     jobs = _outputs_of(list(_images_below(inputs, out)), out)
-    translator = Translator.load(model, step=step, precision=precision, stochastic=stochastic, seed=seed)
+    translator = translators.load(model, step=step, precision=precision, stochastic=stochastic, seed=seed)
     skipped = 0
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None

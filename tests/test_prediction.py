@@ -6,30 +6,30 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pix2pix_tf import translators
 from pix2pix_tf.config import replace
 from pix2pix_tf.errors import ConfigError, DataError, RunError, SystemFault
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.translator import Translator
 from tests.exported_models import ContrastModel, expected, noise, write_tflite
 
 
 @pytest.fixture(scope="module")
 def translate(tiny_run):
-    return Translator.load(tiny_run.path)
+    return translators.load(tiny_run.path)
 
 
 @pytest.fixture(autouse=True)
 def loaded_once(monkeypatch, translate, tiny_run):
     """Gives the run's newest checkpoint without loading it anew: each load traces the generator."""
-    load = Translator.load
+    load = translators.load
 
     def loaded(run, **options):
         defaults = {"step": None, "precision": "float32", "stochastic": None, "seed": 0}
         newest = Path(run) == tiny_run.path and options == defaults
         return translate if newest else load(run, **options)
 
-    monkeypatch.setattr(Translator, "load", loaded)
+    monkeypatch.setattr(translators, "load", loaded)
 
 
 def below(folder):
@@ -156,7 +156,7 @@ def test_an_exported_model_is_told_which_half_is_the_input(models, tmp_path, sma
 def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
     image = save_image(tmp_path / "in" / "one.png")
     predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", step=10)
-    expected = Translator.load(tiny_run.path, step=10)(image)
+    expected = translators.load(tiny_run.path, step=10)(image)
     np.testing.assert_array_equal(picture(tmp_path / "out" / "one.png"), expected)
 
 

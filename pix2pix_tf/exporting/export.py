@@ -32,7 +32,7 @@ from pix2pix_tf.exporting.serving import check_model_name, model_name_for, write
 from pix2pix_tf.exporting.tflite import Quantization
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
 from pix2pix_tf.runs import RunDirectory, package_versions
-from pix2pix_tf.translator import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator
 
 Format = Literal["saved_model", "tflite", "onnx"]
 

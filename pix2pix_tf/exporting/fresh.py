@@ -60,8 +60,10 @@ def paint_in_fresh_process(
 
 def main() -> None:
     """Paints what the process was given."""
+    from pix2pix_tf import translators  # needs TensorFlow, which the parent may not have loaded yet
+
     model, inputs, outputs = sys.argv[1:]
-    ways = _ways_into(model)
+    ways = translators.load(model).ways()
     with np.load(inputs) as stored:
         images = [stored[str(number)] for number in range(len(stored.files))]
     painted = {
@@ -70,33 +72,6 @@ def main() -> None:
     first = next(iter(ways.values()))
     seconds = np.array([seconds_of(first, image) for image in images])
     np.savez(outputs, allow_pickle=False, seconds=seconds, **painted)
-
-
-def _ways_into(path: str) -> dict[str, Paint]:
-    """Every function that gives the model's picture of an image, by name."""
-    import tensorflow as tf
-
-    from pix2pix_tf.artifacts import SavedModelTranslator
-    from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
-    from pix2pix_tf.exporting.onnx import load_onnx
-    from pix2pix_tf.translator import Translator
-
-    if path.endswith(".onnx"):
-        return {"images": load_onnx(path)}
-    usual = Translator.load(path)  # what 'pix2pix predict' does: serving_default, for 16 bits float
-    if not isinstance(usual, SavedModelTranslator):
-        return {"serving_default": usual}
-    signatures = usual.signatures
-
-    def by_bytes(image: np.ndarray) -> np.ndarray:
-        files = encode_png(tf.constant(image))[tf.newaxis]
-        return tf.io.decode_png(signatures["bytes"](image_bytes=files)["image_bytes"][0]).numpy()
-
-    def by_floats(image: np.ndarray) -> np.ndarray:
-        images = to_unit_range(tf.constant(image))[tf.newaxis]
-        return to_uint8(signatures["float"](images=images)["images"][0]).numpy()
-
-    return {"serving_default": usual, "bytes": by_bytes, "float": by_floats}
 
 
 def seconds_of(paint: Paint, image: np.ndarray) -> float:

@@ -6,23 +6,19 @@ What writes and runs it, tf2onnx and ONNX Runtime, is the extra ``onnx`` and imp
 from __future__ import annotations
 
 import importlib
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import explain_disk_faults
 from pix2pix_tf.quiet import hushed
+from pix2pix_tf.translators.onnx import INPUT, OUTPUT
 
 if TYPE_CHECKING:
-    from pix2pix_tf.translator import GeneratorTranslator
-
-INPUT, OUTPUT = "images", "translated"  # in ONNX no two values may have one name
+    from pix2pix_tf.translators.run import GeneratorTranslator
 
 _OPSET = 15
 _MOST_BYTES = 2**31  # protobuf writes no larger file
@@ -75,25 +71,3 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
     model.doc_string = f"'{INPUT}' to '{OUTPUT}': float32 in [-1, 1], which is pixels / 127.5 - 1"
     with explain_disk_faults(path):
         path.write_bytes(model.SerializeToString())
-
-
-def load_onnx(path: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Loads an .onnx file that :func:`write_onnx` wrote, into ONNX Runtime.
-
-    Args:
-        path: the file.
-
-    Returns:
-        A function from an image, uint8 or uint16 [height, width, channels], to its picture, uint8.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = os.cpu_count() or 0
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def paint(image: np.ndarray) -> np.ndarray:
-        images = to_unit_range(tf.constant(image))[tf.newaxis].numpy()
-        return to_uint8(tf.constant(session.run([OUTPUT], {INPUT: images})[0][0])).numpy()
-
-    return paint

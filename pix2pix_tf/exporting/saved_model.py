@@ -24,7 +24,7 @@ from pix2pix_tf.data.images import (
 )
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import explain_disk_faults
-from pix2pix_tf.translator import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator
 
 _UNKNOWN_SIDES = [None, None]
 _LARGE_SIDE = 2**31  # two of them still multiply within int64; no side that matters is larger

@@ -28,7 +28,7 @@ from pix2pix_tf.networks.layers import ReflectToAtLeast
 from pix2pix_tf.quiet import hushed
 
 if TYPE_CHECKING:
-    from pix2pix_tf.translator import GeneratorTranslator
+    from pix2pix_tf.translators.run import GeneratorTranslator
 
 Quantization = Literal["none", "float16", "dynamic", "int8"]
 

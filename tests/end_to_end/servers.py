@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pix2pix_tf import translators
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.exporting.saved_model import Limits, write_saved_model
-from pix2pix_tf.translator import GeneratorTranslator, Translator
+from pix2pix_tf.translators.run import GeneratorTranslator
 from tests.end_to_end.commands import run
 
 MOST_PIXELS = 200 * 200
@@ -62,7 +63,7 @@ def started(command: Sequence[str], ready_url: str, log: Path, **environment: st
 
 def check_pictures(url: str, local: GeneratorTranslator, folder: Path) -> None:
     """Checks that a served model paints the run's pictures, from Python and from the command line."""
-    served = Translator.load(url)
+    served = translators.load(url)
     assert (served.input_channels, served.output_channels) == (3, 3)
     draw = np.random.default_rng(0)
     grey, rgba = ((37, 90), np.uint8), ((1, 1, 4), np.uint8)

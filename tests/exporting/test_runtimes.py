@@ -7,7 +7,7 @@ import tensorflow as tf
 from pix2pix_tf.data.images import to_uint8, to_unit_range
 from pix2pix_tf.exporting import tflite
 from pix2pix_tf.exporting.parity import BARS, compare, shortfall
-from pix2pix_tf.translator import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra runtimes has it")
 

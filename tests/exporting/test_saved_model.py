@@ -19,7 +19,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.exporting.saved_model import Limits, write_saved_model
-from pix2pix_tf.translator import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator
 
 LIMITS = Limits(max_pixels_per_image=200_000, max_pixels_per_request=500_000)
 

@@ -20,7 +20,7 @@ from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.tflite import convert, partitions
 from pix2pix_tf.exporting.tflite_file import read_metadata
-from pix2pix_tf.translator import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator
 
 SIZE = (64, 64)
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")

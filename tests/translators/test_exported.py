@@ -13,11 +13,13 @@ import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from pix2pix_tf import artifacts
-from pix2pix_tf.artifacts import SavedModelTranslator, ServingTranslator, TFLiteTranslator
+from pix2pix_tf import translators as all_kinds
 from pix2pix_tf.data.images import encode_png
 from pix2pix_tf.errors import ConfigError, DataError, RunError, SystemFault
-from pix2pix_tf.translator import Translator
+from pix2pix_tf.translators import serving as client
+from pix2pix_tf.translators.saved_model import SavedModelTranslator
+from pix2pix_tf.translators.serving import ServingTranslator
+from pix2pix_tf.translators.tflite import TFLiteTranslator
 from tests.exported_models import ContrastModel, expected, noise, serving, write_tflite
 
 SIZE = (32, 48)  # height and width of the .tflite files
@@ -39,7 +41,7 @@ ARTIFACTS = ["contrast/9", "floats.tflite", "levels.TFLITE"]
 
 @pytest.fixture(scope="module")
 def translators(models):
-    return {name: Translator.load(models / name) for name in ARTIFACTS}
+    return {name: all_kinds.load(models / name) for name in ARTIFACTS}
 
 
 @pytest.fixture(params=ARTIFACTS)
@@ -112,7 +114,7 @@ def test_16_bits_are_rounded_for_a_model_of_levels(translators):
 @pytest.mark.parametrize("name", ["contrast", "floats.tflite", "http://localhost:1/v1/models/facades"])
 def test_what_only_a_run_can_choose_is_refused(models, name, option, flag):
     model = name if name.startswith("http") else models / name
-    message = message_of(ConfigError, Translator.load, model, **option)
+    message = message_of(ConfigError, all_kinds.load, model, **option)
     assert message.startswith(f"{flag} can be chosen for a run only, not for {model}")
 
 
@@ -120,21 +122,21 @@ def test_what_only_a_run_can_choose_is_refused(models, name, option, flag):
 
 
 def test_of_several_versions_the_highest_is_taken(models):
-    assert Translator.load(models / "contrast").output_channels == 1
-    assert Translator.load(str(models / "contrast" / "9")).output_channels == 3
+    assert all_kinds.load(models / "contrast").output_channels == 1
+    assert all_kinds.load(str(models / "contrast" / "9")).output_channels == 3
 
 
 def test_a_highest_version_that_is_half_is_named(models, tmp_path):
     shutil.copytree(models / "contrast", tmp_path / "contrast")
     (tmp_path / "contrast" / "11" / "variables").mkdir(parents=True)
-    message = message_of(ConfigError, Translator.load, tmp_path / "contrast")
+    message = message_of(ConfigError, all_kinds.load, tmp_path / "contrast")
     assert message.startswith(
         f"{tmp_path / 'contrast' / '11'} is half a SavedModel: it has no saved_model.pb"
     )
 
 
 def test_a_folder_with_models_names_them(models, tmp_path):
-    message = message_of(RunError, Translator.load, models)
+    message = message_of(RunError, all_kinds.load, models)
     assert message.endswith("give one: contrast, floats.tflite, levels.TFLITE")
 
 
@@ -147,7 +149,7 @@ def test_a_missing_or_foreign_place_is_told_what_a_model_may_be(tmp_path):
         ("notes.txt", ConfigError, "is a file that holds no model"),
         ("empty", RunError, "is no model: it has neither config.json nor saved_model.pb"),
     ):
-        message = message_of(error, Translator.load, tmp_path / name)
+        message = message_of(error, all_kinds.load, tmp_path / name)
         assert said in message
         assert str(tmp_path / name) in message
         assert all(kind in message for kind in ("run directory", "SavedModel", ".tflite", "http://"))
@@ -164,7 +166,7 @@ def test_a_saved_model_takes_any_size(translators, size):
 
 
 def test_a_saved_model_of_one_channel_gets_luma(tmp_path):
-    translate = Translator.load(ContrastModel(input_channels=1).save(tmp_path / "grey"))
+    translate = all_kinds.load(ContrastModel(input_channels=1).save(tmp_path / "grey"))
     assert translate.input_channels == 1
     color = noise(*SIZE)
     red, green, blue = np.moveaxis(color.astype(int), -1, 0)
@@ -193,7 +195,7 @@ def test_half_a_saved_model_is_refused(models, tmp_path, part, said):
     half = tmp_path / "half"
     shutil.copytree(models / "contrast" / "9", half)
     shutil.rmtree(half / part) if (half / part).is_dir() else (half / part).unlink()
-    assert f"{half} is half a SavedModel: {said}" in message_of(ConfigError, Translator.load, half)
+    assert f"{half} is half a SavedModel: {said}" in message_of(ConfigError, all_kinds.load, half)
 
 
 @pytest.mark.parametrize(
@@ -206,13 +208,13 @@ def test_a_damaged_saved_model_is_named(models, tmp_path, part, damage):
     content = (damaged / part).read_bytes()
     broken = {"cut": content[: len(content) // 2], "empty": b"", "garbage": b"garbage here"}
     (damaged / part).write_bytes(broken[damage])
-    assert f"{damaged}" in message_of(ConfigError, Translator.load, damaged)
+    assert f"{damaged}" in message_of(ConfigError, all_kinds.load, damaged)
 
 
 def test_another_saved_model_is_told_what_is_expected(tmp_path):
     for missing, path in (("float", tmp_path / "first"), ("serving_default", tmp_path / "second")):
         ContrastModel().save(path, **{missing: None})
-        message = message_of(ConfigError, Translator.load, path)
+        message = message_of(ConfigError, all_kinds.load, path)
         assert f"{path}: not a SavedModel that pix2pix export wrote" in message
         assert f"expected a signature '{missing}' from images to images" in message
     other = tf.function(
@@ -220,13 +222,13 @@ def test_another_saved_model_is_told_what_is_expected(tmp_path):
     )
     ContrastModel().save(tmp_path / "third", **{"serving_default": other})
     assert "expected a signature 'serving_default'" in message_of(
-        ConfigError, Translator.load, tmp_path / "third"
+        ConfigError, all_kinds.load, tmp_path / "third"
     )
 
 
 def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(models, tmp_path):
     shutil.copytree(models / "contrast" / "9", tmp_path / "m[1]")
-    assert "rename it" in message_of(ConfigError, Translator.load, tmp_path / "m[1]")
+    assert "rename it" in message_of(ConfigError, all_kinds.load, tmp_path / "m[1]")
 
 
 # ---------------------------------------------------------------- TFLite
@@ -268,13 +270,13 @@ def test_threads_may_share_a_tflite(translators):
 def test_a_file_that_is_no_tflite_whatever_its_name_is_refused(tmp_path, content):
     path = tmp_path / "m.tflite"
     path.write_bytes(content)
-    assert message_of(ConfigError, Translator.load, path).startswith(f"{path}: ")
+    assert message_of(ConfigError, all_kinds.load, path).startswith(f"{path}: ")
 
 
 def test_a_truncated_tflite_is_refused(models, tmp_path):
     content = (models / "floats.tflite").read_bytes()
     (tmp_path / "cut.tflite").write_bytes(content[: len(content) // 2])
-    message = message_of(ConfigError, Translator.load, tmp_path / "cut.tflite")
+    message = message_of(ConfigError, all_kinds.load, tmp_path / "cut.tflite")
     assert message.startswith(f"{tmp_path / 'cut.tflite'}: damaged")
     assert message.endswith("export it again")
 
@@ -282,13 +284,13 @@ def test_a_truncated_tflite_is_refused(models, tmp_path):
 @pytest.mark.parametrize("change", [{"name": "x"}, {"signature": "other"}])
 def test_another_tflite_is_told_what_is_expected(tmp_path, change):
     path = write_tflite(tmp_path / "other.tflite", **change)
-    message = message_of(ConfigError, Translator.load, path)
+    message = message_of(ConfigError, all_kinds.load, path)
     assert message.startswith(f"{path}: not a .tflite that pix2pix export wrote: expected a signature")
     assert "float32 or uint8 [1, height, width, 1 or 3 channels]" in message
 
 
 def test_a_tflite_says_nothing_when_it_is_loaded(models, capfd):
-    Translator.load(models / "floats.tflite")
+    all_kinds.load(models / "floats.tflite")
     assert capfd.readouterr().err == ""
 
 
@@ -366,7 +368,7 @@ def served(server):
 
 
 def test_a_served_model_paints_as_one_in_the_process(served):
-    translate = Translator.load(served.url)
+    translate = all_kinds.load(served.url)
     assert isinstance(translate, ServingTranslator)
     assert (translate.input_channels, translate.output_channels) == (3, 3)
     for size in ((1, 1), (37, 65)):
@@ -380,7 +382,7 @@ def test_a_served_model_paints_as_one_in_the_process(served):
 
 def test_requests_are_as_tensorflow_serving_documents_them(served):
     image = noise(*SIZE, dtype=np.uint16)
-    Translator.load(f"{served.url}/versions/9/")(image)
+    all_kinds.load(f"{served.url}/versions/9/")(image)
     (got, metadata, nothing), (posted, predict, body) = served.requests
     assert (got, metadata, nothing) == ("GET", "/v1/models/facades/versions/9/metadata", b"")
     assert (posted, predict) == ("POST", "/v1/models/facades/versions/9:predict")
@@ -397,14 +399,14 @@ def test_a_server_without_metadata_is_asked_for_a_pixel(models):
     answer = Serving(models / "contrast" / "10", with_metadata=False)
     image = noise(*SIZE)
     with serving(answer) as url:
-        translate = Translator.load(url)
+        translate = all_kinds.load(url)
         assert translate.output_channels == 1
         np.testing.assert_array_equal(translate(image), expected(image, channels=1))
     assert len(answer.requests) == 3
 
 
 def test_what_a_server_refuses_is_told_in_its_words(served, tmp_path):
-    translate = Translator.load(served.url)
+    translate = all_kinds.load(served.url)
     message = message_of(DataError, translate, np.zeros((200, 200, 3), np.uint8))
     assert message == f"{served.url} refuses the image: image 0: more than 10000 pixels"
     np.testing.assert_array_equal(translate(noise(*SIZE)), expected(noise(*SIZE)))  # the next one is served
@@ -439,9 +441,9 @@ NOT_FOUND = error(404, "Servable not found for request: Latest(facades)")
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_wrong_answer_costs_one_line(served, answer, kind, said):
-    translate = Translator.load(served.url)
+    translate = all_kinds.load(served.url)
     served.faults["predict"] = answer
-    for load_or_paint in (lambda: translate(noise(*SIZE)), lambda: Translator.load(served.url)):
+    for load_or_paint in (lambda: translate(noise(*SIZE)), lambda: all_kinds.load(served.url)):
         message = message_of(kind, load_or_paint)
         assert said in message
         assert served.url in message
@@ -450,7 +452,7 @@ def test_a_wrong_answer_costs_one_line(served, answer, kind, said):
 
 def test_a_missing_model_is_told_apart_from_missing_metadata(served):
     served.faults = {"metadata": NOT_FOUND, "predict": NOT_FOUND}
-    message = message_of(ConfigError, Translator.load, served.url)
+    message = message_of(ConfigError, all_kinds.load, served.url)
     assert message == (
         f"{served.url}: the server has no such model (Servable not found for request: Latest(facades)); "
         "check the URL"
@@ -460,11 +462,11 @@ def test_a_missing_model_is_told_apart_from_missing_metadata(served):
 def test_a_model_without_the_signature_is_refused_when_it_is_loaded(tmp_path):
     path = ContrastModel().save(tmp_path / "other", bytes=None)
     with serving(Serving(path)) as url:
-        assert "expected the signatures 'bytes'" in message_of(ConfigError, Translator.load, url)
+        assert "expected the signatures 'bytes'" in message_of(ConfigError, all_kinds.load, url)
 
 
 def test_a_picture_of_another_size_or_kind_is_refused(served):
-    translate = Translator.load(served.url)
+    translate = all_kinds.load(served.url)
     for wrong in (np.zeros((5, 5, 3), np.uint8), np.zeros((*SIZE, 1), np.uint8)):
         png = base64.b64encode(encode_png(tf.constant(wrong)).numpy()).decode()
         served.faults["predict"] = 200, {}, json.dumps({"predictions": [{"b64": png}]}).encode()
@@ -472,7 +474,7 @@ def test_a_picture_of_another_size_or_kind_is_refused(served):
 
 
 def test_a_damaged_picture_is_the_systems_fault(served):
-    translate = Translator.load(served.url)
+    translate = all_kinds.load(served.url)
     png = encode_png(tf.constant(noise(*SIZE))).numpy()[:-100]
     content = json.dumps({"predictions": [{"b64": base64.b64encode(png).decode()}]})
     served.faults["predict"] = 200, {}, content.encode()
@@ -502,8 +504,8 @@ def test_a_server_that_is_too_slow_is_given_up(served, drips):
 
 
 def test_an_endless_answer_is_given_up(served, monkeypatch):
-    translate = Translator.load(served.url)
-    monkeypatch.setattr(artifacts, "_LARGEST_ANSWER", 1000)
+    translate = all_kinds.load(served.url)
+    monkeypatch.setattr(client, "_LARGEST_ANSWER", 1000)
     served.faults["predict"] = 200, {}, b" " * 2000
     assert "endless" in message_of(ConfigError, translate, noise(*SIZE))
 
@@ -528,13 +530,13 @@ def socket_that_says(words):
 
 def test_a_port_that_is_not_the_rest_ones_is_told(served):
     with socket_that_says(b"\x00\x00\x18\x04\x00\x00\x00\x00\x00 hello\r\n\r\n") as port:
-        message = message_of(ConfigError, Translator.load, f"http://127.0.0.1:{port}/v1/models/facades")
+        message = message_of(ConfigError, all_kinds.load, f"http://127.0.0.1:{port}/v1/models/facades")
         assert "REST port is 8501" in message
-        message = message_of(SystemFault, Translator.load, f"https://127.0.0.1:{port}/v1/models/facades")
+        message = message_of(SystemFault, all_kinds.load, f"https://127.0.0.1:{port}/v1/models/facades")
         assert "no secure connection" in message
     with socket_that_says(b"") as port:
         url = f"http://127.0.0.1:{port}/v1/models/facades"
-        assert "can't be reached" in message_of(SystemFault, Translator.load, url)
+        assert "can't be reached" in message_of(SystemFault, all_kinds.load, url)
 
 
 def test_a_server_that_is_not_there_is_the_systems_fault():
@@ -542,7 +544,7 @@ def test_a_server_that_is_not_there_is_the_systems_fault():
         port = taken.getsockname()[1]
     for host in (f"127.0.0.1:{port}", "nobody.invalid:8501"):
         url = f"http://{host}/v1/models/facades"
-        message = message_of(SystemFault, Translator.load, url)
+        message = message_of(SystemFault, all_kinds.load, url)
         assert message.startswith(f"{url}: the server can't be reached")
 
 
@@ -563,7 +565,7 @@ def test_a_server_that_is_not_there_is_the_systems_fault():
     ],
 )
 def test_a_url_that_names_no_model_is_refused_before_anything_is_sent(url):
-    message = message_of(ConfigError, Translator.load, url)
+    message = message_of(ConfigError, all_kinds.load, url)
     assert message.startswith(f"{url}: not the URL of a model; it looks like http://host:8501/v1/models/NAME")
 
 
@@ -571,10 +573,10 @@ def test_proxies_are_for_other_machines(served, monkeypatch):
     for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    Translator.load(served.url)
+    all_kinds.load(served.url)
     port = served.url.split(":")[2].split("/")[0]
-    Translator.load(f"http://localhost:{port}/v1/models/facades")
+    all_kinds.load(f"http://localhost:{port}/v1/models/facades")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
     served.requests.clear()
-    Translator.load("http://elsewhere.invalid:8501/v1/models/facades")
+    all_kinds.load("http://elsewhere.invalid:8501/v1/models/facades")
     assert served.requests[0][:2] == ("GET", "http://elsewhere.invalid:8501/v1/models/facades/metadata")

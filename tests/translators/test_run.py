@@ -8,18 +8,19 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pix2pix_tf import translators
 from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.data.pipeline import held_out_pairs
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.sheets import compose_sheet
-from pix2pix_tf.translator import GeneratorTranslator, Translator
+from pix2pix_tf.translators.run import GeneratorTranslator
 
 
 @pytest.fixture(scope="module")
 def translate(tiny_run):
-    return Translator.load(tiny_run.path)
+    return translators.load(tiny_run.path)
 
 
 def noise(height, width, channels=3, seed=0, dtype=np.uint8):
@@ -51,15 +52,15 @@ def test_the_same_image_gives_the_same_picture_again(translate, tiny_run):
     np.testing.assert_array_equal(translate(image), first)
     translate(noise(90, 31))
     np.testing.assert_array_equal(translate(image), first)
-    np.testing.assert_array_equal(Translator.load(str(tiny_run.path))(image), first)
+    np.testing.assert_array_equal(translators.load(str(tiny_run.path))(image), first)
 
 
 DIGEST = """
 import hashlib, sys
 import numpy as np
-from pix2pix_tf import Translator
+from pix2pix_tf import load
 image = np.random.default_rng(0).integers(0, 256, (70, 64, 3), np.uint8)
-print(hashlib.sha256(Translator.load(sys.argv[1])(image).tobytes()).hexdigest())
+print(hashlib.sha256(load(sys.argv[1])(image).tobytes()).hexdigest())
 """
 
 
@@ -91,7 +92,7 @@ def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_ru
 def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
     config = tiny_run.read_config()
     held_out = held_out_pairs(open_dataset(config), config.data.size, 4)
-    earlier = Translator.load(tiny_run.path, step=10)
+    earlier = translators.load(tiny_run.path, step=10)
     rows = [(image, earlier(image), target) for _, image, target in held_out]
     expected = compose_sheet("procedural (val), step 10", ("input", "output", "target"), rows)
     np.testing.assert_array_equal(np.asarray(Image.open(tiny_run.samples / "step_000000010.png")), expected)
@@ -244,7 +245,7 @@ def test_without_noise_the_seed_changes_nothing():
 
 def test_bfloat16_differs_by_a_few_levels(tiny_run, translate):
     image = noise(64, 64)
-    faster = Translator.load(tiny_run.path, precision="mixed_bfloat16")(image)
+    faster = translators.load(tiny_run.path, precision="mixed_bfloat16")(image)
     gap = np.abs(faster.astype(int) - translate(image))
     # bfloat16 rounds tanh's argument by 0.4 % or so at each of a dozen layers.
     assert 0 < gap.max() < 16
@@ -289,14 +290,14 @@ def test_a_file_that_is_no_image_is_named(translate, tmp_path, content):
 
 def test_a_place_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"there is no model at .*nowhere; MODEL may be a run directory"):
-        Translator.load(tmp_path / "nowhere")
+        translators.load(tmp_path / "nowhere")
     with pytest.raises(RunError, match="there is no run at"):
         GeneratorTranslator.load(tmp_path / "nowhere")
 
 
 def test_a_missing_step_is_refused_with_those_that_are_there(tiny_run):
     with pytest.raises(RunError, match="no checkpoint of step 7; it has 10, 20"):
-        Translator.load(tiny_run.path, step=7)
+        translators.load(tiny_run.path, step=7)
 
 
 def test_channels_must_be_known():

@@ -1,0 +1,132 @@
+"""A trained model as a function from image to image, the same picture wherever it was loaded from.
+
+:func:`load` takes every kind of model; whoever paints with one sees a `Translator`. A new kind is a module
+with a class and a function ``find``, and a line in ``_KINDS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from pix2pix_tf.config import Precision
+from pix2pix_tf.errors import ConfigError, RunError
+from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.translators import onnx, run, saved_model, serving, tflite
+from pix2pix_tf.translators.base import Translator, naming
+
+__all__ = ["Translator", "is_run", "load", "naming", "refuse_missing"]
+
+
+class _Kind(NamedTuple):
+    """A kind of model.
+
+    Args:
+        name: as a message calls it.
+        find: from what the user named to where exactly the model is, None where it is another kind's.
+        load: loads what ``find`` found.
+        has_choices: whether ``load`` takes the options of :func:`load`.
+    """
+
+    name: str
+    find: Callable[[str | Path], str | Path | None]
+    load: Callable[..., Translator]
+    has_choices: bool = False
+
+
+# The first that finds the model has it.
+_KINDS = (
+    _Kind("a run directory", run.find, run.GeneratorTranslator.load, has_choices=True),
+    _Kind(
+        "a directory with a SavedModel or its versions", saved_model.find, saved_model.SavedModelTranslator
+    ),
+    _Kind("a .tflite file", tflite.find, tflite.TFLiteTranslator),
+    _Kind("an .onnx file", onnx.find, onnx.OnnxTranslator),
+    _Kind("a URL such as http://host:8501/v1/models/NAME", serving.find, serving.ServingTranslator),
+)
+
+
+def load(
+    model: str | Path,
+    *,
+    step: int | None = None,
+    precision: Precision = "float32",
+    stochastic: bool | None = None,
+    seed: int = 0,
+) -> Translator:
+    """Loads a trained model.
+
+    Args:
+        model: a run directory; a directory with a SavedModel, or with several versions of one, of
+            which the highest is taken; a .tflite or an .onnx file; or the URL of a model that TensorFlow
+            Serving serves, http://host:8501/v1/models/NAME or .../NAME/versions/N.
+        step: of which checkpoint, the newest by default. For runs only, like the following.
+        precision: 'float32' gives the same picture everywhere; a mixed precision is faster and differs
+            by a few levels of 255.
+        stochastic: keep dropout as noise; by default as the run was trained.
+        seed: decides the noise of a stochastic generator.
+
+    Raises:
+        RunError: there is no model, no such checkpoint, or the run is damaged.
+        ConfigError: the exported model is damaged, not one of ours, or has no such option.
+        SystemFault: it can't be read, or the server can't be reached.
+
+    Example:
+        >>> translate = load("runs/facades")
+        >>> photo = translate(labels)          # uint8 [height, width, 3] in and out
+    """
+    kind, place = _find(model)
+    if kind.has_choices:
+        return kind.load(place, step=step, precision=precision, stochastic=stochastic, seed=seed)
+    changed = {
+        "step": step is not None,
+        "precision": precision != "float32",
+        "stochastic": stochastic is not None,
+        "seed": seed != 0,
+    }
+    if any(changed.values()):
+        flags = " and ".join(f"--{name}" for name, is_changed in changed.items() if is_changed)
+        raise ConfigError(
+            f"{flags} can be chosen for a run only, not for {model}: what was exported is one "
+            "checkpoint, in one precision and with its own noise, or none"
+        )
+    return kind.load(place)
+
+
+def is_run(model: str | Path) -> bool:
+    """Whether a run directory is meant, and not an exported model."""
+    return run.find(model) is not None
+
+
+def refuse_missing(model: str | Path) -> None:
+    """Checks, without the cost of loading, that a model is there.
+
+    Raises:
+        RunError: there is no model, or the run is damaged.
+        ConfigError: what is there is no whole model.
+    """
+    directory = run.find(model)
+    if directory is not None:
+        RunDirectory(directory).read_config()
+    else:
+        _find(model)
+
+
+def _find(model: str | Path) -> tuple[_Kind, str | Path]:
+    """Returns which kind of model is meant, and where it is."""
+    for kind in _KINDS:
+        place = kind.find(model)
+        if place is not None:
+            return kind, place
+    path = Path(model).expanduser()
+    models = f"MODEL may be {', '.join(kind.name for kind in _KINDS[:-1])} or {_KINDS[-1].name}"
+    if not path.exists():
+        raise RunError(f"there is no model at {path}; {models}")
+    if not path.is_dir():
+        raise ConfigError(f"{path} is a file that holds no model; {models}")
+    visible = (child for child in path.iterdir() if not child.name.startswith("."))
+    inside = sorted(child.name for child in visible if any(kind.find(child) for kind in _KINDS))
+    if inside:
+        raise RunError(f"{path} holds several files and folders with models; give one: {', '.join(inside)}")
+    raise RunError(f"{path} is no model: it has neither config.json nor saved_model.pb; {models}")

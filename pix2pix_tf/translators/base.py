@@ -1,0 +1,128 @@
+"""What every trained model is, wherever it runs: a function from image to image.
+
+It knows none of the kinds of models; each is a module beside this one.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.data.images import convert_channels, load_image, read_header
+from pix2pix_tf.errors import DataError, SystemFault
+
+
+class Translator(abc.ABC):
+    """Translates images, one at a time: an output depends on nothing but the image and the model.
+
+    Attributes:
+        input_channels: 1 (grey) or 3 (RGB).
+        output_channels: 1 or 3.
+
+    Example:
+        >>> translate = translators.load("runs/facades")
+        >>> photo = translate(labels)          # uint8 [height, width, 3] in and out
+    """
+
+    input_channels: int
+    output_channels: int
+
+    def __call__(self, image: np.ndarray | tf.Tensor) -> np.ndarray:
+        """Translates one image.
+
+        Args:
+            image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]; grey and RGB are
+                converted to what the model takes, a fourth channel is alpha and laid over white.
+
+        Returns:
+            uint8 [height, width, output channels], of the image's height and width.
+
+        Raises:
+            DataError: the array is no image, or the model takes none of its size.
+            SystemFault: there is not enough memory, or a server failed.
+        """
+        pixels = convert_channels(_as_image(np.asarray(image)), self.input_channels)
+        return self._translate(pixels)
+
+    @abc.abstractmethod
+    def _translate(self, image: tf.Tensor) -> np.ndarray:
+        """Translates ``uint8`` or ``uint16`` [height, width, input channels] to uint8."""
+
+    def translate_file(self, path: str | Path) -> np.ndarray:
+        """Translates an image file.
+
+        Args:
+            path: JPEG, PNG, BMP, GIF or WebP.
+
+        Returns:
+            uint8 [height, width, output channels], of the image's height and width as a viewer shows it.
+
+        Raises:
+            DataError: the file is missing or no image that can be read.
+        """
+        path = Path(path)
+        image = self.load_input(path)
+        with naming(path):
+            return self(image)
+
+    def load_input(self, path: Path) -> np.ndarray:
+        """Reads an image file as the model takes it: [height, width, input channels], full depth."""
+        dtype = tf.uint16 if read_header(path).bits == 16 else tf.uint8
+        return load_image(path, self.input_channels, dtype).numpy()
+
+    def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """Every way into the model, each of which gives its picture of an image, by name.
+
+        The first is what ``self(image)`` does.
+        """
+        return {"serving_default": self}
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the file's name before what is said against the image in it."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def out_of_memory(image: tf.Tensor) -> SystemFault:
+    """Returns what to raise where there is not enough memory for an image [height, width, channels]."""
+    height, width = image.shape[:2]
+    return SystemFault(f"not enough memory for an image of {width}x{height} pixels; make it smaller")
+
+
+def _as_image(array: np.ndarray) -> tf.Tensor:
+    """Returns an array as [height, width, channels] on the processor.
+
+    Raises:
+        DataError: it is no image.
+    """
+    if array.ndim == 2:
+        array = array[..., np.newaxis]
+    is_image = array.ndim == 3 and array.shape[-1] in (1, 2, 3, 4) and 0 not in array.shape
+    if not is_image or array.dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            "an image is uint8 or uint16 [height, width, 1 to 4 channels]; got "
+            f"{array.dtype} {list(array.shape)}"
+        )
+    return tf.constant(array)
+
+
+def refusal(message: str) -> str:
+    """The reason in TensorFlow's message of a failed check, without what surrounds it."""
+    asserted = re.search(r"assertion failed: \[(.*?)\](?=\s|$)", message, re.DOTALL)
+    return brief(asserted[1] if asserted else message.partition("[[{{node")[0])
+
+
+def brief(message: str) -> str:
+    """Returns a message as one line that is not too long."""
+    line = " ".join(message.split())
+    return line if len(line) <= 300 else f"{line[:300]}..."

@@ -1,0 +1,71 @@
+"""An .onnx file that ``pix2pix export`` wrote, in ONNX Runtime, which is in the extra ``onnx``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.data.images import to_uint8, to_unit_range
+from pix2pix_tf.errors import ConfigError, SystemFault
+from pix2pix_tf.files import first_line
+from pix2pix_tf.translators.base import Translator, brief
+
+INPUT, OUTPUT = "images", "translated"  # in ONNX no two values may have one name
+
+
+def find(model: str | Path) -> Path | None:
+    """Returns the .onnx file that is meant, None where the model is another kind's."""
+    path = Path(model).expanduser()
+    return path if path.suffix.lower() == ".onnx" and path.is_file() else None
+
+
+class OnnxTranslator(Translator):
+    """An .onnx file that ``pix2pix export`` wrote: images of any size.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ConfigError: ONNX Runtime is not installed, or the file is damaged or another model.
+        SystemFault: the file can't be read.
+    """
+
+    def __init__(self, path: Path):
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ConfigError(
+                f"{path} needs the extra 'onnx' ({error}); install it: pip install -e \".[onnx]\""
+            ) from error
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise SystemFault(f"{path}: can't be read ({error.strerror}); check its permissions") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = os.cpu_count() or 0
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has an error of its own for each part of a file
+            raise ConfigError(
+                f"{path}: ONNX Runtime can't load it ({brief(first_line(error))}); export it again"
+            ) from error
+        sides = (self._session.get_inputs(), INPUT), (self._session.get_outputs(), OUTPUT)
+        if not all(len(values) == 1 and _is_image_batch(values[0], name) for values, name in sides):
+            raise ConfigError(
+                f"{path}: not an .onnx that pix2pix export wrote: expected '{INPUT}' to '{OUTPUT}', float32 "
+                "[batch, height, width, 1 or 3 channels]"
+            )
+        self.input_channels, self.output_channels = (values[0].shape[3] for values, _ in sides)
+
+    def _translate(self, image: tf.Tensor) -> np.ndarray:
+        images = to_unit_range(image)[tf.newaxis].numpy()
+        return to_uint8(tf.constant(self._session.run([OUTPUT], {INPUT: images})[0][0])).numpy()
+
+
+def _is_image_batch(value: Any, name: str) -> bool:
+    shape = value.shape
+    return value.name == name and value.type == "tensor(float)" and len(shape) == 4 and shape[3] in (1, 3)

@@ -1,0 +1,241 @@
+"""A model behind TensorFlow Serving's REST API."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import http.client
+import ipaddress
+import json
+import re
+import ssl
+import struct
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.data.images import MAGIC_NUMBERS, decode_image, encode_png
+from pix2pix_tf.errors import ConfigError, DataError, SystemFault
+from pix2pix_tf.translators.base import Translator, brief, refusal
+
+_SERVING_URL = re.compile(
+    r"(?P<server>(?i:https?)://(\[[^\]\s]+\]|[^/@?#:\[\]\s]+)(:(?P<port>\d{1,5}))?)"
+    r"(?P<path>(/[^?#\s]*)?/v1/models/[^/:?#\s]+(/versions/\d+|/labels/[^/:?#\s]+)?)"
+)
+_LARGEST_ANSWER = 2**30  # bytes: more than the largest image, in base64
+_NOT_THERE = (404, 405, 501)  # what servers of the same protocol say that give no metadata
+
+
+def find(model: str | Path) -> str | None:
+    """Returns the URL that is meant, None where the model is named by a path."""
+    return model if isinstance(model, str) and re.match(r"https?://", model, re.IGNORECASE) else None
+
+
+class ServingTranslator(Translator):
+    """A model behind the REST API of TensorFlow Serving: images of any size, one a request.
+
+    Images are sent as PNG, in their own depth, to the signature ``bytes``. Servers that speak the same
+    protocol but give no metadata, KServe's for one, are asked for a picture of one pixel instead, and
+    sent RGB: the model makes it grey if it wants to.
+
+    Args:
+        url: http(s)://host:port/v1/models/NAME, of the newest version, or .../NAME/versions/N.
+        timeout: seconds that a request may take.
+
+    Raises:
+        ConfigError: the URL, or what is served there, is something else.
+        SystemFault: the server can't be reached.
+    """
+
+    def __init__(self, url: str, timeout: float = 120.0):
+        self._url = url.rstrip("/")
+        parts = _SERVING_URL.fullmatch(self._url)
+        if parts is None or int(parts["port"] or 0) > 65535:
+            raise ConfigError(
+                f"{url}: not the URL of a model; it looks like http://host:8501/v1/models/NAME or "
+                "http://host:8501/v1/models/NAME/versions/N"
+            )
+        self._address = parts["server"] + urllib.parse.quote(parts["path"], safe="/%")
+        self._timeout = timeout
+        self._opener = _opener(self._url)
+        status, content = self._request("/metadata")
+        if status in _NOT_THERE:
+            probe = np.full((1, 1, 3), 255, np.uint8)
+            self.input_channels = 3
+            self.output_channels = _png_shape(self._predict(probe, probing=True))[2]
+        else:
+            self._refuse_status(status, content)
+            self.input_channels, self.output_channels = self._channels(content)
+
+    def _translate(self, image: tf.Tensor) -> np.ndarray:
+        png = self._predict(image.numpy())
+        expected = (*image.shape[:2], self.output_channels)
+        if _png_shape(png) != expected:
+            raise ConfigError(
+                f"{self._url} answered an image [height, width, channels] {list(expected)} with "
+                f"{list(_png_shape(png))}; is it a model that pix2pix export wrote?"
+            )
+        try:
+            return decode_image(tf.constant(png), self.output_channels).numpy()
+        except tf.errors.InvalidArgumentError as error:
+            raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
+
+    def _channels(self, content: bytes) -> tuple[int, int]:
+        try:
+            signatures = json.loads(content)["metadata"]["signature_def"]["signature_def"]
+            has_bytes = all(
+                list(signatures["bytes"][side]) == ["image_bytes"] for side in ("inputs", "outputs")
+            )
+            source, result = (
+                int(signatures["serving_default"][side]["images"]["tensor_shape"]["dim"][3]["size"])
+                for side in ("inputs", "outputs")
+            )
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            has_bytes, source, result = False, 0, 0
+        if not has_bytes or source not in (1, 3) or result not in (1, 3):
+            raise ConfigError(
+                f"{self._url} is not a model that pix2pix export wrote: expected the signatures 'bytes' and "
+                "'serving_default' in its metadata"
+            )
+        return source, result
+
+    def _predict(self, image: np.ndarray, probing: bool = False) -> bytes:
+        """Sends one image; returns the answer, which begins as a PNG does."""
+        png = encode_png(tf.constant(image)).numpy()
+        sent = {"signature_name": "bytes", "instances": [{"b64": base64.b64encode(png).decode("ascii")}]}
+        status, content = self._request(":predict", json.dumps(sent).encode("ascii"))
+        if status in (400, 413, 422) and not probing:
+            raise DataError(f"{self._url} refuses the image: {_server_message(status, content)}")
+        self._refuse_status(status, content)
+        try:
+            (prediction,) = json.loads(content)["predictions"]
+            # One output goes without its name, several would have theirs.
+            answer = base64.b64decode(prediction.get("image_bytes", prediction)["b64"], validate=True)
+            _png_shape(answer)
+        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, struct.error) as error:
+            raise ConfigError(
+                f"{self._url} did not answer as TensorFlow Serving does with a PNG in base64; is it a model "
+                "that pix2pix export wrote?"
+            ) from error
+        return answer
+
+    def _refuse_status(self, status: int, content: bytes) -> None:
+        if status == 200:
+            return
+        message = _server_message(status, content)
+        if status == 404:
+            raise ConfigError(f"{self._url}: the server has no such model ({message}); check the URL")
+        if status in (401, 403, 407):
+            raise ConfigError(f"{self._url}: access denied ({message}); credentials are never sent")
+        if 300 <= status < 400:
+            raise ConfigError(f"{self._url} redirects elsewhere ({message}); give that URL")
+        if status == 429 or status >= 500:
+            raise SystemFault(f"{self._url}: the server failed ({message}); look at its log, or try again")
+        raise ConfigError(f"{self._url}: the server refuses the request ({message}); check the URL")
+
+    def _request(self, what: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """Sends a request, a POST where there is a body; returns the status and the answer.
+
+        Of a redirect the answer is where it leads to.
+        """
+        request = urllib.request.Request(self._address + what, body, {"Content-Type": "application/json"})
+        deadline = time.monotonic() + self._timeout
+        try:
+            try:
+                response = self._opener.open(request, timeout=self._timeout)
+            except urllib.error.HTTPError as error:
+                response = error
+            with response:
+                content = _read_until(response, deadline)
+                if 300 <= response.status < 400:
+                    content = str(response.headers.get("Location", "")).encode()
+                return response.status, content
+        except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: Exception) -> ConfigError | SystemFault:
+        """Says in one line why there is no answer."""
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(reason, TimeoutError):
+            return SystemFault(f"{self._url}: no answer within {self._timeout:g} seconds; is it busy?")
+        if isinstance(reason, ssl.SSLError):
+            return SystemFault(f"{self._url}: no secure connection ({brief(str(reason))}); http or https?")
+        if isinstance(reason, OSError | http.client.IncompleteRead):  # refused, unknown host, broken off
+            said = brief(getattr(reason, "strerror", None) or str(reason))
+            return SystemFault(f"{self._url}: the server can't be reached ({said}); is it running?")
+        return ConfigError(
+            f"{self._url}: what answers there is not TensorFlow Serving ({brief(repr(reason))}); its REST "
+            "port is 8501 unless told otherwise, 8500 is another"
+        )
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Refuses redirects, which would turn a POST into a GET."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> None:
+        return None
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """Opens URLs, through the system's proxies unless the host is this machine."""
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
+    if _is_loopback(urllib.parse.urlsplit(url).hostname or ""):
+        handlers.append(urllib.request.ProxyHandler({}))
+    return urllib.request.build_opener(*handlers)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _read_until(response: Any, deadline: float) -> bytes:
+    """Reads an answer whole; a socket's own timeout starts anew with every byte.
+
+    Raises:
+        TimeoutError: it takes longer than until ``deadline``.
+        ValueError: it does not end.
+    """
+    content = bytearray()
+    while chunk := response.read1(2**20):
+        content += chunk
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        if len(content) > _LARGEST_ANSWER:
+            raise ValueError("an endless answer")
+    missing = response.length  # what Content-Length promised beyond; None where it promised nothing
+    if missing:
+        raise ConnectionError("the answer was broken off")
+    return bytes(content)
+
+
+def _server_message(status: int, content: bytes) -> str:
+    """What a server says of a failure, in a line: ``{"error": ...}``, as TensorFlow Serving does."""
+    try:
+        said = json.loads(content)["error"]
+    except (ValueError, KeyError, TypeError):
+        said = content.decode("utf-8", "replace") if 300 <= status < 400 else None
+    standard = http.client.responses.get(status, "unknown")
+    return refusal(said) if isinstance(said, str) and said.strip() else f"{status} {standard}"
+
+
+def _png_shape(png: bytes) -> tuple[int, int, int]:
+    """Height, width and channels that a PNG states; raises ``ValueError`` for anything else."""
+    if not png.startswith(MAGIC_NUMBERS["PNG"]) or len(png) < 26:
+        raise ValueError("not a PNG")
+    width, height = struct.unpack(">II", png[16:24])
+    channels = {0: 1, 2: 3}.get(png[25])
+    if channels is None:
+        raise ValueError("neither grey nor RGB")
+    return height, width, channels
