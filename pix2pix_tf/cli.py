@@ -256,13 +256,16 @@ class PredictArgs:
     """A run directory, a SavedModel (its directory, or that of its versions), a .tflite file, or the URL of a
     model that TensorFlow Serving serves: http://host:8501/v1/models/NAME."""
     inputs: Positional[tuple[Path, ...]]
-    """Images, or folders of images (with their subfolders)."""
+    """Images, or folders of images (with their subfolders); none for a model that makes images from noise."""
     out: Path
     """The folder that the translated images go to."""
     side_by_side: bool = False
     """The inputs are side-by-side pairs: translate the half that was the input in training."""
-    direction: Literal["AtoB", "BtoA"] | None = None
-    """Which half of a pair was the input, A being the left one; a run knows its own, other models don't."""
+    direction: configs.Direction | None = None
+    """Which of a run's generators, where it has both, and which half of a pair it takes, A being the left one;
+    a run knows its own, other models don't."""
+    count: Annotated[int, *configs.limited(1, 1_000_000)] = 16
+    """How many images a model makes from noise."""
     step: int | None = None
     """Of a run, use the checkpoint of that step instead of the newest."""
     precision: Precision = "float32"
@@ -270,7 +273,7 @@ class PredictArgs:
     stochastic: bool = False
     """Keep dropout as a source of noise, even if the run was trained without --stochastic."""
     seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
-    """Decides the noise of --stochastic."""
+    """Decides the noise, of --stochastic and of images from noise."""
     skip_bad_images: bool = False
     """Leave out images that can't be read, and count them, instead of stopping."""
 
@@ -287,6 +290,7 @@ def _predict(arguments: list[str]) -> int:
         args.out,
         side_by_side=args.side_by_side,
         direction=args.direction,
+        count=args.count,
         step=args.step,
         precision=args.precision,
         stochastic=args.stochastic or None,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf import translators
-from pix2pix_tf.config import Precision
+from pix2pix_tf.config import Direction, Precision
 from pix2pix_tf.data.images import encode_png, is_image_file, split_side_by_side
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.translators import is_run, naming, refuse_missing
+from pix2pix_tf.translators import Translator, is_run, naming, refuse_missing
 
 
 def predict(
@@ -25,25 +25,29 @@ def predict(
     out: Path,
     *,
     side_by_side: bool = False,
-    direction: Literal["AtoB", "BtoA"] | None = None,
+    direction: Direction | None = None,
+    count: int = 16,
     step: int | None = None,
     precision: Precision = "float32",
     stochastic: bool | None = None,
     seed: int = 0,
     skip_bad_images: bool = False,
 ) -> str:
-    """Translates every image of ``inputs`` into a PNG below ``out``.
+    """Translates every image of ``inputs`` into a PNG below ``out``, or makes images from noise.
 
     Args:
         model: as in :func:`pix2pix_tf.load`.
-        inputs: images, or folders whose images are found at any depth; their subfolders are kept.
+        inputs: images, or folders whose images are found at any depth; their subfolders are kept. None for a
+            model that takes noise.
         out: the folder that the translations go to, made where it is missing.
-        side_by_side: the images are pairs; the half that was the input in training is translated.
-        direction: which half that is, 'AtoB' for the left one; by default a run's own.
+        side_by_side: the images are pairs; the half that the model takes is translated.
+        direction: 'AtoB' or 'BtoA': which of a run's generators, and which half of a pair it takes, A being
+            the left one; by default a run's own, the first where it has several.
+        count: how many images a model makes from noise.
         step: of which checkpoint; the newest by default.
         precision: as in :func:`pix2pix_tf.load`.
         stochastic: as in :func:`pix2pix_tf.load`.
-        seed: as in :func:`pix2pix_tf.load`.
+        seed: of the noise.
         skip_bad_images: leave out images that can't be read instead of stopping.
 
     Returns:
@@ -55,10 +59,21 @@ def predict(
     """
     refuse_missing(model)
     half = _input_half(model, direction) if side_by_side else None
-    if direction is not None and half is None:
+    if direction is not None and half is None and not is_run(model):
         raise ConfigError("--direction says which half of a pair is the input; give --side-by-side with it")
-    jobs = _outputs_of(list(_images_below(inputs, out)), out)
-    translator = translators.load(model, step=step, precision=precision, stochastic=stochastic, seed=seed)
+    jobs = _outputs_of(list(_images_below(inputs, out)), out)  # before the model is loaded, which takes longer
+    translator = translators.load(
+        model,
+        step=step,
+        direction=direction if is_run(model) else None,
+        precision=precision,
+        stochastic=stochastic,
+        seed=seed if is_run(model) else 0,
+    )
+    if translator.noise:
+        return _from_noise(translator, inputs, out, count, seed)
+    if not inputs:
+        raise DataError("nothing to translate: name at least one image or folder")
     skipped = 0
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
@@ -78,20 +93,31 @@ def predict(
     return f"{out}: {len(jobs) - skipped} images translated{left_out}"
 
 
-def _input_half(model: str | Path, direction: str | None) -> int:
+def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count: int, seed: int) -> str:
+    if inputs:
+        raise ConfigError(f"the model makes images from noise, not from {inputs[0]}; leave the inputs out")
+    random = np.random.default_rng(seed)
+    for number in tqdm(range(count), unit="image", desc="making", leave=False, disable=None):
+        image = translator(random.standard_normal(translator.noise, np.float32))
+        write_whole(out / f"{number:06d}.png", encode_png(tf.constant(image)).numpy())
+    return f"{out}: {count} images made from noise"
+
+
+def _input_half(model: str | Path, direction: Direction | None) -> int:
     """Returns which half of a pair is the model's input: 0 for the left one, which is A.
 
     Raises:
         ConfigError: only the user knows, and hasn't said.
     """
+    found: str | None = direction
     if direction is None and is_run(model):
-        direction = RunDirectory(Path(model)).read_config().data.direction
-    if direction is None:
+        found = next(iter(model_for(RunDirectory(Path(model)).read_config()).painters()))
+    if found is None:
         raise ConfigError(
             f"--side-by-side needs --direction AtoB or BtoA with {model}: only a run knows which half of a "
             "pair its input was"
         )
-    return 0 if direction == "AtoB" else 1
+    return 0 if found == "AtoB" else 1
 
 
 def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
@@ -102,8 +128,6 @@ def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Pat
     Raises:
         DataError: an input is missing, or a folder has no images.
     """
-    if not inputs:
-        raise DataError("nothing to translate: name at least one image or folder")
     for given in inputs:
         if given.is_dir():
             nested = out.resolve() if given.resolve() in out.resolve().parents else None

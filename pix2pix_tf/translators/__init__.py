@@ -51,6 +51,7 @@ def load(
     model: str | Path,
     *,
     step: int | None = None,
+    direction: str | None = None,
     precision: Precision = "float32",
     stochastic: bool | None = None,
     seed: int = 0,
@@ -62,6 +63,7 @@ def load(
             which the highest is taken; a .tflite or an .onnx file; or the URL of a model that TensorFlow
             Serving serves, http://host:8501/v1/models/NAME or .../NAME/versions/N.
         step: of which checkpoint, the newest by default. For runs only, like the following.
+        direction: which of a run's generators, where it has several; the usual one by default.
         precision: 'float32' gives the same picture everywhere; a mixed precision is faster and differs
             by a few levels of 255.
         stochastic: keep dropout as noise; by default as the run was trained.
@@ -78,9 +80,12 @@ def load(
     """
     kind, place = _find(model)
     if kind.has_choices:
-        return kind.load(place, step=step, precision=precision, stochastic=stochastic, seed=seed)
+        return kind.load(
+            place, step=step, direction=direction, precision=precision, stochastic=stochastic, seed=seed
+        )
     changed = {
         "step": step is not None,
+        "direction": direction is not None,
         "precision": precision != "float32",
         "stochastic": stochastic is not None,
         "seed": seed != 0,

@@ -21,9 +21,12 @@ from pix2pix_tf.errors import DataError, SystemFault
 class Translator(abc.ABC):
     """Translates images, one at a time: an output depends on nothing but the image and the model.
 
+    A model that makes images from noise is a translator, too: of vectors.
+
     Attributes:
-        input_channels: 1 (grey) or 3 (RGB).
+        input_channels: 1 (grey) or 3 (RGB); 0 where it takes noise.
         output_channels: 1 or 3.
+        noise: how many numbers of noise it takes; 0 where it takes an image.
 
     Example:
         >>> translate = translators.load("runs/facades")
@@ -32,13 +35,15 @@ class Translator(abc.ABC):
 
     input_channels: int
     output_channels: int
+    noise: int = 0
 
     def __call__(self, image: np.ndarray | tf.Tensor) -> np.ndarray:
         """Translates one image.
 
         Args:
             image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]; grey and RGB are
-                converted to what the model takes, a fourth channel is alpha and laid over white.
+                converted to what the model takes, a fourth channel is alpha and laid over white. Where the
+                model takes noise, float32 [noise], standard normal.
 
         Returns:
             uint8 [height, width, output channels], of the image's height and width.
@@ -47,12 +52,13 @@ class Translator(abc.ABC):
             DataError: the array is no image, or the model takes none of its size.
             SystemFault: there is not enough memory, or a server failed.
         """
-        pixels = convert_channels(_as_image(np.asarray(image)), self.input_channels)
-        return self._translate(pixels)
+        if self.noise:
+            return self._translate(_as_noise(np.asarray(image), self.noise))
+        return self._translate(convert_channels(_as_image(np.asarray(image)), self.input_channels))
 
     @abc.abstractmethod
-    def _translate(self, image: tf.Tensor) -> np.ndarray:
-        """Translates ``uint8`` or ``uint16`` [height, width, input channels] to uint8."""
+    def _translate(self, given: tf.Tensor) -> np.ndarray:
+        """Translates ``uint8`` or ``uint16`` [height, width, input channels], or noise, to uint8."""
 
     def translate_file(self, path: str | Path) -> np.ndarray:
         """Translates an image file.
@@ -93,9 +99,11 @@ def naming(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {error}") from error
 
 
-def out_of_memory(image: tf.Tensor) -> SystemFault:
-    """Returns what to raise where there is not enough memory for an image [height, width, channels]."""
-    height, width = image.shape[:2]
+def out_of_memory(given: tf.Tensor) -> SystemFault:
+    """Returns what to raise where there is not enough memory for an image [height, width, channels], or noise."""
+    if given.shape.rank == 1:
+        return SystemFault("not enough memory for an image")
+    height, width = given.shape[:2]
     return SystemFault(f"not enough memory for an image of {width}x{height} pixels; make it smaller")
 
 
@@ -114,6 +122,17 @@ def _as_image(array: np.ndarray) -> tf.Tensor:
             f"{array.dtype} {list(array.shape)}"
         )
     return tf.constant(array)
+
+
+def _as_noise(array: np.ndarray, count: int) -> tf.Tensor:
+    """Returns an array as noise for a network.
+
+    Raises:
+        DataError: it is none, or not as many numbers.
+    """
+    if array.shape != (count,) or not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+        raise DataError(f"the model takes {count} finite numbers; got {array.dtype} {list(array.shape)}")
+    return tf.constant(array, tf.float32)
 
 
 def refusal(message: str) -> str:
