@@ -74,6 +74,8 @@ def predict(
         return _from_noise(translator, inputs, out, count, seed)
     if not inputs:
         raise DataError("nothing to translate: name at least one image or folder")
+    if seed and not is_run(model):
+        raise ConfigError(f"--seed has no meaning for {model}: what was exported has its own noise, or none")
     skipped = 0
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
