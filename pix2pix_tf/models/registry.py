@@ -14,6 +14,7 @@ from pix2pix_tf.models.base import Model
 
 MODELS = {
     "pix2pix": "pix2pix_tf.models.pix2pix:Pix2Pix",
+    "cyclegan": "pix2pix_tf.models.cyclegan:CycleGAN",
 }
 
 

@@ -107,6 +107,7 @@ class Trainer:
             forward = ForwardPass(self.networks, self._extra_state, self._options.seed, step, number)
             for name, value in self._update(number, part, forward, step).items():
                 measured[name].append(value)
+        self._share_changing_weights()
         share = 1.0 / self.strategy.num_replicas_in_sync
         return share * tf.stack([_mean(values) for values in measured.values()])
 
@@ -138,6 +139,15 @@ class Trainer:
         """How often a network was updated since training began, with the update of that number in the step."""
         of_network = [network in itertools.chain(*phase.trains.values()) for phase in self._phases]
         return step * sum(of_network) + sum(of_network[: number + 1])
+
+    def _share_changing_weights(self) -> None:
+        """Gives every device the mean of all devices' running averages, so that any one may be saved."""
+        variables = [each for network in self.networks.values() for each in changing_weights(network)]
+        if variables and self.strategy.num_replicas_in_sync > 1:
+            context = tf.distribute.get_replica_context()
+            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [each.value for each in variables])
+            for variable, mean in zip(variables, means, strict=True):
+                variable.assign(mean)
 
     def _apply(
         self,
