@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from pix2pix_tf.data.names import looks_like_path, settings_of
 from pix2pix_tf.errors import ConfigError
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -201,13 +202,10 @@ CHANGEABLE = frozenset(
 
 
 def dataset_label(dataset: str) -> str:
-    """The short name of a data set: its catalogue name, or the last part of its path."""
-    return Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset
-
-
-def looks_like_path(dataset: str) -> bool:
-    """Whether ``--dataset`` names a folder rather than the catalogue or the procedural data set."""
-    return dataset not in ("procedural", *_PAPER_SETTINGS)
+    """The short name of a data set, fit for a folder: its name, or the last part of its path."""
+    return (
+        Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset.replace("/", "-")
+    )
 
 
 def flag(name: str) -> str:
@@ -344,31 +342,6 @@ def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-# Isola et al. 2017, appendix "Training details"; direction: what the paper's title task of each set is.
-_PAPER_SETTINGS: dict[str, dict[str, Any]] = {
-    "facades": {"direction": "BtoA", "epochs": 200, "batch_size": 1},
-    "cityscapes": {"direction": "BtoA", "epochs": 200, "batch_size": 1},
-    "maps": {"direction": "AtoB", "epochs": 200, "batch_size": 1},
-    "edges2shoes": {"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
-    "edges2handbags": {"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
-    "night2day": {"direction": "BtoA", "epochs": 17, "batch_size": 4},
-}
-
-# Small enough that the first run ends within minutes on a laptop and still paints façades. Neither jittered
-# nor mirrored: every drawing is new anyway, and its sun stands on the left.
-_PROCEDURAL_SETTINGS: dict[str, Any] = {
-    "direction": "BtoA",
-    "image_size": (128, 128),
-    "base_filters": 32,
-    "jitter": False,
-    "flip": False,
-    "epochs": None,
-    "steps": 3000,
-    "sample_every": 500,
-    "checkpoint_every": 500,
-}
-
-
 def preset(dataset: str) -> TrainConfig:
     """Returns the settings that a data set brings.
 
@@ -378,5 +351,4 @@ def preset(dataset: str) -> TrainConfig:
     Returns:
         A configuration; any flag may override what it says.
     """
-    settings = _PROCEDURAL_SETTINGS if dataset == "procedural" else _PAPER_SETTINGS.get(dataset, {})
-    return replace(TrainConfig(), dataset=dataset, **settings)
+    return replace(TrainConfig(), dataset=dataset, **settings_of(dataset))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
-from pix2pix_tf.data.pipeline import held_out_pairs
+from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.sheets import compose_sheet
@@ -73,7 +73,7 @@ def test_another_process_gives_the_same_picture(translate, tiny_run, python):
 def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_run, name):
     sheet = np.asarray(Image.open(tiny_run.final_sheet if name == "final.png" else tiny_run.samples / name))
     config = tiny_run.read_config()
-    held_out = held_out_pairs(open_dataset(config), config.data.size, 4)
+    held_out = held_out_images(open_dataset(config), config.data.size, 4)
     assert len(held_out) == 4
     rows = [(image, translate(image), target) for _, image, target in held_out]
     expected = compose_sheet("procedural (val), step 20", ("input", "output", "target"), rows)
@@ -90,7 +90,7 @@ def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_ru
 
 def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
     config = tiny_run.read_config()
-    held_out = held_out_pairs(open_dataset(config), config.data.size, 4)
+    held_out = held_out_images(open_dataset(config), config.data.size, 4)
     earlier = Translator.load(tiny_run.path, step=10)
     rows = [(image, earlier(image), target) for _, image, target in held_out]
     expected = compose_sheet("procedural (val), step 10", ("input", "output", "target"), rows)

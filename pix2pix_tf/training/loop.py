@@ -18,8 +18,8 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf.checkpoints import CheckpointWriter, restore
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.pairs import PairDataset
-from pix2pix_tf.data.pipeline import held_out_pairs, in_memory, training_batches
+from pix2pix_tf.data.pipeline import held_out_images, in_memory, training_batches
+from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.devices import resolve_precision, strategy_for
 from pix2pix_tf.errors import DataError, Interrupted, RunError, SystemFault, TrainingDiverged
@@ -61,7 +61,7 @@ def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirecto
     dataset = open_dataset(config)
     with run.locked():
         config = agreeing(config, run)  # again: another process may have trained here meanwhile
-        pairs = dataset.splits["train"].identity()
+        pairs = dataset.identity()
         if run.latest_step() is not None:
             run.refuse_other_pairs(pairs)
         config = resolved(config, dataset)
@@ -136,7 +136,7 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     return asked
 
 
-def resolved(config: TrainConfig, dataset: PairDataset) -> TrainConfig:
+def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     """Returns the configuration with nothing left open: precision and channels are decided."""
     network = config.network
     return configs.replace(
@@ -169,7 +169,7 @@ class Session:
         last_step: steps of the whole run.
     """
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, dataset: PairDataset):
+    def __init__(self, config: TrainConfig, run: RunDirectory, dataset: ImageDataset):
         self.config = config
         self.run_directory = run
         self.dataset = dataset
@@ -177,7 +177,7 @@ class Session:
         self.model = Pix2Pix(config, self.strategy)
         self.writer = CheckpointWriter(run, self.model.state(), config.record.keep_every)
         self.first_step = self._restore_or_start()
-        self.last_step = total_steps(config, len(dataset.splits["train"]))
+        self.last_step = total_steps(config, dataset.count("train"))
         self.translator = GeneratorTranslator.for_run(config, seed=config.optimization.seed)
         self._pending: list[tf.Tensor] = []
 
@@ -221,8 +221,8 @@ class Session:
             self.run_directory,
             first_step=self.first_step,
             last_step=self.last_step,
-            steps_per_epoch=len(dataset.splits["train"]) / self.config.optimization.batch_size,
-            held_out=held_out_pairs(dataset, self.config.data.size, SHEET_ROWS),
+            steps_per_epoch=dataset.count("train") / self.config.optimization.batch_size,
+            held_out=held_out_images(dataset, self.config.data.size, SHEET_ROWS),
             dataset=configs.dataset_label(self.config.data.dataset),
             split=dataset.held_out,
             config_text=json.dumps(configs.to_json(self.config), indent=2),
