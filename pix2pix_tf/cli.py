@@ -388,6 +388,8 @@ class DataArgs:
     """A copy of the data set's .tar.gz on this machine, used instead of a download."""
     mirror_url: str | None = None
     """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
+    kind: Literal["pairs", "unpaired", "images"] | None = None
+    """How to take it; by default as it is by itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -461,7 +463,7 @@ def _data_download(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.inspection import describe_dataset
 
-    print(describe_dataset(_dataset_config(args)))
+    print(describe_dataset(_dataset_config(args), args.kind))
     return 0
 
 
@@ -470,7 +472,7 @@ def _data_check(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.inspection import check_dataset
 
-    report, is_good = check_dataset(_dataset_config(args))
+    report, is_good = check_dataset(_dataset_config(args), args.kind)
     print(report)
     if not is_good:
         raise DataError(f"{args.dataset} can't be trained on as it is; the report above says why")
@@ -488,8 +490,11 @@ def _data_preview(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.inspection import preview_dataset
 
-    preview_dataset(configs.replace(_dataset_config(args), **settings), args.count, args.out)
-    print(f"{args.out}: {args.count} pairs as training sees them")
+    config = configs.replace(_dataset_config(args), **settings)
+    kind = preview_dataset(config, args.count, args.out, args.kind)
+    print(
+        f"{args.out}: {args.count} {kind if kind != 'unpaired' else 'unpaired images'} as training sees them"
+    )
     return 0
 
 

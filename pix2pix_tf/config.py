@@ -201,8 +201,10 @@ class TrainConfig:
 
 
 def dataset_label(dataset: str) -> str:
-    """The short name of a data set: its catalogue name, or the last part of its path."""
-    return Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset
+    """The short name of a data set, fit for a folder: its name, or the last part of its path."""
+    return (
+        Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset.replace("/", "-")
+    )
 
 
 def flag(name: str) -> str:

@@ -6,8 +6,8 @@ from PIL import Image
 
 from pix2pix_tf.cli import main
 from pix2pix_tf.config import preset, replace
-from pix2pix_tf.data.catalog import catalog_names
 from pix2pix_tf.data.images import to_uint8
+from pix2pix_tf.data.names import CATALOG
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, SystemFault
@@ -32,9 +32,9 @@ def config_of(dataset, tmp_path, **settings):
 def test_every_named_data_set_is_listed_with_where_it_is(tmp_path):
     listed = list_datasets(tmp_path)
     assert listed.splitlines()[0].startswith("procedural ")
-    for name in catalog_names():
+    for name in CATALOG:
         assert f"\n{name} " in listed
-    assert listed.count("not here yet: http") == len(catalog_names())
+    assert listed.count("not here yet: http") == len(CATALOG)
     assert "2.2 GB" in listed
     assert list(tmp_path.iterdir()) == []
 
@@ -86,7 +86,7 @@ def test_a_folder_that_is_not_there_is_refused_with_the_names_that_are(tmp_path)
     with pytest.raises(DataError) as caught:
         check_dataset(config_of(tmp_path / "nowhere", tmp_path))
     assert "there is no such folder" in str(caught.value)
-    assert all(name in str(caught.value) for name in ("procedural", *catalog_names()))
+    assert all(name in str(caught.value) for name in ("procedural", *CATALOG))
 
 
 def test_a_preview_shows_the_first_batches_of_training(folder, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pix2pix_tf.config import preset, replace, to_json
-from pix2pix_tf.data.pairs import Split
+from pix2pix_tf.data.sets import Images
 from pix2pix_tf.errors import RunError, SystemFault
 from pix2pix_tf.runs import FORMAT, RunDirectory
 
@@ -119,7 +119,7 @@ def test_a_run_below_a_file_can_not_be_written(tmp_path):
 
 def split_of(names, shade=0):
     picture = np.full((2, 2, 3), shade, np.uint8)
-    return Split(names, lambda index: (picture, picture))
+    return Images(names, lambda index: (picture, picture))
 
 
 def test_a_run_knows_its_pairs_again_and_refuses_others(run):

@@ -10,8 +10,8 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.images import is_image_file, load_image, to_uint8, to_unit_range
-from pix2pix_tf.data.pairs import Side, spread
-from pix2pix_tf.data.pipeline import held_out_pairs, resized
+from pix2pix_tf.data.pipeline import held_out_images, resized
+from pix2pix_tf.data.sets import Side, spread
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, UserError
 
@@ -34,7 +34,7 @@ class ProofImages:
     """
 
     def __init__(self, config: TrainConfig, folder: Path | None, data_dir: Path | None):
-        self._channels = config.network.input_channels or 3
+        self._channels = config.data.input_channels or 3
         self._folder = folder
         if folder is None:
             if data_dir is not None:
@@ -55,13 +55,13 @@ class ProofImages:
     def held_out(self, size: Size, count: int) -> list[np.ndarray]:
         """Input images that were not trained on, uint8 or uint16 of that size."""
         if self._folder is None:
-            return [image for _, image, _ in held_out_pairs(self._dataset, size, count)]
+            return [image for _, image, _ in held_out_images(self._dataset, size, count)]
         return self._from_files(size, count)
 
     def for_calibration(self, size: Size, count: int) -> list[np.ndarray]:
         """Input images that were trained on, uint8 of that size."""
         if self._folder is None:
-            pairs = held_out_pairs(self._dataset, size, count, split="train")
+            pairs = held_out_images(self._dataset, size, count, split="train")
             return [_as_uint8(image) for _, image, _ in pairs]
         return [_as_uint8(image) for image in self._from_files(size, count)]
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pix2pix_tf.data import checking
 from pix2pix_tf.data.folder import check_folder, open_folder_dataset
-from pix2pix_tf.data.pairs import Side
+from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import DataError, SystemFault
 
 
@@ -45,7 +45,7 @@ def read_all(split):
 
 
 def names(dataset):
-    return {split: list(pairs.names) for split, pairs in dataset.splits.items()}
+    return {split: list(pairs.names) for split, (pairs,) in dataset.splits.items()}
 
 
 # ---------------------------------------------------------------- layouts
@@ -60,10 +60,10 @@ def test_side_by_side_images_in_split_folders(tmp_path):
     assert names(dataset) == {"train": ["2", "10", "more/1"], "val": ["1"], "test": ["1"]}
     assert dataset.name == tmp_path.name
     assert dataset.sides == (Side(), Side())
-    for (a, b), picture in zip(read_all(dataset.splits["train"]), pictures, strict=False):
+    for (a, b), picture in zip(read_all(dataset.splits["train"][0]), pictures, strict=False):
         np.testing.assert_array_equal(a, picture[:, :4])
         np.testing.assert_array_equal(b, picture[:, 4:])
-    ((a, b),) = read_all(dataset.splits["val"])
+    ((a, b),) = read_all(dataset.splits["val"][0])
     assert a.shape == b.shape == (4, 4, 3)
 
 
@@ -84,7 +84,7 @@ def test_two_folders_in_splits(tmp_path, train, val):
     dataset = open_folder(tmp_path)
     assert names(dataset) == {"train": ["x"], "val": ["y"]}
     assert dataset.sides == (Side(), Side())
-    ((read_a, read_b),) = read_all(dataset.splits["train"])
+    ((read_a, read_b),) = read_all(dataset.splits["train"][0])
     np.testing.assert_array_equal(read_a, a)
     np.testing.assert_array_equal(read_b, b)
 
@@ -93,7 +93,7 @@ def test_reads_in_a_pipeline(tmp_path):
     for at in range(3):
         save(tmp_path / "trainA" / f"{at}.png", seed=at)
         save(tmp_path / "trainB" / f"{at}.jpg", seed=at, mode="L")
-    split = open_folder(tmp_path).splits["train"]
+    split = open_folder(tmp_path).splits["train"][0]
     pipeline = tf.data.Dataset.range(3).map(split.read, num_parallel_calls=2)
     for (a, b), (expected_a, expected_b) in zip(pipeline, read_all(split), strict=True):
         np.testing.assert_array_equal(a, expected_a)
@@ -107,7 +107,7 @@ def test_two_folders_are_split_by_name(tmp_path):
     dataset = open_folder(tmp_path)
     assert sorted(itertools.chain(*names(dataset).values())) == sorted(map(str, range(10)))
     assert dataset.sides == (Side(channels=3), Side(channels=1))
-    for a, b in read_all(dataset.splits["train"]):
+    for a, b in read_all(dataset.splits["train"][0]):
         assert (a.shape, b.shape) == ((4, 8, 3), (4, 8, 1))
 
 
@@ -118,7 +118,7 @@ def test_sixteen_bits_on_one_side(tmp_path):
     Image.fromarray(deep).save(tmp_path / "trainB" / "1.png")
     dataset = open_folder(tmp_path)
     assert dataset.sides == (Side(), Side(channels=1, bits=16))
-    ((a, b),) = read_all(dataset.splits["train"])
+    ((a, b),) = read_all(dataset.splits["train"][0])
     assert a.dtype == np.uint8
     np.testing.assert_array_equal(b[..., 0], deep)
 
@@ -136,7 +136,7 @@ def flat_folder(tmp_path_factory):
 
 
 def test_flat_folder_is_split_about_80_10_10(flat_folder):
-    sizes = [len(open_folder(flat_folder).splits[split]) for split in ("train", "val", "test")]
+    sizes = [len(open_folder(flat_folder).splits[split][0]) for split in ("train", "val", "test")]
     assert sum(sizes) == 200
     assert 140 <= sizes[0] <= 178
     assert min(sizes[1:]) >= 8
@@ -174,7 +174,7 @@ def test_korean_names_pair_across_normal_forms(tmp_path):
     save(folder / "trainB" / f"{unicodedata.normalize('NFD', composed)}.png")
     dataset = open_folder(folder, tmp_path / "캐시")
     assert names(dataset) == {"train": [composed]}
-    assert len(read_all(dataset.splits["train"])) == 1
+    assert len(read_all(dataset.splits["train"][0])) == 1
 
 
 def test_hidden_and_foreign_files_are_ignored(tmp_path):
@@ -206,7 +206,7 @@ def test_names_that_are_not_unicode(tmp_path, sides):
         dataset = open_folder(folder, tmp_path / "cache")
         assert dataset.name == r"\udcfe"
         assert names(dataset) == {"train": [r"\udcff"]}
-        ((a, _),) = read_all(dataset.splits["train"])
+        ((a, _),) = read_all(dataset.splits["train"][0])
         np.testing.assert_array_equal(a, picture[:, :4] if len(sides) == 1 else picture)
         assert not check_folder(folder, 0, tmp_path / "cache").problems
 
@@ -272,8 +272,8 @@ def test_mixed_layouts_are_refused(tmp_path, files):
     ("files", "reason"),
     [
         (["test/1.png"], "nothing to train on"),
-        (["trainA/1.png"], "trainA: the folder with the other side of the pairs is missing"),
-        (["train/A/1.png"], "A: the folder with the other side"),
+        (["trainA/1.png"], "trainA: the folder of the other side is missing"),
+        (["train/A/1.png"], "A: the folder of the other side"),
         (["val/1.png", "valid/1.png", "train/1.png"], "both are names of the val images"),
         (["photos/1.png"], "no images in a known layout"),
         ([], "no images in a known layout"),
@@ -345,8 +345,8 @@ def test_nothing_left_after_skipping(tmp_path):
 def test_report_lists_everything(damaged_folder):
     save(damaged_folder / "train" / "0.jpg")
     report = check_folder(damaged_folder, 0, None, show_progress=False)
-    assert report.counts == {"train": 4, "val": 1}
-    assert report.sizes == {(4, 4): 5}
+    assert report.counts == {"train": (4,), "val": (1,)}
+    assert report.sizes == [{(4, 4): 5}]
     assert (report.channels, report.bits) == ((3, 3), (8, 8))
     assert len(report.problems) == 4
     assert check_folder(damaged_folder / "no", 0, None).problems

@@ -9,16 +9,16 @@ from PIL import Image
 
 from pix2pix_tf.config import TrainConfig, replace
 from pix2pix_tf.data import pipeline
-from pix2pix_tf.data.pairs import PairDataset, Side, Split
 from pix2pix_tf.data.pipeline import (
     augmented,
-    held_out_pairs,
+    held_out_images,
     in_memory,
     resized,
     resized_crop,
     shuffled_index,
     training_batches,
 )
+from pix2pix_tf.data.sets import ImageDataset, Images, Side
 
 PLAIN = Side()
 LABELS = Side(labels=True)
@@ -38,7 +38,7 @@ def dataset_of(pairs, sides=(PLAIN, PLAIN), split="train"):
     def read(index):
         return tf.switch_case(tf.cast(index, tf.int32), [branch(pair) for pair in pairs])
 
-    return PairDataset("made up", sides, {split: Split([f"pair {i}" for i in range(len(pairs))], read)})
+    return ImageDataset("made up", sides, {split: (Images([f"pair {i}" for i in range(len(pairs))], read),)})
 
 
 def numbered(count, size=(64, 64)):
@@ -156,13 +156,13 @@ def test_seeds_and_epochs_draw_anew():
 
 
 def test_pairs_held_in_memory_give_the_same_batches(photos, monkeypatch):
-    split = photos.splits["train"]
+    split = photos.splits["train"][0]
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 0.0)
     assert in_memory(photos, "train") is photos
     uncached = batches(photos, config_of(), 0, 8)
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
     in_memory_photos = in_memory(photos, "train")
-    held = in_memory_photos.splits["train"]
+    held = in_memory_photos.splits["train"][0]
     assert held is not split
     assert held.names == split.names
     for index in range(len(split)):
@@ -177,7 +177,7 @@ def test_16_bit_pairs_are_held_in_memory_too(monkeypatch):
     dataset = dataset_of([(noise(5, 9, 1, dtype=np.uint16), noise(5, 9)) for _ in range(2)], sides)
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
     held, plain = (
-        each.splits["train"].read(tf.constant(1)) for each in (in_memory(dataset, "train"), dataset)
+        each.splits["train"][0].read(tf.constant(1)) for each in (in_memory(dataset, "train"), dataset)
     )
     for one, other in zip(held, plain, strict=True):
         assert one.dtype == other.dtype
@@ -341,16 +341,16 @@ def test_input_and_target_have_their_own_depth_and_channels():
 # ---------------------------------------------------------------- held out
 
 
-def test_held_out_pairs_are_the_same_every_time_and_spread_over_the_split():
+def test_held_out_images_are_the_same_every_time_and_spread_over_the_split():
     pairs = [(noise(30, 40, seed=i), noise(30, 40, seed=50 + i)) for i in range(9)]
     dataset = dataset_of(pairs, (PLAIN, LABELS), split="train")
-    dataset = PairDataset(
+    dataset = ImageDataset(
         dataset.name, dataset.sides, {**dataset.splits, **dataset_of(pairs, split="val").splits}
     )
-    found = held_out_pairs(dataset, (64, 80), 3)
+    found = held_out_images(dataset, (64, 80), 3)
     assert [name for name, _, _ in found] == ["pair 0", "pair 4", "pair 8"]
     for (_, image, target), (_, again, target_again), number in zip(
-        found, held_out_pairs(dataset, (64, 80), 3), (0, 4, 8), strict=True
+        found, held_out_images(dataset, (64, 80), 3), (0, 4, 8), strict=True
     ):
         assert image.shape == target.shape == (64, 80, 3)
         assert image.dtype == target.dtype == np.uint8
@@ -364,7 +364,7 @@ def test_held_out_pairs_are_the_same_every_time_and_spread_over_the_split():
 
 
 def test_a_small_split_is_held_out_whole_and_never_twice():
-    assert [name for name, _, _ in held_out_pairs(numbered(2), (64, 64), 4)] == ["pair 0", "pair 1"]
+    assert [name for name, _, _ in held_out_images(numbered(2), (64, 64), 4)] == ["pair 0", "pair 1"]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from flatbuffers import number_types
 
 from pix2pix_tf.config import NetworkConfig
-from pix2pix_tf.data.pipeline import held_out_pairs
+from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.tflite import convert, partitions
@@ -35,7 +35,7 @@ def translate(tiny_run):
 def pictures(tiny_run):
     """Inputs the run was not trained on, uint8 [64, 64, 3]."""
     config = tiny_run.read_config()
-    return [image for _, image, _ in held_out_pairs(open_dataset(config), SIZE, 12)]
+    return [image for _, image, _ in held_out_images(open_dataset(config), SIZE, 12)]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,283 @@
+"""The images of any data set of tensorflow-datasets, above all of the unpaired ones of the CycleGAN paper.
+
+Importing this module doesn't import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import tensorflow_datasets as tfds
+
+from pix2pix_tf.data.preparing import (
+    data_root,
+    existing_archive,
+    preparation,
+    prepared_builder,
+    prepared_counts,
+)
+from pix2pix_tf.data.records import open_split
+from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.files import first_line, write_whole
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_FEATURE = "image"
+_ALONE = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
+_UNPAIRED = ("trainA", "trainB", "testA", "testB")
+_ANOTHER_ARCHIVE = "give another file with --archive, or leave it out to download"
+_OTHER_WAYS = "give a --data-dir where it is prepared, or a folder of its images as --dataset"
+
+
+def is_published(name: str) -> bool:
+    """Whether tensorflow-datasets has a data set NAME, or NAME of NAME/CONFIG."""
+    try:
+        tfds.builder_cls(name.split("/")[0])
+    except tfds.core.registered.DatasetNotFoundError:
+        return False
+    return True
+
+
+def published_counts(name: str, data_dir: Path | None) -> dict[str, int]:
+    """Returns the images in each stored split of a prepared data set; nothing where it isn't prepared."""
+    versions = sorted((data_root(data_dir) / name).glob("*.*.*"))
+    return prepared_counts(versions[-1]) if versions else {}
+
+
+def open_published_dataset(
+    name: str,
+    data_dir: Path | None,
+    archive: Path | None = None,
+    skip_bad_images: bool = False,
+    show_progress: bool = True,
+) -> ImageDataset:
+    """Opens a data set of tensorflow-datasets, after downloading and preparing it if that was never done.
+
+    Args:
+        name: as tensorflow-datasets has it, such as ``cycle_gan/horse2zebra``.
+        data_dir: where data sets are kept; as tensorflow-datasets if None.
+        archive: of ``cycle_gan/NAME``, a local NAME.zip, used instead of a download.
+        skip_bad_images: leave out images that can't be decoded, and name them in ``skipped``.
+        show_progress: show bars while downloading, preparing and checking, if stderr is a terminal.
+
+    Returns:
+        Unpaired sets where the splits are trainA, trainB and so on; else images, of the feature "image".
+
+    Raises:
+        ConfigError: ``data_dir`` isn't a folder.
+        DataError: there is no such data set, or it or the archive can't be used.
+        SystemFault: no network, no space, no permission.
+    """
+    root = data_root(data_dir)
+    builder = _prepared(name, root, existing_archive(archive, ".zip"), show_progress)
+    side = _side(builder)
+    faults = _Faults(Path(builder.data_path), show_progress)
+    splits = {
+        split: tuple(faults.without(stored, _open_images(builder, stored, side)) for stored in together)
+        for split, together in _splits(builder).items()
+    }
+    skipped = faults.found
+    if skipped and not skip_bad_images:
+        raise DataError(
+            f"{builder.data_path}: image {skipped[0]} can't be decoded ({len(skipped)} in all are broken); "
+            "--skip-bad-images leaves out what is broken"
+        )
+    if not all(len(images) for images in splits["train"]):
+        raise DataError(f"{builder.data_path}: none of the images to train on can be used")
+    splits = {split: sets for split, sets in splits.items() if all(map(len, sets))}
+    return ImageDataset(name, (side,) * len(splits["train"]), splits, skipped)
+
+
+def _splits(builder: Any) -> dict[str, tuple[str, ...]]:
+    """The stored splits of each of ours."""
+    stored = set(builder.info.splits)
+    if stored >= {"trainA", "trainB"}:
+        both = {split: (f"{split}A", f"{split}B") for split in _ALONE}
+        return {split: pair for split, pair in both.items() if stored.issuperset(pair)}
+    found = {split: [name for name in names if name in stored] for split, names in _ALONE.items()}
+    if not found["train"]:
+        raise DataError(f"{builder.info.full_name} has nothing to train on (its splits are {sorted(stored)})")
+    return {split: (names[0],) for split, names in found.items() if names}
+
+
+def _side(builder: Any) -> Side:
+    feature = builder.info.features.get(_FEATURE)
+    if not isinstance(feature, tfds.features.Image):
+        raise DataError(
+            f"{builder.info.full_name} has no '{_FEATURE}' (it has {', '.join(builder.info.features)})"
+        )
+    return Side(channels=1 if feature.shape[-1] == 1 else 3, bits=16 if feature.np_dtype == "uint16" else 8)
+
+
+def _open_images(builder: Any, stored: str, side: Side) -> Images:
+    names, read = open_split(builder, stored, image=_FEATURE, name=None)
+
+    def decoded(index: tf.Tensor) -> tuple[tf.Tensor]:
+        import tensorflow as tf
+
+        from pix2pix_tf.data.images import decode_image
+
+        return (decode_image(read(index), side.channels, tf.uint16 if side.bits == 16 else tf.uint8),)
+
+    return Images(names, decoded)
+
+
+# ---------------------------------------------------------------------------- preparing
+
+
+def _prepared(name: str, root: Path, archive: Path | None, show_progress: bool) -> Any:
+    """Returns a builder whose files are there."""
+
+    def builder() -> Any:
+        return tfds.builder(name, data_dir=root)
+
+    try:
+        made = builder()
+    except ValueError as error:  # no such config
+        raise DataError(f"tensorflow-datasets has no '{name}' ({first_line(error)})") from error
+    folder = Path(made.data_path)
+    if folder.exists():
+        needed = "trainA" if name.startswith("cycle_gan/") else "train"
+        return prepared_builder(builder, folder, needed)
+    with preparation(root, name.replace("/", "-"), show_progress) as downloads, _explaining(name):
+        made = builder()  # another program may have prepared it meanwhile
+        if archive is None:
+            made.download_and_prepare()
+        else:
+            with tempfile.TemporaryDirectory(dir=downloads, ignore_cleanup_errors=True) as unpacked:
+                _unpack(archive, Path(unpacked) / "images")
+                _without_download(made, unpacked)
+                made.download_and_prepare()
+    return made
+
+
+@contextlib.contextmanager
+def _explaining(name: str) -> Iterator[None]:
+    """Turns what can go wrong at a download and a preparation into one line, but for the disk's faults."""
+    import requests
+    import tensorflow as tf
+
+    try:
+        yield
+    except (requests.RequestException, tfds.download.DownloadError) as error:
+        archive = "give a copy of its .zip with --archive FILE, " if name.startswith("cycle_gan/") else ""
+        raise SystemFault(
+            f"{name} could not be downloaded ({_reason(error)}); check the connection, or {archive}"
+            + _OTHER_WAYS
+        ) from error
+    except (DataError, OSError, tf.errors.OpError):
+        raise
+    except Exception as error:  # what the builders of tensorflow-datasets raise is nowhere declared
+        raise DataError(f"{name} can't be prepared ({first_line(error)}); {_OTHER_WAYS}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The inmost of the errors that a failed request wraps; the outer ones repeat it at length."""
+    inner = error.args[0] if error.args else None
+    inner = getattr(inner, "reason", None) or inner
+    return _reason(inner) if isinstance(inner, BaseException) else first_line(Exception(error))
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Writes the images of trainA/, trainB/, testA/ and testB/, wherever they are in a .zip, to ``folder``.
+
+    Only their own names are taken from it, so that nothing can lead elsewhere.
+    """
+    from pix2pix_tf.data.images import is_image_file
+
+    counts = dict.fromkeys(_UNPAIRED, 0)
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for member in packed.infolist():
+                path = PurePosixPath(member.filename)
+                if member.is_dir() or path.parent.name not in counts or not is_image_file(Path(path.name)):
+                    continue
+                counts[path.parent.name] += 1
+                target = folder / path.parent.name / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with packed.open(member) as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{archive}: damaged or not a .zip ({error}); {_ANOTHER_ARCHIVE}") from error
+    missing = [split for split, count in counts.items() if count == 0]
+    if missing:
+        raise DataError(f"{archive}: no images in {missing[0]}/; {_ANOTHER_ARCHIVE}")
+
+
+def _without_download(builder: Any, folder: str) -> None:
+    """Makes a builder find in ``folder`` what it would download and extract."""
+
+    class Unpacked:
+        def download_and_extract(self, url: str) -> str:
+            return folder
+
+    generators: Callable[[Any], Any] = builder._split_generators
+    builder._split_generators = lambda dl_manager: generators(Unpacked())
+
+
+# ---------------------------------------------------------------------------- broken images
+
+
+class _Faults:
+    """Finds the images that can't be decoded, and remembers them beside the prepared files.
+
+    Args:
+        folder: of the prepared data set.
+        show_progress: show a bar, if stderr is a terminal and it takes a while.
+
+    Attributes:
+        found: the names of the broken ones.
+    """
+
+    def __init__(self, folder: Path, show_progress: bool):
+        from pix2pix_tf.data.checking import INDEX_VERSION
+
+        self.found: list[str] = []
+        self._file = folder / f"decoded-by-pix2pix-{INDEX_VERSION}.json"
+        self._show_progress = show_progress
+        self._known: dict[str, list[int]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            self._known = dict(json.loads(self._file.read_text("utf-8")))
+
+    def without(self, split: str, images: Images) -> Images:
+        """Returns the images of a split that can be decoded."""
+        if split not in self._known:
+            self._known[split] = self._broken(split, images)
+            with contextlib.suppress(SystemFault):  # it only saves time
+                write_whole(self._file, json.dumps(self._known))
+        broken = set(self._known[split])
+        if not broken:
+            return images
+        self.found += [images.names[index] for index in sorted(broken)]
+        return images.only([index for index in range(len(images)) if index not in broken])
+
+    def _broken(self, split: str, images: Images) -> list[int]:
+        import tensorflow as tf
+        from tqdm import tqdm
+
+        def shape(index: tf.Tensor) -> tf.Tensor:
+            return tf.shape(images.read(index)[0])
+
+        broken = []
+        shapes = iter(tf.data.Dataset.range(len(images)).map(shape, tf.data.AUTOTUNE, deterministic=True))
+        disable = None if self._show_progress else True  # None: only on a terminal
+        for index in tqdm(range(len(images)), f"checking {split}", leave=False, delay=2, disable=disable):
+            try:  # after an error the next image follows
+                next(shapes)
+            except tf.errors.InvalidArgumentError:
+                broken.append(index)
+            except tf.errors.DataLossError as error:
+                raise DataError(
+                    f"{self._file.parent}: {split} is damaged; delete that folder and run again"
+                ) from error
+        return broken
