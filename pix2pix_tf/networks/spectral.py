@@ -24,13 +24,9 @@ class _SpectrallyNormalized:
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates kernel, bias and u."""
         super().build(input_shape)
+        shape = (self.filters, 1)
         self.u = self.add_weight(
-            name="u",
-            shape=(self.filters, 1),
-            initializer="random_normal",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",  # kernels are equal on all devices, and so is u
+            name="u", shape=shape, initializer="random_normal", trainable=False, autocast=False
         )
 
     def call(self, x: Any, training: bool | None = None) -> Any:
