@@ -95,13 +95,12 @@ def test_of_a_pair_the_half_that_was_the_input_is_translated(
     np.testing.assert_array_equal(picture(tmp_path / "out" / "pair.png"), translate(half))
 
 
-def test_direction_says_which_half_is_the_input(tiny_run, translate, tmp_path, save_image):
+def test_a_run_takes_its_own_direction_and_no_other(tiny_run, translate, tmp_path, save_image):
     pair = save_image(tmp_path / "pair.png", width=80, height=33)
-    halves = {"AtoB": pair[:, :40], "BtoA": pair[:, 40:]}
-    for direction, half in halves.items():
-        out = tmp_path / direction
-        predict(tiny_run.path, [tmp_path / "pair.png"], out, side_by_side=True, direction=direction)
-        np.testing.assert_array_equal(picture(out / "pair.png"), translate(half))
+    inputs, out = [tmp_path / "pair.png"], tmp_path / "out"
+    predict(tiny_run.path, inputs, out, side_by_side=True, direction="BtoA")
+    np.testing.assert_array_equal(picture(out / "pair.png"), translate(pair[:, 40:]))
+    assert "AtoB" in message_of(ConfigError, tiny_run.path, inputs, out, side_by_side=True, direction="AtoB")
 
 
 @pytest.fixture(scope="module")
@@ -218,11 +217,10 @@ def test_a_missing_model_is_told_before_a_missing_input(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_direction_without_pairs_is_refused(tiny_run, tmp_path, save_image):
+def test_what_a_model_has_no_use_for_is_refused(models, tmp_path, save_image):
     save_image(tmp_path / "one.png")
-    inputs = [tmp_path / "one.png"]
-    message = message_of(ConfigError, tiny_run.path, inputs, tmp_path / "out", direction="AtoB")
-    assert "--side-by-side" in message
+    for given in ({"direction": "AtoB"}, {"seed": 3}):
+        message_of(ConfigError, models / "contrast", [tmp_path / "one.png"], tmp_path / "out", **given)
 
 
 def test_an_image_that_a_model_does_not_take_is_named(models, tmp_path, save_image):

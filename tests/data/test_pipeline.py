@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pix2pix_tf.config import TrainConfig, replace
+from pix2pix_tf import replace
 from pix2pix_tf.data import pipeline
 from pix2pix_tf.data.pipeline import (
     augmented,
@@ -19,6 +19,7 @@ from pix2pix_tf.data.pipeline import (
     training_batches,
 )
 from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.models.registry import defaults
 
 PLAIN = Side()
 LABELS = Side(labels=True)
@@ -48,7 +49,7 @@ def numbered(count, size=(64, 64)):
 
 
 def config_of(**settings):
-    return replace(TrainConfig(), **{"image_size": (64, 64), **settings})
+    return replace(defaults(), **{"image_size": (64, 64), **settings})
 
 
 def batches(dataset, config, first_step, last_step):

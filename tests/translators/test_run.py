@@ -9,13 +9,14 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf import translators
-from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
-from pix2pix_tf.data.pipeline import held_out_pairs
+from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.sheets import compose_sheet
-from pix2pix_tf.translators.run import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator, translators_for
+from tests.conftest import small_config
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +32,10 @@ def noise(height, width, channels=3, seed=0, dtype=np.uint8):
 def untrained(**settings):
     """A translator with first weights made larger, so that its output has contrast."""
     keras.utils.set_random_seed(0)
-    options = {name: settings.pop(name) for name in ("seed", "precision") if name in settings}
-    config = NetworkConfig(base_filters=8, input_channels=3, output_channels=3)
-    config = NetworkConfig(**{**vars(config), **settings})
-    translator = GeneratorTranslator(config, 6, **options)
-    for variable in translator.generator.trainable_variables:
+    seed = settings.pop("seed", 0)
+    model = model_for(small_config(None, **{"input_channels": 3, "output_channels": 3, **settings}))
+    [translator] = translators_for(model, seed=seed).values()
+    for variable in translator.network.trainable_variables:
         if "kernel" in variable.path:
             variable.assign(variable * 4)
     return translator
@@ -74,7 +74,7 @@ def test_another_process_gives_the_same_picture(translate, tiny_run, python):
 def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_run, name):
     sheet = np.asarray(Image.open(tiny_run.final_sheet if name == "final.png" else tiny_run.samples / name))
     config = tiny_run.read_config()
-    held_out = held_out_pairs(open_dataset(config), config.data.size, 4)
+    held_out = held_out_images(open_dataset(config), config.data.size, 4)
     assert len(held_out) == 4
     rows = [(image, translate(image), target) for _, image, target in held_out]
     expected = compose_sheet("procedural (val), step 20", ("input", "output", "target"), rows)
@@ -91,7 +91,7 @@ def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_ru
 
 def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
     config = tiny_run.read_config()
-    held_out = held_out_pairs(open_dataset(config), config.data.size, 4)
+    held_out = held_out_images(open_dataset(config), config.data.size, 4)
     earlier = translators.load(tiny_run.path, step=10)
     rows = [(image, earlier(image), target) for _, image, target in held_out]
     expected = compose_sheet("procedural (val), step 10", ("input", "output", "target"), rows)
@@ -99,7 +99,7 @@ def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
 
 
 def test_generator_keras_is_the_same_generator(translate, tiny_run):
-    model = keras.saving.load_model(tiny_run.keras_file)
+    model = keras.saving.load_model(tiny_run.keras_file("generator"))
     image = tf.constant(noise(75, 64)[np.newaxis] / 127.5 - 1, tf.float32)
     np.testing.assert_allclose(model(image)[0], translate.paint(image[0]), atol=1e-6)
 
@@ -114,7 +114,7 @@ print(model(np.zeros((1, 65, 64, 3), np.float32)).shape)
 
 
 def test_generator_keras_loads_in_a_fresh_process(tiny_run, python):
-    done = python(ONLY_KERAS, tiny_run.keras_file)
+    done = python(ONLY_KERAS, tiny_run.keras_file("generator"))
     assert done.stdout.endswith("(1, 65, 64, 3)\n"), done.stderr[-2000:]
 
 
@@ -280,6 +280,6 @@ def test_a_run_or_step_that_is_not_there_is_named(tiny_run, tmp_path, refused):
     assert all(step in message for step in ("7", "10", "20"))
 
 
-def test_channels_must_be_known():
-    with pytest.raises(ConfigError, match="--input-channels"):
-        GeneratorTranslator(NetworkConfig(), 8)
+def test_a_direction_that_the_run_has_not_is_refused(tiny_run, refused):
+    assert translators.load(tiny_run.path, direction="BtoA").painter.network == "generator"
+    refused(ConfigError, translators.load, tiny_run.path, direction="AtoB")
