@@ -133,7 +133,7 @@ def _continue(url: str, part: Path, bar: Any) -> None:
             bar.reset(total)
             bar.update(start)
             with open(part, "ab" if start else "wb") as file:
-                # Not iter_content: servers that call a .tar.gz an encoding of a .tar would have it unpacked.
+                # Not iter_content, which unpacks what a server calls encoded, and drops a chunk that was cut.
                 for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
                     file.write(chunk)
                     bar.update(len(chunk))
