@@ -133,8 +133,8 @@ def _continue(url: str, part: Path, bar: Any) -> None:
             bar.reset(total)
             bar.update(start)
             with open(part, "ab" if start else "wb") as file:
-                # Not iter_content, which drops what came of a chunk that was cut.
-                while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+                # Not iter_content, which unpacks what a server calls encoded, and drops a chunk that was cut.
+                for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
                     file.write(chunk)
                     bar.update(len(chunk))
         size = part.stat().st_size

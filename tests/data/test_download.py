@@ -30,6 +30,7 @@ class Server:
     etag: str | None = '"first"'
     announced: int | None = None
     longest: int | None = None
+    encoding: str | None = None
     statuses: list[int] = dataclasses.field(default_factory=list)
     cuts: list[int] = dataclasses.field(default_factory=list)
     asked: list[dict[str, str]] = dataclasses.field(default_factory=list)
@@ -49,6 +50,8 @@ class Server:
             request.send_header("Content-Range", f"bytes {start}-{last}/{total}")
         if self.etag:
             request.send_header("ETag", self.etag)
+        if self.encoding:
+            request.send_header("Content-Encoding", self.encoding)
         request.end_headers()
         request.wfile.write(body[: self.cuts.pop(0)] if self.cuts else body)
 
@@ -166,6 +169,12 @@ def test_ranges_shorter_than_asked_for_are_put_together(target):
         download_archive(server.url, target)
     assert target.read_bytes() == CONTENT
     assert [asked.get("Range") for asked in server.asked] == [None, "bytes=50000-", "bytes=80000-"]
+
+
+def test_archive_that_is_called_an_encoding_is_not_unpacked(target):
+    with serving(Server(encoding="gzip")) as server:
+        download_archive(server.url, target)
+    assert target.read_bytes() == CONTENT
 
 
 def test_busy_server_is_asked_again(target):
