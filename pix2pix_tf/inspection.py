@@ -21,13 +21,14 @@ from pix2pix_tf.data.sources import existing_folder, open_dataset, usual_kind
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.sheets import compose_sheet
 
+_NAME_WIDTH = 22
 _IN_WORDS = {"pairs": "pairs", "unpaired": "unpaired images", "images": "images"}
 _SIDE_NAMES = {"pairs": ("input", "target"), "unpaired": ("A", "B"), "images": ("image",)}
 
 
 def list_datasets(data_dir: Path | None) -> str:
     """Returns a line or two for every data set that has a name."""
-    lines = ["procedural       drawn by the program, no download"]
+    lines = [f"{'procedural':<{_NAME_WIDTH}} drawn by the program, no download"]
     for entry in catalog_entries(data_dir):
         facts = entry.facts
         where = (
@@ -35,18 +36,16 @@ def list_datasets(data_dir: Path | None) -> str:
             if entry.prepared
             else f"not here yet: {entry.url}, {_size(facts.archive_bytes)}"
         )
-        lines += [
-            f"{facts.name:<16} {facts.description} ({_counts(entry.counts)})",
-            f"{'':16} {where}",
-        ]
+        lines.append(f"{facts.name:<{_NAME_WIDTH}} {facts.description} ({_counts(entry.counts)})")
+        lines.append(f"{'':{_NAME_WIDTH}} {where}")
         if facts.license:
-            lines.append(f"{'':16} licence: {facts.license}")
+            lines.append(f"{'':{_NAME_WIDTH}} licence: {facts.license}")
     for name, description in CYCLE_GAN.items():
-        # The bare name of some is another data set's.
-        known = name if full_name(name).startswith("cycle_gan/") else f"cycle_gan/{name}"
+        # The bare name of some is that of a data set of pairs.
+        shown = name if full_name(name) != name else f"cycle_gan/{name}"
         counts = published_counts(f"cycle_gan/{name}", data_dir)
         where = _counts(counts) if counts else "not here yet"
-        lines.append(f"{known:<16} {description}; unpaired, from tensorflow-datasets ({where})")
+        lines.append(f"{shown:<{_NAME_WIDTH}} unpaired: {description} ({where})")
     return "\n".join(lines)
 
 

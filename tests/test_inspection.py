@@ -158,3 +158,54 @@ def test_list_runs(capsys, tmp_path):
     code, out, errors = run(capsys, "list", "--data-dir", tmp_path)
     assert (code, errors) == (0, [])
     assert "facades" in out
+
+
+# ---------------------------------------------------------------- unpaired sets, and images alone
+
+
+@pytest.fixture
+def unpaired_folder(tmp_path, save_image):
+    for name in ("trainA/horse 1.png", "trainA/horse 2.png", "trainB/zebra.png"):
+        save_image(tmp_path / "two" / name, seed=len(name))
+    return tmp_path / "two"
+
+
+def test_check_says_which_kind_it_found(unpaired_folder, folder, tmp_path):
+    report, is_good = check_dataset(config_of(unpaired_folder, tmp_path))
+    assert is_good
+    assert "unpaired" in report
+    assert "2 + 1 train" in report
+    assert "pairs in " in check_dataset(config_of(folder, tmp_path))[0]
+    assert not check_dataset(config_of(unpaired_folder, tmp_path), "pairs")[1]
+    report, is_good = check_dataset(config_of(folder, tmp_path), "images")
+    assert is_good
+    assert "70x160 (4)" in report
+
+
+def test_an_unpaired_data_set_is_previewed_as_a_and_b(capsys, unpaired_folder, tmp_path):
+    code, out, errors = run(
+        capsys, "preview", unpaired_folder, "--data-dir", tmp_path, "--out", tmp_path / "x.png",
+        "--image-size", 64, "--count", 2,
+    )  # fmt: skip
+    assert (code, errors) == (0, [])
+    assert "unpaired" in out
+    code, out, _ = run(
+        capsys, "preview", "procedural", "--kind", "images", "--out", tmp_path / "y.png",
+        "--image-size", 64, "--count", 2,
+    )  # fmt: skip
+    assert code == 0
+    wide, narrow = (Image.open(tmp_path / name).size[0] for name in ("x.png", "y.png"))
+    assert wide >= 2 * 64 > narrow
+
+
+def test_a_side_that_is_missing_costs_one_line(capsys, tmp_path, save_image):
+    save_image(tmp_path / "one" / "trainA" / "1.png")
+    code, out, errors = run(capsys, "check", tmp_path / "one", "--data-dir", tmp_path, "--kind", "unpaired")
+    assert (code, len(errors)) == (2, 1)
+    assert "trainA: the folder of the other side is missing" in out
+
+
+def test_the_unpaired_data_sets_of_cyclegan_are_listed(tmp_path):
+    listed = list_datasets(tmp_path)
+    for name in ("horse2zebra ", "summer2winter_yosemite ", "cycle_gan/maps "):
+        assert f"\n{name}" in listed

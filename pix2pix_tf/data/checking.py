@@ -61,6 +61,15 @@ def check_image(path: Path) -> CheckedImage:
     return CheckedImage(height, width, header.channels, header.bits)
 
 
+def is_decodable(data: bytes) -> bool:
+    """Whether bytes are those of an image that can be decoded."""
+    try:
+        _decoded_shape()(data)
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
+
+
 @functools.cache
 def _decoded_shape() -> Callable[[bytes], tf.Tensor]:
     signature = [tf.TensorSpec([], tf.string)]

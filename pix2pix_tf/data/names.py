@@ -102,8 +102,8 @@ CYCLE_GAN: Mapping[str, str] = {
     "cezanne2photo": "A paintings of Cézanne, B photos of landscapes",
     "ukiyoe2photo": "A ukiyo-e prints, B photos of landscapes",
     "vangogh2photo": "A paintings of Van Gogh, B photos of landscapes",
-    "maps": "A aerial photos, B maps, not paired",
-    "facades": "A photos of facades, B their label maps, not paired",
+    "maps": "A aerial photos, B maps",
+    "facades": "A photos of facades, B their label maps",
     "iphone2dslr_flower": "A photos of flowers by a phone, B by a large camera",
 }
 """The CycleGAN paper's data sets that tensorflow-datasets has, as ``cycle_gan/NAME``: what A and B are.

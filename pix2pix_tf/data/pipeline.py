@@ -50,8 +50,7 @@ def training_batches(
     def prepare(position: tf.Tensor) -> tuple[tf.Tensor, ...]:
         prepared: tuple[tf.Tensor, ...] = ()
         for place, (images, sides) in enumerate(parts):
-            # No run's seed is that of another set: they are below 2**31.
-            seed = config.optimization.seed + place * 2**31
+            seed = _set_seed(config.optimization.seed, place)
             drawn = images.read(shuffled_index(position, len(images), seed))
             draw = tf.stack([tf.constant(seed, tf.int64), position])
             prepared += augmented(drawn, sides, config.data, draw)
@@ -60,6 +59,12 @@ def training_batches(
     positions = tf.data.Dataset.range(first_step * per_step, last_step * per_step)
     batches = positions.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.batch(per_step, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _set_seed(seed: int, place: int) -> int:
+    """Returns the seed of a split's set: the run's for the first, another for the second."""
+    # The shuffle reads the eight lowest bits of a seed and no more, so that some of these must differ.
+    return seed ^ (0x5BD1E995 * place)
 
 
 def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,8 @@ from pix2pix_tf.files import first_line, write_whole
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from pix2pix_tf.data.records import ReadBytes
 
 _FEATURE = "image"
 _ALONE = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
@@ -83,8 +87,8 @@ def open_published_dataset(
     side = _side(builder)
     faults = _Faults(Path(builder.data_path), show_progress)
     splits = {
-        split: tuple(faults.without(stored, _open_images(builder, stored, side)) for stored in together)
-        for split, together in _splits(builder).items()
+        split: tuple(_open_images(builder, one, side, faults) for one in stored)
+        for split, stored in _splits(builder).items()
     }
     skipped = faults.found
     if skipped and not skip_bad_images:
@@ -92,7 +96,7 @@ def open_published_dataset(
             f"{builder.data_path}: image {skipped[0]} can't be decoded ({len(skipped)} in all are broken); "
             "--skip-bad-images leaves out what is broken"
         )
-    if not all(len(images) for images in splits["train"]):
+    if not all(map(len, splits["train"])):
         raise DataError(f"{builder.data_path}: none of the images to train on can be used")
     splits = {split: sets for split, sets in splits.items() if all(map(len, sets))}
     return ImageDataset(name, (side,) * len(splits["train"]), splits, skipped)
@@ -111,15 +115,16 @@ def _splits(builder: Any) -> dict[str, tuple[str, ...]]:
 
 
 def _side(builder: Any) -> Side:
-    feature = builder.info.features.get(_FEATURE)
+    features = builder.info.features
+    feature = features[_FEATURE] if _FEATURE in features.keys() else None  # noqa: SIM118 (no mapping)
     if not isinstance(feature, tfds.features.Image):
-        raise DataError(
-            f"{builder.info.full_name} has no '{_FEATURE}' (it has {', '.join(builder.info.features)})"
-        )
+        has = ", ".join(features.keys())
+        raise DataError(f"{builder.info.full_name} has no images (it has {has})")
     return Side(channels=1 if feature.shape[-1] == 1 else 3, bits=16 if feature.np_dtype == "uint16" else 8)
 
 
-def _open_images(builder: Any, stored: str, side: Side) -> Images:
+def _open_images(builder: Any, stored: str, side: Side, faults: _Faults) -> Images:
+    """Returns those images of a stored split that can be decoded."""
     names, read = open_split(builder, stored, image=_FEATURE, name=None)
 
     def decoded(index: tf.Tensor) -> tuple[tf.Tensor]:
@@ -129,7 +134,8 @@ def _open_images(builder: Any, stored: str, side: Side) -> Images:
 
         return (decode_image(read(index), side.channels, tf.uint16 if side.bits == 16 else tf.uint8),)
 
-    return Images(names, decoded)
+    images, broken = Images(names, decoded), set(faults.of(stored, names, read))
+    return images.only([place for place in range(len(names)) if place not in broken]) if broken else images
 
 
 # ---------------------------------------------------------------------------- preparing
@@ -249,35 +255,33 @@ class _Faults:
         with contextlib.suppress(OSError, ValueError):
             self._known = dict(json.loads(self._file.read_text("utf-8")))
 
-    def without(self, split: str, images: Images) -> Images:
-        """Returns the images of a split that can be decoded."""
+    def of(self, split: str, names: Sequence[str], read: ReadBytes) -> list[int]:
+        """Returns the places of a split's broken images, and notes their names."""
         if split not in self._known:
-            self._known[split] = self._broken(split, images)
+            self._known[split] = self._broken(split, len(names), read)
             with contextlib.suppress(SystemFault):  # it only saves time
                 write_whole(self._file, json.dumps(self._known))
-        broken = set(self._known[split])
-        if not broken:
-            return images
-        self.found += [images.names[index] for index in sorted(broken)]
-        return images.only([index for index in range(len(images)) if index not in broken])
+        self.found += [names[place] for place in self._known[split]]
+        return self._known[split]
 
-    def _broken(self, split: str, images: Images) -> list[int]:
+    def _broken(self, split: str, count: int, read: ReadBytes) -> list[int]:
         import tensorflow as tf
         from tqdm import tqdm
 
-        def shape(index: tf.Tensor) -> tf.Tensor:
-            return tf.shape(images.read(index)[0])
+        from pix2pix_tf.data.checking import is_decodable
 
-        broken = []
-        shapes = iter(tf.data.Dataset.range(len(images)).map(shape, tf.data.AUTOTUNE, deterministic=True))
+        some = tf.data.Dataset.range(count).map(read, tf.data.AUTOTUNE, deterministic=True).batch(64)
         disable = None if self._show_progress else True  # None: only on a terminal
-        for index in tqdm(range(len(images)), f"checking {split}", leave=False, delay=2, disable=disable):
-            try:  # after an error the next image follows
-                next(shapes)
-            except tf.errors.InvalidArgumentError:
-                broken.append(index)
-            except tf.errors.DataLossError as error:
-                raise DataError(
-                    f"{self._file.parent}: {split} is damaged; delete that folder and run again"
-                ) from error
-        return broken
+        bar = tqdm(desc=f"checking {split}", total=count, unit="image", leave=False, delay=2, disable=disable)
+        decodable: list[bool] = []
+        try:
+            with bar, ThreadPoolExecutor(os.cpu_count()) as executor:
+                for stored in some.as_numpy_iterator():
+                    decodable += executor.map(is_decodable, stored)
+                    bar.update(len(stored))
+        except tf.errors.OpError as error:
+            raise DataError(
+                f"{self._file.parent}: {split} is damaged ({first_line(error)}); delete that folder and run "
+                "again"
+            ) from error
+        return [place for place, is_good in enumerate(decodable) if not is_good]

@@ -76,10 +76,7 @@ def _array_records(builder: Any, split: str, image: str, name: str | None) -> tu
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    wanted = dict.fromkeys(filter(None, (image, name)), True)
-    source = builder.as_data_source(
-        split, decoders=tfds.decode.PartialDecoding(wanted, {image: tfds.decode.SkipDecoding()})
-    )
+    source = builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()})
     if len(source) == 0:
         raise ValueError("records are missing")
     if name is None:

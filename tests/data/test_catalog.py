@@ -162,7 +162,7 @@ def test_damaged_prepared_files_are_named(root, maps):
     open_catalog_dataset("maps", root, archive=maps)
     (records,) = root.rglob("pix2pix-val.tfrecord-*")
     records.write_bytes(records.read_bytes()[:-10])
-    with pytest.raises(DataError, match="prepared val of .*maps.* is damaged") as fault:
+    with pytest.raises(DataError, match=r"prepared val of .*maps.* is damaged") as fault:
         open_catalog_dataset("maps", root)
     assert str(records.parent) in str(fault.value)
 

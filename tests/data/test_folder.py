@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf.data import checking
-from pix2pix_tf.data.folder import check_folder, open_folder_dataset
+from pix2pix_tf.data.folder import check_folder, likely_kind, open_folder_dataset
 from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import DataError, SystemFault
 
@@ -40,8 +40,8 @@ def problem_of(folder, **options):
 
 
 def read_all(split):
-    pairs = [split.read(tf.constant(index, tf.int64)) for index in range(len(split))]
-    return [(a.numpy(), b.numpy()) for a, b in pairs]
+    read = [split.read(tf.constant(index, tf.int64)) for index in range(len(split))]
+    return [tuple(image.numpy() for image in images) for images in read]
 
 
 def names(dataset):
@@ -423,3 +423,98 @@ def test_unwritable_cache_is_ignored(tmp_path):
     save(tmp_path / "data" / "train" / "1.png")
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert open_folder(tmp_path / "data", tmp_path / "cache").splits
+
+
+# ---------------------------------------------------------------- unpaired, and images alone
+
+
+def write_text(path):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("text")
+
+
+def shapes(images):
+    return [tuple(image.shape) for (image,) in read_all(images)]
+
+
+@pytest.mark.parametrize("layout", ["{split}{side}", "{split}/{side}", "{side}/{split}"])
+def test_unpaired_sides_differ_in_names_counts_and_sizes(tmp_path, layout):
+    def at(split, side, name):
+        return tmp_path / layout.format(split=split, side=side) / name
+
+    for number in range(3):
+        save(at("train", "A", f"horse {number}.png"), width=8 + number, seed=number)
+    zebra = save(at("train", "B", "zebra.png"), width=9, height=7, mode="L")
+    save(at("test", "A", "1.png"))
+    save(at("test", "B", "2.png"), mode="L")
+    dataset = open_folder(tmp_path, kind="unpaired")
+    assert dataset.kind == "unpaired"
+    assert dataset.sides == (Side(), Side(channels=1))
+    a, b = dataset.splits["train"]
+    assert (list(a.names), list(b.names)) == (["horse 0", "horse 1", "horse 2"], ["zebra"])
+    assert shapes(a) == [(4, 8, 3), (4, 9, 3), (4, 10, 3)]
+    np.testing.assert_array_equal(read_all(b)[0][0], zebra[..., :1])
+    assert [len(images) for images in dataset.splits["test"]] == [1, 1]
+    report = check_folder(tmp_path, 0, None, "unpaired")
+    assert report.counts == {"train": (3, 1), "test": (1, 1)}
+    assert report.problems == []
+    assert likely_kind(tmp_path) == "unpaired"
+
+
+def test_unpaired_folders_without_splits_hold_some_of_each_out(tmp_path):
+    for side, count in {"A": 12, "B": 5}.items():
+        for number in range(count):
+            save(tmp_path / side / f"{number}.png", seed=number)
+    dataset = open_folder(tmp_path, kind="unpaired")
+    for place, count in enumerate((12, 5)):
+        found = [name for sets in dataset.splits.values() for name in sets[place].names]
+        assert sorted(found, key=int) == [str(number) for number in range(count)]
+    assert {"train", "val"} <= set(dataset.splits)
+    assert likely_kind(tmp_path) == "pairs"  # of one name there are images on both sides
+
+
+def test_side_by_side_images_stay_pairs_where_unpaired_ones_are_wanted(tmp_path):
+    save(tmp_path / "train" / "1.png")
+    assert open_folder(tmp_path, kind="unpaired").kind == "pairs"
+    assert likely_kind(tmp_path) == "pairs"
+
+
+def test_images_alone_are_whole(tmp_path):
+    pictures = [save(tmp_path / "train" / f"{number}.png", width=7, seed=number) for number in range(2)]
+    save(tmp_path / "val" / "1.png", width=1, height=9)
+    dataset = open_folder(tmp_path, kind="images")
+    assert (dataset.kind, dataset.sides) == ("images", (Side(),))
+    for (image,), picture in zip(read_all(dataset.splits["train"][0]), pictures, strict=True):
+        np.testing.assert_array_equal(image, picture)
+    assert shapes(dataset.splits["val"][0]) == [(9, 1, 3)]
+
+
+def test_a_flat_folder_of_images_is_split_as_one_of_pairs(flat_folder):
+    assert names(open_folder(flat_folder, kind="images")) == names(open_folder(flat_folder))
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        (["trainA/1.png"], "trainA"),
+        (["trainA/1.png", "trainB/1.png", "testA/1.png"], "testA"),
+        (["trainA/1.png", "trainB/notes.txt"], "trainB: no images"),
+        (["A/1.png", "B/notes.txt"], "B: no images"),
+        (["trainA/1.png", "trainB/2.png", "trainB/3.png"], "3.png: not an image"),
+    ],
+)
+def test_an_unpaired_side_that_is_missing_empty_or_broken_is_named(tmp_path, files, named):
+    for file in files:
+        save(tmp_path / file) if file.endswith(("/1.png", "/2.png")) else write_text(tmp_path / file)
+    assert named in problem_of(tmp_path, kind="unpaired")
+
+
+def test_a_broken_image_of_one_side_is_left_out_alone(tmp_path):
+    for file in ("trainA/1.png", "trainA/2.png", "trainB/1.png", "testA/1.png"):
+        save(tmp_path / file)
+    for file in ("trainA/3.png", "testB/1.png"):
+        write_text(tmp_path / file)
+    dataset = open_folder(tmp_path, kind="unpaired", skip_bad_images=True)
+    # Nothing is left of a side of test, so the split is.
+    assert {split: tuple(map(len, sets)) for split, sets in dataset.splits.items()} == {"train": (2, 1)}
+    assert [os.path.basename(file) for file in dataset.skipped] == ["3.png", "1.png"]

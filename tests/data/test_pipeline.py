@@ -105,6 +105,19 @@ def test_batches_follow_the_order_over_the_ends_of_epochs():
     assert numbers_of(found) == order(range(15), 7, 5)
 
 
+def test_the_order_is_that_of_earlier_releases():
+    # What continues a run of theirs must go on where it stopped.
+    assert order(range(20), 10, 3) == [4, 0, 2, 9, 1, 3, 5, 8, 6, 7, 9, 3, 5, 1, 0, 7, 8, 4, 2, 6]
+
+
+def test_a_step_of_several_batches_takes_them_in_order():
+    config = config_of(batch_size=2, seed=5)
+    [(once, _)] = training_batches(numbered(7), config, 1, 2, batches_per_step=3)
+    apart = [inputs for inputs, _ in training_batches(numbered(7), config, 3, 6)]
+    assert once.shape == (6, 64, 64, 3)
+    np.testing.assert_array_equal(once, np.concatenate(apart))
+
+
 def test_input_and_target_stay_together():
     for inputs, targets in batches(numbered(5), config_of(), 0, 10):
         np.testing.assert_allclose((targets - inputs) * 127.5, 1.0, atol=1e-4)
@@ -373,3 +386,82 @@ def test_a_held_out_image_of_the_right_size_is_untouched(dtype):
     image = noise(64, 80, dtype=dtype)
     np.testing.assert_array_equal(resized(tf.constant(image), (64, 80), PLAIN), image)
     assert resized(tf.constant(image), (70, 70), PLAIN).dtype == tf.as_dtype(dtype)
+
+
+# ---------------------------------------------------------------- unpaired, and images alone
+
+
+def alone(images):
+    """A set of arrays of any sizes."""
+    read = dataset_of([(image, image) for image in images]).splits["train"][0]
+    return read.mapped(lambda pair: pair[:1])
+
+
+def unpaired_dataset(*counts, size=(64, 64), sides=(PLAIN, LABELS)):
+    """Unpaired sets whose every pixel is its number, of B from 100."""
+    a, b = (
+        alone([np.full((*size, 3), first + number, np.uint8) for number in range(count)])
+        for first, count in zip((0, 100), counts, strict=True)
+    )
+    return ImageDataset("apart", sides, {"train": (a, b)})
+
+
+def values(batch):
+    return [round(float(image.mean() + 1) * 127.5) for image in batch]
+
+
+def test_unpaired_sets_are_drawn_independently_each_by_its_own_epochs():
+    dataset, config = unpaired_dataset(6, 4), config_of(batch_size=3, seed=5)
+    found = batches(dataset, config, 0, 8)
+    a = [value for one, _ in found for value in values(one)]
+    b = [value - 100 for _, other in found for value in values(other)]
+    assert a == order(range(24), 6, 5)  # as pairs, or images alone, would be
+    for epoch in range(6):
+        assert sorted(b[4 * epoch : 4 * epoch + 4]) == list(range(4))
+    assert b != order(range(24), 4, 5)
+    assert_same(batches(dataset, config, 5, 8), found[5:])
+
+
+def test_unpaired_images_are_jittered_and_mirrored_each_by_its_own_draw():
+    image = coordinates(72, 72)
+    dataset = ImageDataset("", (LABELS, LABELS), {"train": (alone([image]), alone([image]))})
+    found = batches(dataset, config_of(), 0, 40)
+    # 9 x 9 x 2 draws: two independent ones are seldom the same.
+    assert sum(np.array_equal(one, other) for one, other in found) < 5
+    mirrored = [[image[0, 0, 0, 1] > image[0, 0, -1, 1] for image in both] for both in found]
+    assert 8 < sum(one != other for one, other in mirrored) < 32
+
+
+def test_images_alone_come_as_the_input_of_pairs_would():
+    config = config_of(batch_size=2, seed=4)
+    images = [noise(70 + number, 80, seed=number) for number in range(5)]
+    of_pairs = dataset_of([(image, image) for image in images])
+    lone = ImageDataset("alone", (PLAIN,), {"train": (alone(images),)})
+    found = list(training_batches(lone, config, 0, 4))
+    assert all(len(batch) == 1 for batch in found)
+    for (image,), (given, _) in zip(found, batches(of_pairs, config, 0, 4), strict=True):
+        np.testing.assert_array_equal(image, given)
+
+
+def test_unpaired_sets_are_held_in_memory_both_or_neither(monkeypatch):
+    dataset = unpaired_dataset(3, 2)
+    expected = batches(dataset, config_of(), 0, 6)
+    monkeypatch.setattr(pipeline, "_available_bytes", lambda: 5 * 64 * 64 * 3)
+    monkeypatch.setattr(pipeline, "_CACHE_SHARE", 0.9)
+    assert in_memory(dataset, "train") is dataset
+    monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
+    held = in_memory(dataset, "train")
+    assert all(
+        one is not other for one, other in zip(held.splits["train"], dataset.splits["train"], strict=True)
+    )
+    assert_same(batches(held, config_of(), 0, 6), expected)
+
+
+def test_held_out_rows_have_an_image_of_each_side():
+    rows = held_out_images(unpaired_dataset(5, 3), (64, 64), 3)
+    assert [(name, int(a.max()), int(b.max())) for name, a, b in rows] == [
+        ("pair 0", 0, 100), ("pair 1", 1, 101), ("pair 2", 2, 102),
+    ]  # fmt: skip
+    lone = ImageDataset("", (PLAIN,), {"train": (alone([noise(9, 9)]),)})
+    [(name, image)] = held_out_images(lone, (64, 64), 3)
+    assert (name, image.shape, image.dtype) == ("pair 0", (64, 64, 3), np.uint8)

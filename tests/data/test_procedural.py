@@ -150,7 +150,7 @@ def test_splits_are_named_after_their_drawings_and_share_none():
         "val": 3,
         "test": 2,
     }
-    names = [name for split in dataset.splits.values() for name in split.names]
+    names = [name for (split,) in dataset.splits.values() for name in split.names]
     assert len(set(names)) == 10
     assert dataset.splits["train"][0].names[4] == "procedural-000012"
 
