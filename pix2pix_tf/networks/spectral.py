@@ -12,7 +12,7 @@ from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvol
 _EPSILON = 1e-12
 
 
-class _SpectrallyNormalized:
+class _SpectrallyNormalized(layers.Conv2D):
     """Has a convolution compute with its kernel / σ, σ being the kernel's largest singular value.
 
     The kernel is a matrix W [taps times channels, filters] here. Its first right singular vector u is a
@@ -24,9 +24,9 @@ class _SpectrallyNormalized:
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates kernel, bias and u."""
         super().build(input_shape)
-        shape = (self.filters, 1)
+        shape, unit_length = (self.filters, 1), "orthogonal"
         self.u = self.add_weight(
-            name="u", shape=shape, initializer="random_normal", trainable=False, autocast=False
+            name="u", shape=shape, initializer=unit_length, trainable=False, autocast=False
         )
 
     def call(self, x: Any, training: bool | None = None) -> Any:
