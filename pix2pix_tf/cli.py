@@ -229,12 +229,20 @@ def _resolved_text(config: TrainConfig) -> str:
 
 
 def _what_next(run: RunDirectory) -> str:
+    from pix2pix_tf.models.registry import model_for
+
     longer = 2 * (run.latest_step() or 0)
+    painters = model_for(run.read_config()).painters()
+    uses = []
+    for name, painter in painters.items():
+        inputs = "" if painter.noise else "IMAGE_OR_FOLDER "
+        direction = f"--direction {name} " if len(painters) > 1 else ""
+        uses.append(f"pix2pix predict {_quoted(run.path)} {inputs}{direction}--out pictures")
     return "\n".join(
         (
-            f"{run.final_sheet} shows input, output and target on held-out images",
+            f"{run.final_sheet} shows what it has learnt, on images that it never saw",
             f"  look at the losses    tensorboard --logdir {_quoted(run.path)}",
-            f"  translate images      pix2pix predict {_quoted(run.path)} IMAGE_OR_FOLDER --out translated",
+            *(f"  paint pictures        {use}" for use in uses),
             f"  train for longer      pix2pix train --run-dir {_quoted(run.path)} --steps {longer}",
             "  train elsewhere       the same flags with another --run-dir",
         )
@@ -253,7 +261,7 @@ class PredictArgs:
     """Translates images or folders with a trained model; outputs are PNG, each of its input's size."""
 
     model: Positional[str]
-    """A run directory, a SavedModel (its directory, or that of its versions), a .tflite file, or the URL of a
+    """A run directory, a SavedModel (its directory, or that of its versions), a .tflite or .onnx file, or the URL of a
     model that TensorFlow Serving serves: http://host:8501/v1/models/NAME."""
     inputs: Positional[tuple[Path, ...]]
     """Images, or folders of images (with their subfolders); none for a model that makes images from noise."""
