@@ -18,15 +18,15 @@ class _SpectrallyNormalized(layers.Conv2D):
     The kernel is a matrix W [taps times channels, filters] here. Its first right singular vector u is a
     weight that isn't trained: each call in training makes one power iteration. σ = ‖W u‖, and gradients with
     respect to W flow through σ too, with u taken for constant, as in the paper (section 2.1, appendix A).
-    In float32 in every precision.
+    Computed in float32 in every precision, from the kernel as that precision has it.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates kernel, bias and u."""
         super().build(input_shape)
-        shape, unit_length = (self.filters, 1), "orthogonal"
+        # An orthogonal matrix of one column is a vector of length 1.
         self.u = self.add_weight(
-            name="u", shape=shape, initializer=unit_length, trainable=False, autocast=False
+            name="u", shape=(self.filters, 1), initializer="orthogonal", trainable=False, autocast=False
         )
 
     def call(self, x: Any, training: bool | None = None) -> Any:
