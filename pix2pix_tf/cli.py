@@ -26,6 +26,7 @@ from tyro.conf import Positional
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Precision, TrainConfig
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
+from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.quiet import hushed
 
@@ -312,6 +313,22 @@ def _predict(arguments: list[str]) -> int:
 # ---------------------------------------------------------------- export
 
 
+if TYPE_CHECKING:
+    _FormatName = str
+    _FormatSettings = Any
+else:
+    _FormatName = Literal[tuple(FORMATS)]
+    # A format's fields are its flags, in a group of their own.
+    _FormatSettings = dataclasses.make_dataclass(
+        "FormatSettings",
+        [
+            (name, kind, dataclasses.field(default_factory=kind))
+            for name, kind in ((name, format_class(name)) for name in FORMATS)
+        ],
+        frozen=True,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class ExportArgs:
     """Writes what serves and runs elsewhere, and proves that it paints what the trained model paints."""
@@ -321,13 +338,12 @@ class ExportArgs:
     out: Path | None = None
     """The folder that everything goes to; RUN/export if not given."""
     name: str | None = None
-    """What clients call the model; the run directory's name if not given."""
-    formats: tuple[Literal["saved_model", "tflite", "onnx"], ...] = ("saved_model", "tflite")
+    """What clients call the model; the run directory's name if not given. Of a run with two generators each is
+    a model of its own, NAME_AtoB and NAME_BtoA."""
+    direction: configs.Direction | None = None
+    """Which of a run's generators; all if not given."""
+    formats: tuple[_FormatName, ...] = DEFAULT_FORMATS
     """What to write; onnx needs the extra of that name."""
-    quantize: tuple[Literal["none", "float16", "dynamic", "int8"], ...] = ("none",)
-    """The kinds of .tflite: float32, weights in float16, weights in int8, or convolutions in int8."""
-    tflite_sizes: tuple[str, ...] = ()
-    """HEIGHTxWIDTH of the images that a .tflite is for, such as 256x256; by default the run's."""
     step: int | None = None
     """Export the checkpoint of that step instead of the newest."""
     noise: Literal["as-trained", "keep", "drop"] = "as-trained"
@@ -338,27 +354,28 @@ class ExportArgs:
     """Where data sets are kept, if not where the run had them."""
     allow_worse: bool = False
     """Publish what misses its bar, too; the report says so."""
-    max_pixels_per_image: int = 2**24
-    """The SavedModel refuses larger images, by their headers."""
-    max_pixels_per_request: int = 2**26
-    """The SavedModel refuses requests with more pixels in all."""
+    settings: Annotated[_FormatSettings, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=_FormatSettings
+    )
 
 
 def _export(arguments: list[str]) -> int:
     args = _parse(ExportArgs, "export", arguments)
-    sizes = [_height_and_width(size) for size in args.tflite_sizes]
+    formats = _chosen_formats(args)
     _import_frameworks()
     from pix2pix_tf.exporting import export as exporting
     from pix2pix_tf.exporting.report import refuse_worse
-    from pix2pix_tf.exporting.saved_model import Limits
 
-    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(args)}
-    chosen = dataclasses.fields(exporting.ExportOptions)
     options = exporting.ExportOptions(
-        **{field.name: given[field.name] for field in chosen if field.name in given},
-        sizes=sizes,
+        out=args.out,
+        name=args.name,
+        direction=args.direction,
+        formats=formats,
+        step=args.step,
         stochastic={"as-trained": None, "keep": True, "drop": False}[args.noise],
-        limits=Limits(args.max_pixels_per_image, args.max_pixels_per_request),
+        proof_images=args.proof_images,
+        data_dir=args.data_dir,
+        allow_worse=args.allow_worse,
     )
     report = exporting.export(args.run, options)
     print(report.table())
@@ -366,11 +383,22 @@ def _export(arguments: list[str]) -> int:
     return 0
 
 
-def _height_and_width(size: str) -> tuple[int, int]:
-    parts = re.fullmatch(r"(\d+)x(\d+)", size)
-    if parts is None:
-        raise ConfigError(f"--tflite-sizes {size}: a size is HEIGHTxWIDTH, such as 256x256")
-    return int(parts[1]), int(parts[2])
+def _chosen_formats(args: ExportArgs) -> list[Format]:
+    """Returns the formats that were asked for, with their settings.
+
+    Raises:
+        ConfigError: a setting is given of a format that isn't asked for.
+    """
+    for name in FORMATS:
+        chosen, default = getattr(args.settings, name), format_class(name)()
+        changed = [
+            configs.flag(field.name)
+            for field in dataclasses.fields(default)
+            if getattr(chosen, field.name) != getattr(default, field.name)
+        ]
+        if changed and name not in args.formats:
+            raise ConfigError(f"{changed[0]} has no meaning without {name} in --formats")
+    return [getattr(args.settings, name) for name in dict.fromkeys(args.formats)]
 
 
 # ---------------------------------------------------------------- data

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import itertools
 import json
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,23 +20,28 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.images import encode_png
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.exporting import onnx, tflite
+from pix2pix_tf.exporting.formats import default_formats
+from pix2pix_tf.exporting.formats.base import Artifact, Format, Size, Subject
 from pix2pix_tf.exporting.fresh import seconds_of
-from pix2pix_tf.exporting.images import ProofImages, Size
-from pix2pix_tf.exporting.parity import Artifact, Proof, parity_sheet, prove
-from pix2pix_tf.exporting.report import Report
-from pix2pix_tf.exporting.saved_model import Limits, write_saved_model
-from pix2pix_tf.exporting.serving import check_model_name, model_name_for, write_serving_files, write_warmup
-from pix2pix_tf.exporting.tflite import Quantization
+from pix2pix_tf.exporting.names import check_model_name, model_name_for
+from pix2pix_tf.exporting.parity import Proof, parity_sheet, prove
+from pix2pix_tf.exporting.report import ExportedModel, Report
+from pix2pix_tf.exporting.samples import (
+    DatasetSamples,
+    FolderSamples,
+    NoiseSamples,
+    Samples,
+    input_side,
+    run_dataset,
+)
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
+from pix2pix_tf.models.base import Model, Painter
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, package_versions
-from pix2pix_tf.translators.run import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator, painter_of
 
-Format = Literal["saved_model", "tflite", "onnx"]
-
-_FORMAT = 1
-_PROOF_IMAGES = 16
-_CALIBRATION_IMAGES = 64
+_FORMAT = 2
+_PROOF_SAMPLES = 16
 _SHOWN = 2
 
 
@@ -48,29 +51,26 @@ class ExportOptions:
 
     Args:
         out: where everything goes; ``RUN/export`` where not given.
-        name: of the model, as clients call it; the run directory's where not given.
-        formats: what to write.
-        quantize: the kinds of .tflite.
-        sizes: heights and widths of the .tflite files; the run's where none is given.
+        name: of the model, as clients call it; the run directory's where not given. Where a run has several
+            painters, each is a model of that name and its own, such as NAME_AtoB.
+        direction: which painter; all where not given.
+        formats: what to write, each with its own options; SavedModel and TFLite where not given.
         step: of which checkpoint; the newest by default.
         stochastic: keep dropout as noise; by default as the run was trained.
         proof_images: a folder of input images to prove (and calibrate) with, instead of the run's own.
         data_dir: where data sets are kept, if not where the run had them.
         allow_worse: publish what misses its bar, too.
-        limits: of the SavedModel.
     """
 
     out: Path | None = None
     name: str | None = None
-    formats: Sequence[Format] = ("saved_model", "tflite")
-    quantize: Sequence[Quantization] = ("none",)
-    sizes: Sequence[Size] = ()
+    direction: str | None = None
+    formats: Sequence[Format] = dataclasses.field(default_factory=default_formats)
     step: int | None = None
     stochastic: bool | None = None
     proof_images: Path | None = None
     data_dir: Path | None = None
     allow_worse: bool = False
-    limits: Limits = dataclasses.field(default_factory=Limits)
 
 
 def export(run: Path, options: ExportOptions) -> Report:
@@ -89,21 +89,23 @@ def export(run: Path, options: ExportOptions) -> Report:
     """
     job = _Job.prepare(run, options)
     busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another --out")
-    with explain_disk_faults(job.out, "another --out"), locked(job.out, busy), _heeding_ctrl_c() as heed:
-        version = _next_version(job.out, job.name)
-        with _staging(job.out / f".{job.name}-{version}{UNFINISHED}") as staging:
-            artifacts = _write(job, staging)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(explain_disk_faults(job.out, "another --out"))
+        stack.enter_context(locked(job.out, busy))
+        heed = stack.enter_context(_heeding_ctrl_c())
+        models = []
+        for subject in job.subjects:
+            model = _Staged.under(job.out, subject)
+            stack.enter_context(_removing(model.staging))
+            artifacts = _write(options.formats, model)
             heed()
-            proofs, sheet, milliseconds = _prove(job, artifacts)
+            _prove(model, artifacts)
             heed()
-            good = [proof for proof in proofs if options.allow_worse or not proof.shortfall]
-            content = _report_json(job, version, proofs, good, milliseconds)
-            write_whole(
-                staging / "report" / "export.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-            )
-            write_whole(staging / "report" / "parity.png", encode_png(tf.constant(sheet)).numpy())
-            published = _publish(job, version, staging, proofs, good)
-    return Report(proofs, published, job.out / f"{job.name}-{version}", milliseconds)
+            _describe(job, model)
+            models.append(model)
+        # The usual one last: the README of what is served is about it.
+        published = {model.subject.name: _publish(job, model) for model in reversed(models)}
+    return Report([published[subject.name] for subject in job.subjects])
 
 
 # ---------------------------------------------------------------- before anything is written
@@ -117,60 +119,60 @@ class _Job:
     options: ExportOptions
     checkpoint: Path
     out: Path
-    name: str
-    sizes: Sequence[Size]
-    translator: GeneratorTranslator
-    images: ProofImages
+    subjects: Sequence[Subject]
+
+    @property
+    def step(self) -> int:
+        return int(self.checkpoint.name.removeprefix("step_"))
 
     @classmethod
     def prepare(cls, run: Path, options: ExportOptions) -> _Job:
         """Checks and loads everything."""
+        if not options.formats:
+            raise ConfigError("--formats: name at least one")
         directory = RunDirectory(run)
         config = directory.read_config()
-        _refuse_meaningless(config, options)
+        model = model_for(config)
+        painters = model.painters()
+        if options.direction is not None:
+            painters = {options.direction: painter_of(model, options.direction)}
+        name = options.name or model_name_for(directory.path)
+        check_model_name(name)
         out = (options.out or directory.path / "export").expanduser()
         _refuse_foreign(out)
         checkpoint = directory.existing_checkpoint(options.step)
-        translator = GeneratorTranslator.load(run, step=options.step, stochastic=options.stochastic)
-        _refuse_nonfinite(translator, checkpoint)
-        return cls(
-            config=config,
-            options=options,
-            checkpoint=checkpoint,
-            out=out,
-            name=options.name or model_name_for(directory.path),
-            sizes=list(dict.fromkeys(options.sizes)) or [config.data.size],
-            translator=translator,
-            images=ProofImages(config, options.proof_images, options.data_dir),
-        )
+        samples = _samples_for(model, painters, options)
+        subjects = []
+        for direction in painters:
+            translator = GeneratorTranslator.load(
+                run, step=options.step, direction=direction, stochastic=options.stochastic
+            )
+            _refuse_nonfinite(translator, checkpoint)
+            subjects.append(
+                Subject(
+                    name=name if len(model.painters()) == 1 else f"{name}_{direction}",
+                    translator=translator,
+                    size=translator.network.output.shape[1:3] if translator.noise else config.data.size,
+                    samples=samples[direction],
+                )
+            )
+        for subject in subjects:
+            for each in options.formats:
+                each.check(subject)
+        return cls(config=config, options=options, checkpoint=checkpoint, out=out, subjects=subjects)
 
 
-def _refuse_meaningless(config: TrainConfig, options: ExportOptions) -> None:
-    if not options.formats:
-        raise ConfigError("--formats: name at least one of saved_model, tflite and onnx")
-    if "onnx" in options.formats:
-        onnx.refuse_missing_packages()
-    if "tflite" in options.formats and not options.quantize:
-        raise ConfigError("--quantize: name at least one of none, float16, dynamic and int8")
-    if options.name is not None:
-        check_model_name(options.name)
-    for height, width in options.sizes:
-        if not (1 <= height <= 4096 and 1 <= width <= 4096):
-            raise ConfigError(f"--tflite-sizes: {height}x{width} is not from 1x1 to 4096x4096")
-    stochastic = config.network.stochastic if options.stochastic is None else options.stochastic
-    if stochastic and set(options.formats) != {"saved_model"}:
-        raise ConfigError(
-            "only a SavedModel can have dropout as noise; give --noise drop, or --formats saved_model"
-        )
-    if "tflite" not in options.formats and (options.sizes or tuple(options.quantize) != ("none",)):
-        flag = "--tflite-sizes" if options.sizes else "--quantize"
-        raise ConfigError(f"{flag} has no meaning without tflite in --formats")
-    height, width = config.data.size
-    if "saved_model" in options.formats and options.limits.max_pixels_per_image < height * width:
-        raise ConfigError(
-            f"--max-pixels-per-image {options.limits.max_pixels_per_image} would refuse the run's own images "
-            f"of {height}x{width}; raise it"
-        )
+def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportOptions) -> dict[str, Samples]:
+    """Returns what to prove each painter with, by its name."""
+    if all(painter.noise for painter in painters.values()):
+        if options.proof_images is not None:
+            raise ConfigError("--proof-images has no meaning for a model that makes images from noise")
+        return {name: NoiseSamples(painter.noise) for name, painter in painters.items()}
+    if options.proof_images is not None:
+        folder = options.proof_images
+        return {name: FolderSamples(folder, painter.input_channels) for name, painter in painters.items()}
+    dataset = run_dataset(model.config, model.data, options.data_dir)
+    return {name: DatasetSamples(dataset, input_side(model.data, name)) for name in painters}
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -186,7 +188,7 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _refuse_nonfinite(translator: GeneratorTranslator, checkpoint: Path) -> None:
-    for variable in translator.generator.weights:
+    for variable in translator.network.weights:
         if not np.isfinite(np.asarray(variable)).all():
             raise RunError(
                 f"'{variable.path}' in {checkpoint} is not finite; export another checkpoint with --step"
@@ -227,105 +229,101 @@ def _next_version(out: Path, name: str) -> int:
     return max(versions, default=0) + 1
 
 
+@dataclasses.dataclass
+class _Staged:
+    """A model to be published, where it is being written: laid out as the output folder will be."""
+
+    subject: Subject
+    version: int
+    staging: Path
+    proofs: list[tuple[Format, Proof]] = dataclasses.field(default_factory=list)
+    milliseconds: float = 0.0
+
+    @classmethod
+    def under(cls, out: Path, subject: Subject) -> _Staged:
+        """Makes the folder."""
+        version = _next_version(out, subject.name)
+        staging = out / f".{subject.name}-{version}{UNFINISHED}"
+        shutil.rmtree(staging, ignore_errors=True)  # left by an export that was killed
+        staging.mkdir()
+        return cls(subject, version, staging)
+
+    @property
+    def files(self) -> Path:
+        """Where files are that no server reads, below the folder."""
+        return Path(f"{self.subject.name}-{self.version}")
+
+    @property
+    def served(self) -> Path:
+        """Where the version is that a server reads, below the folder."""
+        return Path(self.subject.name, str(self.version))
+
+    def place(self, artifact: Artifact) -> Path:
+        """Where an artifact is, below the folder."""
+        return artifact.path.relative_to(self.staging)
+
+
 @contextlib.contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards, whatever happens; what is to stay is moved out of it."""
-    shutil.rmtree(folder, ignore_errors=True)  # left by an export that was killed
-    folder.mkdir(parents=True)
+def _removing(folder: Path) -> Iterator[None]:
+    """Sees to it that a folder is gone afterwards, whatever happens; what is to stay is moved out of it."""
     try:
-        yield folder
+        yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(job: _Job, staging: Path) -> list[Artifact]:
-    """Writes everything that was asked for: the SavedModel to ``staging``/served, the rest to /report."""
-    options = job.options
-    (staging / "report").mkdir()
-    jobs: list[Callable[[], Artifact]] = []
-    if "saved_model" in options.formats:
-        jobs.append(lambda: _write_saved_model(job, staging / "served"))
-    if "tflite" in options.formats:
-        kinds = itertools.product(job.sizes, dict.fromkeys(options.quantize))
-        jobs += [functools.partial(_write_tflite, job, staging / "report", *each) for each in kinds]
-    if "onnx" in options.formats:
-        jobs.append(lambda: _write_onnx(job, staging / "report"))
+def _write(formats: Sequence[Format], model: _Staged) -> list[tuple[Format, Artifact]]:
+    """Writes everything that was asked for."""
+    served, files = model.staging / model.served, model.staging / model.files
+    jobs = [(each, write) for each in formats for write in each.jobs(model.subject, served, files)]
     bar = tqdm(jobs, desc="writing", unit="model", leave=False, disable=None, dynamic_ncols=True)
-    return [write() for write in bar]
-
-
-def _write_saved_model(job: _Job, path: Path) -> Artifact:
-    write_saved_model(job.translator, path, job.options.limits)
-    channels = job.translator.input_channels
-    write_warmup(path, job.name, channels, job.config.data.size, job.options.limits)
-    return Artifact("saved_model", "SavedModel", path)
-
-
-def _write_tflite(job: _Job, folder: Path, size: Size, kind: Quantization) -> Artifact:
-    height, width = size
-    calibration = job.images.for_calibration(size, _CALIBRATION_IMAGES) if kind == "int8" else None
-    suffix = "" if kind == "none" else f"_{kind}"
-    path = folder / f"{job.name}_{height}x{width}{suffix}.tflite"
-    model = tflite.convert(job.translator, size, kind, calibration)
-    path.write_bytes(model)
-    label = f"TFLite {'float32' if kind == 'none' else kind} {height}x{width}"
-    return Artifact(kind, label, path, size, tflite.partitions(model))
-
-
-def _write_onnx(job: _Job, folder: Path) -> Artifact:
-    path = folder / f"{job.name}.onnx"
-    onnx.write_onnx(job.translator, path)
-    return Artifact("onnx", "ONNX", path)
+    return [(each, write()) for each, write in bar]
 
 
 # ---------------------------------------------------------------- proving
 
 
-def _prove(job: _Job, artifacts: Sequence[Artifact]) -> tuple[list[Proof], np.ndarray, float]:
-    """Proves every artifact.
-
-    Returns:
-        The proofs, the sheet that shows them, and the milliseconds that the generator itself takes.
-    """
-    usual = job.config.data.size
-    references = _references(job, {artifact.size for artifact in artifacts})
+def _prove(model: _Staged, artifacts: Sequence[tuple[Format, Artifact]]) -> None:
+    """Proves every artifact, and times the network itself."""
+    subject = model.subject
+    references = _references(subject, {artifact.size for _, artifact in artifacts})
     bar = tqdm(artifacts, desc="proving", unit="model", leave=False, disable=None, dynamic_ncols=True)
-    proofs = [prove(artifact, *references[artifact.size]) for artifact in bar]
-
-    images, expected, _ = references[usual]
-    sheet = parity_sheet(
-        f"{job.name} after {_step(job.checkpoint)} steps",
-        images[:_SHOWN],
-        expected[:_SHOWN],
-        [proof for proof in proofs if proof.artifact.size in (None, usual)],
+    for each, artifact in bar:
+        samples, expected, timed = references[artifact.size]
+        most = artifact.most_pixels
+        taken = [at for at, image in enumerate(expected) if most is None or image[..., 0].size <= most]
+        proof = prove(artifact, [samples[at] for at in taken], [expected[at] for at in taken], timed)
+        model.proofs.append((each, proof))
+    samples, _, timed = references[None if subject.translator.noise else subject.size]
+    model.milliseconds = 1000 * float(
+        np.median([seconds_of(subject.translator, sample) for sample in samples[:timed]])
     )
-    return proofs, sheet, 1000 * float(np.median([seconds_of(job.translator, image) for image in images]))
 
 
 _Reference = tuple[list[np.ndarray], list[np.ndarray], int]
 
 
-def _references(job: _Job, sizes: set[Size | None]) -> dict[Size | None, _Reference]:
-    """Images of each size, what the trained generator makes of them, and how many of them to time.
+def _references(subject: Subject, sizes: set[Size | None]) -> dict[Size | None, _Reference]:
+    """Samples of each size, what the trained network makes of them, and how many of them to time.
 
     The run's size is always there. Without a size, for artifacts that take any, there are the images of the
-    run's size first and then some of others.
+    run's size first and then some of others; or all there is, where the network takes noise.
     """
+    translate, usual = subject.translator, subject.size
 
-    def reference(images: list[np.ndarray]) -> _Reference:
-        return images, [job.translator(image) for image in images], len(images)
+    def reference(size: Size) -> _Reference:
+        samples = list(subject.samples.held_out(size, _PROOF_SAMPLES))
+        return samples, [translate(sample) for sample in samples], len(samples)
 
-    usual = job.config.data.size
-    fixed = {size for size in {usual, *sizes} if size is not None}
+    if translate.noise:
+        return {None: reference(usual)}
     references: dict[Size | None, _Reference] = {
-        size: reference(job.images.held_out(size, _PROOF_IMAGES)) for size in fixed
+        size: reference(size) for size in {usual, *sizes} if size is not None
     }
     if None in sizes:
         images, expected, timed = references[usual]
-        most = job.options.limits.max_pixels_per_image
-        others = [image for image in _at_other_sizes(images) if image.shape[0] * image.shape[1] <= most]
-        more, also_expected, _ = reference(others)
-        references[None] = (images + more, expected + also_expected, timed)
+        others = _at_other_sizes(images)
+        references[None] = (images + others, expected + [translate(image) for image in others], timed)
     return references
 
 
@@ -341,65 +339,69 @@ def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     ]
 
 
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step_"))
-
-
 # ---------------------------------------------------------------- publishing
 
 
-def _report_json(
-    job: _Job, version: int, proofs: Sequence[Proof], good: Sequence[Proof], milliseconds: float
-) -> dict[str, Any]:
-    options = job.options
+def _describe(job: _Job, model: _Staged) -> None:
+    """Writes export.json and parity.png."""
+    content = json.dumps(_report_json(job, model), indent=2, ensure_ascii=False) + "\n"
+    write_whole(model.staging / model.files / "export.json", content)
+    subject = model.subject
+    shown = subject.samples.held_out(subject.size, _PROOF_SAMPLES)[:_SHOWN]
+    sheet = parity_sheet(
+        f"{subject.name} after {job.step} steps",
+        [] if subject.translator.noise else shown,
+        [subject.translator(sample) for sample in shown],
+        [proof for _, proof in model.proofs if proof.artifact.size in (None, subject.size)],
+    )
+    write_whole(model.staging / model.files / "parity.png", encode_png(tf.constant(sheet)).numpy())
+
+
+def _report_json(job: _Job, model: _Staged) -> dict[str, Any]:
+    subject = model.subject
     return {
         "format": _FORMAT,
-        "name": job.name,
-        "version": version,
-        "step": _step(job.checkpoint),
-        "stochastic": job.translator.stochastic,
-        "images": job.images.description,
-        "limits": dataclasses.asdict(options.limits),
-        "allow_worse": options.allow_worse,
-        "trained_model_milliseconds": round(milliseconds, 2),
+        "name": subject.name,
+        "version": model.version,
+        "step": job.step,
+        "stochastic": subject.translator.painter.stochastic,
+        "samples": subject.samples.description,
+        "options": {each.name: dataclasses.asdict(each) for each in job.options.formats},
+        "allow_worse": job.options.allow_worse,
+        "trained_model_milliseconds": round(model.milliseconds, 2),
         "artifacts": [
             {
                 **proof.to_json(),
-                "published": proof in good,
-                "file": str(_place(job, version, proof.artifact).relative_to(job.out)),
+                "published": _is_good(job, proof),
+                "file": str(model.place(proof.artifact)),
             }
-            for proof in proofs
+            for _, proof in model.proofs
         ],
         "packages": package_versions(),
         "config": configs.to_json(job.config),
     }
 
 
-def _publish(
-    job: _Job, version: int, staging: Path, proofs: Sequence[Proof], good: Sequence[Proof]
-) -> list[Path]:
-    """Moves what passed to where it is looked for, each whole, the SavedModel last: servers watch for it."""
-    for proof in proofs:
-        if proof not in good and proof.artifact.path.is_file():
+def _is_good(job: _Job, proof: Proof) -> bool:
+    return job.options.allow_worse or not proof.shortfall
+
+
+def _publish(job: _Job, model: _Staged) -> ExportedModel:
+    """Moves what passed to where it is looked for, each whole, what is served last: servers watch for it."""
+    for _, proof in model.proofs:
+        if not _is_good(job, proof) and proof.artifact.path.is_file():
             proof.artifact.path.unlink()
-    (staging / "report").replace(job.out / f"{job.name}-{version}")
-    if any(proof.artifact.kind == "saved_model" for proof in good):
-        write_serving_files(
-            job.out,
-            job.name,
-            input_channels=job.translator.input_channels,
-            output_channels=job.translator.output_channels,
-            size=job.config.data.size,
-            limits=job.options.limits,
-        )
-        served = job.out / job.name / str(version)
-        served.parent.mkdir(exist_ok=True)
-        (staging / "served").replace(served)
-    return [_place(job, version, proof.artifact) for proof in good]
-
-
-def _place(job: _Job, version: int, artifact: Artifact) -> Path:
-    """Where an artifact is published."""
-    if artifact.kind == "saved_model":
-        return job.out / job.name / str(version)
-    return job.out / f"{job.name}-{version}" / artifact.path.name
+    (model.staging / model.files).replace(job.out / model.files)
+    good = [(each, model.place(proof.artifact)) for each, proof in model.proofs if _is_good(job, proof)]
+    for each in dict.fromkeys(each for each, _ in good):
+        each.announce(model.subject, job.out)
+    if model.served in (place for _, place in good):
+        (job.out / model.served).parent.mkdir(exist_ok=True)
+        (model.staging / model.served).replace(job.out / model.served)
+    return ExportedModel(
+        name=model.subject.name,
+        proofs=[proof for _, proof in model.proofs],
+        published=[job.out / place for _, place in good],
+        folder=job.out / model.files,
+        reference_milliseconds=model.milliseconds,
+    )

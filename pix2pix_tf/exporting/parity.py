@@ -15,66 +15,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.exporting.formats.base import Artifact, Bar
 from pix2pix_tf.exporting.fresh import paint_in_fresh_process
-from pix2pix_tf.exporting.tflite import Partitions
 from pix2pix_tf.sheets import compose_sheet
 
 _SSIM_WINDOW = 11  # smaller images have no structural similarity
 _MAGNIFIED = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Bar:
-    """What an artifact must reach to be published.
-
-    Args:
-        max_levels: the largest difference anywhere, in levels of 255.
-        within_1_level: the share of values that differ by at most 1 level.
-        psnr: in dB.
-    """
-
-    max_levels: int | None = None
-    within_1_level: float | None = None
-    psnr: float | None = None
-
-    def __str__(self) -> str:
-        parts = []
-        if self.max_levels is not None:
-            parts.append(f"at most {self.max_levels} level{'s' if self.max_levels != 1 else ''} everywhere")
-        if self.within_1_level is not None:
-            parts.append(f"at most 1 level on {self.within_1_level:.2%}")
-        if self.psnr is not None:
-            parts.append(f"PSNR {self.psnr:g} dB")
-        return ", ".join(parts)
-
-
-BARS = {
-    "saved_model": Bar(max_levels=1),
-    "none": Bar(within_1_level=0.9999),
-    "float16": Bar(psnr=50.0),
-    "dynamic": Bar(psnr=35.0),
-    "int8": Bar(psnr=35.0),
-    "onnx": Bar(within_1_level=0.9999),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Artifact:
-    """A file or directory to be proven.
-
-    Args:
-        kind: a key of ``BARS``.
-        label: what the table and the picture call it.
-        path: where it is.
-        size: the height and width that it is bound to, ``None`` if it takes any.
-        partitions: how LiteRT divides it, ``None`` if it isn't for LiteRT.
-    """
-
-    kind: str
-    label: str
-    path: Path
-    size: tuple[int, int] | None = None
-    partitions: Partitions | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,43 +80,40 @@ class Proof:
             **dataclasses.asdict(self.difference),
             "ways": {way: dataclasses.asdict(found) for way, found in self.ways.items()},
             "milliseconds": round(self.milliseconds, 2),
-            "partitions": self.artifact.partitions and dataclasses.asdict(self.artifact.partitions),
-            "bar": str(BARS[self.artifact.kind]),
+            "bar": str(self.artifact.bar),
             "meets_bar": not self.shortfall,
+            **self.artifact.facts,
         }
 
 
 def prove(
-    artifact: Artifact,
-    images: Sequence[np.ndarray],
-    expected: Sequence[np.ndarray],
-    timed: int,
+    artifact: Artifact, samples: Sequence[np.ndarray], expected: Sequence[np.ndarray], timed: int
 ) -> Proof:
     """Runs an artifact in a process of its own and compares what it paints.
 
     Args:
         artifact: which.
-        images: uint8 or uint16 [height, width, channels], of sizes that it takes.
-        expected: what the generator makes of them, uint8.
-        timed: how many of the images, from the first, are of the size whose time counts.
+        samples: uint8 or uint16 [height, width, channels], of sizes that it takes, or float32 [numbers].
+        expected: what the network makes of them, uint8.
+        timed: how many of them, from the first, are of the size whose time counts.
 
     Raises:
         SystemFault: it could not be run at all.
     """
-    painted, seconds = paint_in_fresh_process(artifact.path, images)
+    painted, seconds = paint_in_fresh_process(artifact.path, samples)
     ways = {way: compare(outputs, expected) for way, outputs in painted.items()}
     first = next(iter(painted.values()))
     worst = max(ways.values(), key=lambda found: (found.max_levels, found.mean_levels))
     return Proof(
         artifact=artifact,
         bytes=_bytes_on_disk(artifact.path),
-        images=len(images),
-        sizes=[image.shape[:2] for image in images],
+        images=len(expected),
+        sizes=[image.shape[:2] for image in expected],
         difference=worst,
         ways=ways,
         milliseconds=float(np.median(seconds[:timed])) * 1000,
         outputs=first,
-        shortfall=shortfall(BARS[artifact.kind], worst),
+        shortfall=shortfall(artifact.bar, worst),
     )
 
 
@@ -240,20 +183,22 @@ def parity_sheet(
 
     Args:
         title: the first line.
-        images: the inputs to show.
-        expected: what the generator makes of each.
-        proofs: of the artifacts that painted these images, as the first of theirs.
+        images: the inputs to show; none where the model takes noise.
+        expected: what the network makes of each, as many as are shown.
+        proofs: of the artifacts that painted these, as the first of theirs.
 
     Returns:
         uint8 [height, width, 3].
     """
     rows: list[list[np.ndarray]] = []
-    for number, (image, trained) in enumerate(zip(images, expected, strict=True)):
+    for number, trained in enumerate(expected):
         painted = [proof.outputs[number] for proof in proofs]
         blank = np.full_like(trained, 255)
-        rows.append([image, trained, *painted])
-        rows.append([blank, blank, *(_magnified(output, trained) for output in painted)])
-    columns = ("input", "trained model", *(proof.artifact.label for proof in proofs))
+        shown = list(images[number : number + 1])
+        rows.append([*shown, trained, *painted])
+        rows.append([*([blank] * len(shown)), blank, *(_magnified(output, trained) for output in painted)])
+    columns = ["trained model", *(proof.artifact.label for proof in proofs)]
+    columns = ["input", *columns] if images else columns
     return compose_sheet(f"{title}; below each, {_MAGNIFIED} times its difference", columns, rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -13,68 +14,81 @@ from rich.table import Table
 from pix2pix_tf.errors import ProofFailed
 from pix2pix_tf.exporting.parity import Proof
 
+_MEASURED = ("MB", "ms/image", "remark", "max", "mean", "PSNR dB", "SSIM", "> 1 level", "> 2 levels")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedModel:
+    """What was exported of one painter.
+
+    Args:
+        name: of the model, as clients call it.
+        proofs: one an artifact.
+        published: the paths of what passed (or was let pass).
+        folder: where export.json and parity.png are.
+        reference_milliseconds: the time of the trained network itself.
+    """
+
+    name: str
+    proofs: Sequence[Proof]
+    published: Sequence[Path]
+    folder: Path
+    reference_milliseconds: float
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
     """What an export did.
 
     Args:
-        proofs: one an artifact.
-        published: the paths of what passed (or was let pass).
-        folder: where export.json and parity.png are.
-        reference_milliseconds: the time of the trained generator itself.
+        models: one a painter.
     """
 
-    proofs: list[Proof]
-    published: list[Path]
-    folder: Path
-    reference_milliseconds: float
+    models: Sequence[ExportedModel]
 
     def table(self) -> str:
         """Returns what was found as a table, with the paths of what was published."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("artifact")
-        headings = (
-            "MB",
-            "ms/image",
-            "partitions",
-            "max",
-            "mean",
-            "PSNR dB",
-            "SSIM",
-            "> 1 level",
-            "> 2 levels",
-        )
-        for heading in headings:
+        for heading in _MEASURED:
             table.add_column(heading, justify="right")
         table.add_column("bar")
-        table.add_row("trained model, float32", "", f"{self.reference_milliseconds:.1f}")
-        for proof in self.proofs:
-            found = proof.difference
-            table.add_row(
-                proof.artifact.label,
-                f"{proof.bytes / 1e6:.1f}",
-                f"{proof.milliseconds:.1f}",
-                "" if proof.artifact.partitions is None else str(proof.artifact.partitions),
-                str(found.max_levels),
-                f"{found.mean_levels:.4f}",
-                "equal" if found.psnr is None else f"{found.psnr:.1f}",
-                "" if found.ssim is None else f"{found.ssim:.4f}",
-                f"{found.off_by_more_than_1:.3%}",
-                f"{found.off_by_more_than_2:.3%}",
-                f"missed: {proof.shortfall}" if proof.shortfall else "met",
-            )
+        for model in self.models:
+            label = f"{model.name}, trained, float32"
+            table.add_row(label, "", f"{model.reference_milliseconds:.1f}")
+            for proof in model.proofs:
+                table.add_row(*_row(proof))
+            table.add_section()
         text = io.StringIO()
         Console(file=text, width=200).print(table)
         lines = [line.rstrip() for line in text.getvalue().splitlines()]
         where = [
-            str(path) for path in (*self.published, self.folder / "export.json", self.folder / "parity.png")
+            str(path)
+            for model in self.models
+            for path in (*model.published, model.folder / "export.json", model.folder / "parity.png")
         ]
         return "\n".join([*lines, *where])
 
-    def failures(self) -> list[Proof]:
-        """The artifacts that missed their bars."""
-        return [proof for proof in self.proofs if proof.shortfall]
+    def failures(self) -> list[tuple[ExportedModel, Proof]]:
+        """Returns the artifacts that missed their bars."""
+        return [(model, proof) for model in self.models for proof in model.proofs if proof.shortfall]
+
+
+def _row(proof: Proof) -> list[str]:
+    found = proof.difference
+    return [
+        proof.artifact.label,
+        f"{proof.bytes / 1e6:.1f}",
+        f"{proof.milliseconds:.1f}",
+        proof.artifact.remark,
+        str(found.max_levels),
+        f"{found.mean_levels:.4f}",
+        "equal" if found.psnr is None else f"{found.psnr:.1f}",
+        "" if found.ssim is None else f"{found.ssim:.4f}",
+        f"{found.off_by_more_than_1:.3%}",
+        f"{found.off_by_more_than_2:.3%}",
+        f"missed: {proof.shortfall}" if proof.shortfall else "met",
+    ]
 
 
 def refuse_worse(report: Report, allow_worse: bool) -> None:
@@ -85,8 +99,11 @@ def refuse_worse(report: Report, allow_worse: bool) -> None:
     """
     failures = report.failures()
     if failures and not allow_worse:
-        missed = "; ".join(f"{proof.artifact.label}: {proof.shortfall}" for proof in failures)
+        missed = "; ".join(
+            f"{model.name} {proof.artifact.label}: {proof.shortfall}" for model, proof in failures
+        )
+        sheets = " and ".join(dict.fromkeys(str(model.folder / "parity.png") for model, _ in failures))
         raise ProofFailed(
             f"not published, because the picture is not the trained model's: {missed}; "
-            f"{report.folder / 'parity.png'} shows it, and --allow-worse publishes it none the less"
+            f"{sheets} shows it, and --allow-worse publishes it none the less"
         )

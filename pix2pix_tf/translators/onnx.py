@@ -14,7 +14,7 @@ from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.translators.base import Translator, brief
 
-INPUT, OUTPUT = "images", "translated"  # in ONNX no two values may have one name
+INPUT, NOISE, OUTPUT = "images", "z", "translated"  # in ONNX no two values may have one name
 
 
 def find(model: str | Path) -> Path | None:
@@ -24,7 +24,7 @@ def find(model: str | Path) -> Path | None:
 
 
 class OnnxTranslator(Translator):
-    """An .onnx file that ``pix2pix export`` wrote: images of any size.
+    """An .onnx file that ``pix2pix export`` wrote: images of any size, or images from noise.
 
     Args:
         path: the file.
@@ -53,17 +53,35 @@ class OnnxTranslator(Translator):
             raise ConfigError(
                 f"{path}: ONNX Runtime can't load it ({brief(first_line(error))}); export it again"
             ) from error
-        sides = (self._session.get_inputs(), INPUT), (self._session.get_outputs(), OUTPUT)
-        if not all(len(values) == 1 and _is_image_batch(values[0], name) for values, name in sides):
+        sources, results = self._session.get_inputs(), self._session.get_outputs()
+        takes_noise = len(sources) == 1 and _is_noise_batch(sources[0])
+        if not (
+            len(sources) == len(results) == 1
+            and (takes_noise or _is_image_batch(sources[0], INPUT))
+            and _is_image_batch(results[0], OUTPUT)
+        ):
             raise ConfigError(
-                f"{path}: not an .onnx that pix2pix export wrote: expected '{INPUT}' to '{OUTPUT}', float32 "
-                "[batch, height, width, 1 or 3 channels]"
+                f"{path}: not an .onnx that pix2pix export wrote: expected '{INPUT}' (or '{NOISE}', float32 "
+                f"[batch, numbers]) to '{OUTPUT}', float32 [batch, height, width, 1 or 3 channels]"
             )
-        self.input_channels, self.output_channels = (values[0].shape[3] for values, _ in sides)
+        self.noise = sources[0].shape[1] if takes_noise else 0
+        self.input_channels = 0 if takes_noise else sources[0].shape[3]
+        self.output_channels = results[0].shape[3]
 
-    def _translate(self, image: tf.Tensor) -> np.ndarray:
-        images = to_unit_range(image)[tf.newaxis].numpy()
-        return to_uint8(tf.constant(self._session.run([OUTPUT], {INPUT: images})[0][0])).numpy()
+    def _translate(self, given: tf.Tensor) -> np.ndarray:
+        values = given if self.noise else to_unit_range(given)
+        given_as = {NOISE if self.noise else INPUT: values[tf.newaxis].numpy()}
+        return to_uint8(tf.constant(self._session.run([OUTPUT], given_as)[0][0])).numpy()
+
+
+def _is_noise_batch(value: Any) -> bool:
+    shape = value.shape
+    return (
+        value.name == NOISE
+        and value.type == "tensor(float)"
+        and len(shape) == 2
+        and isinstance(shape[1], int)
+    )
 
 
 def _is_image_batch(value: Any, name: str) -> bool:

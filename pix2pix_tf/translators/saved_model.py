@@ -6,7 +6,7 @@ import glob
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,10 +30,10 @@ def find(model: str | Path) -> Path | None:
 
 
 class SavedModelTranslator(Translator):
-    """A SavedModel that ``pix2pix export`` wrote, in this process: images of any size.
+    """A SavedModel that ``pix2pix export`` wrote, in this process: images of any size, or images from noise.
 
-    Images of 8 bits go through the signature ``serving_default``; those of 16 through ``float``, which
-    keeps their depth.
+    Noise and images of 8 bits go through the signature ``serving_default``; images of 16 through
+    ``float``, which keeps their depth.
 
     Args:
         path: the directory with saved_model.pb.
@@ -53,35 +53,41 @@ class SavedModelTranslator(Translator):
             raise ConfigError(
                 f"{path}: the SavedModel can't be loaded ({brief(first_line(error))}); export it again"
             ) from error
-        self._levels, self.input_channels, self.output_channels = _signature(
-            path, self._model, "serving_default", tf.uint8
-        )
-        self._floats, *_ = _signature(path, self._model, "float", tf.float32)
+        levels, floats = (_signature(path, self._model, *each) for each in _EXPECTED)
+        self._key, source, result = levels.key, levels.source, levels.result
+        self._levels, self._floats = levels.function, floats.function
+        self.noise = source[1] if self._key == "z" else 0
+        self.input_channels = 0 if self.noise else source[3]
+        self.output_channels = result[3]
 
-    def _translate(self, image: tf.Tensor) -> np.ndarray:
+    def _translate(self, given: tf.Tensor) -> np.ndarray:
         try:
-            if image.dtype == tf.uint8:
-                return self._levels(images=image[tf.newaxis])["images"][0].numpy()
-            output = self._floats(images=to_unit_range(image)[tf.newaxis])["images"][0]
-            return to_uint8(output).numpy()
+            if given.dtype == tf.uint16:
+                return self._by_floats(given)
+            return self._levels(**{self._key: given[tf.newaxis]})["images"][0].numpy()
         except tf.errors.ResourceExhaustedError as error:
-            raise out_of_memory(image) from error
+            raise out_of_memory(given) from error
         except tf.errors.InvalidArgumentError as error:
             raise DataError(f"the model refuses the image: {refusal(str(error))}") from error
 
+    def _by_floats(self, given: tf.Tensor) -> np.ndarray:
+        values = given if self.noise else to_unit_range(given)
+        return to_uint8(self._floats(**{self._key: values[tf.newaxis]})["images"][0]).numpy()
+
     def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Each signature; ``serving_default`` stands for what images of 16 bits go through, too."""
-        signatures = self._model.signatures
 
-        def by_bytes(image: np.ndarray) -> np.ndarray:
-            files = encode_png(tf.constant(image))[tf.newaxis]
-            return tf.io.decode_png(signatures["bytes"](image_bytes=files)["image_bytes"][0]).numpy()
+        def by_bytes(given: np.ndarray) -> np.ndarray:
+            key = "z" if self.noise else "image_bytes"
+            value = tf.constant(given) if self.noise else encode_png(tf.constant(given))
+            files = self._model.signatures["bytes"](**{key: value[tf.newaxis]})["image_bytes"]
+            return tf.io.decode_png(files[0]).numpy()
 
-        def by_floats(image: np.ndarray) -> np.ndarray:
-            images = to_unit_range(tf.constant(image))[tf.newaxis]
-            return to_uint8(signatures["float"](images=images)["images"][0]).numpy()
-
-        return {"serving_default": self, "bytes": by_bytes, "float": by_floats}
+        return {
+            "serving_default": self,
+            "bytes": by_bytes,
+            "float": lambda given: self._by_floats(tf.constant(given)),
+        }
 
 
 def _check_files(path: Path) -> None:
@@ -94,26 +100,43 @@ def _check_files(path: Path) -> None:
             )
 
 
-def _signature(
-    path: Path, model: Any, name: str, dtype: tf.DType
-) -> tuple[Callable[..., Mapping[str, tf.Tensor]], int, int]:
-    """Returns a signature and its input's and output's channels.
+class _Signature(NamedTuple):
+    """A signature: what it is called with by ``key``, and the shapes of what it takes and gives."""
+
+    function: Callable[..., Mapping[str, tf.Tensor]]
+    key: str
+    source: tf.TensorShape
+    result: tf.TensorShape
+
+
+_EXPECTED = (("serving_default", tf.uint8), ("float", tf.float32))
+
+
+def _signature(path: Path, model: Any, name: str, dtype: tf.DType) -> _Signature:
+    """Returns a signature from images, or from noise, to images.
 
     Raises:
         ConfigError: it isn't there, or takes or gives something else.
     """
     function = model.signatures.get(name)
     if function is not None:
-        given = (function.structured_input_signature[1], function.structured_outputs)
-        specs = [spec.get("images") for spec in given]
-        if all(len(spec) == 1 for spec in given) and all(_is_image_batch(spec, dtype) for spec in specs):
-            return function, specs[0].shape[3], specs[1].shape[3]
+        given, results = function.structured_input_signature[1], function.structured_outputs
+        if len(given) == 1 and list(results) == ["images"] and _is_image_batch(results["images"], dtype):
+            [(key, source)] = given.items()
+            if (key == "images" and _is_image_batch(source, dtype)) or (
+                key == "z" and _is_noise_batch(source)
+            ):
+                return _Signature(function, key, source.shape, results["images"].shape)
     raise ConfigError(
-        f"{path}: not a SavedModel that pix2pix export wrote: expected a signature '{name}' from images to "
-        f"images, {dtype.name} [batch, height, width, 1 or 3 channels]; its signatures are "
-        f"{', '.join(model.signatures) or 'none'}"
+        f"{path}: not a SavedModel that pix2pix export wrote: expected a signature '{name}' from images (or "
+        f"z, float32 [batch, numbers]) to images, {dtype.name} [batch, height, width, 1 or 3 channels]; "
+        f"its signatures are {', '.join(model.signatures) or 'none'}"
     )
 
 
-def _is_image_batch(spec: tf.TensorSpec | None, dtype: tf.DType) -> bool:
-    return spec is not None and spec.dtype == dtype and spec.shape.rank == 4 and spec.shape[3] in (1, 3)
+def _is_image_batch(spec: tf.TensorSpec, dtype: tf.DType) -> bool:
+    return spec.dtype == dtype and spec.shape.rank == 4 and spec.shape[3] in (1, 3)
+
+
+def _is_noise_batch(spec: tf.TensorSpec) -> bool:
+    return spec.dtype == tf.float32 and spec.shape.rank == 2 and spec.shape[1] is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pix2pix_tf.files import first_line
 from pix2pix_tf.quiet import hushed
 from pix2pix_tf.translators.base import Translator, brief
 
+SIGNATURE, IMAGE, NOISE = "serving_default", "image", "z"
+
 
 def find(model: str | Path) -> Path | None:
     """Returns the .tflite file that is meant, None where the model is another kind's."""
@@ -25,15 +28,15 @@ def find(model: str | Path) -> Path | None:
 
 
 class TFLiteTranslator(Translator):
-    """A .tflite file that ``pix2pix export`` wrote: images of one size.
+    """A .tflite file that ``pix2pix export`` wrote: images of one size, from images or from noise.
 
-    Where it takes or gives floats, those are in [-1, 1]; where uint8, the levels of the image.
+    Where its images are floats, those are in [-1, 1]; where uint8, the levels of the image.
 
     Args:
         path: the file.
 
     Attributes:
-        size: height and width of the images that it takes.
+        size: height and width of its images.
 
     Raises:
         ConfigError: the file is damaged or another model.
@@ -44,26 +47,35 @@ class TFLiteTranslator(Translator):
         self._path = path
         self._interpreter = _interpreter(path)
         self._run = _only_signature(self._interpreter, path)
-        source = self._run.get_input_details()["image"]
-        result = self._run.get_output_details()["image"]
-        self.size = (int(source["shape"][1]), int(source["shape"][2]))
-        self.input_channels, self.output_channels = int(source["shape"][3]), int(result["shape"][3])
+        source, result = (
+            next(iter(self._run.get_input_details().values())),
+            self._run.get_output_details()[IMAGE],
+        )
+        self.size = (int(result["shape"][1]), int(result["shape"][2]))
+        takes_noise = len(source["shape"]) == 2
+        self.noise = int(source["shape"][1]) if takes_noise else 0
+        self.input_channels = 0 if takes_noise else int(source["shape"][3])
+        self.output_channels = int(result["shape"][3])
         self._takes_levels = source["dtype"] == np.uint8
         self._lock = threading.Lock()  # an interpreter has one set of tensors
 
-    def _translate(self, image: tf.Tensor) -> np.ndarray:
+    def _translate(self, given: tf.Tensor) -> np.ndarray:
+        values = given if self.noise else self._values(given)
+        with self._lock:
+            output = self._run(**{NOISE if self.noise else IMAGE: values.numpy()[np.newaxis]})[IMAGE][0]
+        return output if output.dtype == np.uint8 else to_uint8(tf.constant(output)).numpy()
+
+    def _values(self, image: tf.Tensor) -> tf.Tensor:
         height, width = image.shape[:2]
         if (height, width) != self.size:
             raise DataError(
                 f"{self._path} takes images of {self.size[1]}x{self.size[0]} pixels (width x height), this "
                 f"one has {width}x{height}; resize it, or export a .tflite for its size"
             )
-        given = to_unit_range(image)
-        if self._takes_levels:
-            given = image if image.dtype == tf.uint8 else to_uint8(given)
-        with self._lock:
-            output = self._run(image=given.numpy()[np.newaxis])["image"][0]
-        return output if output.dtype == np.uint8 else to_uint8(tf.constant(output)).numpy()
+        floats = to_unit_range(image)
+        if not self._takes_levels:
+            return floats
+        return image if image.dtype == tf.uint8 else to_uint8(floats)
 
 
 def _interpreter(path: Path) -> Interpreter:
@@ -88,18 +100,25 @@ def _interpreter(path: Path) -> Interpreter:
 def _only_signature(interpreter: Interpreter, path: Path) -> Any:
     """Returns the runner of ``serving_default``; raises ``ConfigError`` where the model is another."""
     found = interpreter.get_signature_list()
-    if found.get("serving_default") == {"inputs": ["image"], "outputs": ["image"]}:
-        run = interpreter.get_signature_runner("serving_default")
-        details = run.get_input_details()["image"], run.get_output_details()["image"]
-        shapes = [list(map(int, tensor["shape"])) for tensor in details]
-        if (
-            all(len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3) for shape in shapes)
-            and shapes[0][1:3] == shapes[1][1:3]
-            and all(tensor["dtype"] in (np.float32, np.uint8) for tensor in details)
-        ):
+    signature = found.get(SIGNATURE)
+    if signature in ({"inputs": [IMAGE], "outputs": [IMAGE]}, {"inputs": [NOISE], "outputs": [IMAGE]}):
+        run = interpreter.get_signature_runner(SIGNATURE)
+        source, result = next(iter(run.get_input_details().values())), run.get_output_details()[IMAGE]
+        is_noise = (
+            signature["inputs"] == [NOISE] and source["dtype"] == np.float32 and len(source["shape"]) == 2
+        )
+        is_fit = is_noise or (_is_image(source) and list(source["shape"][1:3]) == list(result["shape"][1:3]))
+        if _is_image(result) and source["shape"][0] == 1 and is_fit:
             return run
     raise ConfigError(
-        f"{path}: not a .tflite that pix2pix export wrote: expected a signature 'serving_default' from image "
-        "to image, float32 or uint8 [1, height, width, 1 or 3 channels]; its signatures are "
-        f"{', '.join(found) or 'none'}"
+        f"{path}: not a .tflite that pix2pix export wrote: expected a signature '{SIGNATURE}' from "
+        f"'{IMAGE}' (or '{NOISE}', float32 [1, numbers]) to '{IMAGE}', float32 or uint8 "
+        f"[1, height, width, 1 or 3 channels]; its signatures are {', '.join(found) or 'none'}"
+    )
+
+
+def _is_image(tensor: Mapping[str, Any]) -> bool:
+    shape = tensor["shape"]
+    return (
+        tensor["dtype"] in (np.float32, np.uint8) and len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3)
     )

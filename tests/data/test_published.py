@@ -14,7 +14,7 @@ from PIL import Image
 from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.image_classification import cycle_gan
 
-from pix2pix_tf.config import preset, replace
+from pix2pix_tf import preset, replace
 from pix2pix_tf.data import preparing
 from pix2pix_tf.data.published import is_published, open_published_dataset, published_counts
 from pix2pix_tf.data.sets import Side

@@ -1,4 +1,4 @@
-"""A trained generator as a .tflite file, which LiteRT (TensorFlow Lite) runs on phones and elsewhere.
+"""A trained network as a .tflite file, which LiteRT (TensorFlow Lite) runs on phones and elsewhere.
 
 A file is for one size of image and one image at a time. XNNPACK, what LiteRT computes with on processors,
 takes such a file whole, as one partition: nothing falls back to slower kernels.
@@ -12,31 +12,31 @@ import math
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from keras import layers
 
 from pix2pix_tf.data.images import to_unit_range
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.exporting.tflite_file import finished
+from pix2pix_tf.exporting.formats.tflite.file import finished
 from pix2pix_tf.files import explain_disk_faults
-from pix2pix_tf.networks.convolutions import HalvingConvolution, TransposedConvolution
-from pix2pix_tf.networks.layers import ReflectToAtLeast
+from pix2pix_tf.networks.layers import ReflectionPadding, ReflectToAtLeast
 from pix2pix_tf.quiet import hushed
+from pix2pix_tf.translators.tflite import IMAGE, NOISE, SIGNATURE
 
 if TYPE_CHECKING:
+    from pix2pix_tf.exporting.formats.tflite import Quantization
     from pix2pix_tf.translators.run import GeneratorTranslator
 
-Quantization = Literal["none", "float16", "dynamic", "int8"]
-
-SIGNATURE = "serving_default"
 _MOST_BYTES = 2**31  # a flatbuffer's offsets have 31 bits
 _MOST_JOINED = 4  # XNNPACK concatenates five images at most
 
 _Range = tuple[float, float]
+_LEVELS = (0.0, 255.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,39 +67,41 @@ def convert(
     quantization: Quantization,
     calibration: Iterable[np.ndarray] | None = None,
 ) -> bytes:
-    """Converts a translator's generator to a .tflite for images of one size.
+    """Converts a translator's network to a .tflite for images of one size.
 
-    Its signature ``serving_default`` takes ``image`` and gives ``image``, [1, height, width, channels].
-    With 'none', 'float16' and 'dynamic' both are float32 in [-1, 1]. 'float16' stores the weights in half
-    the bytes and computes in float32; 'dynamic' stores them as int8, and rounds every image between the
-    layers to int8 by its own range. 'int8' takes and gives uint8; its convolutions compute in int8,
-    with weights scaled by channel and ranges found by calibration, but for the last one, which computes in
-    float32, as the normalisations do: there a rounded value would be a rounded pixel.
+    Its signature ``serving_default`` takes ``image`` [1, height, width, channels], or ``z`` [1, numbers]
+    where the network takes noise, and gives ``image``. With 'none', 'float16' and 'dynamic' images are float32
+    in [-1, 1]. 'float16' stores the weights in half the bytes and computes in float32; 'dynamic' stores them
+    as int8, and rounds every image between the layers to int8 by its own range. With 'int8' images are uint8;
+    its convolutions compute in int8, with weights scaled by channel and ranges found by calibration, but for
+    the last one, which computes in float32, as all other layers do: there a rounded value would be a rounded
+    pixel.
 
     Args:
         translator: in float32 and not stochastic.
-        size: height and width of its images.
+        size: height and width of its images; where it takes noise, those that it gives.
         quantization: see above.
-        calibration: for 'int8', ``uint8`` images [height, width, input channels] of that size, such as the
-            generator was trained on; some dozens are enough. Ignored otherwise.
+        calibration: for 'int8', what the network was trained on: ``uint8`` images [height, width, input
+            channels] of that size, or noise float32 [numbers]; some dozens are enough. Ignored otherwise.
 
     Returns:
         The bytes of the file.
 
     Raises:
         ConfigError: a combination that can't be converted.
-        RunError: the generator's weights are not numbers.
+        RunError: the network's weights are not numbers.
         SystemFault: there is no space for temporary files.
     """
-    _check(translator, size, quantization)
-    generator = translator.generator
+    _check(translator, size)
+    network = translator.network
+    shape = (translator.noise,) if translator.noise else (*size, translator.input_channels)
     with hushed():
-        ranges = _calibrated(generator, size, calibration) if quantization == "int8" else {}
-        mobile = _mobile_form(generator, size, ranges)
-        if quantization == "int8":
+        is_int8 = quantization == "int8"
+        ranges = _calibrated(network, shape, calibration) if is_int8 else {}
+        mobile = _mobile_form(network, shape, ranges)
+        if is_int8:
             mobile = _between_levels(mobile)
-        model = _converted(mobile, quantization)
-        return finished(model, quantization)
+        return finished(_converted(mobile, quantization), quantization)
 
 
 def partitions(model: bytes) -> Partitions:
@@ -129,84 +131,109 @@ def partitions(model: bytes) -> Partitions:
     )
 
 
-def _check(translator: GeneratorTranslator, size: tuple[int, int], quantization: Quantization) -> None:
-    if quantization not in get_args(Quantization):
-        raise ConfigError(f"quantization is one of {', '.join(get_args(Quantization))}, not {quantization!r}")
+def _check(translator: GeneratorTranslator, size: tuple[int, int]) -> None:
     if min(size) < 1:
         raise ConfigError(f"a .tflite is for images of at least 1x1 pixels, not {size[1]}x{size[0]}")
-    if translator.stochastic:
+    if translator.painter.stochastic:
         raise ConfigError(
-            "a stochastic generator can't be converted to TFLite, which would repeat one noise for ever; "
-            "export a SavedModel, or load the run with stochastic=False"
+            "a stochastic network can't be converted to TFLite, which would repeat one noise for ever"
         )
-    layers = translator.generator.layers
-    if any(layer.compute_dtype != "float32" for layer in layers):
+    if any(layer.compute_dtype != "float32" for layer in translator.network.layers):
         raise ConfigError("a .tflite is made from a translator in float32; load the run with that precision")
-    weights = translator.generator.weights
+    weights = translator.network.weights
     if sum(4 * math.prod(weight.shape) for weight in weights) >= _MOST_BYTES:
         raise ConfigError("a .tflite holds at most 2 GB; export a SavedModel, or train with fewer filters")
     broken = [weight.path for weight in weights if not np.isfinite(weight.numpy()).all()]
     if broken:
-        raise RunError(f"the generator's weights are not all numbers ({broken[0]}); take an earlier step")
+        raise RunError(f"the network's weights are not all numbers ({broken[0]}); take an earlier step")
 
 
 # ---------------------------------------------------------------- the graph that is converted
 
 
 def _mobile_form(
-    generator: keras.Model, size: tuple[int, int], ranges: Mapping[str, tuple[_Range, _Range]]
+    network: keras.Model, shape: tuple[int, ...], ranges: Mapping[str, tuple[_Range, _Range]]
 ) -> keras.Model:
-    """Copies a generator, for one size, into the form that XNNPACK computes fastest.
+    """Copies a network, for one size, into the form that XNNPACK computes fastest.
 
     Args:
-        generator: the trained one.
-        size: height and width.
+        network: the trained one.
+        shape: of its input, without the batch.
         ranges: of the input and output of the convolutions that are to compute in int8, by their names.
 
     Returns:
-        A model from [1, height, width, channels] to the same, of static shapes.
+        A model of static shapes and a batch of 1, otherwise the same.
     """
 
-    def copied(layer: keras.Layer) -> keras.Layer:
-        return _MOBILE_FORMS.get(type(layer), type(layer)).from_config(layer.get_config())
-
-    def called(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+    def called(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
         if layer.name not in ranges:
             return layer(*args, **kwargs)
         before, after = ranges[layer.name]
         [x] = args
         return _RoundedToInt8(after)(layer(_RoundedToInt8(before)(x), **kwargs))
 
-    image = keras.Input((*size, generator.input.shape[-1]), batch_size=1, name="image")
+    given = keras.Input(shape, batch_size=1, name=NOISE if len(shape) == 1 else IMAGE)
     mobile = keras.models.clone_model(
-        generator, input_tensors=image, clone_function=copied, call_function=called
+        network, input_tensors=given, clone_function=_mobile_layer, call_function=called
     )
-    for layer in generator.layers:
+    for layer in network.layers:
         if layer.weights:
             mobile.get_layer(layer.name).set_weights(layer.get_weights())
     return mobile
 
 
-class _ForwardConvolution(TransposedConvolution):
-    """The transposed convolution as a convolution, whose channels then become pixels.
+def _mobile_layer(layer: layers.Layer) -> layers.Layer:
+    """Returns a layer that computes the same, its weights still to be set."""
+    form = type(layer)
+    if isinstance(layer, ReflectToAtLeast):
+        form = _SlicedReflection
+    elif isinstance(layer, ReflectionPadding):
+        form = _SlicedPadding
+    elif isinstance(layer, layers.Conv2DTranspose) and _ForwardConvolution.can_be(layer):
+        form = _ForwardConvolution
+    return form.from_config(layer.get_config())
 
-    An output pixel is made of 2×2 input pixels, and which of the kernel's 4×4 taps they meet depends on
-    whether its row and its column are even. So one convolution 2×2 gives all four cases as channels.
-    XNNPACK computes that three to four times as fast as a transposed convolution.
+
+class _ForwardConvolution(layers.Conv2DTranspose):
+    """A transposed convolution that doubles its image, as a convolution whose channels then become pixels.
+
+    An output pixel is made of 2×2 input pixels, and which of the kernel's taps, up to 4×4, they meet depends
+    on whether its row and its column are even. So one convolution 2×2 gives all four cases as channels.
+    XNNPACK computes that much faster than a transposed convolution.
     """
+
+    @staticmethod
+    def can_be(layer: layers.Conv2DTranspose) -> bool:
+        """Whether a transposed convolution has this form."""
+        height, width = layer.kernel_size
+        return (
+            tuple(layer.strides) == (2, 2)
+            and layer.padding == "same"
+            and layer.output_padding is None
+            and tuple(layer.dilation_rate) == (1, 1)
+            and height == width
+            and 2 <= height <= 4
+        )
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Returns ``x`` at twice its size."""
         filters, channels = self.kernel.shape[2:]
-        # Of the window that begins at pixel i - 1: output 2i - 1 is x[i - 1] · k[2] + x[i] · k[0],
-        # output 2i is x[i - 1] · k[3] + x[i] · k[1].
-        taps = tf.reshape(keras.ops.convert_to_tensor(self.kernel), [2, 2, 2, 2, filters, channels])
+        _, height, width, _ = x.shape
+        missing = 4 - self.kernel_size[0]
+        shift = int(not missing)  # pixel i meets the outputs from 2i - shift on
+        # Of the window that begins at pixel i - 1: output 2i - shift is x[i - 1] · k[2] + x[i] · k[0], the
+        # one behind it x[i - 1] · k[3] + x[i] · k[1].
+        kernel = tf.pad(
+            keras.ops.convert_to_tensor(self.kernel), [[0, missing], [0, missing], [0, 0], [0, 0]]
+        )
+        taps = tf.reshape(kernel, [2, 2, 2, 2, filters, channels])
         taps = tf.transpose(tf.reverse(taps, [0, 2]), [0, 2, 5, 1, 3, 4])
-        x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        x = tf.pad(x, [[0, 0], [1, shift], [1, shift], [0, 0]])
         x = tf.nn.conv2d(x, tf.reshape(taps, [2, 2, channels, 4 * filters]), strides=1, padding="VALID")
         if self.use_bias:
             x = x + tf.tile(keras.ops.convert_to_tensor(self.bias), [4])
-        return tf.nn.depth_to_space(x, 2)[:, 1:-1, 1:-1]  # [1, 2 height + 2, 2 width + 2, filters], cut
+        x = tf.nn.depth_to_space(x, 2)[:, shift : shift + 2 * height, shift : shift + 2 * width]
+        return self.activation(x)
 
 
 class _SlicedReflection(ReflectToAtLeast):
@@ -218,6 +245,19 @@ class _SlicedReflection(ReflectToAtLeast):
             missing = self.minimum - x.shape[axis]
             if missing > 0:
                 x = _extended(x, axis, missing)
+        return x
+
+
+class _SlicedPadding(ReflectionPadding):
+    """A surrounding reflection out of slices: XNNPACK has no padding but with zeros."""
+
+    def call(self, x: Any) -> Any:
+        """Returns ``x`` surrounded."""
+        for axis in (1, 2):
+            size, steps = x.shape[axis], range(1, self.pixels + 1)
+            before = _joined([_slice(x, axis, at, at + 1) for at in reversed(steps)], axis)
+            after = _joined([_slice(x, axis, size - 1 - at, size - at) for at in steps], axis)
+            x = _joined([before, x, after], axis)
         return x
 
 
@@ -241,17 +281,12 @@ def _joined(parts: list[tf.Tensor], axis: int) -> tf.Tensor:
     return parts[0]
 
 
-_MOBILE_FORMS: dict[Any, Any] = {
-    TransposedConvolution: _ForwardConvolution,
-    ReflectToAtLeast: _SlicedReflection,
-}
-
-
 def _between_levels(model: keras.Model) -> keras.Model:
-    """Puts a model from [-1, 1] to [-1, 1] between the levels 0 to 255, still float32."""
-    levels = keras.Input(batch_shape=model.input.shape, name="image")
-    output = model(keras.layers.Rescaling(1 / 127.5, -1.0)(levels))
-    return keras.Model(levels, keras.layers.Rescaling(127.5, 127.5)(output))
+    """Puts a model between the levels 0 to 255, float32 but rounded, so that uint8 can stand for them."""
+    given = keras.Input(batch_shape=model.input.shape, name=model.input.name)
+    is_image = len(given.shape) == 4
+    x = layers.Rescaling(1 / 127.5, -1.0)(_RoundedToInt8(_LEVELS)(given)) if is_image else given
+    return keras.Model(given, _RoundedToInt8(_LEVELS)(layers.Rescaling(127.5, 127.5)(model(x))))
 
 
 def _converted(model: keras.Model, quantization: Quantization) -> bytes:
@@ -260,8 +295,8 @@ def _converted(model: keras.Model, quantization: Quantization) -> bytes:
     archive.track(model)
     archive.add_endpoint(
         SIGNATURE,
-        lambda image: {"image": model(image, training=False)},
-        input_signature=[tf.TensorSpec(model.input.shape, tf.float32, name="image")],
+        lambda given: {IMAGE: model(given, training=False)},
+        input_signature=[tf.TensorSpec(model.input.shape, tf.float32, name=model.input.name)],
     )
     temporary = Path(tempfile.gettempdir())
     with explain_disk_faults(temporary, "another TMPDIR"), tempfile.TemporaryDirectory() as folder:
@@ -271,6 +306,10 @@ def _converted(model: keras.Model, quantization: Quantization) -> bytes:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantization == "float16":
             converter.target_spec.supported_types = [tf.float16]
+        if quantization == "int8":
+            converter.inference_output_type = tf.uint8
+            if model.input.name == IMAGE:
+                converter.inference_input_type = tf.uint8
         return converter.convert()
 
 
@@ -278,51 +317,53 @@ def _converted(model: keras.Model, quantization: Quantization) -> bytes:
 
 
 def _calibrated(
-    generator: keras.Model, size: tuple[int, int], images: Iterable[np.ndarray] | None
+    network: keras.Model, shape: tuple[int, ...], samples: Iterable[np.ndarray] | None
 ) -> dict[str, tuple[_Range, _Range]]:
     """Finds the values that every convolution but the last one meets and makes.
 
     Args:
-        generator: the trained one.
-        size: height and width of the images.
-        images: what to look at.
+        network: the trained one.
+        shape: of its input, without the batch.
+        samples: what to look at.
 
     Returns:
         For each convolution by its name, the least and the greatest value of its input and of its output.
 
     Raises:
-        ConfigError: there are no images, or some are not of the size or the channels.
+        ConfigError: there are no samples, or some are not of the shape or of another type.
     """
     convolutions = [
-        layer for layer in generator.layers if isinstance(layer, HalvingConvolution | TransposedConvolution)
+        layer for layer in network.layers if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose)
     ][:-1]
-    probe = keras.Model(generator.input, [x for layer in convolutions for x in (layer.input, layer.output)])
-    shape = (*size, generator.input.shape[-1])
+    probe = keras.Model(network.input, [x for layer in convolutions for x in (layer.input, layer.output)])
+    dtype = np.uint8 if len(shape) == 3 else np.float32
 
     @tf.function(input_signature=[tf.TensorSpec((1, *shape), tf.float32)])
-    def extremes(image: tf.Tensor) -> tf.Tensor:
-        values = probe(image, training=False)
+    def extremes(given: tf.Tensor) -> tf.Tensor:
+        values = probe(given, training=False)
         return tf.stack([[tf.reduce_min(value), tf.reduce_max(value)] for value in values])
 
     seen = np.zeros((2 * len(convolutions), 2))
-    seen[0] = [-1, 1]  # whatever the calibration's images have, an image can be black and white
+    if dtype == np.uint8 and convolutions:
+        seen[0] = [-1, 1]  # whatever the calibration's images have, an image can be black and white
     count = 0
-    for count, image in enumerate(images or (), start=1):  # noqa: B007
-        if image.dtype != np.uint8 or image.shape != shape:
+    for count, sample in enumerate(samples or (), start=1):  # noqa: B007
+        if sample.dtype != dtype or sample.shape != shape:
             raise ConfigError(
-                f"int8 is calibrated with uint8 images of {list(shape)}; "
-                f"got {image.dtype} {list(image.shape)}"
+                f"int8 is calibrated with {np.dtype(dtype)} {list(shape)}; "
+                f"got {sample.dtype} {list(sample.shape)}"
             )
-        found = extremes(to_unit_range(tf.constant(image[np.newaxis]))).numpy()
+        given = tf.constant(sample[np.newaxis])
+        found = extremes(to_unit_range(given) if dtype == np.uint8 else given).numpy()
         seen = np.stack([np.minimum(seen[:, 0], found[:, 0]), np.maximum(seen[:, 1], found[:, 1])], axis=1)
     if not count:
-        raise ConfigError("int8 needs images to find the ranges of its values with; give calibration images")
+        raise ConfigError("int8 needs samples to find the ranges of its values with; give calibration images")
     ranges = [(float(low), float(high)) for low, high in seen]
     names = [layer.name for layer in convolutions]
     return dict(zip(names, zip(ranges[::2], ranges[1::2], strict=True), strict=True))
 
 
-class _RoundedToInt8(keras.layers.Layer):
+class _RoundedToInt8(layers.Layer):
     """Rounds values to 256 steps of a range; the converter makes int8 of what lies between two such layers.
 
     Args:

@@ -2,87 +2,66 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.images import encode_png
-from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.exporting.saved_model import Limits
+from pix2pix_tf.exporting.formats.saved_model import SavedModel
+from pix2pix_tf.exporting.names import check_model_name, is_model_name
 from pix2pix_tf.files import explain_disk_faults, write_whole
+from pix2pix_tf.translators.base import Translator
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 SERVING_FILES = ("models.config", "docker-compose.yml", "batching.config", "README.md")
-
-# What needs no escape in a URL, a shell, YAML and the configuration of the server.
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def check_model_name(name: str) -> None:
-    """Checks that a model can be served, and asked for in a URL, by that name.
-
-    Raises:
-        ConfigError: it can't.
-    """
-    if not _MODEL_NAME.fullmatch(name):
-        raise ConfigError(
-            f"a model can't be served as {name!r}: a name has letters from a to z, digits, '.', '_' and '-', "
-            "and begins with a letter or digit"
-        )
-
-
-def model_name_for(run: Path) -> str:
-    """Returns a run directory's name, as far as a model can be served by it."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip("_.-")
-    return name or "model"
 
 
 def served_models(out: Path) -> list[str]:
     """The names of the models below a folder that have a version to serve, sorted."""
     versions = (path.parent for path in out.glob("*/*/saved_model.pb") if path.parent.name.isdecimal())
-    return sorted({path.parent.name for path in versions if _MODEL_NAME.fullmatch(path.parent.name)})
+    return sorted({path.parent.name for path in versions if is_model_name(path.parent.name)})
 
 
 # ---------------------------------------------------------------- warm-up
 
 
-def write_warmup(
-    version: Path, name: str, channels: int, size: tuple[int, int], limits: Limits | None = None
-) -> None:
+def write_warmup(version: Path, name: str, translator: Translator, size: tuple[int, int]) -> None:
     """Writes requests that the server runs when it loads the model, so that no user waits for the first.
 
-    One request a signature, with an image of the size that the network was trained at.
+    One request a signature, with noise or with an image of the size that the network was trained at.
 
     Args:
         version: the SavedModel's directory.
         name: of the model.
-        channels: of its input, 1 or 3.
+        translator: what the model does.
         size: height and width of the image.
-        limits: of the SavedModel; where they refuse the size, the image is a single pixel. A server
-            doesn't load a model that refuses its warm-up.
 
     Raises:
         SystemFault: the disk is full, or the place can't be written.
     """
-    height, width = size
-    if limits is not None and height * width > limits.max_pixels_per_image:
-        height = width = 1
-    image = _colourful(height, width, channels)
-    requests = {
-        "serving_default": {"images": tf.make_tensor_proto(image[np.newaxis])},
-        "bytes": {"image_bytes": tf.make_tensor_proto([encode_png(tf.constant(image)).numpy()])},
-        "float": {"images": tf.make_tensor_proto(image[np.newaxis].astype(np.float32) / 127.5 - 1)},
-    }
     path = version / WARMUP_FILE
     with explain_disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tf.io.TFRecordWriter(str(path)) as writer:
-            for signature, inputs in requests.items():
-                writer.write(_prediction_log(name, signature, inputs))
+            for signature, (key, value) in _example_requests(translator, size).items():
+                writer.write(_prediction_log(name, signature, {key: tf.make_tensor_proto(value)}))
+
+
+def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str, tuple[str, Any]]:
+    """What each signature is sent: the name of its input, and a batch of one."""
+    if translator.noise:
+        z = np.zeros((1, translator.noise), np.float32)
+        return dict.fromkeys(("serving_default", "bytes", "float"), ("z", z))
+    image = _colourful(*size, translator.input_channels)
+    return {
+        "serving_default": ("images", image[np.newaxis]),
+        "bytes": ("image_bytes", [encode_png(tf.constant(image)).numpy()]),
+        "float": ("images", image[np.newaxis].astype(np.float32) / 127.5 - 1),
+    }
 
 
 def _colourful(height: int, width: int, channels: int) -> np.ndarray:
@@ -117,13 +96,7 @@ def _varint(number: int) -> bytes:
 
 
 def write_serving_files(
-    out: Path,
-    name: str,
-    *,
-    input_channels: int,
-    output_channels: int,
-    size: tuple[int, int],
-    limits: Limits,
+    out: Path, name: str, translator: Translator, size: tuple[int, int], limits: SavedModel
 ) -> None:
     """Writes `SERVING_FILES`: configuration of TensorFlow Serving, and a README for this model.
 
@@ -132,8 +105,7 @@ def write_serving_files(
     Args:
         out: the folder that holds, or is about to hold, ``name/1/saved_model.pb``.
         name: of the model.
-        input_channels: 1 or 3.
-        output_channels: 1 or 3.
+        translator: what the model does.
         size: height and width that the network was trained at.
         limits: of the SavedModel.
 
@@ -147,8 +119,9 @@ def write_serving_files(
         "name": name,
         "models": models,
         "others": [model for model in models if model != name],
-        "input_channels": input_channels,
-        "output_channels": output_channels,
+        "noise": translator.noise,
+        "input_channels": translator.input_channels,
+        "output_channels": translator.output_channels,
         "height": size[0],
         "width": size[1],
         "limits": limits,

@@ -1,13 +1,12 @@
 """The generator as a SavedModel that serves pictures: all that surrounds it lives in the graph.
 
-A client sends images as it has them and gets images back. Decoding, scaling, rounding and encoding are the
-functions that ``predict`` uses too, so that the pixels are the same; images are translated one at a time,
-so that none depends on its batch.
+A client sends images as it has them, or noise, and gets images back. Decoding, scaling, rounding and
+encoding are the functions that ``predict`` uses too, so that the pixels are the same; images are translated
+one at a time, so that none depends on its batch.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,14 +14,13 @@ import keras
 import tensorflow as tf
 
 from pix2pix_tf.data.images import (
-    MAX_PIXELS,
     decode_to_unit_range,
     encode_png,
     stated_size,
     to_uint8,
     to_unit_range,
 )
-from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.exporting.formats.saved_model import SavedModel
 from pix2pix_tf.files import explain_disk_faults
 from pix2pix_tf.translators.run import GeneratorTranslator
 
@@ -30,35 +28,7 @@ _UNKNOWN_SIDES = [None, None]
 _LARGE_SIDE = 2**31  # two of them still multiply within int64; no side that matters is larger
 
 
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """How much a server is willing to translate; refused by the header, before anything is decoded.
-
-    Args:
-        max_pixels_per_image: height times width.
-        max_pixels_per_request: those of all images of a request together.
-
-    Raises:
-        ConfigError: a limit is none, or beyond what the decoder takes, or they contradict each other.
-    """
-
-    max_pixels_per_image: int = 2**24
-    max_pixels_per_request: int = 2**26
-
-    def __post_init__(self) -> None:
-        """Checks the limits."""
-        if not 1 <= self.max_pixels_per_image <= MAX_PIXELS:
-            raise ConfigError(
-                f"the limit of pixels per image is from 1 to {MAX_PIXELS}; got {self.max_pixels_per_image}"
-            )
-        if self.max_pixels_per_request < self.max_pixels_per_image:
-            raise ConfigError(
-                f"the limit of {self.max_pixels_per_request} pixels per request is less than that of "
-                f"{self.max_pixels_per_image} per image; raise it"
-            )
-
-
-def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Limits) -> None:
+def write_saved_model(translator: GeneratorTranslator, path: Path, limits: SavedModel) -> None:
     """Writes a translator as a SavedModel, one version's directory as TensorFlow Serving reads it.
 
     Its signatures take and give any number of images of any size:
@@ -69,25 +39,21 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Limit
       [batch], PNG, each at its own size;
     - ``float``: as ``serving_default``, but float32 in [-1, 1].
 
+    Where the network takes noise, all three take ``z`` float32 [batch, numbers] instead, standard normal, and
+    images have the one size that it gives.
+
     Args:
         translator: of a run, in float32.
         path: the directory to write, which must not exist. It may be left half written by an error.
-        limits: what is refused as too large, in every signature.
+        limits: what is refused as too large, in every signature that takes images.
 
     Raises:
         SystemFault: the disk is full, or the place can't be written.
     """
-    channels = translator.input_channels
-    levels, floats = (
-        tf.TensorSpec([None, *_UNKNOWN_SIDES, channels], dtype, name="images")
-        for dtype in (tf.uint8, tf.float32)
-    )
-    files = tf.TensorSpec([None], tf.string, name="image_bytes")
     # Written in this way, the model can be converted further; a module that holds it would become NaN.
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("serving_default", _translate_levels(translator, limits), [levels])
-    archive.add_endpoint("bytes", _translate_files(translator, limits), [files])
-    archive.add_endpoint("float", _translate_floats(translator, limits), [floats])
+    for name, (function, spec) in _signatures(translator, limits).items():
+        archive.add_endpoint(name, function, [spec])
     with explain_disk_faults(path):
         archive.write_out(str(path), verbose=False)
 
@@ -95,21 +61,54 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Limit
 Signature = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
-def _translate_levels(translator: GeneratorTranslator, limits: Limits) -> Signature:
+def _signatures(
+    translator: GeneratorTranslator, limits: SavedModel
+) -> dict[str, tuple[Signature, tf.TensorSpec]]:
+    """Returns every signature by name, with what it takes."""
+    if translator.noise:
+        noise = tf.TensorSpec([None, translator.noise], tf.float32, name="z")
+        return {name: (function, noise) for name, function in _from_noise(translator).items()}
+    levels, floats = (
+        tf.TensorSpec([None, *_UNKNOWN_SIDES, translator.input_channels], dtype, name="images")
+        for dtype in (tf.uint8, tf.float32)
+    )
+    files = tf.TensorSpec([None], tf.string, name="image_bytes")
+    return {
+        "serving_default": (_translate_levels(translator, limits), levels),
+        "bytes": (_translate_files(translator, limits), files),
+        "float": (_translate_floats(translator, limits), floats),
+    }
+
+
+def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
+    """The signatures of a network that takes noise: one vector at a time, as images are."""
+    image = translator.network.output.shape[1:]
+
+    def signature(key: str, finish: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Signature:
+        return lambda z: {key: _one_by_one(lambda one: finish(_paint(translator, one)), z, spec)}
+
+    return {
+        "serving_default": signature("images", to_uint8, tf.TensorSpec(image, tf.uint8)),
+        "bytes": signature("image_bytes", lambda x: encode_png(to_uint8(x)), tf.TensorSpec([], tf.string)),
+        "float": signature("images", tf.identity, tf.TensorSpec(image, tf.float32)),
+    }
+
+
+def _translate_levels(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(image: tf.Tensor) -> tf.Tensor:
         return to_uint8(_paint(translator, to_unit_range(image)))
 
     return _each_of_a_batch(translate, tf.uint8, translator, limits)
 
 
-def _translate_floats(translator: GeneratorTranslator, limits: Limits) -> Signature:
+def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(image: tf.Tensor) -> tf.Tensor:
         return _paint(translator, image)
 
     return _each_of_a_batch(translate, tf.float32, translator, limits)
 
 
-def _translate_files(translator: GeneratorTranslator, limits: Limits) -> Signature:
+def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(data: tf.Tensor) -> tf.Tensor:
         image = decode_to_unit_range(data, translator.input_channels)
         return encode_png(to_uint8(_paint(translator, image)))
@@ -127,7 +126,7 @@ def _each_of_a_batch(
     translate: Callable[[tf.Tensor], tf.Tensor],
     dtype: tf.DType,
     translator: GeneratorTranslator,
-    limits: Limits,
+    limits: SavedModel,
 ) -> Signature:
     """A signature that applies ``translate`` to every image of a batch of one size."""
     taken, channels = translator.input_channels, translator.output_channels
@@ -153,9 +152,9 @@ def _each_of_a_batch(
     return translate_all
 
 
-def _paint(translator: GeneratorTranslator, image: tf.Tensor) -> tf.Tensor:
-    """Translates one image [height, width, channels] from and to float32 in [-1, 1], in the graph."""
-    return translator.generate(image[tf.newaxis])[0]
+def _paint(translator: GeneratorTranslator, given: tf.Tensor) -> tf.Tensor:
+    """Translates one image [height, width, channels] from and to float32 in [-1, 1], or noise to one."""
+    return translator.generate(given[tf.newaxis])[0]
 
 
 def _one_by_one(
@@ -165,7 +164,7 @@ def _one_by_one(
     return tf.map_fn(function, elements, parallel_iterations=1, fn_output_signature=spec)
 
 
-def _refuse_beyond(limits: Limits, sizes: tf.Tensor) -> list[tf.Operation]:
+def _refuse_beyond(limits: SavedModel, sizes: tf.Tensor) -> list[tf.Operation]:
     """Assertions that images of the sizes int64 [batch, 2] have pixels, and not too many."""
     sides = tf.minimum(sizes, _LARGE_SIDE)
     pixels = sides[:, 0] * sides[:, 1]

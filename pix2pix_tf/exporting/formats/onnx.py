@@ -1,0 +1,96 @@
+"""ONNX, which ONNX Runtime and many other runtimes read.
+
+What writes and runs it, tf2onnx and ONNX Runtime, is the extra ``onnx`` and imported only where it is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.exporting.formats.base import Artifact, Bar, Format, Subject
+
+if TYPE_CHECKING:
+    from pix2pix_tf.translators.run import GeneratorTranslator
+
+_OPSET = 15
+_MOST_BYTES = 2**31  # protobuf writes no larger file
+
+
+@dataclasses.dataclass(frozen=True)
+class Onnx(Format):
+    """One file for images of any size."""
+
+    name: ClassVar[str] = "onnx"
+    bar: ClassVar[Bar] = Bar(within_1_level=0.9999)
+
+    def check(self, subject: Subject) -> None:
+        """Refuses what no .onnx file can do, and where the extra is missing."""
+        for package in ("tf2onnx", "onnxruntime"):
+            try:
+                importlib.import_module(package)
+            except ImportError as error:
+                raise ConfigError(
+                    f"--formats onnx needs the extra 'onnx' ({error}); install it: pip install -e \".[onnx]\""
+                ) from error
+        if subject.translator.painter.stochastic:
+            raise ConfigError(
+                "an .onnx file can't have dropout as noise; drop the noise, or export a SavedModel alone"
+            )
+
+    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
+        """Yields what writes the file."""
+        path = files / f"{subject.name}.onnx"
+        yield functools.partial(self._write, subject.translator, path)
+
+    def _write(self, translator: GeneratorTranslator, path: Path) -> Artifact:
+        write_onnx(translator, path)
+        return Artifact("ONNX", path, self.bar)
+
+
+def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
+    """Writes a translator's network as an .onnx file.
+
+    It takes ``images`` float32 [batch, height, width, channels] in [-1, 1], of any size, and gives
+    ``translated``, the same. Where it takes noise, that is ``z`` float32 [batch, numbers].
+
+    Args:
+        translator: in float32 and not stochastic.
+        path: the file to write.
+
+    Raises:
+        ConfigError: the network is too large for an .onnx file.
+        ImportError: the extra is not installed.
+        SystemFault: the disk is full, or the place can't be written.
+    """
+    import tensorflow as tf
+    import tf2onnx
+
+    from pix2pix_tf.files import write_whole
+    from pix2pix_tf.quiet import hushed
+    from pix2pix_tf.translators.onnx import INPUT, NOISE, OUTPUT
+
+    if sum(4 * math.prod(weight.shape) for weight in translator.network.weights) >= _MOST_BYTES:
+        raise ConfigError("the generator is too large for an .onnx file, which has less than 2 GiB")
+    if translator.noise:
+        spec = tf.TensorSpec([None, translator.noise], tf.float32, name=NOISE)
+    else:
+        spec = tf.TensorSpec([None, None, None, translator.input_channels], tf.float32, name=INPUT)
+    paint = tf.function(lambda given: {OUTPUT: translator.generate(given)}, input_signature=[spec])
+    with hushed():
+        model, _ = tf2onnx.convert.from_function(paint, input_signature=[spec], opset=_OPSET)
+    for value in (model.graph.input[0], model.graph.output[0]):
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, name in zip(dimensions[:3], ("batch", "height", "width"), strict=False):
+            if not dimension.dim_value:  # known sides stay
+                dimension.dim_param = name
+    pixels = f"'{OUTPUT}': float32 in [-1, 1], which is pixels / 127.5 - 1"
+    given = f"'{NOISE}': float32, standard normal" if translator.noise else f"'{INPUT}', likewise"
+    model.doc_string = f"{pixels}; from {given}"
+    write_whole(path, model.SerializeToString())

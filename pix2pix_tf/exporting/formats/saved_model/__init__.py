@@ -1,0 +1,70 @@
+"""SavedModel: for TensorFlow Serving, and whoever has only TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.exporting.formats.base import Artifact, Bar, Format, Subject
+
+_MOST_PIXELS = 2**26  # what the decoder takes
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel(Format):
+    """The SavedModel refuses what is too large, by the images' headers.
+
+    Raises:
+        ConfigError: a limit is none, or beyond what the decoder takes, or they contradict each other.
+    """
+
+    name: ClassVar[str] = "saved_model"
+    bar: ClassVar[Bar] = Bar(max_levels=1)
+
+    max_pixels_per_image: int = 2**24
+    """Height times width of an image."""
+    max_pixels_per_request: int = 2**26
+    """Those of all images of a request together."""
+
+    def __post_init__(self) -> None:
+        """Checks the limits."""
+        if not 1 <= self.max_pixels_per_image <= _MOST_PIXELS:
+            raise ConfigError(
+                f"the limit of pixels per image is from 1 to {_MOST_PIXELS}; got {self.max_pixels_per_image}"
+            )
+        if self.max_pixels_per_request < self.max_pixels_per_image:
+            raise ConfigError(
+                f"the limit of {self.max_pixels_per_request} pixels per request is less than that of "
+                f"{self.max_pixels_per_image} per image; raise it"
+            )
+
+    def check(self, subject: Subject) -> None:
+        """Refuses limits that the run's own images don't keep."""
+        height, width = subject.size
+        if not subject.translator.noise and self.max_pixels_per_image < height * width:
+            raise ConfigError(
+                f"the limit of {self.max_pixels_per_image} pixels per image would refuse the run's own "
+                f"images of {height}x{width}; raise it"
+            )
+
+    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
+        """Yields what writes the version's directory."""
+        from pix2pix_tf.exporting.formats.saved_model.graph import write_saved_model
+        from pix2pix_tf.exporting.formats.saved_model.serving import write_warmup
+
+        def write() -> Artifact:
+            write_saved_model(subject.translator, served, self)
+            write_warmup(served, subject.name, subject.translator, subject.size)
+            most_pixels = None if subject.translator.noise else self.max_pixels_per_image
+            return Artifact("SavedModel", served, self.bar, most_pixels=most_pixels)
+
+        yield write
+
+    def announce(self, subject: Subject, out: Path) -> None:
+        """Writes the configuration of a server, and the README of its users."""
+        from pix2pix_tf.exporting.formats.saved_model.serving import write_serving_files
+
+        write_serving_files(out, subject.name, subject.translator, subject.size, self)

@@ -1,0 +1,144 @@
+"""What an export is proven and calibrated with: images of the run or of a folder, or noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.data.images import is_image_file, load_image, to_uint8, to_unit_range
+from pix2pix_tf.data.pairs import Side, spread
+from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.errors import DataError, UserError
+from pix2pix_tf.exporting.formats.base import Size
+from pix2pix_tf.models.base import DataKind
+
+if TYPE_CHECKING:
+    from pix2pix_tf.data.sets import ImageDataset
+
+_SEED = 0
+
+
+class Samples(Protocol):
+    """What a network is given: uint8 or uint16 [height, width, channels], or noise float32 [numbers].
+
+    Attributes:
+        description: which they are, in words.
+    """
+
+    description: str
+
+    def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
+        """Returns up to ``count`` that were not trained on; images of that size."""
+
+    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
+        """Returns up to ``count`` such as were trained on; images of that size, uint8."""
+
+
+class NoiseSamples:
+    """Standard normal noise, always the same.
+
+    Args:
+        numbers: in each.
+    """
+
+    def __init__(self, numbers: int):
+        self.description = f"noise of seed {_SEED}"
+        self._numbers = numbers
+
+    def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
+        """See `Samples`."""
+        return list(np.random.default_rng(_SEED).standard_normal((count, self._numbers), np.float32))
+
+    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
+        """See `Samples`."""
+        return list(np.random.default_rng(_SEED + 1).standard_normal((count, self._numbers), np.float32))
+
+
+class FolderSamples:
+    """Images of a folder.
+
+    Args:
+        folder: images at any depth.
+        channels: that the network takes.
+
+    Raises:
+        DataError: there are none.
+    """
+
+    def __init__(self, folder: Path, channels: int):
+        if not folder.is_dir():
+            raise DataError(f"--proof-images {folder}: there is no such folder")
+        self._files = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_file(path))
+        if not self._files:
+            raise DataError(f"--proof-images {folder}: there are no images")
+        self._channels = channels
+        self.description = str(folder)
+
+    def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
+        """See `Samples`."""
+        chosen = (self._files[number] for number in spread(len(self._files), count))
+        images = (load_image(path, self._channels) for path in chosen)
+        return [resized(image, size, Side(self._channels)).numpy() for image in images]
+
+    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
+        """See `Samples`."""
+        return [_as_uint8(image) for image in self.held_out(size, count)]
+
+
+class DatasetSamples:
+    """The run's own images.
+
+    Args:
+        dataset: from :func:`run_dataset`.
+        side: which image of a row the network takes.
+    """
+
+    def __init__(self, dataset: ImageDataset, side: int):
+        self._dataset, self._side = dataset, side
+        self.description = f"{dataset.name} {dataset.held_out}"
+
+    def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
+        """See `Samples`."""
+        from pix2pix_tf.data.pipeline import held_out_images
+
+        return [row[1 + self._side] for row in held_out_images(self._dataset, size, count, split)]
+
+    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
+        """See `Samples`."""
+        return [_as_uint8(image) for image in self.held_out(size, count, "train")]
+
+
+def run_dataset(config: TrainConfig, kind: DataKind, data_dir: Path | None) -> ImageDataset:
+    """Opens the data set of a run.
+
+    Args:
+        config: the run's.
+        kind: what its model is trained on.
+        data_dir: where data sets are kept, if not where the run had them.
+
+    Raises:
+        UserError: it isn't there any more.
+    """
+    from pix2pix_tf.data.sources import open_dataset
+
+    if data_dir is not None:
+        config = configs.replace(config, data_dir=data_dir)
+    try:
+        return open_dataset(config, kind)
+    except UserError as error:
+        raise type(error)(f"{error} (or give --proof-images FOLDER with input images)") from error
+
+
+def input_side(kind: DataKind, direction: str) -> int:
+    """Returns which image of a data set's row the painter of a direction takes; pairs are directed."""
+    return int(kind == "unpaired" and direction == "BtoA")
+
+
+def _as_uint8(image: np.ndarray) -> np.ndarray:
+    return to_uint8(to_unit_range(tf.constant(image))).numpy()
