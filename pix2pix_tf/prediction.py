@@ -61,7 +61,9 @@ def predict(
     half = _input_half(model, direction) if side_by_side else None
     if direction is not None and half is None and not is_run(model):
         raise ConfigError("--direction says which half of a pair is the input; give --side-by-side with it")
-    jobs = _outputs_of(list(_images_below(inputs, out)), out)  # before the model is loaded, which takes longer
+    jobs = _outputs_of(
+        list(_images_below(inputs, out)), out
+    )  # before the model is loaded, which takes longer
     translator = translators.load(
         model,
         step=step,

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pix2pix_tf import cli
+from pix2pix_tf import cli, preset, replace
 from pix2pix_tf.cli import main, train_args
-from pix2pix_tf import preset, replace
 from pix2pix_tf.config import TrainConfig, each_setting, to_json
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, Interrupted, RunError, SystemFault, TrainingDiverged

@@ -171,7 +171,11 @@ def test_whatever_decides_the_weights_is_a_difference(name):
 
 
 def test_exactly_the_marked_settings_may_change():
-    marked = {name for _, name, kind, _ in each_setting(defaults()) if CHANGEABLE in getattr(kind, "__metadata__", ())}
+    marked = {
+        name
+        for _, name, kind, _ in each_setting(defaults())
+        if CHANGEABLE in getattr(kind, "__metadata__", ())
+    }
     assert marked == MAY_CHANGE
 
 

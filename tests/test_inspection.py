@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_tf.cli import main
 from pix2pix_tf import preset, replace
+from pix2pix_tf.cli import main
 from pix2pix_tf.data.images import to_uint8
 from pix2pix_tf.data.names import CATALOG
 from pix2pix_tf.data.pipeline import training_batches

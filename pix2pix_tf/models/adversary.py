@@ -133,7 +133,10 @@ def adversarial_metrics(prefix: str, tag: str, settings: AdversarialSettings, ba
     loss = Metric(prefix, f"{tag}/loss", bar=bar, plot=tag.replace("_", " "), level=undecided)
     if settings.gan_loss == "wgan-gp":
         norm = Metric(
-            f"{prefix}_gradient_norm", f"{tag}/gradient_norm", plot="gradient norm", level=(1.0, "1: the goal")
+            f"{prefix}_gradient_norm",
+            f"{tag}/gradient_norm",
+            plot="gradient norm",
+            level=(1.0, "1: the goal"),
         )
         return loss, norm
     return (

@@ -139,7 +139,9 @@ class Pix2Pix(Model):
         if not self.settings.gan_weight:
             return [Phase(self._losses, {"generator": ["generator"]})]
         both = Phase(self._losses, {"generator": ["generator"], "discriminator": ["discriminator"]})
-        alone = Phase(self._losses, {"discriminator": ["discriminator"]}, repeats=self.settings.critic_steps - 1)
+        alone = Phase(
+            self._losses, {"discriminator": ["discriminator"]}, repeats=self.settings.critic_steps - 1
+        )
         return [alone, both]
 
     def _losses(
@@ -163,9 +165,15 @@ class Pix2Pix(Model):
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns the generator, by the direction that it translates in."""
-        return {self.config.data.direction: Painter("generator", *self.channels, stochastic=self.settings.stochastic)}
+        return {
+            self.config.data.direction: Painter(
+                "generator", *self.channels, stochastic=self.settings.stochastic
+            )
+        }
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns rows of input, output and target."""
         (paint,) = painters.values()
-        return Sheet(("input", "output", "target"), [(image, paint(image), target) for image, target in held_out])
+        return Sheet(
+            ("input", "output", "target"), [(image, paint(image), target) for image, target in held_out]
+        )

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.models.base import Model, Phase
+from pix2pix_tf.models.base import Model
 from pix2pix_tf.models.forward import ForwardPass, changing_weights
 from pix2pix_tf.training.optimizers import Adam, LossScale, all_finite
 from pix2pix_tf.training.schedules import learning_rate

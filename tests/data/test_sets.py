@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.config import dataset_label, preset, replace
+from pix2pix_tf import preset, replace
+from pix2pix_tf.config import dataset_label
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, full_name, looks_like_path, settings_of
 from pix2pix_tf.data.sets import ImageDataset, Images, Side, images_of, unpaired
 from pix2pix_tf.data.sources import open_dataset, usual_kind

@@ -85,6 +85,10 @@ def test_a_combination_without_meaning_is_refused(model, settings):
 
 
 def test_an_unknown_model_is_refused_with_those_that_there_are():
-    for ask in (model_class, lambda name: preset("procedural", name), lambda name: config_from_json({"model": {"model": name}})):
+    for ask in (
+        model_class,
+        lambda name: preset("procedural", name),
+        lambda name: config_from_json({"model": {"model": name}}),
+    ):
         with pytest.raises(ConfigError, match="pix2pix"):
             ask("pix2pox")

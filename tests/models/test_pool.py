@@ -11,7 +11,9 @@ SIZE = 5
 
 def numbered(first, count):
     """Images that are their own number."""
-    return tf.reshape(tf.range(first, first + count, dtype=tf.float32), [count, 1, 1, 1]) * tf.ones([1, 2, 3, 1])
+    return tf.reshape(tf.range(first, first + count, dtype=tf.float32), [count, 1, 1, 1]) * tf.ones(
+        [1, 2, 3, 1]
+    )
 
 
 def run(batches, batch_size=1, seed=0):

@@ -50,7 +50,9 @@ class Toy(Model):
 
 @pytest.fixture
 def trainer():
-    config = replace(preset("procedural"), beta_1=BETA_1, beta_2=BETA_2, learning_rate=RATE, precision="float32")
+    config = replace(
+        preset("procedural"), beta_1=BETA_1, beta_2=BETA_2, learning_rate=RATE, precision="float32"
+    )
     return Trainer(Toy(config), config, total_steps=10)
 
 
@@ -70,7 +72,9 @@ def test_each_update_has_a_batch_of_its_own_and_each_network_its_own_count(train
     values = np.array([[1, 2, -3, 4], [5, -6, 7, 8]], np.float32)  # a row a step, a number an update
     for step, row in enumerate(values):
         batch = tf.constant(np.repeat(row, 2).reshape(8, 1, 1, 1))  # two images a batch
-        metrics = dict(zip(trainer.metrics, trainer.train_step((batch,), tf.constant(step, tf.int64)), strict=True))
+        metrics = dict(
+            zip(trainer.metrics, trainer.train_step((batch,), tf.constant(step, tf.int64)), strict=True)
+        )
     assert float(metrics["mean"]) == pytest.approx(values[1, :3].mean())
     after = {name: float(state[f"{name}/{name}/kernel"].numpy()[0, 0]) for name in ("actor", "critic")}
     assert after["critic"] == pytest.approx(adam(before["critic"], values[:, :3].ravel()), abs=1e-6)

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf.data.procedural import draw_pair
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.networks import build_discriminator, build_generator
 from pix2pix_tf.networks.fast import convolutions
 from pix2pix_tf.networks.layers import InstanceNormalization
-from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
 from tests.networks.inputs import filter_everything_minimally
