@@ -70,7 +70,7 @@ def textbook_step(batch_size: int, size: int) -> Callable[[], object]:
 
 
 def textbook_cyclegan_step(batch_size: int, size: int) -> Callable[[], object]:
-    """Returns CycleGAN's step as textbooks have it: float32, one tape, stock layers, stock Keras Adam, no pool."""
+    """Returns CycleGAN's step as textbooks have it: float32, one tape, stock layers and Adam, no pool."""
     import keras
     import tensorflow as tf
     from keras import layers

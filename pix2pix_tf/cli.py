@@ -262,8 +262,8 @@ class PredictArgs:
     """Translates images or folders with a trained model; outputs are PNG, each of its input's size."""
 
     model: Positional[str]
-    """A run directory, a SavedModel (its directory, or that of its versions), a .tflite or .onnx file, or the URL of a
-    model that TensorFlow Serving serves: http://host:8501/v1/models/NAME."""
+    """A run directory, a SavedModel (its directory, or that of its versions), a .tflite or .onnx file, or the
+    URL of a model that TensorFlow Serving serves: http://host:8501/v1/models/NAME."""
     inputs: Positional[tuple[Path, ...]]
     """Images, or folders of images (with their subfolders); none for a model that makes images from noise."""
     out: Path
@@ -271,8 +271,8 @@ class PredictArgs:
     side_by_side: bool = False
     """The inputs are side-by-side pairs: translate the half that was the input in training."""
     direction: configs.Direction | None = None
-    """Which of a run's generators, where it has both, and which half of a pair it takes, A being the left one;
-    a run knows its own, other models don't."""
+    """Which of a run's generators, where it has both, and which half of a pair it takes, A being the left
+    one; a run knows its own, other models don't."""
     count: Annotated[int, *configs.limited(1, 1_000_000)] = 16
     """How many images a model makes from noise."""
     step: int | None = None
@@ -338,8 +338,8 @@ class ExportArgs:
     out: Path | None = None
     """The folder that everything goes to; RUN/export if not given."""
     name: str | None = None
-    """What clients call the model; the run directory's name if not given. Of a run with two generators each is
-    a model of its own, NAME_AtoB and NAME_BtoA."""
+    """What clients call the model; the run directory's name if not given. Of a run with two generators each
+    is a model of its own, NAME_AtoB and NAME_BtoA."""
     direction: configs.Direction | None = None
     """Which of a run's generators; all if not given."""
     formats: tuple[_FormatName, ...] = DEFAULT_FORMATS

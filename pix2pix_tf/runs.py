@@ -129,8 +129,8 @@ class RunDirectory:
         before = self._read_json().get("pairs")
         if before != images:
             raise RunError(
-                f"the run in {self.path} was started with other training images ({_images_text(before)} then, "
-                f"{_images_text(images)} now); restore them to continue it, or start another run with "
+                f"the run in {self.path} was started with other training images ({_images_text(before)} "
+                f"then, {_images_text(images)} now); restore them to continue it, or start another run with "
                 f"--run-dir and --init-from {self.path}"
             )
 

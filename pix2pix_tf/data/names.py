@@ -127,7 +127,7 @@ def full_name(dataset: str) -> str:
 
 
 def settings_of(dataset: str) -> Mapping[str, Any]:
-    """Returns the settings that a data set brings; a folder brings none, the procedural one those of a model."""
+    """Returns the settings that a data set brings. A folder brings none, the procedural one a model's."""
     name = full_name(dataset)
     if name in CATALOG:
         return CATALOG[name].settings

@@ -52,7 +52,7 @@ class AdversarialSettings(ModelSettings):
         """Refuses what makes no sense together."""
         if self.gan_loss == "wgan-gp" and self.norm == "batch":
             raise ConfigError(
-                "--gan-loss wgan-gp needs --norm instance or none: its penalty is on each image's own gradient"
+                "--gan-loss wgan-gp needs --norm instance or none: it looks at every image alone"
             )
         smallest = _SMALLEST_SIDE.get(self.patch, 1)
         if self.gan_weight and min(config.data.size) < smallest:
@@ -121,7 +121,7 @@ def judge(
 
 
 def adversarial_metrics(prefix: str, tag: str, settings: AdversarialSettings, bar: str) -> Sequence[Metric]:
-    """Returns the metrics of a verdict; their names are ``prefix`` before the verdict's keys, but for the loss.
+    """Returns the metrics of a verdict, named ``prefix`` before the verdict's keys, but for the loss.
 
     Args:
         prefix: of the names in metrics.jsonl; the loss has it alone.

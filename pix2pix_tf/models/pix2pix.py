@@ -118,7 +118,7 @@ class Pix2Pix(Model):
         return create_pool("discriminator_pool", settings.pool_size, (*self.config.data.size, channels))
 
     def metrics(self) -> Sequence[Metric]:
-        """Returns the losses, the generator's before their weights, and what the discriminator tells apart."""
+        """Returns the losses, the generator's before their weights, and what D tells apart."""
         pixel = self.settings.pixel_loss
         metrics = [
             Metric("gen_total", "generator/total", bar="G"),

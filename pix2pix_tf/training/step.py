@@ -57,7 +57,7 @@ class Trainer:
         return Adam(variables, self._options.beta_1, self._options.beta_2)
 
     def weights(self) -> dict[str, tf.Variable]:
-        """Returns the networks' weights, trained and otherwise changing, by names that stay the same for ever."""
+        """Returns the networks' weights, all that change, by names that stay the same for ever."""
         return {
             f"{name}/{variable.path}": variable.value
             for name, network in self.networks.items()
@@ -136,7 +136,7 @@ class Trainer:
         return metrics
 
     def _updates(self, network: str, number: int, step: tf.Tensor) -> tf.Tensor:
-        """How often a network was updated since training began, with the update of that number in the step."""
+        """How often a network was updated since training began, up to that update of the step."""
         of_network = [network in itertools.chain(*phase.trains.values()) for phase in self._phases]
         return step * sum(of_network) + sum(of_network[: number + 1])
 

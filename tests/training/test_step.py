@@ -225,7 +225,7 @@ def test_every_gradient_is_the_plain_ones_within_the_precisions_rounding(
 
 
 def nudged(batch):
-    """The images moved by as little as rounding through the layers moves them: some leaky ReLU changes sign."""
+    """The images moved as little as rounding in the layers does: some leaky ReLU changes sign."""
     random = np.random.default_rng(0)
     for _ in range(6):
         yield tuple(
