@@ -154,7 +154,7 @@ class RecordConfig:
     """What a run leaves behind, and where."""
 
     run_dir: Annotated[Path | None, CHANGEABLE] = None
-    """The run's directory; by default runs/DATASET, or runs/DATASET-MODEL. The same again continues the run."""
+    """The run's directory; by default runs/DATASET or runs/DATASET-MODEL. The same one continues the run."""
     init_from: Path | None = None
     """Start from the weights of another run."""
     log_every: Annotated[int, *limited(1), CHANGEABLE] = 50
