@@ -74,8 +74,9 @@ def build_discriminator(
     if patch not in PATCHES:
         raise ConfigError(f"no discriminator has patches of {patch}, but of {', '.join(map(str, PATCHES))}")
     if image_size is not None and min(image_size) < smallest_image(patch):
+        needed = smallest_image(patch)
         raise ConfigError(
-            f"patches of {patch} pixels need images of at least {smallest_image(patch)}, not {min(image_size)}"
+            f"patches of {patch} need images of at least {needed} pixels, not {min(image_size)}"
         )
     if condition_channels is None:
         x = inputs = keras.Input((None, None, image_channels), name="image", dtype="float32")
