@@ -107,12 +107,13 @@ def test_256_pixels_have_so_many_logits_on_each_side(patch, logits):
 
 
 @pytest.mark.parametrize(("patch", "pixels"), [(1, 1), (16, 5), (70, 17), (286, 65)])
-def test_the_smallest_image_has_one_logit_and_a_smaller_one_none(patch, pixels):
+def test_the_smallest_image_has_one_logit_and_a_smaller_one_is_refused(patch, pixels):
     assert smallest_image(patch) == pixels
-    discriminator = build_discriminator(patch=patch, base_filters=1, condition_channels=None)
+    options = {"patch": patch, "base_filters": 1, "condition_channels": None}
+    discriminator = build_discriminator(image_size=(pixels, 2 * pixels), **options)
     assert discriminator(images(1, pixels, pixels, 3)).shape == (1, 1, 1, 1)
-    if pixels > 1:
-        assert discriminator(images(1, pixels - 1, pixels - 1, 3)).shape == (1, 0, 0, 1)
+    with pytest.raises(ConfigError):
+        build_discriminator(image_size=(2 * pixels, pixels - 1), **options)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (65, 100), (256, 128), (300, 203)])
