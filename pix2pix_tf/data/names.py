@@ -115,7 +115,7 @@ left tensorflow-datasets for its licence.
 CYCLE_GAN_SETTINGS: Mapping[str, Any] = {"epochs": 200, "batch_size": 1}
 """What the CycleGAN paper trains all of its data sets with."""
 
-_TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*(/[A-Za-z0-9_.+-]+)?")
+_TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*")  # without a configuration, which would look like a path
 
 
 def full_name(dataset: str) -> str:
@@ -137,10 +137,10 @@ def settings_of(dataset: str) -> Mapping[str, Any]:
 def looks_like_path(dataset: str) -> bool:
     """Whether ``--dataset`` is a folder rather than a name.
 
-    What is no name of ours is a folder if it is there or is spelt as only paths are; else it may be a name
-    of tensorflow-datasets, which only that can tell.
+    A word that is no name of ours and no folder that is there may be a name of tensorflow-datasets, which
+    only that can tell.
     """
     name = full_name(dataset)
-    if name == PROCEDURAL or name in CATALOG or name.removeprefix("cycle_gan/") in CYCLE_GAN:
+    if name == PROCEDURAL or name in CATALOG or name.startswith("cycle_gan/"):
         return False
     return _TFDS_NAME.fullmatch(dataset) is None or Path(dataset).exists()
