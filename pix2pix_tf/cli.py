@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run_command(arguments)
     except Interrupted as stopped:
-        print(f"pix2pix: {stopped}", file=sys.stderr)
+        print(f"pix2pix: {_worded(stopped)}", file=sys.stderr)
         return stopped.exit_code
     except Pix2pixError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(_worded(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped", 130)
     except BrokenPipeError:
@@ -93,6 +93,11 @@ def _run_command(arguments: list[str]) -> int:
     if command is None:
         raise UserError(f"there is no command '{arguments[0]}'; the commands are {', '.join(commands)}")
     return command(arguments[1:])
+
+
+def _worded(error: Pix2pixError) -> str:
+    """Returns an error's message with flags for the names of settings."""
+    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda name: "--" + name[1].replace("_", "-"), str(error))
 
 
 def _fail(message: str, exit_code: int) -> int:
@@ -392,7 +397,7 @@ def _chosen_formats(args: ExportArgs) -> list[Format]:
     for name in FORMATS:
         chosen, default = getattr(args.settings, name), format_class(name)()
         changed = [
-            configs.flag(field.name)
+            configs.setting(field.name)
             for field in dataclasses.fields(default)
             if getattr(chosen, field.name) != getattr(default, field.name)
         ]

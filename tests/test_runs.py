@@ -64,7 +64,7 @@ def test_a_run_of_another_format_names_who_wrote_it(run):
     run.config_file.write_text(json.dumps(stored), encoding="utf-8")
     message = fault_of(run)
     assert f"pix2pix-tf 9.8 in format {FORMAT + 1}, this version reads format {FORMAT}" in message
-    assert "train in another --run-dir" in message
+    assert "run_dir" in message
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_configuration_with_a_wrong_value_is_refused(run, name, value):
     stored = json.loads(run.config_file.read_text(encoding="utf-8"))
     next(group for group in stored["config"].values() if name in group)[name] = value
     run.config_file.write_text(json.dumps(stored), encoding="utf-8")
-    assert f"--{name}" in fault_of(run)
+    assert name in fault_of(run)
 
 
 def test_a_run_below_a_file_can_not_be_written(tmp_path):
@@ -212,7 +212,7 @@ def test_a_second_process_is_kept_out_while_the_first_one_trains(run, python):
     with run.locked():
         refused = python(HOLD, run.path)
     assert refused.stdout == (
-        f"another process is training in {run.path}; wait for it, or choose another --run-dir\n"
+        f"another process is training in {run.path}; wait for it, or choose another `run_dir`\n"
     ), refused.stderr
     assert python(HOLD, run.path).stdout == "held\n"
 

@@ -34,9 +34,9 @@ class Archive:
     def error(self, problem: str) -> DataError:
         """Returns the error to raise for what is wrong inside the file."""
         if self.downloaded:
-            advice = "delete the file and run again, or give another with --archive FILE"
+            advice = "delete the file and run again, or give another with `archive` FILE"
         else:
-            advice = "give another file with --archive, or leave it out to download"
+            advice = "give another file with `archive`, or leave it out to download"
         return DataError(f"{self.path}: {problem}; {advice}")
 
 

@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix_tf.config import TrainConfig, flag
+from pix2pix_tf.config import TrainConfig, setting
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, unpaired
 from pix2pix_tf.errors import ConfigError, DataError
@@ -66,9 +66,11 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
     data, name = config.data, full_name(config.data.dataset)
     is_folder = looks_like_path(data.dataset)
     taken = {"archive": name in CATALOG or name.startswith("cycle_gan/"), "mirror_url": name in CATALOG}
-    for setting, is_taken in taken.items():
-        if getattr(data, setting) is not None and not is_taken:
-            raise ConfigError(f"{flag(setting)} is for data sets of the catalogue, not for '{data.dataset}'")
+    for name_of_setting, is_taken in taken.items():
+        if getattr(data, name_of_setting) is not None and not is_taken:
+            raise ConfigError(
+                f"{setting(name_of_setting)} is for data sets of the catalogue, not for '{data.dataset}'"
+            )
     if name == PROCEDURAL:
         from pix2pix_tf.data.procedural import procedural_dataset
 
@@ -165,4 +167,4 @@ def existing_folder(dataset: str) -> Path:
 
 def _no_such_dataset(dataset: str) -> DataError:
     names = ", ".join((PROCEDURAL, *CATALOG, *(name for name in CYCLE_GAN if name not in CATALOG)))
-    return DataError(f"--dataset {dataset}: there is no such folder, and no data set of that name ({names})")
+    return DataError(f"`dataset` {dataset}: there is no such folder, and no data set of that name ({names})")

@@ -52,11 +52,11 @@ class AdversarialSettings(ModelSettings):
         """Refuses what makes no sense together."""
         if self.gan_loss == "wgan-gp" and self.norm == "batch":
             raise ConfigError(
-                "--gan-loss wgan-gp needs --norm instance or none: it looks at every image alone"
+                "`gan_loss` wgan-gp needs `norm` instance or none: it looks at every image alone"
             )
         smallest = _SMALLEST_SIDE.get(self.patch, 1)
         if self.gan_weight and min(config.data.size) < smallest:
-            raise ConfigError(f"--patch {self.patch} needs --image-size {smallest} or more")
+            raise ConfigError(f"`patch` {self.patch} needs `image_size` {smallest} or more")
 
 
 class Verdict(NamedTuple):

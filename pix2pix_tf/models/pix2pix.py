@@ -39,13 +39,13 @@ class Settings(AdversarialSettings):
         """Refuses what makes no sense together."""
         super().check(config)
         if not (self.gan_weight or self.l1_weight):
-            raise ConfigError("--gan-weight and --l1-weight are both 0: there is nothing to learn from")
+            raise ConfigError("`gan_weight` and `l1_weight` are both 0: there is nothing to learn from")
         if self.stochastic and self.norm == "batch":
             raise ConfigError(
-                "--stochastic needs --norm instance or none: it runs as in training, image by image"
+                "`stochastic` needs `norm` instance or none: it runs as in training, image by image"
             )
         if self.stochastic and self.generator == "resnet":
-            raise ConfigError("--stochastic needs a generator with dropout: unet or encoder_decoder")
+            raise ConfigError("`stochastic` needs a generator with dropout: unet or encoder_decoder")
 
 
 class Pix2Pix(Model):

@@ -25,7 +25,7 @@ def model_class(name: str) -> type[Model]:
         ConfigError: there is no such model.
     """
     if name not in MODELS:
-        raise ConfigError(f"--model {name}: there is no such model; there are {', '.join(MODELS)}")
+        raise ConfigError(f"`model` {name}: there is no such model; there are {', '.join(MODELS)}")
     module, _, attribute = MODELS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 

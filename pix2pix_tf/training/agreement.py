@@ -29,8 +29,8 @@ def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
     config = continued(run.read_config(), config)
     if total_steps(config, run.image_count()) < latest:
         raise RunError(
-            f"{latest} steps of the run in {run.path} are done already; give a larger --steps or --epochs, "
-            "or another --run-dir"
+            f"{latest} steps of the run in {run.path} are done already; give a larger `steps` or `epochs`, "
+            "or another `run_dir`"
         )
     return config
 
@@ -73,7 +73,7 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     if changes:
         raise RunError(
             f"the run in {asked.run_dir} was started with other settings ({'; '.join(changes)}); leave these "
-            "flags as they were to continue it, or start another run with --run-dir"
+            "flags as they were to continue it, or start another run with `run_dir`"
         )
     return asked
 

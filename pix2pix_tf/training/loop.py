@@ -161,10 +161,10 @@ class Session:
             self.writer.wait()
         kept = self.run_directory.latest_step()
         good = f"the last good checkpoint is step {kept}" if kept else "there is no good checkpoint yet"
-        start = f" --init-from {self.run_directory.path}" if kept else ""
+        start = f" `init_from` {self.run_directory.path}" if kept else ""
         return TrainingDiverged(
-            f"{what}; {good} in {self.run_directory.path}; try another --run-dir{start} with a lower "
-            "--learning-rate or --precision float32"
+            f"{what}; {good} in {self.run_directory.path}; try another `run_dir`{start} with a lower "
+            "`learning_rate` or `precision` float32"
         )
 
     def _current_sheet(self) -> Sheet:
