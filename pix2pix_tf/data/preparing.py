@@ -62,13 +62,14 @@ def prepared_builder(builder: Callable[[], Any], folder: Path, needed: str) -> A
     except PermissionError as error:
         raise SystemFault(f"{folder}: can't be read ({error.strerror}); check its permissions") from error
     except Exception as error:  # what tensorflow-datasets raises for damaged files is nowhere declared
-        raise _unusable(folder, first_line(error)) from error
+        raise unusable(folder, first_line(error)) from error
     if not is_whole:
-        raise _unusable(folder, f"dataset_info.json is missing, or knows of no {needed}")
+        raise unusable(folder, f"dataset_info.json is missing, or knows of no {needed}")
     return prepared
 
 
-def _unusable(folder: Path, reason: str) -> DataError:
+def unusable(folder: Path, reason: str) -> DataError:
+    """Returns the error to raise for a prepared data set that can't be read."""
     return DataError(
         f"{folder}: not a prepared data set ({reason}); delete that folder and run again to prepare it anew"
     )

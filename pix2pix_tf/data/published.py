@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow_datasets as tfds
 
+from pix2pix_tf.data.names import CYCLE_GAN
 from pix2pix_tf.data.preparing import (
     data_root,
     existing_archive,
     preparation,
     prepared_builder,
     prepared_counts,
+    unusable,
 )
 from pix2pix_tf.data.records import open_split
 from pix2pix_tf.data.sets import ImageDataset, Images, Side
@@ -40,7 +42,7 @@ _FEATURE = "image"
 _ALONE = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
 _UNPAIRED = ("trainA", "trainB", "testA", "testB")
 _ANOTHER_ARCHIVE = "give another file with `archive`, or leave it out to download"
-_OTHER_WAYS = "give a `data_dir` where it is prepared, or a folder of its images as `dataset`"
+_OTHER_WAYS = "a `data_dir` where it is prepared, or a folder of its images as `dataset`"
 
 
 def is_published(name: str) -> bool:
@@ -149,8 +151,11 @@ def _prepared(name: str, root: Path, archive: Path | None, show_progress: bool) 
 
     try:
         made = builder()
-    except ValueError as error:  # no such config
-        raise DataError(f"tensorflow-datasets has no '{name}' ({first_line(error)})") from error
+    except Exception as error:  # what tensorflow-datasets raises for damaged files is nowhere declared
+        if (root / name).exists():
+            raise unusable(root / name, first_line(error)) from error
+        # CycleGAN's are all that can be asked for by the name of a configuration.
+        raise DataError(f"tensorflow-datasets has no '{name}', only {', '.join(CYCLE_GAN)}") from error
     folder = Path(made.data_path)
     if folder.exists():
         needed = "trainA" if name.startswith("cycle_gan/") else "train"
@@ -176,15 +181,15 @@ def _explaining(name: str) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, tfds.download.DownloadError) as error:
-        archive = "give a copy of its .zip with `archive` FILE, " if name.startswith("cycle_gan/") else ""
+        archive = "a copy of its .zip with `archive` FILE, " if name.startswith("cycle_gan/") else ""
         raise SystemFault(
-            f"{name} could not be downloaded ({_reason(error)}); check the connection, or {archive}"
+            f"{name} could not be downloaded ({_reason(error)}); check the connection, or give {archive}"
             + _OTHER_WAYS
         ) from error
     except (DataError, OSError, tf.errors.OpError):
         raise
     except Exception as error:  # what the builders of tensorflow-datasets raise is nowhere declared
-        raise DataError(f"{name} can't be prepared ({first_line(error)}); {_OTHER_WAYS}") from error
+        raise DataError(f"{name} can't be prepared ({first_line(error)}); give {_OTHER_WAYS}") from error
 
 
 def _reason(error: BaseException) -> str:

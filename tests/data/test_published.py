@@ -176,3 +176,20 @@ def test_names_that_tensorflow_datasets_does_not_have(tmp_path):
         open_published_dataset("cycle_gan/cityscapes", tmp_path)
     with pytest.raises(DataError, match=r"no_such_data_set: .*horse2zebra"):
         open_dataset(replace(preset("no_such_data_set"), data_dir=tmp_path), "images")
+
+
+@pytest.mark.parametrize("damage", ["records", "description", "no description"])
+def test_prepared_files_that_are_damaged_are_to_be_deleted(tmp_path, archive, damage):
+    open_published_dataset("cycle_gan/horse2zebra", tmp_path, archive)
+    (info,) = tmp_path.rglob("dataset_info.json")
+    if damage == "records":
+        (records,) = tmp_path.rglob("*trainB.tfrecord*")
+        records.write_bytes(records.read_bytes()[:-10])
+    elif damage == "description":
+        info.write_text("{")
+    else:
+        info.unlink()
+    with pytest.raises(DataError, match="delete") as fault:
+        open_published_dataset("cycle_gan/horse2zebra", tmp_path)
+    assert str(tmp_path / "cycle_gan" / "horse2zebra") in str(fault.value)
+    assert "\n" not in str(fault.value)
