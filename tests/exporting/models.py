@@ -98,7 +98,8 @@ def write_run(path, kind="pix2pix", steps=(10, 20), **settings):
     described = model(kind, run_dir=path, **settings)
     state = {}
     for direction in described.painters():
-        state |= translator_of(described, direction, contrast=3)._weights()
+        weights = translator_of(described, direction, contrast=3)._weights()
+        state |= {name: tf.Variable(variable.numpy()) for name, variable in weights.items()}
     run.write_config(described.config, {"count": 1, "digest": ""})
     writer = CheckpointWriter(run, state)
     for step in steps:

@@ -270,7 +270,8 @@ def test_int8_needs_images_of_its_kind(translate, samples):
 
 
 @pytest.mark.parametrize(
-    "options", [{"quantize": ()}, {"quantize": ("int4",)}, {"tflite_sizes": ((0, 64),)}, {"tflite_sizes": ((9, 4097),)}]
+    "options",
+    [{"quantize": ()}, {"quantize": ("int4",)}, {"tflite_sizes": ((0, 64),)}, {"tflite_sizes": ((9, 4097),)}],
 )
 def test_options_without_meaning_are_refused(options):
     with pytest.raises(ConfigError):
