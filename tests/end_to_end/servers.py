@@ -17,7 +17,8 @@ from PIL import Image
 
 from pix2pix_tf import translators
 from pix2pix_tf.errors import DataError
-from pix2pix_tf.exporting.saved_model import Limits, write_saved_model
+from pix2pix_tf.exporting.formats.saved_model import SavedModel
+from pix2pix_tf.exporting.formats.saved_model.graph import write_saved_model
 from pix2pix_tf.translators.run import GeneratorTranslator
 from tests.end_to_end.commands import run
 
@@ -27,7 +28,7 @@ MOST_PIXELS = 200 * 200
 def export(run_directory: Path, path: Path) -> GeneratorTranslator:
     """Writes a run's SavedModel; returns what it must paint."""
     translator = GeneratorTranslator.load(run_directory)
-    write_saved_model(translator, path, Limits(MOST_PIXELS, 2 * MOST_PIXELS))
+    write_saved_model(translator, path, SavedModel(MOST_PIXELS, 2 * MOST_PIXELS))
     return translator
 
 

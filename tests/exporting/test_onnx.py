@@ -2,25 +2,57 @@
 
 import importlib.util
 
+import numpy as np
 import pytest
 
+from pix2pix_tf import translators
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.export import ExportOptions, export
+from pix2pix_tf.exporting.formats.onnx import Onnx, write_onnx
+from tests.exporting.models import NOISE, noise, untrained, write_run
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("tf2onnx", "onnxruntime"))
+needs_extra = pytest.mark.skipif(not INSTALLED, reason="tf2onnx is not installed; the extra onnx has it")
 
 
-@pytest.mark.skipif(not INSTALLED, reason="tf2onnx is not installed; the extra onnx has it")
-def test_onnx_paints_the_trained_models_picture_at_any_size(tiny_run, tmp_path):
-    report = export(tiny_run.path, ExportOptions(out=tmp_path, name="tiny", formats=("onnx",)))
-    assert report.published == [tmp_path / "tiny-1" / "tiny.onnx"]
-    [proof] = report.proofs
-    assert proof.images == 20
+@pytest.mark.slow
+@needs_extra
+def test_onnx_is_exported_and_proven(tmp_path):
+    run = write_run(tmp_path / "run", "from_noise", steps=(20,)).path
+    [model] = export(run, ExportOptions(out=tmp_path / "out", name="tiny", formats=[Onnx()])).models
+    assert model.published == [tmp_path / "out" / "tiny-1" / "tiny.onnx"]
+    [proof] = model.proofs
+    assert proof.images == 16
     assert proof.difference.max_levels <= 1
 
 
+@needs_extra
+@pytest.mark.parametrize(
+    "settings", [{}, {"generator": "resnet", "norm": "batch", "input_channels": 1}], ids=str
+)
+def test_onnx_paints_the_networks_picture_at_any_size(tmp_path, settings):
+    translate = untrained(**settings)
+    write_onnx(translate, tmp_path / "tiny.onnx")
+    loaded = translators.load(tmp_path / "tiny.onnx")
+    assert (loaded.input_channels, loaded.noise) == (settings.get("input_channels", 3), 0)
+    for size in ((64, 64), (35, 90), (1, 1)):
+        image = noise(*size, loaded.input_channels)
+        assert np.abs(loaded(image).astype(int) - translate(image)).max() <= 1
+
+
+@needs_extra
+def test_onnx_takes_noise(tmp_path):
+    translate = untrained("from_noise")
+    write_onnx(translate, tmp_path / "tiny.onnx")
+    loaded = translators.load(tmp_path / "tiny.onnx")
+    assert (loaded.input_channels, loaded.noise) == (0, NOISE)
+    z = np.random.default_rng(0).standard_normal(NOISE, np.float32)
+    assert np.abs(loaded(z).astype(int) - translate(z)).max() <= 1
+
+
 @pytest.mark.skipif(INSTALLED, reason="the extra onnx is installed")
-def test_without_the_extra_a_line_says_what_to_install(tiny_run, tmp_path):
-    with pytest.raises(ConfigError, match="--formats onnx needs the extra 'onnx'"):
-        export(tiny_run.path, ExportOptions(out=tmp_path, formats=("onnx",)))
-    assert list(tmp_path.iterdir()) == []
+def test_without_the_extra_a_line_says_what_to_install(tmp_path):
+    run = write_run(tmp_path / "run", "from_noise", steps=(20,)).path
+    with pytest.raises(ConfigError, match="extra 'onnx'"):
+        export(run, ExportOptions(out=tmp_path / "out", formats=[Onnx()]))
+    assert not (tmp_path / "out").exists()

@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 
 from pix2pix_tf.exporting import parity
-from pix2pix_tf.exporting.parity import (
-    BARS,
-    Artifact,
-    Bar,
-    Difference,
-    compare,
-    parity_sheet,
-    prove,
-    shortfall,
-)
+from pix2pix_tf.exporting.formats import FORMATS, format_class
+from pix2pix_tf.exporting.formats.base import Artifact, Bar
+from pix2pix_tf.exporting.parity import Difference, compare, parity_sheet, prove, shortfall
 
 
 def picture(seed=0, shape=(32, 24, 3)):
@@ -83,13 +76,13 @@ def test_a_bar_says_what_was_missed(bar, found, missed):
 
 
 def test_the_bars_are_those_that_are_promised():
-    assert {kind: str(bar) for kind, bar in BARS.items()} == {
-        "saved_model": "at most 1 level everywhere",
-        "none": "at most 1 level on 99.99%",
-        "float16": "PSNR 50 dB",
-        "dynamic": "PSNR 35 dB",
-        "int8": "PSNR 35 dB",
-        "onnx": "at most 1 level on 99.99%",
+    saved_model, tflite, onnx = (format_class(name) for name in FORMATS)
+    assert (saved_model.bar, onnx.bar) == (Bar(max_levels=1), Bar(within_1_level=0.9999))
+    assert tflite.bars == {
+        "none": Bar(within_1_level=0.9999),
+        "float16": Bar(psnr=50),
+        "dynamic": Bar(psnr=35),
+        "int8": Bar(psnr=35),
     }
 
 
@@ -109,7 +102,7 @@ def test_an_artifact_is_as_good_as_the_worst_way_into_it(painted_elsewhere, tmp_
     (tmp_path / "variables").mkdir()
     (tmp_path / "saved_model.pb").write_bytes(b"12345")
     (tmp_path / "variables" / "data").write_bytes(b"678")
-    proof = prove(Artifact("saved_model", "SavedModel", tmp_path), [image], [image], 1)
+    proof = prove(Artifact("SavedModel", tmp_path, Bar(max_levels=1)), [image], [image], 1)
     assert proof.ways["serving_default"].max_levels == 0
     assert proof.difference.max_levels == 2
     assert proof.shortfall == "off by 2 levels"
@@ -120,7 +113,7 @@ def test_an_artifact_is_as_good_as_the_worst_way_into_it(painted_elsewhere, tmp_
 def test_the_time_is_that_of_the_images_of_the_runs_size(painted_elsewhere, tmp_path):
     image = picture()
     painted_elsewhere({"serving_default": [image] * 4}, [0.1, 0.3, 0.2, 9.0])
-    proof = prove(Artifact("int8", "TFLite int8", tmp_path), [image] * 4, [image] * 4, 3)
+    proof = prove(Artifact("TFLite int8", tmp_path, Bar(psnr=35)), [image] * 4, [image] * 4, 3)
     assert proof.milliseconds == pytest.approx(200)
 
 
@@ -128,7 +121,7 @@ def test_the_sheet_shows_pictures_and_magnified_differences(painted_elsewhere):
     image, trained = picture(1), picture(2)
     worse = changed(trained, [1, -2, 100])
     painted_elsewhere({"serving_default": [worse]}, [0.1])
-    proof = prove(Artifact("int8", "TFLite int8", Path("missing")), [image], [trained], 1)
+    proof = prove(Artifact("TFLite int8", Path("missing"), Bar(psnr=35)), [image], [trained], 1)
     sheet = parity_sheet("title", [image], [trained], [proof])
 
     def shown(cell):
@@ -139,3 +132,6 @@ def test_the_sheet_shows_pictures_and_magnified_differences(painted_elsewhere):
     magnified.reshape(-1)[:3] = (16, 32, 255)
     assert all(map(shown, (image, trained, worse, magnified)))
     assert not shown(picture(3))
+    sheet = parity_sheet("title", [], [trained], [proof])  # of noise there is nothing to see
+    assert not shown(image)
+    assert all(map(shown, (trained, worse, magnified)))

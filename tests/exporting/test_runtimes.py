@@ -5,17 +5,18 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf.data.images import to_uint8, to_unit_range
-from pix2pix_tf.exporting import tflite
-from pix2pix_tf.exporting.parity import BARS, compare, shortfall
-from pix2pix_tf.translators.run import GeneratorTranslator
+from pix2pix_tf.exporting.formats.tflite import TFLite
+from pix2pix_tf.exporting.formats.tflite.conversion import convert
+from pix2pix_tf.exporting.parity import compare, shortfall
+from tests.exporting.models import untrained
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra runtimes has it")
 
 
-def test_openvino_paints_the_trained_models_picture_with_the_tflite(tiny_run, tmp_path):
-    translator = GeneratorTranslator.load(tiny_run.path)
+def test_openvino_paints_the_trained_models_picture_with_the_tflite(tmp_path):
+    translator = untrained()
     path = tmp_path / "model.tflite"
-    path.write_bytes(tflite.convert(translator, (64, 96), "none"))
+    path.write_bytes(convert(translator, (64, 96), "none"))
     core = openvino.Core()
     model = core.compile_model(core.read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 96, 3), np.uint8)
@@ -24,4 +25,4 @@ def test_openvino_paints_the_trained_models_picture_with_the_tflite(tiny_run, tm
         for image in images
     ]
     difference = compare(painted, [translator(image) for image in images])
-    assert shortfall(BARS["none"], difference) == ""
+    assert shortfall(TFLite.bars["none"], difference) == ""

@@ -9,35 +9,23 @@ import sys
 import zlib
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.errors import ConfigError, SystemFault
-from pix2pix_tf.exporting.saved_model import Limits, write_saved_model
-from pix2pix_tf.translators.run import GeneratorTranslator
+from pix2pix_tf.exporting.formats.saved_model import SavedModel
+from pix2pix_tf.exporting.formats.saved_model.graph import write_saved_model
+from tests.exporting.models import NOISE, noise, untrained
 
-LIMITS = Limits(max_pixels_per_image=200_000, max_pixels_per_request=500_000)
-
-
-def untrained(seed=0, levels=3, **settings):
-    """A translator with first weights made larger, so that its output has contrast."""
-    keras.utils.set_random_seed(0)
-    config = NetworkConfig(**{"base_filters": 8, "input_channels": 3, "output_channels": 3, **settings})
-    translator = GeneratorTranslator(config, levels, seed=seed)
-    for variable in translator.generator.trainable_variables:
-        if "kernel" in variable.path:
-            variable.assign(variable * 4)
-    return translator
+LIMITS = SavedModel(max_pixels_per_image=200_000, max_pixels_per_request=500_000)
 
 
 @pytest.fixture(scope="module")
 def translate():
-    return untrained(levels=6)
+    return untrained()
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +38,6 @@ def directory(translate, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(directory):
     return tf.saved_model.load(str(directory)).signatures
-
-
-def noise(height, width, channels=3, seed=0, dtype=np.uint8):
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, (height, width, channels), dtype)
 
 
 def png(pixels):
@@ -152,7 +136,7 @@ def test_a_file_of_every_kind_gives_the_picture_that_predict_gives(model, transl
 
 def test_a_generator_of_one_channel_takes_luma_and_gives_grey(tmp_path):
     translate, colour = untrained(input_channels=1, output_channels=1), noise(40, 50)
-    write_saved_model(translate, tmp_path / "1", Limits())
+    write_saved_model(translate, tmp_path / "1", SavedModel())
     model = tf.saved_model.load(str(tmp_path / "1")).signatures
     expected = translate(colour)
     assert expected.std() > 1
@@ -166,13 +150,27 @@ def test_a_generator_of_one_channel_takes_luma_and_gives_grey(tmp_path):
 
 def test_a_stochastic_generator_paints_as_its_translator_does(tmp_path):
     translate, image = untrained(seed=5, stochastic=True), noise(64, 70)
-    write_saved_model(translate, tmp_path / "1", Limits())
+    write_saved_model(translate, tmp_path / "1", SavedModel())
     model = tf.saved_model.load(str(tmp_path / "1")).signatures
     for _ in range(2):  # the noise is the seed's, not the request's
         answers = model["serving_default"](images=np.stack([image, image]))["images"]
         np.testing.assert_array_equal(answers[0], translate(image))
         np.testing.assert_array_equal(answers[1], translate(image))
     assert (untrained(seed=6, stochastic=True)(image) != translate(image)).any()
+
+
+def test_noise_becomes_the_translators_picture_in_every_signature(tmp_path):
+    translate = untrained("from_noise")
+    write_saved_model(translate, tmp_path / "1", SavedModel())
+    model = tf.saved_model.load(str(tmp_path / "1")).signatures
+    vectors = np.random.default_rng(0).standard_normal((3, NOISE), np.float32)
+    expected = np.stack([translate(one) for one in vectors])
+    assert expected.std() > 5
+    np.testing.assert_array_equal(model["serving_default"](z=vectors)["images"], expected)
+    np.testing.assert_array_equal(np.stack(unpacked(model["bytes"](z=vectors))), expected)
+    floats = model["float"](z=vectors)["images"].numpy()
+    np.testing.assert_array_equal(floats[1], translate.paint(tf.constant(vectors[1])))
+    assert model["serving_default"](z=vectors[:0])["images"].shape == (0, 64, 64, 3)
 
 
 # ---------------------------------------------------------------- what is refused, and the next request
@@ -280,7 +278,7 @@ def test_arrays_have_the_same_limits(model, signature):
 @pytest.mark.parametrize("limits", [(0, 10), (2**26 + 1, 2**30), (100, 99)])
 def test_limits_that_mean_nothing_are_a_mistake(limits):
     with pytest.raises(ConfigError, match="pixels per"):
-        Limits(*limits)
+        SavedModel(*limits)
 
 
 # ---------------------------------------------------------------- what is written
@@ -291,7 +289,7 @@ def test_it_holds_the_weights_and_nothing_else(directory, translate):
     variables.pop("_CHECKPOINTABLE_OBJECT_GRAPH")
     assert not any("optimizer" in name.lower() or "seed" in name for name in variables)
     stored = sorted(int(np.prod(shape)) for shape in variables.values())
-    assert stored == sorted(int(np.prod(weight.shape)) for weight in translate._weights())
+    assert stored == sorted(int(np.prod(weight.shape)) for weight in translate._weights().values())
 
 
 def test_its_graph_computes_without_python_training_or_chance(directory):
@@ -307,7 +305,7 @@ def test_its_graph_computes_without_python_training_or_chance(directory):
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SystemFault) as caught:
-        write_saved_model(untrained(levels=2), tmp_path / "file" / "1", LIMITS)
+        write_saved_model(untrained(), tmp_path / "file" / "1", LIMITS)
     assert str(tmp_path / "file") in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -357,6 +355,7 @@ def many_large_frames(file_format):
     return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't tell how much memory was used")
 def test_a_process_that_has_only_tensorflow_serves_it_and_survives_bombs(directory, translate, tmp_path):
     sizes = [(200, 300), (384, 512), (1, 1)]
@@ -399,7 +398,8 @@ def saved_model_cli(*arguments):
     return done.stdout
 
 
-def test_saved_model_cli_shows_the_signatures(directory):
+@pytest.mark.slow
+def test_saved_model_cli_shows_the_signatures_and_runs_them(directory, translate, tmp_path):
     shown = " ".join(saved_model_cli("show", "--dir", directory, "--all").split())
     for signature, tensor, dtype, shape in (
         ("serving_default", "images", "DT_UINT8", "(-1, -1, -1, 3)"),
@@ -407,15 +407,9 @@ def test_saved_model_cli_shows_the_signatures(directory):
         ("float", "images", "DT_FLOAT", "(-1, -1, -1, 3)"),
     ):
         described = rf"\['{tensor}'\] tensor_info: dtype: {dtype} shape: {re.escape(shape)} name: \S+ "
-        contains = r"The given SavedModel SignatureDef contains the following "
-        wanted = (
-            rf"signature_def\['{signature}'\]: {contains}input\(s\): inputs{described}"
-            rf"{contains}output\(s\): outputs{described}Method name is: tensorflow/serving/predict"
-        )
-        assert re.search(wanted, shown), signature
+        found = re.search(rf"signature_def\['{signature}'\].*?inputs{described}.*?outputs{described}", shown)
+        assert found, signature
 
-
-def test_saved_model_cli_runs_it(directory, translate, tmp_path):
     images = np.stack([noise(70, 33, seed=seed) for seed in range(2)])
     np.save(tmp_path / "images.npy", images)
     given = ("--inputs", f"images={tmp_path / 'images.npy'}", "--outdir", tmp_path / "out")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from concurrent import futures
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,25 +16,36 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.exporting.saved_model import Limits
-from pix2pix_tf.exporting.serving import (
+from pix2pix_tf.exporting.formats.saved_model import SavedModel
+from pix2pix_tf.exporting.formats.saved_model.graph import write_saved_model
+from pix2pix_tf.exporting.formats.saved_model.serving import (
     SERVING_FILES,
     WARMUP_FILE,
-    check_model_name,
     served_models,
     write_serving_files,
     write_warmup,
 )
+from pix2pix_tf.exporting.names import check_model_name
 from tests.exported_models import ContrastModel, expected, noise, serving
+from tests.exporting.models import NOISE, SIZE, untrained
 
-FACTS = {"input_channels": 3, "output_channels": 1, "size": (64, 96), "limits": Limits(250_000, 500_000)}
+
+class Channels(NamedTuple):
+    """What the files tell of a model."""
+
+    input_channels: int
+    output_channels: int
+    noise: int = 0
+
+
+FACTS = (Channels(3, 1), (64, 96), SavedModel(250_000, 500_000))
 
 
 @pytest.fixture
 def out(tmp_path):
     """A folder with a model to be served, and the files that say so."""
     ContrastModel(3, 1).save(tmp_path / "facades" / "1")
-    write_serving_files(tmp_path, "facades", **FACTS)
+    write_serving_files(tmp_path, "facades", *FACTS)
     return tmp_path
 
 
@@ -56,7 +68,7 @@ def warmup_requests(version):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_model_takes_every_request_of_its_warmup(tmp_path, channels):
     ContrastModel(channels, 3).save(tmp_path / "1")
-    write_warmup(tmp_path / "1", "facades", channels, (64, 96))
+    write_warmup(tmp_path / "1", "facades", Channels(channels, 3), (64, 96))
     model = tf.saved_model.load(str(tmp_path / "1")).signatures
     requests = warmup_requests(tmp_path / "1")
     assert {request.model_spec.signature_name for request in requests} == set(model)
@@ -68,16 +80,6 @@ def test_the_model_takes_every_request_of_its_warmup(tmp_path, channels):
             assert Image.open(io.BytesIO(output[0].numpy())).size == (96, 64)
         else:
             assert output.shape == (1, 64, 96, 3)
-
-
-def test_a_warmup_keeps_to_the_limits(tmp_path):
-    write_warmup(tmp_path / "1", "facades", 3, (64, 96), Limits(64 * 96 - 1, 10_000))
-    for request in warmup_requests(tmp_path / "1"):
-        if "images" in request.inputs:
-            assert tf.make_ndarray(request.inputs["images"]).shape == (1, 1, 1, 3)
-        else:
-            (image,) = tf.make_ndarray(request.inputs["image_bytes"])
-            assert Image.open(io.BytesIO(image)).size == (1, 1)
 
 
 # ---------------------------------------------------------------- configuration
@@ -98,7 +100,7 @@ def test_every_model_of_the_folder_is_served(out):
     for name in ("maps/3", "maps/12", "shoes/staging"):
         (out / name / "saved_model.pb").touch()
     assert served_models(out) == ["facades", "maps"]
-    write_serving_files(out, "night2day", **FACTS)  # its SavedModel is yet to come
+    write_serving_files(out, "night2day", *FACTS)  # its SavedModel is yet to come
     assert served_by(out) == {name: f"/models/{name}" for name in ("facades", "maps", "night2day")}
     assert "facades, maps" in (out / "README.md").read_text(encoding="utf-8")
 
@@ -123,16 +125,12 @@ def test_batching_is_off_and_says_why(out):
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "façade", "-v", "a/b", "a:b", 'a"b', ".hidden"])
 def test_names_that_no_url_takes_are_refused(tmp_path, name):
+    check_model_name("run-2.1_b")
     with pytest.raises(ConfigError, match="can't be served as"):
         check_model_name(name)
     with pytest.raises(ConfigError):
-        write_serving_files(tmp_path, name, **FACTS)
+        write_serving_files(tmp_path, name, *FACTS)
     assert not list(tmp_path.iterdir())
-
-
-def test_names_of_runs_are_served():
-    for name in ("facades", "edges2shoes", "run-2.1_b", "7"):
-        check_model_name(name)
 
 
 # ---------------------------------------------------------------- the README's calls, called
@@ -154,6 +152,46 @@ def test_the_readme_is_about_this_model(out):
         text = (out / file).read_text(encoding="utf-8")
         assert not re.search(r"\{\{|\{%|\bNone\b|\bundefined\b", text), file
         assert text.endswith("\n")
+
+
+@pytest.fixture(scope="module")
+def from_noise(tmp_path_factory):
+    """A folder with a model that takes noise, the files for its server, and its signatures."""
+    out, translate = tmp_path_factory.mktemp("noise"), untrained("from_noise")
+    write_saved_model(translate, out / "facades" / "1", SavedModel())
+    write_warmup(out / "facades" / "1", "facades", translate, SIZE)
+    write_serving_files(out, "facades", translate, SIZE, SavedModel())
+    return out, tf.saved_model.load(str(out / "facades" / "1")).signatures
+
+
+def test_a_model_that_takes_noise_has_calls_of_its_own(from_noise, tmp_path, monkeypatch):
+    out, model = from_noise
+    for request in warmup_requests(out / "facades" / "1"):
+        model[request.model_spec.signature_name](z=tf.constant(tf.make_ndarray(request.inputs["z"])))
+    readme = (out / "README.md").read_text(encoding="utf-8")
+    assert f"[batch, {NOISE}]" in readme
+    assert not re.search(r"\{\{|\{%|\bNone\b|input\.jpg|image file", readme)
+
+    def answer(handler, method, path, body):
+        request = json.loads(body)
+        vectors = tf.constant([instance["z"] for instance in request["instances"]])
+        [image] = model[request["signature_name"]](z=vectors)["image_bytes"].numpy()
+        return 200, {}, json.dumps({"predictions": [{"b64": base64.b64encode(image).decode()}]}).encode()
+
+    shell = shutil.which("bash")
+    calls = [(block, None) for block in code_blocks(out, "python") if "urllib" in block]
+    if shell and all(map(shutil.which, ("curl", "python3"))):
+        calls += [(block, shell) for block in code_blocks(out, "sh") if "curl" in block]
+    with serving(answer) as address:
+        for block, program in calls:
+            done = run_block(block, address, tmp_path, program)
+            assert done.returncode == 0, done.stderr
+            assert Image.open(tmp_path / "output.png").size == SIZE
+            (tmp_path / "output.png").unlink()
+    monkeypatch.chdir(out)
+    (block,) = (block for block in code_blocks(out, "python") if "saved_model.load" in block)
+    exec(compile(block, "README.md", "exec"), {})
+    assert Image.open(out / "output.png").size == SIZE
 
 
 @pytest.fixture

@@ -70,12 +70,13 @@ def convert(
     """Converts a translator's network to a .tflite for images of one size.
 
     Its signature ``serving_default`` takes ``image`` [1, height, width, channels], or ``z`` [1, numbers]
-    where the network takes noise, and gives ``image``. With 'none', 'float16' and 'dynamic' images are float32
-    in [-1, 1]. 'float16' stores the weights in half the bytes and computes in float32; 'dynamic' stores them
-    as int8, and rounds every image between the layers to int8 by its own range. With 'int8' images are uint8;
-    its convolutions compute in int8, with weights scaled by channel and ranges found by calibration, but for
-    the last one, which computes in float32, as all other layers do: there a rounded value would be a rounded
-    pixel.
+    where the network takes noise, and gives ``image``. But for 'int8' images are float32 in [-1, 1].
+
+    - 'float16' stores the weights in half the bytes and computes in float32.
+    - 'dynamic' stores them as int8, and rounds every image between the layers to int8 by its own range.
+    - 'int8' takes and gives images in uint8. Its convolutions compute in int8, with weights scaled by channel
+      and ranges found by calibration, but for the last one, which computes in float32, as all other layers
+      do: there a rounded value would be a rounded pixel.
 
     Args:
         translator: in float32 and not stochastic.
@@ -347,7 +348,7 @@ def _calibrated(
     if dtype == np.uint8 and convolutions:
         seen[0] = [-1, 1]  # whatever the calibration's images have, an image can be black and white
     count = 0
-    for count, sample in enumerate(samples or (), start=1):  # noqa: B007
+    for count, sample in enumerate(() if samples is None else samples, start=1):  # noqa: B007
         if sample.dtype != dtype or sample.shape != shape:
             raise ConfigError(
                 f"int8 is calibrated with {np.dtype(dtype)} {list(shape)}; "
