@@ -15,6 +15,7 @@ from pix2pix_tf.models.base import Model
 MODELS = {
     "pix2pix": "pix2pix_tf.models.pix2pix:Pix2Pix",
     "cyclegan": "pix2pix_tf.models.cyclegan:CycleGAN",
+    "wgan": "pix2pix_tf.models.wgan:WassersteinGAN",
 }
 
 

@@ -1,0 +1,155 @@
+"""Images from noise: the algorithm of the paper, its samples, and the way from training to a file."""
+
+import subprocess
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf import load, train
+from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.exporting.export import ExportOptions, export
+from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.models.wgan import interpolated
+from pix2pix_tf.training.step import Trainer
+from tests.conftest import small_config
+from tests.end_to_end.commands import command, environment
+from tests.end_to_end.test_resume import assert_same_weights
+from tests.training.test_step import distance, pairs, values, without_fast_layers
+
+TINY = {"generator_filters": 2, "critic_filters": 2, "batch_size": 4}
+
+
+def config_of(run_dir=None, **settings):
+    return small_config(run_dir, "wgan", **{"output_channels": 3, **TINY, **settings})
+
+
+def photos(count):
+    return pairs(count)[1]
+
+
+def test_the_networks_are_those_described():
+    model = model_for(small_config(None, "wgan", output_channels=3))
+    generator, critic = (build("float32") for build in model.networks().values())
+    filters = [layer.filters for layer in generator.layers if hasattr(layer, "filters")]
+    assert filters == [256, 128, 64, 32, 3]
+    assert generator(tf.zeros([2, 10])).shape == (2, 64, 64, 3)
+    assert [layer.filters for layer in critic.layers if hasattr(layer, "filters")] == [16, 32, 64, 128, 1]
+    assert critic(tf.zeros([2, 64, 64, 3])).shape == (2, 2, 2, 1)
+    assert not [layer.name for layer in critic.layers if "norm" in layer.name]
+
+
+def test_larger_images_have_more_levels():
+    model = model_for(config_of(image_size=128))
+    generator, critic = (build("float32") for build in model.networks().values())
+    assert generator(tf.zeros([1, 10])).shape == (1, 128, 128, 3)
+    assert critic(tf.zeros([1, 128, 128, 3])).shape == (1, 2, 2, 1)
+
+
+def test_the_critics_first_update_is_that_of_algorithm_1():
+    config = config_of(critic_steps=1, beta_1=0.5)
+    model = model_for(config)
+    trainer = Trainer(model, config, total_steps=10)
+    before = values(trainer.state())
+    real = photos(8)
+    seen = {}
+    forward = model._critic_loss
+
+    def noted(batch, step):
+        noise = step.normal  # the draws of the step, to do the same by hand
+        step.normal = lambda shape: seen.setdefault("z", noise(shape))
+        uniform = step.uniform
+        step.uniform = lambda shape: seen.setdefault("mix", uniform(shape))
+        return forward(batch, step)
+
+    model._critic_loss = noted
+    trainer._phases[0] = type(trainer._phases[0])(noted, {"critic": ["critic"]})
+    tf.config.run_functions_eagerly(True)
+    try:
+        trainer.train_step((real,), tf.constant(0, tf.int64))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    after = values(trainer.state())
+    for name, variable in trainer.state().items():
+        variable.assign(before[name])
+    generator, critic = trainer.networks["generator"], trainer.networks["critic"]
+    with without_fast_layers(), tf.GradientTape() as tape:
+        fake = generator(seen["z"], training=True)
+        between = seen["mix"] * real[:4] + (1 - seen["mix"]) * fake
+        with tf.GradientTape() as inner:
+            inner.watch(between)
+            scores = tf.reduce_sum(tf.reduce_mean(critic(between), axis=[1, 2, 3]))
+        norms = tf.sqrt(tf.reduce_sum(inner.gradient(scores, between) ** 2, axis=[1, 2, 3]))
+        loss = tf.reduce_mean(critic(fake)) - tf.reduce_mean(critic(real[:4]))
+        loss += 10 * tf.reduce_mean((norms - 1) ** 2)
+    expected = tape.gradient(loss, critic.trainable_variables)
+    kernels = [variable.path for variable in critic.trainable_variables]
+    found = [after[f"critic_adam/{path}/m"] / 0.5 for path in kernels]
+    expected = [
+        tf.zeros_like(value) if gradient is None else gradient
+        for value, gradient in zip(found, expected, strict=True)
+    ]
+    assert distance(found, expected) < 1e-3
+
+
+def test_a_way_between_two_noises_begins_and_ends_there_and_keeps_their_length():
+    start, end = np.random.default_rng(0).standard_normal((2, 10)).astype(np.float32)
+    start *= np.linalg.norm(end) / np.linalg.norm(start)
+    way = interpolated(start, end, 7)
+    np.testing.assert_allclose(way[[0, -1]], [start, end], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(way, axis=1), np.linalg.norm(end), rtol=1e-4)
+    np.testing.assert_allclose(interpolated(end, end, 3), [end] * 3)
+
+
+def test_images_must_be_square_powers_of_two():
+    for size in (96, (64, 128)):
+        with pytest.raises(ConfigError):
+            config_of(image_size=size)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = config_of(tmp_path_factory.mktemp("wgan") / "run", steps=6, critic_steps=2)
+    return train(config, say=lambda line: None)
+
+
+def test_a_run_paints_from_noise_what_its_sheet_shows(run):
+    paint = load(run.path)
+    assert (paint.noise, paint.output_channels) == (10, 3)
+    z = np.random.default_rng(0).standard_normal((5, 8, 10)).astype(np.float32)[0, 0]
+    image = paint(z)
+    assert image.shape == (64, 64, 3)
+    sheet = np.asarray(Image.open(run.final_sheet))
+    assert any((sheet[y : y + 64, 8:72] == image).all() for y in range(sheet.shape[0] - 64))
+    assert (paint(-z) != image).any()
+    for wrong in (z[:3], z.astype(int), np.full(10, np.nan, np.float32)):
+        with pytest.raises(DataError):
+            paint(wrong)
+
+
+@pytest.mark.slow
+def test_predict_and_exports_give_the_same_images(run, tmp_path):
+    report = export(run.path, ExportOptions(out=tmp_path / "export"))
+    [model] = report.models
+    assert not [proof for proof in model.proofs if proof.shortfall]
+    [tflite] = (tmp_path / "export").rglob("*.tflite")
+    saved_model = next((tmp_path / "export").rglob("saved_model.pb")).parent
+    images = {}
+    for name, place in (("run", run.path), ("tflite", tflite), ("saved", saved_model)):
+        out = tmp_path / name
+        arguments = command("predict", place, "--count", 3, "--seed", 5, "--out", out)
+        done = subprocess.run(arguments, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        images[name] = np.stack([np.asarray(Image.open(path)) for path in sorted(out.iterdir())]).astype(int)
+    assert images["run"].shape == (3, 64, 64, 3)
+    assert np.abs(images["saved"] - images["run"]).max() == 0
+    assert np.abs(images["tflite"] - images["run"]).max() <= 1
+
+
+@pytest.mark.slow
+def test_a_stopped_run_ends_with_the_same_weights(run, tmp_path):
+    config = config_of(tmp_path / "run", steps=3, critic_steps=2)
+    train(config, say=lambda line: None)
+    train(config_of(tmp_path / "run", steps=6, critic_steps=2), say=lambda line: None)
+    assert_same_weights(run.path, tmp_path / "run")
