@@ -2,7 +2,8 @@
 
     python benchmarks/val_l1.py RUN [--step STEP ...]
 
-Both images of a pair are resized to the training size without jitter. One JSON line a checkpoint.
+Both images of a pair are resized to the training size without jitter. One JSON line a checkpoint and a direction:
+a run that was trained without pairs has two, and is measured on the held-out pairs all the same.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf import load, open_dataset
+from pix2pix_tf import load, open_dataset, replace
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
 
 
@@ -33,12 +35,14 @@ def main() -> None:
 
     run = RunDirectory(args.run)
     config = run.read_config()
-    dataset = open_dataset(config)
-    pairs = held_out_images(dataset, config.data.size, dataset.count(dataset.held_out))
-    for step in args.step or [run.latest_step()]:
-        translate = load(args.run, step=step)
-        errors = [mean_absolute_error(translate(image), target) for _, image, target in pairs]
-        print(json.dumps({"step": step, "pairs": len(pairs), "l1": round(float(np.mean(errors)), 4)}))
+    for direction in model_for(config).painters():
+        dataset = open_dataset(replace(config, direction=direction))
+        pairs = held_out_images(dataset, config.data.size, dataset.count(dataset.held_out))
+        for step in args.step or [run.latest_step()]:
+            translate = load(args.run, step=step, direction=direction)
+            errors = [mean_absolute_error(translate(image), target) for _, image, target in pairs]
+            l1 = round(float(np.mean(errors)), 4)
+            print(json.dumps({"step": step, "direction": direction, "pairs": len(pairs), "l1": l1}))
 
 
 def mean_absolute_error(output: np.ndarray, target: np.ndarray) -> float:
