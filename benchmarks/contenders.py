@@ -70,7 +70,7 @@ def textbook_step(batch_size: int, size: int) -> Callable[[], object]:
 
 
 def textbook_cyclegan_step(batch_size: int, size: int) -> Callable[[], object]:
-    """Returns CycleGAN's step as textbooks have it: float32, one tape, stock layers, stock Keras Adam, no pool."""
+    """Returns CycleGAN's step as textbooks have it: float32, one tape, stock layers and Adam, no pool."""
     import keras
     import tensorflow as tf
     from keras import layers
@@ -86,7 +86,9 @@ def textbook_cyclegan_step(batch_size: int, size: int) -> Callable[[], object]:
 
     def generator():
         def convolution(x, filters, kernel, strides=1, padding="valid"):
-            return layers.Conv2D(filters, kernel, strides, padding, use_bias=False, kernel_initializer=normal)(x)
+            return layers.Conv2D(
+                filters, kernel, strides, padding, use_bias=False, kernel_initializer=normal
+            )(x)
 
         x = image = layers.Input((size, size, 3))
         x = normalized(convolution(reflected(x, 3), 64, 7), layers.ReLU())

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import load, open_dataset
-from pix2pix_tf.data.pipeline import held_out_pairs
+from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.runs import RunDirectory
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     run = RunDirectory(args.run)
     config = run.read_config()
     dataset = open_dataset(config)
-    pairs = held_out_pairs(dataset, config.data.size, len(dataset.splits[dataset.held_out]))
+    pairs = held_out_images(dataset, config.data.size, dataset.count(dataset.held_out))
     for step in args.step or [run.latest_step()]:
         translate = load(args.run, step=step)
         errors = [mean_absolute_error(translate(image), target) for _, image, target in pairs]

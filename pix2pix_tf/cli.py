@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run_command(arguments)
     except Interrupted as stopped:
-        print(f"pix2pix: {stopped}", file=sys.stderr)
+        print(f"pix2pix: {_worded(stopped)}", file=sys.stderr)
         return stopped.exit_code
     except Pix2pixError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(_worded(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped", 130)
     except BrokenPipeError:
@@ -93,6 +93,11 @@ def _run_command(arguments: list[str]) -> int:
     if command is None:
         raise UserError(f"there is no command '{arguments[0]}'; the commands are {', '.join(commands)}")
     return command(arguments[1:])
+
+
+def _worded(error: Pix2pixError) -> str:
+    """Returns an error's message with flags for the names of settings."""
+    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda name: "--" + name[1].replace("_", "-"), str(error))
 
 
 def _fail(message: str, exit_code: int) -> int:
@@ -230,12 +235,20 @@ def _resolved_text(config: TrainConfig) -> str:
 
 
 def _what_next(run: RunDirectory) -> str:
+    from pix2pix_tf.models.registry import model_for
+
     longer = 2 * (run.latest_step() or 0)
+    painters = model_for(run.read_config()).painters()
+    uses = []
+    for name, painter in painters.items():
+        inputs = "" if painter.noise else "IMAGE_OR_FOLDER "
+        direction = f"--direction {name} " if len(painters) > 1 else ""
+        uses.append(f"pix2pix predict {_quoted(run.path)} {inputs}{direction}--out pictures")
     return "\n".join(
         (
-            f"{run.final_sheet} shows input, output and target on held-out images",
+            f"{run.final_sheet} shows what it has learnt, on images that it never saw",
             f"  look at the losses    tensorboard --logdir {_quoted(run.path)}",
-            f"  translate images      pix2pix predict {_quoted(run.path)} IMAGE_OR_FOLDER --out translated",
+            *(f"  paint pictures        {use}" for use in uses),
             f"  train for longer      pix2pix train --run-dir {_quoted(run.path)} --steps {longer}",
             "  train elsewhere       the same flags with another --run-dir",
         )
@@ -254,8 +267,8 @@ class PredictArgs:
     """Translates images or folders with a trained model; outputs are PNG, each of its input's size."""
 
     model: Positional[str]
-    """A run directory, a SavedModel (its directory, or that of its versions), a .tflite file, or the URL of a
-    model that TensorFlow Serving serves: http://host:8501/v1/models/NAME."""
+    """A run directory, a SavedModel (its directory, or that of its versions), a .tflite or .onnx file, or the
+    URL of a model that TensorFlow Serving serves: http://host:8501/v1/models/NAME."""
     inputs: Positional[tuple[Path, ...]]
     """Images, or folders of images (with their subfolders); none for a model that makes images from noise."""
     out: Path
@@ -263,8 +276,8 @@ class PredictArgs:
     side_by_side: bool = False
     """The inputs are side-by-side pairs: translate the half that was the input in training."""
     direction: configs.Direction | None = None
-    """Which of a run's generators, where it has both, and which half of a pair it takes, A being the left one;
-    a run knows its own, other models don't."""
+    """Which of a run's generators, where it has both, and which half of a pair it takes, A being the left
+    one; a run knows its own, other models don't."""
     count: Annotated[int, *configs.limited(1, 1_000_000)] = 16
     """How many images a model makes from noise."""
     step: int | None = None
@@ -330,8 +343,8 @@ class ExportArgs:
     out: Path | None = None
     """The folder that everything goes to; RUN/export if not given."""
     name: str | None = None
-    """What clients call the model; the run directory's name if not given. Of a run with two generators each is
-    a model of its own, NAME_AtoB and NAME_BtoA."""
+    """What clients call the model; the run directory's name if not given. Of a run with two generators each
+    is a model of its own, NAME_AtoB and NAME_BtoA."""
     direction: configs.Direction | None = None
     """Which of a run's generators; all if not given."""
     formats: tuple[_FormatName, ...] = DEFAULT_FORMATS
@@ -384,7 +397,7 @@ def _chosen_formats(args: ExportArgs) -> list[Format]:
     for name in FORMATS:
         chosen, default = getattr(args.settings, name), format_class(name)()
         changed = [
-            configs.flag(field.name)
+            configs.setting(field.name)
             for field in dataclasses.fields(default)
             if getattr(chosen, field.name) != getattr(default, field.name)
         ]
@@ -416,6 +429,8 @@ class DataArgs:
     """A copy of the data set's .tar.gz on this machine, used instead of a download."""
     mirror_url: str | None = None
     """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
+    kind: Literal["pairs", "unpaired", "images"] | None = None
+    """How to take it; by default as it is by itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -489,7 +504,7 @@ def _data_download(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.inspection import describe_dataset
 
-    print(describe_dataset(_dataset_config(args)))
+    print(describe_dataset(_dataset_config(args), args.kind))
     return 0
 
 
@@ -498,7 +513,7 @@ def _data_check(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.inspection import check_dataset
 
-    report, is_good = check_dataset(_dataset_config(args))
+    report, is_good = check_dataset(_dataset_config(args), args.kind)
     print(report)
     if not is_good:
         raise DataError(f"{args.dataset} can't be trained on as it is; the report above says why")
@@ -516,8 +531,11 @@ def _data_preview(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.inspection import preview_dataset
 
-    preview_dataset(configs.replace(_dataset_config(args), **settings), args.count, args.out)
-    print(f"{args.out}: {args.count} pairs as training sees them")
+    config = configs.replace(_dataset_config(args), **settings)
+    kind = preview_dataset(config, args.count, args.out, args.kind)
+    print(
+        f"{args.out}: {args.count} {kind if kind != 'unpaired' else 'unpaired images'} as training sees them"
+    )
     return 0
 
 

@@ -154,7 +154,7 @@ class RecordConfig:
     """What a run leaves behind, and where."""
 
     run_dir: Annotated[Path | None, CHANGEABLE] = None
-    """The run's directory; by default runs/DATASET, or runs/DATASET-MODEL. The same directory again continues the run."""
+    """The run's directory; by default runs/DATASET or runs/DATASET-MODEL. The same one continues the run."""
     init_from: Path | None = None
     """Start from the weights of another run."""
     log_every: Annotated[int, *limited(1), CHANGEABLE] = 50
@@ -187,9 +187,9 @@ class TrainConfig:
         size = self.data.image_size
         if len(size) != 2 or not all(IMAGE_SIDE.contain(side) for side in size):
             given = " ".join(map(str, size)) or "nothing"
-            raise ConfigError(f"--image-size takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
+            raise ConfigError(f"`image_size` takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
         if self.optimization.steps is None and self.optimization.epochs is None:
-            raise ConfigError("the length of the run is missing: give --steps or --epochs")
+            raise ConfigError("the length of the run is missing: give `steps` or `epochs`")
         self.model.check(self)
 
     @property
@@ -201,13 +201,15 @@ class TrainConfig:
 
 
 def dataset_label(dataset: str) -> str:
-    """The short name of a data set: its catalogue name, or the last part of its path."""
-    return Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset
+    """The short name of a data set, fit for a folder: its name, or the last part of its path."""
+    return (
+        Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset.replace("/", "-")
+    )
 
 
-def flag(name: str) -> str:
-    """The command line's spelling of a field: ``image_size`` is ``--image-size``."""
-    return "--" + name.replace("_", "-")
+def setting(name: str) -> str:
+    """A setting's name as errors have it: see `pix2pix_tf.errors`."""
+    return f"`{name}`"
 
 
 def each_setting(config: TrainConfig) -> Iterator[tuple[str, str, Any, Any]]:
@@ -251,13 +253,13 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
     A folder of pairs may have moved, so its path is not compared: the run compares the pairs.
     """
     if stored.model.model != asked.model.model:
-        return [f"{flag('model')}: {stored.model.model} → {asked.model.model}"]
+        return [f"{setting('model')}: {stored.model.model} → {asked.model.model}"]
     fixed = {name for _, name, kind, _ in each_setting(stored) if CHANGEABLE not in _metadata(kind)}
     if looks_like_path(stored.data.dataset) and looks_like_path(asked.data.dataset):
         fixed -= {"dataset"}
     pairs = zip(each_setting(stored), each_setting(asked), strict=True)
     return [
-        f"{flag(name)}: {_shown(before)} → {_shown(after)}"
+        f"{setting(name)}: {_shown(before)} → {_shown(after)}"
         for (_, name, _, before), (_, _, _, after) in pairs
         if name in fixed and before != after
     ]
@@ -300,7 +302,7 @@ def _from_plain(name: str, annotation: Any, value: Any) -> Any:
     elif isinstance(value, list):
         value = tuple(value)
     if not any(_fits(member, value) for member in members):
-        raise ConfigError(f"{flag(name)} can't be {value!r}")
+        raise ConfigError(f"{setting(name)} can't be {value!r}")
     return value
 
 
@@ -343,7 +345,7 @@ def check_limits(settings: Any) -> None:
     for name, annotation in typing.get_type_hints(type(settings), include_extras=True).items():
         limits, value = _limits_of(annotation), getattr(settings, name)
         if limits is not None and value is not None and not limits.contain(value):
-            raise ConfigError(f"{flag(name)} must be {limits}, got {value}")
+            raise ConfigError(f"{setting(name)} must be {limits}, got {value}")
 
 
 def _shown(value: Any) -> str:

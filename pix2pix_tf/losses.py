@@ -49,7 +49,8 @@ def discriminator_loss(kind: GanLoss, real_logits: tf.Tensor, fake_logits: tf.Te
 
     Args:
         kind: one of ``GAN_LOSSES``.
-        real_logits: of real images, float32 [batch, rows, columns, 1] or any other shape; positive means real.
+        real_logits: of real images, float32 of any shape, often [batch, rows, columns, 1]; positive means
+            real.
         fake_logits: of generated images.
 
     Returns:

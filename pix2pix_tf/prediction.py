@@ -60,8 +60,10 @@ def predict(
     refuse_missing(model)
     half = _input_half(model, direction) if side_by_side else None
     if direction is not None and half is None and not is_run(model):
-        raise ConfigError("--direction says which half of a pair is the input; give --side-by-side with it")
-    jobs = _outputs_of(list(_images_below(inputs, out)), out)  # before the model is loaded, which takes longer
+        raise ConfigError("`direction` says which half of a pair is the input; give `side_by_side` with it")
+    jobs = _outputs_of(
+        list(_images_below(inputs, out)), out
+    )  # before the model is loaded, which takes longer
     translator = translators.load(
         model,
         step=step,
@@ -75,7 +77,7 @@ def predict(
     if not inputs:
         raise DataError("nothing to translate: name at least one image or folder")
     if seed and not is_run(model):
-        raise ConfigError(f"--seed has no meaning for {model}: what was exported has its own noise, or none")
+        raise ConfigError(f"`seed` has no meaning for {model}: what was exported has its own noise, or none")
     skipped = 0
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
@@ -116,7 +118,7 @@ def _input_half(model: str | Path, direction: Direction | None) -> int:
         found = next(iter(model_for(RunDirectory(Path(model)).read_config()).painters()))
     if found is None:
         raise ConfigError(
-            f"--side-by-side needs --direction AtoB or BtoA with {model}: only a run knows which half of a "
+            f"`side_by_side` needs `direction` AtoB or BtoA with {model}: only a run knows which half of a "
             "pair its input was"
         )
     return 0 if found == "AtoB" else 1
@@ -161,7 +163,7 @@ def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Pa
         if taken.setdefault(key, source) != source:
             raise DataError(f"{taken[key]} and {source} would both become {target}; translate them apart")
         if target.resolve() in sources:
-            raise DataError(f"{target} is an input, and would be overwritten; give another --out")
+            raise DataError(f"{target} is an input, and would be overwritten; give another `out`")
         outputs[source] = target
     return outputs
 

@@ -81,7 +81,7 @@ class RunDirectory:
         """
         if glob.has_magic(str(self.path.absolute())):
             raise RunError(
-                f"--run-dir {self.path}: TensorFlow can't read files below a name with *, ? or [; rename it"
+                f"`run_dir` {self.path}: TensorFlow can't read files below a name with *, ? or [; rename it"
             )
 
     def image_count(self) -> int:
@@ -108,13 +108,13 @@ class RunDirectory:
             written_by = known.get("pix2pix-tf", "an unknown version")
             raise RunError(
                 f"{self.path} was written by pix2pix-tf {written_by} in format {stored.get('format')}, this "
-                f"version reads format {FORMAT}; use that version, or train in another --run-dir"
+                f"version reads format {FORMAT}; use that version, or train in another `run_dir`"
             )
         try:
             return config_from_json(stored["config"])
         except (ConfigError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
-                f"{self.config_file} can't be used ({error}); train in another --run-dir, or restore the file"
+                f"{self.config_file} can't be used ({error}); train in another `run_dir`, or restore the file"
             ) from error
 
     def refuse_other_images(self, images: Mapping[str, Any]) -> None:
@@ -129,9 +129,9 @@ class RunDirectory:
         before = self._read_json().get("pairs")
         if before != images:
             raise RunError(
-                f"the run in {self.path} was started with other training images ({_images_text(before)} then, "
-                f"{_images_text(images)} now); restore them to continue it, or start another run with "
-                f"--run-dir and --init-from {self.path}"
+                f"the run in {self.path} was started with other training images ({_images_text(before)} "
+                f"then, {_images_text(images)} now); restore them to continue it, or start another run with "
+                f"`run_dir` and `init_from` {self.path}"
             )
 
     def _read_json(self) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class RunDirectory:
             RunError: (when entered) another process is training here.
             SystemFault: (when entered) the directory can't be written.
         """
-        busy = f"another process is training in {self.path}; wait for it, or choose another --run-dir"
+        busy = f"another process is training in {self.path}; wait for it, or choose another `run_dir`"
         return locked(self.path, RunError(busy))
 
     def existing_checkpoint(self, step: int | None = None) -> Path:

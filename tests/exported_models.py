@@ -12,6 +12,7 @@ from pix2pix_tf.data.images import decode_image, encode_png, to_uint8, to_unit_r
 
 GAIN = 15.0  # an odd number: no output lies half way between two levels
 MOST_PIXELS = 10_000
+SIZE = (32, 48)  # height and width of the .tflite files
 
 
 def expected(image, channels=3):
@@ -67,7 +68,7 @@ def _small(images):
         return tf.identity(images)
 
 
-def write_tflite(path, size=(32, 48), levels=False, name="image", signature="serving_default"):
+def write_tflite(path, size=SIZE, levels=False, name="image", signature="serving_default"):
     """Writes a .tflite for one size: of uint8 where ``levels``, else of float32."""
 
     def translate(image):
@@ -83,6 +84,29 @@ def write_tflite(path, size=(32, 48), levels=False, name="image", signature="ser
         tf.saved_model.save(module, folder, signatures={signature: module.translate})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[signature])
         path.write_bytes(converter.convert())
+    return path
+
+
+def write_onnx(path, output="translated"):
+    """Writes an .onnx for any size; needs the package onnx."""
+    from onnx import TensorProto, helper
+
+    def batch(name):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", "height", "width", 3])
+
+    def number(name, value):
+        return helper.make_tensor(name, TensorProto.FLOAT, [], [value])
+
+    nodes = [
+        helper.make_node("Mul", ["images", "gain"], ["more"]),
+        helper.make_node("Clip", ["more", "least", "most"], ["clipped"]),
+        helper.make_node("ReduceMax", ["clipped"], ["grey"], axes=[3], keepdims=1),
+        helper.make_node("Concat", ["grey"] * 3, [output], axis=3),
+    ]
+    numbers = [number("gain", GAIN), number("least", -1.0), number("most", 1.0)]
+    graph = helper.make_graph(nodes, "contrast", [batch("images")], [batch(output)], numbers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
     return path
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pix2pix_tf import preset, replace
 from pix2pix_tf.cli import main
-from pix2pix_tf.config import preset, replace
-from pix2pix_tf.data.catalog import catalog_names
 from pix2pix_tf.data.images import to_uint8
+from pix2pix_tf.data.names import CATALOG
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, SystemFault
@@ -32,9 +32,9 @@ def config_of(dataset, tmp_path, **settings):
 def test_every_named_data_set_is_listed_with_where_it_is(tmp_path):
     listed = list_datasets(tmp_path)
     assert listed.splitlines()[0].startswith("procedural ")
-    for name in catalog_names():
+    for name in CATALOG:
         assert f"\n{name} " in listed
-    assert listed.count("not here yet: http") == len(catalog_names())
+    assert listed.count("not here yet: http") == len(CATALOG)
     assert "2.2 GB" in listed
     assert list(tmp_path.iterdir()) == []
 
@@ -86,7 +86,7 @@ def test_a_folder_that_is_not_there_is_refused_with_the_names_that_are(tmp_path)
     with pytest.raises(DataError) as caught:
         check_dataset(config_of(tmp_path / "nowhere", tmp_path))
     assert "there is no such folder" in str(caught.value)
-    assert all(name in str(caught.value) for name in ("procedural", *catalog_names()))
+    assert all(name in str(caught.value) for name in ("procedural", *CATALOG))
 
 
 def test_a_preview_shows_the_first_batches_of_training(folder, tmp_path):
@@ -158,3 +158,54 @@ def test_list_runs(capsys, tmp_path):
     code, out, errors = run(capsys, "list", "--data-dir", tmp_path)
     assert (code, errors) == (0, [])
     assert "facades" in out
+
+
+# ---------------------------------------------------------------- unpaired sets, and images alone
+
+
+@pytest.fixture
+def unpaired_folder(tmp_path, save_image):
+    for name in ("trainA/horse 1.png", "trainA/horse 2.png", "trainB/zebra.png"):
+        save_image(tmp_path / "two" / name, seed=len(name))
+    return tmp_path / "two"
+
+
+def test_check_says_which_kind_it_found(unpaired_folder, folder, tmp_path):
+    report, is_good = check_dataset(config_of(unpaired_folder, tmp_path))
+    assert is_good
+    assert "unpaired" in report
+    assert "2 + 1 train" in report
+    assert "pairs in " in check_dataset(config_of(folder, tmp_path))[0]
+    assert not check_dataset(config_of(unpaired_folder, tmp_path), "pairs")[1]
+    report, is_good = check_dataset(config_of(folder, tmp_path), "images")
+    assert is_good
+    assert "70x160 (4)" in report
+
+
+def test_an_unpaired_data_set_is_previewed_as_a_and_b(capsys, unpaired_folder, tmp_path):
+    code, out, errors = run(
+        capsys, "preview", unpaired_folder, "--data-dir", tmp_path, "--out", tmp_path / "x.png",
+        "--image-size", 64, "--count", 2,
+    )  # fmt: skip
+    assert (code, errors) == (0, [])
+    assert "unpaired" in out
+    code, out, _ = run(
+        capsys, "preview", "procedural", "--kind", "images", "--out", tmp_path / "y.png",
+        "--image-size", 64, "--count", 2,
+    )  # fmt: skip
+    assert code == 0
+    wide, narrow = (Image.open(tmp_path / name).size[0] for name in ("x.png", "y.png"))
+    assert wide >= 2 * 64 > narrow
+
+
+def test_a_side_that_is_missing_costs_one_line(capsys, tmp_path, save_image):
+    save_image(tmp_path / "one" / "trainA" / "1.png")
+    code, out, errors = run(capsys, "check", tmp_path / "one", "--data-dir", tmp_path, "--kind", "unpaired")
+    assert (code, len(errors)) == (2, 1)
+    assert "trainA: the folder of the other side is missing" in out
+
+
+def test_the_unpaired_data_sets_of_cyclegan_are_listed(tmp_path):
+    listed = list_datasets(tmp_path)
+    for name in ("horse2zebra ", "summer2winter_yosemite ", "cycle_gan/maps "):
+        assert f"\n{name}" in listed

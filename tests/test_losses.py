@@ -1,88 +1,263 @@
-"""The losses against the paper's formulas, written in float64 NumPy."""
+"""The losses against the papers' formulas, by hand and in float64 NumPy; the penalty differentiated twice."""
 
 import math
+from typing import get_args
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.losses import adversarial_loss, discriminator_loss, generator_loss
-
-
-def sigmoid(logits):
-    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+from pix2pix_tf.losses import (
+    GAN_LOSSES,
+    GanLoss,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    pixel_loss,
+)
+from pix2pix_tf.networks import build_discriminator
+from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution, TransposedConvolution
+from pix2pix_tf.networks.layers import InstanceNormalization
+from pix2pix_tf.networks.spectral import SpectralHalvingConvolution
 
 
 def random(shape, seed=0, scale=1.0):
     return (np.random.default_rng(seed).normal(size=shape) * scale).astype(np.float32)
 
 
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
 # float32 sums of some hundred terms: a few parts in a million.
-CLOSE = {"rtol": 5e-6}
+CLOSE = {"rtol": 5e-6, "atol": 1e-7}
+
+# ---------------------------------------------------------------- adversarial losses
+
+
+def test_every_loss_has_its_name():
+    assert set(GAN_LOSSES) == set(get_args(GanLoss))
+
+
+REAL, FAKE = [[2.0, -1.0], [0.5, 0.0]], [[1.0, -3.0], [0.0, -0.5]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "discriminator", "generator"),
+    [
+        # log(1 + e^-2), log(1 + e^1), log(1 + e^-0.5), log 2; log(1 + e^1), log(1 + e^-3) …
+        (
+            "vanilla",
+            (0.126928 + 1.313262 + 0.474077 + 0.693147 + 1.313262 + 0.048587 + 0.693147 + 0.474077) / 8,
+            (0.313262 + 3.048587 + 0.693147 + 0.974077) / 4,
+        ),
+        ("lsgan", ((1 + 4 + 0.25 + 1) / 4 + (1 + 9 + 0 + 0.25) / 4) / 2, (0 + 16 + 1 + 2.25) / 4),
+        ("hinge", (0 + 2 + 0.5 + 1) / 4 + (2 + 0 + 1 + 0.5) / 4, 2.5 / 4),
+        ("wgan-gp", -2.5 / 4 - 1.5 / 4, 2.5 / 4),
+    ],
+)
+def test_losses_of_four_logits_by_hand(kind, discriminator, generator):
+    real, fake = tf.constant(REAL), tf.constant(FAKE)
+    for loss, expected in [
+        (discriminator_loss(kind, real, fake), discriminator),
+        (generator_loss(kind, fake), generator),
+    ]:
+        assert loss.shape == ()
+        assert loss.dtype == tf.float32
+        np.testing.assert_allclose(loss, expected, rtol=2e-6)
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
-def test_the_adversarial_loss_is_the_papers_cross_entropy(scale):
-    logits = random((2, 6, 5, 1), scale=scale)
-    real, fake = adversarial_loss(logits, real=True), adversarial_loss(logits, real=False)
-    np.testing.assert_allclose(real, -np.log(sigmoid(logits)).mean(), **CLOSE)
-    np.testing.assert_allclose(fake, -np.log(1 - sigmoid(logits)).mean(), **CLOSE)
+def test_vanilla_is_the_papers_cross_entropy_halved_for_the_discriminator(scale):
+    real, fake = random((2, 6, 5, 1), 1, scale), random((2, 6, 5, 1), 2, scale)
+    expected = 0.5 * (-np.log(sigmoid(real)).mean() - np.log(1 - sigmoid(fake)).mean())
+    np.testing.assert_allclose(discriminator_loss("vanilla", real, fake), expected, **CLOSE)
+    np.testing.assert_allclose(generator_loss("vanilla", fake), -np.log(sigmoid(fake)).mean(), **CLOSE)
 
 
-@pytest.mark.parametrize("real", [True, False])
-def test_an_undecided_discriminator_costs_log_2(real):
-    loss = adversarial_loss(tf.zeros([1, 30, 30, 1]), real)
-    assert loss.shape == ()
-    assert loss.dtype == tf.float32
-    np.testing.assert_allclose(loss, math.log(2), **CLOSE)
+@pytest.mark.parametrize(
+    ("kind", "discriminator", "generator"),
+    [("vanilla", math.log(2), math.log(2)), ("lsgan", 0.5, 1), ("hinge", 2, 0), ("wgan-gp", 0, 0)],
+)
+def test_what_an_undecided_discriminator_costs(kind, discriminator, generator):
+    zeros = tf.zeros([1, 30, 30, 1])
+    np.testing.assert_allclose(discriminator_loss(kind, zeros, zeros), discriminator, **CLOSE)
+    np.testing.assert_allclose(generator_loss(kind, zeros), generator, **CLOSE)
 
 
-@pytest.mark.parametrize(("real", "direction"), [(True, -1), (False, 1)])
+@pytest.mark.parametrize("kind", GAN_LOSSES)
+def test_the_discriminator_is_to_be_right_and_the_generator_to_be_believed(kind):
+    one = tf.ones([1, 2, 2, 1])
+    right, wrong = discriminator_loss(kind, one, -one), discriminator_loss(kind, -one, one)
+    assert right < wrong
+    assert generator_loss(kind, one) < generator_loss(kind, -one)
+
+
 @pytest.mark.parametrize("size", [1e4, -1e4])
-def test_extreme_logits_cost_their_size_or_nothing_and_never_overflow(real, direction, size):
+def test_extreme_logits_cost_their_size_or_nothing_and_never_overflow(size):
     logits = tf.constant([[size]])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss = adversarial_loss(logits, real)
-    wrong = size * direction > 0
-    np.testing.assert_allclose(loss, abs(size) if wrong else 0.0, **CLOSE)
-    np.testing.assert_allclose(tape.gradient(loss, logits), [[direction if wrong else 0.0]], atol=1e-6)
+        loss = generator_loss("vanilla", logits)
+    np.testing.assert_allclose(loss, max(-size, 0), **CLOSE)
+    np.testing.assert_allclose(tape.gradient(loss, logits), [[-1.0 if size < 0 else 0.0]], atol=1e-6)
+    costs = discriminator_loss("vanilla", logits, -logits)
+    np.testing.assert_allclose(costs, max(-size, 0), **CLOSE)
 
 
-def test_the_discriminators_loss_is_half_the_sum_of_both_verdicts():
-    real, fake = random((2, 3, 3, 1), 1), random((2, 3, 3, 1), 2)
-    expected = 0.5 * (-np.log(sigmoid(real)).mean() - np.log(1 - sigmoid(fake)).mean())
-    np.testing.assert_allclose(discriminator_loss(real, fake), expected, **CLOSE)
-    zeros = tf.zeros([1, 3, 3, 1])
-    np.testing.assert_allclose(discriminator_loss(zeros, zeros), math.log(2), **CLOSE)
+# ---------------------------------------------------------------- pixels
 
 
-def test_real_and_generated_logits_have_their_own_side():
-    surely_real, surely_fake = tf.fill([1, 2, 2, 1], 20.0), tf.fill([1, 2, 2, 1], -20.0)
-    assert discriminator_loss(surely_real, surely_fake) < 1e-6
-    assert discriminator_loss(surely_fake, surely_real) > 19
+@pytest.mark.parametrize(("kind", "distance", "black_for_white"), [("l1", np.abs, 2), ("l2", np.square, 4)])
+def test_pixel_losses_are_mean_distances(kind, distance, black_for_white):
+    fake, target = random((2, 8, 8, 3), 1), random((2, 8, 8, 3), 2)
+    expected = distance(target.astype(np.float64) - fake).mean()
+    np.testing.assert_allclose(pixel_loss(kind, fake, target), expected, **CLOSE)
+    white = tf.ones([1, 4, 4, 3])
+    assert pixel_loss(kind, white, white) == 0
+    assert pixel_loss(kind, -white, white) == black_for_white
 
 
-@pytest.mark.parametrize("weight", [0.0, 1.0, 100.0])
-def test_the_generators_loss_is_the_adversarial_one_plus_lambda_times_l1(weight):
-    logits, fake, target = random((2, 3, 3, 1)), random((2, 8, 8, 3), 1), random((2, 8, 8, 3), 2)
-    loss = generator_loss(logits, fake, target, weight)
-    gan = -np.log(sigmoid(logits)).mean()
-    l1 = np.abs(target.astype(np.float64) - fake).mean()
-    np.testing.assert_allclose(loss.gan, gan, **CLOSE)
-    np.testing.assert_allclose(loss.l1, l1, **CLOSE)
-    np.testing.assert_allclose(loss.total, gan + weight * l1, **CLOSE)
+# ---------------------------------------------------------------- the gradient penalty
 
 
-def test_a_perfect_picture_has_no_l1_and_black_for_white_has_2():
-    target = tf.ones([1, 4, 4, 3])
-    logits = tf.zeros([1, 2, 2, 1])
-    assert generator_loss(logits, target, target, 100.0).l1 == 0
-    assert generator_loss(logits, -target, target, 100.0).l1 == 2
+def draws(shape, seed=0):
+    real, fake = (tf.constant(random(shape, seed + number)) for number in (1, 2))
+    return real, fake, tf.random.stateless_uniform([shape[0], 1, 1, 1], (seed, 3))
 
 
-def test_the_generator_wants_its_picture_taken_for_real():
-    picture = tf.zeros([1, 4, 4, 3])
-    believed = generator_loss(tf.fill([1, 2, 2, 1], 3.0), picture, picture, 100.0)
-    doubted = generator_loss(tf.fill([1, 2, 2, 1], -3.0), picture, picture, 100.0)
-    assert believed.total < math.log(2) < doubted.total
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_linear_critics_penalty_by_hand(rows):
+    """Its gradient is its weight, wherever it is taken; logits of an image are averaged."""
+    weight = tf.constant(random((4, 4, 3)))
+    real, fake, mix = draws((2, 4, 4, 3))
+
+    def critic(images):
+        score = tf.reduce_sum(images * weight, axis=[1, 2, 3])
+        return tf.stack([score * row for row in range(1, rows + 1)], axis=1)
+
+    penalty, norm = gradient_penalty(critic, real, fake, mix)
+    length = np.linalg.norm(weight) * (rows + 1) / 2
+    np.testing.assert_allclose(norm, length, rtol=1e-5)
+    np.testing.assert_allclose(penalty, (length - 1) ** 2, rtol=1e-5)
+
+
+def test_it_is_taken_between_real_and_generated_images_image_by_image():
+    """A critic of half the squared length has the image itself for its gradient."""
+    real, fake, _ = draws((3, 4, 4, 2))
+    mix = tf.reshape(tf.constant([0.0, 1.0, 0.25]), [3, 1, 1, 1])
+    penalty, norm = gradient_penalty(
+        lambda images: tf.reduce_sum(tf.square(images), axis=[1, 2, 3]) / 2, real, fake, mix
+    )
+    images = [fake[0], real[1], 0.25 * real[2] + 0.75 * fake[2]]
+    lengths = np.array([np.linalg.norm(image) for image in images])
+    np.testing.assert_allclose(norm, lengths.mean(), rtol=1e-5)
+    np.testing.assert_allclose(penalty, np.square(lengths - 1).mean(), rtol=1e-5)
+
+
+def test_a_critic_that_is_flat_is_penalised_and_has_finite_gradients():
+    weight = tf.Variable(tf.zeros([4, 4, 3]))
+    real, fake, mix = draws((2, 4, 4, 3))
+    with tf.GradientTape() as tape:
+        penalty, norm = gradient_penalty(
+            lambda images: tf.reduce_sum(images * weight, axis=[1, 2, 3]), real, fake, mix
+        )
+    np.testing.assert_allclose([penalty, norm], [1, 0], atol=1e-5)
+    assert np.isfinite(tape.gradient(penalty, weight)).all()
+
+
+def critic_and_its_gradients(shape, training=True, traced=True, **options):
+    keras.utils.set_random_seed(0)
+    options = {"base_filters": 4, "norm": "instance", "condition_channels": None, **options}
+    critic = build_discriminator(**options)
+    for weight in critic.trainable_weights:  # beyond the first weights' near nothing
+        weight.assign(weight + random(weight.shape, 5, 0.1))
+    weights = [weight.value for weight in critic.trainable_weights]
+    real, fake, mix = draws(shape)
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            penalty, norm = gradient_penalty(
+                lambda images: critic(images, training=training), real, fake, mix
+            )
+        found = tape.gradient(penalty, weights, unconnected_gradients="zero")
+        return penalty, norm, found
+
+    return critic, *(tf.function(gradients) if traced else gradients)()
+
+
+def relative_distance(found, expected):
+    joined = [tf.concat([tf.reshape(each, [-1]) for each in tensors], 0) for tensors in (found, expected)]
+    return float(tf.norm(joined[0] - joined[1]) / tf.norm(joined[1]))
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_fast_layers_give_the_gradients_of_keras_own(norm, traced):
+    _, penalty, length, fast = critic_and_its_gradients(
+        (2, 33, 40, 3), training=True, norm=norm, traced=traced
+    )
+    _, own_penalty, own_length, own = critic_and_its_gradients(
+        (2, 33, 40, 3), training=False, norm=norm, traced=traced
+    )
+    np.testing.assert_allclose([penalty, length], [own_penalty, own_length], rtol=1e-4)
+    assert relative_distance(fast, own) < 2e-4
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [HalvingConvolution(3)],
+        [FlatConvolution(3)],
+        [SpectralHalvingConvolution(3)],
+        [HalvingConvolution(3), InstanceNormalization(), TransposedConvolution(2)],
+    ],
+    ids=len,
+)
+def test_its_gradients_are_the_numerical_ones(layers):
+    """Of smooth critics: the penalty of one with leaky ReLUs jumps where an activation changes its sign."""
+    keras.utils.set_random_seed(0)
+    critic = keras.Sequential([keras.Input((10, 9, 2)), *layers, keras.layers.Activation("tanh")])
+    real, fake, mix = draws((2, 10, 9, 2))
+    weights = critic.trainable_weights
+    values = [weight.numpy() + random(weight.shape, seed, 0.3) for seed, weight in enumerate(weights)]
+    directions = [random(weight.shape, 10 + seed) for seed, weight in enumerate(weights)]
+    # Spectral normalisation would iterate at every call in training.
+    training = not isinstance(layers[0], SpectralHalvingConvolution)
+
+    def penalty(step):
+        for weight, value, direction in zip(weights, values, directions, strict=True):
+            weight.assign(value + step * direction)
+        with tf.GradientTape() as tape:
+            penalty, _ = gradient_penalty(lambda x: critic(x, training=training), real, fake, mix)
+        gradients = tape.gradient(penalty, [weight.value for weight in weights])
+        return float(penalty), sum(np.sum(g * d) for g, d in zip(gradients, directions, strict=True))
+
+    step = 5e-3  # of a float32 penalty near 1: slopes are off by 1e-4, and by the square of the step
+    numerical = (penalty(step)[0] - penalty(-step)[0]) / (2 * step)
+    np.testing.assert_allclose(penalty(0)[1], numerical, rtol=3e-3, atol=3e-4)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("mixed_bfloat16", 0.25), ("mixed_float16", 0.1)])
+def test_in_mixed_precision_only_the_rounding_differs(dtype, tolerance):
+    # A rounding may change an activation's sign, and with it the gradient there: that is most of the bound.
+    _, exact, exact_length, expected = critic_and_its_gradients((2, 33, 40, 3))
+    _, penalty, length, found = critic_and_its_gradients((2, 33, 40, 3), dtype=dtype)
+    assert penalty.dtype == length.dtype == tf.float32
+    np.testing.assert_allclose(length, exact_length, rtol=0.02)
+    np.testing.assert_allclose(penalty, exact, rtol=tolerance)
+    assert relative_distance(found, expected) < tolerance
+
+
+def test_gradients_that_float16_could_not_hold_as_means_are_kept():
+    _, _, length, _ = critic_and_its_gradients((1, 256, 256, 3))
+    _, _, found, _ = critic_and_its_gradients((1, 256, 256, 3), dtype="mixed_float16")
+    np.testing.assert_allclose(found, length, rtol=0.02)
+
+
+def test_it_goes_through_spectral_normalisation():
+    _, penalty, _, gradients = critic_and_its_gradients((2, 33, 40, 3), norm="none", spectral_norm=True)
+    assert np.isfinite(penalty)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    assert max(np.abs(gradient).max() for gradient in gradients) > 0

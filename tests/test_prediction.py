@@ -58,32 +58,20 @@ def test_folders_are_searched_at_any_depth_and_their_subfolders_kept(
     (tmp_path / "in" / "notes.txt").write_text("no image")
     (tmp_path / "in" / "empty").mkdir()
     report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
-    assert report == f"{tmp_path / 'out'}: 4 images translated"
+    assert f"{tmp_path / 'out'}: 4 images" in report
     assert below(tmp_path / "out") == ["a.png", "deep/b.png", "deep/한국 거리/A.png", "deep/한국 거리/c.png"]
     for name, image in images.items():
         written = (tmp_path / "out" / name).with_suffix(".png")
         np.testing.assert_array_equal(picture(written), translate(image))
 
 
-def test_images_and_folders_may_be_mixed(tiny_run, tmp_path, save_image):
+def test_images_and_folders_may_be_mixed_and_each_is_translated_once(tiny_run, tmp_path, save_image):
     save_image(tmp_path / "one.png")
-    save_image(tmp_path / "folder" / "two.png", width=31, height=77)
-    predict(tiny_run.path, [tmp_path / "one.png", tmp_path / "folder"], tmp_path / "out")
-    assert below(tmp_path / "out") == ["one.png", "two.png"]
-    assert picture(tmp_path / "out" / "two.png").shape == (77, 31, 3)
-
-
-def test_an_image_named_twice_is_translated_once(tiny_run, tmp_path, save_image):
-    save_image(tmp_path / "in" / "one.png")
-    report = predict(tiny_run.path, [tmp_path / "in", tmp_path / "in" / "one.png"], tmp_path / "out")
-    assert report.endswith(": 1 images translated")
-    assert below(tmp_path / "out") == ["one.png"]
-
-
-def test_dots_in_a_name_are_kept(tiny_run, tmp_path, save_image):
-    save_image(tmp_path / "in" / "scene.v1.2.png")
-    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
-    assert below(tmp_path / "out") == ["scene.v1.2.png"]
+    save_image(tmp_path / "folder" / "scene.v1.2.png", width=31, height=77)
+    inputs = [tmp_path / "one.png", tmp_path / "folder", tmp_path / "folder" / "scene.v1.2.png"]
+    assert "2 images" in predict(tiny_run.path, inputs, tmp_path / "out")
+    assert below(tmp_path / "out") == ["one.png", "scene.v1.2.png"]
+    assert picture(tmp_path / "out" / "scene.v1.2.png").shape == (77, 31, 3)
 
 
 def test_older_outputs_are_replaced(tiny_run, translate, tmp_path, save_image):
@@ -107,13 +95,12 @@ def test_of_a_pair_the_half_that_was_the_input_is_translated(
     np.testing.assert_array_equal(picture(tmp_path / "out" / "pair.png"), translate(half))
 
 
-def test_direction_says_which_half_is_the_input(tiny_run, translate, tmp_path, save_image):
+def test_a_run_takes_its_own_direction_and_no_other(tiny_run, translate, tmp_path, save_image):
     pair = save_image(tmp_path / "pair.png", width=80, height=33)
-    halves = {"AtoB": pair[:, :40], "BtoA": pair[:, 40:]}
-    for direction, half in halves.items():
-        out = tmp_path / direction
-        predict(tiny_run.path, [tmp_path / "pair.png"], out, side_by_side=True, direction=direction)
-        np.testing.assert_array_equal(picture(out / "pair.png"), translate(half))
+    inputs, out = [tmp_path / "pair.png"], tmp_path / "out"
+    predict(tiny_run.path, inputs, out, side_by_side=True, direction="BtoA")
+    np.testing.assert_array_equal(picture(out / "pair.png"), translate(pair[:, 40:]))
+    assert "AtoB" in message_of(ConfigError, tiny_run.path, inputs, out, side_by_side=True, direction="AtoB")
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +121,7 @@ def small_image(tmp_path):
 
 @pytest.mark.parametrize("name", ["contrast", "contrast.tflite"])
 def test_exported_models_translate_like_a_run(models, tmp_path, small_image, name):
-    report = predict(models / name, [tmp_path / "one.png"], tmp_path / "out")
-    assert report == f"{tmp_path / 'out'}: 1 images translated"
+    predict(models / name, [tmp_path / "one.png"], tmp_path / "out")
     written = picture(tmp_path / "out" / "one.png").astype(int)
     assert np.abs(written - expected(small_image)).max() <= 1
 
@@ -147,7 +133,7 @@ def test_an_exported_model_is_told_which_half_is_the_input(models, tmp_path, sma
     Image.fromarray(np.concatenate(pair, axis=1)).save(tmp_path / "pair.png")
     model, inputs, out = models / "contrast", [tmp_path / "pair.png"], tmp_path / "out"
     message = message_of(ConfigError, model, inputs, out, side_by_side=True)
-    assert message.startswith(f"--side-by-side needs --direction AtoB or BtoA with {model}")
+    assert all(part in message for part in ("side_by_side", "direction", str(model)))
     assert not out.exists()
     predict(model, inputs, out, side_by_side=True, direction=direction)
     np.testing.assert_array_equal(picture(out / "pair.png"), expected(small_image))
@@ -163,21 +149,14 @@ def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
 # ---------------------------------------------------------------- what is refused
 
 
-def test_two_images_that_would_become_one_file_are_named(tiny_run, tmp_path, save_image):
-    save_image(tmp_path / "in" / "one.png")
-    save_image(tmp_path / "in" / "one.bmp")
-    message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / "out")
-    assert "one.bmp" in message
-    assert "one.png" in message
-    assert "would both become" in message
+def test_images_that_would_become_one_file_are_named(tiny_run, tmp_path, save_image):
+    for names in (("in/one.png", "in/one.bmp"), ("first/two.png", "second/two.png")):
+        paths = [tmp_path / name for name in names]
+        for path in paths:
+            save_image(path)
+        message = message_of(DataError, tiny_run.path, paths, tmp_path / "out")
+        assert all(str(path) in message for path in paths)
     assert not (tmp_path / "out").exists()
-
-
-def test_one_name_in_two_folders_is_refused(tiny_run, tmp_path, save_image):
-    for folder in ("first", "second"):
-        save_image(tmp_path / folder / "one.png")
-    inputs = [tmp_path / "first", tmp_path / "second"]
-    assert "would both become" in message_of(DataError, tiny_run.path, inputs, tmp_path / "out")
 
 
 @pytest.mark.parametrize("out", ["in", "in/../in", "in/deep/.."])
@@ -185,7 +164,7 @@ def test_an_input_is_never_overwritten(tiny_run, tmp_path, save_image, out):
     save_image(tmp_path / "in" / "deep" / "one.png")
     before = save_image(tmp_path / "in" / "one.png")
     message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / out)
-    assert "is an input, and would be overwritten; give another --out" in message
+    assert "out" in message
     np.testing.assert_array_equal(picture(tmp_path / "in" / "one.png"), before)
 
 
@@ -196,23 +175,15 @@ def test_out_may_be_inside_the_input_and_what_is_there_is_no_input(tiny_run, tmp
         assert below(tmp_path / "in") == ["one.png", "out/one.png"]
 
 
-def test_a_missing_input_is_named_before_anything_is_written(tiny_run, tmp_path, save_image):
+def test_inputs_without_an_image_are_named_before_anything_is_written(tiny_run, tmp_path, save_image):
     save_image(tmp_path / "one.png")
-    inputs = [tmp_path / "one.png", tmp_path / "없는 것.png"]
-    message = message_of(DataError, tiny_run.path, inputs, tmp_path / "out")
-    assert message == f"there is no image or folder {tmp_path / '없는 것.png'}"
-    assert not (tmp_path / "out").exists()
-
-
-def test_nothing_to_translate_is_said(tiny_run, tmp_path):
-    assert "nothing to translate" in message_of(DataError, tiny_run.path, [], tmp_path / "out")
-
-
-def test_a_folder_without_images_is_named(tiny_run, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "notes.txt").write_text("")
-    message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / "out")
-    assert message.startswith(f"{tmp_path / 'in'} has no images")
+    for bad in (tmp_path / "없는 것.png", tmp_path / "in"):
+        inputs = [tmp_path / "one.png", bad]
+        assert str(bad) in message_of(DataError, tiny_run.path, inputs, tmp_path / "out")
+    message_of(DataError, tiny_run.path, [], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 BROKEN = {"text": b"not an image", "empty": b"", "cut": None}
@@ -228,43 +199,35 @@ def test_a_broken_image_is_named_or_left_out_and_counted(tiny_run, tmp_path, sav
     assert str(broken) in message
 
     report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", skip_bad_images=True)
-    assert report == f"{tmp_path / 'out'}: 1 images translated, 1 unreadable left out"
+    assert "1 images" in report
+    assert "1 unreadable" in report
     assert below(tmp_path / "out") == ["good.png"]
 
 
 def test_a_pair_too_narrow_to_be_cut_is_named(tiny_run, tmp_path, save_image):
-    save_image(tmp_path / "narrow.png", width=1)
-    message = message_of(
-        DataError, tiny_run.path, [tmp_path / "narrow.png"], tmp_path / "out", side_by_side=True
-    )
-    assert message == f"{tmp_path / 'narrow.png'}: a side-by-side pair must be at least 2 pixels wide"
-
-
-def test_a_place_without_a_model_is_refused_before_anything_is_written(tmp_path, save_image):
-    save_image(tmp_path / "one.png")
-    message = message_of(RunError, tmp_path, [tmp_path / "one.png"], tmp_path / "out")
-    assert message.startswith(f"{tmp_path} is no model: it has neither config.json nor saved_model.pb")
-    assert not (tmp_path / "out").exists()
+    path = tmp_path / "narrow.png"
+    save_image(path, width=1)
+    assert str(path) in message_of(DataError, tiny_run.path, [path], tmp_path / "out", side_by_side=True)
 
 
 def test_a_missing_model_is_told_before_a_missing_input(tmp_path):
-    message = message_of(RunError, tmp_path / "no model", [tmp_path / "no image"], tmp_path / "out")
-    assert message.startswith(f"there is no model at {tmp_path / 'no model'}")
+    (tmp_path / "empty").mkdir()
+    for model in (tmp_path / "empty", tmp_path / "no model"):
+        assert str(model) in message_of(RunError, model, [tmp_path / "no image"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_direction_without_pairs_is_refused(tiny_run, tmp_path, save_image):
+def test_what_a_model_has_no_use_for_is_refused(models, tmp_path, save_image):
     save_image(tmp_path / "one.png")
-    inputs = [tmp_path / "one.png"]
-    message = message_of(ConfigError, tiny_run.path, inputs, tmp_path / "out", direction="AtoB")
-    assert "give --side-by-side with it" in message
+    for given in ({"direction": "AtoB"}, {"seed": 3}):
+        message_of(ConfigError, models / "contrast", [tmp_path / "one.png"], tmp_path / "out", **given)
 
 
 def test_an_image_that_a_model_does_not_take_is_named(models, tmp_path, save_image):
-    save_image(tmp_path / "in" / "large.png", width=200, height=200)
-    for name, said in (("contrast", "the model refuses the image"), ("contrast.tflite", "40x33 pixels")):
-        message = message_of(DataError, models / name, [tmp_path / "in"], tmp_path / "out")
-        assert message.startswith(f"{tmp_path / 'in' / 'large.png'}: ")
-        assert said in message
+    path = tmp_path / "in" / "large.png"
+    save_image(path, width=200, height=200)
+    for name in ("contrast", "contrast.tflite"):
+        assert str(path) in message_of(DataError, models / name, [tmp_path / "in"], tmp_path / "out")
 
 
 def test_a_place_that_can_not_be_written_is_named(tiny_run, tmp_path, save_image):
@@ -272,4 +235,3 @@ def test_a_place_that_can_not_be_written_is_named(tiny_run, tmp_path, save_image
     (tmp_path / "taken").write_text("a file")
     message = message_of(SystemFault, tiny_run.path, [tmp_path / "one.png"], tmp_path / "taken")
     assert str(tmp_path / "taken") in message
-    assert "could not be written" in message

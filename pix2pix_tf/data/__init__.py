@@ -1,1 +1,1 @@
-"""Where pairs of images come from, and how they become batches."""
+"""Where images come from, alone, in pairs or unpaired, and how they become batches."""

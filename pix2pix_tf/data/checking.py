@@ -20,7 +20,7 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before.
-_INDEX_VERSION = 1
+INDEX_VERSION = 1
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
@@ -59,6 +59,15 @@ def check_image(path: Path) -> CheckedImage:
         fault = images.explain_fault(error, header.format)
         return CheckedImage(problem=f"{path}: {fault}; replace or delete it")
     return CheckedImage(height, width, header.channels, header.bits)
+
+
+def is_decodable(data: bytes) -> bool:
+    """Whether bytes are those of an image that can be decoded."""
+    try:
+        _decoded_shape()(data)
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
 
 
 @functools.cache
@@ -133,7 +142,7 @@ def _read_index(index_file: Path | None) -> dict[_Stamp, CheckedImage]:
         return {}
     try:
         index: Any = json.loads(index_file.read_text(encoding="utf-8"))
-        if index["version"] != _INDEX_VERSION:
+        if index["version"] != INDEX_VERSION:
             return {}
         return {
             (path, size, changed): CheckedImage(**outcome) for path, size, changed, outcome in index["files"]
@@ -147,4 +156,4 @@ def _write_index(index_file: Path | None, outcomes: dict[_Stamp, CheckedImage]) 
         return
     files = [[*stamp, dataclasses.asdict(outcome)] for stamp, outcome in outcomes.items()]
     with contextlib.suppress(SystemFault):  # the index only saves time
-        write_whole(index_file, json.dumps({"version": _INDEX_VERSION, "files": files}))
+        write_whole(index_file, json.dumps({"version": INDEX_VERSION, "files": files}))

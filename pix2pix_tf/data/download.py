@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import http
 import http.client
 import json
 import os
 import shutil
 import ssl
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import requests
+import urllib3
+
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.files import explain_disk_faults
+from pix2pix_tf.web import anonymous, first_cause
 
 TIMEOUT_SECONDS = 30.0
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
@@ -25,28 +27,32 @@ PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 
 _CHUNK_BYTES = 1 << 18
 _GZIP_MAGIC = b"\x1f\x8b"
-_OTHER_WAYS = "give a local copy with --archive FILE, or another server with --mirror-url URL"
+_OTHER_WAYS = "give a local copy with `archive` FILE, or another server with `mirror_url` URL"
 
 
-class _ConnectionCutError(Exception):
+class _CutError(Exception):
     """The transfer stopped for a reason that may pass."""
+
+
+class _OfflineError(_CutError):
+    """No connection was made at all."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What earlier tries left of a file.
+    """What earlier tries left of a file, beside it as JSON.
 
     Args:
-        size: bytes that are there.
-        url: where they came from.
-        validator: the server's ETag or Last-Modified for If-Range, empty where it gave neither.
+        url: where the bytes came from.
+        validator: the server's strong ETag or Last-Modified for If-Range, empty where it gave neither.
         total: the bytes of the whole file, where the server said.
+        size: bytes that are there.
     """
 
-    size: int = 0
     url: str = ""
     validator: str = ""
     total: int | None = None
+    size: int = 0
 
 
 def download_archive(url: str, target: Path, show_progress: bool = True) -> Path:
@@ -70,88 +76,42 @@ def download_archive(url: str, target: Path, show_progress: bool = True) -> Path
     import filelock
 
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(f"--mirror-url: {url!r} isn't an address that begins with http:// or https://")
-    with explain_disk_faults(target.parent, "another --data-dir"):
+        raise ConfigError(f"`mirror_url`: {url!r} isn't an address that begins with http:// or https://")
+    with explain_disk_faults(target.parent, "another `data_dir`"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{target}.lock"):
             if not target.exists():
-                part = _beside(target, ".part")
+                part = target.with_name(f"{target.name}.part")
                 _fetch(url, part, show_progress)
                 _refuse_other_than_gzip(url, part)
                 os.replace(part, target)
-                _state_file(part).unlink(missing_ok=True)
+                _state_of(part).unlink(missing_ok=True)
     return target
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _state_file(part: Path) -> Path:
-    return _beside(part, ".json")
 
 
 def _fetch(url: str, part: Path, show_progress: bool) -> None:
     """Tries until ``part`` is whole, or nothing new came for too many tries in a row."""
-    most, failures = _read_part(part, url).size, 0
-    received_any = False
-    with _progress_bar(url, show_progress) as bar:
+    from tqdm import tqdm
+
+    name = url.rsplit("/", 1)[-1]
+    disable = None if show_progress else True  # None is tqdm's word for "only on a terminal"
+    before = most = _read_part(part, url).size
+    failures = 0
+    with tqdm(desc=name, unit="B", unit_scale=True, disable=disable) as bar:
         while True:
             try:
-                _continue(url, part, bar)
-                return
-            except _ConnectionCutError as cut:
-                reason = str(cut)
+                return _continue(url, part, bar)
+            except _CutError as error:
+                cut = error
             size = _read_part(part, url).size
-            received_any = received_any or size > most
             failures = 1 if size > most else failures + 1
             most = max(most, size)
             # Who is offline should learn it at once; who was online a moment ago may be again.
-            if failures > len(PAUSES_SECONDS) or not (received_any or _may_pass(reason)):
-                raise SystemFault(_lost(url, reason, most))
+            hopeless = isinstance(cut, _OfflineError) and most == before
+            if hopeless or failures > len(PAUSES_SECONDS):
+                kept = f"; the same command goes on after the {_megabytes(most)} that came" if most else ""
+                raise SystemFault(f"can't download {url} ({cut}){kept}; {_OTHER_WAYS}") from cut
             time.sleep(PAUSES_SECONDS[failures - 1])
-
-
-def _may_pass(reason: str) -> bool:
-    return not reason.startswith("no connection")
-
-
-def _lost(url: str, reason: str, size: int) -> str:
-    kept = f"; the same command goes on after the {_megabytes(size)} that came" if size else ""
-    if not _may_pass(reason):
-        return f"can't reach {url} ({reason}): this machine may be offline{kept}; {_OTHER_WAYS}"
-    return f"can't download {url} ({reason}){kept}; {_OTHER_WAYS}"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
-
-
-def _progress_bar(url: str, show_progress: bool) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        desc=url.rsplit("/", 1)[-1],
-        unit="B",
-        unit_scale=True,
-        # None is tqdm's word for "only on a terminal".
-        disable=None if show_progress else True,
-    )
-
-
-def _read_part(part: Path, url: str) -> _Part:
-    """Returns what can be continued: nothing, when it is unknown where the bytes came from."""
-    try:
-        state = json.loads(_state_file(part).read_text("utf-8"))
-        found = _Part(part.stat().st_size, state["url"], state["validator"], state["total"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return _Part()
-    return found if found.url == url and (found.validator or found.total is not None) else _Part()
-
-
-def _discard(part: Path) -> None:
-    _state_file(part).unlink(missing_ok=True)
-    part.unlink(missing_ok=True)
 
 
 def _continue(url: str, part: Path, bar: Any) -> None:
@@ -159,89 +119,98 @@ def _continue(url: str, part: Path, bar: Any) -> None:
     found = _read_part(part, url)
     if found.total is not None and found.size == found.total:
         return
-    with _request(url, found, part) as response:
-        start, total = _extent(response, found, part)
-        _refuse_without_space(part, (total or start) - start)
-        state = {"url": url, "validator": _validator(response), "total": total}
-        if start == 0:
-            # Old bytes must not be taken for a piece of the file that the new state describes.
-            _discard(part)
-        _state_file(part).write_text(json.dumps(state), "utf-8")
-        bar.reset(total)
-        bar.update(start)
-        with open(part, "ab" if start else "wb") as file:
-            for chunk in _chunks(response):
-                file.write(chunk)
-                bar.update(len(chunk))
-    size = part.stat().st_size
-    if total is not None and size != total:
-        raise _ConnectionCutError(f"the connection ended after {size} of {total} bytes")
+    try:
+        with _request(url, found) as response:
+            start, total = _extent(response, found, part)
+            _refuse_without_space(part, (total or start) - start)
+            if start == 0:
+                # Old bytes must not be taken for a piece of the file that the new state describes.
+                _discard(part)
+            tag = response.headers.get("ETag", "")
+            validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+            state = {"url": url, "validator": validator, "total": total}
+            _state_of(part).write_text(json.dumps(state), "utf-8")
+            bar.reset(total)
+            bar.update(start)
+            with open(part, "ab" if start else "wb") as file:
+                # Not iter_content, which unpacks what a server calls encoded, and drops a chunk that was cut.
+                for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+        size = part.stat().st_size
+        if total is not None and size != total:  # a server may give less than was asked for
+            raise _CutError(f"only {size} of {total} bytes came")
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise _explained(url, first_cause(error)) from error
 
 
-def _request(url: str, found: _Part, part: Path) -> Any:
+def _request(url: str, found: _Part) -> requests.Response:
     # A proxy that compresses on the way would make lengths and offsets meaningless.
     headers = {"User-Agent": "pix2pix-tf", "Accept-Encoding": "identity"}
     if found.size:
         headers["Range"] = f"bytes={found.size}-"
         if found.validator:
             headers["If-Range"] = found.validator
-    try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            _discard(part)
-            raise _ConnectionCutError("the file on the server changed") from error
-        if error.code >= 500 or error.code in (408, 429):
-            raise _ConnectionCutError(f"HTTP {error.code} {error.reason}") from error
-        raise SystemFault(
-            f"can't download {url} (HTTP {error.code} {error.reason}); {_OTHER_WAYS}"
-        ) from error
-    except urllib.error.URLError as error:
-        raise _connection_error(url, error.reason) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _connection_error(url, error) from error
+    return requests.get(url, headers=headers, timeout=TIMEOUT_SECONDS, auth=anonymous, stream=True)
 
 
-def _connection_error(url: str, reason: object) -> Exception:
+def _explained(url: str, reason: BaseException) -> Exception:
+    """Says why there is no answer, or no more of it."""
     if isinstance(reason, ssl.SSLCertVerificationError):
         return SystemFault(f"the certificate of {url} isn't trusted ({reason.verify_message}); {_OTHER_WAYS}")
     if isinstance(reason, TimeoutError):
-        return _ConnectionCutError("the server doesn't answer in time")
+        return _CutError("the server doesn't answer in time")
+    said = getattr(reason, "strerror", None) or str(reason)
     if isinstance(reason, ConnectionResetError | http.client.HTTPException):
-        return _ConnectionCutError(f"the server closed the connection: {reason}")
-    return _ConnectionCutError(f"no connection: {getattr(reason, 'strerror', None) or reason}")
+        return _CutError(f"the server closed the connection: {said}")
+    return _OfflineError(f"no connection: {said}; this machine may be offline")
 
 
-def _extent(response: Any, found: _Part, part: Path) -> tuple[int, int | None]:
-    """Returns where the bytes of the answer begin in the file, and the size of the whole file."""
-    length = response.headers.get("Content-Length")
-    if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int, int | None]:
+    """Returns where the bytes of the answer begin in the file, and the size of the whole file.
+
+    Raises:
+        _CutError: the server is busy, or has another file now.
+        SystemFault: it doesn't give the file.
+    """
+    status = response.status_code
+    if status == http.HTTPStatus.OK:
+        length = response.headers.get("Content-Length")
         return 0, int(length) if length is not None else None
-    # "bytes 1000-1999/2000", or "/*" for an unknown size
-    span, _, size = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-    total = int(size) if size.isdigit() else None
-    if not span.startswith(f"{found.size}-") or (found.total is not None and total != found.total):
+    if status in (http.HTTPStatus.PARTIAL_CONTENT, http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
+        # "bytes 1000-1999/2000", or "/*" for an unknown size
+        span, _, size = response.headers.get("Content-Range", "").partition("/")
+        total = int(size) if size.isdigit() else None
+        if span.startswith(f"bytes {found.size}-") and found.total in (None, total):
+            return found.size, total
         _discard(part)
-        raise _ConnectionCutError("the file on the server changed")
-    return found.size, total
+        raise _CutError("the file on the server changed")
+    said = f"HTTP {status} {response.reason}"
+    if status >= 500 or status in (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS):
+        raise _CutError(said)
+    raise SystemFault(f"can't download {response.url} ({said}); {_OTHER_WAYS}")
 
 
-def _validator(response: Any) -> str:
-    """Returns what If-Range takes: a strong ETag, else the date."""
-    tag = response.headers.get("ETag", "")
-    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+def _read_part(part: Path, url: str) -> _Part:
+    """Returns what can be continued: nothing, when it is unknown where the bytes came from."""
+    try:
+        found = _Part(**json.loads(_state_of(part).read_text("utf-8")), size=part.stat().st_size)
+    except (FileNotFoundError, ValueError, TypeError):
+        return _Part()
+    return found if found.url == url and (found.validator or found.total is not None) else _Part()
 
 
-def _chunks(response: Any) -> Iterator[bytes]:
-    while True:
-        try:
-            chunk = response.read(_CHUNK_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            raise _ConnectionCutError(f"the connection broke: {error}") from error
-        if not chunk:
-            return
-        yield chunk
+def _state_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _discard(part: Path) -> None:
+    _state_of(part).unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def _refuse_without_space(part: Path, needed: int) -> None:
@@ -249,7 +218,7 @@ def _refuse_without_space(part: Path, needed: int) -> None:
     if needed > free:
         raise SystemFault(
             f"not enough space in {part.parent}: {_megabytes(needed)} to come, {_megabytes(free)} free; "
-            "free some, or use --data-dir elsewhere"
+            "free some, or use `data_dir` elsewhere"
         )
 
 

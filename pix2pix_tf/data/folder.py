@@ -1,4 +1,4 @@
-"""A user's own folder of images as a data set of pairs: which layout it has, and what is wrong with it."""
+"""A user's own folder of images as a data set: which layout it has, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ import tensorflow as tf
 
 from pix2pix_tf.data import images
 from pix2pix_tf.data.checking import CheckedImage, check_images
-from pix2pix_tf.data.pairs import PairDataset, Side, Split, natural_key
+from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
 
 if TYPE_CHECKING:
-    from pix2pix_tf.data.pairs import ReadPair
+    from pix2pix_tf.data.sets import ReadImages
 
-LAYOUTS = (
-    "expected (1) side-by-side images in train/, and optionally val/ and test/, or (2) folders A/ and B/ "
-    "(or trainA/ and trainB/, ...) with files of the same names, or (3) side-by-side images in the folder "
-    "itself"
-)
+LAYOUTS = {
+    "pairs": "expected (1) side-by-side images in train/, and optionally val/ and test/, or (2) folders A/ "
+    "and B/ (or trainA/ and trainB/, ...) with files of the same names, or (3) side-by-side images in the "
+    "folder itself",
+    "unpaired": "expected (1) folders trainA/ and trainB/, and optionally testA/ and testB/, or (2) folders "
+    "A/ and B/, or (3) side-by-side images as pairs have them",
+    "images": "expected (1) images in train/, and optionally val/ and test/, or (2) images in the folder "
+    "itself, or (3) folders A/ and B/ as pairs have them",
+}
+"""How a folder of each kind may look."""
 
 _SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
 # Where the folder doesn't say which image belongs where; the rest is for test.
@@ -36,30 +41,42 @@ _TO_BE_SPLIT = ""
 
 
 @dataclasses.dataclass(frozen=True)
-class _Pair:
-    """A pair's name and its files: one side-by-side image, or A and B."""
+class _Item:
+    """What is read by one number: an image, or a pair.
+
+    Args:
+        name: unique in its set.
+        files: the image, or the pair's two or its side-by-side one.
+        is_halved: that one file is a pair.
+    """
 
     name: str
     files: tuple[Path, ...]
+    is_halved: bool = False
+
+
+_Sets = tuple[list[_Item], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Survey:
     """Everything that was found out about a folder.
 
-    ``problems`` concern the folder or a pair, ``bad_files`` (file to problem) single images; the pairs of
-    bad files are not in ``splits``.
+    ``splits`` has two sets where A and B are apart, else one. ``problems`` concern the folder or a pair,
+    ``bad_files`` (file to problem) single images; the items of bad files are not in ``splits``.
     """
 
     layout: str = "none"
-    splits: Mapping[str, Sequence[_Pair]] = dataclasses.field(default_factory=dict)
+    splits: Mapping[str, _Sets] = dataclasses.field(default_factory=dict)
     checked: Mapping[Path, CheckedImage] = dataclasses.field(default_factory=dict)
     bad_files: Mapping[Path, str] = dataclasses.field(default_factory=dict)
     problems: Sequence[str] = ()
 
-    @property
-    def used(self) -> list[_Pair]:
-        return [pair for pairs in self.splits.values() for pair in pairs]
+    def used(self) -> list[list[_Item]]:
+        """The items of all splits, for each set."""
+        return [
+            [item for items in sets for item in items] for sets in zip(*self.splits.values(), strict=True)
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,19 +84,21 @@ class FolderReport:
     """What `check_folder` found.
 
     Args:
+        kind: how the folder was read.
         layout: in words.
-        counts: the usable pairs of each split.
-        sizes: how many usable pairs have each size (height, width) of one side, most frequent first.
-        channels: 1 or 3, of A and of B.
-        bits: 8 or 16, of A and of B.
+        counts: the usable images or pairs of each split; A's and B's where these are apart.
+        sizes: likewise for each set, how many have each size (height, width), most frequent first.
+        channels: 1 or 3, of each side.
+        bits: 8 or 16, of each side.
         problems: one line each; empty for a folder that can be trained on.
     """
 
+    kind: Kind
     layout: str
-    counts: Mapping[str, int]
-    sizes: Mapping[tuple[int, int], int]
-    channels: tuple[int, int]
-    bits: tuple[int, int]
+    counts: Mapping[str, tuple[int, ...]]
+    sizes: Sequence[Mapping[tuple[int, int], int]]
+    channels: tuple[int, ...]
+    bits: tuple[int, ...]
     problems: Sequence[str]
 
 
@@ -87,61 +106,88 @@ def open_folder_dataset(
     folder: Path,
     seed: int,
     cache_dir: Path | None,
+    kind: Kind = "pairs",
     skip_bad_images: bool = False,
     show_progress: bool = True,
-) -> PairDataset:
+) -> ImageDataset:
     """Opens a folder in one of the layouts of `LAYOUTS`, after decoding every image once.
 
     Args:
         folder: the folder.
         seed: decides which images are held out, where the folder doesn't say.
         cache_dir: where it is remembered which files were checked; None checks them every time.
+        kind: what is wanted. Images in one folder for each split are side-by-side pairs, and single ones
+            only for 'images'; those in folders A and B are paired by name for 'pairs', else unpaired.
         skip_bad_images: leave unusable images out, and name them in ``skipped``, instead of failing.
         show_progress: draw a bar when checking takes long.
 
     Returns:
-        The data set. Its names are paths below the split's folder, without suffix, in Unicode form NFC
-        and natural order (2 before 10).
+        The data set, of the kind that the folder has: pairs where unpaired images are wanted of
+        side-by-side ones, and unpaired where images are wanted of folders A and B. Its names are paths
+        below the split's folder, without suffix, in Unicode form NFC and natural order (2 before 10).
 
     Raises:
         DataError: nothing, or not everything, of the folder can be used.
         SystemFault: the folder or a file in it can't be read.
     """
-    survey = _survey(folder, seed, cache_dir, show_progress)
+    survey = _survey(folder, kind, seed, cache_dir, show_progress)
     problems = [*survey.problems, *([] if skip_bad_images else survey.bad_files.values())]
     if not problems and "train" not in survey.splits:
         problems = [f"{folder}: none of its images to train on can be used; see pix2pix data check {folder}"]
     if problems:
         raise DataError(printable(problems[0] + _and_more(len(problems) - 1, folder)))
-    sides = _sides(survey)
-    return PairDataset(
+    sides = [_sides(items, survey.checked) for items in survey.used()]
+    return ImageDataset(
         name=printable(folder.resolve().name),
-        sides=sides,
+        sides=tuple(side for of_set in sides for side in of_set),
         splits={
-            name: Split([pair.name for pair in pairs], _reader(pairs, sides))
-            for name, pairs in survey.splits.items()
+            name: tuple(
+                Images([item.name for item in items], _reader(items, of_set))
+                for items, of_set in zip(sets, sides, strict=True)
+            )
+            for name, sets in survey.splits.items()
         },
         skipped=[printable(os.fspath(file)) for file in survey.bad_files],
     )
 
 
-def check_folder(folder: Path, seed: int, cache_dir: Path | None, show_progress: bool = True) -> FolderReport:
+def check_folder(
+    folder: Path, seed: int, cache_dir: Path | None, kind: Kind = "pairs", show_progress: bool = True
+) -> FolderReport:
     """Finds everything that is wrong with a folder; the arguments are those of `open_folder_dataset`.
 
     Raises:
         SystemFault: the folder or a file in it can't be read.
     """
-    survey = _survey(folder, seed, cache_dir, show_progress)
-    a, b = _sides(survey)
-    sizes = Counter(_side_size(pair, survey.checked) for pair in survey.used)
+    survey = _survey(folder, kind, seed, cache_dir, show_progress)
+    used = survey.used()
+    sides = [side for items in used for side in _sides(items, survey.checked)]
+    sizes = [Counter(_size(item, survey.checked) for item in items) for items in used]
     return FolderReport(
+        kind=kind,
         layout=survey.layout,
-        counts={name: len(pairs) for name, pairs in survey.splits.items()},
-        sizes=dict(sizes.most_common()),
-        channels=(a.channels, b.channels),
-        bits=(a.bits, b.bits),
+        counts={name: tuple(map(len, sets)) for name, sets in survey.splits.items()},
+        sizes=[dict(counted.most_common()) for counted in sizes],
+        channels=tuple(side.channels for side in sides),
+        bits=tuple(side.bits for side in sides),
         problems=[printable(problem) for problem in (*survey.problems, *survey.bad_files.values())],
     )
+
+
+def likely_kind(folder: Path) -> Kind:
+    """Returns 'unpaired' for folders A and B that have no file name in common, else 'pairs'.
+
+    Raises:
+        SystemFault: the folder can't be read.
+    """
+    try:
+        _, roots = _find_layout(folder, "pairs")
+    except DataError:
+        return "pairs"  # checking it will say why it is none
+    apart = [[_files_by_name(root, []) for root in sides] for sides in roots.values() if len(sides) == 2]
+    in_common = any(a.keys() & b.keys() for a, b in apart)
+    has_both = any(a and b for a, b in apart)
+    return "unpaired" if has_both and not in_common else "pairs"
 
 
 def _and_more(count: int, folder: Path) -> str:
@@ -151,32 +197,35 @@ def _and_more(count: int, folder: Path) -> str:
     return f" ({count} more {problems}: see pix2pix data check {folder})"
 
 
-def _survey(folder: Path, seed: int, cache_dir: Path | None, show_progress: bool) -> _Survey:
+def _survey(folder: Path, kind: Kind, seed: int, cache_dir: Path | None, show_progress: bool) -> _Survey:
     try:
-        layout, roots = _find_layout(folder)
+        layout, roots = _find_layout(folder, kind)
     except DataError as error:
         return _Survey(problems=[str(error)])
     problems: list[str] = []
-    found = {split: _find_pairs(root, problems) for split, root in roots.items()}
-    if not problems and not found.get("train", found.get(_TO_BE_SPLIT)):
-        return _Survey(layout, problems=[f"{folder}: no images to train on; {LAYOUTS}"])
+    found = {split: _find_items(sides, kind, problems) for split, sides in roots.items()}
+    if not problems and not any(found.get("train", found.get(_TO_BE_SPLIT, ()))):
+        return _Survey(layout, problems=[f"{folder}: no images to train on; {LAYOUTS[kind]}"])
 
-    every_pair = [pair for pairs in found.values() for pair in pairs]
+    every_item = [item for sets in found.values() for items in sets for item in items]
     checked = check_images(
-        [file for pair in every_pair for file in pair.files], _index_file(folder, cache_dir), show_progress
+        [file for item in every_item for file in item.files], _index_file(folder, cache_dir), show_progress
     )
     bad_files = {file: problem for file, outcome in checked.items() if (problem := outcome.problem)}
-    for pair in every_pair:
-        if not any(file in bad_files for file in pair.files):
-            bad_files |= _too_small(pair, checked)
-            problems += _different_sizes(pair, checked)
+    for item in every_item:
+        if not any(file in bad_files for file in item.files):
+            bad_files |= _too_small(item, checked)
+            problems += _different_sizes(item, checked)
     usable = {
-        split: [pair for pair in pairs if not any(file in bad_files for file in pair.files)]
-        for split, pairs in found.items()
+        split: tuple(
+            [item for item in items if not any(file in bad_files for file in item.files)] for items in sets
+        )
+        for split, sets in found.items()
     }
     if _TO_BE_SPLIT in usable:
-        usable = _split_by_hash(usable[_TO_BE_SPLIT], seed)
-    splits = {split: pairs for split, pairs in usable.items() if pairs}
+        divided = [_split_by_hash(items, seed) for items in usable[_TO_BE_SPLIT]]
+        usable = {split: tuple(each[split] for each in divided) for split in _SPLIT_NAMES}
+    splits = {split: sets for split, sets in usable.items() if all(sets)}
     return _Survey(layout, splits, checked, bad_files, problems)
 
 
@@ -194,48 +243,57 @@ def _index_file(folder: Path, cache_dir: Path | None) -> Path | None:
 _Roots = dict[str, tuple[Path, ...]]
 
 
-def _find_layout(folder: Path) -> tuple[str, _Roots]:
+def _find_layout(folder: Path, kind: Kind) -> tuple[str, _Roots]:
     """Names the layout of a folder and its splits' folders; raises ``DataError`` if that is not possible."""
+    expected = LAYOUTS[kind]
     if not folder.exists():
         raise DataError(f"{folder}: no such folder; check the path, or see pix2pix data list for names")
     if not folder.is_dir():
-        raise DataError(f"{folder}: a file, not a folder; {LAYOUTS}")
+        raise DataError(f"{folder}: a file, not a folder; {expected}")
 
-    def side_by_side(split: str) -> tuple[Path, ...] | None:
+    def both(a: Path | None, b: Path | None) -> tuple[Path, ...] | None:
+        if a is not None and b is not None:
+            return a, b
+        if a is not None or b is not None:
+            raise DataError(f"{a or b}: the folder of the other side is missing; {expected}")
+        return None
+
+    def together(split: str) -> tuple[Path, ...] | None:
         root = _child(folder, split)
         return None if root is None or in_split(split) else (root,)
 
     def in_split(split: str) -> tuple[Path, ...] | None:
         root = _child(folder, split)
-        return None if root is None else _both(_child(root, "A"), _child(root, "B"))
+        return None if root is None else both(_child(root, "A"), _child(root, "B"))
 
     def with_suffix(split: str) -> tuple[Path, ...] | None:
-        return _both(_child(folder, split + "A"), _child(folder, split + "B"))
+        return both(_child(folder, split + "A"), _child(folder, split + "B"))
 
     def in_sides(split: str) -> tuple[Path, ...] | None:
         a, b = _child(folder, "A"), _child(folder, "B")
-        return None if a is None or b is None else _both(_child(a, split), _child(b, split))
+        return None if a is None or b is None else both(_child(a, split), _child(b, split))
 
     def two_folders() -> _Roots:
-        roots = _both(_child(folder, "A"), _child(folder, "B"))
+        roots = both(_child(folder, "A"), _child(folder, "B"))
         return {} if roots is None or _by_split(in_sides) else {_TO_BE_SPLIT: roots}
 
+    images_together = "images" if kind == "images" else "side-by-side images"
     layouts: dict[str, _Roots] = {
-        "side-by-side images in train/, val/, test/": _by_split(side_by_side),
+        f"{images_together} in train/, val/, test/": _by_split(together),
         "A/ and B/ in train/, val/, test/": _by_split(in_split),
         "trainA/, trainB/, ...": _by_split(with_suffix),
         "train/, val/, test/ in A/ and B/": _by_split(in_sides),
         "A/ and B/": two_folders(),
-        "side-by-side images in one folder": {_TO_BE_SPLIT: (folder,)} if _holds_images(folder) else {},
+        f"{images_together} in one folder": {_TO_BE_SPLIT: (folder,)} if _holds_images(folder) else {},
     }
     found = {layout: roots for layout, roots in layouts.items() if roots}
     if not found:
-        raise DataError(f"{folder}: no images in a known layout; {LAYOUTS}")
+        raise DataError(f"{folder}: no images in a known layout; {expected}")
     if len(found) > 1:
-        raise DataError(f"{folder}: a mixture of layouts ({' and '.join(found)}); {LAYOUTS}")
+        raise DataError(f"{folder}: a mixture of layouts ({' and '.join(found)}); {expected}")
     layout, roots = found.popitem()
     if "train" not in roots and _TO_BE_SPLIT not in roots:
-        raise DataError(f"{folder}: has {', '.join(roots)} but nothing to train on; {LAYOUTS}")
+        raise DataError(f"{folder}: has {', '.join(roots)} but nothing to train on; {expected}")
     return layout, roots
 
 
@@ -249,14 +307,6 @@ def _by_split(find: Callable[[str], tuple[Path, ...] | None]) -> _Roots:
         if found:
             roots[split] = found[0]
     return roots
-
-
-def _both(a: Path | None, b: Path | None) -> tuple[Path, ...] | None:
-    if a is not None and b is not None:
-        return a, b
-    if a is not None or b is not None:
-        raise DataError(f"{a or b}: the folder with the other side of the pairs is missing; {LAYOUTS}")
-    return None
 
 
 def _child(folder: Path, name: str) -> Path | None:
@@ -285,18 +335,32 @@ def _unreadable(error: OSError) -> SystemFault:
     )
 
 
-# ---------------------------------------------------------------- which pairs
+# ---------------------------------------------------------------- which images
 
 
-def _find_pairs(roots: tuple[Path, ...], problems: list[str]) -> list[_Pair]:
-    """The pairs of one split in natural order of their names; adds what is wrong to ``problems``."""
+def _find_items(roots: tuple[Path, ...], kind: Kind, problems: list[str]) -> _Sets:
+    """The sets of one split in natural order of their names; adds what is wrong to ``problems``."""
     files = [_files_by_name(root, problems) for root in roots]
-    if len(files) == 2:
+    if len(roots) == 1:
+        return (_items(files, is_halved=kind != "images"),)
+    if kind == "pairs":
         a, b = files
         problems += _without_partner(roots[0], [a[name] for name in a if name not in b], roots[1])
         problems += _without_partner(roots[1], [b[name] for name in b if name not in a], roots[0])
+        return (_items(files),)
+    problems += [
+        f"{root}: no images, the other side has some; {LAYOUTS[kind]}"
+        for root, found in zip(roots, files, strict=True)
+        if not found and any(files)
+    ]
+    return tuple(_items([found]) for found in files)
+
+
+def _items(files: Sequence[Mapping[str, Path]], is_halved: bool = False) -> list[_Item]:
     names = [name for name in files[0] if all(name in side for side in files)]
-    return [_Pair(name, tuple(side[name] for side in files)) for name in sorted(names, key=natural_key)]
+    return [
+        _Item(name, tuple(side[name] for side in files), is_halved) for name in sorted(names, key=natural_key)
+    ]
 
 
 def _files_by_name(root: Path, problems: list[str]) -> dict[str, Path]:
@@ -337,77 +401,78 @@ def _without_partner(root: Path, files: Sequence[Path], other: Path) -> list[str
     return [f"{root}: {shown} without an image of the same name in {other}; add it, or delete the partner"]
 
 
-def _split_by_hash(pairs: Sequence[_Pair], seed: int) -> dict[str, list[_Pair]]:
-    """Holds about a tenth out for val and for test; pairs that are added later move none of the others.
+def _split_by_hash(items: Sequence[_Item], seed: int) -> dict[str, list[_Item]]:
+    """Holds about a tenth out for val and for test; images that are added later move none of the others.
 
-    Only where train or val would stay empty, as happens with a handful of pairs, one pair is moved.
+    Only where train or val would stay empty, as happens with a handful, one is moved. Of unpaired sides, what
+    has one name goes to one split.
     """
 
-    def place(pair: _Pair) -> float:  # uniform in [0, 1)
-        digest = hashlib.sha256(f"{seed}/{pair.name}".encode()).digest()
+    def place(item: _Item) -> float:  # uniform in [0, 1)
+        digest = hashlib.sha256(f"{seed}/{item.name}".encode()).digest()
         return int.from_bytes(digest[:6], "big") / 2**48
 
-    ordered = sorted(pairs, key=place)  # first train, then val, then test
+    ordered = sorted(items, key=place)  # first train, then val, then test
     train_end = bisect.bisect_left(ordered, _TRAIN_SHARE, key=place)
     val_end = bisect.bisect_left(ordered, _TRAIN_SHARE + _VAL_SHARE, key=place)
     train_end = max(1, min(train_end, len(ordered) - 1))
     val_end = max(val_end, train_end + 1)
     chosen = {"train": ordered[:train_end], "val": ordered[train_end:val_end], "test": ordered[val_end:]}
     return {
-        split: sorted(members, key=lambda pair: natural_key(pair.name)) for split, members in chosen.items()
+        split: sorted(members, key=lambda item: natural_key(item.name)) for split, members in chosen.items()
     }
 
 
 # ---------------------------------------------------------------- what the images are like
 
 
-def _side_size(pair: _Pair, checked: Mapping[Path, CheckedImage]) -> tuple[int, int]:
-    image = checked[pair.files[0]]
-    return image.height, image.width if len(pair.files) == 2 else image.width // 2
+def _size(item: _Item, checked: Mapping[Path, CheckedImage]) -> tuple[int, int]:
+    image = checked[item.files[0]]
+    return image.height, image.width // 2 if item.is_halved else image.width
 
 
-def _too_small(pair: _Pair, checked: Mapping[Path, CheckedImage]) -> dict[Path, str]:
+def _too_small(item: _Item, checked: Mapping[Path, CheckedImage]) -> dict[Path, str]:
     bad_files = {}
-    for file in pair.files:
+    for file in item.files:
         height, width = checked[file].height, checked[file].width
-        if len(pair.files) == 1 and width < 2:
+        if item.is_halved and width < 2:
             bad_files[file] = f"{file}: only 1 pixel wide, but must hold two images side by side; replace it"
-        elif height * width <= 3 - len(pair.files):
+        elif height * width <= (2 if item.is_halved else 1):
             bad_files[file] = f"{file}: {width}x{height} pixels are too few to learn from; replace it"
     return bad_files
 
 
-def _different_sizes(pair: _Pair, checked: Mapping[Path, CheckedImage]) -> list[str]:
-    sizes = [f"{checked[file].width}x{checked[file].height}" for file in pair.files]
+def _different_sizes(item: _Item, checked: Mapping[Path, CheckedImage]) -> list[str]:
+    sizes = [f"{checked[file].width}x{checked[file].height}" for file in item.files]
     if len(set(sizes)) == 1:
         return []
-    a, b = pair.files
+    a, b = item.files
     return [f"{a} is {sizes[0]} but {b} is {sizes[1]}; give both sides of a pair the same size"]
 
 
-def _sides(survey: _Survey) -> tuple[Side, Side]:
+def _sides(items: Sequence[_Item], checked: Mapping[Path, CheckedImage]) -> tuple[Side, ...]:
+    """What the images of a set are like: both halves of a side-by-side one as the whole."""
+
     def side(at: int) -> Side:
-        files = [survey.checked[pair.files[min(at, len(pair.files) - 1)]] for pair in survey.used]
-        channels = max((file.channels for file in files), default=3)
-        bits = max((file.bits for file in files), default=8)
-        return Side(channels, bits=16 if bits == 16 else 8)
+        each = [checked[item.files[at]] for item in items]
+        return Side(max(one.channels for one in each), bits=16 if any(one.bits == 16 for one in each) else 8)
 
-    return side(0), side(1)
+    sides = tuple(side(at) for at in range(len(items[0].files)))
+    return sides * 2 if items[0].is_halved else sides
 
 
-def _reader(pairs: Sequence[_Pair], sides: tuple[Side, Side]) -> ReadPair:
-    paths = tf.constant([[os.fsencode(os.path.abspath(file)) for file in pair.files] for pair in pairs])
+def _reader(items: Sequence[_Item], sides: tuple[Side, ...]) -> ReadImages:
+    paths = tf.constant([[os.fsencode(os.path.abspath(file)) for file in item.files] for item in items])
     dtypes = [tf.uint16 if side.bits == 16 else tf.uint8 for side in sides]
 
-    def read_side_by_side(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def read_side_by_side(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         data = tf.io.read_file(paths[index, 0])
         return images.split_side_by_side(images.decode_image(data, sides[0].channels, dtypes[0]))
 
-    def read_two_files(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        a, b = tf.io.read_file(paths[index, 0]), tf.io.read_file(paths[index, 1])
-        return (
-            images.decode_image(a, sides[0].channels, dtypes[0]),
-            images.decode_image(b, sides[1].channels, dtypes[1]),
+    def read_files(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(
+            images.decode_image(tf.io.read_file(paths[index, at]), side.channels, dtype)
+            for at, (side, dtype) in enumerate(zip(sides, dtypes, strict=True))
         )
 
-    return read_two_files if paths.shape[1] == 2 else read_side_by_side
+    return read_side_by_side if items[0].is_halved else read_files

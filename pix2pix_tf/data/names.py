@@ -1,16 +1,146 @@
-"""provisional"""
+"""The data sets that have a name: what is in them, and the settings that a name brings.
+
+Everything here is plain data, so that ``--help`` and a configuration cost no import of a framework.
+"""
+
 from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-PAPER_SETTINGS: dict[str, dict[str, Any]] = {
-    "facades": {"direction": "BtoA", "epochs": 200, "batch_size": 1},
-    "cityscapes": {"direction": "BtoA", "epochs": 200, "batch_size": 1},
-    "maps": {"direction": "AtoB", "epochs": 200, "batch_size": 1},
-    "edges2shoes": {"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
-    "edges2handbags": {"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
-    "night2day": {"direction": "BtoA", "epochs": 17, "batch_size": 4},
+PROCEDURAL = "procedural"
+
+
+@dataclasses.dataclass(frozen=True)
+class CatalogSet:
+    """A data set of the pix2pix paper.
+
+    Args:
+        name: what ``--dataset`` takes.
+        description: one line on A (the left half of each image), B (the right half) and the usual direction.
+        labels: which of A and B are label maps, such as 'B'.
+        archive_bytes: about how much there is to download.
+        settings: what the paper trains it with (appendix "Training details"), by the names of the
+            configuration; the direction is that of the paper's title task.
+        counts: images in each split, where that is verified; the others are learnt at preparation.
+        homepage: where the pictures come from.
+        license: what is certain about the pictures' licence, empty if nothing.
+    """
+
+    name: str
+    description: str
+    archive_bytes: int
+    settings: Mapping[str, Any]
+    labels: str = ""
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    homepage: str = "https://phillipi.github.io/pix2pix/"
+    license: str = ""
+
+
+_CATALOG = (
+    CatalogSet(
+        name="facades",
+        description="CMP Facades: A photos of facades, B their label maps. Labels to photo is BtoA.",
+        labels="B",
+        archive_bytes=30_000_000,
+        counts={"train": 400, "val": 100, "test": 106},
+        homepage="https://cmp.felk.cvut.cz/~tylecr1/facade/",
+        settings={"direction": "BtoA", "epochs": 200, "batch_size": 1},
+    ),
+    CatalogSet(
+        name="cityscapes",
+        description="Cityscapes: A photos of streets, B their label maps. Labels to photo is BtoA.",
+        labels="B",
+        archive_bytes=103_000_000,
+        homepage="https://www.cityscapes-dataset.com/",
+        license="Non-commercial purposes only; see https://www.cityscapes-dataset.com/license/",
+        settings={"direction": "BtoA", "epochs": 200, "batch_size": 1},
+    ),
+    CatalogSet(
+        name="maps",
+        description="Google Maps around New York: A aerial photos, B maps. Aerial photo to map is AtoB, "
+        "map to aerial photo is BtoA; the paper shows both.",
+        archive_bytes=246_000_000,
+        settings={"direction": "AtoB", "epochs": 200, "batch_size": 1},
+    ),
+    CatalogSet(
+        name="edges2shoes",
+        description="UT Zappos50K: A the edges of shoes as drawn lines, B photos. Edges to shoes is AtoB.",
+        archive_bytes=2_200_000_000,
+        homepage="https://vision.cs.utexas.edu/projects/finegrained/utzap50k/",
+        settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
+    ),
+    CatalogSet(
+        name="edges2handbags",
+        description="Amazon handbags: A the edges of handbags as drawn lines, B photos. Edges to handbags "
+        "is AtoB.",
+        archive_bytes=8_600_000_000,
+        homepage="https://github.com/junyanz/iGAN",
+        settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
+    ),
+    CatalogSet(
+        name="night2day",
+        description="Transient Attributes: A places by night, B the same by day, as the name says (not "
+        "verified). Day to night is BtoA.",
+        archive_bytes=2_100_000_000,
+        homepage="http://transattr.cs.brown.edu/",
+        settings={"direction": "BtoA", "epochs": 17, "batch_size": 4},
+    ),
+)
+
+CATALOG: Mapping[str, CatalogSet] = {each.name: each for each in _CATALOG}
+"""The data sets of the pix2pix paper, by name."""
+
+CYCLE_GAN: Mapping[str, str] = {
+    "apple2orange": "A apples, B oranges (ImageNet)",
+    "summer2winter_yosemite": "A summer, B winter in Yosemite (Flickr)",
+    "horse2zebra": "A horses, B zebras (ImageNet)",
+    "monet2photo": "A paintings of Monet, B photos of landscapes",
+    "cezanne2photo": "A paintings of Cézanne, B photos of landscapes",
+    "ukiyoe2photo": "A ukiyo-e prints, B photos of landscapes",
+    "vangogh2photo": "A paintings of Van Gogh, B photos of landscapes",
+    "maps": "A aerial photos, B maps",
+    "facades": "A photos of facades, B their label maps",
+    "iphone2dslr_flower": "A photos of flowers by a phone, B by a large camera",
 }
+"""The CycleGAN paper's data sets that tensorflow-datasets has, as ``cycle_gan/NAME``: what A and B are.
+
+A bare name stands for them too, where the pix2pix catalogue has none of that name. ``cycle_gan/cityscapes``
+left tensorflow-datasets for its licence.
+"""
+
+CYCLE_GAN_SETTINGS: Mapping[str, Any] = {"epochs": 200, "batch_size": 1}
+"""What the CycleGAN paper trains all of its data sets with."""
+
+_TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*")  # without a configuration, which would look like a path
+
+
+def full_name(dataset: str) -> str:
+    """Returns the one spelling of a name: 'pix2pix/maps' is 'maps', 'horse2zebra' 'cycle_gan/horse2zebra'."""
+    bare = dataset.removeprefix("pix2pix/")
+    if bare in CATALOG:
+        return bare
+    return f"cycle_gan/{dataset}" if dataset in CYCLE_GAN else dataset
+
+
+def settings_of(dataset: str) -> Mapping[str, Any]:
+    """Returns the settings that a data set brings. A folder brings none, the procedural one a model's."""
+    name = full_name(dataset)
+    if name in CATALOG:
+        return CATALOG[name].settings
+    return CYCLE_GAN_SETTINGS if name.startswith("cycle_gan/") else {}
+
 
 def looks_like_path(dataset: str) -> bool:
-    """Whether ``--dataset`` names a folder rather than the catalogue or the procedural data set."""
-    return dataset not in ("procedural", *PAPER_SETTINGS)
+    """Whether ``--dataset`` is a folder rather than a name.
+
+    A word that is no name of ours and no folder that is there may be a name of tensorflow-datasets, which
+    only that can tell.
+    """
+    name = full_name(dataset)
+    if name == PROCEDURAL or name in CATALOG or name.startswith("cycle_gan/"):
+        return False
+    return _TFDS_NAME.fullmatch(dataset) is None or Path(dataset).exists()

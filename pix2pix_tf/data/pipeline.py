@@ -1,8 +1,9 @@
-"""From a split's pairs to training batches: decode, jitter, crop, mirror, scale, batch; tf.data only.
+"""From a split's images to training batches: decode, jitter, crop, mirror, scale, batch; tf.data only.
 
-Pairs are numbered over the whole run: position p is pair p mod N of epoch p div N. Which pair that is, and
-how it is jittered and mirrored, is a pure function of the seed and p. A run that continues therefore needs
-nothing but its step, and the number of workers changes nothing.
+Positions are numbered over the whole run: position p is number p mod N of epoch p div N. Which image or pair
+that is, and how it is jittered and mirrored, is a pure function of the seed and p. A run that continues
+therefore needs nothing but its step, and the number of workers changes nothing. Of two unpaired sets each has
+its own N and its own draws.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -17,49 +19,61 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, TrainConfig
-from pix2pix_tf.data.pairs import PairDataset, Side, Split, spread
+from pix2pix_tf.data.sets import ImageDataset, Images, Side, spread
 
 # The paper resizes 256×256 images to 286×286 before cropping; other sizes in proportion.
 JITTER_SCALE = 286 / 256
 
-# Decoded pairs may take this share of the memory that is free when training starts.
+# Decoded images may take this share of the memory that is free when training starts.
 _CACHE_SHARE = 0.25
 
 
 def training_batches(
-    dataset: PairDataset, config: TrainConfig, first_step: int, last_step: int
+    dataset: ImageDataset, config: TrainConfig, first_step: int, last_step: int, batches_per_step: int = 1
 ) -> tf.data.Dataset:
     """Returns the batches of steps ``first_step`` to ``last_step`` - 1.
 
     Args:
-        dataset: directed, so that A is the input and B the target.
+        dataset: of any kind; of pairs, directed, so that A is the input and B the target.
         config: batch size, image size, seed and augmentation.
         first_step: steps already done.
         last_step: steps of the whole run.
+        batches_per_step: how many batches a step takes, such as a critic's; they come as one.
 
     Returns:
-        A data set of (input, target), float32 [batch, height, width, channels] in [-1, 1].
+        A data set of tuples with a tensor for each side: (input, target) of pairs, (a, b) of unpaired
+        sets, (image,) of images; float32 [batch * batches_per_step, height, width, channels] in [-1, 1].
     """
-    split = dataset.splits["train"]
-    batch_size = config.optimization.batch_size
-    seed = config.optimization.seed
+    parts = dataset.parts("train")
+    per_step = config.optimization.batch_size * batches_per_step
 
-    def prepare(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pair = split.read(shuffled_index(position, len(split), seed))
-        return augmented(pair, dataset.sides, config.data, tf.stack([tf.constant(seed, tf.int64), position]))
+    def prepare(position: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        prepared: tuple[tf.Tensor, ...] = ()
+        for place, (images, sides) in enumerate(parts):
+            seed = _set_seed(config.optimization.seed, place)
+            drawn = images.read(shuffled_index(position, len(images), seed))
+            draw = tf.stack([tf.constant(seed, tf.int64), position])
+            prepared += augmented(drawn, sides, config.data, draw)
+        return prepared
 
-    positions = tf.data.Dataset.range(first_step * batch_size, last_step * batch_size)
+    positions = tf.data.Dataset.range(first_step * per_step, last_step * per_step)
     batches = positions.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batches.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return batches.batch(per_step, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _set_seed(seed: int, place: int) -> int:
+    """Returns the seed of a split's set: the run's for the first, another for the second."""
+    # The shuffle reads the eight lowest bits of a seed and no more, so that some of these must differ.
+    return seed ^ (0x5BD1E995 * place)
 
 
 def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """Returns which pair stands at a position of the run: every epoch is a fresh permutation.
+    """Returns which number stands at a position of the run: every epoch is a fresh permutation.
 
     Args:
         position: int64 scalar, counted over all epochs.
-        count: pairs in the split.
-        seed: the run's.
+        count: images, or pairs, in the set.
+        seed: the set's.
 
     Returns:
         int64 scalar in [0, count).
@@ -70,18 +84,18 @@ def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
 
 
 def augmented(
-    pair: tuple[tf.Tensor, tf.Tensor], sides: tuple[Side, Side], config: DataConfig, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns a pair jittered and mirrored, the same draw for both images (paper, section 6.2).
+    images: tuple[tf.Tensor, ...], sides: tuple[Side, ...], config: DataConfig, seed: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """Returns an image or a pair jittered and mirrored, the same draw for both (paper, section 6.2).
 
     Args:
-        pair: input and target, [height, width, channels] of any size, ``uint8`` or ``uint16``.
+        images: one, or input and target, [height, width, channels] of any size, ``uint8`` or ``uint16``.
         sides: what they are like; label maps are resized with the nearest neighbour.
         config: ``image_size``, ``jitter`` and ``flip``.
         seed: int64 [2], decides the draw.
 
     Returns:
-        Input and target, float32 [height, width, channels] of ``config.size`` in [-1, 1].
+        As many, float32 [height, width, channels] of ``config.size`` in [-1, 1].
     """
     size = config.size
     scale = JITTER_SCALE if config.jitter else 1.0
@@ -96,7 +110,7 @@ def augmented(
         image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
         return _unit_range(image, side)
 
-    return one(pair[0], sides[0]), one(pair[1], sides[1])
+    return tuple(one(image, side) for image, side in zip(images, sides, strict=True))
 
 
 def resized_crop(
@@ -151,35 +165,39 @@ def _unit_range(image: tf.Tensor, side: Side) -> tf.Tensor:
     return image / ((2**side.bits - 1) / 2) - 1.0
 
 
-def held_out_pairs(
-    dataset: PairDataset, size: tuple[int, int], count: int, split: str | None = None
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Returns pairs to look at: the same ones every time, spread over the split.
+def held_out_images(
+    dataset: ImageDataset, size: tuple[int, int], count: int, split: str | None = None
+) -> list[tuple[Any, ...]]:
+    """Returns images to look at: the same ones every time, spread over the split.
 
     Args:
-        dataset: directed, so that A is the input and B the target.
+        dataset: of any kind; of pairs, directed, so that A is the input and B the target.
         size: height and width to resize them to.
         count: how many at most.
         split: 'train', 'val' or 'test'; what is held out by default.
 
     Returns:
-        Up to ``count`` of (name, input, target), ``uint8`` or ``uint16`` [height, width, channels].
+        Up to ``count`` rows of a name and an image for each side, such as (name, input, target), ``uint8``
+        or ``uint16`` [height, width, channels]. A row of unpaired sets has the i-th of both, and A's name;
+        with the smaller set the rows end.
     """
-    chosen_from = dataset.splits[split or dataset.held_out]
-    pairs = []
-    for index in spread(len(chosen_from), count):
-        images = chosen_from.read(tf.constant(index))
-        both = (resized(image, size, side).numpy() for image, side in zip(images, dataset.sides, strict=True))
-        pairs.append((chosen_from.names[index], *both))
-    return pairs
+    parts = dataset.parts(split or dataset.held_out)
+    rows = []
+    for index in spread(min(len(images) for images, _ in parts), count):
+        row: list[Any] = [parts[0][0].names[index]]
+        for images, sides in parts:
+            read = images.read(tf.constant(index))
+            row += [resized(image, size, side).numpy() for image, side in zip(read, sides, strict=True)]
+        rows.append(tuple(row))
+    return rows
 
 
-def in_memory(dataset: PairDataset, name: str) -> PairDataset:
+def in_memory(dataset: ImageDataset, name: str) -> ImageDataset:
     """Returns the data set with one split decoded in memory, or as it is where that would not fit."""
-    split = dataset.splits[name]
-    if _decoded_bytes(split) > _CACHE_SHARE * _available_bytes():
+    sets = dataset.splits[name]
+    if sum(map(_decoded_bytes, sets)) > _CACHE_SHARE * _available_bytes():
         return dataset
-    return dataclasses.replace(dataset, splits={**dataset.splits, name: _decoded(split)})
+    return dataclasses.replace(dataset, splits={**dataset.splits, name: tuple(map(_decoded, sets))})
 
 
 def _available_bytes() -> float:
@@ -192,24 +210,20 @@ def _available_bytes() -> float:
     return available
 
 
-def _decoded(split: Split) -> Split:
-    indices = tf.data.Dataset.range(len(split))
-    pairs = indices.map(split.read, tf.data.AUTOTUNE, deterministic=True).prefetch(8)
+def _decoded(images: Images) -> Images:
+    indices = tf.data.Dataset.range(len(images))
+    reading = indices.map(images.read, tf.data.AUTOTUNE, deterministic=True).prefetch(8)
     # The bar appears only on a terminal, and only where it takes a while.
-    decoded = list(tqdm(pairs, "decoding", len(split), leave=False, unit="pair", delay=2, disable=None))
-    first, second = (_PackedImages([pair[side] for pair in decoded]) for side in (0, 1))
-
-    def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return first.get(index), second.get(index)
-
-    return Split(split.names, read)
+    decoded = list(tqdm(reading, "decoding", len(images), leave=False, unit="image", delay=2, disable=None))
+    packed = [_PackedImages(list(side)) for side in zip(*decoded, strict=True)]
+    return Images(images.names, lambda index: tuple(side.get(index) for side in packed))
 
 
-def _decoded_bytes(split: Split) -> float:
-    """Estimates the memory of all decoded pairs from a few spread over the split."""
-    some = spread(len(split), 16)
-    sizes = [sum(image.numpy().nbytes for image in split.read(tf.constant(index))) for index in some]
-    return float(np.mean(sizes)) * len(split)
+def _decoded_bytes(images: Images) -> float:
+    """Estimates the memory of all decoded images from a few spread over the set."""
+    some = spread(len(images), 16)
+    sizes = [sum(image.numpy().nbytes for image in images.read(tf.constant(index))) for index in some]
+    return float(np.mean(sizes)) * len(images)
 
 
 class _PackedImages:

@@ -1,109 +1,170 @@
-"""Opens whatever ``--dataset`` names."""
+"""Opens whatever ``--dataset`` names, as the kind of data set that a model learns from."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix_tf.config import TrainConfig, flag, looks_like_path
-from pix2pix_tf.data.pairs import PairDataset, Split
+from pix2pix_tf.config import TrainConfig, setting
+from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, full_name, looks_like_path
+from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, unpaired
 from pix2pix_tf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from pix2pix_tf.data.pairs import ReadPair
 
-
-def open_dataset(config: TrainConfig, show_progress: bool = True) -> PairDataset:
+def open_dataset(config: TrainConfig, kind: Kind = "pairs", show_progress: bool = True) -> ImageDataset:
     """Opens the data set of a configuration, downloading and preparing it where that is needed.
 
     Args:
         config: ``dataset`` and whatever else of ``config.data`` concerns its files.
+        kind: what is wanted. Pairs can be taken for unpaired sets (each image then has no counterpart to
+            train on), and the target side of pairs or of unpaired sets for images.
         show_progress: show a bar while files are fetched or checked.
 
     Returns:
-        The data set directed, so that A is the input and B the target.
+        Pairs directed, so that A is the input and B the target; unpaired sets as A and B, whatever the
+        direction; or images.
 
     Raises:
-        DataError: the name, the folder or an image is wrong.
+        ConfigError: a setting has no meaning for the data set.
+        DataError: the name, the folder or an image is wrong, or it can't be taken for that kind.
         SystemFault: there is no network, no space or no permission.
     """
-    data = config.data
-    if data.dataset == "procedural" or looks_like_path(data.dataset):
-        for name in ("archive", "mirror_url"):
-            if getattr(data, name) is not None:
-                raise ConfigError(f"{flag(name)} is for data sets of the catalogue, not for '{data.dataset}'")
-    if data.dataset == "procedural":
+    dataset = _labelled(_opened(config, kind, show_progress), config.data.label_maps)
+    if kind == "unpaired" and dataset.kind == "pairs":
+        dataset = unpaired(dataset)
+    elif kind != "unpaired":
+        dataset = dataset.directed(config.data.direction)
+        if kind == "images" and dataset.kind != "images":
+            dataset = images_of(dataset, 1)
+    channels = (config.data.input_channels, config.data.output_channels)
+    return _with_channels(dataset, channels[-len(dataset.sides) :])
+
+
+def usual_kind(dataset: str) -> Kind:
+    """Returns the kind that a data set is by itself, as far as that can be told without downloading it.
+
+    Raises:
+        SystemFault: a folder can't be read.
+    """
+    name = full_name(dataset)
+    if looks_like_path(dataset):
+        from pix2pix_tf.data.folder import likely_kind
+
+        return likely_kind(Path(dataset).expanduser())
+    if name == PROCEDURAL or name in CATALOG:
+        return "pairs"
+    return "unpaired" if name.startswith("cycle_gan/") else "images"
+
+
+def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDataset:
+    """Opens a data set as the kind that it has, which may be one that has to be made into what is wanted."""
+    data, name = config.data, full_name(config.data.dataset)
+    is_folder = looks_like_path(data.dataset)
+    taken = {"archive": name in CATALOG or name.startswith("cycle_gan/"), "mirror_url": name in CATALOG}
+    for name_of_setting, is_taken in taken.items():
+        if getattr(data, name_of_setting) is not None and not is_taken:
+            raise ConfigError(
+                f"{setting(name_of_setting)} is for data sets of the catalogue, not for '{data.dataset}'"
+            )
+    if name == PROCEDURAL:
         from pix2pix_tf.data.procedural import procedural_dataset
 
-        dataset = procedural_dataset(config.optimization.seed, data.size)
-    elif looks_like_path(data.dataset):
-        from pix2pix_tf.data.catalog import data_root
+        return procedural_dataset(config.optimization.seed, data.size)
+    if is_folder:
         from pix2pix_tf.data.folder import open_folder_dataset
+        from pix2pix_tf.data.preparing import data_root
 
-        dataset = open_folder_dataset(
+        return open_folder_dataset(
             existing_folder(data.dataset),
             seed=config.optimization.seed,
             cache_dir=data_root(data.data_dir),
+            kind=kind,
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
         )
-    else:
+    if name in CATALOG:
         from pix2pix_tf.data.catalog import open_catalog_dataset
 
-        dataset = open_catalog_dataset(
-            data.dataset,
+        return open_catalog_dataset(
+            name,
             data_dir=data.data_dir,
             archive=data.archive,
             mirror=data.mirror_url,
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
         )
-    if data.label_maps != "auto":
-        labelled = {"none": (), "A": ("A",), "B": ("B",), "both": ("A", "B")}[data.label_maps]
-        sides = [
-            dataclasses.replace(side, labels=name in labelled)
-            for name, side in zip("AB", dataset.sides, strict=True)
-        ]
-        dataset = dataclasses.replace(dataset, sides=(sides[0], sides[1]))
-    channels = (config.network.input_channels, config.network.output_channels)
-    return _with_channels(dataset.directed(data.direction), channels)
+    from pix2pix_tf.data.published import is_published, open_published_dataset
+
+    if not is_published(name):
+        raise _no_such_dataset(data.dataset)
+    is_unpaired = name.startswith("cycle_gan/")
+    if kind == "pairs" or (kind == "unpaired" and not is_unpaired):
+        what = "two sets of images that are not paired" if is_unpaired else "one set of images"
+        raise DataError(
+            f"'{data.dataset}' is {what}, where {'pairs' if kind == 'pairs' else 'two'} are needed"
+        )
+    return open_published_dataset(
+        name,
+        data_dir=data.data_dir,
+        archive=data.archive,
+        skip_bad_images=data.skip_bad_images,
+        show_progress=show_progress,
+    )
 
 
-def _with_channels(dataset: PairDataset, channels: tuple[int | None, int | None]) -> PairDataset:
-    """Returns the data set with its images turned grey or RGB where that is asked for."""
-    sides = dataset.sides
-    wanted = [asked or side.channels for asked, side in zip(channels, sides, strict=True)]
-    if wanted == [side.channels for side in sides]:
+def _labelled(dataset: ImageDataset, label_maps: str) -> ImageDataset:
+    """Returns the data set with the sides as label maps that are said to be."""
+    if label_maps == "auto":
+        return dataset
+    labelled = {"none": "", "A": "A", "B": "B", "both": "AB"}[label_maps]
+    sides = [
+        dataclasses.replace(side, labels=name in labelled)
+        for name, side in zip("AB", dataset.sides, strict=False)
+    ]
+    return dataclasses.replace(dataset, sides=tuple(sides))
+
+
+def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> ImageDataset:
+    """Returns the data set with the images of each side turned grey or RGB where that is asked for."""
+    sides = tuple(
+        dataclasses.replace(side, channels=asked or side.channels)
+        for asked, side in zip(channels, dataset.sides, strict=True)
+    )
+    if sides == dataset.sides:
         return dataset
     from pix2pix_tf.data.images import convert_channels
 
-    def converting(read: ReadPair) -> ReadPair:
-        def read_converted(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            a, b = read(index)
-            return convert_channels(a, wanted[0]), convert_channels(b, wanted[1])
+    def converting(wanted: tuple[int, ...], images: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        return tuple(convert_channels(image, count) for image, count in zip(images, wanted, strict=True))
 
-        return read_converted
-
-    splits = {name: Split(split.names, converting(split.read)) for name, split in dataset.splits.items()}
-    converted = [dataclasses.replace(side, channels=count) for side, count in zip(sides, wanted, strict=True)]
-    return dataclasses.replace(dataset, sides=(converted[0], converted[1]), splits=splits)
+    converted = dataclasses.replace(dataset, sides=sides)
+    splits = {
+        split: tuple(
+            images.mapped(functools.partial(converting, tuple(side.channels for side in of_set)))
+            for images, of_set in converted.parts(split)
+        )
+        for split in dataset.splits
+    }
+    return dataclasses.replace(converted, splits=splits)
 
 
 def existing_folder(dataset: str) -> Path:
     """Returns the folder that ``--dataset`` names.
 
     Raises:
-        DataError: there is none; a bare word was probably meant as a catalogue name, so these are listed.
+        DataError: there is none; a bare word was probably meant as a name, so these are listed.
     """
     folder = Path(dataset).expanduser()
     if not folder.exists():
-        from pix2pix_tf.data.catalog import catalog_names
-
-        names = ", ".join(("procedural", *catalog_names()))
-        raise DataError(
-            f"--dataset {dataset}: there is no such folder, and no data set of that name ({names})"
-        )
+        raise _no_such_dataset(dataset)
     return folder
+
+
+def _no_such_dataset(dataset: str) -> DataError:
+    names = ", ".join((PROCEDURAL, *CATALOG, *(name for name in CYCLE_GAN if name not in CATALOG)))
+    return DataError(f"`dataset` {dataset}: there is no such folder, and no data set of that name ({names})")

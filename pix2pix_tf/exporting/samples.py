@@ -12,8 +12,8 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.images import is_image_file, load_image, to_uint8, to_unit_range
-from pix2pix_tf.data.pairs import Side, spread
 from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.sets import Side, spread
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.exporting.formats.base import Size
 from pix2pix_tf.models.base import DataKind

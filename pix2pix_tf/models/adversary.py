@@ -52,11 +52,11 @@ class AdversarialSettings(ModelSettings):
         """Refuses what makes no sense together."""
         if self.gan_loss == "wgan-gp" and self.norm == "batch":
             raise ConfigError(
-                "--gan-loss wgan-gp needs --norm instance or none: its penalty is on each image's own gradient"
+                "`gan_loss` wgan-gp needs `norm` instance or none: it looks at every image alone"
             )
         smallest = _SMALLEST_SIDE.get(self.patch, 1)
         if self.gan_weight and min(config.data.size) < smallest:
-            raise ConfigError(f"--patch {self.patch} needs --image-size {smallest} or more")
+            raise ConfigError(f"`patch` {self.patch} needs `image_size` {smallest} or more")
 
 
 class Verdict(NamedTuple):
@@ -121,7 +121,7 @@ def judge(
 
 
 def adversarial_metrics(prefix: str, tag: str, settings: AdversarialSettings, bar: str) -> Sequence[Metric]:
-    """Returns the metrics of a verdict; their names are ``prefix`` before the verdict's keys, but for the loss.
+    """Returns the metrics of a verdict, named ``prefix`` before the verdict's keys, but for the loss.
 
     Args:
         prefix: of the names in metrics.jsonl; the loss has it alone.
@@ -133,7 +133,10 @@ def adversarial_metrics(prefix: str, tag: str, settings: AdversarialSettings, ba
     loss = Metric(prefix, f"{tag}/loss", bar=bar, plot=tag.replace("_", " "), level=undecided)
     if settings.gan_loss == "wgan-gp":
         norm = Metric(
-            f"{prefix}_gradient_norm", f"{tag}/gradient_norm", plot="gradient norm", level=(1.0, "1: the goal")
+            f"{prefix}_gradient_norm",
+            f"{tag}/gradient_norm",
+            plot="gradient norm",
+            level=(1.0, "1: the goal"),
         )
         return loss, norm
     return (

@@ -1,8 +1,8 @@
 """What a model tells the rest of the program, which knows no model by name.
 
 A model is a file with a subclass of `Model` and one of `ModelSettings`, and a line in
-`pix2pix_tf.models.registry`. Importing it needs no TensorFlow, so that ``--help`` answers at once: what does is
-imported where a network is built or a loss computed.
+`pix2pix_tf.models.registry`. Importing it needs no TensorFlow, so that ``--help`` answers at once: what does
+is imported where a network is built or a loss computed.
 """
 
 from __future__ import annotations

@@ -45,10 +45,12 @@ class Settings(AdversarialSettings):
         """Refuses what makes no sense together."""
         super().check(config)
         if not self.gan_weight:
-            raise ConfigError("--gan-weight 0 leaves CycleGAN nothing to tell the two sets apart by")
+            raise ConfigError("`gan_weight` 0 leaves CycleGAN nothing to tell the two sets apart by")
         channels = (config.data.input_channels, config.data.output_channels)
         if self.identity_weight and None not in channels and channels[0] != channels[1]:
-            raise ConfigError("--identity-weight needs images of the same channels on both sides; set it to 0")
+            raise ConfigError(
+                "`identity_weight` needs images of the same channels on both sides; set it to 0"
+            )
 
 
 class CycleGAN(Model):
@@ -127,14 +129,22 @@ class CycleGAN(Model):
         metrics = [Metric("gen_total", "generator/total", bar="G")]
         for direction in ("ab", "ba"):
             metrics.append(
-                Metric(f"gen_{direction}_gan", f"generator_{direction}/gan", plot=f"{direction.upper()}, adversarial")
+                Metric(
+                    f"gen_{direction}_gan",
+                    f"generator_{direction}/gan",
+                    plot=f"{direction.upper()}, adversarial",
+                )
             )
         for side in ("a", "b"):
             there_and_back = f"{side.upper()} there and back"
-            metrics.append(Metric(f"cycle_{side}", f"cycle/{side}", bar=f"cycle {side.upper()}", plot=there_and_back))
+            metrics.append(
+                Metric(f"cycle_{side}", f"cycle/{side}", bar=f"cycle {side.upper()}", plot=there_and_back)
+            )
         if self.settings.identity_weight:
             for side in ("a", "b"):
-                metrics.append(Metric(f"identity_{side}", f"identity/{side}", plot=f"{side.upper()} left alone"))
+                metrics.append(
+                    Metric(f"identity_{side}", f"identity/{side}", plot=f"{side.upper()} left alone")
+                )
         for side in ("a", "b"):
             tag = f"discriminator_{side}"
             metrics += adversarial_metrics(f"disc_{side}", tag, self.settings, bar=f"D {side.upper()}")

@@ -39,13 +39,13 @@ class Settings(AdversarialSettings):
         """Refuses what makes no sense together."""
         super().check(config)
         if not (self.gan_weight or self.l1_weight):
-            raise ConfigError("--gan-weight and --l1-weight are both 0: there is nothing to learn from")
+            raise ConfigError("`gan_weight` and `l1_weight` are both 0: there is nothing to learn from")
         if self.stochastic and self.norm == "batch":
             raise ConfigError(
-                "--stochastic needs --norm instance or none: it runs as in training, image by image"
+                "`stochastic` needs `norm` instance or none: it runs as in training, image by image"
             )
         if self.stochastic and self.generator == "resnet":
-            raise ConfigError("--stochastic needs a generator with dropout: unet or encoder_decoder")
+            raise ConfigError("`stochastic` needs a generator with dropout: unet or encoder_decoder")
 
 
 class Pix2Pix(Model):
@@ -118,7 +118,7 @@ class Pix2Pix(Model):
         return create_pool("discriminator_pool", settings.pool_size, (*self.config.data.size, channels))
 
     def metrics(self) -> Sequence[Metric]:
-        """Returns the losses, the generator's before their weights, and what the discriminator tells apart."""
+        """Returns the losses, the generator's before their weights, and what D tells apart."""
         pixel = self.settings.pixel_loss
         metrics = [
             Metric("gen_total", "generator/total", bar="G"),
@@ -139,7 +139,9 @@ class Pix2Pix(Model):
         if not self.settings.gan_weight:
             return [Phase(self._losses, {"generator": ["generator"]})]
         both = Phase(self._losses, {"generator": ["generator"], "discriminator": ["discriminator"]})
-        alone = Phase(self._losses, {"discriminator": ["discriminator"]}, repeats=self.settings.critic_steps - 1)
+        alone = Phase(
+            self._losses, {"discriminator": ["discriminator"]}, repeats=self.settings.critic_steps - 1
+        )
         return [alone, both]
 
     def _losses(
@@ -163,9 +165,15 @@ class Pix2Pix(Model):
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns the generator, by the direction that it translates in."""
-        return {self.config.data.direction: Painter("generator", *self.channels, stochastic=self.settings.stochastic)}
+        return {
+            self.config.data.direction: Painter(
+                "generator", *self.channels, stochastic=self.settings.stochastic
+            )
+        }
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns rows of input, output and target."""
         (paint,) = painters.values()
-        return Sheet(("input", "output", "target"), [(image, paint(image), target) for image, target in held_out])
+        return Sheet(
+            ("input", "output", "target"), [(image, paint(image), target) for image, target in held_out]
+        )

@@ -53,7 +53,8 @@ def from_pool(forward: ForwardPass, name: str, new: tf.Tensor) -> tf.Tensor:
     batch = new.shape[0]
     new = tf.stop_gradient(new)
     if context.num_replicas_in_sync > 1:
-        new = context.all_gather(new, axis=0)
+        together = context.num_replicas_in_sync * batch
+        new = tf.ensure_shape(context.all_gather(new, axis=0), [together, *new.shape[1:]])
     draws = forward.uniform([new.shape[0], 2], shared=True)
     chosen = []
     for image, draw in zip(tf.unstack(new), tf.unstack(draws), strict=True):

@@ -8,12 +8,13 @@ from typing import Any
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import DEFAULT_MODEL, TrainConfig
-from pix2pix_tf.data.names import PAPER_SETTINGS
+from pix2pix_tf.data.names import PROCEDURAL, settings_of
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Model
 
 MODELS = {
     "pix2pix": "pix2pix_tf.models.pix2pix:Pix2Pix",
+    "cyclegan": "pix2pix_tf.models.cyclegan:CycleGAN",
 }
 
 
@@ -24,7 +25,7 @@ def model_class(name: str) -> type[Model]:
         ConfigError: there is no such model.
     """
     if name not in MODELS:
-        raise ConfigError(f"--model {name}: there is no such model; there are {', '.join(MODELS)}")
+        raise ConfigError(f"`model` {name}: there is no such model; there are {', '.join(MODELS)}")
     module, _, attribute = MODELS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -58,8 +59,8 @@ def preset(dataset: str = "procedural", model: str = DEFAULT_MODEL) -> TrainConf
         ConfigError: there is no such model.
     """
     kind = model_class(model)
-    settings = kind.procedural if dataset == "procedural" else PAPER_SETTINGS.get(dataset, {})
-    if kind.data != "pairs":  # the paper's lengths are pix2pix's
+    settings = kind.procedural if dataset == PROCEDURAL else settings_of(dataset)
+    if kind.data == "images":  # the papers' lengths are those of translation
         settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
     return configs.replace(defaults(model), dataset=dataset, **settings)
 

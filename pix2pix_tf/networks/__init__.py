@@ -3,10 +3,10 @@
 import keras
 
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.networks.discriminators import build_discriminator
+from pix2pix_tf.networks.discriminators import build_discriminator, smallest_image
 from pix2pix_tf.networks.generators import build_generator
 
-__all__ = ["build_discriminator", "build_generator"]
+__all__ = ["build_discriminator", "build_generator", "smallest_image"]
 
 if keras.config.backend() != "tensorflow":
     raise ConfigError(

@@ -36,6 +36,7 @@ def smallest_image(patch: int) -> int:
 def build_discriminator(
     *,
     patch: int = 70,
+    image_size: tuple[int, int] | None = None,
     base_filters: int = 64,
     norm: Normalization = "instance",
     condition_channels: int | None = 3,
@@ -51,7 +52,9 @@ def build_discriminator(
     with kernels of one pixel.
 
     Args:
-        patch: width of the receptive field: 1, 16, 70 or 286. Images need :func:`smallest_image` pixels.
+        patch: width of the receptive field: 1, 16, 70 or 286.
+        image_size: height and width of the smallest images that it is to judge, to be sure that they have
+            logits. TensorFlow doesn't notice where they have none, and gives numbers without a meaning.
         base_filters: channels of the first convolution, 64 in the paper; all others follow.
         norm: 'instance', 'batch' or 'none'; the first convolution has none in any case.
         condition_channels: of the image that the judged one is to fit; ``None``: it is judged alone.
@@ -63,13 +66,18 @@ def build_discriminator(
     Returns:
         A functional model from [condition, image], or from the image, float32 [batch, height, width,
         channels] each, to logits float32 [batch, rows, columns, 1]: positive means real. 256×256 pixels have
-        256×256, 127×127, 30×30 or 6×6 logits.
+        256×256, 126×126, 30×30 or 6×6 logits.
 
     Raises:
-        ConfigError: the paper has no such patch.
+        ConfigError: the paper has no such patch, or images of that size would have no logit.
     """
     if patch not in PATCHES:
         raise ConfigError(f"no discriminator has patches of {patch}, but of {', '.join(map(str, PATCHES))}")
+    if image_size is not None and min(image_size) < smallest_image(patch):
+        needed = smallest_image(patch)
+        raise ConfigError(
+            f"patches of {patch} need images of at least {needed} pixels, not {min(image_size)}"
+        )
     if condition_channels is None:
         x = inputs = keras.Input((None, None, image_channels), name="image", dtype="float32")
     else:

@@ -12,25 +12,21 @@ from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvol
 _EPSILON = 1e-12
 
 
-class _SpectrallyNormalized:
+class _SpectrallyNormalized(layers.Conv2D):
     """Has a convolution compute with its kernel / σ, σ being the kernel's largest singular value.
 
     The kernel is a matrix W [taps times channels, filters] here. Its first right singular vector u is a
     weight that isn't trained: each call in training makes one power iteration. σ = ‖W u‖, and gradients with
     respect to W flow through σ too, with u taken for constant, as in the paper (section 2.1, appendix A).
-    In float32 in every precision.
+    Computed in float32 in every precision, from the kernel as that precision has it.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates kernel, bias and u."""
         super().build(input_shape)
+        # An orthogonal matrix of one column is a vector of length 1.
         self.u = self.add_weight(
-            name="u",
-            shape=(self.filters, 1),
-            initializer="random_normal",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",  # kernels are equal on all devices, and so is u
+            name="u", shape=(self.filters, 1), initializer="orthogonal", trainable=False, autocast=False
         )
 
     def call(self, x: Any, training: bool | None = None) -> Any:

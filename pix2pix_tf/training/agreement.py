@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.names import looks_like_path
+from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import RunError
@@ -29,8 +29,8 @@ def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
     config = continued(run.read_config(), config)
     if total_steps(config, run.image_count()) < latest:
         raise RunError(
-            f"{latest} steps of the run in {run.path} are done already; give a larger --steps or --epochs, "
-            "or another --run-dir"
+            f"{latest} steps of the run in {run.path} are done already; give a larger `steps` or `epochs`, "
+            "or another `run_dir`"
         )
     return config
 
@@ -45,7 +45,7 @@ def is_finished(run: RunDirectory, config: TrainConfig) -> bool:
 
 def _absolute(dataset: str) -> str:
     """A folder's full path; the name of a data set that has one as it is."""
-    return str(Path(dataset).expanduser().resolve()) if looks_like_path(dataset) else dataset
+    return str(Path(dataset).expanduser().resolve()) if looks_like_path(dataset) else full_name(dataset)
 
 
 def checkpoint_to_start_from(path: Path) -> Path:
@@ -73,7 +73,7 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     if changes:
         raise RunError(
             f"the run in {asked.run_dir} was started with other settings ({'; '.join(changes)}); leave these "
-            "flags as they were to continue it, or start another run with --run-dir"
+            "flags as they were to continue it, or start another run with `run_dir`"
         )
     return asked
 

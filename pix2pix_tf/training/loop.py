@@ -45,12 +45,12 @@ class Session:
         last_step: steps of the whole run.
     """
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, dataset: PairDataset):
+    def __init__(self, config: TrainConfig, run: RunDirectory, dataset: ImageDataset):
         self.config = config
         self.run_directory = run
         self.dataset = dataset
         self.strategy = strategy_for(config.optimization.batch_size)
-        self.last_step = total_steps(config, dataset.train_count)
+        self.last_step = total_steps(config, dataset.count("train"))
         self.model = model_for(config)
         self.trainer = Trainer(self.model, config, self.last_step, self.strategy)
         self.writer = CheckpointWriter(run, self.trainer.state(), config.record.keep_every)
@@ -102,7 +102,7 @@ class Session:
             metrics=self.model.metrics(),
             first_step=self.first_step,
             last_step=self.last_step,
-            steps_per_epoch=dataset.train_count / self.config.optimization.batch_size,
+            steps_per_epoch=dataset.count("train") / self.config.optimization.batch_size,
             title=f"{label} ({dataset.held_out})",
             config_text=json.dumps(configs.to_json(self.config), indent=2),
         )
@@ -161,10 +161,10 @@ class Session:
             self.writer.wait()
         kept = self.run_directory.latest_step()
         good = f"the last good checkpoint is step {kept}" if kept else "there is no good checkpoint yet"
-        start = f" --init-from {self.run_directory.path}" if kept else ""
+        start = f" `init_from` {self.run_directory.path}" if kept else ""
         return TrainingDiverged(
-            f"{what}; {good} in {self.run_directory.path}; try another --run-dir{start} with a lower "
-            "--learning-rate or --precision float32"
+            f"{what}; {good} in {self.run_directory.path}; try another `run_dir`{start} with a lower "
+            "`learning_rate` or `precision` float32"
         )
 
     def _current_sheet(self) -> Sheet:

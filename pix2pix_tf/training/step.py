@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.models.base import Model, Phase
+from pix2pix_tf.models.base import Model
 from pix2pix_tf.models.forward import ForwardPass, changing_weights
 from pix2pix_tf.training.optimizers import Adam, LossScale, all_finite
 from pix2pix_tf.training.schedules import learning_rate
@@ -57,7 +57,7 @@ class Trainer:
         return Adam(variables, self._options.beta_1, self._options.beta_2)
 
     def weights(self) -> dict[str, tf.Variable]:
-        """Returns the networks' weights, trained and otherwise changing, by names that stay the same for ever."""
+        """Returns the networks' weights, all that change, by names that stay the same for ever."""
         return {
             f"{name}/{variable.path}": variable.value
             for name, network in self.networks.items()
@@ -107,6 +107,7 @@ class Trainer:
             forward = ForwardPass(self.networks, self._extra_state, self._options.seed, step, number)
             for name, value in self._update(number, part, forward, step).items():
                 measured[name].append(value)
+        self._share_changing_weights()
         share = 1.0 / self.strategy.num_replicas_in_sync
         return share * tf.stack([_mean(values) for values in measured.values()])
 
@@ -135,9 +136,18 @@ class Trainer:
         return metrics
 
     def _updates(self, network: str, number: int, step: tf.Tensor) -> tf.Tensor:
-        """How often a network was updated since training began, with the update of that number in the step."""
+        """How often a network was updated since training began, up to that update of the step."""
         of_network = [network in itertools.chain(*phase.trains.values()) for phase in self._phases]
         return step * sum(of_network) + sum(of_network[: number + 1])
+
+    def _share_changing_weights(self) -> None:
+        """Gives every device the mean of all devices' running averages, so that any one may be saved."""
+        variables = [each for network in self.networks.values() for each in changing_weights(network)]
+        if variables and self.strategy.num_replicas_in_sync > 1:
+            context = tf.distribute.get_replica_context()
+            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [each.value for each in variables])
+            for variable, mean in zip(variables, means, strict=True):
+                variable.assign(mean)
 
     def _apply(
         self,

@@ -91,7 +91,7 @@ def load(
         "seed": seed != 0,
     }
     if any(changed.values()):
-        flags = " and ".join(f"--{name}" for name, is_changed in changed.items() if is_changed)
+        flags = " and ".join(f"`{name}`" for name, is_changed in changed.items() if is_changed)
         raise ConfigError(
             f"{flags} can be chosen for a run only, not for {model}: what was exported is one "
             "checkpoint, in one precision and with its own noise, or none"

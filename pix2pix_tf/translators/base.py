@@ -100,7 +100,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def out_of_memory(given: tf.Tensor) -> SystemFault:
-    """Returns what to raise where there is not enough memory for an image [height, width, channels], or noise."""
+    """Returns what to raise where memory doesn't suffice for an image [height, width, channels], or noise."""
     if given.shape.rank == 1:
         return SystemFault("not enough memory for an image")
     height, width = given.shape[:2]

@@ -156,5 +156,5 @@ def painter_of(model: Model, direction: str | None) -> Painter:
     painters = model.painters()
     name = next(iter(painters)) if direction is None else direction
     if name not in painters:
-        raise ConfigError(f"--direction {name}: the run has {' and '.join(painters)}")
+        raise ConfigError(f"`direction` {name}: the run has {' and '.join(painters)}")
     return painters[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import http
 import http.client
 import ipaddress
 import json
@@ -11,25 +12,29 @@ import re
 import ssl
 import struct
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from email.message import Message
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+import requests
 import tensorflow as tf
+import urllib3
 
 from pix2pix_tf.data.images import MAGIC_NUMBERS, decode_image, encode_png
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.translators.base import Translator, brief, refusal
+from pix2pix_tf.web import anonymous, first_cause
 
 _SERVING_URL = re.compile(
-    r"(?P<server>(?i:https?)://(\[[^\]\s]+\]|[^/@?#:\[\]\s]+)(:(?P<port>\d{1,5}))?)"
-    r"(?P<path>(/[^?#\s]*)?/v1/models/[^/:?#\s]+(/versions/\d+|/labels/[^/:?#\s]+)?)"
+    r"(?i:https?)://(\[[^\]\s]+\]|[^/@?#:\[\]\s]+)(:(?P<port>\d{1,5}))?"
+    r"(/[^?#\s]*)?/v1/models/[^/:?#\s]+(/versions/\d+|/labels/[^/:?#\s]+)?"
 )
 _LARGEST_ANSWER = 2**30  # bytes: more than the largest image, in base64
+_REFUSALS = {
+    404: "the server has no such model",
+    **dict.fromkeys((401, 403, 407), "access denied, and credentials are never sent"),
+}
 _NOT_THERE = (404, 405, 501)  # what servers of the same protocol say that give no metadata
 
 
@@ -62,9 +67,9 @@ class ServingTranslator(Translator):
                 f"{url}: not the URL of a model; it looks like http://host:8501/v1/models/NAME or "
                 "http://host:8501/v1/models/NAME/versions/N"
             )
-        self._address = parts["server"] + urllib.parse.quote(parts["path"], safe="/%")
         self._timeout = timeout
-        self._opener = _opener(self._url)
+        host = urllib.parse.urlsplit(self._url).hostname or ""
+        self._proxies = {"no_proxy": host} if _is_loopback(host) else {}
         status, content = self._request("/metadata")
         if status in _NOT_THERE:
             probe = np.full((1, 1, 3), 255, np.uint8)
@@ -110,7 +115,7 @@ class ServingTranslator(Translator):
         """Sends one image; returns the answer, which begins as a PNG does."""
         png = encode_png(tf.constant(image)).numpy()
         sent = {"signature_name": "bytes", "instances": [{"b64": base64.b64encode(png).decode("ascii")}]}
-        status, content = self._request(":predict", json.dumps(sent).encode("ascii"))
+        status, content = self._request(":predict", sent)
         if status in (400, 413, 422) and not probing:
             raise DataError(f"{self._url} refuses the image: {_server_message(status, content)}")
         self._refuse_status(status, content)
@@ -129,40 +134,39 @@ class ServingTranslator(Translator):
     def _refuse_status(self, status: int, content: bytes) -> None:
         if status == 200:
             return
-        message = _server_message(status, content)
-        if status == 404:
-            raise ConfigError(f"{self._url}: the server has no such model ({message}); check the URL")
-        if status in (401, 403, 407):
-            raise ConfigError(f"{self._url}: access denied ({message}); credentials are never sent")
-        if 300 <= status < 400:
-            raise ConfigError(f"{self._url} redirects elsewhere ({message}); give that URL")
+        said = _server_message(status, content)
         if status == 429 or status >= 500:
-            raise SystemFault(f"{self._url}: the server failed ({message}); look at its log, or try again")
-        raise ConfigError(f"{self._url}: the server refuses the request ({message}); check the URL")
+            raise SystemFault(f"{self._url}: the server failed ({said}); look at its log, or try again")
+        if 300 <= status < 400:
+            raise ConfigError(f"{self._url} redirects elsewhere ({said}); give that URL")
+        reason = _REFUSALS.get(status, "the server refuses the request")
+        raise ConfigError(f"{self._url}: {reason} ({said}); check the URL")
 
-    def _request(self, what: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def _request(self, what: str, body: Any = None) -> tuple[int, bytes]:
         """Sends a request, a POST where there is a body; returns the status and the answer.
 
-        Of a redirect the answer is where it leads to.
+        Of a redirect, which would turn a POST into a GET, the answer is where it leads to.
         """
-        request = urllib.request.Request(self._address + what, body, {"Content-Type": "application/json"})
         deadline = time.monotonic() + self._timeout
         try:
-            try:
-                response = self._opener.open(request, timeout=self._timeout)
-            except urllib.error.HTTPError as error:
-                response = error
-            with response:
-                content = _read_until(response, deadline)
-                if 300 <= response.status < 400:
-                    content = str(response.headers.get("Location", "")).encode()
-                return response.status, content
-        except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:
-            raise self._explained(error) from error
+            with requests.request(
+                "GET" if body is None else "POST",
+                self._url + what,
+                json=body,
+                auth=anonymous,
+                proxies=self._proxies,
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                if response.is_redirect:
+                    return response.status_code, response.headers["Location"].encode()
+                return response.status_code, _read_until(response.raw, deadline)
+        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise self._explained(first_cause(error)) from error
 
-    def _explained(self, error: Exception) -> ConfigError | SystemFault:
+    def _explained(self, reason: BaseException) -> ConfigError | SystemFault:
         """Says in one line why there is no answer."""
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(reason, TimeoutError):
             return SystemFault(f"{self._url}: no answer within {self._timeout:g} seconds; is it busy?")
         if isinstance(reason, ssl.SSLError):
@@ -176,23 +180,6 @@ class ServingTranslator(Translator):
         )
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects, which would turn a POST into a GET."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> None:
-        return None
-
-
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    """Opens URLs, through the system's proxies unless the host is this machine."""
-    handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
-    if _is_loopback(urllib.parse.urlsplit(url).hostname or ""):
-        handlers.append(urllib.request.ProxyHandler({}))
-    return urllib.request.build_opener(*handlers)
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -200,23 +187,20 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _read_until(response: Any, deadline: float) -> bytes:
-    """Reads an answer whole; a socket's own timeout starts anew with every byte.
+def _read_until(raw: urllib3.HTTPResponse, deadline: float) -> bytes:
+    """Reads an answer whole, as it comes: a socket's own timeout starts anew with every byte.
 
     Raises:
         TimeoutError: it takes longer than until ``deadline``.
         ValueError: it does not end.
     """
     content = bytearray()
-    while chunk := response.read1(2**20):
+    while chunk := raw.read1(2**20, decode_content=True):
         content += chunk
         if time.monotonic() > deadline:
             raise TimeoutError
         if len(content) > _LARGEST_ANSWER:
             raise ValueError("an endless answer")
-    missing = response.length  # what Content-Length promised beyond; None where it promised nothing
-    if missing:
-        raise ConnectionError("the answer was broken off")
     return bytes(content)
 
 
@@ -226,8 +210,8 @@ def _server_message(status: int, content: bytes) -> str:
         said = json.loads(content)["error"]
     except (ValueError, KeyError, TypeError):
         said = content.decode("utf-8", "replace") if 300 <= status < 400 else None
-    standard = http.client.responses.get(status, "unknown")
-    return refusal(said) if isinstance(said, str) and said.strip() else f"{status} {standard}"
+    standard = f"{status} {http.client.responses.get(status, 'unknown')}"
+    return refusal(said) if isinstance(said, str) and said.strip() else standard
 
 
 def _png_shape(png: bytes) -> tuple[int, int, int]:

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from pix2pix_tf.data import catalog, download
-from pix2pix_tf.data.catalog import catalog_entries, catalog_names, open_catalog_dataset
-from pix2pix_tf.data.pairs import natural_key
+from pix2pix_tf.data.catalog import catalog_entries, open_catalog_dataset
+from pix2pix_tf.data.names import CATALOG
+from pix2pix_tf.data.sets import natural_key
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from tests.data.test_download import Server, serving
 
@@ -95,7 +96,7 @@ def test_pairs_are_the_halves_of_the_stored_images_in_natural_order(root, maps):
     contents = files("maps", train=12, val=3)
     assert list(dataset.splits) == ["train", "val"]
     assert dataset.skipped == ()
-    for name, split in dataset.splits.items():
+    for name, (split,) in dataset.splits.items():
         assert list(split.names) == [str(n + 1) for n in range(len(split))]
         for stem, (a, b) in zip(split.names, read_all(split), strict=True):
             whole = decoded(contents[f"maps/{name}/{stem}.jpg"])
@@ -109,7 +110,7 @@ def test_middle_column_of_an_odd_width_belongs_to_neither_half(root, tmp_path):
     buffer = io.BytesIO()
     image.save(buffer, "JPEG")
     archive = pack(tmp_path / "maps.tar.gz", {"maps/train/1.jpg": buffer.getvalue()})
-    ((a, b),) = read_all(open_catalog_dataset("maps", root, archive=archive).splits["train"])
+    ((a, b),) = read_all(open_catalog_dataset("maps", root, archive=archive).splits["train"][0])
     whole = decoded(buffer.getvalue())
     np.testing.assert_array_equal(a, whole[:, :8])
     np.testing.assert_array_equal(b, whole[:, 9:])
@@ -129,7 +130,7 @@ def test_original_bytes_are_what_is_stored(root, maps):
 def test_random_access_inside_a_parallel_map(facades_root):
     import tensorflow as tf
 
-    split = open_catalog_dataset("facades", facades_root).splits["train"]
+    split = open_catalog_dataset("facades", facades_root).splits["train"][0]
     order = np.random.default_rng(0).permutation(np.arange(400).repeat(2))
     pairs = tf.data.Dataset.from_tensor_slices(order).map(split.read, num_parallel_calls=4)
     contents = files("facades", train=400, val=100)
@@ -144,7 +145,7 @@ def test_many_shards_are_one_split(root, maps, monkeypatch):
     monkeypatch.setattr(
         shard_utils.ShardConfig, "get_number_shards", lambda self, size, examples: min(examples, 5)
     )
-    split = open_catalog_dataset("maps", root, archive=maps).splits["train"]
+    split = open_catalog_dataset("maps", root, archive=maps).splits["train"][0]
     assert len(list(root.rglob("pix2pix-train.tfrecord-*"))) == 5
     contents = files("maps", train=12, val=3)
     for name, (a, b) in zip(split.names, read_all(split), strict=True):
@@ -161,7 +162,7 @@ def test_damaged_prepared_files_are_named(root, maps):
     open_catalog_dataset("maps", root, archive=maps)
     (records,) = root.rglob("pix2pix-val.tfrecord-*")
     records.write_bytes(records.read_bytes()[:-10])
-    with pytest.raises(DataError, match="prepared val of maps is damaged") as fault:
+    with pytest.raises(DataError, match=r"prepared val of .*maps.* is damaged") as fault:
         open_catalog_dataset("maps", root)
     assert str(records.parent) in str(fault.value)
 
@@ -188,7 +189,7 @@ def test_prepared_folder_without_its_description_is_to_be_deleted(root, maps, da
         open_catalog_dataset("maps", root)
     assert str(fault.value).startswith(f"{info.parent}: ")
     assert "\n" not in str(fault.value)
-    entries = {entry.name: entry for entry in catalog_entries(root)}
+    entries = {entry.facts.name: entry for entry in catalog_entries(root)}
     assert entries["maps"].prepared is None
     assert not entries["maps"].counts
 
@@ -206,9 +207,9 @@ def test_download_and_archive_give_the_same(tmp_path, maps, monkeypatch):
     from_archive = open_catalog_dataset("maps", tmp_path / "three", archive=maps)
     assert (tmp_path / "one/downloads/pix2pix/maps.tar.gz").read_bytes() == maps.read_bytes()
     for other in (from_mirror, from_file):
-        for name, split in from_archive.splits.items():
-            assert other.splits[name].names == split.names
-            np.testing.assert_array_equal(read_all(other.splits[name]), read_all(split))
+        for name, (split,) in from_archive.splits.items():
+            assert other.splits[name][0].names == split.names
+            np.testing.assert_array_equal(read_all(other.splits[name][0]), read_all(split))
 
 
 def test_mirror_is_a_folder_or_a_file():
@@ -219,15 +220,15 @@ def test_mirror_is_a_folder_or_a_file():
 def test_archive_with_spaces_and_korean_letters_is_used_in_place(root, tmp_path):
     archive = pack(tmp_path / "내 자료 모음" / "지도 maps.tar.gz", files("maps", train=2))
     data_dir = tmp_path / "준비된 자료"
-    assert len(open_catalog_dataset("maps", data_dir, archive=archive).splits["train"]) == 2
+    assert len(open_catalog_dataset("maps", data_dir, archive=archive).splits["train"][0]) == 2
     assert not list(data_dir.rglob("*.tar.gz"))
-    assert len(read_all(open_catalog_dataset("maps", data_dir).splits["train"])) == 2
+    assert len(read_all(open_catalog_dataset("maps", data_dir).splits["train"][0])) == 2
 
 
 def test_offline_says_what_to_do_and_leaves_nothing(root, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(download, "PAUSES_SECONDS", ())
-    with pytest.raises(SystemFault, match=r"offline.*--archive FILE.*--mirror-url URL"):
+    with pytest.raises(SystemFault, match=r"offline.*archive. FILE.*mirror_url. URL"):
         open_catalog_dataset("maps", root, mirror="http://127.0.0.1:9")
     assert not list(root.rglob("*.tfrecord*"))
     assert not catalog_entries(root)[2].prepared
@@ -266,7 +267,7 @@ def test_preparing_prints_nothing(tmp_path, maps):
     done = run_python(
         "from pathlib import Path; from pix2pix_tf.data.catalog import open_catalog_dataset\n"
         f"data = open_catalog_dataset('maps', Path({str(tmp_path / 'quiet')!r}), Path({str(maps)!r}))\n"
-        "data.splits['train'].read(0)",
+        "data.splits['train'][0].read(0)",
         tmp_path,
     )
     assert done.returncode == 0, done.stderr
@@ -286,8 +287,8 @@ def test_listing_the_catalogue_does_not_import_tensorflow(facades_root):
 
 def test_entries_tell_what_is_known_and_what_is_prepared(root, maps):
     open_catalog_dataset("maps", root, archive=maps)
-    entries = {entry.name: entry for entry in catalog_entries(root)}
-    assert tuple(entries) == catalog_names()
+    entries = {entry.facts.name: entry for entry in catalog_entries(root)}
+    assert list(entries) == list(CATALOG)
     assert entries["maps"].counts == {"train": 12, "val": 3}
     assert entries["maps"].prepared == root / "pix2pix" / "maps" / "1.0.0"
     assert entries["facades"].counts == {"train": 400, "val": 100, "test": 106}
@@ -305,7 +306,7 @@ def refused(root, archive, name="maps", **options) -> str:
     message = str(fault.value)
     assert "\n" not in message
     assert str(archive) in message
-    assert "--archive" in message
+    assert "archive" in message
     assert not list(root.rglob("*.tfrecord*"))
     return message
 
@@ -339,7 +340,7 @@ def test_harmless_other_members_are_ignored(root, tmp_path):
     ]
     contents = {f"./{path}": data for path, data in files("maps", train=2).items()}
     dataset = open_catalog_dataset("maps", root, archive=pack(tmp_path / "maps.tar.gz", contents, *others))
-    assert {name: split.names for name, split in dataset.splits.items()} == {"train": ("1", "2")}
+    assert {name: split.names for name, (split,) in dataset.splits.items()} == {"train": ("1", "2")}
 
 
 def test_names_in_an_archive_that_are_not_unicode(root, tmp_path):
@@ -347,7 +348,7 @@ def test_names_in_an_archive_that_are_not_unicode(root, tmp_path):
     archive = pack(tmp_path / "maps.tar.gz", contents)
     assert r"maps/train/\udcfe.jpg" in refused(root, archive)
     dataset = open_catalog_dataset("maps", root, archive=archive, skip_bad_images=True)
-    assert dataset.splits["train"].names == (r"\udcff",)
+    assert dataset.splits["train"][0].names == (r"\udcff",)
     assert dataset.skipped == (r"maps/train/\udcfe.jpg",)
 
 
@@ -401,13 +402,13 @@ def test_broken_image_is_named_or_left_out_and_counted(root, tmp_path, broken):
     archive = pack(tmp_path / "maps.tar.gz", contents)
     message = refused(root, archive)
     assert "maps/train/3.jpg" in message
-    assert "--skip-bad-images" in message
+    assert "skip_bad_images" in message
 
     dataset = open_catalog_dataset("maps", root, archive=archive, skip_bad_images=True)
     assert dataset.skipped == ("maps/train/3.jpg",)
-    assert dataset.splits["train"].names == ("1", "2", "4")
+    assert dataset.splits["train"][0].names == ("1", "2", "4")
     assert open_catalog_dataset("maps", root, skip_bad_images=True).skipped == dataset.skipped
-    with pytest.raises(DataError, match=r"without 1 broken image.*maps/train/3\.jpg.*--skip-bad-images"):
+    with pytest.raises(DataError, match=r"without 1 broken image.*maps/train/3\.jpg.*skip_bad_images"):
         open_catalog_dataset("maps", root)
 
 
@@ -422,14 +423,14 @@ def test_unknown_name_gets_the_nearest_and_the_list(root):
 
 
 def test_missing_archive_and_folder_as_archive_are_named(root, tmp_path):
-    with pytest.raises(DataError, match=r"--archive: there is no file .*nothing\.tar\.gz"):
+    with pytest.raises(DataError, match=r"archive.: there is no file .*nothing\.tar\.gz"):
         open_catalog_dataset("maps", root, archive=tmp_path / "nothing.tar.gz")
-    with pytest.raises(DataError, match=r"--archive: .* is a folder"):
+    with pytest.raises(DataError, match=r"archive.: .* is a folder"):
         open_catalog_dataset("maps", root, archive=tmp_path)
 
 
 def test_file_as_data_dir_is_named(tmp_path, maps):
-    with pytest.raises(ConfigError, match=r"--data-dir: .* is a file"):
+    with pytest.raises(ConfigError, match=r"data_dir.: .* is a file"):
         open_catalog_dataset("maps", maps, archive=maps)
 
 
@@ -438,7 +439,7 @@ def test_file_as_data_dir_is_named(tmp_path, maps):
     [
         (
             PermissionError(13, "Permission denied"),
-            "could not be written: Permission denied; give another --data-dir",
+            "could not be written: Permission denied; give another `data_dir`",
         ),
         (OSError(28, "No space left on device"), "disk is full"),
     ],
@@ -462,13 +463,13 @@ def test_data_dir_that_refuses_writes_is_named(root, maps, monkeypatch, fault, m
 @pytest.mark.skipif(not REAL_FACADES.exists(), reason=f"the public facades archive is not at {REAL_FACADES}")
 def test_real_facades(root):
     dataset = open_catalog_dataset("facades", root, archive=REAL_FACADES)
-    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 400, "val": 100}
-    assert dataset.splits["train"].names == tuple(str(n) for n in range(1, 401))
+    assert {name: len(split) for name, (split,) in dataset.splits.items()} == {"train": 400, "val": 100}
+    assert dataset.splits["train"][0].names == tuple(str(n) for n in range(1, 401))
     assert dataset.sides[1].labels
     assert not dataset.sides[0].labels
     with tarfile.open(REAL_FACADES) as tar:
         whole = decoded(tar.extractfile("facades/val/37.jpg").read())
-    a, b = dataset.splits["val"].read(36)
+    a, b = dataset.splits["val"][0].read(36)
     np.testing.assert_array_equal(np.concatenate([a, b], axis=1), whole)
     info = json.loads((root / "pix2pix" / "facades" / "1.0.0" / "dataset_info.json").read_text())
     assert {split["name"] for split in info["splits"]} == {"train", "val"}

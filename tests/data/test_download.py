@@ -29,6 +29,8 @@ class Server:
     ranges: bool = True
     etag: str | None = '"first"'
     announced: int | None = None
+    longest: int | None = None
+    encoding: str | None = None
     statuses: list[int] = dataclasses.field(default_factory=list)
     cuts: list[int] = dataclasses.field(default_factory=list)
     asked: list[dict[str, str]] = dataclasses.field(default_factory=list)
@@ -40,14 +42,16 @@ class Server:
             request.send_error(self.statuses.pop(0))
             return
         start = self._start(request)
-        body = self.content[start:]
+        body = self.content[start:][: self.longest if start else None]
         request.send_response(206 if start else 200)
         request.send_header("Content-Length", str(self.announced or len(body)))
         if start:
-            last, total = len(self.content) - 1, len(self.content)
+            last, total = start + len(body) - 1, len(self.content)
             request.send_header("Content-Range", f"bytes {start}-{last}/{total}")
         if self.etag:
             request.send_header("ETag", self.etag)
+        if self.encoding:
+            request.send_header("Content-Encoding", self.encoding)
         request.end_headers()
         request.wfile.write(body[: self.cuts.pop(0)] if self.cuts else body)
 
@@ -110,9 +114,8 @@ def test_cut_connection_is_resumed_where_it_broke(target):
 
 
 def test_next_program_continues_what_the_last_one_left(target):
-    with serving(Server(cuts=[50_000], statuses=[])) as server:
-        server.cuts += [0, 0, 0, 0]
-        with pytest.raises(SystemFault, match=r"the same command goes on after the 0\.1 MB"):
+    with serving(Server(cuts=[50_000, 0, 0, 0, 0])) as server:
+        with pytest.raises(SystemFault, match=r"0\.1 MB"):
             download_archive(server.url, target)
         assert not target.exists()
         server.cuts.clear()
@@ -155,13 +158,23 @@ def test_part_from_another_address_is_not_continued(target):
 
 def test_length_that_never_comes_is_a_fault(target):
     server = Server(ranges=False, announced=len(CONTENT) + 5)
-    with (
-        serving(server),
-        pytest.raises(SystemFault, match=f"after {len(CONTENT)} of {len(CONTENT) + 5} bytes"),
-    ):
+    with serving(server), pytest.raises(SystemFault):
         download_archive(server.url, target)
     assert not target.exists()
     assert len(server.asked) == 3
+
+
+def test_ranges_shorter_than_asked_for_are_put_together(target):
+    with serving(Server(cuts=[50_000], longest=30_000)) as server:
+        download_archive(server.url, target)
+    assert target.read_bytes() == CONTENT
+    assert [asked.get("Range") for asked in server.asked] == [None, "bytes=50000-", "bytes=80000-"]
+
+
+def test_archive_that_is_called_an_encoding_is_not_unpacked(target):
+    with serving(Server(encoding="gzip")) as server:
+        download_archive(server.url, target)
+    assert target.read_bytes() == CONTENT
 
 
 def test_busy_server_is_asked_again(target):
@@ -170,72 +183,64 @@ def test_busy_server_is_asked_again(target):
     assert target.read_bytes() == CONTENT
 
 
-def test_missing_file_is_named_at_once(target):
-    with serving(Server(statuses=[404])) as server, pytest.raises(SystemFault) as fault:
-        download_archive(server.url, target)
-    assert len(server.asked) == 1
-    for piece in (server.url, "404", "--archive FILE", "--mirror-url URL"):
-        assert piece in str(fault.value)
-
-
-def test_nobody_listening_reads_as_offline(target):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/facades.tar.gz"
+def fault_of(url, target):
     with pytest.raises(SystemFault) as fault:
         download_archive(url, target)
-    for piece in (url, "offline", "--archive FILE", "--mirror-url URL"):
-        assert piece in str(fault.value)
-    assert "\n" not in str(fault.value)
+    message = str(fault.value)
+    assert "\n" not in message
+    assert all(piece in message for piece in (url, "archive", "mirror_url"))
+    assert not target.exists()
+    return message
 
 
-def test_unknown_host_reads_as_offline(target, monkeypatch):
-    def unknown(*_, **__):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+def test_missing_file_is_named_at_once(target):
+    with serving(Server(statuses=[404])) as server:
+        assert "404" in fault_of(server.url, target)
+    assert len(server.asked) == 1
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(SystemFault, match="offline"):
-        download_archive("http://nowhere.invalid/facades.tar.gz", target)
+
+def test_who_is_offline_learns_it_at_once(target, monkeypatch):
+    monkeypatch.setattr(download, "PAUSES_SECONDS", (60.0,))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for host in (f"127.0.0.1:{port}", "nowhere.invalid"):
+        assert "offline" in fault_of(f"http://{host}/facades.tar.gz", target)
 
 
 def test_silent_server_is_given_up(target, monkeypatch):
     monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/facades.tar.gz"
-        with pytest.raises(SystemFault, match="in time"):
-            download_archive(url, target)
+        message = fault_of(f"http://127.0.0.1:{silent.getsockname()[1]}/facades.tar.gz", target)
+    assert "offline" not in message
 
 
 def test_login_page_is_not_taken_for_the_archive(target):
-    page = b"<html>Please log in</html>"
-    with serving(Server(content=page)) as server, pytest.raises(SystemFault, match="login page"):
-        download_archive(server.url, target)
-    assert not target.exists()
+    with serving(Server(content=b"<html>Please log in</html>")) as server:
+        fault_of(server.url, target)
     assert not leftovers(target)
 
 
 def test_address_must_be_http(target):
-    with pytest.raises(ConfigError, match="--mirror-url"):
+    with pytest.raises(ConfigError, match="mirror_url"):
         download_archive("ftp://example.org/facades.tar.gz", target)
 
 
 def test_too_small_disk_is_refused_before_filling_it(target, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
-    with serving(Server()) as server, pytest.raises(SystemFault, match="not enough space") as fault:
+    with serving(Server()) as server, pytest.raises(SystemFault, match="data_dir") as fault:
         download_archive(server.url, target)
     assert str(target.parent) in str(fault.value)
+    assert not leftovers(target)
 
 
-def test_disk_that_fills_up_is_named(target, monkeypatch):
+def test_place_that_cannot_be_written_is_named(target, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SystemFault, match=str(tmp_path / "file")):
+        download_archive("http://127.0.0.1:9/facades.tar.gz", tmp_path / "file" / "facades.tar.gz")
+
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(download.os, "replace", full)
-    with serving(Server()) as server, pytest.raises(SystemFault, match="disk is full") as fault:
+    with serving(Server()) as server, pytest.raises(SystemFault, match=str(target.parent)):
         download_archive(server.url, target)
-    assert str(target.parent) in str(fault.value)
-
-
-def test_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SystemFault, match="could not be written"):
-        download_archive("http://127.0.0.1:9/facades.tar.gz", tmp_path / "file" / "facades.tar.gz")

@@ -14,8 +14,8 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf.data import checking
-from pix2pix_tf.data.folder import check_folder, open_folder_dataset
-from pix2pix_tf.data.pairs import Side
+from pix2pix_tf.data.folder import check_folder, likely_kind, open_folder_dataset
+from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import DataError, SystemFault
 
 
@@ -40,12 +40,12 @@ def problem_of(folder, **options):
 
 
 def read_all(split):
-    pairs = [split.read(tf.constant(index, tf.int64)) for index in range(len(split))]
-    return [(a.numpy(), b.numpy()) for a, b in pairs]
+    read = [split.read(tf.constant(index, tf.int64)) for index in range(len(split))]
+    return [tuple(image.numpy() for image in images) for images in read]
 
 
 def names(dataset):
-    return {split: list(pairs.names) for split, pairs in dataset.splits.items()}
+    return {split: list(pairs.names) for split, (pairs,) in dataset.splits.items()}
 
 
 # ---------------------------------------------------------------- layouts
@@ -60,10 +60,10 @@ def test_side_by_side_images_in_split_folders(tmp_path):
     assert names(dataset) == {"train": ["2", "10", "more/1"], "val": ["1"], "test": ["1"]}
     assert dataset.name == tmp_path.name
     assert dataset.sides == (Side(), Side())
-    for (a, b), picture in zip(read_all(dataset.splits["train"]), pictures, strict=False):
+    for (a, b), picture in zip(read_all(dataset.splits["train"][0]), pictures, strict=False):
         np.testing.assert_array_equal(a, picture[:, :4])
         np.testing.assert_array_equal(b, picture[:, 4:])
-    ((a, b),) = read_all(dataset.splits["val"])
+    ((a, b),) = read_all(dataset.splits["val"][0])
     assert a.shape == b.shape == (4, 4, 3)
 
 
@@ -84,7 +84,7 @@ def test_two_folders_in_splits(tmp_path, train, val):
     dataset = open_folder(tmp_path)
     assert names(dataset) == {"train": ["x"], "val": ["y"]}
     assert dataset.sides == (Side(), Side())
-    ((read_a, read_b),) = read_all(dataset.splits["train"])
+    ((read_a, read_b),) = read_all(dataset.splits["train"][0])
     np.testing.assert_array_equal(read_a, a)
     np.testing.assert_array_equal(read_b, b)
 
@@ -93,7 +93,7 @@ def test_reads_in_a_pipeline(tmp_path):
     for at in range(3):
         save(tmp_path / "trainA" / f"{at}.png", seed=at)
         save(tmp_path / "trainB" / f"{at}.jpg", seed=at, mode="L")
-    split = open_folder(tmp_path).splits["train"]
+    split = open_folder(tmp_path).splits["train"][0]
     pipeline = tf.data.Dataset.range(3).map(split.read, num_parallel_calls=2)
     for (a, b), (expected_a, expected_b) in zip(pipeline, read_all(split), strict=True):
         np.testing.assert_array_equal(a, expected_a)
@@ -107,7 +107,7 @@ def test_two_folders_are_split_by_name(tmp_path):
     dataset = open_folder(tmp_path)
     assert sorted(itertools.chain(*names(dataset).values())) == sorted(map(str, range(10)))
     assert dataset.sides == (Side(channels=3), Side(channels=1))
-    for a, b in read_all(dataset.splits["train"]):
+    for a, b in read_all(dataset.splits["train"][0]):
         assert (a.shape, b.shape) == ((4, 8, 3), (4, 8, 1))
 
 
@@ -118,7 +118,7 @@ def test_sixteen_bits_on_one_side(tmp_path):
     Image.fromarray(deep).save(tmp_path / "trainB" / "1.png")
     dataset = open_folder(tmp_path)
     assert dataset.sides == (Side(), Side(channels=1, bits=16))
-    ((a, b),) = read_all(dataset.splits["train"])
+    ((a, b),) = read_all(dataset.splits["train"][0])
     assert a.dtype == np.uint8
     np.testing.assert_array_equal(b[..., 0], deep)
 
@@ -136,7 +136,7 @@ def flat_folder(tmp_path_factory):
 
 
 def test_flat_folder_is_split_about_80_10_10(flat_folder):
-    sizes = [len(open_folder(flat_folder).splits[split]) for split in ("train", "val", "test")]
+    sizes = [len(open_folder(flat_folder).splits[split][0]) for split in ("train", "val", "test")]
     assert sum(sizes) == 200
     assert 140 <= sizes[0] <= 178
     assert min(sizes[1:]) >= 8
@@ -174,7 +174,7 @@ def test_korean_names_pair_across_normal_forms(tmp_path):
     save(folder / "trainB" / f"{unicodedata.normalize('NFD', composed)}.png")
     dataset = open_folder(folder, tmp_path / "캐시")
     assert names(dataset) == {"train": [composed]}
-    assert len(read_all(dataset.splits["train"])) == 1
+    assert len(read_all(dataset.splits["train"][0])) == 1
 
 
 def test_hidden_and_foreign_files_are_ignored(tmp_path):
@@ -206,7 +206,7 @@ def test_names_that_are_not_unicode(tmp_path, sides):
         dataset = open_folder(folder, tmp_path / "cache")
         assert dataset.name == r"\udcfe"
         assert names(dataset) == {"train": [r"\udcff"]}
-        ((a, _),) = read_all(dataset.splits["train"])
+        ((a, _),) = read_all(dataset.splits["train"][0])
         np.testing.assert_array_equal(a, picture[:, :4] if len(sides) == 1 else picture)
         assert not check_folder(folder, 0, tmp_path / "cache").problems
 
@@ -272,8 +272,8 @@ def test_mixed_layouts_are_refused(tmp_path, files):
     ("files", "reason"),
     [
         (["test/1.png"], "nothing to train on"),
-        (["trainA/1.png"], "trainA: the folder with the other side of the pairs is missing"),
-        (["train/A/1.png"], "A: the folder with the other side"),
+        (["trainA/1.png"], "trainA: the folder of the other side is missing"),
+        (["train/A/1.png"], "A: the folder of the other side"),
         (["val/1.png", "valid/1.png", "train/1.png"], "both are names of the val images"),
         (["photos/1.png"], "no images in a known layout"),
         ([], "no images in a known layout"),
@@ -345,8 +345,8 @@ def test_nothing_left_after_skipping(tmp_path):
 def test_report_lists_everything(damaged_folder):
     save(damaged_folder / "train" / "0.jpg")
     report = check_folder(damaged_folder, 0, None, show_progress=False)
-    assert report.counts == {"train": 4, "val": 1}
-    assert report.sizes == {(4, 4): 5}
+    assert report.counts == {"train": (4,), "val": (1,)}
+    assert report.sizes == [{(4, 4): 5}]
     assert (report.channels, report.bits) == ((3, 3), (8, 8))
     assert len(report.problems) == 4
     assert check_folder(damaged_folder / "no", 0, None).problems
@@ -423,3 +423,98 @@ def test_unwritable_cache_is_ignored(tmp_path):
     save(tmp_path / "data" / "train" / "1.png")
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert open_folder(tmp_path / "data", tmp_path / "cache").splits
+
+
+# ---------------------------------------------------------------- unpaired, and images alone
+
+
+def write_text(path):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("text")
+
+
+def shapes(images):
+    return [tuple(image.shape) for (image,) in read_all(images)]
+
+
+@pytest.mark.parametrize("layout", ["{split}{side}", "{split}/{side}", "{side}/{split}"])
+def test_unpaired_sides_differ_in_names_counts_and_sizes(tmp_path, layout):
+    def at(split, side, name):
+        return tmp_path / layout.format(split=split, side=side) / name
+
+    for number in range(3):
+        save(at("train", "A", f"horse {number}.png"), width=8 + number, seed=number)
+    zebra = save(at("train", "B", "zebra.png"), width=9, height=7, mode="L")
+    save(at("test", "A", "1.png"))
+    save(at("test", "B", "2.png"), mode="L")
+    dataset = open_folder(tmp_path, kind="unpaired")
+    assert dataset.kind == "unpaired"
+    assert dataset.sides == (Side(), Side(channels=1))
+    a, b = dataset.splits["train"]
+    assert (list(a.names), list(b.names)) == (["horse 0", "horse 1", "horse 2"], ["zebra"])
+    assert shapes(a) == [(4, 8, 3), (4, 9, 3), (4, 10, 3)]
+    np.testing.assert_array_equal(read_all(b)[0][0], zebra[..., :1])
+    assert [len(images) for images in dataset.splits["test"]] == [1, 1]
+    report = check_folder(tmp_path, 0, None, "unpaired")
+    assert report.counts == {"train": (3, 1), "test": (1, 1)}
+    assert report.problems == []
+    assert likely_kind(tmp_path) == "unpaired"
+
+
+def test_unpaired_folders_without_splits_hold_some_of_each_out(tmp_path):
+    for side, count in {"A": 12, "B": 5}.items():
+        for number in range(count):
+            save(tmp_path / side / f"{number}.png", seed=number)
+    dataset = open_folder(tmp_path, kind="unpaired")
+    for place, count in enumerate((12, 5)):
+        found = [name for sets in dataset.splits.values() for name in sets[place].names]
+        assert sorted(found, key=int) == [str(number) for number in range(count)]
+    assert {"train", "val"} <= set(dataset.splits)
+    assert likely_kind(tmp_path) == "pairs"  # of one name there are images on both sides
+
+
+def test_side_by_side_images_stay_pairs_where_unpaired_ones_are_wanted(tmp_path):
+    save(tmp_path / "train" / "1.png")
+    assert open_folder(tmp_path, kind="unpaired").kind == "pairs"
+    assert likely_kind(tmp_path) == "pairs"
+
+
+def test_images_alone_are_whole(tmp_path):
+    pictures = [save(tmp_path / "train" / f"{number}.png", width=7, seed=number) for number in range(2)]
+    save(tmp_path / "val" / "1.png", width=1, height=9)
+    dataset = open_folder(tmp_path, kind="images")
+    assert (dataset.kind, dataset.sides) == ("images", (Side(),))
+    for (image,), picture in zip(read_all(dataset.splits["train"][0]), pictures, strict=True):
+        np.testing.assert_array_equal(image, picture)
+    assert shapes(dataset.splits["val"][0]) == [(9, 1, 3)]
+
+
+def test_a_flat_folder_of_images_is_split_as_one_of_pairs(flat_folder):
+    assert names(open_folder(flat_folder, kind="images")) == names(open_folder(flat_folder))
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        (["trainA/1.png"], "trainA"),
+        (["trainA/1.png", "trainB/1.png", "testA/1.png"], "testA"),
+        (["trainA/1.png", "trainB/notes.txt"], "trainB: no images"),
+        (["A/1.png", "B/notes.txt"], "B: no images"),
+        (["trainA/1.png", "trainB/2.png", "trainB/3.png"], "3.png: not an image"),
+    ],
+)
+def test_an_unpaired_side_that_is_missing_empty_or_broken_is_named(tmp_path, files, named):
+    for file in files:
+        save(tmp_path / file) if file.endswith(("/1.png", "/2.png")) else write_text(tmp_path / file)
+    assert named in problem_of(tmp_path, kind="unpaired")
+
+
+def test_a_broken_image_of_one_side_is_left_out_alone(tmp_path):
+    for file in ("trainA/1.png", "trainA/2.png", "trainB/1.png", "testA/1.png"):
+        save(tmp_path / file)
+    for file in ("trainA/3.png", "testB/1.png"):
+        write_text(tmp_path / file)
+    dataset = open_folder(tmp_path, kind="unpaired", skip_bad_images=True)
+    # Nothing is left of a side of test, so the split is.
+    assert {split: tuple(map(len, sets)) for split, sets in dataset.splits.items()} == {"train": (2, 1)}
+    assert [os.path.basename(file) for file in dataset.skipped] == ["3.png", "1.png"]

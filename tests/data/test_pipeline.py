@@ -7,18 +7,19 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pix2pix_tf.config import TrainConfig, replace
+from pix2pix_tf import replace
 from pix2pix_tf.data import pipeline
-from pix2pix_tf.data.pairs import PairDataset, Side, Split
 from pix2pix_tf.data.pipeline import (
     augmented,
-    held_out_pairs,
+    held_out_images,
     in_memory,
     resized,
     resized_crop,
     shuffled_index,
     training_batches,
 )
+from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.models.registry import defaults
 
 PLAIN = Side()
 LABELS = Side(labels=True)
@@ -38,7 +39,7 @@ def dataset_of(pairs, sides=(PLAIN, PLAIN), split="train"):
     def read(index):
         return tf.switch_case(tf.cast(index, tf.int32), [branch(pair) for pair in pairs])
 
-    return PairDataset("made up", sides, {split: Split([f"pair {i}" for i in range(len(pairs))], read)})
+    return ImageDataset("made up", sides, {split: (Images([f"pair {i}" for i in range(len(pairs))], read),)})
 
 
 def numbered(count, size=(64, 64)):
@@ -48,7 +49,7 @@ def numbered(count, size=(64, 64)):
 
 
 def config_of(**settings):
-    return replace(TrainConfig(), **{"image_size": (64, 64), **settings})
+    return replace(defaults(), **{"image_size": (64, 64), **settings})
 
 
 def batches(dataset, config, first_step, last_step):
@@ -104,6 +105,19 @@ def test_batches_follow_the_order_over_the_ends_of_epochs():
     assert numbers_of(found) == order(range(15), 7, 5)
 
 
+def test_the_order_is_that_of_earlier_releases():
+    # What continues a run of theirs must go on where it stopped.
+    assert order(range(20), 10, 3) == [4, 0, 2, 9, 1, 3, 5, 8, 6, 7, 9, 3, 5, 1, 0, 7, 8, 4, 2, 6]
+
+
+def test_a_step_of_several_batches_takes_them_in_order():
+    config = config_of(batch_size=2, seed=5)
+    [(once, _)] = training_batches(numbered(7), config, 1, 2, batches_per_step=3)
+    apart = [inputs for inputs, _ in training_batches(numbered(7), config, 3, 6)]
+    assert once.shape == (6, 64, 64, 3)
+    np.testing.assert_array_equal(once, np.concatenate(apart))
+
+
 def test_input_and_target_stay_together():
     for inputs, targets in batches(numbered(5), config_of(), 0, 10):
         np.testing.assert_allclose((targets - inputs) * 127.5, 1.0, atol=1e-4)
@@ -156,13 +170,13 @@ def test_seeds_and_epochs_draw_anew():
 
 
 def test_pairs_held_in_memory_give_the_same_batches(photos, monkeypatch):
-    split = photos.splits["train"]
+    split = photos.splits["train"][0]
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 0.0)
     assert in_memory(photos, "train") is photos
     uncached = batches(photos, config_of(), 0, 8)
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
     in_memory_photos = in_memory(photos, "train")
-    held = in_memory_photos.splits["train"]
+    held = in_memory_photos.splits["train"][0]
     assert held is not split
     assert held.names == split.names
     for index in range(len(split)):
@@ -177,7 +191,7 @@ def test_16_bit_pairs_are_held_in_memory_too(monkeypatch):
     dataset = dataset_of([(noise(5, 9, 1, dtype=np.uint16), noise(5, 9)) for _ in range(2)], sides)
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
     held, plain = (
-        each.splits["train"].read(tf.constant(1)) for each in (in_memory(dataset, "train"), dataset)
+        each.splits["train"][0].read(tf.constant(1)) for each in (in_memory(dataset, "train"), dataset)
     )
     for one, other in zip(held, plain, strict=True):
         assert one.dtype == other.dtype
@@ -341,16 +355,16 @@ def test_input_and_target_have_their_own_depth_and_channels():
 # ---------------------------------------------------------------- held out
 
 
-def test_held_out_pairs_are_the_same_every_time_and_spread_over_the_split():
+def test_held_out_images_are_the_same_every_time_and_spread_over_the_split():
     pairs = [(noise(30, 40, seed=i), noise(30, 40, seed=50 + i)) for i in range(9)]
     dataset = dataset_of(pairs, (PLAIN, LABELS), split="train")
-    dataset = PairDataset(
+    dataset = ImageDataset(
         dataset.name, dataset.sides, {**dataset.splits, **dataset_of(pairs, split="val").splits}
     )
-    found = held_out_pairs(dataset, (64, 80), 3)
+    found = held_out_images(dataset, (64, 80), 3)
     assert [name for name, _, _ in found] == ["pair 0", "pair 4", "pair 8"]
     for (_, image, target), (_, again, target_again), number in zip(
-        found, held_out_pairs(dataset, (64, 80), 3), (0, 4, 8), strict=True
+        found, held_out_images(dataset, (64, 80), 3), (0, 4, 8), strict=True
     ):
         assert image.shape == target.shape == (64, 80, 3)
         assert image.dtype == target.dtype == np.uint8
@@ -364,7 +378,7 @@ def test_held_out_pairs_are_the_same_every_time_and_spread_over_the_split():
 
 
 def test_a_small_split_is_held_out_whole_and_never_twice():
-    assert [name for name, _, _ in held_out_pairs(numbered(2), (64, 64), 4)] == ["pair 0", "pair 1"]
+    assert [name for name, _, _ in held_out_images(numbered(2), (64, 64), 4)] == ["pair 0", "pair 1"]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -372,3 +386,82 @@ def test_a_held_out_image_of_the_right_size_is_untouched(dtype):
     image = noise(64, 80, dtype=dtype)
     np.testing.assert_array_equal(resized(tf.constant(image), (64, 80), PLAIN), image)
     assert resized(tf.constant(image), (70, 70), PLAIN).dtype == tf.as_dtype(dtype)
+
+
+# ---------------------------------------------------------------- unpaired, and images alone
+
+
+def alone(images):
+    """A set of arrays of any sizes."""
+    read = dataset_of([(image, image) for image in images]).splits["train"][0]
+    return read.mapped(lambda pair: pair[:1])
+
+
+def unpaired_dataset(*counts, size=(64, 64), sides=(PLAIN, LABELS)):
+    """Unpaired sets whose every pixel is its number, of B from 100."""
+    a, b = (
+        alone([np.full((*size, 3), first + number, np.uint8) for number in range(count)])
+        for first, count in zip((0, 100), counts, strict=True)
+    )
+    return ImageDataset("apart", sides, {"train": (a, b)})
+
+
+def values(batch):
+    return [round(float(image.mean() + 1) * 127.5) for image in batch]
+
+
+def test_unpaired_sets_are_drawn_independently_each_by_its_own_epochs():
+    dataset, config = unpaired_dataset(6, 4), config_of(batch_size=3, seed=5)
+    found = batches(dataset, config, 0, 8)
+    a = [value for one, _ in found for value in values(one)]
+    b = [value - 100 for _, other in found for value in values(other)]
+    assert a == order(range(24), 6, 5)  # as pairs, or images alone, would be
+    for epoch in range(6):
+        assert sorted(b[4 * epoch : 4 * epoch + 4]) == list(range(4))
+    assert b != order(range(24), 4, 5)
+    assert_same(batches(dataset, config, 5, 8), found[5:])
+
+
+def test_unpaired_images_are_jittered_and_mirrored_each_by_its_own_draw():
+    image = coordinates(72, 72)
+    dataset = ImageDataset("", (LABELS, LABELS), {"train": (alone([image]), alone([image]))})
+    found = batches(dataset, config_of(), 0, 40)
+    # 9 x 9 x 2 draws: two independent ones are seldom the same.
+    assert sum(np.array_equal(one, other) for one, other in found) < 5
+    mirrored = [[image[0, 0, 0, 1] > image[0, 0, -1, 1] for image in both] for both in found]
+    assert 8 < sum(one != other for one, other in mirrored) < 32
+
+
+def test_images_alone_come_as_the_input_of_pairs_would():
+    config = config_of(batch_size=2, seed=4)
+    images = [noise(70 + number, 80, seed=number) for number in range(5)]
+    of_pairs = dataset_of([(image, image) for image in images])
+    lone = ImageDataset("alone", (PLAIN,), {"train": (alone(images),)})
+    found = list(training_batches(lone, config, 0, 4))
+    assert all(len(batch) == 1 for batch in found)
+    for (image,), (given, _) in zip(found, batches(of_pairs, config, 0, 4), strict=True):
+        np.testing.assert_array_equal(image, given)
+
+
+def test_unpaired_sets_are_held_in_memory_both_or_neither(monkeypatch):
+    dataset = unpaired_dataset(3, 2)
+    expected = batches(dataset, config_of(), 0, 6)
+    monkeypatch.setattr(pipeline, "_available_bytes", lambda: 5 * 64 * 64 * 3)
+    monkeypatch.setattr(pipeline, "_CACHE_SHARE", 0.9)
+    assert in_memory(dataset, "train") is dataset
+    monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
+    held = in_memory(dataset, "train")
+    assert all(
+        one is not other for one, other in zip(held.splits["train"], dataset.splits["train"], strict=True)
+    )
+    assert_same(batches(held, config_of(), 0, 6), expected)
+
+
+def test_held_out_rows_have_an_image_of_each_side():
+    rows = held_out_images(unpaired_dataset(5, 3), (64, 64), 3)
+    assert [(name, int(a.max()), int(b.max())) for name, a, b in rows] == [
+        ("pair 0", 0, 100), ("pair 1", 1, 101), ("pair 2", 2, 102),
+    ]  # fmt: skip
+    lone = ImageDataset("", (PLAIN,), {"train": (alone([noise(9, 9)]),)})
+    [(name, image)] = held_out_images(lone, (64, 64), 3)
+    assert (name, image.shape, image.dtype) == ("pair 0", (64, 64, 3), np.uint8)

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from pix2pix_tf.data.pairs import Side
 from pix2pix_tf.data.procedural import PALETTE, Box, draw_pair, plan_street, procedural_dataset
+from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import ConfigError
 
 SIZES = [(64, 64), (64, 150), (65, 97), (131, 64), (128, 128), (200, 333), (300, 96)]
@@ -145,10 +145,14 @@ def test_splits_are_named_after_their_drawings_and_share_none():
     dataset = procedural_dataset(0, (64, 64), train_count=5, val_count=3, test_count=2)
     assert dataset.name == "procedural"
     assert dataset.sides == (Side(channels=3, labels=False), Side(channels=3, labels=True))
-    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 5, "val": 3, "test": 2}
-    names = [name for split in dataset.splits.values() for name in split.names]
+    assert {name: len(split) for name, (split,) in dataset.splits.items()} == {
+        "train": 5,
+        "val": 3,
+        "test": 2,
+    }
+    names = [name for (split,) in dataset.splits.values() for name in split.names]
     assert len(set(names)) == 10
-    assert dataset.splits["train"].names[4] == "procedural-000012"
+    assert dataset.splits["train"][0].names[4] == "procedural-000012"
 
 
 def test_a_split_without_pairs_is_left_out():
@@ -165,7 +169,7 @@ def test_reading_in_a_tf_data_map_gives_the_drawing_of_that_name(held_bytes, mon
 
     monkeypatch.setattr("pix2pix_tf.data.procedural._HELD_BYTES", held_bytes)
     splits = procedural_dataset(4, (64, 80), train_count=4, val_count=3, test_count=2).splits
-    for split in splits.values():
+    for (split,) in splits.values():
         pairs = tf.data.Dataset.range(len(split)).map(split.read, num_parallel_calls=2)
         assert [spec.shape for spec in pairs.element_spec] == [(64, 80, 3)] * 2
         for name, pair in zip(split.names, pairs.as_numpy_iterator(), strict=True):
@@ -175,7 +179,7 @@ def test_reading_in_a_tf_data_map_gives_the_drawing_of_that_name(held_bytes, mon
 def test_reading_in_a_tf_function_and_eagerly_agree():
     import tensorflow as tf
 
-    split = procedural_dataset(4, (64, 64), train_count=3).splits["train"]
+    split = procedural_dataset(4, (64, 64), train_count=3).splits["train"][0]
     for index in range(3):
         place = tf.constant(index, tf.int64)
         np.testing.assert_array_equal(tf.function(split.read)(place), split.read(place))
@@ -186,7 +190,7 @@ def test_nothing_is_drawn_before_the_first_reading(monkeypatch):
         raise AssertionError("drew too early")
 
     monkeypatch.setattr("pix2pix_tf.data.procedural.draw_pair", refuse)
-    assert len(procedural_dataset(0, (2048, 2048)).splits["train"]) == 400
+    assert len(procedural_dataset(0, (2048, 2048)).splits["train"][0]) == 400
 
 
 def test_importing_does_not_import_tensorflow():

@@ -90,12 +90,12 @@ def test_predict_gives_every_image_its_own_size(trained: Path, user_folder: Path
 def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, tmp_path: Path):
     """The sample sheet shows val pairs resized to the training size; predict translates the same pixels."""
     from pix2pix_tf.config import from_json
-    from pix2pix_tf.data.pipeline import held_out_pairs
+    from pix2pix_tf.data.pipeline import held_out_images
     from pix2pix_tf.data.sources import open_dataset
 
     config = from_json(json.loads((trained / "config.json").read_text())["config"])
     (tmp_path / "in").mkdir()
-    pairs = held_out_pairs(open_dataset(config), config.data.size, 3)
+    pairs = held_out_images(open_dataset(config), config.data.size, 3)
     for number, (_, image, _) in enumerate(pairs):
         Image.fromarray(image).save(tmp_path / "in" / f"{number}.png")
     assert run("predict", trained, tmp_path / "in", "--out", tmp_path, cwd=tmp_path).returncode == 0

@@ -81,6 +81,43 @@ def test_sigkill_at_random_instants_changes_nothing(undisturbed: Path, tmp_path:
         assert (undisturbed / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 
+# Whatever else a model's checkpoint holds: pools, singular vectors, several updates a step.
+OTHERS = {
+    "pix2pix": (
+        "--base-filters",
+        8,
+        "--gan-loss",
+        "wgan-gp",
+        "--critic-steps",
+        2,
+        "--spectral-norm",
+        "--pool-size",
+        4,
+    ),
+    "cyclegan": ("--base-filters", 4, "--pool-size", 5, "--precision", "float32"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", OTHERS)
+def test_sigkill_changes_nothing_in_any_model(model: str, tmp_path: Path):
+    train = ("train", "--model", model, "--image-size", 64, *OTHERS[model], "--steps", 45)
+    train += ("--log-every", 4, "--sample-every", 10, "--checkpoint-every", 6, "--run-dir")
+    result = run(*train, tmp_path / "undisturbed", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    run_dir = RunDirectory(tmp_path / "run")
+    process = subprocess.Popen(command(*train, run_dir.path), env=environment(), stderr=subprocess.DEVNULL)
+    while process.poll() is None and (run_dir.latest_step() or 0) < 24:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not run_dir.is_finished(45)
+    result = run(*train, run_dir.path, cwd=tmp_path)
+    assert "continuing after step" in result.stdout, result.stderr
+    assert_same_weights(tmp_path / "undisturbed", run_dir.path)
+    assert (tmp_path / "undisturbed/final.png").read_bytes() == run_dir.final_sheet.read_bytes()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process can catch")
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_saves_first_and_the_same_command_continues(

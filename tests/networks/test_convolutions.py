@@ -121,6 +121,51 @@ def test_layers_are_rebuilt_from_their_configuration(kind):
     assert rebuilt.get_config() == layer.get_config()
 
 
+# ---------------------------------------------------------------- second derivatives, as penalties need
+
+
+def second_derivatives(layer, x, training):
+    """The gradients of what a penalty adds up: squares of the gradients of a loss that bends."""
+    sources = [x, layer.kernel.value, layer.bias.value]
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            loss = tf.reduce_sum(tf.sin(layer(x, training=training)))
+        gradients = inner.gradient(loss, sources)
+        penalty = tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients])
+    return outer.gradient(penalty, sources)
+
+
+def assert_second_derivatives_are_keras_own(kind, shape, traced):
+    layer, x = built(kind, shape), tf.random.stateless_normal(shape, (5, 6))
+    call = tf.function(second_derivatives) if traced else second_derivatives
+    for fast, plain in zip(call(layer, x, True), second_derivatives(layer, x, False), strict=True):
+        np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=2e-5 * np.abs(plain).max())
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(("kind", "shape"), CASES)
+def test_second_derivatives_are_keras_own_too(kind, shape, traced):
+    assert_second_derivatives_are_keras_own(kind, shape, traced)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_so_are_those_of_minimal_filtering(kind, monkeypatch):
+    filter_everything_minimally(monkeypatch)
+    # XLA would take 10 s to compile all that is differentiated twice; the halving layer stands for it below.
+    tf.config.run_functions_eagerly(True)
+    try:
+        assert_second_derivatives_are_keras_own(kind, (2, 7, 6, 3), traced=False)
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def test_so_are_those_of_its_compiled_loops(monkeypatch):
+    filter_everything_minimally(monkeypatch)
+    assert_second_derivatives_are_keras_own(HalvingConvolution, (2, 8, 6, 2), traced=True)
+
+
 # ---------------------------------------------------------------- minimal filtering, where it pays
 
 

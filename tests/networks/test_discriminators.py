@@ -1,4 +1,4 @@
-"""The PatchGAN: the paper's layers, a verdict for every 70x70 patch."""
+"""The PatchGANs: the paper's layers, a verdict for every patch, on a pair or on one image."""
 
 import itertools
 
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.config import NetworkConfig
-from pix2pix_tf.networks import build_discriminator
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.networks import build_discriminator, smallest_image
+from pix2pix_tf.networks.discriminators import PATCHES
 from pix2pix_tf.networks.layers import InstanceNormalization
 from tests.networks.inputs import images, layers_of
 
@@ -16,7 +17,14 @@ from tests.networks.inputs import images, layers_of
 @pytest.fixture(scope="module")
 def paper():
     keras.utils.set_random_seed(0)
-    return build_discriminator(NetworkConfig())
+    return build_discriminator()
+
+
+def convolutions_of(model):
+    return layers_of(model, keras.layers.Conv2D)
+
+
+# ---------------------------------------------------------------- the paper's networks
 
 
 def test_it_has_the_papers_2_77_million_parameters(paper):
@@ -29,9 +37,7 @@ def test_it_has_the_papers_2_77_million_parameters(paper):
 
 
 def test_its_layers_are_the_papers(paper):
-    convolutions = layers_of(paper, keras.layers.Conv2D)
-    assert [layer.filters for layer in convolutions] == [64, 128, 256, 512, 1]
-    assert [layer.strides[0] for layer in convolutions] == [2, 2, 2, 1, 1]
+    convolutions = convolutions_of(paper)
     assert {layer.kernel_size for layer in convolutions} == {(4, 4)}
     assert [layer.use_bias for layer in convolutions] == [True, False, False, False, True]
     names = [layer.name for layer in layers_of(paper, InstanceNormalization)]
@@ -43,90 +49,157 @@ def test_its_layers_are_the_papers(paper):
         assert abs(kernel.std() - 0.02) < 4 * 0.02 / np.sqrt(2 * kernel.size), layer.name
 
 
-def test_256_pixels_have_30_logits_on_each_side(paper):
-    assert paper([images(1, 256, 256, 3), images(1, 256, 256, 3, seed=1)]).shape == (1, 30, 30, 1)
+@pytest.mark.parametrize(
+    ("patch", "filters", "strides", "kernel"),
+    [
+        (1, [64, 128, 1], [1, 1, 1], 1),
+        (16, [64, 128, 1], [2, 1, 1], 4),
+        (70, [64, 128, 256, 512, 1], [2, 2, 2, 1, 1], 4),
+        (286, [64, 128, 256, 512, 512, 512, 1], [2, 2, 2, 2, 2, 1, 1], 4),
+    ],
+)
+def test_every_patch_has_the_papers_widths_and_strides(patch, filters, strides, kernel):
+    convolutions = convolutions_of(build_discriminator(patch=patch))
+    assert [layer.filters for layer in convolutions] == filters
+    assert [layer.strides[0] for layer in convolutions] == strides
+    assert {layer.kernel_size for layer in convolutions} == {(kernel, kernel)}
+    narrow = convolutions_of(build_discriminator(patch=patch, base_filters=2))
+    assert [layer.filters for layer in narrow] == [*(width // 32 for width in filters[:-1]), 1]
 
 
-@pytest.mark.parametrize("side", [0, 1])
-def test_a_logit_sees_70_by_70_pixels_of_both_images(side):
-    keras.utils.set_random_seed(0)
-    # Without normalisation, whose statistics would let every pixel touch every logit.
-    discriminator = build_discriminator(NetworkConfig(base_filters=2, norm="none"))
-    pair = [tf.constant(images(1, 256, 256, 3)), tf.constant(images(1, 256, 256, 3, seed=1))]
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize("condition_channels", [3, None])
+def test_a_logit_sees_as_many_pixels_as_its_patch_is_wide(patch, condition_channels):
+    # Without normalisation, whose statistics would let every pixel touch every logit, and with kernels of
+    # ones, so that no gradient is lost by chance.
+    discriminator = build_discriminator(
+        patch=patch, base_filters=1, norm="none", condition_channels=condition_channels
+    )
+    for layer in convolutions_of(discriminator):
+        layer.kernel.assign(tf.ones_like(layer.kernel) / 16)
+    side = 2 * patch + 64
+    judged = [tf.ones([1, side, side, 3])] * (1 if condition_channels is None else 2)
     with tf.GradientTape() as tape:
-        tape.watch(pair)
-        logit = discriminator(pair)[0, 15, 14, 0]
-    seen = np.abs(tape.gradient(logit, pair)[side][0]).max(axis=-1) > 0
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    assert rows.max() - rows.min() + 1 == 70
-    assert columns.max() - columns.min() + 1 == 70
-    assert seen[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].mean() > 0.99
-    assert rows.min() - columns.min() == 8  # the next logit looks 8 pixels further
+        tape.watch(judged)
+        logits = discriminator(judged if condition_channels else judged[0])
+        logit = logits[0, logits.shape[1] // 2, logits.shape[2] // 2 - 1, 0]
+    for gradient in tape.gradient(logit, judged):
+        seen = np.abs(gradient[0]).max(axis=-1) > 0
+        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        assert np.ptp(rows) + 1 == np.ptp(columns) + 1 == patch
+        assert seen[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].all()
+        # The next logit looks as many pixels further as the image was halved.
+        assert rows.min() - columns.min() == 2 ** PATCHES[patch]
+
+
+def test_a_patch_that_the_paper_lacks_is_refused():
+    with pytest.raises(ConfigError):
+        build_discriminator(patch=34)
+
+
+# ---------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize(("patch", "logits"), [(1, 256), (16, 126), (70, 30), (286, 6)])
+def test_256_pixels_have_so_many_logits_on_each_side(patch, logits):
+    discriminator = build_discriminator(patch=patch, base_filters=1)
+    assert discriminator([images(1, 256, 256, 3)] * 2).shape == (1, logits, logits, 1)
+
+
+@pytest.mark.parametrize(("patch", "pixels"), [(1, 1), (16, 5), (70, 17), (286, 65)])
+def test_the_smallest_image_has_one_logit_and_a_smaller_one_is_refused(patch, pixels):
+    assert smallest_image(patch) == pixels
+    options = {"patch": patch, "base_filters": 1, "condition_channels": None}
+    discriminator = build_discriminator(image_size=(pixels, 2 * pixels), **options)
+    assert discriminator(images(1, pixels, pixels, 3)).shape == (1, 1, 1, 1)
+    with pytest.raises(ConfigError):
+        build_discriminator(image_size=(2 * pixels, pixels - 1), **options)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (65, 100), (256, 128), (300, 203)])
 def test_any_size_is_judged(size):
-    discriminator = build_discriminator(NetworkConfig(base_filters=1))
+    discriminator = build_discriminator(base_filters=1)
     rows, columns = (-(-side // 8) - 2 for side in size)
     logits = discriminator([images(2, *size, 3), images(2, *size, 3, seed=1)])
     assert logits.shape == (2, rows, columns, 1)
     assert np.isfinite(logits).all()
 
 
+# ---------------------------------------------------------------- what a verdict depends on
+
+
 @pytest.mark.parametrize("channels", [(1, 3), (3, 1)])
-def test_input_and_target_have_their_own_channels(channels):
-    config = NetworkConfig(base_filters=1, input_channels=channels[0], output_channels=channels[1])
-    discriminator = build_discriminator(config)
+def test_condition_and_image_have_their_own_channels(channels):
+    discriminator = build_discriminator(
+        base_filters=1, condition_channels=channels[0], image_channels=channels[1]
+    )
+    assert [tensor.name for tensor in discriminator.inputs] == ["image", "target"]
     assert discriminator.get_layer("down_1_conv").kernel.shape == (4, 4, 4, 1)
     pair = [images(1, 64, 64, channels[0]), images(1, 64, 64, channels[1])]
     assert discriminator(pair).shape == (1, 6, 6, 1)
 
 
-@pytest.mark.parametrize("base_filters", [1, 5])
-def test_widths_follow_base_filters(base_filters):
-    discriminator = build_discriminator(NetworkConfig(base_filters=base_filters))
-    widths = [layer.filters for layer in layers_of(discriminator, keras.layers.Conv2D)]
-    assert widths == [base_filters * factor for factor in (1, 2, 4, 8)] + [1]
+def test_without_a_condition_an_image_is_judged_by_the_same_layers():
+    discriminator = build_discriminator(base_filters=4, condition_channels=None, image_channels=1)
+    conditional = build_discriminator(base_filters=4)
+    assert discriminator.get_layer("down_1_conv").kernel.shape == (4, 4, 1, 4)
+    assert discriminator(images(1, 64, 64, 1)).shape == (1, 6, 6, 1)
+    names = [layer.name for layer in conditional.layers]
+    assert [layer.name for layer in discriminator.layers] == [
+        name for name in names if name not in ("target", "pair")
+    ]
 
 
 def test_a_pair_is_judged_alone():
-    discriminator = build_discriminator(NetworkConfig(base_filters=4))
+    discriminator = build_discriminator(base_filters=4)
     inputs, targets = images(3, 64, 64, 3), images(3, 64, 64, 3, seed=1)
     together = discriminator([inputs, targets]).numpy()
     # Convolutions may sum in another order for another batch size.
     np.testing.assert_allclose(discriminator([inputs[1:2], targets[1:2]])[0], together[1], atol=2e-6)
 
 
-def test_the_verdict_depends_on_the_input_too():
-    discriminator = build_discriminator(NetworkConfig(base_filters=4))
+def test_the_verdict_depends_on_the_condition_too():
+    discriminator = build_discriminator(base_filters=4)
     target = images(1, 64, 64, 3)
     verdicts = [discriminator([images(1, 64, 64, 3, seed=seed), target]).numpy() for seed in (1, 2)]
     assert (verdicts[0] != verdicts[1]).any()
 
 
-def test_logits_are_float32_and_unbounded_in_bfloat16_too():
-    discriminator = build_discriminator(NetworkConfig(base_filters=2), dtype="mixed_bfloat16")
+# ---------------------------------------------------------------- precision, normalisation, files
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_logits_are_float32_and_unbounded_in_bfloat16_too(spectral_norm):
+    discriminator = build_discriminator(base_filters=2, dtype="mixed_bfloat16", spectral_norm=spectral_norm)
     assert discriminator.get_layer("flat_conv").compute_dtype == "bfloat16"
-    assert {weight.dtype for weight in discriminator.trainable_weights} == {"float32"}
-    loud = discriminator.get_layer("logits_conv").kernel
-    loud.assign(loud * 1e4)
+    assert {weight.dtype for weight in discriminator.weights} == {"float32"}
+    loud = discriminator.get_layer("logits_conv").bias
+    loud.assign(loud + 1e4)
     logits = discriminator([images(1, 64, 64, 3), images(1, 64, 64, 3, seed=1)])
     assert logits.dtype == tf.float32
     assert np.abs(logits).max() > 2
 
 
-@pytest.mark.parametrize(("norm", "kind"), [("batch", keras.layers.BatchNormalization), ("none", type(None))])
-def test_other_normalisations(norm, kind):
-    discriminator = build_discriminator(NetworkConfig(base_filters=2, norm=norm))
+@pytest.mark.parametrize(
+    ("norm", "kind", "biases"),
+    [
+        ("batch", keras.layers.BatchNormalization, [True, False, False, False, True]),
+        ("none", type(None), [True] * 5),
+    ],
+)
+def test_other_normalisations(norm, kind, biases):
+    discriminator = build_discriminator(base_filters=2, norm=norm)
     assert not layers_of(discriminator, InstanceNormalization)
     assert len(layers_of(discriminator, kind)) == (3 if norm == "batch" else 0)
-    biases = [layer.use_bias for layer in layers_of(discriminator, keras.layers.Conv2D)]
-    assert biases == ([True, False, False, False, True] if norm == "batch" else [True] * 5)
+    assert [layer.use_bias for layer in convolutions_of(discriminator)] == biases
 
 
-def test_a_saved_discriminator_gives_the_same_verdict(tmp_path):
-    discriminator = build_discriminator(NetworkConfig(base_filters=2))
-    pair = [images(1, 64, 64, 3), images(1, 64, 64, 3, seed=1)]
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_a_saved_discriminator_gives_the_same_verdict(tmp_path, patch, spectral_norm):
+    discriminator = build_discriminator(patch=patch, base_filters=2, spectral_norm=spectral_norm)
+    pair = [images(1, 70, 70, 3), images(1, 70, 70, 3, seed=1)]
+    discriminator(pair, training=True)
     discriminator.save(tmp_path / "discriminator.keras")
     loaded = keras.saving.load_model(tmp_path / "discriminator.keras")
     np.testing.assert_array_equal(loaded(pair), discriminator(pair))

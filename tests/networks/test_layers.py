@@ -9,6 +9,7 @@ from pix2pix_tf.networks.layers import (
     LEAKY_SLOPE,
     CropToMatch,
     InstanceNormalization,
+    ReflectionPadding,
     ReflectToAtLeast,
     conv_block,
     initial_weights,
@@ -79,19 +80,30 @@ def test_channels_have_scale_and_offset_that_are_trained():
 # ---------------------------------------------------------------- reflection
 
 
-@pytest.mark.parametrize("minimum", [1, 4, 8, 33])
+def traced(layer):
+    return tf.function(layer, input_signature=[tf.TensorSpec([None, None, None, 3])])
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (2, 5), (3, 40), (8, 8), (9, 7), (33, 16)])
-@pytest.mark.parametrize("static", [True, False])
-def test_reflection_is_that_of_numpy_however_often_it_repeats(height, width, minimum, static):
+@pytest.mark.parametrize("minimum", [1, 8, 33])
+def test_reflection_is_that_of_numpy_however_often_it_repeats(height, width, minimum):
     x = random((2, height, width, 3))
     padding = [(0, 0), (0, max(0, minimum - height)), (0, max(0, minimum - width)), (0, 0)]
     expected = np.pad(x, padding, mode="reflect")
     layer = ReflectToAtLeast(minimum)
-    if static:
-        found = layer(x)
-    else:
-        found = tf.function(layer, input_signature=[tf.TensorSpec([None, None, None, 3])])(x)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(layer(x), expected)
+    np.testing.assert_array_equal(traced(layer)(x), expected)
+
+
+@pytest.mark.parametrize(("pixels", "size"), [(1, (2, 2)), (1, (5, 3)), (3, (4, 9))])
+def test_so_is_the_reflection_around_an_image(pixels, size):
+    x = random((2, *size, 3))
+    expected = np.pad(x, [(0, 0), (pixels, pixels), (pixels, pixels), (0, 0)], mode="reflect")
+    layer = ReflectionPadding(pixels)
+    np.testing.assert_array_equal(layer(x), expected)
+    np.testing.assert_array_equal(traced(layer)(x), expected)
+    assert layer.compute_output_shape(x.shape) == expected.shape
+    assert layer.compute_output_shape((None, None, 7, 3)) == (None, None, 7 + 2 * pixels, 3)
 
 
 @pytest.mark.parametrize(
@@ -106,15 +118,12 @@ def test_reflection_knows_its_output_shape(given, expected):
 
 
 @pytest.mark.parametrize("reference", [(4, 6), (3, 6), (4, 5), (1, 1)])
-@pytest.mark.parametrize("static", [True, False])
-def test_cropping_keeps_the_top_left(reference, static):
+def test_cropping_keeps_the_top_left(reference):
     x, other = random((2, 4, 6, 3)), random((2, *reference, 5), 1)
-    layer = CropToMatch()
-    call = layer
-    if not static:
-        specs = [[tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, None, 5])]]
-        call = tf.function(lambda pair: layer(pair), input_signature=specs)
-    np.testing.assert_array_equal(call([x, other]), x[:, : reference[0], : reference[1]])
+    layer, expected = CropToMatch(), x[:, : reference[0], : reference[1]]
+    specs = [[tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, None, 5])]]
+    np.testing.assert_array_equal(layer([x, other]), expected)
+    np.testing.assert_array_equal(tf.function(layer, input_signature=specs)([x, other]), expected)
     assert layer.compute_output_shape([x.shape, other.shape]) == (2, *reference, 3)
 
 
@@ -122,7 +131,9 @@ def test_cropping_keeps_the_top_left(reference, static):
 
 
 @pytest.mark.parametrize(
-    "layer", [InstanceNormalization(epsilon=0.1), ReflectToAtLeast(5), CropToMatch()], ids=lambda x: x.name
+    "layer",
+    [InstanceNormalization(epsilon=0.1), ReflectToAtLeast(5), ReflectionPadding(2), CropToMatch()],
+    ids=lambda x: x.name,
 )
 def test_layers_are_rebuilt_from_their_configuration(layer):
     rebuilt = keras.layers.deserialize(keras.layers.serialize(layer))
@@ -197,3 +208,25 @@ def test_instance_normalization_in_training_equals_the_formula_with_all_gradient
     tolerance = {"float32": 1e-4, "mixed_bfloat16": 0.06, "mixed_float16": 0.01}[dtype]
     for fused, plain in zip(output_and_gradients(True), output_and_gradients(False), strict=True):
         np.testing.assert_allclose(fused, plain, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 6, 5), (3, 4, 4, 7)])
+def test_so_do_its_second_derivatives(shape):
+    layer = InstanceNormalization()
+    layer.build(shape)
+    layer.gamma.assign(random(shape[-1:], 1, 0.3, 1.0))
+    x = tf.constant(random(shape, 3, 2.0, 0.5))
+    sources = [x, layer.gamma.value, layer.beta.value]
+
+    def second_derivatives(training):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = tf.reduce_sum(tf.sin(layer(x, training=training)))
+            gradients = inner.gradient(loss, sources)
+            penalty = tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients])
+        return outer.gradient(penalty, sources)
+
+    for fused, plain in zip(second_derivatives(True), second_derivatives(False), strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-5 * np.abs(plain).max())

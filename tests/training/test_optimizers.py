@@ -45,7 +45,11 @@ def test_five_steps_are_those_of_the_formula(learning_rate, beta_1, beta_2, scal
     adam = Adam(variables, beta_1, beta_2)
     first = [variable.numpy() for variable in variables]
     for step in range(5):
-        adam.apply([tf.constant(g) for g in gradients_of(step, scale)], learning_rate, tf.constant(step + 1, tf.int64))
+        adam.apply(
+            [tf.constant(g) for g in gradients_of(step, scale)],
+            learning_rate,
+            tf.constant(step + 1, tf.int64),
+        )
     for i, variable in enumerate(variables):
         # Float32 weights near 1 are rounded by 6e-8 at each step; what changed is right to five digits.
         np.testing.assert_allclose(variable, expected[i], rtol=0, atol=5e-7)

@@ -9,13 +9,14 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf import translators
-from pix2pix_tf.config import NetworkConfig
 from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
-from pix2pix_tf.data.pipeline import held_out_pairs
+from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.sheets import compose_sheet
-from pix2pix_tf.translators.run import GeneratorTranslator
+from pix2pix_tf.translators.run import GeneratorTranslator, translators_for
+from tests.conftest import small_config
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +32,10 @@ def noise(height, width, channels=3, seed=0, dtype=np.uint8):
 def untrained(**settings):
     """A translator with first weights made larger, so that its output has contrast."""
     keras.utils.set_random_seed(0)
-    options = {name: settings.pop(name) for name in ("seed", "precision") if name in settings}
-    config = NetworkConfig(base_filters=8, input_channels=3, output_channels=3)
-    config = NetworkConfig(**{**vars(config), **settings})
-    translator = GeneratorTranslator(config, 6, **options)
-    for variable in translator.generator.trainable_variables:
+    seed = settings.pop("seed", 0)
+    model = model_for(small_config(None, **{"input_channels": 3, "output_channels": 3, **settings}))
+    [translator] = translators_for(model, seed=seed).values()
+    for variable in translator.network.trainable_variables:
         if "kernel" in variable.path:
             variable.assign(variable * 4)
     return translator
@@ -74,7 +74,7 @@ def test_another_process_gives_the_same_picture(translate, tiny_run, python):
 def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_run, name):
     sheet = np.asarray(Image.open(tiny_run.final_sheet if name == "final.png" else tiny_run.samples / name))
     config = tiny_run.read_config()
-    held_out = held_out_pairs(open_dataset(config), config.data.size, 4)
+    held_out = held_out_images(open_dataset(config), config.data.size, 4)
     assert len(held_out) == 4
     rows = [(image, translate(image), target) for _, image, target in held_out]
     expected = compose_sheet("procedural (val), step 20", ("input", "output", "target"), rows)
@@ -91,7 +91,7 @@ def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_ru
 
 def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
     config = tiny_run.read_config()
-    held_out = held_out_pairs(open_dataset(config), config.data.size, 4)
+    held_out = held_out_images(open_dataset(config), config.data.size, 4)
     earlier = translators.load(tiny_run.path, step=10)
     rows = [(image, earlier(image), target) for _, image, target in held_out]
     expected = compose_sheet("procedural (val), step 10", ("input", "output", "target"), rows)
@@ -99,7 +99,7 @@ def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
 
 
 def test_generator_keras_is_the_same_generator(translate, tiny_run):
-    model = keras.saving.load_model(tiny_run.keras_file)
+    model = keras.saving.load_model(tiny_run.keras_file("generator"))
     image = tf.constant(noise(75, 64)[np.newaxis] / 127.5 - 1, tf.float32)
     np.testing.assert_allclose(model(image)[0], translate.paint(image[0]), atol=1e-6)
 
@@ -114,7 +114,7 @@ print(model(np.zeros((1, 65, 64, 3), np.float32)).shape)
 
 
 def test_generator_keras_loads_in_a_fresh_process(tiny_run, python):
-    done = python(ONLY_KERAS, tiny_run.keras_file)
+    done = python(ONLY_KERAS, tiny_run.keras_file("generator"))
     assert done.stdout.endswith("(1, 65, 64, 3)\n"), done.stderr[-2000:]
 
 
@@ -122,24 +122,23 @@ def test_generator_keras_loads_in_a_fresh_process(tiny_run, python):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "I;16", "P", "1"])
-@pytest.mark.parametrize("size", [(64, 64), (41, 97)])
-def test_a_file_gives_the_picture_of_its_array(translate, tmp_path, save_image, mode, size):
+def test_a_file_gives_the_picture_of_its_array(translate, tmp_path, save_image, mode):
     path = tmp_path / "한 장.png"
     if mode in ("P", "1"):
-        image = Image.fromarray(noise(*size)).convert(mode)
+        image = Image.fromarray(noise(41, 97)).convert(mode)
         image.save(path)
         pixels = np.asarray(image.convert("RGB"))
     else:
-        pixels = save_image(path, width=size[1], height=size[0], mode=mode)
+        pixels = save_image(path, width=97, height=41, mode=mode)
     output = translate.translate_file(path)
-    assert output.shape == (*size, 3)
+    assert output.shape == (41, 97, 3)
     np.testing.assert_array_equal(output, translate(pixels))
     np.testing.assert_array_equal(output, translate.translate_file(str(path)))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 511), (300, 200), (37, 65), (64, 64)])
-def test_the_output_has_the_inputs_size(translate, size):
-    assert translate(noise(*size)).shape == (*size, 3)
+def test_the_output_has_the_inputs_size(translate):
+    for size in ((1, 1), (2, 511), (300, 200), (37, 65), (64, 64)):
+        assert translate(noise(*size)).shape == (*size, 3)
 
 
 def test_grey_is_three_equal_channels(translate):
@@ -179,11 +178,12 @@ def test_a_generator_of_one_channel_takes_luma_and_gives_grey():
     np.testing.assert_array_equal(output, translator(luma))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "I;16"])
-def test_a_generator_of_one_channel_sees_a_file_as_its_array(tmp_path, save_image, mode):
+def test_a_generator_of_one_channel_sees_a_file_as_its_array(tmp_path, save_image):
     translator = untrained(input_channels=1)
-    pixels = save_image(tmp_path / "image.png", mode=mode)
-    np.testing.assert_array_equal(translator.translate_file(tmp_path / "image.png"), translator(pixels))
+    for mode in ("RGB", "RGBA", "LA", "L", "I;16"):
+        pixels = save_image(tmp_path / "image.png", mode=mode)
+        found = translator.translate_file(tmp_path / "image.png")
+        np.testing.assert_array_equal(found, translator(pixels), err_msg=mode)
 
 
 def test_16_bit_colour_in_a_file_is_seen_as_its_array(translate, tmp_path):
@@ -255,51 +255,31 @@ def test_bfloat16_differs_by_a_few_levels(tiny_run, translate):
 # ---------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        np.zeros((4, 4, 3), np.float32),
-        np.zeros((4, 4, 3), np.int64),
-        np.zeros((4, 4, 3), bool),
-        np.zeros((4, 4, 5), np.uint8),
-        np.zeros((1, 4, 4, 3), np.uint8),
-        np.zeros(4, np.uint8),
-        np.zeros((0, 4, 3), np.uint8),
-        np.zeros((4, 0), np.uint8),
-    ],
-    ids=lambda array: f"{array.dtype}{list(array.shape)}",
-)
-def test_an_array_that_is_no_image_is_refused(translate, wrong):
-    with pytest.raises(DataError, match="uint8 or uint16") as caught:
-        translate(wrong)
-    assert str(wrong.dtype) in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_an_array_that_is_no_image_is_refused(translate, refused):
+    shapes = [(4, 4, 5), (1, 4, 4, 3), (4,), (0, 4, 3), (4, 0)]
+    wrong = [np.zeros(shape, np.uint8) for shape in shapes]
+    wrong += [np.zeros((4, 4, 3), dtype) for dtype in (np.float32, np.int64, bool)]
+    for array in wrong:
+        assert str(array.dtype) in refused(DataError, translate, array)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not an image", "cut"])
-def test_a_file_that_is_no_image_is_named(translate, tmp_path, content):
+def test_a_file_that_is_no_image_is_named(translate, tmp_path, content, refused):
     path = tmp_path / "사진 1.png"
     if content == "cut":
         content = encode_png(tf.constant(noise(40, 40))).numpy()[:-1500]
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=r"사진 1\.png") as caught:
-        translate.translate_file(path)
-    assert "\n" not in str(caught.value)
+    assert str(path) in refused(DataError, translate.translate_file, path)
 
 
-def test_a_place_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"there is no model at .*nowhere; MODEL may be a run directory"):
-        translators.load(tmp_path / "nowhere")
-    with pytest.raises(RunError, match="there is no run at"):
-        GeneratorTranslator.load(tmp_path / "nowhere")
+def test_a_run_or_step_that_is_not_there_is_named(tiny_run, tmp_path, refused):
+    nowhere = tmp_path / "nowhere"
+    assert str(nowhere) in refused(RunError, GeneratorTranslator.load, nowhere)
+    message = refused(RunError, translators.load, tiny_run.path, step=7)
+    assert all(step in message for step in ("7", "10", "20"))
 
 
-def test_a_missing_step_is_refused_with_those_that_are_there(tiny_run):
-    with pytest.raises(RunError, match="no checkpoint of step 7; it has 10, 20"):
-        translators.load(tiny_run.path, step=7)
-
-
-def test_channels_must_be_known():
-    with pytest.raises(ConfigError, match="--input-channels"):
-        GeneratorTranslator(NetworkConfig(), 8)
+def test_a_direction_that_the_run_has_not_is_refused(tiny_run, refused):
+    assert translators.load(tiny_run.path, direction="BtoA").painter.network == "generator"
+    refused(ConfigError, translators.load, tiny_run.path, direction="AtoB")

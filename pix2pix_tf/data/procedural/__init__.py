@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pix2pix_tf.data.pairs import PairDataset, Side, Split
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.data.procedural.painting import draw_pair
 from pix2pix_tf.data.procedural.planning import Box, plan_street
+from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def procedural_dataset(
     train_count: int = 400,
     val_count: int = 50,
     test_count: int = 50,
-) -> PairDataset:
+) -> ImageDataset:
     """Returns the data set of drawn facades: A is the photo, B the label map, both uint8.
 
     Nothing is drawn before the first reading; then a split is drawn whole and held in memory, or, where it
@@ -61,15 +61,15 @@ def procedural_dataset(
         raise ConfigError(f"procedural data: can't train on {train_count} pairs; give 1 or more.")
     counts = {"train": train_count, "val": val_count, "test": test_count}
     splits = {
-        name: _drawn_split(seed, image_size, range(turn, turn + len(counts) * count, len(counts)))
+        name: (_drawn(seed, image_size, range(turn, turn + len(counts) * count, len(counts))),)
         for turn, (name, count) in enumerate(counts.items())
         if count > 0
     }
-    return PairDataset("procedural", (Side(channels=3), Side(channels=3, labels=True)), splits)
+    return ImageDataset("procedural", (Side(channels=3), Side(channels=3, labels=True)), splits)
 
 
-def _drawn_split(seed: int, image_size: tuple[int, int], numbers: range) -> Split:
-    """Returns the split whose pairs are the drawings of these numbers."""
+def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
+    """Returns the pairs that are the drawings of these numbers."""
     shape = (2, *image_size, 3)
     held = len(numbers) * math.prod(shape) <= _HELD_BYTES
 
@@ -96,4 +96,4 @@ def _drawn_split(seed: int, image_size: tuple[int, int], numbers: range) -> Spli
             pair = tf.ensure_shape(tf.numpy_function(draw, [index], tf.uint8, stateful=False), shape)
         return pair[0], pair[1]
 
-    return Split([f"procedural-{number:06d}" for number in numbers], read)
+    return Images([f"procedural-{number:06d}" for number in numbers], read)

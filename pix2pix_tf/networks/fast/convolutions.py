@@ -5,6 +5,8 @@ to the image, and share the gradient with respect to the kernel. Where a batch h
 computed from fewer products: see :mod:`pix2pix_tf.networks.fast.winograd`. Each is also a matrix product in
 disguise, of the image's patches and the kernel. Where an image has few pixels and many channels that form
 is faster than the library's own, for the gradient of the kernel many times over.
+
+The gradients consist of operations that TensorFlow differentiates too, as a gradient penalty needs it.
 """
 
 from __future__ import annotations

@@ -64,10 +64,11 @@ def build_resnet(
         block, filters = f"down_{level}", base_filters * 2**level
         x = activated(x, layers.Conv2D(filters, 3, 2, "same", **options(block)), block)
 
+    width = x.shape[-1]
     for number in range(1, resnet_blocks(image_size) + 1):
         first, second = f"residual_{number}_1", f"residual_{number}_2"
-        inner = activated(reflected(x, 1, first), layers.Conv2D(filters, 3, **options(first)), first)
-        inner = layers.Conv2D(filters, 3, **options(second))(reflected(inner, 1, second))
+        inner = activated(reflected(x, 1, first), layers.Conv2D(width, 3, **options(first)), first)
+        inner = layers.Conv2D(width, 3, **options(second))(reflected(inner, 1, second))
         inner = normalize(inner, norm, f"{second}_norm", dtype)
         x = layers.Add(name=f"residual_{number}", dtype=dtype)([x, inner])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -20,9 +21,11 @@ from pix2pix_tf.data.images import (
     to_uint8,
     to_unit_range,
 )
-from pix2pix_tf.exporting.formats.saved_model import SavedModel
 from pix2pix_tf.files import explain_disk_faults
 from pix2pix_tf.translators.run import GeneratorTranslator
+
+if TYPE_CHECKING:
+    from pix2pix_tf.exporting.formats.saved_model import SavedModel
 
 _UNKNOWN_SIDES = [None, None]
 _LARGE_SIDE = 2**31  # two of them still multiply within int64; no side that matters is larger

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.images import encode_png
-from pix2pix_tf.exporting.formats.saved_model import SavedModel
 from pix2pix_tf.exporting.names import check_model_name, is_model_name
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.translators.base import Translator
+
+if TYPE_CHECKING:
+    from pix2pix_tf.exporting.formats.saved_model import SavedModel
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 SERVING_FILES = ("models.config", "docker-compose.yml", "batching.config", "README.md")

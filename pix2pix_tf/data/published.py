@@ -1,0 +1,292 @@
+"""The images of any data set of tensorflow-datasets, above all of the unpaired ones of the CycleGAN paper.
+
+Importing this module doesn't import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import tensorflow_datasets as tfds
+
+from pix2pix_tf.data.names import CYCLE_GAN
+from pix2pix_tf.data.preparing import (
+    data_root,
+    existing_archive,
+    preparation,
+    prepared_builder,
+    prepared_counts,
+    unusable,
+)
+from pix2pix_tf.data.records import open_split
+from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.files import first_line, write_whole
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from pix2pix_tf.data.records import ReadBytes
+
+_FEATURE = "image"
+_ALONE = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
+_UNPAIRED = ("trainA", "trainB", "testA", "testB")
+_ANOTHER_ARCHIVE = "give another file with `archive`, or leave it out to download"
+_OTHER_WAYS = "a `data_dir` where it is prepared, or a folder of its images as `dataset`"
+
+
+def is_published(name: str) -> bool:
+    """Whether tensorflow-datasets has a data set NAME, or NAME of NAME/CONFIG."""
+    try:
+        tfds.builder_cls(name.split("/")[0])
+    except tfds.core.registered.DatasetNotFoundError:
+        return False
+    return True
+
+
+def published_counts(name: str, data_dir: Path | None) -> dict[str, int]:
+    """Returns the images in each stored split of a prepared data set; nothing where it isn't prepared."""
+    versions = sorted((data_root(data_dir) / name).glob("*.*.*"))
+    return prepared_counts(versions[-1]) if versions else {}
+
+
+def open_published_dataset(
+    name: str,
+    data_dir: Path | None,
+    archive: Path | None = None,
+    skip_bad_images: bool = False,
+    show_progress: bool = True,
+) -> ImageDataset:
+    """Opens a data set of tensorflow-datasets, after downloading and preparing it if that was never done.
+
+    Args:
+        name: as tensorflow-datasets has it, such as ``cycle_gan/horse2zebra``.
+        data_dir: where data sets are kept; as tensorflow-datasets if None.
+        archive: of ``cycle_gan/NAME``, a local NAME.zip, used instead of a download.
+        skip_bad_images: leave out images that can't be decoded, and name them in ``skipped``.
+        show_progress: show bars while downloading, preparing and checking, if stderr is a terminal.
+
+    Returns:
+        Unpaired sets where the splits are trainA, trainB and so on; else images, of the feature "image".
+
+    Raises:
+        ConfigError: ``data_dir`` isn't a folder.
+        DataError: there is no such data set, or it or the archive can't be used.
+        SystemFault: no network, no space, no permission.
+    """
+    root = data_root(data_dir)
+    builder = _prepared(name, root, existing_archive(archive, ".zip"), show_progress)
+    side = _side(builder)
+    faults = _Faults(Path(builder.data_path), show_progress)
+    splits = {
+        split: tuple(_open_images(builder, one, side, faults) for one in stored)
+        for split, stored in _splits(builder).items()
+    }
+    skipped = faults.found
+    if skipped and not skip_bad_images:
+        raise DataError(
+            f"{builder.data_path}: image {skipped[0]} can't be decoded ({len(skipped)} in all are broken); "
+            "`skip_bad_images` leaves out what is broken"
+        )
+    if not all(map(len, splits["train"])):
+        raise DataError(f"{builder.data_path}: none of the images to train on can be used")
+    splits = {split: sets for split, sets in splits.items() if all(map(len, sets))}
+    return ImageDataset(name, (side,) * len(splits["train"]), splits, skipped)
+
+
+def _splits(builder: Any) -> dict[str, tuple[str, ...]]:
+    """The stored splits of each of ours."""
+    stored = set(builder.info.splits)
+    if stored >= {"trainA", "trainB"}:
+        both = {split: (f"{split}A", f"{split}B") for split in _ALONE}
+        return {split: pair for split, pair in both.items() if stored.issuperset(pair)}
+    found = {split: [name for name in names if name in stored] for split, names in _ALONE.items()}
+    if not found["train"]:
+        raise DataError(f"{builder.info.full_name} has nothing to train on (its splits are {sorted(stored)})")
+    return {split: (names[0],) for split, names in found.items() if names}
+
+
+def _side(builder: Any) -> Side:
+    features = builder.info.features
+    feature = features[_FEATURE] if _FEATURE in features.keys() else None  # noqa: SIM118 (no mapping)
+    if not isinstance(feature, tfds.features.Image):
+        has = ", ".join(features.keys())
+        raise DataError(f"{builder.info.full_name} has no images (it has {has})")
+    return Side(channels=1 if feature.shape[-1] == 1 else 3, bits=16 if feature.np_dtype == "uint16" else 8)
+
+
+def _open_images(builder: Any, stored: str, side: Side, faults: _Faults) -> Images:
+    """Returns those images of a stored split that can be decoded."""
+    names, read = open_split(builder, stored, image=_FEATURE, name=None)
+
+    def decoded(index: tf.Tensor) -> tuple[tf.Tensor]:
+        import tensorflow as tf
+
+        from pix2pix_tf.data.images import decode_image
+
+        return (decode_image(read(index), side.channels, tf.uint16 if side.bits == 16 else tf.uint8),)
+
+    images, broken = Images(names, decoded), set(faults.of(stored, names, read))
+    return images.only([place for place in range(len(names)) if place not in broken]) if broken else images
+
+
+# ---------------------------------------------------------------------------- preparing
+
+
+def _prepared(name: str, root: Path, archive: Path | None, show_progress: bool) -> Any:
+    """Returns a builder whose files are there."""
+
+    def builder() -> Any:
+        return tfds.builder(name, data_dir=root)
+
+    try:
+        made = builder()
+    except Exception as error:  # what tensorflow-datasets raises for damaged files is nowhere declared
+        if (root / name).exists():
+            raise unusable(root / name, first_line(error)) from error
+        # CycleGAN's are all that can be asked for by the name of a configuration.
+        raise DataError(f"tensorflow-datasets has no '{name}', only {', '.join(CYCLE_GAN)}") from error
+    folder = Path(made.data_path)
+    if folder.exists():
+        needed = "trainA" if name.startswith("cycle_gan/") else "train"
+        return prepared_builder(builder, folder, needed)
+    with preparation(root, name.replace("/", "-"), show_progress) as downloads, _explaining(name):
+        made = builder()  # another program may have prepared it meanwhile
+        if archive is None:
+            made.download_and_prepare()
+        else:
+            with tempfile.TemporaryDirectory(dir=downloads, ignore_cleanup_errors=True) as unpacked:
+                _unpack(archive, Path(unpacked) / "images")
+                _without_download(made, unpacked)
+                made.download_and_prepare()
+    return made
+
+
+@contextlib.contextmanager
+def _explaining(name: str) -> Iterator[None]:
+    """Turns what can go wrong at a download and a preparation into one line, but for the disk's faults."""
+    import requests
+    import tensorflow as tf
+
+    try:
+        yield
+    except (requests.RequestException, tfds.download.DownloadError) as error:
+        archive = "a copy of its .zip with `archive` FILE, " if name.startswith("cycle_gan/") else ""
+        raise SystemFault(
+            f"{name} could not be downloaded ({_reason(error)}); check the connection, or give {archive}"
+            + _OTHER_WAYS
+        ) from error
+    except (DataError, OSError, tf.errors.OpError):
+        raise
+    except Exception as error:  # what the builders of tensorflow-datasets raise is nowhere declared
+        raise DataError(f"{name} can't be prepared ({first_line(error)}); give {_OTHER_WAYS}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The inmost of the errors that a failed request wraps; the outer ones repeat it at length."""
+    inner = error.args[0] if error.args else None
+    inner = getattr(inner, "reason", None) or inner
+    return _reason(inner) if isinstance(inner, BaseException) else first_line(Exception(error))
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Writes the images of trainA/, trainB/, testA/ and testB/, wherever they are in a .zip, to ``folder``.
+
+    Only their own names are taken from it, so that nothing can lead elsewhere.
+    """
+    from pix2pix_tf.data.images import is_image_file
+
+    counts = dict.fromkeys(_UNPAIRED, 0)
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for member in packed.infolist():
+                path = PurePosixPath(member.filename)
+                if member.is_dir() or path.parent.name not in counts or not is_image_file(Path(path.name)):
+                    continue
+                counts[path.parent.name] += 1
+                target = folder / path.parent.name / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with packed.open(member) as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{archive}: damaged or not a .zip ({error}); {_ANOTHER_ARCHIVE}") from error
+    missing = [split for split, count in counts.items() if count == 0]
+    if missing:
+        raise DataError(f"{archive}: no images in {missing[0]}/; {_ANOTHER_ARCHIVE}")
+
+
+def _without_download(builder: Any, folder: str) -> None:
+    """Makes a builder find in ``folder`` what it would download and extract."""
+
+    class Unpacked:
+        def download_and_extract(self, url: str) -> str:
+            return folder
+
+    generators: Callable[[Any], Any] = builder._split_generators
+    builder._split_generators = lambda dl_manager: generators(Unpacked())
+
+
+# ---------------------------------------------------------------------------- broken images
+
+
+class _Faults:
+    """Finds the images that can't be decoded, and remembers them beside the prepared files.
+
+    Args:
+        folder: of the prepared data set.
+        show_progress: show a bar, if stderr is a terminal and it takes a while.
+
+    Attributes:
+        found: the names of the broken ones.
+    """
+
+    def __init__(self, folder: Path, show_progress: bool):
+        from pix2pix_tf.data.checking import INDEX_VERSION
+
+        self.found: list[str] = []
+        self._file = folder / f"decoded-by-pix2pix-{INDEX_VERSION}.json"
+        self._show_progress = show_progress
+        self._known: dict[str, list[int]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            self._known = dict(json.loads(self._file.read_text("utf-8")))
+
+    def of(self, split: str, names: Sequence[str], read: ReadBytes) -> list[int]:
+        """Returns the places of a split's broken images, and notes their names."""
+        if split not in self._known:
+            self._known[split] = self._broken(split, len(names), read)
+            with contextlib.suppress(SystemFault):  # it only saves time
+                write_whole(self._file, json.dumps(self._known))
+        self.found += [names[place] for place in self._known[split]]
+        return self._known[split]
+
+    def _broken(self, split: str, count: int, read: ReadBytes) -> list[int]:
+        import tensorflow as tf
+        from tqdm import tqdm
+
+        from pix2pix_tf.data.checking import is_decodable
+
+        some = tf.data.Dataset.range(count).map(read, tf.data.AUTOTUNE, deterministic=True).batch(64)
+        disable = None if self._show_progress else True  # None: only on a terminal
+        bar = tqdm(desc=f"checking {split}", total=count, unit="image", leave=False, delay=2, disable=disable)
+        decodable: list[bool] = []
+        try:
+            with bar, ThreadPoolExecutor(os.cpu_count()) as executor:
+                for stored in some.as_numpy_iterator():
+                    decodable += executor.map(is_decodable, stored)
+                    bar.update(len(stored))
+        except tf.errors.OpError as error:
+            raise DataError(
+                f"{self._file.parent}: {split} is damaged ({first_line(error)}); delete that folder and run "
+                "again"
+            ) from error
+        return [place for place, is_good in enumerate(decodable) if not is_good]

@@ -1,0 +1,198 @@
+"""What every source gives the pipeline: splits of images with random access, alone, paired or unpaired.
+
+Random access is what makes training resumable without saved buffers: which images a step sees is a pure
+function of the seed and the step, so a source only has to answer "number i of this split".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from pix2pix_tf.errors import DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    ReadImages = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
+
+Direction = Literal["AtoB", "BtoA"]
+Kind = Literal["pairs", "unpaired", "images"]
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Returns a key that sorts names as people count (2 before 10), whatever their case."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
+
+
+def spread(total: int, count: int) -> np.ndarray:
+    """Returns up to ``count`` indices, int64, spread evenly over ``total``, from the first to the last."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """What the images of one side of a data set have in common.
+
+    Args:
+        channels: 1 (grey) or 3 (RGB).
+        labels: the pixels are classes painted in flat colours, so no filter may mix them.
+        bits: 8 or 16; the images are ``uint8`` or ``uint16``.
+    """
+
+    channels: int = 3
+    labels: bool = False
+    bits: Literal[8, 16] = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """Images that are read by number: single ones, or pairs.
+
+    Args:
+        names: a name for each number, unique among them; their count is the set's.
+        read: a function of TensorFlow operations (it is called inside ``tf.data`` maps) from an int64
+            scalar index in [0, len(names)) to a tuple of one image, or of the two of a pair, which are of
+            one size: [height, width, channels] of any size, ``uint8`` or ``uint16`` as their sides say.
+    """
+
+    names: Sequence[str]
+    read: ReadImages
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def identity(self) -> dict[str, int | str]:
+        """Returns what tells these images from others: their count, a digest of names and some pixels."""
+        digest = hashlib.sha256(json.dumps(list(self.names)).encode())
+        for index in spread(len(self), 8):
+            for image in self.read(index):
+                digest.update(np.asarray(image).tobytes())
+        return {"count": len(self), "digest": digest.hexdigest()}
+
+    def mapped(self, change: Callable[[tuple[tf.Tensor, ...]], tuple[tf.Tensor, ...]]) -> Images:
+        """Returns these images with what is read of each number changed by a function of operations."""
+        return Images(self.names, lambda index: change(self.read(index)))
+
+    def only(self, numbers: Sequence[int]) -> Images:
+        """Returns some of these images, in that order."""
+        import tensorflow as tf
+
+        chosen = np.asarray(numbers, np.int64)
+        return Images(
+            [self.names[number] for number in numbers], lambda index: self.read(tf.gather(chosen, index))
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageDataset:
+    """A data set of one of three kinds.
+
+    Args:
+        name: what the user calls it.
+        sides: what A and B are like, or the one side of a set of images.
+        splits: by name, ``train`` always there: of pairs, one `Images` that reads both images of a pair; of
+            unpaired images, one each for A and B, which may differ in everything; of images, one.
+        skipped: files left out because they could not be read (``--skip-bad-images``).
+    """
+
+    name: str
+    sides: tuple[Side, ...]
+    splits: Mapping[str, tuple[Images, ...]]
+    skipped: Sequence[str] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """Pairs, unpaired or images."""
+        if len(self.sides) == 1:
+            return "images"
+        return "pairs" if len(self.splits["train"]) == 1 else "unpaired"
+
+    def count(self, split: str) -> int:
+        """Returns the images, or pairs, that an epoch of a split passes: of unpaired sets, the larger's."""
+        return max(map(len, self.splits[split]))
+
+    def parts(self, split: str) -> list[tuple[Images, tuple[Side, ...]]]:
+        """Returns the sets of a split, each with the sides of what it reads."""
+        sets = self.splits[split]
+        sides = [self.sides] if len(sets) == 1 else [(side,) for side in self.sides]
+        return list(zip(sets, sides, strict=True))
+
+    def identity(self) -> dict[str, int | str]:
+        """Returns what tells the images to train on from others: ``count`` (as above) and ``digest``."""
+        each = [images.identity() for images in self.splits["train"]]
+        if len(each) == 1:
+            return each[0]
+        both = hashlib.sha256(json.dumps([[one["count"], one["digest"]] for one in each]).encode())
+        return {"count": self.count("train"), "digest": both.hexdigest()}
+
+    def directed(self, direction: Direction) -> ImageDataset:
+        """Returns the data set whose first side is the input and second the target of ``direction``."""
+        if direction == "AtoB" or self.kind == "images":
+            return self
+        splits: dict[str, tuple[Images, ...]]
+        if self.kind == "pairs":
+            splits = {
+                name: (pairs.mapped(lambda pair: pair[::-1]),) for name, (pairs,) in self.splits.items()
+            }
+        else:
+            splits = {name: sets[::-1] for name, sets in self.splits.items()}
+        return dataclasses.replace(self, sides=self.sides[::-1], splits=splits)
+
+    def description(self) -> str:
+        """Returns in a line what it holds."""
+        counts = ", ".join(
+            f"{' + '.join(str(len(s)) for s in sets)} {name}" for name, sets in self.splits.items()
+        )
+        what = {"pairs": "pairs", "unpaired": "unpaired images", "images": "images"}[self.kind]
+        left_out = f" ({len(self.skipped)} unreadable left out)" if self.skipped else ""
+        return f"{self.name}: {counts} {what}{left_out}"
+
+    @property
+    def held_out(self) -> str:
+        """The name of the split that samples and figures are made from: val, else test, else train."""
+        return next(name for name in ("val", "test", "train") if name in self.splits)
+
+
+def unpaired(dataset: ImageDataset) -> ImageDataset:
+    """Returns pairs as two sets that no longer know of each other.
+
+    To train on, A has the images of every second pair and B those of the others, so that nothing has its
+    counterpart. Elsewhere both have all pairs in one order, so that true counterparts are known.
+
+    Args:
+        dataset: pairs, at least two of them to train on.
+
+    Raises:
+        DataError: there is only one pair to train on.
+    """
+    if dataset.count("train") < 2:
+        raise DataError(f"{dataset.name}: one pair can't be made into two unpaired sets; give more pairs")
+
+    def two_sets(split: str, pairs: Images) -> tuple[Images, Images]:
+        numbers = range(len(pairs))
+        a, b = (numbers[::2], numbers[1::2]) if split == "train" else (numbers, numbers)
+        return (
+            pairs.only(a).mapped(lambda pair: pair[:1]),
+            pairs.only(b).mapped(lambda pair: pair[1:]),
+        )
+
+    splits = {split: two_sets(split, pairs) for split, (pairs,) in dataset.splits.items()}
+    return dataclasses.replace(dataset, splits=splits)
+
+
+def images_of(dataset: ImageDataset, side: int) -> ImageDataset:
+    """Returns one side of pairs or of unpaired sets, 0 the first and 1 the second, as images alone."""
+
+    def one(sets: tuple[Images, ...]) -> Images:
+        return sets[side] if len(sets) == 2 else sets[0].mapped(lambda pair: pair[side : side + 1])
+
+    splits = {split: (one(sets),) for split, sets in dataset.splits.items()}
+    return dataclasses.replace(dataset, sides=(dataset.sides[side],), splits=splits)

@@ -1,0 +1,94 @@
+"""What every model promises, and what each refuses."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf import preset, replace
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.models.registry import MODELS, config_from_json, model_class, model_for
+from pix2pix_tf.training.step import Trainer
+from tests.conftest import small_config
+from tests.training.test_step import pairs
+
+# Every loss, network and option at least once.
+VARIANTS = [
+    ("pix2pix", {"gan_loss": "lsgan", "generator": "resnet", "patch": 1, "pool_size": 2}),
+    ("pix2pix", {"gan_loss": "hinge", "spectral_norm": True, "unconditional": True, "pixel_loss": "l2"}),
+    ("pix2pix", {"gan_loss": "wgan-gp", "critic_steps": 2, "generator": "encoder_decoder", "patch": 16}),
+    ("pix2pix", {"gan_weight": 0.0, "lr_schedule": "linear"}),
+    ("pix2pix", {"l1_weight": 0.0, "norm": "batch", "lr_schedule": "cosine"}),
+    ("cyclegan", {"pool_size": 2}),
+    ("cyclegan", {"gan_loss": "wgan-gp", "identity_weight": 0.0, "generator": "unet"}),
+]
+
+
+def resolved(model, **settings):
+    return small_config(None, model, input_channels=3, output_channels=3, **settings)
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda variant: " ".join(map(str, (variant[0], *variant[1].values()))))
+def variant(request):
+    model, settings = request.param
+    return resolved(model, **settings)
+
+
+def test_a_step_gives_the_models_metrics_and_changes_every_network(variant):
+    model = model_for(variant)
+    trainer = Trainer(model, variant, total_steps=4)
+    batch = pairs(trainer.batches_per_step)
+    before = {name: variable.numpy().copy() for name, variable in trainer.weights().items()}
+    for step in range(2):
+        metrics = trainer.train_step(batch, tf.constant(step, tf.int64)).numpy()
+        assert len(metrics) == len(model.metrics())
+        assert np.isfinite(metrics).all()
+    for network in model.networks():
+        changed = [
+            (variable.numpy() != before[name]).any()
+            for name, variable in trainer.weights().items()
+            if name.startswith(f"{network}/") and name.endswith("kernel")  # a critic's last bias cancels out
+        ]
+        assert all(changed), network
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_a_model_tells_of_itself_fits_together(name):
+    model = model_for(resolved(name))
+    networks = set(model.networks())
+    for phase in model.phases():
+        trained = list(itertools.chain(*phase.trains.values()))
+        assert len(trained) == len(set(trained))
+        assert set(trained) <= networks
+    assert {painter.network for painter in model.painters().values()} <= networks
+    names = [metric.name for metric in model.metrics()]
+    assert len(set(names)) == len(names)
+    assert len({metric.tag for metric in model.metrics()}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("pix2pix", {"gan_weight": 0.0, "l1_weight": 0.0}),
+        ("pix2pix", {"gan_loss": "wgan-gp", "norm": "batch"}),
+        ("pix2pix", {"patch": 286, "image_size": 64}),
+        ("pix2pix", {"stochastic": True, "norm": "batch"}),
+        ("pix2pix", {"stochastic": True, "generator": "resnet"}),
+        ("cyclegan", {"gan_weight": 0.0}),
+        ("cyclegan", {"input_channels": 1, "output_channels": 3}),
+    ],
+)
+def test_a_combination_without_meaning_is_refused(model, settings):
+    with pytest.raises(ConfigError):
+        replace(preset("procedural", model), **settings)
+
+
+def test_an_unknown_model_is_refused_with_those_that_there_are():
+    for ask in (
+        model_class,
+        lambda name: preset("procedural", name),
+        lambda name: config_from_json({"model": {"model": name}}),
+    ):
+        with pytest.raises(ConfigError, match="pix2pix"):
+            ask("pix2pox")

@@ -1,0 +1,68 @@
+"""The pool of generated images against a plain one in Python."""
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.models.forward import ForwardPass
+from pix2pix_tf.models.pool import create_pool, from_pool
+
+SIZE = 5
+
+
+def numbered(first, count):
+    """Images that are their own number."""
+    return tf.reshape(tf.range(first, first + count, dtype=tf.float32), [count, 1, 1, 1]) * tf.ones(
+        [1, 2, 3, 1]
+    )
+
+
+def run(batches, batch_size=1, seed=0):
+    """Sends numbered images through a pool in a graph; returns the numbers that came out, and its state."""
+    state = create_pool("pool", SIZE, (2, 3, 1))
+
+    @tf.function
+    def query(images, step):
+        return from_pool(ForwardPass({}, state, seed, step), "pool", images)
+
+    out = [
+        query(numbered(1 + step * batch_size, batch_size), tf.constant(step, tf.int64))[:, 0, 0, 0].numpy()
+        for step in range(batches)
+    ]
+    held = state["pool/images"].numpy()
+    assert (held == held[:, :1, :1]).all()  # images stay whole
+    return np.concatenate(out), held[:, 0, 0, 0], int(state["pool/count"])
+
+
+def test_until_it_is_full_images_pass_and_are_kept():
+    out, held, count = run(3)
+    np.testing.assert_array_equal(out, [1, 2, 3])
+    np.testing.assert_array_equal(held, [1, 2, 3, 0, 0])
+    assert count == 3
+
+
+def test_a_full_pool_gives_a_new_image_or_exchanges_an_old_one():
+    out, held, count = run(400)
+    assert count == SIZE
+    assert list(out[:SIZE]) == [1, 2, 3, 4, 5]
+    inside = {1, 2, 3, 4, 5}
+    for new, given in enumerate(out[SIZE:], start=SIZE + 1):
+        if given != new:  # the new one took the place of the one that came out
+            assert given in inside
+            inside = inside - {given} | {new}
+    assert inside == set(held)
+    share = np.mean(out[SIZE:] == np.arange(SIZE + 1, 401))
+    assert 0.4 < share < 0.6  # half of 395 throws, four standard deviations
+
+
+def test_every_place_is_exchanged_and_images_of_a_batch_are_treated_in_turn():
+    out, held, _ = run(100, batch_size=4)
+    assert len(set(held)) == SIZE
+    assert held.min() > 100  # nothing stays for ever
+    assert len(out) == 400
+    first = run(3, batch_size=4)[0]
+    np.testing.assert_array_equal(first[:SIZE], [1, 2, 3, 4, 5])
+
+
+def test_the_seed_and_the_step_decide():
+    assert (run(60)[0] == run(60)[0]).all()
+    assert (run(60)[0] != run(60, seed=1)[0]).any()

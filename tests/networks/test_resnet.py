@@ -1,0 +1,79 @@
+"""The ResNet of CycleGAN: the paper's layers, residual blocks, reflection at the edges."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf.networks import build_generator
+from pix2pix_tf.networks.layers import InstanceNormalization, ReflectionPadding
+from tests.networks.inputs import images, layers_of
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return build_generator("resnet")
+
+
+def test_it_has_the_papers_11_million_parameters(paper):
+    widths = [64, 128, 256, 128, 64]
+    kernels = 49 * 3 * 64 + 49 * 64 * 3
+    kernels += sum(9 * a * b for a, b in itertools.pairwise(widths)) + 18 * 9 * 256 * 256
+    scales = 2 * (sum(widths) + 18 * 256)
+    assert kernels + scales + 3 == 11_383_427  # 11.4 M; a bias at the end only
+    assert sum(int(np.prod(weight.shape)) for weight in paper.trainable_weights) == 11_383_427
+
+
+def test_its_layers_are_the_papers(paper):
+    up = layers_of(paper, keras.layers.Conv2DTranspose)
+    found = [
+        (layer.filters, layer.kernel_size[0], layer.strides[0])
+        for layer in layers_of(paper, (keras.layers.Conv2D, keras.layers.Conv2DTranspose))
+    ]
+    assert found == [
+        (64, 7, 1),
+        (128, 3, 2),
+        (256, 3, 2),
+        *[(256, 3, 1)] * 18,
+        (128, 3, 2),
+        (64, 3, 2),
+        (3, 7, 1),
+    ]
+    assert [layer.filters for layer in up] == [128, 64]
+    assert len(layers_of(paper, InstanceNormalization)) == 1 + 2 + 18 + 2
+    assert len(layers_of(paper, keras.layers.ReLU)) == 1 + 2 + 9 + 2  # none after an addition
+    assert [layer.pixels for layer in layers_of(paper, ReflectionPadding)] == [3, *[1] * 18, 3]
+    assert paper.layers[-1].activation is keras.activations.tanh
+
+
+@pytest.mark.parametrize(
+    ("size", "blocks"), [((128, 128), 6), ((255, 600), 6), ((256, 256), 9), ((600, 300), 9)]
+)
+def test_blocks_follow_from_the_shorter_side(size, blocks):
+    generator = build_generator("resnet", image_size=size, base_filters=1)
+    assert len(layers_of(generator, keras.layers.Add)) == blocks
+
+
+def test_residual_blocks_work_at_a_quarter_of_the_size_and_add_to_what_they_are_given():
+    generator = build_generator("resnet", image_size=(64, 64), base_filters=2)
+    ends = [generator.get_layer(name).output for name in ("down_2_act", "residual_6")]
+    for number in range(1, 7):
+        gamma = generator.get_layer(f"residual_{number}_2_norm").gamma
+        gamma.assign(tf.zeros_like(gamma))
+    before, after = keras.Model(generator.input, ends)(images(1, 64, 48, 3))
+    assert before.shape == (1, 16, 12, 8)
+    assert np.abs(before).max() > 0
+    np.testing.assert_array_equal(after, before)
+
+
+def test_an_image_is_seen_with_its_reflection():
+    generator = build_generator("resnet", image_size=(64, 64), base_filters=2, norm="none")
+    first = keras.Model(generator.input, generator.get_layer("in_conv").output)
+    image = images(1, 20, 20, 3)
+    mirrored = np.pad(image, [(0, 0), (3, 3), (3, 3), (0, 0)], mode="reflect")
+    kernel = generator.get_layer("in_conv").kernel
+    np.testing.assert_allclose(
+        first(image), tf.nn.conv2d(mirrored, kernel.value, 1, "VALID"), rtol=1e-5, atol=1e-6
+    )

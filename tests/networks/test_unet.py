@@ -1,0 +1,176 @@
+"""The U-Net and the encoder-decoder: the paper's layers, with skip connections and without."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf.networks import build_generator
+from pix2pix_tf.networks.generators import unet_levels
+from pix2pix_tf.networks.layers import InstanceNormalization
+from tests.networks.inputs import images, layers_of
+
+
+@pytest.fixture(scope="module")
+def paper():
+    keras.utils.set_random_seed(0)
+    return build_generator()
+
+
+@pytest.fixture(scope="module")
+def small():
+    keras.utils.set_random_seed(0)
+    return build_generator(base_filters=2)
+
+
+def with_levels(levels, kind="unet", **options):
+    return build_generator(kind, image_size=(2**levels, 2**levels), **{"base_filters": 2, **options})
+
+
+def parameters(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def widths(model):
+    up = layers_of(model, keras.layers.Conv2DTranspose)
+    down = [layer for layer in layers_of(model, keras.layers.Conv2D) if layer not in up]
+    return [layer.filters for layer in down], [layer.filters for layer in up]
+
+
+# ---------------------------------------------------------------- the paper's network
+
+
+def test_it_has_the_papers_54_million_parameters(paper):
+    # From the paper's list of blocks: 4x4 kernels, a bias only on the three convolutions that nothing
+    # normalises (first, innermost, last), scale and offset a channel elsewhere.
+    encoder = [3, 64, 128, 256, 512, 512, 512, 512, 512]
+    decoder = [(512, 512), *[(1024, 512)] * 3, (1024, 256), (512, 128), (256, 64), (128, 3)]
+    kernels = sum(16 * a * b for a, b in itertools.pairwise(encoder))
+    kernels += sum(16 * a * b for a, b in decoder)
+    scales = 2 * (sum(encoder[2:8]) + sum(b for _, b in decoder[:-1]))
+    biases = 64 + 512 + 3
+    assert kernels + scales + biases == 54_414_531  # the paper says 54.4 M
+    assert parameters(paper) == 54_414_531
+
+
+def test_its_layers_are_the_papers(paper):
+    assert widths(paper) == (
+        [64, 128, 256, 512, 512, 512, 512, 512],
+        [512, 512, 512, 512, 256, 128, 64, 3],
+    )
+    convolutions = layers_of(paper, (keras.layers.Conv2D, keras.layers.Conv2DTranspose))
+    assert {(layer.kernel_size, layer.strides) for layer in convolutions} == {((4, 4), (2, 2))}
+    assert {layer.negative_slope for layer in layers_of(paper, keras.layers.LeakyReLU)} == {0.2}
+    assert len(layers_of(paper, keras.layers.LeakyReLU)) == 8
+    assert len(layers_of(paper, keras.layers.ReLU)) == 7
+    assert paper.layers[-1].activation is keras.activations.tanh
+
+
+def test_the_first_and_the_innermost_block_are_not_normalised(paper):
+    names = [layer.name for layer in layers_of(paper, InstanceNormalization)]
+    assert names == [
+        *(f"down_{level}_norm" for level in range(2, 8)),
+        *(f"up_{level}_norm" for level in range(8, 1, -1)),
+    ]
+
+
+@pytest.mark.parametrize("levels", [2, 4, 6, 8])
+@pytest.mark.parametrize("kind", ["unet", "encoder_decoder"])
+def test_the_three_innermost_decoder_blocks_drop_half(kind, levels):
+    dropouts = layers_of(with_levels(levels, kind), keras.layers.Dropout)
+    expected = [f"up_{level}_dropout" for level in range(levels, 1, -1)][:3]
+    assert [layer.name for layer in dropouts] == expected
+    assert {layer.rate for layer in dropouts} == {0.5}
+
+
+def test_dropout_is_only_in_training(small):
+    image = images(1, 256, 256, 3)
+    np.testing.assert_array_equal(small(image), small(image))
+    first, second = small(image, training=True).numpy(), small(image, training=True).numpy()
+    assert (first != second).any()
+
+
+def test_a_256_image_becomes_one_pixel_and_an_image_again(paper):
+    innermost = keras.Model(paper.input, paper.get_layer("down_8_act").output)
+    assert innermost(images(1, 256, 256, 3)).shape == (1, 1, 1, 512)
+    assert paper(images(1, 256, 256, 3)).shape == (1, 256, 256, 3)
+
+
+# ---------------------------------------------------------------- depth and width
+
+
+@pytest.mark.parametrize(
+    ("size", "levels"),
+    [
+        ((64, 64), 6),
+        ((100, 100), 6),
+        ((127, 300), 6),
+        ((128, 128), 7),
+        ((300, 200), 7),
+        ((256, 256), 8),
+        ((256, 255), 7),
+        ((2048, 2048), 8),
+        ((64, 2048), 6),
+    ],
+)
+def test_levels_follow_from_the_shorter_side(size, levels):
+    assert unet_levels(size) == levels
+
+
+@pytest.mark.parametrize(("base_filters", "levels"), [(1, 8), (3, 5), (16, 6)])
+def test_other_widths_and_depths_follow_the_same_rule(base_filters, levels):
+    expected = [base_filters * factor for factor in (1, 2, 4, 8, 8, 8, 8, 8)][:levels]
+    assert widths(with_levels(levels, base_filters=base_filters)) == (expected, [*expected[-2::-1], 3])
+
+
+# ---------------------------------------------------------------- skip connections
+
+
+def test_every_decoder_level_sees_its_encoder_twin(small):
+    for level in range(1, 8):
+        twin = small.get_layer(f"down_{level}_act").output
+        joined = small.get_layer(f"up_{level + 1}_skip")
+        assert any(tensor is twin for tensor in joined.input)
+        assert joined.output.shape[-1] == 2 * twin.shape[-1]
+
+
+def test_the_encoder_decoder_is_the_unet_with_decoders_that_see_the_level_below_only():
+    encoder_decoder, unet = (
+        with_levels(8, "encoder_decoder", base_filters=64),
+        with_levels(8, base_filters=64),
+    )
+    assert widths(encoder_decoder) == widths(unet)
+    twins = [512, 512, 512, 512, 256, 128, 64]  # channels that skip into each decoder block but the first
+    decoders = [512, 512, 512, 256, 128, 64, 3]
+    skipped = sum(16 * a * b for a, b in zip(twins, decoders, strict=True))
+    assert parameters(encoder_decoder) == parameters(unet) - skipped
+
+
+@pytest.mark.parametrize(("kind", "passes"), [("unet", True), ("encoder_decoder", False)])
+def test_details_pass_around_the_innermost_levels_through_skips_alone(kind, passes):
+    keras.utils.set_random_seed(1)
+    generator = with_levels(4, kind)
+    image = tf.constant(images(1, 16, 16, 3))
+
+    def reaction():
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            output = generator(image)[0, 8, 8, 0]
+        return float(tf.reduce_max(tf.abs(tape.gradient(output, image))))
+
+    assert reaction() > 0
+    deep = generator.get_layer("up_2_conv").kernel
+    deep.assign(tf.zeros_like(deep))
+    assert (reaction() > 0) == passes
+    last = generator.get_layer("up_1_conv").kernel  # [4, 4, out, in], the skip's channels are the last
+    last.assign(tf.concat([last[..., :2], tf.zeros_like(last[..., 2:])], axis=-1))
+    assert reaction() == 0
+
+
+def test_a_small_image_is_seen_with_its_reflection(small):
+    image = images(1, 100, 60, 3)
+    mirrored = np.pad(image, [(0, 0), (0, 156), (0, 196), (0, 0)], mode="reflect")
+    # The same convolutions over the same pixels; only the order of sums may differ.
+    np.testing.assert_allclose(small(image), small(mirrored)[:, :100, :60], atol=1e-6)

@@ -1,0 +1,77 @@
+"""The sinks take whatever comes, and forget what a killed session recorded beyond its checkpoint."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pix2pix_tf.models.base import Metric, Sheet
+from pix2pix_tf.recording import Recorder
+from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
+from pix2pix_tf.recording.plots import plot_metrics
+from pix2pix_tf.runs import RunDirectory
+
+METRICS = (Metric("loss", "network/loss", bar="L", plot="loss", level=(0.5, "half")), Metric("other", "tag"))
+SHEET = Sheet(("in", "out"), [[np.full((8, 9, 3), shade, np.uint8) for shade in (0, 255)]] * 2, "a caption")
+
+
+def session(run, first_step, steps):
+    recorder = Recorder(
+        run,
+        metrics=METRICS,
+        first_step=first_step,
+        last_step=10,
+        steps_per_epoch=4,
+        title="title",
+        config_text="{}",
+    )
+    with recorder:
+        for step in steps:
+            recorder.advance()
+            recorder.log(step, {"loss": 1 / step, "something new": float(step)})
+            recorder.sample(step, SHEET)
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "run").mkdir()
+    return RunDirectory(tmp_path / "run")
+
+
+def test_whatever_is_logged_reaches_every_sink(run, capsys):
+    session(run, 0, [1, 2])
+    lines = read_metrics(run.metrics_file)
+    assert [(line["step"], line["epoch"], line["something new"]) for line in lines] == [
+        (1, 0.25, 1),
+        (2, 0.5, 2),
+    ]
+    tags = set(EventAccumulator(str(run.tensorboard)).Reload().Tags()["tensors"])
+    assert {"network/loss", "something new", "steps_per_second", "samples/1", "samples/2"} <= tags
+    assert sorted(path.name for path in run.samples.iterdir()) == ["step_000000001.png", "step_000000002.png"]
+    assert "L=0.5" in capsys.readouterr().err
+
+
+def test_what_came_after_the_checkpoint_is_forgotten(run):
+    session(run, 0, [1, 2, 3])
+    session(run, 2, [3])
+    assert [line["step"] for line in read_metrics(run.metrics_file)] == [1, 2, 3]
+    seconds = [line["seconds"] for line in read_metrics(run.metrics_file)]
+    assert seconds == sorted(seconds)
+
+
+def test_a_line_that_a_kill_cut_off_ends_the_file(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps({"step": 1}) + "\n" + '{"step": 2, "lo')
+    assert JsonLines(path, first_step=9).kept == [{"step": 1}]
+    assert path.read_text() == '{"step": 1}\n'
+
+
+@pytest.mark.parametrize("lines", [[], [{"step": 1}], [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}]])
+def test_the_plot_shows_what_there_is(lines):
+    image = Image.open(io.BytesIO(plot_metrics(lines, METRICS, "제목")))
+    pixels = np.asarray(image.convert("RGB")).astype(int)
+    blue = (pixels[..., 2] - pixels[..., 0] > 100).sum()
+    assert (blue > 50) == (len(lines) == 2)

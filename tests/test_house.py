@@ -1,0 +1,85 @@
+"""Who may import whom: the floors of the house, from the ground up, and no circles."""
+
+import ast
+import functools
+import graphlib
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "pix2pix_tf"
+
+# A room may import from its own floor and from those below.
+FLOORS = (
+    ("errors", "files", "quiet", "web"),
+    ("config", "devices", "data", "sheets"),
+    ("losses", "networks"),
+    ("models",),
+    ("runs", "checkpoints"),
+    ("translators", "recording"),
+    ("training", "exporting", "prediction", "inspection"),
+    ("cli", "__init__", "__main__"),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def modules():
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+
+
+def imports_of(path):
+    """What a module imports of the package, also inside functions, but not for type checkers only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in list(ast.walk(tree)):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pix2pix_tf"):
+            base = node.module.removeprefix("pix2pix_tf").lstrip(".")
+            for alias in node.names:
+                yield f"{base}.{alias.name}".lstrip("."), base
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("pix2pix_tf."):
+                    yield (alias.name.removeprefix("pix2pix_tf."),) * 2
+
+
+@functools.cache
+def graph():
+    """For each module the modules that it imports."""
+    known = modules()
+    names = set(known) | {name.removesuffix(".__init__") for name in known}
+
+    def resolved(full, base):
+        module = full if full in names else base
+        return f"{module}.__init__" if f"{module}.__init__" in known else module or "__init__"
+
+    return {name: {resolved(*each) for each in imports_of(path)} - {name} for name, path in known.items()}
+
+
+def room(module):
+    return module.split(".")[0]
+
+
+def test_every_room_has_a_floor():
+    assert {room(module) for module in modules()} == set(FLOOR)
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_a_module_imports_from_its_floor_or_below(module):
+    above = {other for other in graph()[module] if FLOOR[room(other)] > FLOOR[room(module)]}
+    assert not above
+
+
+def test_there_are_no_circles():
+    # Raises CycleError, which names one.
+    list(graphlib.TopologicalSorter(graph()).static_order())
+
+
+def test_no_part_of_training_or_of_what_paints_knows_a_model_by_name():
+    from pix2pix_tf.models.registry import MODELS
+
+    rooms = ("training", "recording", "translators", "exporting", "runs", "checkpoints", "prediction")
+    for module, imported in graph().items():
+        if room(module) in rooms:
+            assert not {f"models.{name}" for name in MODELS} & imported, module
