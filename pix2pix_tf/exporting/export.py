@@ -88,9 +88,9 @@ def export(run: Path, options: ExportOptions) -> Report:
         SystemFault: something can't be written or run.
     """
     job = _Job.prepare(run, options)
-    busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another --out")
+    busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another `out`")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(explain_disk_faults(job.out, "another --out"))
+        stack.enter_context(explain_disk_faults(job.out, "another `out`"))
         stack.enter_context(locked(job.out, busy))
         heed = stack.enter_context(_heeding_ctrl_c())
         models = []
@@ -129,7 +129,7 @@ class _Job:
     def prepare(cls, run: Path, options: ExportOptions) -> _Job:
         """Checks and loads everything."""
         if not options.formats:
-            raise ConfigError("--formats: name at least one")
+            raise ConfigError("`formats`: name at least one")
         directory = RunDirectory(run)
         config = directory.read_config()
         model = model_for(config)
@@ -166,7 +166,7 @@ def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportO
     """Returns what to prove each painter with, by its name."""
     if all(painter.noise for painter in painters.values()):
         if options.proof_images is not None:
-            raise ConfigError("--proof-images has no meaning for a model that makes images from noise")
+            raise ConfigError("`proof_images` has no meaning for a model that makes images from noise")
         return {name: NoiseSamples(painter.noise) for name, painter in painters.items()}
     if options.proof_images is not None:
         folder = options.proof_images
@@ -177,13 +177,13 @@ def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportO
 
 def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out} is a file; name a folder")
+        raise ConfigError(f"`out` {out} is a file; name a folder")
     if not out.exists() or any(out.glob("*-*/export.json")):
         return
     found = next((path.name for path in out.iterdir() if not path.name.startswith(".")), None)
     if found is not None:
         raise ConfigError(
-            f"--out {out} holds something else ('{found}'); name a new folder, or an earlier export's"
+            f"`out` {out} holds something else ('{found}'); name a new folder, or an earlier export's"
         )
 
 
@@ -191,7 +191,7 @@ def _refuse_nonfinite(translator: GeneratorTranslator, checkpoint: Path) -> None
     for variable in translator.network.weights:
         if not np.isfinite(np.asarray(variable)).all():
             raise RunError(
-                f"'{variable.path}' in {checkpoint} is not finite; export another checkpoint with --step"
+                f"'{variable.path}' in {checkpoint} is not finite; export another checkpoint with `step`"
             )
 
 

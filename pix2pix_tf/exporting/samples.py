@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -12,14 +12,12 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.images import is_image_file, load_image, to_uint8, to_unit_range
-from pix2pix_tf.data.pipeline import resized
-from pix2pix_tf.data.sets import Side, spread
+from pix2pix_tf.data.pipeline import held_out_images, resized
+from pix2pix_tf.data.sets import ImageDataset, Side, spread
+from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.exporting.formats.base import Size
 from pix2pix_tf.models.base import DataKind
-
-if TYPE_CHECKING:
-    from pix2pix_tf.data.sets import ImageDataset
 
 _SEED = 0
 
@@ -73,10 +71,10 @@ class FolderSamples:
 
     def __init__(self, folder: Path, channels: int):
         if not folder.is_dir():
-            raise DataError(f"--proof-images {folder}: there is no such folder")
+            raise DataError(f"`proof_images` {folder}: there is no such folder")
         self._files = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_file(path))
         if not self._files:
-            raise DataError(f"--proof-images {folder}: there are no images")
+            raise DataError(f"`proof_images` {folder}: there are no images")
         self._channels = channels
         self.description = str(folder)
 
@@ -105,8 +103,6 @@ class DatasetSamples:
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         """See `Samples`."""
-        from pix2pix_tf.data.pipeline import held_out_images
-
         return [row[1 + self._side] for row in held_out_images(self._dataset, size, count, split)]
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
@@ -125,14 +121,12 @@ def run_dataset(config: TrainConfig, kind: DataKind, data_dir: Path | None) -> I
     Raises:
         UserError: it isn't there any more.
     """
-    from pix2pix_tf.data.sources import open_dataset
-
     if data_dir is not None:
         config = configs.replace(config, data_dir=data_dir)
     try:
         return open_dataset(config, kind)
     except UserError as error:
-        raise type(error)(f"{error} (or give --proof-images FOLDER with input images)") from error
+        raise type(error)(f"{error} (or give a folder with input images as `proof_images`)") from error
 
 
 def input_side(kind: DataKind, direction: str) -> int:

@@ -128,8 +128,8 @@ def _signature(path: Path, model: Any, name: str, dtype: tf.DType) -> _Signature
             ):
                 return _Signature(function, key, source.shape, results["images"].shape)
     raise ConfigError(
-        f"{path}: not a SavedModel that pix2pix export wrote: expected a signature '{name}' from images (or "
-        f"z, float32 [batch, numbers]) to images, {dtype.name} [batch, height, width, 1 or 3 channels]; "
+        f"{path}: not a SavedModel that pix2pix export wrote: expected a signature '{name}' from images to "
+        f"images, {dtype.name} [batch, height, width, 1 or 3 channels], or from z, float32 [batch, numbers]; "
         f"its signatures are {', '.join(model.signatures) or 'none'}"
     )
 

@@ -44,7 +44,8 @@ def find(model: str | Path) -> str | None:
 
 
 class ServingTranslator(Translator):
-    """A model behind the REST API of TensorFlow Serving: images of any size, one a request.
+    """A model behind the REST API of TensorFlow Serving: images of any size, or images from noise, one a
+    request.
 
     Images are sent as PNG, in their own depth, to the signature ``bytes``. Servers that speak the same
     protocol but give no metadata, KServe's for one, are asked for a picture of one pixel instead, and
@@ -77,44 +78,50 @@ class ServingTranslator(Translator):
             self.output_channels = _png_shape(self._predict(probe, probing=True))[2]
         else:
             self._refuse_status(status, content)
-            self.input_channels, self.output_channels = self._channels(content)
+            self.noise, self.input_channels, self._made = self._signatures(content)
+            self.output_channels = self._made[2]
 
-    def _translate(self, image: tf.Tensor) -> np.ndarray:
-        png = self._predict(image.numpy())
-        expected = (*image.shape[:2], self.output_channels)
+    def _translate(self, given: tf.Tensor) -> np.ndarray:
+        png = self._predict(given.numpy())
+        expected = self._made if self.noise else (*given.shape[:2], self.output_channels)
         if _png_shape(png) != expected:
             raise ConfigError(
-                f"{self._url} answered an image [height, width, channels] {list(expected)} with "
-                f"{list(_png_shape(png))}; is it a model that pix2pix export wrote?"
+                f"{self._url} answered with an image [height, width, channels] "
+                f"{list(_png_shape(png))}, not {list(expected)}; is it a model that pix2pix export wrote?"
             )
         try:
             return decode_image(tf.constant(png), self.output_channels).numpy()
         except tf.errors.InvalidArgumentError as error:
             raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
 
-    def _channels(self, content: bytes) -> tuple[int, int]:
+    def _signatures(self, content: bytes) -> tuple[int, int, tuple[int, ...]]:
+        """Returns the noise and the channels that the model takes, and the shape that it gives, -1 unknown."""
         try:
             signatures = json.loads(content)["metadata"]["signature_def"]["signature_def"]
-            has_bytes = all(
-                list(signatures["bytes"][side]) == ["image_bytes"] for side in ("inputs", "outputs")
-            )
-            source, result = (
-                int(signatures["serving_default"][side]["images"]["tensor_shape"]["dim"][3]["size"])
-                for side in ("inputs", "outputs")
-            )
+            (key,), (answered,) = (signatures["bytes"][side] for side in ("inputs", "outputs"))
+            takes_noise = key == "z"
+            levels = signatures["serving_default"]
+            source = _shape(levels["inputs"]["z" if takes_noise else "images"])
+            _, height, width, channels = _shape(levels["outputs"]["images"])
+            if key in ("z", "image_bytes") and answered == "image_bytes" and channels in (1, 3):
+                if takes_noise:
+                    return source[1], 0, (height, width, channels)
+                if source[3] in (1, 3):
+                    return 0, source[3], (height, width, channels)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-            has_bytes, source, result = False, 0, 0
-        if not has_bytes or source not in (1, 3) or result not in (1, 3):
-            raise ConfigError(
-                f"{self._url} is not a model that pix2pix export wrote: expected the signatures 'bytes' and "
-                "'serving_default' in its metadata"
-            )
-        return source, result
+            pass
+        raise ConfigError(
+            f"{self._url} is not a model that pix2pix export wrote: expected the signatures 'bytes' and "
+            "'serving_default' in its metadata"
+        )
 
-    def _predict(self, image: np.ndarray, probing: bool = False) -> bytes:
-        """Sends one image; returns the answer, which begins as a PNG does."""
-        png = encode_png(tf.constant(image)).numpy()
-        sent = {"signature_name": "bytes", "instances": [{"b64": base64.b64encode(png).decode("ascii")}]}
+    def _predict(self, given: np.ndarray, probing: bool = False) -> bytes:
+        """Sends one image, or noise; returns the answer, which begins as a PNG does."""
+        if given.ndim == 1:
+            instance: dict[str, Any] = {"z": given.tolist()}
+        else:
+            instance = {"b64": base64.b64encode(encode_png(tf.constant(given)).numpy()).decode("ascii")}
+        sent = {"signature_name": "bytes", "instances": [instance]}
         status, content = self._request(":predict", sent)
         if status in (400, 413, 422) and not probing:
             raise DataError(f"{self._url} refuses the image: {_server_message(status, content)}")
@@ -212,6 +219,11 @@ def _server_message(status: int, content: bytes) -> str:
         said = content.decode("utf-8", "replace") if 300 <= status < 400 else None
     standard = f"{status} {http.client.responses.get(status, 'unknown')}"
     return refusal(said) if isinstance(said, str) and said.strip() else standard
+
+
+def _shape(tensor: Any) -> list[int]:
+    """The shape of a tensor in a server's metadata, -1 for what it may be of any size in."""
+    return [int(dimension["size"]) for dimension in tensor["tensor_shape"]["dim"]]
 
 
 def _png_shape(png: bytes) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from PIL import Image
 
 from pix2pix_tf import cli, translators
+from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.errors import ConfigError, DataError, ProofFailed, RunError, SystemFault
 from pix2pix_tf.exporting import export as exporting
 from pix2pix_tf.exporting import parity
@@ -19,6 +20,7 @@ from pix2pix_tf.exporting.formats.base import Bar
 from pix2pix_tf.exporting.formats.saved_model import SavedModel
 from pix2pix_tf.exporting.formats.tflite import TFLite
 from pix2pix_tf.exporting.report import ExportedModel, Report, refuse_worse
+from pix2pix_tf.exporting.samples import DatasetSamples, input_side, run_dataset
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.translators.run import GeneratorTranslator
@@ -160,7 +162,6 @@ def test_several_sizes_give_a_file_each(quickly, run, images, tmp_path):
 
 
 def test_the_runs_own_images_prove_it_where_no_others_are_given(quickly, run, tmp_path):
-    pytest.importorskip("pix2pix_tf.data.sets", reason="the data of the next merge")
     report = quickly(tmp_path, run)
     assert report.models[0].proofs[0].images == 16
     assert report_of(tmp_path)["samples"] == "procedural val"
@@ -218,6 +219,16 @@ def test_a_model_that_takes_noise_is_proven_with_noise(quickly, small, tmp_path)
     assert not (tmp_path / "again").exists()
 
 
+def test_each_painter_is_proven_with_images_of_its_own_side(cyclegan):
+    config = RunDirectory(cyclegan).read_config()
+    dataset = run_dataset(config, "unpaired", None)
+    rows = held_out_images(dataset, SIZE, 3)
+    for side, direction in enumerate(("AtoB", "BtoA")):
+        samples = DatasetSamples(dataset, input_side("unpaired", direction))
+        np.testing.assert_array_equal(samples.held_out(SIZE, 3), [row[1 + side] for row in rows])
+        assert [image.dtype for image in samples.for_calibration(SIZE, 2)] == [np.uint8] * 2
+
+
 # ---------------------------------------------------------------- what is not published
 
 
@@ -228,7 +239,7 @@ def test_what_misses_its_bar_is_not_published_and_said(quickly, tmp_path, monkey
     assert [path.name for path in report.models[0].published] == ["tiny_64x64.tflite"]
     assert below(tmp_path / "tiny-1") == ["export.json", "parity.png", "tiny_64x64.tflite"]
     assert [each["published"] for each in report_of(tmp_path)["artifacts"]] == [True, False]
-    with pytest.raises(ProofFailed, match=r"TFLite float16 64x64: .*--allow-worse") as caught:
+    with pytest.raises(ProofFailed, match=r"TFLite float16 64x64: .*allow_worse") as caught:
         refuse_worse(report, allow_worse=False)
     assert caught.value.exit_code == 4
 

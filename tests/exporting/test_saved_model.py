@@ -15,6 +15,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
+from pix2pix_tf.data.images import MAX_PIXELS
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.exporting.formats.saved_model import SavedModel
 from pix2pix_tf.exporting.formats.saved_model.graph import write_saved_model
@@ -275,7 +276,7 @@ def test_arrays_have_the_same_limits(model, signature):
         assert ask(2, 40, 30, 3).shape == (2, 40, 30, 3)
 
 
-@pytest.mark.parametrize("limits", [(0, 10), (2**26 + 1, 2**30), (100, 99)])
+@pytest.mark.parametrize("limits", [(0, 10), (MAX_PIXELS + 1, 2**30), (100, 99)])
 def test_limits_that_mean_nothing_are_a_mistake(limits):
     with pytest.raises(ConfigError, match="pixels per"):
         SavedModel(*limits)

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pix2pix_tf import translators
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.formats.saved_model import SavedModel
 from pix2pix_tf.exporting.formats.saved_model.graph import write_saved_model
@@ -28,6 +29,7 @@ from pix2pix_tf.exporting.formats.saved_model.serving import (
 from pix2pix_tf.exporting.names import check_model_name
 from tests.exported_models import ContrastModel, expected, noise, serving
 from tests.exporting.models import NOISE, SIZE, untrained
+from tests.translators.test_serving import documented_metadata
 
 
 class Channels(NamedTuple):
@@ -173,6 +175,8 @@ def test_a_model_that_takes_noise_has_calls_of_its_own(from_noise, tmp_path, mon
     assert not re.search(r"\{\{|\{%|\bNone\b|input\.jpg|image file", readme)
 
     def answer(handler, method, path, body):
+        if method == "GET":
+            return documented_metadata(out / "facades" / "1")
         request = json.loads(body)
         vectors = tf.constant([instance["z"] for instance in request["instances"]])
         [image] = model[request["signature_name"]](z=vectors)["image_bytes"].numpy()
@@ -188,6 +192,10 @@ def test_a_model_that_takes_noise_has_calls_of_its_own(from_noise, tmp_path, mon
             assert done.returncode == 0, done.stderr
             assert Image.open(tmp_path / "output.png").size == SIZE
             (tmp_path / "output.png").unlink()
+        served, local = translators.load(address), translators.load(out / "facades")
+        assert (served.noise, served.input_channels, served.output_channels) == (NOISE, 0, 3)
+        z = np.random.default_rng(0).standard_normal(NOISE, np.float32)
+        np.testing.assert_array_equal(served(z), local(z))
     monkeypatch.chdir(out)
     (block,) = (block for block in code_blocks(out, "python") if "saved_model.load" in block)
     exec(compile(block, "README.md", "exec"), {})

@@ -37,7 +37,7 @@ class Onnx(Format):
                 importlib.import_module(package)
             except ImportError as error:
                 raise ConfigError(
-                    f"--formats onnx needs the extra 'onnx' ({error}); install it: pip install -e \".[onnx]\""
+                    f"ONNX needs the extra 'onnx' ({error}); install it: pip install -e \".[onnx]\""
                 ) from error
         if subject.translator.painter.stochastic:
             raise ConfigError(

@@ -66,12 +66,12 @@ class TFLite(Format):
         unknown = [kind for kind in self.quantize if kind not in self.bars]
         if unknown or not self.quantize:
             raise ConfigError(
-                f"--quantize takes at least one of {', '.join(self.bars)}; got {unknown or 'none'}"
+                f"`quantize` takes at least one of {', '.join(self.bars)}; got {unknown or 'none'}"
             )
         for height, width in self.tflite_sizes:
             if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
                 raise ConfigError(
-                    f"--tflite-sizes: {height}x{width} is not from 1x1 to {_LARGEST_SIDE}x{_LARGEST_SIDE}"
+                    f"`tflite_sizes`: {height}x{width} is not from 1x1 to {_LARGEST_SIDE}x{_LARGEST_SIDE}"
                 )
 
     def check(self, subject: Subject) -> None:
@@ -84,7 +84,7 @@ class TFLite(Format):
             )
         if painter.noise and self.tflite_sizes:
             raise ConfigError(
-                "--tflite-sizes has no meaning for a model that makes images from noise: it has one size"
+                "`tflite_sizes` has no meaning for a model that makes images from noise: it has one size"
             )
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
