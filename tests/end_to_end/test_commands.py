@@ -89,9 +89,9 @@ def test_predict_gives_every_image_its_own_size(trained: Path, user_folder: Path
 
 def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, tmp_path: Path):
     """The sample sheet shows val pairs resized to the training size; predict translates the same pixels."""
-    from pix2pix_tf.models.registry import config_from_json
     from pix2pix_tf.data.pipeline import held_out_images
     from pix2pix_tf.data.sources import open_dataset
+    from pix2pix_tf.models.registry import config_from_json
 
     config = config_from_json(json.loads((trained / "config.json").read_text())["config"])
     (tmp_path / "in").mkdir()
