@@ -2,8 +2,8 @@
 
     python benchmarks/val_l1.py RUN [--step STEP ...]
 
-Both images of a pair are resized to the training size without jitter. One JSON line a checkpoint and direction:
-a run that was trained without pairs has two, and is measured on the held-out pairs all the same.
+Both images of a pair are resized to the training size without jitter. One JSON line a checkpoint and
+direction: a run that was trained without pairs has two, and is measured on the held-out pairs all the same.
 """
 
 from __future__ import annotations
