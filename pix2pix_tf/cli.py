@@ -27,7 +27,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import Precision, TrainConfig
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
 from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
-from pix2pix_tf.models.registry import preset
+from pix2pix_tf.models.registry import MODELS, preset
 from pix2pix_tf.quiet import hushed
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ Args = TypeVar("Args")
 
 _USAGE = """usage: pix2pix COMMAND [options]
 
-  train     learn image-to-image translation from pairs; the same command again continues
-  predict   translate images or folders with a trained run or an exported model
+  train     learn from pairs, from two sets without pairs, or from one; the same command again continues
+  predict   translate images or folders, or make images, with a trained run or an exported model
   export    SavedModel for TensorFlow Serving, TFLite for mobile, each proven against the run
   data      list, download, check and preview data sets
 
@@ -118,7 +118,13 @@ def _import_frameworks() -> None:
     keras.utils.disable_interactive_logging()
 
 
-def _parse(kind: type[Args], command: str, arguments: Sequence[str], default: Args | None = None) -> Args:
+def _parse(
+    kind: type[Args],
+    command: str,
+    arguments: Sequence[str],
+    default: Args | None = None,
+    description: str | None = None,
+) -> Args:
     """Parses flags into a dataclass; ``--help`` prints and exits 0.
 
     Raises:
@@ -132,6 +138,7 @@ def _parse(kind: type[Args], command: str, arguments: Sequence[str], default: Ar
                 kind,
                 prog=f"pix2pix {command}",
                 args=list(arguments),
+                description=description,
                 config=(
                     tyro.conf.OmitArgPrefixes,
                     tyro.conf.HelptextFromCommentsOff,
@@ -205,7 +212,8 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
         default = configs.replace(default, epochs=None, steps=1)
     elif given["--epochs"] is not None:
         default = configs.replace(default, steps=None, epochs=1.0)
-    return _parse(TrainArgs, "train", arguments, TrainArgs(default))
+    description = f"{TrainArgs.__doc__}\n\nModels: {', '.join(MODELS)}."
+    return _parse(TrainArgs, "train", arguments, TrainArgs(default), description)
 
 
 def _train_defaults(model: str | None, dataset: str | None, run_dir: str | None) -> TrainConfig:
