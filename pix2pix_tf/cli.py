@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import dataclasses
 import errno
+import inspect
 import io
 import json
 import os
@@ -212,7 +213,7 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
         default = configs.replace(default, epochs=None, steps=1)
     elif given["--epochs"] is not None:
         default = configs.replace(default, steps=None, epochs=1.0)
-    description = f"{TrainArgs.__doc__}\n\nModels: {', '.join(MODELS)}."
+    description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(MODELS)}."
     return _parse(TrainArgs, "train", arguments, TrainArgs(default), description)
 
 

@@ -1,0 +1,80 @@
+"""The adversarial losses side by side: one run each, with the error on the held-out pairs, and a sheet.
+
+    python benchmarks/losses.py --out runs/losses [--dataset facades] [--steps 4000] [--image-size 128]
+
+Trains pix2pix once with each loss, everything else being the same; finished runs are not trained again, and those
+that were stopped go on. Prints a Markdown table, and writes OUT/sheet.png: rows of input, the pictures by each
+loss, and target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from pix2pix_tf import load, open_dataset, preset, replace, train
+from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.losses import GAN_LOSSES
+from pix2pix_tf.models.base import Sheet
+from pix2pix_tf.recording.jsonl import read_metrics
+from pix2pix_tf.recording.samples import write_sheet
+from val_l1 import mean_absolute_error
+
+SHOWN = 4
+
+
+def main() -> None:
+    """Trains what isn't trained yet, and compares."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dataset", default="facades")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--base-filters", type=int, default=32)
+    args = parser.parse_args()
+
+    base = replace(
+        preset(args.dataset),
+        data_dir=args.data_dir,
+        epochs=None,
+        steps=args.steps,
+        image_size=args.image_size,
+        base_filters=args.base_filters,
+        sample_every=args.steps,
+        checkpoint_every=1000,
+    )
+    runs = {loss: train(replace(base, gan_loss=loss, run_dir=args.out / loss)) for loss in GAN_LOSSES}
+
+    dataset = open_dataset(base)
+    rows = held_out_images(dataset, base.data.size, dataset.count(dataset.held_out))
+    print(
+        "| loss | L1 on held-out pairs | discriminator's loss | generator's adversarial loss | gradient norm |"
+    )
+    print("|---|---|---|---|---|")
+    pictures = {}
+    for loss, run in runs.items():
+        translate = load(run.path, step=args.steps)
+        pictures[loss] = [translate(image) for _, image, _ in rows]
+        error = np.mean([mean_absolute_error(p, row[2]) for p, row in zip(pictures[loss], rows, strict=True)])
+        lines = [line for line in read_metrics(run.metrics_file) if line["step"] > args.steps // 2]
+        means = {
+            name: f"{np.mean([line[name] for line in lines]):.3f}" if name in lines[0] else ""
+            for name in ("disc", "gen_gan", "disc_gradient_norm")
+        }
+        print(f"| {loss} | {error:.4f} | {' | '.join(means.values())} |")
+    chosen = np.linspace(0, len(rows) - 1, SHOWN).round().astype(int)
+    columns = ("input", *pictures, "target")
+    shown = [[rows[n][1], *(each[n] for each in pictures.values()), rows[n][2]] for n in chosen]
+    write_sheet(args.out / "sheet.png", f"{args.dataset}, {args.steps} steps", Sheet(columns, shown))
+
+
+if __name__ == "__main__":
+    main()
