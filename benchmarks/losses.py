@@ -2,9 +2,9 @@
 
     python benchmarks/losses.py --out runs/losses [--dataset facades] [--steps 4000] [--image-size 128]
 
-Trains pix2pix once with each loss, everything else being the same; finished runs are not trained again, and those
-that were stopped go on. Prints a Markdown table, and writes OUT/sheet.png: rows of input, the pictures by each
-loss, and target.
+Trains pix2pix once with each loss, everything else being the same; finished runs are not trained again, and
+those that were stopped go on. Prints a Markdown table, and writes OUT/sheet.png: rows of input, the pictures by
+each loss, and target.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from val_l1 import mean_absolute_error
 
 from pix2pix_tf import load, open_dataset, preset, replace, train
 from pix2pix_tf.data.pipeline import held_out_images
@@ -23,7 +24,6 @@ from pix2pix_tf.losses import GAN_LOSSES
 from pix2pix_tf.models.base import Sheet
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.recording.samples import write_sheet
-from val_l1 import mean_absolute_error
 
 SHOWN = 4
 
