@@ -3,8 +3,8 @@
     python benchmarks/losses.py --out runs/losses [--dataset facades] [--steps 4000] [--image-size 128]
 
 Trains pix2pix once with each loss, everything else being the same; finished runs are not trained again, and
-those that were stopped go on. Prints a Markdown table, and writes OUT/sheet.png: rows of input, the pictures by
-each loss, and target.
+those that were stopped go on. Prints a Markdown table, and writes OUT/sheet.png: rows of input, the pictures
+by each loss, and target.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ def main() -> None:
 
     dataset = open_dataset(base)
     rows = held_out_images(dataset, base.data.size, dataset.count(dataset.held_out))
-    print(
-        "| loss | L1 on held-out pairs | discriminator's loss | generator's adversarial loss | gradient norm |"
-    )
+    print("| loss | L1, held-out pairs | D's loss | G's adversarial loss | gradient norm |")
     print("|---|---|---|---|---|")
     pictures = {}
     for loss, run in runs.items():

@@ -95,7 +95,7 @@ class ServingTranslator(Translator):
             raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
 
     def _signatures(self, content: bytes) -> tuple[int, int, tuple[int, ...]]:
-        """Returns the noise and the channels that the model takes, and the shape that it gives, or -1."""
+        """Returns the noise and channels that the model takes, and the shape that it gives, -1 unknown."""
         try:
             signatures = json.loads(content)["metadata"]["signature_def"]["signature_def"]
             (key,), (answered,) = (signatures["bytes"][side] for side in ("inputs", "outputs"))

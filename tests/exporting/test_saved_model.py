@@ -135,6 +135,7 @@ def test_a_file_of_every_kind_gives_the_picture_that_predict_gives(model, transl
     np.testing.assert_array_equal(output, translate.translate_file(tmp_path / "image"))
 
 
+@pytest.mark.slow
 def test_a_generator_of_one_channel_takes_luma_and_gives_grey(tmp_path):
     translate, colour = untrained(input_channels=1, output_channels=1), noise(40, 50)
     write_saved_model(translate, tmp_path / "1", SavedModel())
