@@ -1,73 +1,24 @@
 """Networks and runs to export, with first weights instead of trained ones: nothing waits for training."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.checkpoints import CheckpointWriter
-from pix2pix_tf.config import ModelSettings
-from pix2pix_tf.models import registry
-from pix2pix_tf.models.base import Model, Painter
-from pix2pix_tf.networks.layers import InstanceNormalization
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.translators.run import GeneratorTranslator
 
 SIZE = (64, 64)
-NOISE = 12
-
-registry.MODELS.setdefault("cyclegan", "pix2pix_tf.models.cyclegan:CycleGAN")
-registry.MODELS["from_noise"] = "tests.exporting.models:FromNoise"
-
-
-@dataclasses.dataclass(frozen=True)
-class FromNoiseSettings(ModelSettings):
-    """None of its own."""
-
-
-class FromNoise(Model):
-    """The smallest model whose painter takes noise."""
-
-    Settings = FromNoiseSettings
-    data = "images"
-
-    def networks(self):
-        def generator(dtype):
-            def enlarged(x, filters, name):
-                x = keras.layers.Conv2DTranspose(filters, 4, 2, "same", name=f"{name}_conv", dtype=dtype)(x)
-                return keras.layers.ReLU(name=f"{name}_act")(InstanceNormalization(name=f"{name}_norm")(x))
-
-            z = keras.Input((NOISE,), name="z")
-            x = keras.layers.Dense(8 * 8 * 16, name="first", dtype=dtype)(z)
-            x = keras.layers.Reshape((8, 8, 16), name="pixels")(x)
-            x = enlarged(enlarged(x, 16, "up_1"), 8, "up_2")
-            x = keras.layers.Conv2DTranspose(3, 4, 2, "same", name="out_conv", dtype=dtype)(x)
-            return keras.Model(z, keras.layers.Activation("tanh", dtype="float32")(x), name="generator")
-
-        return {"generator": generator}
-
-    def metrics(self):
-        return []
-
-    def phases(self):
-        return []
-
-    def painters(self):
-        return {"images": Painter("generator", 0, 3, noise=NOISE)}
-
-    def sheet(self, held_out, painters):
-        raise NotImplementedError
+NOISE = 10
 
 
 def model(kind="pix2pix", **settings):
     """A small model, resolved."""
-    small = {"image_size": SIZE, "base_filters": 8, "input_channels": 3, "output_channels": 3}
-    if kind == "from_noise":
-        del small["base_filters"]
-    settings = {**small, "precision": "float32", **settings}
-    return registry.model_for(replace(preset(model=kind), **settings))
+    widths = {"generator_filters": 8, "critic_filters": 4} if kind == "wgan" else {"base_filters": 8}
+    small = {"image_size": SIZE, "input_channels": 3, "output_channels": 3, "precision": "float32", **widths}
+    return model_for(replace(preset(model=kind), **{**small, **settings}))
 
 
 def translator_of(described, direction=None, seed=0, contrast=4, precision="float32"):

@@ -38,7 +38,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A run of the smallest model, which takes noise, to be read only."""
-    return write_run(tmp_path_factory.mktemp("run") / "small", "from_noise").path
+    return write_run(tmp_path_factory.mktemp("run") / "small", "wgan").path
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ needs_extra = pytest.mark.skipif(not INSTALLED, reason="tf2onnx is not installed
 @pytest.mark.slow
 @needs_extra
 def test_onnx_is_exported_and_proven(tmp_path):
-    run = write_run(tmp_path / "run", "from_noise", steps=(20,)).path
+    run = write_run(tmp_path / "run", "wgan", steps=(20,)).path
     [model] = export(run, ExportOptions(out=tmp_path / "out", name="tiny", formats=[Onnx()])).models
     assert model.published == [tmp_path / "out" / "tiny-1" / "tiny.onnx"]
     [proof] = model.proofs
@@ -42,7 +42,7 @@ def test_onnx_paints_the_networks_picture_at_any_size(tmp_path, settings):
 
 @needs_extra
 def test_onnx_takes_noise(tmp_path):
-    translate = untrained("from_noise")
+    translate = untrained("wgan")
     write_onnx(translate, tmp_path / "tiny.onnx")
     loaded = translators.load(tmp_path / "tiny.onnx")
     assert (loaded.input_channels, loaded.noise) == (0, NOISE)
@@ -52,7 +52,7 @@ def test_onnx_takes_noise(tmp_path):
 
 @pytest.mark.skipif(INSTALLED, reason="the extra onnx is installed")
 def test_without_the_extra_a_line_says_what_to_install(tmp_path):
-    run = write_run(tmp_path / "run", "from_noise", steps=(20,)).path
+    run = write_run(tmp_path / "run", "wgan", steps=(20,)).path
     with pytest.raises(ConfigError, match="extra 'onnx'"):
         export(run, ExportOptions(out=tmp_path / "out", formats=[Onnx()]))
     assert not (tmp_path / "out").exists()

@@ -162,7 +162,7 @@ def test_a_stochastic_generator_paints_as_its_translator_does(tmp_path):
 
 
 def test_noise_becomes_the_translators_picture_in_every_signature(tmp_path):
-    translate = untrained("from_noise")
+    translate = untrained("wgan")
     write_saved_model(translate, tmp_path / "1", SavedModel())
     model = tf.saved_model.load(str(tmp_path / "1")).signatures
     vectors = np.random.default_rng(0).standard_normal((3, NOISE), np.float32)

@@ -159,7 +159,7 @@ def test_the_readme_is_about_this_model(out):
 @pytest.fixture(scope="module")
 def from_noise(tmp_path_factory):
     """A folder with a model that takes noise, the files for its server, and its signatures."""
-    out, translate = tmp_path_factory.mktemp("noise"), untrained("from_noise")
+    out, translate = tmp_path_factory.mktemp("noise"), untrained("wgan")
     write_saved_model(translate, out / "facades" / "1", SavedModel())
     write_warmup(out / "facades" / "1", "facades", translate, SIZE)
     write_serving_files(out, "facades", translate, SIZE, SavedModel())

@@ -121,7 +121,7 @@ def test_int8_convolves_in_int8_whatever_the_network(generator, contrast):
 
 @pytest.mark.parametrize("kind", ["none", "int8"])
 def test_noise_becomes_the_networks_picture(kind):
-    translate = untrained("from_noise")
+    translate = untrained("wgan")
     draw = np.random.default_rng(0)
     vectors = list(draw.standard_normal((20, NOISE), np.float32))
     model = convert(translate, SIZE, kind, vectors[4:])
@@ -130,7 +130,8 @@ def test_noise_becomes_the_networks_picture(kind):
     side = read_metadata(model)["input"]
     assert (side["name"], side["shape"], side["dtype"]) == ("z", [1, NOISE], "float32")
     if kind == "int8":
-        assert convolution_types(model) == {(np.int8,) * 3: 2, (np.float32,) * 3: 1}
+        found = convolution_types(model)
+        assert (found[(np.float32,) * 3], sum(found.values())) == (1, 5)
 
 
 def test_converting_leaves_the_translator_as_it_was(translate, models):
@@ -239,7 +240,7 @@ def test_a_process_with_only_litert_and_numpy_runs_it_by_what_it_says_of_itself(
 
 
 def test_converting_writes_nothing_to_the_terminal(capfd):
-    model = convert(untrained("from_noise"), SIZE, "int8", np.zeros((2, NOISE), np.float32))
+    model = convert(untrained("wgan"), SIZE, "int8", np.zeros((2, NOISE), np.float32))
     partitions(model)
     written = capfd.readouterr()
     assert (written.out, written.err) == ("", "")
