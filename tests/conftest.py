@@ -16,6 +16,13 @@ from PIL import Image
 from pix2pix_tf import preset, replace
 
 
+def pytest_collection_modifyitems(items):
+    """What starts processes, or needs a whole export, is slow without saying so itself."""
+    for item in items:
+        if "end_to_end" in item.path.parts or not {"python", "exported"}.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 def small_config(run_dir, model="pix2pix", **settings):
     """The smallest training that goes through every part of the program."""
     small = {
