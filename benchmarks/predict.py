@@ -19,9 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.config import NetworkConfig
-from pix2pix_tf.networks.generators import MAX_LEVELS
-from pix2pix_tf.translators.run import GeneratorTranslator
+from pix2pix_tf.models.registry import defaults, model_for
+from pix2pix_tf.translators.run import GeneratorTranslator, translators_for
 
 
 def main() -> None:
@@ -34,11 +33,11 @@ def main() -> None:
     args = parser.parse_args()
 
     exact, fast = (translator(args.run, precision) for precision in ("float32", "mixed_bfloat16"))
-    fast.set_weights({variable.path: variable.value for variable in exact.generator.weights})
+    fast.network.set_weights(exact.network.get_weights())
 
     def plain(image: np.ndarray) -> np.ndarray:
         x = tf.cast(image[np.newaxis], tf.float32) / 127.5 - 1.0
-        y = exact.generator(x, training=False)[0]
+        y = exact.network(x, training=False)[0]
         return tf.cast(tf.round(y * 127.5 + 127.5), tf.uint8).numpy()
 
     contenders = {"plain loop, float32": plain, "translator, float32": exact, "translator, bfloat16": fast}
@@ -67,7 +66,8 @@ def translator(run: Path | None, precision: str) -> GeneratorTranslator:
     """Returns a translator of a run, or of the untrained network."""
     if run is not None:
         return GeneratorTranslator.load(run, precision=precision)
-    return GeneratorTranslator(NetworkConfig(input_channels=3, output_channels=3), MAX_LEVELS, precision)
+    [untrained] = translators_for(model_for(defaults()), precision).values()
+    return untrained
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}{'; free space and run again' if full else ''}", 1)
     except MemoryError:
-        return _fail("not enough memory; take a smaller --image-size, --batch-size or --base-filters", 1)
+        return _fail("not enough memory; take a smaller --image-size or --batch-size", 1)
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -287,8 +287,8 @@ class PredictArgs:
     direction: configs.Direction | None = None
     """Which of a run's generators, where it has both, and which half of a pair it takes, A being the left
     one; a run knows its own, other models don't."""
-    count: Annotated[int, *configs.limited(1, 1_000_000)] = 16
-    """How many images a model makes from noise."""
+    count: Annotated[int | None, *configs.limited(1, 1_000_000)] = None
+    """How many images a model makes from noise, 16 if not given."""
     step: int | None = None
     """Of a run, use the checkpoint of that step instead of the newest."""
     precision: Precision = "float32"

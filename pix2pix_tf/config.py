@@ -12,9 +12,9 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -24,6 +24,7 @@ from pix2pix_tf.errors import ConfigError
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Normalization = Literal["instance", "batch", "none"]
 Direction = Literal["AtoB", "BtoA"]
+DataKind = Literal["pairs", "unpaired", "images"]
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
 
 
@@ -109,7 +110,13 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """What a model's own settings have in common; each model's file has a subclass with its fields."""
+    """What a model's own settings have in common; each model's file has a subclass with its fields.
+
+    Attributes:
+        data: what the model is trained on: pairs, two unpaired sets or one set of images.
+    """
+
+    data: ClassVar[DataKind] = "pairs"
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME")]
     """What is trained."""
@@ -336,14 +343,34 @@ def _limits_of(annotation: Any) -> Limits | None:
     return next((extra for extra in _metadata(annotation) if isinstance(extra, Limits)), None)
 
 
-def check_limits(settings: Any) -> None:
-    """Checks every number of a dataclass against the limits that its annotation carries.
+def refuse_unread(settings: Any, names: Iterable[str], because: str) -> None:
+    """Refuses settings that differ from their defaults where nothing would read them.
+
+    Args:
+        settings: a dataclass.
+        names: of those fields.
+        because: what makes them meaningless.
 
     Raises:
-        ConfigError: one is outside; names the flag.
+        ConfigError: one was given.
+    """
+    for field in dataclasses.fields(settings):
+        if field.name in names and getattr(settings, field.name) != field.default:
+            raise ConfigError(f"{setting(field.name)} has no meaning with {because}")
+
+
+def check_limits(settings: Any) -> None:
+    """Checks every number of a dataclass against its limits, and every choice against what there is.
+
+    Raises:
+        ConfigError: one is outside; names the setting.
     """
     for name, annotation in typing.get_type_hints(type(settings), include_extras=True).items():
-        limits, value = _limits_of(annotation), getattr(settings, name)
+        limits, value, kinds = _limits_of(annotation), getattr(settings, name), _members(annotation)
+        if any(typing.get_origin(kind) is Literal for kind in kinds) and not any(
+            _fits(kind, value) for kind in kinds
+        ):
+            raise ConfigError(f"{setting(name)} can't be {value!r}")
         if limits is not None and value is not None and not limits.contain(value):
             raise ConfigError(f"{setting(name)} must be {limits}, got {value}")
 

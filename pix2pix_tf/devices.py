@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 
@@ -59,5 +60,11 @@ def strategy_for(batch_size: int) -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices("GPU")
     sharing = math.gcd(batch_size, len(gpus))
     if sharing > 1:
-        return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus[:sharing]])
+        return _mirrored(tuple(gpu.name for gpu in gpus[:sharing]))
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    # One for the whole process: a second one would number its collective operations like the first.
+    return tf.distribute.MirroredStrategy(devices)

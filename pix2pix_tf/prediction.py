@@ -26,7 +26,7 @@ def predict(
     *,
     side_by_side: bool = False,
     direction: Direction | None = None,
-    count: int = 16,
+    count: int | None = None,
     step: int | None = None,
     precision: Precision = "float32",
     stochastic: bool | None = None,
@@ -43,7 +43,7 @@ def predict(
         side_by_side: the images are pairs; the half that the model takes is translated.
         direction: 'AtoB' or 'BtoA': which of a run's generators, and which half of a pair it takes, A being
             the left one; by default a run's own, the first where it has several.
-        count: how many images a model makes from noise.
+        count: how many images a model makes from noise, 16 by default.
         step: of which checkpoint; the newest by default.
         precision: as in :func:`pix2pix_tf.load`.
         stochastic: as in :func:`pix2pix_tf.load`.
@@ -73,7 +73,11 @@ def predict(
         seed=seed if is_run(model) else 0,
     )
     if translator.noise:
-        return _from_noise(translator, inputs, out, count, seed)
+        if side_by_side:
+            raise ConfigError("`side_by_side` has no meaning for a model that makes images from noise")
+        return _from_noise(translator, inputs, out, 16 if count is None else count, seed)
+    if count is not None:
+        raise ConfigError("`count` has no meaning for a model that translates images")
     if not inputs:
         raise DataError("nothing to translate: name at least one image or folder")
     if seed and not is_run(model):

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def open_dataset(config: TrainConfig, kind: Kind = "pairs", show_progress: bool = True) -> ImageDataset:
+def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: bool = True) -> ImageDataset:
     """Opens the data set of a configuration, downloading and preparing it where that is needed.
 
     Args:
         config: ``dataset`` and whatever else of ``config.data`` concerns its files.
-        kind: what is wanted. Pairs can be taken for unpaired sets (each image then has no counterpart to
-            train on), and the target side of pairs or of unpaired sets for images.
+        kind: what is wanted; what the model is trained on if not given. Pairs can be taken for unpaired sets
+            (each image then has no counterpart to train on), and the target side of pairs or of unpaired sets
+            for images.
         show_progress: show a bar while files are fetched or checked.
 
     Returns:
@@ -34,6 +35,7 @@ def open_dataset(config: TrainConfig, kind: Kind = "pairs", show_progress: bool 
         DataError: the name, the folder or an image is wrong, or it can't be taken for that kind.
         SystemFault: there is no network, no space or no permission.
     """
+    kind = kind or config.model.data
     dataset = _labelled(_opened(config, kind, show_progress), config.data.label_maps)
     if kind == "unpaired" and dataset.kind == "pairs":
         dataset = unpaired(dataset)

@@ -169,10 +169,12 @@ def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportO
             raise ConfigError("`proof_images` has no meaning for a model that makes images from noise")
         return {name: NoiseSamples(painter.noise) for name, painter in painters.items()}
     if options.proof_images is not None:
+        if len(painters) > 1:
+            raise ConfigError(f"`proof_images` are for one `direction`; give one of {', '.join(painters)}")
         folder = options.proof_images
         return {name: FolderSamples(folder, painter.input_channels) for name, painter in painters.items()}
-    dataset = run_dataset(model.config, model.data, options.data_dir)
-    return {name: DatasetSamples(dataset, input_side(model.data, name)) for name in painters}
+    dataset = run_dataset(model.config, options.data_dir)
+    return {name: DatasetSamples(dataset, input_side(dataset.kind, name)) for name in painters}
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -13,11 +13,10 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.images import is_image_file, load_image, to_uint8, to_unit_range
 from pix2pix_tf.data.pipeline import held_out_images, resized
-from pix2pix_tf.data.sets import ImageDataset, Side, spread
+from pix2pix_tf.data.sets import ImageDataset, Kind, Side, spread
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.exporting.formats.base import Size
-from pix2pix_tf.models.base import DataKind
 
 _SEED = 0
 
@@ -110,12 +109,11 @@ class DatasetSamples:
         return [_as_uint8(image) for image in self.held_out(size, count, "train")]
 
 
-def run_dataset(config: TrainConfig, kind: DataKind, data_dir: Path | None) -> ImageDataset:
+def run_dataset(config: TrainConfig, data_dir: Path | None) -> ImageDataset:
     """Opens the data set of a run.
 
     Args:
         config: the run's.
-        kind: what its model is trained on.
         data_dir: where data sets are kept, if not where the run had them.
 
     Raises:
@@ -124,12 +122,12 @@ def run_dataset(config: TrainConfig, kind: DataKind, data_dir: Path | None) -> I
     if data_dir is not None:
         config = configs.replace(config, data_dir=data_dir)
     try:
-        return open_dataset(config, kind)
+        return open_dataset(config)
     except UserError as error:
         raise type(error)(f"{error} (or give a folder with input images as `proof_images`)") from error
 
 
-def input_side(kind: DataKind, direction: str) -> int:
+def input_side(kind: Kind, direction: str) -> int:
     """Returns which image of a data set's row the painter of a direction takes; pairs are directed."""
     return int(kind == "unpaired" and direction == "BtoA")
 

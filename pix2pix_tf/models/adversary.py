@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pix2pix_tf.config import ModelSettings, Normalization, TrainConfig, limited
+from pix2pix_tf.config import ModelSettings, Normalization, TrainConfig, limited, refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric
 from pix2pix_tf.models.pool import from_pool
@@ -22,6 +22,7 @@ Patch = Literal[1, 16, 70, 286]
 
 # What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.
 _UNDECIDED: dict[GanLoss, float] = {"vanilla": 0.0, "lsgan": 0.5, "hinge": 0.0}
+_OF_DISCRIMINATOR = ("patch", "spectral_norm", "gan_loss", "gradient_penalty", "critic_steps", "pool_size")
 _SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
 
 
@@ -54,6 +55,10 @@ class AdversarialSettings(ModelSettings):
             raise ConfigError(
                 "`gan_loss` wgan-gp needs `norm` instance or none: it looks at every image alone"
             )
+        if not self.gan_weight:
+            refuse_unread(self, _OF_DISCRIMINATOR, "`gan_weight` 0")
+        if self.gan_loss != "wgan-gp":
+            refuse_unread(self, ["gradient_penalty"], f"`gan_loss` {self.gan_loss}")
         smallest = _SMALLEST_SIDE.get(self.patch, 1)
         if self.gan_weight and min(config.data.size) < smallest:
             raise ConfigError(f"`patch` {self.patch} needs `image_size` {smallest} or more")

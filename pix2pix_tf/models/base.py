@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pix2pix_tf.config import ModelSettings, TrainConfig
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from pix2pix_tf.models.forward import ForwardPass
-
-DataKind = Literal["pairs", "unpaired", "images"]
 
 # From the batch, one tensor an image of the data set, to objectives and metrics by name.
 Objectives = Callable[
@@ -107,13 +105,11 @@ class Model(abc.ABC):
 
     Attributes:
         Settings: the model's own settings; its fields become flags, help and config.json.
-        data: what it is trained on: pairs, two unpaired sets or one set of images.
         defaults: other defaults of the shared settings than a configuration has by itself.
         procedural: settings for the built-in data: a picture within minutes on a laptop.
     """
 
     Settings: ClassVar[type[ModelSettings]]
-    data: ClassVar[DataKind]
     defaults: ClassVar[Mapping[str, Any]] = {}
     procedural: ClassVar[Mapping[str, Any]] = {}
 
@@ -147,6 +143,10 @@ class Model(abc.ABC):
             held_out: images that were not trained on, a row of them one for each image of the data set.
             painters: those of :meth:`painters`, as they stand.
         """
+
+    def batches_per_step(self) -> int:
+        """Returns how many batches a step takes, one for each update."""
+        return sum(phase.repeats for phase in self.phases())
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
         """Creates what else training changes and a checkpoint holds, by names that stay the same for ever."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pix2pix_tf.config import TrainConfig, limited
+from pix2pix_tf.config import DataKind, TrainConfig, limited, refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversary import (
     AdversarialSettings,
     GanLoss,
+    Verdict,
     adversarial_metrics,
     judge,
     named,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 class Settings(AdversarialSettings):
     """The settings of CycleGAN; the defaults are the paper's."""
 
+    data: ClassVar[DataKind] = "unpaired"
+
     gan_loss: GanLoss = "lsgan"
     """The adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
     pool_size: Annotated[int, *limited(0, 10_000)] = 50
@@ -46,6 +49,8 @@ class Settings(AdversarialSettings):
         super().check(config)
         if not self.gan_weight:
             raise ConfigError("`gan_weight` 0 leaves CycleGAN nothing to tell the two sets apart by")
+        if not self.cycle_weight:
+            refuse_unread(self, ["identity_weight"], "`cycle_weight` 0")
         channels = (config.data.input_channels, config.data.output_channels)
         if self.identity_weight and None not in channels and channels[0] != channels[1]:
             raise ConfigError(
@@ -57,7 +62,6 @@ class CycleGAN(Model):
     """Two generators, each other's inverse, and a discriminator for each set (section 3)."""
 
     Settings = Settings
-    data = "unpaired"
     defaults = {"lr_schedule": "linear"}  # noqa: RUF012 (a constant of the class)
     procedural = {  # noqa: RUF012
         "image_size": (128, 128),
@@ -158,7 +162,7 @@ class CycleGAN(Model):
         """
         discriminators = {"discriminators": ["discriminator_a", "discriminator_b"]}
         generators = {"generators": ["generator_ab", "generator_ba"]}
-        alone = Phase(self._losses, discriminators, repeats=self.settings.critic_steps - 1)
+        alone = Phase(self._discriminator_losses, discriminators, repeats=self.settings.critic_steps - 1)
         return [alone, Phase(self._losses, generators | discriminators)]
 
     def _losses(
@@ -171,8 +175,7 @@ class CycleGAN(Model):
         fake_b, fake_a = forward.run("generator_ab", a), forward.run("generator_ba", b)
         cycle_a = pixel_loss("l1", forward.run("generator_ba", fake_b), a)
         cycle_b = pixel_loss("l1", forward.run("generator_ab", fake_a), b)
-        judged_b = judge(forward, "discriminator_b", settings, b, fake_b)
-        judged_a = judge(forward, "discriminator_a", settings, a, fake_a)
+        judged_a, judged_b = self._verdicts(forward, a, b, fake_a, fake_b)
         total = settings.gan_weight * (judged_a.generator + judged_b.generator)
         total += settings.cycle_weight * (cycle_a + cycle_b)
         metrics = {
@@ -180,16 +183,30 @@ class CycleGAN(Model):
             "gen_ba_gan": judged_a.generator,
             "cycle_a": cycle_a,
             "cycle_b": cycle_b,
-            **named("disc_a", judged_a.metrics),
-            **named("disc_b", judged_b.metrics),
+            **_discriminators(judged_a, judged_b)[1],
         }
         if settings.identity_weight:
             identity_a = pixel_loss("l1", forward.run("generator_ba", a), a)
             identity_b = pixel_loss("l1", forward.run("generator_ab", b), b)
             total += settings.cycle_weight * settings.identity_weight * (identity_a + identity_b)
             metrics |= {"identity_a": identity_a, "identity_b": identity_b}
-        discriminators = judged_a.discriminator + judged_b.discriminator
-        return {"generators": total, "discriminators": discriminators}, {"gen_total": total, **metrics}
+        objectives, _ = _discriminators(judged_a, judged_b)
+        return {"generators": total, **objectives}, {"gen_total": total, **metrics}
+
+    def _discriminator_losses(
+        self, batch: Sequence[tf.Tensor], forward: ForwardPass
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        a, b = batch
+        fake_b, fake_a = forward.run("generator_ab", a), forward.run("generator_ba", b)
+        return _discriminators(*self._verdicts(forward, a, b, fake_a, fake_b))
+
+    def _verdicts(
+        self, forward: ForwardPass, a: tf.Tensor, b: tf.Tensor, fake_a: tf.Tensor, fake_b: tf.Tensor
+    ) -> tuple[Verdict, Verdict]:
+        return (
+            judge(forward, "discriminator_a", self.settings, a, fake_a),
+            judge(forward, "discriminator_b", self.settings, b, fake_b),
+        )
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns both generators."""
@@ -204,3 +221,9 @@ class CycleGAN(Model):
             fake_b, fake_a = to_b(a), to_a(b)
             rows.append((a, fake_b, to_a(fake_b), b, fake_a, to_b(fake_a)))
         return Sheet(("A", "A to B", "and back", "B", "B to A", "and back"), rows)
+
+
+def _discriminators(a: Verdict, b: Verdict) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """The objective of both discriminators, and their metrics."""
+    metrics = {**named("disc_a", a.metrics), **named("disc_b", b.metrics)}
+    return {"discriminators": a.discriminator + b.discriminator}, metrics

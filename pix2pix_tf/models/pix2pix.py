@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited
+from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited, refuse_unread
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.adversary import AdversarialSettings, adversarial_metrics, judge, named
+from pix2pix_tf.models.adversary import AdversarialSettings, Verdict, adversarial_metrics, judge, named
 from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
 from pix2pix_tf.models.pool import create_pool
 
@@ -40,6 +40,15 @@ class Settings(AdversarialSettings):
         super().check(config)
         if not (self.gan_weight or self.l1_weight):
             raise ConfigError("`gan_weight` and `l1_weight` are both 0: there is nothing to learn from")
+        if not self.gan_weight:
+            refuse_unread(self, ["unconditional"], "`gan_weight` 0")
+        if not self.l1_weight:
+            refuse_unread(self, ["pixel_loss"], "`l1_weight` 0")
+        if self.pool_size and self.gan_loss == "wgan-gp" and not self.unconditional:
+            raise ConfigError(
+                "`pool_size` with `gan_loss` wgan-gp needs `unconditional`: the penalty is on ways between a "
+                "target and a picture of the same input"
+            )
         if self.stochastic and self.norm == "batch":
             raise ConfigError(
                 "`stochastic` needs `norm` instance or none: it runs as in training, image by image"
@@ -56,7 +65,6 @@ class Pix2Pix(Model):
     """
 
     Settings = Settings
-    data = "pairs"
     # Small enough that the first run ends within minutes on a laptop and still paints façades. Neither
     # jittered nor mirrored: every drawing is new anyway, and its sun stands on the left.
     procedural = {  # noqa: RUF012 (a constant of the class)
@@ -139,9 +147,8 @@ class Pix2Pix(Model):
         if not self.settings.gan_weight:
             return [Phase(self._losses, {"generator": ["generator"]})]
         both = Phase(self._losses, {"generator": ["generator"], "discriminator": ["discriminator"]})
-        alone = Phase(
-            self._losses, {"discriminator": ["discriminator"]}, repeats=self.settings.critic_steps - 1
-        )
+        discriminator = {"discriminator": ["discriminator"]}
+        alone = Phase(self._discriminator_loss, discriminator, repeats=self.settings.critic_steps - 1)
         return [alone, both]
 
     def _losses(
@@ -156,12 +163,24 @@ class Pix2Pix(Model):
         total, metrics = settings.l1_weight * pixel, {f"gen_{settings.pixel_loss}": pixel}
         objectives = {}
         if settings.gan_weight:
-            condition = None if settings.unconditional else inputs
-            verdict = judge(forward, "discriminator", settings, targets, fake, condition)
+            verdict = self._verdict(forward, inputs, targets, fake)
             total = settings.gan_weight * verdict.generator + total
             objectives["discriminator"] = verdict.discriminator
             metrics |= {"gen_gan": verdict.generator, **named("disc", verdict.metrics)}
         return {"generator": total, **objectives}, {"gen_total": total, **metrics}
+
+    def _discriminator_loss(
+        self, batch: Sequence[tf.Tensor], forward: ForwardPass
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        inputs, targets = batch
+        verdict = self._verdict(forward, inputs, targets, forward.run("generator", inputs))
+        return {"discriminator": verdict.discriminator}, named("disc", verdict.metrics)
+
+    def _verdict(
+        self, forward: ForwardPass, inputs: tf.Tensor, targets: tf.Tensor, fake: tf.Tensor
+    ) -> Verdict:
+        condition = None if self.settings.unconditional else inputs
+        return judge(forward, "discriminator", self.settings, targets, fake, condition)
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns the generator, by the direction that it translates in."""

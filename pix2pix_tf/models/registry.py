@@ -60,8 +60,10 @@ def preset(dataset: str = "procedural", model: str = DEFAULT_MODEL) -> TrainConf
         ConfigError: there is no such model.
     """
     kind = model_class(model)
-    settings = kind.procedural if dataset == PROCEDURAL else settings_of(dataset)
-    if kind.data == "images":  # the papers' lengths are those of translation
+    if dataset == PROCEDURAL:
+        return configs.replace(defaults(model), dataset=dataset, **kind.procedural)
+    settings = dict(settings_of(dataset))
+    if kind.Settings.data == "images":  # the papers' lengths are those of translation
         settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
     return configs.replace(defaults(model), dataset=dataset, **settings)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from pix2pix_tf.config import ModelSettings, TrainConfig, limited
+from pix2pix_tf.config import DataKind, ModelSettings, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
 
@@ -26,6 +26,8 @@ _ROWS = 5
 class Settings(ModelSettings):
     """The settings of the Wasserstein model."""
 
+    data: ClassVar[DataKind] = "images"
+
     noise: Annotated[int, *limited(1, 1024)] = 10
     """Standard normal numbers that an image is made from."""
     generator_filters: Annotated[int, *limited(1, 512)] = 32
@@ -42,7 +44,7 @@ class Settings(ModelSettings):
         height, width = config.data.size
         if height != width or height & (height - 1):
             raise ConfigError(
-                f"--image-size {height} {width}: images from noise are 64, 128, 256 ... pixels square"
+                f"`image_size` {height} {width}: images from noise are 64, 128, 256 ... pixels square"
             )
 
 
@@ -50,7 +52,6 @@ class WassersteinGAN(Model):
     """A generator from noise; a critic scores images, its gradient held near norm 1 (algorithm 1)."""
 
     Settings = Settings
-    data = "images"
     defaults = {  # noqa: RUF012 (a constant of the class)
         "image_size": (64, 64),
         "batch_size": 32,

@@ -95,8 +95,9 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         """Writes what a finished run leaves: the last sheet, the metrics' plot, the published networks."""
         self._progress.finish()
         self.sample(step, sheet)
-        lines = read_metrics(self._run.metrics_file)
-        write_whole(self._run.loss_plot, plot_metrics(lines, self._metrics, self._title))
+        if any(metric.plot for metric in self._metrics):
+            lines = read_metrics(self._run.metrics_file)
+            write_whole(self._run.loss_plot, plot_metrics(lines, self._metrics, self._title))
         for name, network in networks.items():
             path = self._run.keras_file(name)
             with explain_disk_faults(path):

@@ -11,6 +11,7 @@ from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import RunError
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
 
 
@@ -48,10 +49,16 @@ def _absolute(dataset: str) -> str:
     return str(Path(dataset).expanduser().resolve()) if looks_like_path(dataset) else full_name(dataset)
 
 
-def checkpoint_to_start_from(path: Path) -> Path:
-    """The newest checkpoint of the run that ``--init-from`` names."""
+def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
+    """Returns the newest checkpoint of the run that ``init_from`` names.
+
+    Raises:
+        RunError: there is none, or it is another model's.
+    """
     other = RunDirectory(path)
-    other.read_config()
+    model = other.read_config().model.model
+    if model != config.model.model:
+        raise RunError(f"`init_from` {path}: that run trains {model}, not {config.model.model}")
     return other.existing_checkpoint()
 
 
@@ -91,9 +98,14 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     )
 
 
+def steps_per_epoch(config: TrainConfig, image_count: int) -> float:
+    """Returns the steps in one pass over ``image_count`` training pairs or images."""
+    return image_count / (config.optimization.batch_size * model_for(config).batches_per_step())
+
+
 def total_steps(config: TrainConfig, image_count: int) -> int:
     """Returns the steps of the whole run over ``image_count`` training pairs or images."""
     if config.optimization.steps is not None:
         return config.optimization.steps
     assert config.optimization.epochs is not None  # the configuration has checked that
-    return math.ceil(config.optimization.epochs * image_count / config.optimization.batch_size)
+    return math.ceil(config.optimization.epochs * steps_per_epoch(config, image_count))

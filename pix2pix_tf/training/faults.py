@@ -23,7 +23,7 @@ def explaining_framework_errors() -> Iterator[None]:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise SystemFault(
-            "not enough memory; take a smaller `image_size`, `batch_size` or `base_filters`"
+            "not enough memory; take a smaller `image_size` or `batch_size`, or fewer filters"
         ) from error
     except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
         raise DataError(

@@ -23,7 +23,7 @@ from pix2pix_tf.models.base import Sheet
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording import Recorder
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.training.agreement import checkpoint_to_start_from, total_steps
+from pix2pix_tf.training.agreement import checkpoint_to_start_from, steps_per_epoch, total_steps
 from pix2pix_tf.training.faults import explaining_framework_errors
 from pix2pix_tf.training.interruption import catching_signals
 from pix2pix_tf.training.step import Trainer
@@ -78,7 +78,7 @@ class Session:
             restore(self.run_directory.checkpoint(step), self.trainer.state())
             return step
         if self.config.record.init_from is not None:
-            self._take_weights(checkpoint_to_start_from(self.config.record.init_from))
+            self._take_weights(checkpoint_to_start_from(self.config.record.init_from, self.config))
         return 0
 
     def _take_weights(self, checkpoint: Path) -> None:
@@ -102,7 +102,7 @@ class Session:
             metrics=self.model.metrics(),
             first_step=self.first_step,
             last_step=self.last_step,
-            steps_per_epoch=dataset.count("train") / self.config.optimization.batch_size,
+            steps_per_epoch=steps_per_epoch(self.config, dataset.count("train")),
             title=f"{label} ({dataset.held_out})",
             config_text=json.dumps(configs.to_json(self.config), indent=2),
         )

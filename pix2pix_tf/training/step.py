@@ -43,7 +43,7 @@ class Trainer:
         self._options = config.optimization
         self._total_steps = total_steps
         self._phases = [phase for phase in model.phases() for _ in range(phase.repeats)]
-        self.batches_per_step = len(self._phases)
+        self.batches_per_step = model.batches_per_step()
         with self.strategy.scope():
             keras.utils.set_random_seed(self._options.seed)
             precision = self._options.precision
@@ -132,6 +132,10 @@ class Trainer:
         for objective, names in phase.trains.items():
             trained = {name: self._adams[name].variables for name in names}
             gradients |= tape_of[objective].gradient(scaled[objective], trained)
+        # No weight may change before every loss is computed: the runtime orders the updates behind what their
+        # gradients need only, and a generator's loss would now and then see a newer discriminator.
+        with tf.control_dependencies([*objectives.values(), *metrics.values()]):
+            gradients = tf.nest.map_structure(tf.identity, gradients)
         self._apply(gradients, step, {name: self._updates(name, number, step) for name in gradients})
         return metrics
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.models.registry import model_class
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.agreement import agreeing, checkpoint_to_start_from, is_finished, resolved
 from pix2pix_tf.training.loop import Session
@@ -35,12 +34,12 @@ def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirecto
     # Before the data are opened, so that a contradiction costs no download and leaves no directory.
     config = agreeing(config, run)
     if config.record.init_from is not None:
-        checkpoint_to_start_from(config.record.init_from)
+        checkpoint_to_start_from(config.record.init_from, config)
     if is_finished(run, config):
         say(f"this run is finished already: all {run.latest_step()} steps are done")
         return run
 
-    dataset = open_dataset(config, model_class(config.model.model).data)
+    dataset = open_dataset(config)
     with run.locked():
         config = agreeing(config, run)  # again: another process may have trained here meanwhile
         identity = dataset.identity()

@@ -48,6 +48,8 @@ class GeneratorTranslator(Translator):
         self.input_channels = painter.input_channels
         self.output_channels = painter.output_channels
         self.network = model.networks()[painter.network](resolve_precision(precision))
+        if painter.stochastic:
+            _refuse_without_dropout(self.network)
         self._seed = seed
         shape = (1, self.noise) if self.noise else (1, None, None, self.input_channels)
         self._paint = tf.function(self.generate, input_signature=[tf.TensorSpec(shape, tf.float32)])
@@ -145,6 +147,17 @@ def translators_for(
         name: GeneratorTranslator(model, painter, precision, seed)
         for name, painter in model.painters().items()
     }
+
+
+def _refuse_without_dropout(network: keras.Model) -> None:
+    """Refuses noise that a network hasn't, or has only together with the statistics of a batch.
+
+    Raises:
+        ConfigError: it can't be stochastic.
+    """
+    kinds = {type(layer) for layer in network.layers}
+    if keras.layers.Dropout not in kinds or keras.layers.BatchNormalization in kinds:
+        raise ConfigError("`stochastic` needs a network with dropout and without batch normalisation")
 
 
 def painter_of(model: Model, direction: str | None) -> Painter:

@@ -91,6 +91,7 @@ OTHERS = {
         "--critic-steps",
         2,
         "--spectral-norm",
+        "--unconditional",
         "--pool-size",
         4,
     ),

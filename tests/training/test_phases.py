@@ -20,8 +20,6 @@ def one_weight(name):
 class Toy(Model):
     """A critic that is updated three times before an actor; each gradient is the mean of the batch."""
 
-    data = "images"
-
     def networks(self):
         return {"actor": lambda dtype: one_weight("actor"), "critic": lambda dtype: one_weight("critic")}
 
