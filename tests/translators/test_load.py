@@ -62,7 +62,7 @@ def test_every_way_into_a_model_gives_its_picture(load, name):
 def test_what_only_a_run_can_choose_is_refused_for_others(models, refused, option):
     for model in (models / "contrast", models / "floats.tflite", "http://localhost:1/v1/models/facades"):
         message = refused(ConfigError, translators.load, model, **option)
-        assert f"--{next(iter(option))}" in message
+        assert next(iter(option)) in message
         assert str(model) in message
 
 
