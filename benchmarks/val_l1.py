@@ -36,7 +36,7 @@ def main() -> None:
     run = RunDirectory(args.run)
     config = run.read_config()
     for direction in model_for(config).painters():
-        dataset = open_dataset(replace(config, direction=direction))
+        dataset = open_dataset(replace(config, direction=direction), "pairs")
         pairs = held_out_images(dataset, config.data.size, dataset.count(dataset.held_out))
         for step in args.step or [run.latest_step()]:
             translate = load(args.run, step=step, direction=direction)
