@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pix2pix_tf.config import ModelSettings, Normalization, TrainConfig, limited, refuse_unread
@@ -13,10 +13,12 @@ from pix2pix_tf.models.base import Metric
 from pix2pix_tf.models.pool import from_pool
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
     from pix2pix_tf.models.forward import ForwardPass
 
+GeneratorKind = Literal["unet", "encoder_decoder", "resnet"]
 GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan-gp"]
 Patch = Literal[1, 16, 70, 286]
 
@@ -28,8 +30,11 @@ _SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
 
 @dataclasses.dataclass(frozen=True)
 class AdversarialSettings(ModelSettings):
-    """Settings of the networks' size, the discriminator, and its loss."""
+    """Settings of the networks, and of the adversarial loss."""
 
+    generator: GeneratorKind = "unet"
+    """The U-Net, the same without skip connections, or CycleGAN's residual network (9 blocks from 256 pixels
+    on, else 6)."""
     base_filters: Annotated[int, *limited(1, 512)] = 64
     """Filters of the first convolution; the others follow (64 is the paper's)."""
     norm: Normalization = "instance"
@@ -62,6 +67,70 @@ class AdversarialSettings(ModelSettings):
         smallest = _SMALLEST_SIDE.get(self.patch, 1)
         if self.gan_weight and min(config.data.size) < smallest:
             raise ConfigError(f"`patch` {self.patch} needs `image_size` {smallest} or more")
+
+
+def generator_builder(
+    settings: AdversarialSettings, config: TrainConfig, channels: tuple[int, int], name: str = "generator"
+) -> Callable[[str], keras.Model]:
+    """Returns what builds a generator for a Keras precision policy.
+
+    Args:
+        settings: which network.
+        config: the size of the images.
+        channels: of input and output.
+        name: of the network.
+    """
+
+    def build(dtype: str) -> keras.Model:
+        from pix2pix_tf.networks import build_generator
+
+        return build_generator(
+            settings.generator,
+            image_size=config.data.size,
+            base_filters=settings.base_filters,
+            norm=settings.norm,
+            input_channels=channels[0],
+            output_channels=channels[1],
+            dtype=dtype,
+            name=name,
+        )
+
+    return build
+
+
+def discriminator_builder(
+    settings: AdversarialSettings,
+    config: TrainConfig,
+    condition_channels: int | None,
+    image_channels: int,
+    name: str = "discriminator",
+) -> Callable[[str], keras.Model]:
+    """Returns what builds a discriminator for a Keras precision policy.
+
+    Args:
+        settings: which network.
+        config: the size of the images.
+        condition_channels: of what images are judged together with; None where they are judged alone.
+        image_channels: of the judged images.
+        name: of the network.
+    """
+
+    def build(dtype: str) -> keras.Model:
+        from pix2pix_tf.networks import build_discriminator
+
+        return build_discriminator(
+            patch=settings.patch,
+            base_filters=settings.base_filters,
+            norm=settings.norm,
+            condition_channels=condition_channels,
+            image_channels=image_channels,
+            image_size=config.data.size,
+            spectral_norm=settings.spectral_norm,
+            dtype=dtype,
+            name=name,
+        )
+
+    return build
 
 
 class Verdict(NamedTuple):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pix2pix_tf.config import DataKind, TrainConfig, limited, refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversary import (
     AdversarialSettings,
     GanLoss,
+    GeneratorKind,
     Verdict,
     adversarial_metrics,
+    discriminator_builder,
+    generator_builder,
     judge,
     named,
 )
@@ -37,8 +40,8 @@ class Settings(AdversarialSettings):
     """The adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
     pool_size: Annotated[int, *limited(0, 10_000)] = 50
     """Generated images that are kept for the discriminator to see again; 0 shows it new ones only."""
-    generator: Literal["unet", "encoder_decoder", "resnet"] = "resnet"
-    """CycleGAN's residual network (6 blocks below 256 pixels, else 9), or one of pix2pix's."""
+    generator: GeneratorKind = "resnet"
+    """CycleGAN's residual network (9 blocks from 256 pixels on, else 6), or one of pix2pix's."""
     cycle_weight: Annotated[float, *limited(0.0)] = 10.0
     """Weight λ of the way there and back against the adversarial loss."""
     identity_weight: Annotated[float, *limited(0.0)] = 0.5
@@ -82,39 +85,12 @@ class CycleGAN(Model):
 
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
         """Returns what builds the generators and discriminators of both directions."""
-        from pix2pix_tf.networks import build_discriminator, build_generator
-
-        settings, channels = self.settings, self.channels
-
-        def generator(source: str, target: str) -> Callable[[str], keras.Model]:
-            return lambda dtype: build_generator(
-                settings.generator,
-                image_size=self.config.data.size,
-                base_filters=settings.base_filters,
-                norm=settings.norm,
-                input_channels=channels[source],
-                output_channels=channels[target],
-                dtype=dtype,
-                name=f"generator_{source}{target}",
-            )
-
-        def discriminator(side: str) -> Callable[[str], keras.Model]:
-            return lambda dtype: build_discriminator(
-                patch=settings.patch,
-                base_filters=settings.base_filters,
-                norm=settings.norm,
-                condition_channels=None,
-                image_channels=channels[side],
-                spectral_norm=settings.spectral_norm,
-                dtype=dtype,
-                name=f"discriminator_{side}",
-            )
-
+        settings, config, (a, b) = self.settings, self.config, self.channels.values()
         return {
-            "generator_ab": generator("a", "b"),
-            "generator_ba": generator("b", "a"),
-            "discriminator_a": discriminator("a"),
-            "discriminator_b": discriminator("b"),
+            "generator_ab": generator_builder(settings, config, (a, b), "generator_ab"),
+            "generator_ba": generator_builder(settings, config, (b, a), "generator_ba"),
+            "discriminator_a": discriminator_builder(settings, config, None, a, "discriminator_a"),
+            "discriminator_b": discriminator_builder(settings, config, None, b, "discriminator_b"),
         }
 
     def extra_state(self) -> Mapping[str, tf.Variable]:

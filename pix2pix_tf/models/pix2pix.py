@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited, refuse_unread
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.adversary import AdversarialSettings, Verdict, adversarial_metrics, judge, named
+from pix2pix_tf.models.adversary import (
+    AdversarialSettings,
+    Verdict,
+    adversarial_metrics,
+    discriminator_builder,
+    generator_builder,
+    judge,
+    named,
+)
 from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
 from pix2pix_tf.models.pool import create_pool
 
@@ -24,8 +32,6 @@ if TYPE_CHECKING:
 class Settings(AdversarialSettings):
     """The settings of pix2pix; the defaults are the paper's."""
 
-    generator: Literal["unet", "encoder_decoder", "resnet"] = "unet"
-    """The U-Net, the same without skip connections, or CycleGAN's residual network."""
     unconditional: bool = False
     """The discriminator sees outputs only, not what they were made from."""
     pixel_loss: Literal["l1", "l2"] = "l1"
@@ -87,34 +93,12 @@ class Pix2Pix(Model):
 
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
         """Returns what builds the generator and, where it is needed, the discriminator."""
-        from pix2pix_tf.networks import build_discriminator, build_generator
-
         settings, (inputs, outputs) = self.settings, self.channels
-
-        def generator(dtype: str) -> keras.Model:
-            return build_generator(
-                settings.generator,
-                image_size=self.config.data.size,
-                base_filters=settings.base_filters,
-                norm=settings.norm,
-                input_channels=inputs,
-                output_channels=outputs,
-                dtype=dtype,
-            )
-
-        def discriminator(dtype: str) -> keras.Model:
-            return build_discriminator(
-                patch=settings.patch,
-                base_filters=settings.base_filters,
-                norm=settings.norm,
-                condition_channels=None if settings.unconditional else inputs,
-                image_channels=outputs,
-                spectral_norm=settings.spectral_norm,
-                dtype=dtype,
-            )
-
-        needed = {"discriminator": discriminator} if settings.gan_weight else {}
-        return {"generator": generator, **needed}
+        networks = {"generator": generator_builder(settings, self.config, self.channels)}
+        if settings.gan_weight:
+            condition = None if settings.unconditional else inputs
+            networks["discriminator"] = discriminator_builder(settings, self.config, condition, outputs)
+        return networks
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
         """Creates the pool of generated images, if there is one."""
