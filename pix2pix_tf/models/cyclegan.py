@@ -72,7 +72,7 @@ class CycleGAN(Model):
         "jitter": False,
         "flip": False,
         "epochs": None,
-        "steps": 2500,
+        "steps": 2000,
         "sample_every": 500,
         "checkpoint_every": 500,
     }
