@@ -161,7 +161,7 @@ def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
     shutil.copy(there / "train" / "집 1.png", there / "train" / "집 99.png")
     result = run(*arguments[:-1], 16, cwd=tmp_path)
     assert result.returncode == 2
-    assert "6 pairs" in error_line(result)
+    assert "6 of them" in error_line(result)
     assert "7 pairs" in error_line(result)
 
 
