@@ -162,7 +162,7 @@ def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
     result = run(*arguments[:-1], 16, cwd=tmp_path)
     assert result.returncode == 2
     assert "6 of them" in error_line(result)
-    assert "7 pairs" in error_line(result)
+    assert "7 of them" in error_line(result)
 
 
 def test_channels_that_differ_from_the_datas_are_converted(user_folder: Path, tmp_path: Path):
