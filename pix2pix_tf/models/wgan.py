@@ -128,7 +128,10 @@ class WassersteinGAN(Model):
                 filters, kernel_initializer=initial_weights(), name=f"down_{level + 1}_conv", dtype=dtype
             )(x)
             x = layers.LeakyReLU(LEAKY_SLOPE, name=f"down_{level + 1}_act", dtype=dtype)(x)
-        x = HalvingConvolution(1, kernel_initializer=initial_weights(), name="scores_conv", dtype=dtype)(x)
+        # In float32: scores wander, and beside a score of 90 bfloat16 knows nothing smaller than a half.
+        x = HalvingConvolution(1, kernel_initializer=initial_weights(), name="scores_conv", dtype="float32")(
+            x
+        )
         return keras.Model(
             image, layers.Activation("linear", name="scores", dtype="float32")(x), name="critic"
         )
