@@ -95,6 +95,7 @@ OTHERS = {
         "--pool-size",
         4,
     ),
+    "wgan": ("--generator-filters", 2, "--critic-filters", 2, "--batch-size", 4, "--critic-steps", 2),
     "cyclegan": ("--base-filters", 4, "--pool-size", 5, "--precision", "float32"),
 }
 

@@ -15,7 +15,6 @@ from pix2pix_tf.models.wgan import interpolated
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
 from tests.end_to_end.commands import command, environment
-from tests.end_to_end.test_resume import assert_same_weights
 from tests.training.test_step import distance, pairs, values, without_fast_layers
 
 TINY = {"generator_filters": 2, "critic_filters": 2, "batch_size": 4}
@@ -145,11 +144,3 @@ def test_predict_and_exports_give_the_same_images(run, tmp_path):
     assert images["run"].shape == (3, 64, 64, 3)
     assert np.abs(images["saved"] - images["run"]).max() == 0
     assert np.abs(images["tflite"] - images["run"]).max() <= 1
-
-
-@pytest.mark.slow
-def test_a_stopped_run_ends_with_the_same_weights(run, tmp_path):
-    config = config_of(tmp_path / "run", steps=3, critic_steps=2)
-    train(config, say=lambda line: None)
-    train(config_of(tmp_path / "run", steps=6, critic_steps=2), say=lambda line: None)
-    assert_same_weights(run.path, tmp_path / "run")
