@@ -263,6 +263,7 @@ def test_plain_tfds_load_finds_what_is_prepared(facades_root):
     assert done.stdout == "400 100 (8, 16, 3) <dtype: 'string'>\n", done.stderr
 
 
+@pytest.mark.slow
 def test_preparing_prints_nothing(tmp_path, maps):
     done = run_python(
         "from pathlib import Path; from pix2pix_tf.data.catalog import open_catalog_dataset\n"

@@ -153,6 +153,7 @@ def test_a_new_version_stands_beside_the_old_ones(quickly, tmp_path):
     assert all(path.read_text() == "kept" for path in before)
 
 
+@pytest.mark.slow
 def test_several_sizes_give_a_file_each(quickly, run, images, tmp_path):
     sizes = ((64, 96), (65, 99), (64, 96))
     quickly(tmp_path, run, formats=[TFLite(tflite_sizes=sizes)], proof_images=images)
@@ -200,6 +201,7 @@ def test_one_of_several_painters_can_be_chosen(quickly, cyclegan, images, tmp_pa
     assert not list(tmp_path.glob("*AtoB*"))
 
 
+@pytest.mark.slow
 def test_a_model_that_takes_noise_is_proven_with_noise(quickly, small, tmp_path):
     report = quickly(tmp_path / "out", formats=[SavedModel(), TFLite(quantize=("none", "int8"))])
     assert report.failures() == []
@@ -232,6 +234,7 @@ def test_each_painter_is_proven_with_images_of_its_own_side(cyclegan):
 # ---------------------------------------------------------------- what is not published
 
 
+@pytest.mark.slow
 def test_what_misses_its_bar_is_not_published_and_said(quickly, tmp_path, monkeypatch):
     monkeypatch.setitem(TFLite.bars, "float16", IMPOSSIBLE)
     formats = [TFLite(quantize=("none", "float16"))]

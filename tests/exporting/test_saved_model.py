@@ -150,6 +150,7 @@ def test_a_generator_of_one_channel_takes_luma_and_gives_grey(tmp_path):
     np.testing.assert_array_equal(output, translate(grey))
 
 
+@pytest.mark.slow
 def test_a_stochastic_generator_paints_as_its_translator_does(tmp_path):
     translate, image = untrained(seed=5, stochastic=True), noise(64, 70)
     write_saved_model(translate, tmp_path / "1", SavedModel())

@@ -85,6 +85,7 @@ def test_int8_paints_pictures_beyond_its_calibration(translate, models):
         assert psnr(translate(other), run(models["int8"], other)) >= 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "settings"),
     [

@@ -35,6 +35,7 @@ def variant(request):
     return resolved(model, **settings)
 
 
+@pytest.mark.slow
 def test_a_step_gives_the_models_metrics_and_changes_every_network(variant):
     model = model_for(variant)
     trainer = Trainer(model, variant, total_steps=4)

@@ -55,6 +55,7 @@ def test_training_equals_keras_own_with_all_gradients(kind, shape):
     assert_training_is_keras_own(kind, shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "shape"),
     [

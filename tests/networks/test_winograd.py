@@ -10,6 +10,8 @@ from pix2pix_tf.networks.fast.winograd import _BY_STRIDE, Winograd
 SIZES = [(2, 8, 6), (2, 7, 9), (2, 1, 5), (1, 11, 6)]
 PADDING = {1: "VALID", 2: "SAME"}
 
+pytestmark = pytest.mark.slow  # its loops have to be compiled
+
 
 @pytest.mark.parametrize(("stride", "taps", "results", "products"), [(2, 2, 2, 3), (1, 4, 4, 9)])
 def test_a_filter_needs_fewer_products_and_is_exact(stride, taps, results, products):

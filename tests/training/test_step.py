@@ -198,6 +198,7 @@ def test_the_generators_gradients_pass_through_the_discriminator_before_its_upda
     assert distance(gradients_in(after, plain.generator), later) > 2 * SAME
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(
     ("batch_size", "products", "luck"), [(1, "all", 1.5), (8, "all", 1.5), (8, "fewer", 3)]
@@ -439,6 +440,7 @@ def test_two_devices_do_the_step_of_one(python):
 # ---------------------------------------------------------------- full size
 
 
+@pytest.mark.slow
 def test_the_papers_network_learns_at_full_size():
     model = trainer_of(config_of(image_size=(256, 256), base_filters=64))
     batch = pairs(1, 256)
