@@ -58,19 +58,19 @@ def predict(
         SystemFault: ``out`` can't be written, or a server can't be reached.
     """
     refuse_missing(model)
+    of_run = is_run(model)
     half = _input_half(model, direction) if side_by_side else None
-    if direction is not None and half is None and not is_run(model):
+    if direction is not None and half is None and not of_run:
         raise ConfigError("`direction` says which half of a pair is the input; give `side_by_side` with it")
-    jobs = _outputs_of(
-        list(_images_below(inputs, out)), out
-    )  # before the model is loaded, which takes longer
+    # Before the model is loaded, which takes longer.
+    jobs = _outputs_of(list(_images_below(inputs, out)), out)
     translator = translators.load(
         model,
         step=step,
-        direction=direction if is_run(model) else None,
+        direction=direction if of_run else None,
         precision=precision,
         stochastic=stochastic,
-        seed=seed if is_run(model) else 0,
+        seed=seed if of_run else 0,
     )
     if translator.noise:
         if side_by_side:
@@ -80,7 +80,7 @@ def predict(
         raise ConfigError("`count` has no meaning for a model that translates images")
     if not inputs:
         raise DataError("nothing to translate: name at least one image or folder")
-    if seed and not is_run(model):
+    if seed and not of_run:
         raise ConfigError(f"`seed` has no meaning for {model}: what was exported has its own noise, or none")
     skipped = 0
     for source, target in tqdm(
