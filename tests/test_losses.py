@@ -205,38 +205,55 @@ def test_fast_layers_give_the_gradients_of_keras_own(norm, traced):
     assert relative_distance(fast, own) < 2e-4
 
 
-@pytest.mark.parametrize(
-    "layers",
-    [
-        [HalvingConvolution(3)],
-        [FlatConvolution(3)],
-        [SpectralHalvingConvolution(3)],
-        [HalvingConvolution(3), InstanceNormalization(), TransposedConvolution(2)],
-    ],
-    ids=len,
-)
-def test_its_gradients_are_the_numerical_ones(layers):
-    """Of smooth critics: the penalty of one with leaky ReLUs jumps where an activation changes its sign."""
+def smooth_critic(kind, dtype):
+    """Without leaky ReLUs: the penalty of one with them jumps where an activation changes its sign."""
+    layers = {
+        "halving": lambda: [HalvingConvolution(3, dtype=dtype)],
+        "flat": lambda: [FlatConvolution(3, dtype=dtype)],
+        "spectral": lambda: [SpectralHalvingConvolution(3, dtype=dtype)],
+        "normalized": lambda: [
+            HalvingConvolution(3, dtype=dtype),
+            InstanceNormalization(dtype=dtype),
+            TransposedConvolution(2, dtype=dtype),
+        ],
+    }[kind]()
+    tanh = keras.layers.Activation("tanh", dtype=dtype)
+    return keras.Sequential([keras.Input((10, 9, 2), dtype=dtype), *layers, tanh])
+
+
+@pytest.mark.parametrize("kind", ["halving", "flat", "spectral", "normalized"])
+def test_its_gradients_are_the_numerical_ones(kind):
+    """Those of float32's fast layers against differences in float64, by the layers' plain form."""
     keras.utils.set_random_seed(0)
-    critic = keras.Sequential([keras.Input((10, 9, 2)), *layers, keras.layers.Activation("tanh")])
+    critic, exact = smooth_critic(kind, "float32"), smooth_critic(kind, "float64")
+    for own, other in zip(critic.weights, exact.weights, strict=True):
+        own.assign(own + random(own.shape, 5, 0.3) * own.trainable)
+        other.assign(own)
+    directions = [random(weight.shape, 10 + seed) for seed, weight in enumerate(critic.trainable_weights)]
     real, fake, mix = draws((2, 10, 9, 2))
-    weights = critic.trainable_weights
-    values = [weight.numpy() + random(weight.shape, seed, 0.3) for seed, weight in enumerate(weights)]
-    directions = [random(weight.shape, 10 + seed) for seed, weight in enumerate(weights)]
     # Spectral normalisation would iterate at every call in training.
-    training = not isinstance(layers[0], SpectralHalvingConvolution)
+    training = kind != "spectral"
+    weights = [weight.value for weight in critic.trainable_weights]
+    with tf.GradientTape() as tape:
+        penalty, _ = gradient_penalty(lambda images: critic(images, training=training), real, fake, mix)
+    slope = sum(np.sum(g * d) for g, d in zip(tape.gradient(penalty, weights), directions, strict=True))
 
-    def penalty(step):
-        for weight, value, direction in zip(weights, values, directions, strict=True):
-            weight.assign(value + step * direction)
+    def penalty_at(step):
+        """By the paper's formula."""
+        for own, other, direction in zip(
+            critic.trainable_weights, exact.trainable_weights, directions, strict=True
+        ):
+            other.assign(tf.cast(own, "float64") + step * direction)
+        images = tf.cast(mix * real + (1 - mix) * fake, "float64")
         with tf.GradientTape() as tape:
-            penalty, _ = gradient_penalty(lambda x: critic(x, training=training), real, fake, mix)
-        gradients = tape.gradient(penalty, [weight.value for weight in weights])
-        return float(penalty), sum(np.sum(g * d) for g, d in zip(gradients, directions, strict=True))
+            tape.watch(images)
+            scores = tf.reduce_mean(exact(images, training=False), axis=[1, 2, 3])
+        lengths = [np.linalg.norm(gradient) for gradient in tape.gradient(scores, images).numpy()]
+        return np.mean(np.square(np.array(lengths) - 1))
 
-    step = 5e-3  # of a float32 penalty near 1: slopes are off by 1e-4, and by the square of the step
-    numerical = (penalty(step)[0] - penalty(-step)[0]) / (2 * step)
-    np.testing.assert_allclose(penalty(0)[1], numerical, rtol=3e-3, atol=3e-4)
+    numerical = (penalty_at(1e-5) - penalty_at(-1e-5)) / 2e-5
+    np.testing.assert_allclose(penalty_at(0), penalty, rtol=1e-5)
+    np.testing.assert_allclose(slope, numerical, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("mixed_bfloat16", 0.25), ("mixed_float16", 0.1)])

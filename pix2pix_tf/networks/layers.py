@@ -48,7 +48,7 @@ class InstanceNormalization(layers.Layer):
         """Returns ``x`` normalised."""
         if training and x.shape[0] is not None and x.shape[0] <= self._MOST_FUSED:
             return self._normalize_fused(x)
-        x = ops.cast(x, "float32")
+        x = ops.cast(x, self.variable_dtype)
         centered = x - ops.mean(x, axis=(1, 2), keepdims=True)
         variance = ops.mean(ops.square(centered), axis=(1, 2), keepdims=True)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)

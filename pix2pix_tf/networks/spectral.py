@@ -44,7 +44,7 @@ class _SpectrallyNormalized(layers.Conv2D):
         return ops.cast(ops.reshape(matrix / sigma, super().kernel.shape), self.compute_dtype)
 
     def _matrix(self) -> Any:
-        return ops.cast(ops.reshape(super().kernel, (-1, self.filters)), "float32")
+        return ops.cast(ops.reshape(super().kernel, (-1, self.filters)), self.variable_dtype)
 
     # Keras' convolutions save and load ``self.kernel``, which is not the weight here.
 
