@@ -96,8 +96,8 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None) -> tuple[str, b
     channels = " and ".join("grey" if count == 1 else "RGB" for count in report.channels)
     bits = " and ".join(map(str, report.bits))
     lines = [
-        f"{folder}: {_IN_WORDS[kind]} in {report.layout}",
-        f"  {_IN_WORDS[kind]:<9} {counts or 'none'}",
+        f"{folder}: {_IN_WORDS[report.kind]} in {report.layout}",
+        f"  {_IN_WORDS[report.kind]:<9} {counts or 'none'}",
         *(f"  sizes     {_sizes(sizes)} (height x width)" for sizes in report.sizes),
         f"  channels  {channels or 'none'}, {bits or 'no'} bits",
         *(f"  problem   {problem}" for problem in report.problems),

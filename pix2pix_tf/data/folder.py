@@ -30,7 +30,7 @@ LAYOUTS = {
     "unpaired": "expected (1) folders trainA/ and trainB/, and optionally testA/ and testB/, or (2) folders "
     "A/ and B/, or (3) side-by-side images as pairs have them",
     "images": "expected (1) images in train/, and optionally val/ and test/, or (2) images in the folder "
-    "itself, or (3) folders A/ and B/ as pairs have them",
+    "itself, or (3) pairs, side by side (where every image is twice as wide as high) or in folders A/ and B/",
 }
 """How a folder of each kind may look."""
 
@@ -84,7 +84,7 @@ class FolderReport:
     """What `check_folder` found.
 
     Args:
-        kind: how the folder was read.
+        kind: what it has of what was asked for: pairs, if its images hold two side by side.
         layout: in words.
         counts: the usable images or pairs of each split; A's and B's where these are apart.
         sizes: likewise for each set, how many have each size (height, width), most frequent first.
@@ -116,14 +116,15 @@ def open_folder_dataset(
         folder: the folder.
         seed: decides which images are held out, where the folder doesn't say.
         cache_dir: where it is remembered which files were checked; None checks them every time.
-        kind: what is wanted. Images in one folder for each split are side-by-side pairs, and single ones
-            only for 'images'; those in folders A and B are paired by name for 'pairs', else unpaired.
+        kind: what is wanted. Images in one folder for each split are side-by-side pairs; for 'images' only
+            where all are exactly twice as wide as high, else single ones. Those in folders A and B are paired
+            by name for 'pairs', else unpaired.
         skip_bad_images: leave unusable images out, and name them in ``skipped``, instead of failing.
         show_progress: draw a bar when checking takes long.
 
     Returns:
-        The data set, of the kind that the folder has: pairs where unpaired images are wanted of
-        side-by-side ones, and unpaired where images are wanted of folders A and B. Its names are paths
+        The data set, of the kind that the folder has: pairs where anything else is wanted of side-by-side
+        ones, and unpaired where images are wanted of folders A and B. Its names are paths
         below the split's folder, without suffix, in Unicode form NFC and natural order (2 before 10).
 
     Raises:
@@ -164,7 +165,7 @@ def check_folder(
     sides = [side for items in used for side in _sides(items, survey.checked)]
     sizes = [Counter(_size(item, survey.checked) for item in items) for items in used]
     return FolderReport(
-        kind=kind,
+        kind="pairs" if any(item.is_halved for items in used for item in items) else kind,
         layout=survey.layout,
         counts={name: tuple(map(len, sets)) for name, sets in survey.splits.items()},
         sizes=[dict(counted.most_common()) for counted in sizes],
@@ -212,6 +213,13 @@ def _survey(folder: Path, kind: Kind, seed: int, cache_dir: Path | None, show_pr
         [file for item in every_item for file in item.files], _index_file(folder, cache_dir), show_progress
     )
     bad_files = {file: problem for file, outcome in checked.items() if (problem := outcome.problem)}
+    if kind == "images" and _all_twice_as_wide(every_item, checked):
+        layout = layout.replace("images", "side-by-side images", 1)
+        found = {
+            split: tuple([dataclasses.replace(item, is_halved=True) for item in items] for items in sets)
+            for split, sets in found.items()
+        }
+        every_item = [item for sets in found.values() for items in sets for item in items]
     for item in every_item:
         if not any(file in bad_files for file in item.files):
             bad_files |= _too_small(item, checked)
@@ -429,6 +437,12 @@ def _split_by_hash(items: Sequence[_Item], seed: int) -> dict[str, list[_Item]]:
 def _size(item: _Item, checked: Mapping[Path, CheckedImage]) -> tuple[int, int]:
     image = checked[item.files[0]]
     return image.height, image.width // 2 if item.is_halved else image.width
+
+
+def _all_twice_as_wide(items: Sequence[_Item], checked: Mapping[Path, CheckedImage]) -> bool:
+    """Whether single images are pairs side by side by all signs, so that none is taken for one image."""
+    readable = [one for item in items if not (one := checked[item.files[0]]).problem]
+    return bool(readable) and all(one.width == 2 * one.height for one in readable)
 
 
 def _too_small(item: _Item, checked: Mapping[Path, CheckedImage]) -> dict[Path, str]:

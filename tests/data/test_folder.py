@@ -489,6 +489,16 @@ def test_images_alone_are_whole(tmp_path):
     assert shapes(dataset.splits["val"][0]) == [(9, 1, 3)]
 
 
+def test_images_that_are_all_twice_as_wide_as_high_are_pairs_side_by_side(tmp_path):
+    for number, height in enumerate((4, 8)):
+        save(tmp_path / "train" / f"{number}.png", width=2 * height, height=height)
+    dataset = open_folder(tmp_path, kind="images")
+    assert dataset.kind == "pairs"
+    assert [image.shape for image in dataset.splits["train"][0].read(1)] == [(8, 8, 3), (8, 8, 3)]
+    save(tmp_path / "train" / "2.png", width=9, height=4)
+    assert open_folder(tmp_path, kind="images").kind == "images"
+
+
 def test_a_flat_folder_of_images_is_split_as_one_of_pairs(flat_folder):
     assert names(open_folder(flat_folder, kind="images")) == names(open_folder(flat_folder))
 
