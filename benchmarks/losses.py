@@ -2,9 +2,10 @@
 
     python benchmarks/losses.py --out runs/losses [--dataset facades] [--steps 4000] [--image-size 128]
 
-Trains pix2pix once with each loss, everything else being the same; finished runs are not trained again, and
-those that were stopped go on. Prints a Markdown table, and writes OUT/sheet.png: rows of input, the pictures
-by each loss, and target.
+Trains pix2pix once with each loss, and wgan-gp with a penalty ten times as heavy, too, everything else being
+the same; finished runs are not trained again, and those that were stopped go on. Prints a Markdown table, and
+writes OUT/sheet.png: rows of input, the pictures by each loss, and target; and OUT/gradient_norm.png: the
+norms of both critics' gradients over the steps.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import matplotlib as mpl
+
+mpl.use("agg")
+import matplotlib.pyplot as plt
 import numpy as np
 from val_l1 import mean_absolute_error
 
@@ -26,6 +31,8 @@ from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.recording.samples import write_sheet
 
 SHOWN = 4
+RUNS: dict[str, dict[str, object]] = {loss: {"gan_loss": loss} for loss in GAN_LOSSES}
+RUNS["wgan-gp-100"] = {"gan_loss": "wgan-gp", "gradient_penalty": 100.0}
 
 
 def main() -> None:
@@ -51,10 +58,14 @@ def main() -> None:
         sample_every=args.steps,
         checkpoint_every=1000,
     )
-    runs = {loss: train(replace(base, gan_loss=loss, run_dir=args.out / loss)) for loss in GAN_LOSSES}
+    runs = {
+        name: train(replace(base, **settings, run_dir=args.out / name)) for name, settings in RUNS.items()
+    }
 
     dataset = open_dataset(base)
     rows = held_out_images(dataset, base.data.size, dataset.count(dataset.held_out))
+    penalised = {name: run.metrics_file for name, run in runs.items() if name.startswith("wgan-gp")}
+    plot_norms(penalised, args.out / "gradient_norm.png")
     print("| loss | L1, held-out pairs | D's loss | G's adversarial loss | gradient norm |")
     print("|---|---|---|---|---|")
     pictures = {}
@@ -72,6 +83,25 @@ def main() -> None:
     columns = ("input", *pictures, "target")
     shown = [[rows[n][1], *(each[n] for each in pictures.values()), rows[n][2]] for n in chosen]
     write_sheet(args.out / "sheet.png", f"{args.dataset}, {args.steps} steps", Sheet(columns, shown))
+
+
+def plot_norms(metrics: dict[str, Path], out: Path) -> None:
+    """Plots the gradient norms of critics over the steps.
+
+    Args:
+        metrics: the files of the runs' figures, by the runs' names.
+        out: the PNG file.
+    """
+    figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    for name, file in metrics.items():
+        lines = read_metrics(file)
+        axes.plot(
+            [line["step"] for line in lines], [line["disc_gradient_norm"] for line in lines], label=name
+        )
+    axes.axhline(1.0, color="black", linestyle=":")
+    axes.set(xlabel="step", ylabel="norm of the critic's gradient")
+    axes.legend()
+    figure.savefig(out, dpi=100)
 
 
 if __name__ == "__main__":

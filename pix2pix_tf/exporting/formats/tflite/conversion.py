@@ -75,8 +75,8 @@ def convert(
     - 'float16' stores the weights in half the bytes and computes in float32.
     - 'dynamic' stores them as int8, and rounds every image between the layers to int8 by its own range.
     - 'int8' takes and gives images in uint8. Its convolutions compute in int8, with weights scaled by channel
-      and ranges found by calibration, but for the last one, which computes in float32, as all other layers
-      do: there a rounded value would be a rounded pixel.
+      and ranges found by calibration, but for the last ones, which make the image at its full size. These
+      compute in float32, as all other layers do: there a rounded value would be a rounded pixel.
 
     Args:
         translator: in float32 and not stochastic.
@@ -320,7 +320,7 @@ def _converted(model: keras.Model, quantization: Quantization) -> bytes:
 def _calibrated(
     network: keras.Model, shape: tuple[int, ...], samples: Iterable[np.ndarray] | None
 ) -> dict[str, tuple[_Range, _Range]]:
-    """Finds the values that every convolution but the last one meets and makes.
+    """Finds the values that every convolution meets and makes, but for the last ones, at full size.
 
     Args:
         network: the trained one.
@@ -333,9 +333,7 @@ def _calibrated(
     Raises:
         ConfigError: there are no samples, or some are not of the shape or of another type.
     """
-    convolutions = [
-        layer for layer in network.layers if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose)
-    ][:-1]
+    convolutions = _before_full_size(network, shape)
     probe = keras.Model(network.input, [x for layer in convolutions for x in (layer.input, layer.output)])
     dtype = np.uint8 if len(shape) == 3 else np.float32
 
@@ -362,6 +360,22 @@ def _calibrated(
     ranges = [(float(low), float(high)) for low, high in seen]
     names = [layer.name for layer in convolutions]
     return dict(zip(names, zip(ranges[::2], ranges[1::2], strict=True), strict=True))
+
+
+def _before_full_size(network: keras.Model, shape: tuple[int, ...]) -> list[layers.Layer]:
+    """The convolutions but for those that make the image at its full size, behind which nothing is smaller.
+
+    In a U-Net that is the last one alone. In a residual network it is also the one that doubles the image
+    for the last time: rounded, it costs as much as all others together (7 dB of 41).
+    """
+    convolutions = [
+        layer for layer in network.layers if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose)
+    ]
+    probe = keras.Model(network.input, [*(layer.output for layer in convolutions), network.output])
+    *made, image = (value.shape for value in probe(tf.zeros((1, *shape)), training=False))
+    while made and min(made[-1][1:3]) >= min(image[1:3]):
+        made.pop()
+    return convolutions[: len(made)]
 
 
 class _RoundedToInt8(layers.Layer):
