@@ -31,7 +31,6 @@ from pix2pix_tf.exporting.samples import (
     FolderSamples,
     NoiseSamples,
     Samples,
-    input_side,
     run_dataset,
 )
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
@@ -174,7 +173,7 @@ def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportO
         folder = options.proof_images
         return {name: FolderSamples(folder, painter.input_channels) for name, painter in painters.items()}
     dataset = run_dataset(model.config, options.data_dir)
-    return {name: DatasetSamples(dataset, input_side(dataset.kind, name)) for name in painters}
+    return {name: DatasetSamples(dataset, painter.side) for name, painter in painters.items()}
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -13,7 +13,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.images import is_image_file, load_image, to_uint8, to_unit_range
 from pix2pix_tf.data.pipeline import held_out_images, resized
-from pix2pix_tf.data.sets import ImageDataset, Kind, Side, spread
+from pix2pix_tf.data.sets import ImageDataset, Side, spread
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.exporting.formats.base import Size
@@ -125,11 +125,6 @@ def run_dataset(config: TrainConfig, data_dir: Path | None) -> ImageDataset:
         return open_dataset(config)
     except UserError as error:
         raise type(error)(f"{error} (or give a folder with input images as `proof_images`)") from error
-
-
-def input_side(kind: Kind, direction: str) -> int:
-    """Returns which image of a data set's row the painter of a direction takes; pairs are directed."""
-    return int(kind == "unpaired" and direction == "BtoA")
 
 
 def _as_uint8(image: np.ndarray) -> np.ndarray:

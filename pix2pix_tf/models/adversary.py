@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from pix2pix_tf.config import ModelSettings, Normalization, TrainConfig, limited, refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric
-from pix2pix_tf.models.pool import from_pool
+from pix2pix_tf.models.pool import create_pool, from_pool
 
 if TYPE_CHECKING:
     import keras
@@ -98,128 +98,121 @@ def generator_builder(
     return build
 
 
-def discriminator_builder(
-    settings: AdversarialSettings,
-    config: TrainConfig,
-    condition_channels: int | None,
-    image_channels: int,
-    name: str = "discriminator",
-) -> Callable[[str], keras.Model]:
-    """Returns what builds a discriminator for a Keras precision policy.
-
-    Args:
-        settings: which network.
-        config: the size of the images.
-        condition_channels: of what images are judged together with; None where they are judged alone.
-        image_channels: of the judged images.
-        name: of the network.
-    """
-
-    def build(dtype: str) -> keras.Model:
-        from pix2pix_tf.networks import build_discriminator
-
-        return build_discriminator(
-            patch=settings.patch,
-            base_filters=settings.base_filters,
-            norm=settings.norm,
-            condition_channels=condition_channels,
-            image_channels=image_channels,
-            image_size=config.data.size,
-            spectral_norm=settings.spectral_norm,
-            dtype=dtype,
-            name=name,
-        )
-
-    return build
-
-
 class Verdict(NamedTuple):
-    """What a generator and its discriminator minimise, and what the metrics tell of it; float32 scalars.
-
-    The metrics' keys are those of :func:`adversarial_metrics`.
-    """
+    """What a generator and its discriminator minimise, float32 scalars, and what is measured, by its name."""
 
     generator: tf.Tensor
     discriminator: tf.Tensor
     metrics: dict[str, tf.Tensor]
 
 
-def judge(
-    forward: ForwardPass,
-    name: str,
-    settings: AdversarialSettings,
-    real: tf.Tensor,
-    fake: tf.Tensor,
-    condition: tf.Tensor | None = None,
-) -> Verdict:
-    """Lets a discriminator judge real and generated images.
+class Adversary:
+    """A discriminator: its network, its pool of generated images, its verdicts and what is told of them.
 
     Args:
-        forward: the pass; its state has the pool ``NAME_pool``, where the settings ask for one.
-        name: of the discriminator.
-        settings: which loss.
-        real: float32 [batch, height, width, channels] in [-1, 1].
-        fake: of the same shape and range.
-        condition: what both were made for, float32 [batch, height, width, any channels], if it is judged too.
+        settings: which network and which loss.
+        config: the size of the images.
+        condition_channels: of what images are judged together with; None where they are judged alone.
+        image_channels: of the judged images.
+        name: of the network, in checkpoints and in TensorBoard.
+        metric: the beginning of its metrics' names in metrics.jsonl.
+        bar: what the progress bar calls its loss.
     """
-    import tensorflow as tf
 
-    from pix2pix_tf import losses
+    def __init__(
+        self,
+        settings: AdversarialSettings,
+        config: TrainConfig,
+        condition_channels: int | None,
+        image_channels: int,
+        name: str = "discriminator",
+        metric: str = "disc",
+        bar: str = "D",
+    ):
+        self._settings, self._size = settings, config.data.size
+        self._channels = (condition_channels, image_channels)
+        self.name, self._metric, self._bar = name, metric, bar
 
-    def logits_of(images: tf.Tensor, condition: tf.Tensor | None = condition) -> tf.Tensor:
-        return forward.run(name, images if condition is None else [condition, images])
+    def build(self, dtype: str) -> keras.Model:
+        """Builds the network for a Keras precision policy."""
+        from pix2pix_tf.networks import build_discriminator
 
-    real_logits, fake_logits = logits_of(real), logits_of(fake)
-    seen, seen_logits = fake, fake_logits
-    if settings.pool_size:
-        both = fake if condition is None else tf.concat([condition, fake], axis=-1)
-        pooled = from_pool(forward, f"{name}_pool", both)
-        *other, seen = [pooled] if condition is None else tf.split(pooled, [condition.shape[-1], -1], axis=-1)
-        seen_logits = logits_of(seen, *other)
-    discriminator = losses.discriminator_loss(settings.gan_loss, real_logits, seen_logits)
-    metrics = {}
-    if settings.gan_loss == "wgan-gp":
-        mix = forward.uniform([real.shape[0], 1, 1, 1])
-        penalty, norm = losses.gradient_penalty(logits_of, real, tf.stop_gradient(seen), mix)
-        discriminator += settings.gradient_penalty * penalty
-        metrics["gradient_norm"] = norm
-    else:
-        undecided = _UNDECIDED[settings.gan_loss]
-        metrics["real_accuracy"] = tf.reduce_mean(tf.cast(real_logits > undecided, tf.float32))
-        metrics["fake_accuracy"] = tf.reduce_mean(tf.cast(seen_logits < undecided, tf.float32))
-    return Verdict(
-        losses.generator_loss(settings.gan_loss, fake_logits),
-        discriminator,
-        {"loss": discriminator, **metrics},
-    )
-
-
-def adversarial_metrics(prefix: str, tag: str, settings: AdversarialSettings, bar: str) -> Sequence[Metric]:
-    """Returns the metrics of a verdict, named ``prefix`` before the verdict's keys, but for the loss.
-
-    Args:
-        prefix: of the names in metrics.jsonl; the loss has it alone.
-        tag: of the names in TensorBoard.
-        settings: which loss.
-        bar: what the progress bar calls the loss.
-    """
-    undecided = (math.log(2), "log 2: undecided") if settings.gan_loss == "vanilla" else None
-    loss = Metric(prefix, f"{tag}/loss", bar=bar, plot=tag.replace("_", " "), level=undecided)
-    if settings.gan_loss == "wgan-gp":
-        norm = Metric(
-            f"{prefix}_gradient_norm",
-            f"{tag}/gradient_norm",
-            plot="gradient norm",
-            level=(1.0, "1: the goal"),
+        condition_channels, image_channels = self._channels
+        return build_discriminator(
+            patch=self._settings.patch,
+            base_filters=self._settings.base_filters,
+            norm=self._settings.norm,
+            condition_channels=condition_channels,
+            image_channels=image_channels,
+            image_size=self._size,
+            spectral_norm=self._settings.spectral_norm,
+            dtype=dtype,
+            name=self.name,
         )
-        return loss, norm
-    return (
-        loss,
-        Metric(f"{prefix}_real_accuracy", f"{tag}/accuracy_on_real"),
-        Metric(f"{prefix}_fake_accuracy", f"{tag}/accuracy_on_fake"),
-    )
 
+    def pool(self) -> dict[str, tf.Variable]:
+        """Creates the pool, by its variables' names in a checkpoint; nothing where none is asked for."""
+        if not self._settings.pool_size:
+            return {}
+        condition_channels, image_channels = self._channels
+        shape = (*self._size, (condition_channels or 0) + image_channels)
+        return create_pool(f"{self.name}_pool", self._settings.pool_size, shape)
 
-def named(prefix: str, metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Returns a verdict's metrics by the names of :func:`adversarial_metrics`."""
-    return {prefix if key == "loss" else f"{prefix}_{key}": value for key, value in metrics.items()}
+    def metrics(self) -> Sequence[Metric]:
+        """Returns what :meth:`judge` measures."""
+        settings, tag = self._settings, self.name
+        undecided = (math.log(2), "log 2: undecided") if settings.gan_loss == "vanilla" else None
+        loss = Metric(self._metric, f"{tag}/loss", bar=self._bar, plot=tag.replace("_", " "), level=undecided)
+        if settings.gan_loss == "wgan-gp":
+            goal = (1.0, "1: the goal")
+            norm = f"{self._metric}_gradient_norm"
+            return loss, Metric(norm, f"{tag}/gradient_norm", plot="gradient norm", level=goal)
+        return (
+            loss,
+            Metric(f"{self._metric}_real_accuracy", f"{tag}/accuracy_on_real"),
+            Metric(f"{self._metric}_fake_accuracy", f"{tag}/accuracy_on_fake"),
+        )
+
+    def judge(
+        self, forward: ForwardPass, real: tf.Tensor, fake: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> Verdict:
+        """Judges real and generated images.
+
+        Args:
+            forward: the pass, whose state has the pool.
+            real: float32 [batch, height, width, channels] in [-1, 1].
+            fake: of the same shape and range.
+            condition: what both were made for, float32 [batch, height, width, channels], if it is judged too.
+        """
+        import tensorflow as tf
+
+        from pix2pix_tf import losses
+
+        settings = self._settings
+
+        def logits_of(images: tf.Tensor, condition: tf.Tensor | None = condition) -> tf.Tensor:
+            return forward.run(self.name, images if condition is None else [condition, images])
+
+        real_logits, fake_logits = logits_of(real), logits_of(fake)
+        seen, seen_logits = fake, fake_logits
+        if settings.pool_size:
+            both = fake if condition is None else tf.concat([condition, fake], axis=-1)
+            pooled = from_pool(forward, f"{self.name}_pool", both)
+            *other, seen = (
+                [pooled] if condition is None else tf.split(pooled, [condition.shape[-1], -1], axis=-1)
+            )
+            seen_logits = logits_of(seen, *other)
+        loss = losses.discriminator_loss(settings.gan_loss, real_logits, seen_logits)
+        metrics = {}
+        if settings.gan_loss == "wgan-gp":
+            mix = forward.uniform([real.shape[0], 1, 1, 1])
+            penalty, norm = losses.gradient_penalty(logits_of, real, tf.stop_gradient(seen), mix)
+            loss += settings.gradient_penalty * penalty
+            metrics[f"{self._metric}_gradient_norm"] = norm
+        else:
+            undecided = _UNDECIDED[settings.gan_loss]
+            right = {"real": real_logits > undecided, "fake": seen_logits < undecided}
+            for which, verdicts in right.items():
+                metrics[f"{self._metric}_{which}_accuracy"] = tf.reduce_mean(tf.cast(verdicts, tf.float32))
+        generator_loss = losses.generator_loss(settings.gan_loss, fake_logits)
+        return Verdict(generator_loss, loss, {self._metric: loss, **metrics})

@@ -73,6 +73,7 @@ class Painter:
         output_channels: of the image that it gives.
         noise: how many standard normal numbers it takes; 0 if it takes an image.
         stochastic: dropout is kept as noise.
+        side: which image of the data set's row it takes; the first of a pair is the input.
     """
 
     network: str
@@ -80,6 +81,7 @@ class Painter:
     output_channels: int
     noise: int = 0
     stochastic: bool = False
+    side: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,17 +10,13 @@ from pix2pix_tf.config import DataKind, TrainConfig, limited, refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversary import (
     AdversarialSettings,
+    Adversary,
     GanLoss,
     GeneratorKind,
     Verdict,
-    adversarial_metrics,
-    discriminator_builder,
     generator_builder,
-    judge,
-    named,
 )
 from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
-from pix2pix_tf.models.pool import create_pool
 
 if TYPE_CHECKING:
     import keras
@@ -82,6 +78,18 @@ class CycleGAN(Model):
         assert isinstance(config.model, Settings)
         self.settings = config.model
         self.channels = {"a": config.data.input_channels or 3, "b": config.data.output_channels or 3}
+        self.adversaries = {
+            side: Adversary(
+                self.settings,
+                config,
+                None,
+                channels,
+                f"discriminator_{side}",
+                f"disc_{side}",
+                f"D {side.upper()}",
+            )
+            for side, channels in self.channels.items()
+        }
 
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
         """Returns what builds the generators and discriminators of both directions."""
@@ -89,19 +97,12 @@ class CycleGAN(Model):
         return {
             "generator_ab": generator_builder(settings, config, (a, b), "generator_ab"),
             "generator_ba": generator_builder(settings, config, (b, a), "generator_ba"),
-            "discriminator_a": discriminator_builder(settings, config, None, a, "discriminator_a"),
-            "discriminator_b": discriminator_builder(settings, config, None, b, "discriminator_b"),
+            **{adversary.name: adversary.build for adversary in self.adversaries.values()},
         }
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
         """Creates the pools of generated images, one a discriminator."""
-        size = self.settings.pool_size
-        if not size:
-            return {}
-        pools = (
-            create_pool(f"discriminator_{side}_pool", size, (*self.config.data.size, channels))
-            for side, channels in self.channels.items()
-        )
+        pools = (adversary.pool() for adversary in self.adversaries.values())
         return {name: variable for pool in pools for name, variable in pool.items()}
 
     def metrics(self) -> Sequence[Metric]:
@@ -125,9 +126,8 @@ class CycleGAN(Model):
                 metrics.append(
                     Metric(f"identity_{side}", f"identity/{side}", plot=f"{side.upper()} left alone")
                 )
-        for side in ("a", "b"):
-            tag = f"discriminator_{side}"
-            metrics += adversarial_metrics(f"disc_{side}", tag, self.settings, bar=f"D {side.upper()}")
+        for adversary in self.adversaries.values():
+            metrics += adversary.metrics()
         return metrics
 
     def phases(self) -> Sequence[Phase]:
@@ -180,14 +180,14 @@ class CycleGAN(Model):
         self, forward: ForwardPass, a: tf.Tensor, b: tf.Tensor, fake_a: tf.Tensor, fake_b: tf.Tensor
     ) -> tuple[Verdict, Verdict]:
         return (
-            judge(forward, "discriminator_a", self.settings, a, fake_a),
-            judge(forward, "discriminator_b", self.settings, b, fake_b),
+            self.adversaries["a"].judge(forward, a, fake_a),
+            self.adversaries["b"].judge(forward, b, fake_b),
         )
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns both generators."""
         a, b = self.channels["a"], self.channels["b"]
-        return {"AtoB": Painter("generator_ab", a, b), "BtoA": Painter("generator_ba", b, a)}
+        return {"AtoB": Painter("generator_ab", a, b), "BtoA": Painter("generator_ba", b, a, side=1)}
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns rows of A, its translation and the way back, and the same from B."""
@@ -201,5 +201,4 @@ class CycleGAN(Model):
 
 def _discriminators(a: Verdict, b: Verdict) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """The objective of both discriminators, and their metrics."""
-    metrics = {**named("disc_a", a.metrics), **named("disc_b", b.metrics)}
-    return {"discriminators": a.discriminator + b.discriminator}, metrics
+    return {"discriminators": a.discriminator + b.discriminator}, {**a.metrics, **b.metrics}

@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited, refuse_unread
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.adversary import (
-    AdversarialSettings,
-    Verdict,
-    adversarial_metrics,
-    discriminator_builder,
-    generator_builder,
-    judge,
-    named,
-)
+from pix2pix_tf.models.adversary import AdversarialSettings, Adversary, Verdict, generator_builder
 from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
-from pix2pix_tf.models.pool import create_pool
 
 if TYPE_CHECKING:
     import keras
@@ -89,25 +80,20 @@ class Pix2Pix(Model):
         super().__init__(config)
         assert isinstance(config.model, Settings)
         self.settings = config.model
-        self.channels = (config.data.input_channels or 3, config.data.output_channels or 3)
+        self.channels = inputs, outputs = (config.data.input_channels or 3, config.data.output_channels or 3)
+        condition = None if self.settings.unconditional else inputs
+        self.adversary = Adversary(self.settings, config, condition, outputs)
 
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
         """Returns what builds the generator and, where it is needed, the discriminator."""
-        settings, (inputs, outputs) = self.settings, self.channels
-        networks = {"generator": generator_builder(settings, self.config, self.channels)}
-        if settings.gan_weight:
-            condition = None if settings.unconditional else inputs
-            networks["discriminator"] = discriminator_builder(settings, self.config, condition, outputs)
+        networks = {"generator": generator_builder(self.settings, self.config, self.channels)}
+        if self.settings.gan_weight:
+            networks[self.adversary.name] = self.adversary.build
         return networks
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
         """Creates the pool of generated images, if there is one."""
-        settings = self.settings
-        if not (settings.pool_size and settings.gan_weight):
-            return {}
-        inputs, outputs = self.channels
-        channels = outputs if settings.unconditional else inputs + outputs
-        return create_pool("discriminator_pool", settings.pool_size, (*self.config.data.size, channels))
+        return self.adversary.pool() if self.settings.gan_weight else {}
 
     def metrics(self) -> Sequence[Metric]:
         """Returns the losses, the generator's before their weights, and what D tells apart."""
@@ -123,7 +109,7 @@ class Pix2Pix(Model):
         ]
         if self.settings.gan_weight:
             metrics.insert(1, Metric("gen_gan", "generator/gan", plot="generator, adversarial"))
-            metrics += adversarial_metrics("disc", "discriminator", self.settings, bar="D")
+            metrics += self.adversary.metrics()
         return metrics
 
     def phases(self) -> Sequence[Phase]:
@@ -150,7 +136,7 @@ class Pix2Pix(Model):
             verdict = self._verdict(forward, inputs, targets, fake)
             total = settings.gan_weight * verdict.generator + total
             objectives["discriminator"] = verdict.discriminator
-            metrics |= {"gen_gan": verdict.generator, **named("disc", verdict.metrics)}
+            metrics |= {"gen_gan": verdict.generator, **verdict.metrics}
         return {"generator": total, **objectives}, {"gen_total": total, **metrics}
 
     def _discriminator_loss(
@@ -158,13 +144,13 @@ class Pix2Pix(Model):
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         inputs, targets = batch
         verdict = self._verdict(forward, inputs, targets, forward.run("generator", inputs))
-        return {"discriminator": verdict.discriminator}, named("disc", verdict.metrics)
+        return {"discriminator": verdict.discriminator}, verdict.metrics
 
     def _verdict(
         self, forward: ForwardPass, inputs: tf.Tensor, targets: tf.Tensor, fake: tf.Tensor
     ) -> Verdict:
         condition = None if self.settings.unconditional else inputs
-        return judge(forward, "discriminator", self.settings, targets, fake, condition)
+        return self.adversary.judge(forward, targets, fake, condition)
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns the generator, by the direction that it translates in."""

@@ -20,8 +20,9 @@ from pix2pix_tf.exporting.formats.base import Bar
 from pix2pix_tf.exporting.formats.saved_model import SavedModel
 from pix2pix_tf.exporting.formats.tflite import TFLite
 from pix2pix_tf.exporting.report import ExportedModel, Report, refuse_worse
-from pix2pix_tf.exporting.samples import DatasetSamples, input_side, run_dataset
+from pix2pix_tf.exporting.samples import DatasetSamples, run_dataset
 from pix2pix_tf.prediction import predict
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.translators.run import GeneratorTranslator
 from tests.exporting.models import NOISE, SIZE, pictures, psnr, write_run
@@ -225,8 +226,8 @@ def test_each_painter_is_proven_with_images_of_its_own_side(cyclegan):
     config = RunDirectory(cyclegan).read_config()
     dataset = run_dataset(config, None)
     rows = held_out_images(dataset, SIZE, 3)
-    for side, direction in enumerate(("AtoB", "BtoA")):
-        samples = DatasetSamples(dataset, input_side("unpaired", direction))
+    for side, painter in enumerate(model_for(config).painters().values()):
+        samples = DatasetSamples(dataset, painter.side)
         np.testing.assert_array_equal(samples.held_out(SIZE, 3), [row[1 + side] for row in rows])
         assert [image.dtype for image in samples.for_calibration(SIZE, 2)] == [np.uint8] * 2
 
