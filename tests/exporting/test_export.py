@@ -21,8 +21,8 @@ from pix2pix_tf.exporting.formats.saved_model import SavedModel
 from pix2pix_tf.exporting.formats.tflite import TFLite
 from pix2pix_tf.exporting.report import ExportedModel, Report, refuse_worse
 from pix2pix_tf.exporting.samples import DatasetSamples, run_dataset
-from pix2pix_tf.prediction import predict
 from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.translators.run import GeneratorTranslator
 from tests.exporting.models import NOISE, SIZE, pictures, psnr, write_run
