@@ -15,11 +15,24 @@ from PIL import Image
 
 from pix2pix_tf import preset, replace
 
+# What starts processes, converts networks, or loads what was converted, is slow without saying so itself.
+SLOW = (
+    "end_to_end/",
+    "exporting/",
+    "test_prediction.py",
+    "translators/test_files.py",
+    "translators/test_load.py",
+)
+QUICK_ALL_THE_SAME = ("exporting/test_parity.py",)
+SLOW_FIXTURES = {"python", "exported"}
+
 
 def pytest_collection_modifyitems(items):
-    """What starts processes, or needs a whole export, is slow without saying so itself."""
+    """Marks what is slow."""
     for item in items:
-        if "end_to_end" in item.path.parts or not {"python", "exported"}.isdisjoint(item.fixturenames):
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        is_slow = path.startswith(SLOW) and path not in QUICK_ALL_THE_SAME
+        if is_slow or not SLOW_FIXTURES.isdisjoint(item.fixturenames):
             item.add_marker(pytest.mark.slow)
 
 

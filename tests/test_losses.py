@@ -257,6 +257,7 @@ def test_its_gradients_are_the_numerical_ones(kind):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("mixed_bfloat16", 0.25), ("mixed_float16", 0.1)])
+@pytest.mark.slow
 def test_in_mixed_precision_only_the_rounding_differs(dtype, tolerance):
     # A rounding may change an activation's sign, and with it the gradient there: that is most of the bound.
     _, exact, exact_length, expected = critic_and_its_gradients((2, 33, 40, 3))

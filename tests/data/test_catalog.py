@@ -251,6 +251,7 @@ def run_python(code: str, home: Path) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_plain_tfds_load_finds_what_is_prepared(facades_root):
     done = run_python(
         "import tensorflow_datasets as tfds, pix2pix_tf.data.catalog\n"
@@ -462,6 +463,7 @@ def test_data_dir_that_refuses_writes_is_named(root, maps, monkeypatch, fault, m
 
 
 @pytest.mark.skipif(not REAL_FACADES.exists(), reason=f"the public facades archive is not at {REAL_FACADES}")
+@pytest.mark.slow
 def test_real_facades(root):
     dataset = open_catalog_dataset("facades", root, archive=REAL_FACADES)
     assert {name: len(split) for name, (split,) in dataset.splits.items()} == {"train": 400, "val": 100}

@@ -100,7 +100,6 @@ OTHERS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", OTHERS)
 def test_sigkill_changes_nothing_in_any_model(model: str, tmp_path: Path):
     train = ("train", "--model", model, "--image-size", 64, *OTHERS[model], "--steps", 45)

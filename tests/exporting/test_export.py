@@ -93,7 +93,6 @@ def below(folder):
 # ---------------------------------------------------------------- what is written
 
 
-@pytest.mark.slow
 def test_it_is_laid_out_as_servers_and_people_look_for_it(exported):
     out, report = exported
     served = {"README.md", "batching.config", "docker-compose.yml", "models.config"}
@@ -106,7 +105,6 @@ def test_it_is_laid_out_as_servers_and_people_look_for_it(exported):
     assert model.published == [out / "tiny" / "1", *(out / "tiny-1" / name for name in files[2:])]
 
 
-@pytest.mark.slow
 def test_the_report_has_all_that_was_measured(exported):
     out, report = exported
     stored = report_of(out)
@@ -128,7 +126,6 @@ def test_the_report_has_all_that_was_measured(exported):
     assert sheet.shape[0] >= 4 * SIZE[0]
 
 
-@pytest.mark.slow
 def test_predict_paints_the_runs_picture_with_the_saved_model(exported, run, save_image, tmp_path):
     out, _ = exported
     for number, (width, height) in enumerate(((64, 64), (51, 38), (100, 70))):
@@ -154,7 +151,6 @@ def test_a_new_version_stands_beside_the_old_ones(quickly, tmp_path):
     assert all(path.read_text() == "kept" for path in before)
 
 
-@pytest.mark.slow
 def test_several_sizes_give_a_file_each(quickly, run, images, tmp_path):
     sizes = ((64, 96), (65, 99), (64, 96))
     quickly(tmp_path, run, formats=[TFLite(tflite_sizes=sizes)], proof_images=images)
@@ -177,7 +173,6 @@ def cyclegan(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("run") / "tiny", "cyclegan", generator="unet", steps=(20,)).path
 
 
-@pytest.mark.slow
 def test_both_painters_are_models_served_side_by_side(quickly, cyclegan, tmp_path):
     config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
     report = quickly(tmp_path, cyclegan, formats=[SavedModel()], proof_images=None)
@@ -202,7 +197,6 @@ def test_one_of_several_painters_can_be_chosen(quickly, cyclegan, images, tmp_pa
     assert not list(tmp_path.glob("*AtoB*"))
 
 
-@pytest.mark.slow
 def test_a_model_that_takes_noise_is_proven_with_noise(quickly, small, tmp_path):
     report = quickly(tmp_path / "out", formats=[SavedModel(), TFLite(quantize=("none", "int8"))])
     assert report.failures() == []
@@ -235,7 +229,6 @@ def test_each_painter_is_proven_with_images_of_its_own_side(cyclegan):
 # ---------------------------------------------------------------- what is not published
 
 
-@pytest.mark.slow
 def test_what_misses_its_bar_is_not_published_and_said(quickly, tmp_path, monkeypatch):
     monkeypatch.setitem(TFLite.bars, "float16", IMPOSSIBLE)
     formats = [TFLite(quantize=("none", "float16"))]

@@ -15,7 +15,6 @@ INSTALLED = all(importlib.util.find_spec(name) for name in ("tf2onnx", "onnxrunt
 needs_extra = pytest.mark.skipif(not INSTALLED, reason="tf2onnx is not installed; the extra onnx has it")
 
 
-@pytest.mark.slow
 @needs_extra
 def test_onnx_is_exported_and_proven(tmp_path):
     run = write_run(tmp_path / "run", "wgan", steps=(20,)).path

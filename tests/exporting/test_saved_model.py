@@ -135,7 +135,6 @@ def test_a_file_of_every_kind_gives_the_picture_that_predict_gives(model, transl
     np.testing.assert_array_equal(output, translate.translate_file(tmp_path / "image"))
 
 
-@pytest.mark.slow
 def test_a_generator_of_one_channel_takes_luma_and_gives_grey(tmp_path):
     translate, colour = untrained(input_channels=1, output_channels=1), noise(40, 50)
     write_saved_model(translate, tmp_path / "1", SavedModel())
@@ -150,7 +149,6 @@ def test_a_generator_of_one_channel_takes_luma_and_gives_grey(tmp_path):
     np.testing.assert_array_equal(output, translate(grey))
 
 
-@pytest.mark.slow
 def test_a_stochastic_generator_paints_as_its_translator_does(tmp_path):
     translate, image = untrained(seed=5, stochastic=True), noise(64, 70)
     write_saved_model(translate, tmp_path / "1", SavedModel())
@@ -358,7 +356,6 @@ def many_large_frames(file_format):
     return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't tell how much memory was used")
 def test_a_process_that_has_only_tensorflow_serves_it_and_survives_bombs(directory, translate, tmp_path):
     sizes = [(200, 300), (384, 512), (1, 1)]
@@ -401,7 +398,6 @@ def saved_model_cli(*arguments):
     return done.stdout
 
 
-@pytest.mark.slow
 def test_saved_model_cli_shows_the_signatures_and_runs_them(directory, translate, tmp_path):
     shown = " ".join(saved_model_cli("show", "--dir", directory, "--all").split())
     for signature, tensor, dtype, shape in (

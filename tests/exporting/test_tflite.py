@@ -85,7 +85,6 @@ def test_int8_paints_pictures_beyond_its_calibration(translate, models):
         assert psnr(translate(other), run(models["int8"], other)) >= 25
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "settings"),
     [
@@ -107,7 +106,6 @@ def test_every_network_paints_any_size_in_one_partition(size, settings):
     assert partitions(model).is_whole
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("generator", "contrast", "at_full_size"), [("unet", 3, 1), ("encoder_decoder", 3, 1), ("resnet", 1, 2)]
 )

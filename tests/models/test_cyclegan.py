@@ -63,6 +63,7 @@ def plainly(trainer, batch):
     return losses, gradients
 
 
+@pytest.mark.slow
 def test_losses_and_gradients_are_those_of_the_paper(trained):
     trainer, batch, metrics, after = trained
     losses, gradients = plainly(trainer, batch)
@@ -75,6 +76,7 @@ def test_losses_and_gradients_are_those_of_the_paper(trained):
         assert distance(found, expected) < 1e-3, network
 
 
+@pytest.mark.slow
 def test_the_pools_are_state_and_hold_what_was_generated(trained):
     trainer, (a, _), _, after = trained
     assert after["discriminator_b_pool/images"].shape == (50, 64, 64, 3)

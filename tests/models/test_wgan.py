@@ -113,6 +113,7 @@ def run(tmp_path_factory):
     return train(config, say=lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_run_paints_from_noise_what_its_sheet_shows(run):
     paint = load(run.path)
     assert (paint.noise, paint.output_channels) == (10, 3)

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.networks import build_generator
@@ -30,9 +29,7 @@ def test_a_kind_that_there_is_not_is_refused():
 # ---------------------------------------------------------------- any size
 
 
-@pytest.mark.parametrize(
-    "size", [(300, 200), (37, 300), (1, 1), (2, 511), (255, 257), (256, 256), (5, 6), (513, 3)]
-)
+@pytest.mark.parametrize("size", [(300, 200), (1, 1), (2, 511), (255, 257), (256, 256)])
 def test_the_output_has_the_inputs_size(generator, size):
     output = generator(images(1, *size, 3)).numpy()
     assert output.shape == (1, *size, 3)
@@ -47,7 +44,7 @@ def test_sizes_unknown_when_tracing_work_too(generator):
 
 
 @KIND
-@pytest.mark.parametrize("channels", [(1, 3), (3, 1), (1, 1)])
+@pytest.mark.parametrize("channels", [(1, 3), (3, 1)])
 def test_input_and_output_have_their_own_channels(kind, channels):
     generator = build_generator(
         kind, image_size=(9, 8), base_filters=1, input_channels=channels[0], output_channels=channels[1]
@@ -58,8 +55,9 @@ def test_input_and_output_have_their_own_channels(kind, channels):
 # ---------------------------------------------------------------- what an output depends on
 
 
-@KIND
-@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+@pytest.mark.parametrize(
+    ("kind", "norm"), [("unet", "instance"), ("encoder_decoder", "none"), ("resnet", "batch")]
+)
 def test_an_output_does_not_depend_on_the_batch(kind, norm):
     keras.utils.set_random_seed(0)
     generator = build_generator(kind, image_size=(64, 64), base_filters=4, norm=norm)
@@ -131,25 +129,12 @@ def test_without_normalisation_every_convolution_has_a_bias(kind):
     assert all(layer.use_bias for layer in convolutions)
 
 
-@KIND
-@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+@pytest.mark.parametrize(
+    ("kind", "norm"), [("unet", "instance"), ("encoder_decoder", "none"), ("resnet", "batch")]
+)
 def test_a_saved_generator_gives_the_same_picture(kind, tmp_path, norm):
     generator = build_generator(kind, image_size=(32, 32), base_filters=2, norm=norm)
     image = images(1, 33, 20, 3)
     generator.save(tmp_path / "generator.keras")
     loaded = keras.saving.load_model(tmp_path / "generator.keras")
     np.testing.assert_array_equal(loaded(image), generator(image))
-
-
-@KIND
-def test_a_phone_paints_the_same_picture(kind, tmp_path):
-    generator = build_generator(kind, image_size=(16, 16), base_filters=2)
-    image = images(1, 21, 18, 3)
-    generator.export(tmp_path, verbose=False, input_signature=[tf.TensorSpec(image.shape)])
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path))
-    interpreter = Interpreter(model_content=converter.convert())
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
-    interpreter.invoke()
-    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(found, generator(image), atol=1e-5)

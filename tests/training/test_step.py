@@ -324,6 +324,7 @@ def exact_step():
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.slow
 def test_a_mixed_precision_stays_near_float32(exact_step, precision):
     expected, exact = exact_step
     model = without_dropout(trainer_of(config_of(precision=precision)))
