@@ -182,6 +182,7 @@ def test_check_says_which_kind_it_found(unpaired_folder, folder, tmp_path):
     assert "70x160 (4)" in report
 
 
+@pytest.mark.slow
 def test_an_unpaired_data_set_is_previewed_as_a_and_b(capsys, unpaired_folder, tmp_path):
     code, out, errors = run(
         capsys, "preview", unpaired_folder, "--data-dir", tmp_path, "--out", tmp_path / "x.png",

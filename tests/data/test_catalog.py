@@ -127,6 +127,7 @@ def test_original_bytes_are_what_is_stored(root, maps):
     assert found == {path: data for path, data in expected.items() if "/train/" in path}
 
 
+@pytest.mark.slow
 def test_random_access_inside_a_parallel_map(facades_root):
     import tensorflow as tf
 

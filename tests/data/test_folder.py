@@ -89,6 +89,7 @@ def test_two_folders_in_splits(tmp_path, train, val):
     np.testing.assert_array_equal(read_b, b)
 
 
+@pytest.mark.slow
 def test_reads_in_a_pipeline(tmp_path):
     for at in range(3):
         save(tmp_path / "trainA" / f"{at}.png", seed=at)

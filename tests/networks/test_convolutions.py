@@ -162,6 +162,7 @@ def test_so_are_those_of_minimal_filtering(kind, monkeypatch):
         tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.slow
 def test_so_are_those_of_its_compiled_loops(monkeypatch):
     filter_everything_minimally(monkeypatch)
     assert_second_derivatives_are_keras_own(HalvingConvolution, (2, 8, 6, 2), traced=True)

@@ -346,6 +346,7 @@ def test_a_mixed_precision_stays_near_float32(exact_step, precision):
         assert 0.85 < lengths[0] / lengths[1] < 1.15, name
 
 
+@pytest.mark.slow
 def test_float16_skips_an_update_that_overflows_and_halves_its_scale():
     model = trainer_of(config_of(precision="mixed_float16"))
     state = model.state()
@@ -365,6 +366,7 @@ def test_float16_skips_an_update_that_overflows_and_halves_its_scale():
     assert (state["generator/down_1_conv/kernel"].numpy() != before["generator/down_1_conv/kernel"]).any()
 
 
+@pytest.mark.slow
 def test_batch_normalisation_updates_its_running_averages():
     config = config_of(norm="batch")
     model = trainer_of(config)

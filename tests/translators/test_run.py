@@ -186,6 +186,7 @@ def test_a_generator_of_one_channel_sees_a_file_as_its_array(tmp_path, save_imag
         np.testing.assert_array_equal(found, translator(pixels), err_msg=mode)
 
 
+@pytest.mark.slow
 def test_16_bit_colour_in_a_file_is_seen_as_its_array(translate, tmp_path):
     for channels, translator in ((3, translate), (1, untrained(input_channels=1))):
         for depth in (3, 4):
