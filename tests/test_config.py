@@ -17,6 +17,7 @@ BASE = replace(defaults(), gan_loss="wgan-gp", unconditional=True)
 OTHER = {
     "base_filters": 7,
     "norm": "none",
+    "upsampling": "resize",
     "patch": 16,
     "spectral_norm": True,
     "gan_loss": "vanilla",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GeneratorKind = Literal["unet", "encoder_decoder", "resnet"]
 GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan-gp"]
+Upsampling = Literal["transposed", "resize"]
 Patch = Literal[1, 16, 70, 286]
 
 # What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.
@@ -39,6 +40,8 @@ class AdversarialSettings(ModelSettings):
     """Filters of the first convolution; the others follow (64 is the paper's)."""
     norm: Normalization = "instance"
     """'instance' treats every image alone, in training and after; 'batch' uses running averages after."""
+    upsampling: Upsampling = "transposed"
+    """How the generator doubles its images: transposed convolutions, or interpolation and a convolution."""
     patch: Patch = 70
     """Pixels, each way, that one verdict of the discriminator is about; 286 is all of a 256×256 image."""
     spectral_norm: bool = False
@@ -89,6 +92,7 @@ def generator_builder(
             image_size=config.data.size,
             base_filters=settings.base_filters,
             norm=settings.norm,
+            upsampling=settings.upsampling,
             input_channels=channels[0],
             output_channels=channels[1],
             dtype=dtype,

@@ -15,7 +15,10 @@ from tests.training.test_step import pairs
 
 # Every loss, network and option at least once.
 VARIANTS = [
-    ("pix2pix", {"gan_loss": "lsgan", "generator": "resnet", "patch": 1, "pool_size": 2}),
+    (
+        "pix2pix",
+        {"gan_loss": "lsgan", "generator": "resnet", "upsampling": "resize", "patch": 1, "pool_size": 2},
+    ),
     ("pix2pix", {"gan_loss": "hinge", "spectral_norm": True, "unconditional": True, "pixel_loss": "l2"}),
     ("pix2pix", {"gan_loss": "wgan-gp", "critic_steps": 2, "generator": "encoder_decoder", "patch": 16}),
     ("pix2pix", {"gan_weight": 0.0, "lr_schedule": "linear"}),

@@ -9,21 +9,41 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.networks import build_generator
 from pix2pix_tf.networks.generators import GENERATORS
 from pix2pix_tf.networks.layers import InstanceNormalization
+from pix2pix_tf.networks.upsampling import doubled
 from tests.networks.inputs import images, layers_of
 
 KIND = pytest.mark.parametrize("kind", GENERATORS)
 
 
-@pytest.fixture(scope="module", params=GENERATORS)
+@pytest.fixture(scope="module", params=[*GENERATORS, "resize"])
 def generator(request):
     """One of each kind, for images of 256 pixels."""
     keras.utils.set_random_seed(0)
+    if request.param == "resize":
+        return build_generator(upsampling="resize", base_filters=2)
     return build_generator(request.param, base_filters=2)
 
 
 def test_a_kind_that_there_is_not_is_refused():
     with pytest.raises(ConfigError):
         build_generator("vae")
+    with pytest.raises(ConfigError):
+        build_generator(upsampling="by hand")
+
+
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_resizing_lays_no_grid_over_an_even_image(kernel_size):
+    """Where a transposed convolution's rows and columns alternate, however even its input."""
+    even = tf.fill([1, 16, 16, 3], 0.3)
+
+    def grid(upsampling):
+        keras.utils.set_random_seed(0)
+        options = {"kernel_size": kernel_size, "block": "up", "use_bias": True, "dtype": "float32"}
+        middle = doubled(upsampling, even, 5, **options).numpy()[:, 8:24, 8:24]
+        return middle.std(axis=(1, 2)).max()
+
+    assert grid("resize") < 1e-6
+    assert grid("transposed") > 1e-3
 
 
 # ---------------------------------------------------------------- any size

@@ -10,6 +10,7 @@ from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.networks.generators.resnet import build_resnet
 from pix2pix_tf.networks.generators.unet import MAX_LEVELS, build_encoder_decoder, build_unet, unet_levels
+from pix2pix_tf.networks.upsampling import UPSAMPLINGS
 
 __all__ = ["GENERATORS", "MAX_LEVELS", "build_generator", "unet_levels"]
 
@@ -23,6 +24,7 @@ class Builder(Protocol):
         image_size: tuple[int, int],
         base_filters: int,
         norm: Normalization,
+        upsampling: str,
         input_channels: int,
         output_channels: int,
         dtype: str,
@@ -44,6 +46,7 @@ def build_generator(
     image_size: tuple[int, int] = (256, 256),
     base_filters: int = 64,
     norm: Normalization = "instance",
+    upsampling: str = "transposed",
     input_channels: int = 3,
     output_channels: int = 3,
     dtype: str = "float32",
@@ -57,6 +60,7 @@ def build_generator(
         image_size: height and width it is trained at, which decide its depth. It paints any size.
         base_filters: channels of the first convolution, 64 in the papers; all others follow.
         norm: 'instance', 'batch' or 'none'.
+        upsampling: how the decoder doubles its images, one of ``UPSAMPLINGS``.
         input_channels: of the images it is given.
         output_channels: of those it paints.
         dtype: a Keras precision policy. The output is float32 in any case.
@@ -67,7 +71,7 @@ def build_generator(
         channels], float32 in [-1, 1] both, at any height and width.
 
     Raises:
-        ConfigError: there is no such kind.
+        ConfigError: there is no such kind, or no such upsampling.
 
     Example:
         >>> generator = build_generator("resnet", base_filters=8)
@@ -76,10 +80,13 @@ def build_generator(
     """
     if kind not in GENERATORS:
         raise ConfigError(f"there is no generator {kind!r}, but {', '.join(GENERATORS)}")
+    if upsampling not in UPSAMPLINGS:
+        raise ConfigError(f"there is no upsampling {upsampling!r}, but {', '.join(UPSAMPLINGS)}")
     return GENERATORS[kind](
         image_size=image_size,
         base_filters=base_filters,
         norm=norm,
+        upsampling=upsampling,
         input_channels=input_channels,
         output_channels=output_channels,
         dtype=dtype,

@@ -15,6 +15,7 @@ from pix2pix_tf.networks.layers import (
     initial_weights,
     normalize,
 )
+from pix2pix_tf.networks.upsampling import doubled
 
 _DEEP_FROM = 256  # pixels of the shorter side
 # The smallest image that can be reflected by 3 pixels, and at a quarter of its size by 1.
@@ -31,6 +32,7 @@ def build_resnet(
     image_size: tuple[int, int],
     base_filters: int,
     norm: Normalization,
+    upsampling: str,
     input_channels: int,
     output_channels: int,
     dtype: str,
@@ -44,8 +46,8 @@ def build_resnet(
     """
     image = keras.Input((None, None, input_channels), name="image", dtype="float32")
 
-    def activated(x: Any, convolution: layers.Layer, block: str) -> Any:
-        x = normalize(convolution(x), norm, f"{block}_norm", dtype)
+    def activated(x: Any, block: str) -> Any:
+        x = normalize(x, norm, f"{block}_norm", dtype)
         return layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
 
     def options(block: str, **kwargs: Any) -> dict[str, Any]:
@@ -56,25 +58,27 @@ def build_resnet(
         return ReflectionPadding(pixels, name=f"{block}_pad", dtype=dtype)(x)
 
     x = ReflectToAtLeast(_SMALLEST_IMAGE, name="pad", dtype=dtype)(image)
-    x = activated(reflected(x, 3, "in"), layers.Conv2D(base_filters, 7, **options("in")), "in")
+    x = activated(layers.Conv2D(base_filters, 7, **options("in"))(reflected(x, 3, "in")), "in")
 
     sizes = []  # tensors whose sizes the way up restores
     for level in (1, 2):
         sizes.append(x)
         block, filters = f"down_{level}", base_filters * 2**level
-        x = activated(x, layers.Conv2D(filters, 3, 2, "same", **options(block)), block)
+        x = activated(layers.Conv2D(filters, 3, 2, "same", **options(block))(x), block)
 
     width = x.shape[-1]
     for number in range(1, resnet_blocks(image_size) + 1):
         first, second = f"residual_{number}_1", f"residual_{number}_2"
-        inner = activated(reflected(x, 1, first), layers.Conv2D(width, 3, **options(first)), first)
+        inner = activated(layers.Conv2D(width, 3, **options(first))(reflected(x, 1, first)), first)
         inner = layers.Conv2D(width, 3, **options(second))(reflected(inner, 1, second))
         inner = normalize(inner, norm, f"{second}_norm", dtype)
         x = layers.Add(name=f"residual_{number}", dtype=dtype)([x, inner])
 
     for level in (2, 1):
         block, filters = f"up_{level}", base_filters * 2 ** (level - 1)
-        x = activated(x, layers.Conv2DTranspose(filters, 3, 2, "same", **options(block)), block)
+        bias = norm == "none"
+        x = doubled(upsampling, x, filters, kernel_size=3, block=block, use_bias=bias, dtype=dtype)
+        x = activated(x, block)
         x = CropToMatch(name=f"{block}_crop", dtype=dtype)([x, sizes[level - 1]])
 
     out = layers.Conv2D(output_channels, 7, **options("out", use_bias=True))

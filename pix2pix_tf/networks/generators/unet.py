@@ -8,14 +8,13 @@ import keras
 from keras import layers
 
 from pix2pix_tf.config import Normalization
-from pix2pix_tf.networks.fast.convolutions import TransposedConvolution
 from pix2pix_tf.networks.layers import (
     CropToMatch,
     ReflectToAtLeast,
     conv_block,
-    initial_weights,
     normalize,
 )
+from pix2pix_tf.networks.upsampling import doubled
 
 MAX_LEVELS = 8
 DROPOUT_RATE = 0.5
@@ -33,6 +32,7 @@ def _build(
     image_size: tuple[int, int],
     base_filters: int,
     norm: Normalization,
+    upsampling: str,
     input_channels: int,
     output_channels: int,
     dtype: str,
@@ -58,13 +58,8 @@ def _build(
 
     for level in reversed(range(levels - 1)):
         block = f"up_{level + 2}"
-        x = TransposedConvolution(
-            width[level],
-            use_bias=norm == "none",
-            kernel_initializer=initial_weights(),
-            name=f"{block}_conv",
-            dtype=dtype,
-        )(x)
+        bias = norm == "none"
+        x = doubled(upsampling, x, width[level], kernel_size=4, block=block, use_bias=bias, dtype=dtype)
         x = normalize(x, norm, f"{block}_norm", dtype)
         if level >= levels - 1 - _DROPOUT_LEVELS:
             # In float32, so that one seed drops the same units in every precision.
@@ -74,9 +69,7 @@ def _build(
         if skip_connections:
             x = layers.Concatenate(name=f"{block}_skip", dtype=dtype)([x, twins[level]])
 
-    x = TransposedConvolution(
-        output_channels, kernel_initializer=initial_weights(), name="up_1_conv", dtype=dtype
-    )(x)
+    x = doubled(upsampling, x, output_channels, kernel_size=4, block="up_1", use_bias=True, dtype=dtype)
     x = CropToMatch(name="crop_padded", dtype=dtype)([x, padded])
     x = CropToMatch(name="crop", dtype=dtype)([x, image])
     output = layers.Activation("tanh", name="output", dtype="float32")(x)
