@@ -55,7 +55,7 @@ class WassersteinGAN(Model):
     defaults = {  # noqa: RUF012 (a constant of the class)
         "image_size": (64, 64),
         "batch_size": 32,
-        "learning_rate": 2e-4,  # the paper's 1e-4 needs some twice as many steps
+        "learning_rate": 2e-4,  # twice the paper's
         "beta_1": 0.0,
         "beta_2": 0.9,
     }
