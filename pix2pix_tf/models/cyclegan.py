@@ -82,11 +82,11 @@ class CycleGAN(Model):
             side: Adversary(
                 self.settings,
                 config,
-                None,
-                channels,
-                f"discriminator_{side}",
-                f"disc_{side}",
-                f"D {side.upper()}",
+                condition_channels=None,
+                image_channels=channels,
+                name=f"discriminator_{side}",
+                metric=f"disc_{side}",
+                bar=f"D {side.upper()}",
             )
             for side, channels in self.channels.items()
         }
