@@ -20,6 +20,11 @@ from pix2pix_tf.runs import RunDirectory
 KEPT = 3
 
 
+def average_name(name: str) -> str:
+    """Returns by what name a checkpoint holds the moving average of a weight."""
+    return f"average/{name}"
+
+
 def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Reads some tensors of a checkpoint.
 

@@ -295,6 +295,8 @@ class PredictArgs:
     """'float32' gives the same picture everywhere; the mixed ones may be faster and differ slightly."""
     stochastic: bool = False
     """Keep dropout as a source of noise, even if the run was trained without --stochastic."""
+    raw_weights: bool = False
+    """Of a run, use the weights of the step itself, not their moving average."""
     seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
     """Decides the noise, of --stochastic and of images from noise."""
     skip_bad_images: bool = False
@@ -317,6 +319,7 @@ def _predict(arguments: list[str]) -> int:
         step=args.step,
         precision=args.precision,
         stochastic=args.stochastic or None,
+        raw_weights=args.raw_weights,
         seed=args.seed,
         skip_bad_images=args.skip_bad_images,
     )
@@ -362,6 +365,8 @@ class ExportArgs:
     """Export the checkpoint of that step instead of the newest."""
     noise: Literal["as-trained", "keep", "drop"] = "as-trained"
     """Dropout as a source of noise (train's --stochastic), which only a SavedModel can have."""
+    raw_weights: bool = False
+    """Export the weights of the step itself, not their moving average."""
     proof_images: Path | None = None
     """A folder of input images to prove and calibrate with, instead of the run's own."""
     data_dir: Path | None = None
@@ -387,6 +392,7 @@ def _export(arguments: list[str]) -> int:
         formats=formats,
         step=args.step,
         stochastic={"as-trained": None, "keep": True, "drop": False}[args.noise],
+        raw_weights=args.raw_weights,
         proof_images=args.proof_images,
         data_dir=args.data_dir,
         allow_worse=args.allow_worse,

@@ -34,6 +34,14 @@ class _Changeable:
 
 CHANGEABLE = _Changeable()
 
+
+@dataclasses.dataclass(frozen=True)
+class Earlier:
+    """What annotates a setting that came later: the value that runs have which don't know it."""
+
+    value: Any
+
+
 DEFAULT_MODEL = "pix2pix"
 
 
@@ -150,6 +158,9 @@ class OptimizationConfig:
     """Adam's decay of the mean gradient."""
     beta_2: Annotated[float, *limited(0.0, 0.9999999)] = 0.999
     """Adam's decay of the mean squared gradient."""
+    ema_decay: Annotated[float, *limited(0.0, 0.99999), Earlier(0.0)] = 0.999
+    """Decay, a step, of the moving average of the published networks' weights; short runs warm up to it, 0
+    publishes the weights of the last step."""
     precision: Precision = "auto"
     """'auto' is mixed_bfloat16 where this machine has it in hardware, else float32."""
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
@@ -285,7 +296,7 @@ def from_json(plain: Mapping[str, Mapping[str, Any]], defaults: TrainConfig) -> 
     """Rebuilds a configuration from :func:`to_json`.
 
     A setting is found by its name, whatever group an earlier release had it in. One that is missing is one
-    that came later: it has its default.
+    that came later: it has what `Earlier` says, or else its default.
 
     Args:
         plain: from :func:`to_json`, of this or an earlier release.
@@ -299,7 +310,14 @@ def from_json(plain: Mapping[str, Mapping[str, Any]], defaults: TrainConfig) -> 
     unknown = sorted(given.keys() - known.keys())
     if unknown:
         raise ConfigError(f"unknown settings: {', '.join(unknown)}")
-    return replace(defaults, **{name: _from_plain(name, known[name], value) for name, value in given.items()})
+    earlier = {
+        name: extra.value
+        for name, annotation in known.items()
+        for extra in _metadata(annotation)
+        if isinstance(extra, Earlier)
+    }
+    stored = {name: _from_plain(name, known[name], value) for name, value in given.items()}
+    return replace(defaults, **{**earlier, **stored})
 
 
 def _from_plain(name: str, annotation: Any, value: Any) -> Any:

@@ -30,6 +30,7 @@ def predict(
     step: int | None = None,
     precision: Precision = "float32",
     stochastic: bool | None = None,
+    raw_weights: bool = False,
     seed: int = 0,
     skip_bad_images: bool = False,
 ) -> str:
@@ -47,6 +48,7 @@ def predict(
         step: of which checkpoint; the newest by default.
         precision: as in :func:`pix2pix_tf.load`.
         stochastic: as in :func:`pix2pix_tf.load`.
+        raw_weights: as in :func:`pix2pix_tf.load`.
         seed: of the noise.
         skip_bad_images: leave out images that can't be read instead of stopping.
 
@@ -70,6 +72,7 @@ def predict(
         direction=direction if of_run else None,
         precision=precision,
         stochastic=stochastic,
+        raw_weights=raw_weights,
         seed=seed if of_run else 0,
     )
     if translator.noise:

@@ -49,6 +49,7 @@ OTHER = {
     "lr_schedule": "cosine",
     "beta_1": 0.0,
     "beta_2": 0.99,
+    "ema_decay": 0.5,
     "precision": "mixed_float16",
     "seed": 2**31 - 1,
     "run_dir": Path("내 실행/1"),
@@ -131,11 +132,11 @@ def test_all_other_values_survive_json():
         assert type(rebuilt[name]) is type(value)
 
 
-def test_a_setting_that_came_later_has_its_default_and_one_that_moved_is_found():
+def test_a_setting_that_came_later_has_what_runs_before_it_had_and_one_that_moved_is_found():
     plain = to_json(replace(defaults(), seed=7, l1_weight=3.0))
-    del plain["optimization"]["seed"], plain["model"]["model"]
+    del plain["optimization"]["seed"], plain["optimization"]["ema_decay"], plain["model"]["model"]
     plain["optimization"]["l1_weight"] = plain["model"].pop("l1_weight")  # as the first release had it
-    assert config_from_json(plain) == replace(defaults(), l1_weight=3.0)
+    assert config_from_json(plain) == replace(defaults(), l1_weight=3.0, ema_decay=0.0)
 
 
 @pytest.mark.parametrize(

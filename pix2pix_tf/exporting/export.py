@@ -56,6 +56,7 @@ class ExportOptions:
         formats: what to write, each with its own options; SavedModel and TFLite where not given.
         step: of which checkpoint; the newest by default.
         stochastic: keep dropout as noise; by default as the run was trained.
+        raw_weights: those of the step itself, not their moving average.
         proof_images: a folder of input images to prove (and calibrate) with, instead of the run's own.
         data_dir: where data sets are kept, if not where the run had them.
         allow_worse: publish what misses its bar, too.
@@ -67,6 +68,7 @@ class ExportOptions:
     formats: Sequence[Format] = dataclasses.field(default_factory=default_formats)
     step: int | None = None
     stochastic: bool | None = None
+    raw_weights: bool = False
     proof_images: Path | None = None
     data_dir: Path | None = None
     allow_worse: bool = False
@@ -144,7 +146,11 @@ class _Job:
         subjects = []
         for direction in painters:
             translator = GeneratorTranslator.load(
-                run, step=options.step, direction=direction, stochastic=options.stochastic
+                run,
+                step=options.step,
+                direction=direction,
+                stochastic=options.stochastic,
+                raw_weights=options.raw_weights,
             )
             _refuse_nonfinite(translator, checkpoint)
             subjects.append(

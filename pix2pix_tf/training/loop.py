@@ -82,7 +82,7 @@ class Session:
         return 0
 
     def _take_weights(self, checkpoint: Path) -> None:
-        restore(checkpoint, self.trainer.weights())
+        self.trainer.take_weights(checkpoint)
         # Kept, because the other run may be trained on before this one has a checkpoint of its own.
         self.writer.save(0)
         self.writer.wait()
@@ -169,7 +169,7 @@ class Session:
 
     def _current_sheet(self) -> Sheet:
         """The samples as the networks paint them now."""
-        weights = {name: variable.read_value() for name, variable in self.trainer.weights().items()}
+        weights = {name: variable.read_value() for name, variable in self.trainer.published_weights().items()}
         for translator in self.translators.values():
             translator.set_weights(weights)
         return self.model.sheet(self._held_out, self.translators)

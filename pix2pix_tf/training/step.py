@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from pix2pix_tf.checkpoints import average_name, restore
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.models.base import Model
 from pix2pix_tf.models.forward import ForwardPass, changing_weights
+from pix2pix_tf.training.averages import Averages
 from pix2pix_tf.training.optimizers import Adam, LossScale, all_finite
 from pix2pix_tf.training.schedules import learning_rate
 
@@ -51,18 +54,36 @@ class Trainer:
             self._adams = {name: self._adam(network) for name, network in self.networks.items()}
             self._loss_scale = LossScale() if precision == "mixed_float16" else None
             self._extra_state = dict(model.extra_state())
+            published = {painter.network for painter in model.painters().values()}
+            decay = self._options.ema_decay
+            self._averages = Averages(self.weights(published), decay) if decay else None
 
     def _adam(self, network: keras.Model) -> Adam:
         variables = [variable.value for variable in network.trainable_variables]
         return Adam(variables, self._options.beta_1, self._options.beta_2)
 
-    def weights(self) -> dict[str, tf.Variable]:
-        """Returns the networks' weights, all that change, by names that stay the same for ever."""
+    def weights(self, networks: Collection[str] | None = None) -> dict[str, tf.Variable]:
+        """Returns the weights of some networks, or of all: all that change, by names that stay for ever."""
         return {
             f"{name}/{variable.path}": variable.value
             for name, network in self.networks.items()
+            if networks is None or name in networks
             for variable in (*network.trainable_variables, *changing_weights(network))
         }
+
+    def published_weights(self) -> dict[str, tf.Variable]:
+        """Returns the weights that samples are painted with, by the same names: averages where there are."""
+        return self.weights() | (self._averages.variables if self._averages is not None else {})
+
+    def take_weights(self, checkpoint: Path) -> None:
+        """Begins with the weights of another run; averages begin there, too.
+
+        Raises:
+            RunError: the checkpoint is damaged, or its networks are others.
+        """
+        restore(checkpoint, self.weights())
+        if self._averages is not None:
+            self._averages.reset()
 
     def state(self) -> dict[str, tf.Variable]:
         """Returns every variable that training changes, by a name that stays the same for ever.
@@ -70,6 +91,8 @@ class Trainer:
         Dropout's random state is not among them: each step sets it from the seed and the step.
         """
         variables = {**self.weights(), **self._extra_state}
+        if self._averages is not None:
+            variables |= {average_name(name): each for name, each in self._averages.variables.items()}
         for name, network in self.networks.items():
             moments = zip(network.trainable_variables, self._adams[name].moments, strict=True)
             for variable, (m, v) in moments:
@@ -108,6 +131,8 @@ class Trainer:
             for name, value in self._update(number, part, forward, step).items():
                 measured[name].append(value)
         self._share_changing_weights()
+        if self._averages is not None:
+            self._averages.update(step + 1)
         share = 1.0 / self.strategy.num_replicas_in_sync
         return share * tf.stack([_mean(values) for values in measured.values()])
 

@@ -54,6 +54,7 @@ def load(
     direction: str | None = None,
     precision: Precision = "float32",
     stochastic: bool | None = None,
+    raw_weights: bool = False,
     seed: int = 0,
 ) -> Translator:
     """Loads a trained model.
@@ -67,6 +68,7 @@ def load(
         precision: 'float32' gives the same picture everywhere; a mixed precision is faster and differs
             by a few levels of 255.
         stochastic: keep dropout as noise; by default as the run was trained.
+        raw_weights: those of the checkpoint's step itself, not their moving average.
         seed: decides the noise of a stochastic generator.
 
     Raises:
@@ -81,13 +83,20 @@ def load(
     kind, place = _find(model)
     if kind.has_choices:
         return kind.load(
-            place, step=step, direction=direction, precision=precision, stochastic=stochastic, seed=seed
+            place,
+            step=step,
+            direction=direction,
+            precision=precision,
+            stochastic=stochastic,
+            raw_weights=raw_weights,
+            seed=seed,
         )
     changed = {
         "step": step is not None,
         "direction": direction is not None,
         "precision": precision != "float32",
         "stochastic": stochastic is not None,
+        "raw_weights": raw_weights,
         "seed": seed != 0,
     }
     if any(changed.values()):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.checkpoints import read_checkpoint
+from pix2pix_tf.checkpoints import average_name, read_checkpoint
 from pix2pix_tf.config import Precision
 from pix2pix_tf.data.images import to_uint8, to_unit_range
 from pix2pix_tf.devices import resolve_precision
@@ -65,6 +65,7 @@ class GeneratorTranslator(Translator):
         direction: str | None = None,
         precision: Precision = "float32",
         stochastic: bool | None = None,
+        raw_weights: bool = False,
         seed: int = 0,
     ) -> GeneratorTranslator:
         """Loads a network of a run.
@@ -75,6 +76,7 @@ class GeneratorTranslator(Translator):
             direction: which of the model's painters; the usual one by default.
             precision: see the class.
             stochastic: keep dropout; by default as the run was trained.
+            raw_weights: those of the step itself, not their moving average.
             seed: see the class.
 
         Raises:
@@ -82,13 +84,16 @@ class GeneratorTranslator(Translator):
             ConfigError: the run has no such direction.
         """
         directory = RunDirectory(Path(model))
-        described = model_for(directory.read_config())
+        config = directory.read_config()
+        described = model_for(config)
         painter = painter_of(described, direction)
         if stochastic is not None:
             painter = dataclasses.replace(painter, stochastic=stochastic)
         translator = cls(described, painter, precision, seed)
-        names = list(translator._weights())
-        translator.set_weights(read_checkpoint(directory.existing_checkpoint(step), names))
+        averaged = config.optimization.ema_decay > 0 and not raw_weights
+        stored = {name: average_name(name) if averaged else name for name in translator._weights()}
+        tensors = read_checkpoint(directory.existing_checkpoint(step), list(stored.values()))
+        translator.set_weights({name: tensors[place] for name, place in stored.items()})
         return translator
 
     def _weights(self) -> dict[str, keras.Variable]:

@@ -294,7 +294,8 @@ def test_the_state_names_every_weight_and_its_moments_but_no_random_state(model)
     weights = [name for name in state if name.startswith(("generator/", "discriminator/"))]
     moments = [name for name in state if "_adam/" in name]
     assert len(moments) == 2 * len(weights)
-    assert len(state) == len(weights) + len(moments)
+    averages = [name for name in state if name.startswith("average/generator/")]
+    assert len(state) == len(weights) + len(moments) + len(averages)
     assert not [name for name in state if "seed" in name]
     assert len({variable.ref() for variable in state.values()}) == len(state)
 
