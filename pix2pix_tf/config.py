@@ -24,7 +24,9 @@ from pix2pix_tf.errors import ConfigError
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Normalization = Literal["instance", "batch", "none"]
 Direction = Literal["AtoB", "BtoA"]
+Recipe = Literal["default", "paper"]
 DataKind = Literal["pairs", "unpaired", "images"]
+BestMetric = Literal["l1", "psnr", "ssim"]
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
 
 
@@ -98,6 +100,8 @@ class DataConfig:
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, resized without mixing colours; 'auto' asks the data set."""
+    photo_filter: Annotated[Literal["cubic", "triangle"], Earlier("triangle")] = "cubic"
+    """What training resizes photos with; 'cubic' keeps them sharper."""
     jitter: bool = True
     """Resize to 286/256 of the image size, then crop at random (paper, section 6.2)."""
     flip: bool = True
@@ -128,6 +132,8 @@ class ModelSettings:
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME")]
     """What is trained."""
+    recipe: Annotated[Recipe, Earlier("paper")] = "default"
+    """What the defaults are: those that paint best, or the networks and the training as published."""
 
     def check(self, config: TrainConfig) -> None:
         """Refuses what makes no sense together.
@@ -179,6 +185,11 @@ class RecordConfig:
     """Steps between two lines of metrics.jsonl and TensorBoard."""
     sample_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
     """Steps between two sample sheets."""
+    evaluate_every: Annotated[int | None, *limited(1), CHANGEABLE] = None
+    """Steps between two looks at held-out pairs (validation.jsonl, TensorBoard); by default with the sample
+    sheets, or less often, so that they take less than 3 % of the time."""
+    best_metric: Annotated[BestMetric, CHANGEABLE] = "ssim"
+    """By which of these the best checkpoint is kept: RUN@best."""
     checkpoint_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
     """Steps between two checkpoints; the last three are kept."""
     keep_every: Annotated[int | None, *limited(1), CHANGEABLE] = None
@@ -256,6 +267,8 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
             raise ConfigError(f"there is no setting '{name}'; there are {', '.join(group_of)}")
         if name == "model" and value != config.model.model:
             raise ConfigError("another model has other settings: begin with preset(dataset, model)")
+        if name == "recipe" and value != config.model.recipe:
+            raise ConfigError("another recipe has other defaults: begin with preset(dataset, model, recipe)")
         if Path in kind_of[name] and isinstance(value, str):
             value = Path(value)
         if name == "image_size" and isinstance(value, int):

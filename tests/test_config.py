@@ -58,10 +58,14 @@ OTHER = {
     "sample_every": 2,
     "checkpoint_every": 3,
     "keep_every": 4,
+    "evaluate_every": 5,
+    "best_metric": "l1",
+    "last_convolution": False,
+    "photo_filter": "triangle",
 }
 MAY_CHANGE = {
     *("data_dir", "archive", "mirror_url", "steps", "epochs", "run_dir", "stochastic"),
-    *("log_every", "sample_every", "checkpoint_every", "keep_every"),
+    *("log_every", "sample_every", "checkpoint_every", "keep_every", "evaluate_every", "best_metric"),
 }
 
 
@@ -74,7 +78,7 @@ def through_json(config):
 
 
 def test_every_setting_is_covered_by_these_tests():
-    assert set(values(defaults())) == {"model", *OTHER}
+    assert set(values(defaults())) == {"model", "recipe", *OTHER}
     assert all(values(BASE)[name] != value for name, value in OTHER.items())
 
 
@@ -109,7 +113,7 @@ def test_a_run_needs_a_length():
 
 
 def test_a_name_that_is_no_setting_is_refused_and_a_model_is_not_changed_afterwards():
-    for wrong in ({"step": 3}, {"model": "cyclegan"}):
+    for wrong in ({"step": 3}, {"model": "cyclegan"}, {"recipe": "paper"}):
         with pytest.raises(ConfigError):
             replace(defaults(), **wrong)
 
@@ -117,10 +121,11 @@ def test_a_name_that_is_no_setting_is_refused_and_a_model_is_not_changed_afterwa
 # ---------------------------------------------------------------- JSON
 
 
+@pytest.mark.parametrize("recipe", ["default", "paper"])
 @pytest.mark.parametrize("dataset", ["procedural", "edges2shoes", "my/folder"])
 @pytest.mark.parametrize("model", MODELS)
-def test_presets_survive_json(dataset, model):
-    config = preset(dataset, model)
+def test_presets_survive_json(dataset, model, recipe):
+    config = preset(dataset, model, recipe)
     assert through_json(config) == config
 
 

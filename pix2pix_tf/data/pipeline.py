@@ -27,6 +27,8 @@ JITTER_SCALE = 286 / 256
 # Decoded images may take this share of the memory that is free when training starts.
 _CACHE_SHARE = 0.25
 
+_KERNELS = {"triangle": "triangle", "cubic": "keyscubic"}
+
 
 def training_batches(
     dataset: ImageDataset, config: TrainConfig, first_step: int, last_step: int, batches_per_step: int = 1
@@ -91,7 +93,7 @@ def augmented(
     Args:
         images: one, or input and target, [height, width, channels] of any size, ``uint8`` or ``uint16``.
         sides: what they are like; label maps are resized with the nearest neighbour.
-        config: ``image_size``, ``jitter`` and ``flip``.
+        config: ``image_size``, ``jitter``, ``flip`` and ``photo_filter``.
         seed: int64 [2], decides the draw.
 
     Returns:
@@ -106,7 +108,7 @@ def augmented(
     mirrored = tf.logical_and(config.flip, draw[2] < 0.5)
 
     def one(image: tf.Tensor, side: Side) -> tf.Tensor:
-        image = resized_crop(image, loaded, offset, size, side.labels)
+        image = resized_crop(image, loaded, offset, size, side.labels, config.photo_filter)
         image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
         return _unit_range(image, side)
 
@@ -119,6 +121,7 @@ def resized_crop(
     offset: tf.Tensor,
     size: tuple[int, int],
     labels: bool,
+    kernel: str = "triangle",
 ) -> tf.Tensor:
     """Resizes an image to ``loaded`` and crops ``size`` at ``offset`` from that, in one operation.
 
@@ -127,7 +130,8 @@ def resized_crop(
         loaded: height and width to resize to.
         offset: int32 [2], the crop's top left corner.
         size: height and width of the crop.
-        labels: take the nearest neighbour; otherwise an antialiased triangle filter.
+        labels: take the nearest neighbour; otherwise an antialiased filter.
+        kernel: of that filter, 'triangle' or 'cubic' (Keys 1981), which is sharper and goes beyond the range.
 
     Returns:
         float32 [*size, channels] in the image's own range.
@@ -145,7 +149,7 @@ def resized_crop(
             size=size,
             scale=tf.constant(loaded, tf.float32) / tf.cast(shape, tf.float32),
             translation=-tf.cast(offset, tf.float32),
-            kernel_type="triangle",
+            kernel_type=_KERNELS[kernel],
             antialias=True,
         )[0]
     return tf.ensure_shape(image, (*size, None))
@@ -162,7 +166,7 @@ def resized(image: tf.Tensor, size: tuple[int, int], side: Side) -> tf.Tensor:
 def _unit_range(image: tf.Tensor, side: Side) -> tf.Tensor:
     """Scales float32 pixels of the side's depth to [-1, 1]; as ``to_unit_range`` does for integers."""
     image = tf.ensure_shape(image, (None, None, side.channels))
-    return image / ((2**side.bits - 1) / 2) - 1.0
+    return tf.clip_by_value(image / ((2**side.bits - 1) / 2) - 1.0, -1.0, 1.0)
 
 
 def held_out_images(

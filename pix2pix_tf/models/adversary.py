@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pix2pix_tf.config import ModelSettings, Normalization, TrainConfig, limited, refuse_unread
+from pix2pix_tf.config import Earlier, ModelSettings, Normalization, TrainConfig, limited, refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric
 from pix2pix_tf.models.pool import create_pool, from_pool
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GeneratorKind = Literal["unet", "encoder_decoder", "resnet"]
 GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan-gp"]
-Upsampling = Literal["transposed", "resize"]
+Upsampling = Literal["nearest", "transposed", "resize"]
 Patch = Literal[1, 16, 70, 286]
 
 # What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.
@@ -40,8 +40,11 @@ class AdversarialSettings(ModelSettings):
     """Filters of the first convolution; the others follow (64 is the paper's)."""
     norm: Normalization = "instance"
     """'instance' treats every image alone, in training and after; 'batch' uses running averages after."""
-    upsampling: Upsampling = "transposed"
-    """How the generator doubles its images: transposed convolutions, or interpolation and a convolution."""
+    upsampling: Annotated[Upsampling, Earlier("transposed")] = "nearest"
+    """How the generator doubles its images, the last four times: 'nearest' and 'resize' interpolate before a
+    convolution 3×3, 'transposed' is the papers' convolution, which lays a grid over even walls."""
+    last_convolution: Annotated[bool, Earlier(False)] = True
+    """A convolution 3×3 at full size paints a U-Net's picture, instead of the last doubling itself."""
     patch: Patch = 70
     """Pixels, each way, that one verdict of the discriminator is about; 286 is all of a 256×256 image."""
     spectral_norm: bool = False
@@ -93,6 +96,7 @@ def generator_builder(
             base_filters=settings.base_filters,
             norm=settings.norm,
             upsampling=settings.upsampling,
+            last_convolution=settings.last_convolution,
             input_channels=channels[0],
             output_channels=channels[1],
             dtype=dtype,

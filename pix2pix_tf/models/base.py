@@ -108,11 +108,13 @@ class Model(abc.ABC):
     Attributes:
         Settings: the model's own settings; its fields become flags, help and config.json.
         defaults: other defaults of the shared settings than a configuration has by itself.
+        paper: what the recipe 'paper' has besides that, where the defaults are not the paper's.
         procedural: settings for the built-in data: a picture within minutes on a laptop.
     """
 
     Settings: ClassVar[type[ModelSettings]]
     defaults: ClassVar[Mapping[str, Any]] = {}
+    paper: ClassVar[Mapping[str, Any]] = {}
     procedural: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, config: TrainConfig):

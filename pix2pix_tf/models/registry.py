@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import DEFAULT_MODEL, TrainConfig
+from pix2pix_tf.config import DEFAULT_MODEL, Recipe, TrainConfig
 from pix2pix_tf.data.names import PROCEDURAL, settings_of
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Model
@@ -36,36 +36,57 @@ def model_for(config: TrainConfig) -> Model:
     return model_class(config.model.model)(config)
 
 
-def defaults(model: str = DEFAULT_MODEL) -> TrainConfig:
+# What no paper has: the settings that every model and every network shares.
+_AS_PUBLISHED = {
+    "upsampling": "transposed",
+    "last_convolution": False,
+    "photo_filter": "triangle",
+    "ema_decay": 0.0,
+}
+
+
+def defaults(model: str = DEFAULT_MODEL, recipe: Recipe = "default") -> TrainConfig:
     """Returns a model's configuration where nothing is said.
 
+    Args:
+        model: which.
+        recipe: 'default' is what paints best, 'paper' the method as published.
+
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: there is no such model, or no such recipe.
     """
     kind = model_class(model)
-    return configs.replace(TrainConfig(kind.Settings(model=model)), **kind.defaults)
+    config = configs.replace(TrainConfig(kind.Settings(model=model, recipe=recipe)), **kind.defaults)
+    if recipe == "default":
+        return config
+    known = {name for _, name, _, _ in configs.each_setting(config)}
+    published = {name: value for name, value in _AS_PUBLISHED.items() if name in known}
+    return configs.replace(config, **{**published, **kind.paper})
 
 
-def preset(dataset: str = "procedural", model: str = DEFAULT_MODEL) -> TrainConfig:
+def preset(
+    dataset: str = "procedural", model: str = DEFAULT_MODEL, recipe: Recipe = "default"
+) -> TrainConfig:
     """Returns the settings that a data set and a model bring.
 
     Args:
         dataset: 'procedural', a catalogue name, or the path of a folder (which gets the paper's common ones).
         model: which model is trained.
+        recipe: as in :func:`defaults`.
 
     Returns:
         A configuration; any flag may override what it says.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: there is no such model, or no such recipe.
     """
     kind = model_class(model)
     if dataset == PROCEDURAL:
-        return configs.replace(defaults(model), dataset=dataset, **kind.procedural)
+        return configs.replace(defaults(model, recipe), dataset=dataset, **kind.procedural)
     settings = dict(settings_of(dataset))
     if kind.Settings.data == "images":  # the papers' lengths are those of translation
         settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
-    return configs.replace(defaults(model), dataset=dataset, **settings)
+    return configs.replace(defaults(model, recipe), dataset=dataset, **settings)
 
 
 def config_from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
@@ -74,5 +95,6 @@ def config_from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
     Raises:
         ConfigError: a setting is unknown or of another type.
     """
-    name = plain.get("model", {}).get("model", DEFAULT_MODEL)
-    return configs.from_json(plain, defaults(name))
+    settings = plain.get("model", {})
+    name = settings.get("model", DEFAULT_MODEL)
+    return configs.from_json(plain, defaults(name, settings.get("recipe", "paper")))

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from pix2pix_tf.networks.fast.convolutions import TransposedConvolution
+from pix2pix_tf.networks.fast.convolutions import NearestConvolution, TransposedConvolution
 from pix2pix_tf.networks.layers import initial_weights
 
 
@@ -67,7 +67,14 @@ def _resized(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool,
     )(x)
 
 
-UPSAMPLINGS: dict[str, Doubling] = {"transposed": _transposed, "resize": _resized}
+def _nearest(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str) -> Any:
+    """By the nearest neighbour and a convolution 3×3, at the price of a transposed convolution 4×4."""
+    return NearestConvolution(
+        filters, use_bias=use_bias, kernel_initializer=initial_weights(), name=f"{block}_conv", dtype=dtype
+    )(x)
+
+
+UPSAMPLINGS: dict[str, Doubling] = {"transposed": _transposed, "nearest": _nearest, "resize": _resized}
 
 
 def doubled(

@@ -213,20 +213,28 @@ SIZES = [
 
 
 @pytest.mark.parametrize(("given", "loaded", "offset", "size"), SIZES)
+@pytest.mark.parametrize(
+    ("kernel", "method", "by_pillow"),
+    [
+        ("triangle", "bilinear", Image.Resampling.BILINEAR),
+        ("cubic", "bicubic", Image.Resampling.BICUBIC),
+    ],
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_photos_are_resized_with_antialiasing_then_cropped(given, loaded, offset, size, dtype):
+def test_photos_are_resized_with_antialiasing_then_cropped(
+    given, loaded, offset, size, dtype, kernel, method, by_pillow
+):
     image = noise(*given, dtype=dtype)
-    found = resized_crop(tf.constant(image), loaded, tf.constant(offset), size, labels=False).numpy()
-    whole = tf.image.resize(image, loaded, antialias=True).numpy()
+    found = resized_crop(tf.constant(image), loaded, tf.constant(offset), size, False, kernel).numpy()
+    whole = tf.image.resize(image, loaded, method, antialias=True).numpy()
     expected = whole[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
     assert found.dtype == np.float32
     # float32 positions of some hundred pixels: 1e-5 of a pixel, times the largest step between pixels.
     np.testing.assert_allclose(found, expected, atol=2e-4 * np.iinfo(dtype).max)
-    if dtype == np.uint8:
-        by_pillow = np.asarray(Image.fromarray(image).resize(loaded[::-1], Image.Resampling.BILINEAR))
-        by_pillow = by_pillow[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
-        # Pillow rounds to whole levels after each of its two passes.
-        np.testing.assert_allclose(found, by_pillow, atol=1.1)
+    channels = [Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0).astype(np.float32)]
+    resized = np.stack([np.asarray(channel.resize(loaded[::-1], by_pillow)) for channel in channels], axis=-1)
+    resized = resized[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
+    np.testing.assert_allclose(found, resized, atol=2e-4 * np.iinfo(dtype).max)
 
 
 @pytest.mark.parametrize(("given", "loaded", "offset", "size"), SIZES)

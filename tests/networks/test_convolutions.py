@@ -6,7 +6,12 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf.networks.fast import convolutions
-from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution, TransposedConvolution
+from pix2pix_tf.networks.fast.convolutions import (
+    FlatConvolution,
+    HalvingConvolution,
+    NearestConvolution,
+    TransposedConvolution,
+)
 from pix2pix_tf.networks.fast.winograd import Winograd
 from tests.networks.inputs import filter_everything_minimally
 
@@ -218,3 +223,21 @@ def test_tiles_of_bfloat16_are_left_to_the_library(filtered, monkeypatch):
     assert filtered == []
     HalvingConvolution(128)(x, training=True)
     assert filtered == [("convolve", 2)]
+
+
+# ---------------------------------------------------------------- by the nearest neighbour
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_nearest_doubling_and_a_convolution_are_one_transposed_convolution(training):
+    layer = NearestConvolution(5, use_bias=True, name="nearest")
+    x = tf.random.stateless_normal((2, 6, 9, 3), (1, 2))
+    layer.build(x.shape)
+    [small, bias] = layer.trainable_variables
+    bias.assign(tf.range(5.0))
+    doubled = tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+    # A transposed convolution's kernel is that of its gradient: turned round, its channels the other way.
+    turned = tf.transpose(tf.reverse(small.value, [0, 1]), [0, 1, 3, 2])
+    expected = tf.nn.conv2d(doubled, turned, 1, "SAME") + bias.value
+    np.testing.assert_allclose(layer(x, training=training), expected, rtol=1e-4, atol=1e-5)
+    assert layer.count_params() == 3 * 3 * 3 * 5 + 5

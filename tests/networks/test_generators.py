@@ -9,18 +9,18 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.networks import build_generator
 from pix2pix_tf.networks.generators import GENERATORS
 from pix2pix_tf.networks.layers import InstanceNormalization
-from pix2pix_tf.networks.upsampling import doubled
+from pix2pix_tf.networks.upsampling import UPSAMPLINGS, doubled
 from tests.networks.inputs import images, layers_of
 
 KIND = pytest.mark.parametrize("kind", GENERATORS)
 
 
-@pytest.fixture(scope="module", params=[*GENERATORS, "resize"])
+@pytest.fixture(scope="module", params=[*GENERATORS, "resize", "nearest"])
 def generator(request):
     """One of each kind, for images of 256 pixels."""
     keras.utils.set_random_seed(0)
-    if request.param == "resize":
-        return build_generator(upsampling="resize", base_filters=2)
+    if request.param in UPSAMPLINGS:
+        return build_generator(upsampling=request.param, last_convolution=True, base_filters=2)
     return build_generator(request.param, base_filters=2)
 
 
@@ -32,7 +32,7 @@ def test_a_kind_that_there_is_not_is_refused():
 
 
 @pytest.mark.parametrize("kernel_size", [3, 4])
-def test_resizing_lays_no_grid_over_an_even_image(kernel_size):
+def test_interpolation_lays_no_grid_over_an_even_image(kernel_size):
     """Where a transposed convolution's rows and columns alternate, however even its input."""
     even = tf.fill([1, 16, 16, 3], 0.3)
 
@@ -43,6 +43,7 @@ def test_resizing_lays_no_grid_over_an_even_image(kernel_size):
         return middle.std(axis=(1, 2)).max()
 
     assert grid("resize") < 1e-6
+    assert grid("nearest") < 1e-6
     assert grid("transposed") > 1e-3
 
 

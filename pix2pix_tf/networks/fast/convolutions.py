@@ -80,6 +80,37 @@ class TransposedConvolution(layers.Conv2DTranspose):
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
+class NearestConvolution(TransposedConvolution):
+    """Doubling by the nearest neighbour and a convolution 3×3, as the transposed convolution that both are.
+
+    What an even area is doubled to is even, too, whatever the weights are: a transposed convolution of its
+    own 4×4 weights lays a grid over it. It costs as much as that one.
+
+    Args:
+        filters: channels of the output.
+        **kwargs: as for :class:`TransposedConvolution`.
+
+    Input: [batch, height, width, channels]; output: [batch, 2 height, 2 width, filters].
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the kernel 3×3, and the bias."""
+        shape = (3, 3, self.filters, input_shape[-1])
+        self._small_kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
+        self.bias = self.add_weight(name="bias", shape=(self.filters,)) if self.use_bias else None
+
+    @property
+    def kernel(self) -> tf.Tensor:
+        """The transposed convolution's kernel [4, 4, filters, channels]: each weight on 2×2 neighbours."""
+        small = tf.convert_to_tensor(self._small_kernel)
+        for axis in (0, 1):
+            before, after = ([[0, 0]] * 4 for _ in range(2))
+            before[axis], after[axis] = [1, 0], [0, 1]
+            small = tf.pad(small, before) + tf.pad(small, after)
+        return small
+
+
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
 class FlatConvolution(layers.Conv2D):
     """Convolution 4×4 at stride 1 without padding.
 

@@ -25,6 +25,7 @@ class Builder(Protocol):
         base_filters: int,
         norm: Normalization,
         upsampling: str,
+        last_convolution: bool,
         input_channels: int,
         output_channels: int,
         dtype: str,
@@ -47,6 +48,7 @@ def build_generator(
     base_filters: int = 64,
     norm: Normalization = "instance",
     upsampling: str = "transposed",
+    last_convolution: bool = False,
     input_channels: int = 3,
     output_channels: int = 3,
     dtype: str = "float32",
@@ -60,7 +62,9 @@ def build_generator(
         image_size: height and width it is trained at, which decide its depth. It paints any size.
         base_filters: channels of the first convolution, 64 in the papers; all others follow.
         norm: 'instance', 'batch' or 'none'.
-        upsampling: how the decoder doubles its images, one of ``UPSAMPLINGS``.
+        upsampling: how the decoder doubles its images the last four times, one of ``UPSAMPLINGS``.
+        last_convolution: whether a convolution 3×3 paints the picture, from half of ``base_filters`` channels
+            at full size; 'resnet' has one of its own.
         input_channels: of the images it is given.
         output_channels: of those it paints.
         dtype: a Keras precision policy. The output is float32 in any case.
@@ -87,6 +91,7 @@ def build_generator(
         base_filters=base_filters,
         norm=norm,
         upsampling=upsampling,
+        last_convolution=last_convolution,
         input_channels=input_channels,
         output_channels=output_channels,
         dtype=dtype,

@@ -33,6 +33,7 @@ def build_resnet(
     base_filters: int,
     norm: Normalization,
     upsampling: str,
+    last_convolution: bool,
     input_channels: int,
     output_channels: int,
     dtype: str,

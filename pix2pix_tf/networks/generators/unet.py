@@ -12,6 +12,7 @@ from pix2pix_tf.networks.layers import (
     CropToMatch,
     ReflectToAtLeast,
     conv_block,
+    initial_weights,
     normalize,
 )
 from pix2pix_tf.networks.upsampling import doubled
@@ -19,6 +20,8 @@ from pix2pix_tf.networks.upsampling import doubled
 MAX_LEVELS = 8
 DROPOUT_RATE = 0.5
 _DROPOUT_LEVELS = 3
+# The doublings that end with the image: what the deeper ones leave has periods of 32 pixels and more.
+_SHALLOW = 4
 
 
 def unet_levels(image_size: tuple[int, int]) -> int:
@@ -33,6 +36,7 @@ def _build(
     base_filters: int,
     norm: Normalization,
     upsampling: str,
+    last_convolution: bool,
     input_channels: int,
     output_channels: int,
     dtype: str,
@@ -59,7 +63,8 @@ def _build(
     for level in reversed(range(levels - 1)):
         block = f"up_{level + 2}"
         bias = norm == "none"
-        x = doubled(upsampling, x, width[level], kernel_size=4, block=block, use_bias=bias, dtype=dtype)
+        kind = upsampling if level < _SHALLOW - 1 else "transposed"
+        x = doubled(kind, x, width[level], kernel_size=4, block=block, use_bias=bias, dtype=dtype)
         x = normalize(x, norm, f"{block}_norm", dtype)
         if level >= levels - 1 - _DROPOUT_LEVELS:
             # In float32, so that one seed drops the same units in every precision.
@@ -69,7 +74,19 @@ def _build(
         if skip_connections:
             x = layers.Concatenate(name=f"{block}_skip", dtype=dtype)([x, twins[level]])
 
-    x = doubled(upsampling, x, output_channels, kernel_size=4, block="up_1", use_bias=True, dtype=dtype)
+    filters = max(base_filters // 2, 1) if last_convolution else output_channels
+    x = doubled(upsampling, x, filters, kernel_size=4, block="up_1", use_bias=True, dtype=dtype)
+    if last_convolution:
+        x = layers.ReLU(name="up_1_act", dtype=dtype)(x)
+        out = layers.Conv2D(
+            output_channels,
+            3,
+            padding="same",
+            kernel_initializer=initial_weights(),
+            name="out_conv",
+            dtype=dtype,
+        )
+        x = out(x)
     x = CropToMatch(name="crop_padded", dtype=dtype)([x, padded])
     x = CropToMatch(name="crop", dtype=dtype)([x, image])
     output = layers.Activation("tanh", name="output", dtype="float32")(x)

@@ -24,6 +24,7 @@ from pix2pix_tf.data.images import to_unit_range
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.formats.tflite.file import finished
 from pix2pix_tf.files import explain_disk_faults
+from pix2pix_tf.networks.fast.convolutions import NearestConvolution
 from pix2pix_tf.networks.layers import ReflectionPadding, ReflectToAtLeast
 from pix2pix_tf.quiet import hushed
 from pix2pix_tf.translators.tflite import IMAGE, NOISE, SIGNATURE
@@ -179,8 +180,15 @@ def _mobile_form(
     )
     for layer in network.layers:
         if layer.weights:
-            mobile.get_layer(layer.name).set_weights(layer.get_weights())
+            mobile.get_layer(layer.name).set_weights(_weights_of(layer))
     return mobile
+
+
+def _weights_of(layer: layers.Layer) -> list[np.ndarray]:
+    """Returns a layer's weights as its mobile form has them."""
+    if not isinstance(layer, NearestConvolution):
+        return layer.get_weights()
+    return [layer.kernel.numpy(), *layer.get_weights()[1:]]
 
 
 def _mobile_layer(layer: layers.Layer) -> layers.Layer:
