@@ -104,8 +104,12 @@ class CheckpointWriter:
                 zeros = tf.zeros(variable.shape, variable.dtype)
                 self._copies[name] = tf.Variable(zeros, trainable=False)
 
-    def save(self, step: int) -> None:
+    def save(self, step: int, best: Mapping[str, float] | None = None) -> None:
         """Begins to write a checkpoint; waits first for the one before it.
+
+        Args:
+            step: steps done.
+            best: what makes it the best one yet; it is then kept until a better one is.
 
         Raises:
             SystemFault: the one before it could not be written.
@@ -114,7 +118,7 @@ class CheckpointWriter:
         self.wait()
         for name, variable in self._state.items():
             self._copies[name][...].assign(variable.read_value())  # an assign without [...] would only refer
-        self._thread = threading.Thread(target=self._write, args=(step,), name="checkpoint")
+        self._thread = threading.Thread(target=self._write, args=(step, best), name="checkpoint")
         self._thread.start()
 
     def wait(self) -> None:
@@ -131,7 +135,7 @@ class CheckpointWriter:
             fault, self._fault = self._fault, None
             raise fault
 
-    def _write(self, step: int) -> None:
+    def _write(self, step: int, best: Mapping[str, float] | None) -> None:
         _give_way_to_training()
         tensors = {name: copy.read_value() for name, copy in self._copies.items()}
         try:
@@ -142,6 +146,8 @@ class CheckpointWriter:
                 raise TrainingDiverged(f"'{bad}' is no longer finite at step {step}")
             with explain_disk_faults(self._folder):
                 self._write_whole(step, tensors)
+                if best is not None:
+                    self._run.write_best(step, best)
                 self._drop_old()
         except Exception as error:
             self._fault = error  # raised where the loop waits
@@ -169,8 +175,10 @@ class CheckpointWriter:
             raise
 
     def _drop_old(self) -> None:
+        best = self._run.best()
         for step in self._run.checkpoint_steps()[:-KEPT]:
-            if self._keep_every is None or step % self._keep_every:
+            is_best = best is not None and step == best["step"]
+            if not is_best and (self._keep_every is None or step % self._keep_every):
                 # Renamed first: a kill must not leave half a checkpoint under a whole one's name.
                 old = self._run.checkpoint(step)
                 # What can't be deleted, because somebody reads it, is deleted at the next start.

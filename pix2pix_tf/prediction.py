@@ -15,7 +15,7 @@ from pix2pix_tf.data.images import encode_png, is_image_file, split_side_by_side
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import find_run
 from pix2pix_tf.translators import Translator, is_run, naming, refuse_missing
 
 
@@ -121,8 +121,9 @@ def _input_half(model: str | Path, direction: Direction | None) -> int:
         ConfigError: only the user knows, and hasn't said.
     """
     found: str | None = direction
-    if direction is None and is_run(model):
-        found = next(iter(model_for(RunDirectory(Path(model)).read_config()).painters()))
+    of_run = find_run(model)
+    if direction is None and of_run is not None:
+        found = next(iter(model_for(of_run[0].read_config()).painters()))
     if found is None:
         raise ConfigError(
             f"`side_by_side` needs `direction` AtoB or BtoA with {model}: only a run knows which half of a "

@@ -37,8 +37,10 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.validation_file = self.path / "validation.jsonl"
         self.tensorboard = self.path / "tensorboard"
         self.final_sheet = self.path / "final.png"
+        self.best_file = self.path / "best.json"
         self.loss_plot = self.path / "losses.png"
 
     def keras_file(self, network: str) -> Path:
@@ -165,6 +167,28 @@ class RunDirectory:
         }
         write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
+    def best(self) -> dict[str, float] | None:
+        """Returns the best checkpoint's step, and the metrics it is best by; ``None`` if none was measured.
+
+        Raises:
+            RunError: the file that says so is damaged.
+        """
+        try:
+            best = json.loads(self.best_file.read_text(encoding="utf-8"))
+            return {**best, "step": int(best["step"])}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.best_file} can't be read ({error}); delete it") from error
+
+    def write_best(self, step: int, values: Mapping[str, float]) -> None:
+        """Notes which checkpoint is the best.
+
+        Raises:
+            SystemFault: the file can't be written.
+        """
+        write_whole(self.best_file, json.dumps({"step": step, **values}) + "\n")
+
     def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from training in this directory at the same time.
 
@@ -192,6 +216,53 @@ class RunDirectory:
                 f"{self.path} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
             )
         return self.checkpoint(steps[-1] if step is None else step)
+
+
+def find_run(model: str | Path) -> tuple[RunDirectory, int | None] | None:
+    """Returns the run that is meant and the step of the checkpoint, ``None`` for the newest.
+
+    Args:
+        model: a run directory, or one of its checkpoints: RUN@4000, RUN@best.
+
+    Returns:
+        ``None`` where no run is meant.
+
+    Raises:
+        RunError: the run has no best checkpoint, or what stands behind the @ is no step.
+    """
+    run = RunDirectory(Path(model))
+    if run.exists():
+        return run, None
+    directory, at, which = str(model).rpartition("@")
+    run = RunDirectory(Path(directory))
+    if not at or not run.exists():
+        return None
+    if which == "best":
+        best = run.best()
+        if best is None:
+            raise RunError(f"{run.path} has no best checkpoint: its training measured none")
+        return run, int(best["step"])
+    if not which.isdecimal():
+        raise RunError(f"{model}: what stands behind @ is a step, or 'best'")
+    return run, int(which)
+
+
+def open_checkpoint(model: str | Path, step: int | None = None) -> tuple[RunDirectory, Path]:
+    """Returns a run and one of its checkpoints.
+
+    Args:
+        model: as for :func:`find_run`.
+        step: of which checkpoint, where ``model`` names none; the newest by default.
+
+    Raises:
+        RunError: there is no run, or no such checkpoint.
+        ConfigError: a step is named twice.
+    """
+    run, named = find_run(model) or (RunDirectory(Path(model)), None)
+    run.read_config()
+    if step is not None and named is not None:
+        raise ConfigError(f"`step` {step}: {model} names a checkpoint already")
+    return run, run.existing_checkpoint(named if step is None else step)
 
 
 def _images_text(images: Any) -> str:

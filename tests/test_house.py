@@ -15,6 +15,7 @@ FLOORS = (
     ("models",),
     ("runs", "checkpoints"),
     ("translators", "recording"),
+    ("evaluation",),
     ("training", "exporting", "prediction", "inspection"),
     ("cli", "__init__", "__main__"),
 )

@@ -101,12 +101,14 @@ class ImageDataset:
         splits: by name, ``train`` always there: of pairs, one `Images` that reads both images of a pair; of
             unpaired images, one each for A and B, which may differ in everything; of images, one.
         skipped: files left out because they could not be read (``--skip-bad-images``).
+        from_pairs: of unpaired sets, whether outside of ``train`` the i-th images of both belong together.
     """
 
     name: str
     sides: tuple[Side, ...]
     splits: Mapping[str, tuple[Images, ...]]
     skipped: Sequence[str] = ()
+    from_pairs: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -114,6 +116,11 @@ class ImageDataset:
         if len(self.sides) == 1:
             return "images"
         return "pairs" if len(self.splits["train"]) == 1 else "unpaired"
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether there are held-out images whose counterparts are known."""
+        return self.held_out != "train" and (self.kind == "pairs" or self.from_pairs)
 
     def count(self, split: str) -> int:
         """Returns the images, or pairs, that an epoch of a split passes: of unpaired sets, the larger's."""
@@ -185,7 +192,7 @@ def unpaired(dataset: ImageDataset) -> ImageDataset:
         )
 
     splits = {split: two_sets(split, pairs) for split, (pairs,) in dataset.splits.items()}
-    return dataclasses.replace(dataset, splits=splits)
+    return dataclasses.replace(dataset, splits=splits, from_pairs=True)
 
 
 def images_of(dataset: ImageDataset, side: int) -> ImageDataset:

@@ -36,7 +36,7 @@ from pix2pix_tf.exporting.samples import (
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
 from pix2pix_tf.models.base import Model, Painter
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import RunDirectory, package_versions
+from pix2pix_tf.runs import open_checkpoint, package_versions
 from pix2pix_tf.translators.run import GeneratorTranslator, painter_of
 
 _FORMAT = 2
@@ -131,7 +131,7 @@ class _Job:
         """Checks and loads everything."""
         if not options.formats:
             raise ConfigError("`formats`: name at least one")
-        directory = RunDirectory(run)
+        directory, checkpoint = open_checkpoint(run, options.step)
         config = directory.read_config()
         model = model_for(config)
         painters = model.painters()
@@ -141,7 +141,6 @@ class _Job:
         check_model_name(name)
         out = (options.out or directory.path / "export").expanduser()
         _refuse_foreign(out)
-        checkpoint = directory.existing_checkpoint(options.step)
         samples = _samples_for(model, painters, options)
         subjects = []
         for direction in painters:

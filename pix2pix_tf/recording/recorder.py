@@ -57,15 +57,16 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         self._seconds_before = lines.kept[-1]["seconds"] if lines.kept else 0.0
         tags = {metric.name: metric.tag for metric in self._metrics}
         labels = {metric.name: metric.bar for metric in self._metrics if metric.bar}
-        board = TensorBoard(self._run.tensorboard, self._logged_step, tags, self._config_text)
+        self._board = TensorBoard(self._run.tensorboard, self._logged_step, tags, self._config_text)
         self._progress = Progress(self._logged_step, self._last_step, labels)
-        self._sinks: list[Sink] = [lines, board, SampleSheets(self._run.samples), self._progress]
+        self._validation = JsonLines(self._run.validation_file, self._logged_step)
+        self._sinks: list[Sink] = [lines, self._board, SampleSheets(self._run.samples), self._progress]
         self._start = self._logged_time = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Closes the sinks."""
-        for sink in reversed(self._sinks):
+        for sink in (self._validation, *reversed(self._sinks)):
             sink.close()
 
     def advance(self) -> None:
@@ -85,6 +86,11 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         }
         for sink in self._sinks:
             sink.log(step, everything)
+
+    def validate(self, step: int, values: Mapping[str, float]) -> None:
+        """Records how good the pictures of held-out images are after ``step`` steps."""
+        self._validation.log(step, values)
+        self._board.log(step, {f"val/{name}": value for name, value in values.items()})
 
     def sample(self, step: int, sheet: Sheet) -> None:
         """Records samples."""

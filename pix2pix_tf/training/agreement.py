@@ -12,7 +12,7 @@ from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import RunDirectory, open_checkpoint
 
 
 def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
@@ -50,16 +50,16 @@ def _absolute(dataset: str) -> str:
 
 
 def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
-    """Returns the newest checkpoint of the run that ``init_from`` names.
+    """Returns the checkpoint that ``init_from`` names: a run's newest, or RUN@STEP.
 
     Raises:
         RunError: there is none, or it is another model's.
     """
-    other = RunDirectory(path)
+    other, checkpoint = open_checkpoint(path)
     model = other.read_config().model.model
     if model != config.model.model:
         raise RunError(f"`init_from` {path}: that run trains {model}, not {config.model.model}")
-    return other.existing_checkpoint()
+    return checkpoint
 
 
 def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:

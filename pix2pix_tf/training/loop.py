@@ -1,11 +1,11 @@
-"""The training loop: steps, not epochs. Run, log, sample, save, stop."""
+"""The training loop: steps, not epochs. Run, log, sample, evaluate, save, stop."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pix2pix_tf.data.pipeline import held_out_images, in_memory, training_batche
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import strategy_for
 from pix2pix_tf.errors import Interrupted, TrainingDiverged
+from pix2pix_tf.evaluation.validation import Validation
 from pix2pix_tf.models.base import Sheet
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording import Recorder
@@ -27,7 +28,8 @@ from pix2pix_tf.training.agreement import checkpoint_to_start_from, steps_per_ep
 from pix2pix_tf.training.faults import explaining_framework_errors
 from pix2pix_tf.training.interruption import catching_signals
 from pix2pix_tf.training.step import Trainer
-from pix2pix_tf.translators.run import translators_for
+from pix2pix_tf.training.watching import Watch
+from pix2pix_tf.translators.run import GeneratorTranslator, translators_for
 
 SHEET_ROWS = 4
 
@@ -97,6 +99,8 @@ class Session:
         size = self.config.data.size
         self._held_out = [images for _, *images in held_out_images(dataset, size, SHEET_ROWS)]
         label = configs.dataset_label(self.config.data.dataset)
+        validation = Validation(dataset, size, self.model.painters()) if dataset.has_targets else None
+        watch = Watch(validation, self.config.record, self.run_directory.best())
         recorder = Recorder(
             self.run_directory,
             metrics=self.model.metrics(),
@@ -107,9 +111,10 @@ class Session:
             config_text=json.dumps(configs.to_json(self.config), indent=2),
         )
         with explaining_framework_errors(), recorder, catching_signals() as caught:
-            self._train(iter(self.strategy.experimental_distribute_dataset(batches)), recorder, caught)
+            distributed = iter(self.strategy.experimental_distribute_dataset(batches))
+            self._train(distributed, recorder, watch, caught)
 
-    def _train(self, batches: Iterator[Any], recorder: Recorder, caught: list[int]) -> None:
+    def _train(self, batches: Iterator[Any], recorder: Recorder, watch: Watch, caught: list[int]) -> None:
         record = self.config.record
         for done in range(self.first_step, self.last_step):
             self._pending.append(self.trainer.train_step(next(batches), tf.constant(done, tf.int64)))
@@ -122,9 +127,14 @@ class Session:
                 self._pending.clear()
             if step % record.sample_every == 0 and step < self.last_step:
                 recorder.sample(step, self._current_sheet())
+            best = None
+            if watch.is_due(step, step == self.last_step):
+                values, is_best = watch.look(self._current_painters())
+                recorder.validate(step, values)
+                best = values if is_best else None
             keep = record.keep_every is not None and step % record.keep_every == 0
-            if stopping or keep or step % record.checkpoint_every == 0:
-                self._save(step)
+            if stopping or keep or best is not None or step % record.checkpoint_every == 0:
+                self._save(step, best)
             if stopping and step < self.last_step:
                 self._leave(step, caught[0])
         self.writer.wait()
@@ -134,10 +144,10 @@ class Session:
         if caught:
             self._leave(self.last_step, caught[0])
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, best: Mapping[str, float] | None) -> None:
         self._finite_means(step)
         try:
-            self.writer.save(step)
+            self.writer.save(step, best)
         except TrainingDiverged as error:
             raise self._diverged(str(error)) from error
 
@@ -169,10 +179,14 @@ class Session:
 
     def _current_sheet(self) -> Sheet:
         """The samples as the networks paint them now."""
+        return self.model.sheet(self._held_out, self._current_painters())
+
+    def _current_painters(self) -> Mapping[str, GeneratorTranslator]:
+        """The translators with the weights of now."""
         weights = {name: variable.read_value() for name, variable in self.trainer.published_weights().items()}
         for translator in self.translators.values():
             translator.set_weights(weights)
-        return self.model.sheet(self._held_out, self.translators)
+        return self.translators
 
     def _leave(self, step: int, signal_number: int) -> None:
         self.writer.wait()

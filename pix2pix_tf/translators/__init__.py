@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pix2pix_tf.config import Precision
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import find_run
 from pix2pix_tf.translators import onnx, run, saved_model, serving, tflite
 from pix2pix_tf.translators.base import Translator, naming
 
@@ -120,9 +120,9 @@ def refuse_missing(model: str | Path) -> None:
         RunError: there is no model, or the run is damaged.
         ConfigError: what is there is no whole model.
     """
-    directory = run.find(model)
-    if directory is not None:
-        RunDirectory(directory).read_config()
+    found = find_run(model)
+    if found is not None:
+        found[0].read_config()
     else:
         _find(model)
 

@@ -17,14 +17,13 @@ from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Model, Painter
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import find_run, open_checkpoint
 from pix2pix_tf.translators.base import Translator, out_of_memory
 
 
-def find(model: str | Path) -> Path | None:
-    """Returns the run directory that is meant, None where the model is no run."""
-    path = Path(model).expanduser()
-    return path if RunDirectory(path).exists() else None
+def find(model: str | Path) -> str | Path | None:
+    """Returns the run or the checkpoint that is meant as it is given, None where the model is no run."""
+    return model if find_run(model) is not None else None
 
 
 class GeneratorTranslator(Translator):
@@ -71,7 +70,7 @@ class GeneratorTranslator(Translator):
         """Loads a network of a run.
 
         Args:
-            model: a run directory.
+            model: a run directory, or one of its checkpoints, as in :func:`pix2pix_tf.runs.find_run`.
             step: of which checkpoint; the newest by default.
             direction: which of the model's painters; the usual one by default.
             precision: see the class.
@@ -83,7 +82,7 @@ class GeneratorTranslator(Translator):
             RunError: there is no run, or no such checkpoint, or it is damaged.
             ConfigError: the run has no such direction.
         """
-        directory = RunDirectory(Path(model))
+        directory, checkpoint = open_checkpoint(model, step)
         config = directory.read_config()
         described = model_for(config)
         painter = painter_of(described, direction)
@@ -92,7 +91,7 @@ class GeneratorTranslator(Translator):
         translator = cls(described, painter, precision, seed)
         averaged = config.optimization.ema_decay > 0 and not raw_weights
         stored = {name: average_name(name) if averaged else name for name in translator._weights()}
-        tensors = read_checkpoint(directory.existing_checkpoint(step), list(stored.values()))
+        tensors = read_checkpoint(checkpoint, list(stored.values()))
         translator.set_weights({name: tensors[place] for name, place in stored.items()})
         return translator
 

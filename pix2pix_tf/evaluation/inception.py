@@ -1,0 +1,135 @@
+"""FID and KID: how near a set of pictures is to the targets, seen through InceptionV3's features.
+
+The network is `keras.applications`' InceptionV3, not the graph of 2015 that published figures were made with:
+compare figures of this program with each other only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.evaluation.intervals import LEVEL, Interval
+
+SIDE = 299
+FEATURES = 2048
+WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+ENOUGH_FOR_FID = 2048
+"""Pictures below which the covariance that FID needs has no full rank, and KID is to be read."""
+
+_SUBSETS = 100
+_LARGEST_SUBSET = 1000
+
+
+def find_weights(given: Path | None) -> Path | None:
+    """Returns the file of weights that is given, or that Keras has in its cache; ``None`` without either."""
+    cached = Path(keras.config.keras_home()) / "models" / WEIGHTS
+    return given or (cached if cached.is_file() else None)
+
+
+class Inception:
+    """InceptionV3 up to its last pooling.
+
+    Args:
+        weights: a .h5 file for `keras.applications.InceptionV3` without its top; ``None`` leaves the random
+            first weights, for tests.
+
+    Attributes:
+        digest: SHA-256 of the file.
+
+    Raises:
+        ConfigError: the file holds no such weights.
+    """
+
+    def __init__(self, weights: Path | None):
+        self._network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
+        self.digest = ""
+        if weights is not None:
+            try:
+                self._network.load_weights(weights)
+                self.digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+            except (OSError, ValueError, KeyError) as error:
+                raise ConfigError(
+                    f"`inception_weights` {weights}: these are no weights of InceptionV3 without its top "
+                    f"({' '.join(str(error).split())[:100]})"
+                ) from error
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Returns the features of an image.
+
+        Args:
+            image: float32 [height, width, 1 or 3] in [0, 1]; resized with antialiasing.
+
+        Returns:
+            float32 [2048].
+        """
+        rgb = np.broadcast_to(image, (*image.shape[:2], 3))
+        resized = tf.image.resize(rgb[np.newaxis], (SIDE, SIDE), "bicubic", antialias=True)
+        return self._network(tf.clip_by_value(resized, 0.0, 1.0) * 2 - 1, training=False)[0].numpy()
+
+
+DISTANCES = {
+    "fid": {"label": "FID", "better": "lower", "help": "Fréchet distance of InceptionV3's features, from 0"},
+    "kid": {"label": "KID", "better": "lower", "help": "their kernel distance (unbiased), about 0 if equal"},
+}
+"""As the metrics of :mod:`pix2pix_tf.evaluation.metrics`: what is said of each."""
+
+
+def distances(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Interval]:
+    """Returns both distances of two sets of features [pictures, features]; FID has no interval."""
+    fid = frechet_distance(ours, theirs)
+    return {"fid": Interval(fid, fid, fid), "kid": kernel_distance(ours, theirs)}
+
+
+def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Returns the Fréchet distance of two Gaussians fitted to features (FID, Heusel et al. 2017).
+
+    Args:
+        ours: float [pictures, features], two pictures at least.
+        theirs: the targets'.
+    """
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    covariances = [np.cov(each, rowvar=False) for each in (ours, theirs)]
+    values, vectors = np.linalg.eigh(covariances[0])
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    # The trace of the root of a product is that of a symmetric one with the same eigenvalues.
+    product = np.linalg.eigvalsh(root @ covariances[1] @ root)
+    spread = sum(np.trace(each) for each in covariances) - 2 * np.sqrt(np.maximum(product, 0)).sum()
+    return float(np.square(ours.mean(0) - theirs.mean(0)).sum() + spread)
+
+
+def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:
+    """Returns the unbiased squared MMD with the kernel (x·y / d + 1)³ (KID, Bińkowski et al. 2018).
+
+    Mean over subsets of 1000 pictures, of half of them where there are fewer, drawn without replacement; the
+    interval has 95 % of the subsets.
+
+    Args:
+        ours: float [pictures, features], four pictures at least.
+        theirs: the targets'.
+    """
+    random = np.random.default_rng(0)
+    size = min(_LARGEST_SUBSET, min(len(ours), len(theirs)) // 2)
+    found = [
+        unbiased_mmd(*(each[random.choice(len(each), size, replace=False)] for each in (ours, theirs)))
+        for _ in range(_SUBSETS)
+    ]
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(np.mean(found)), float(low), float(high))
+
+
+def unbiased_mmd(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Returns the unbiased squared MMD of two sets of features [pictures, features] of one size."""
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    count, features = ours.shape
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a @ b.T / features + 1) ** 3
+
+    within = [(each.sum() - np.trace(each)) for each in (kernel(ours, ours), kernel(theirs, theirs))]
+    return float(sum(within) / (count * (count - 1)) - 2 * kernel(ours, theirs).mean())

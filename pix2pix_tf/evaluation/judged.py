@@ -1,0 +1,126 @@
+"""What can be evaluated: every kind of model, and folders of pictures that anything else has made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf import translators
+from pix2pix_tf.config import Direction
+from pix2pix_tf.data.images import is_image_file, load_image
+from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.sets import Side
+from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.runs import RunDirectory, find_run
+
+Size = tuple[int, int]
+
+
+class Judged(NamedTuple):
+    """Something that has a picture for every input.
+
+    Args:
+        name: short, and no other's in the comparison.
+        path: as it was given.
+        step: of a run, the steps of the checkpoint.
+        run: of a run, its directory.
+        paint: from an input's name, the input as it is, and the target that the picture is compared with, to
+            the picture, uint8 [height, width, channels] of the target's height and width.
+    """
+
+    name: str
+    path: str
+    step: int | None
+    run: RunDirectory | None
+    paint: Callable[[str, np.ndarray, np.ndarray], np.ndarray]
+
+
+def open_judged(
+    models: Sequence[str], input_side: Side, direction: Direction | None = None, raw_weights: bool = False
+) -> list[Judged]:
+    """Opens all that is to be compared.
+
+    Args:
+        models: as in :func:`pix2pix_tf.load`, or folders of pictures.
+        input_side: what the inputs are like.
+        direction: of runs with two generators.
+        raw_weights: of runs, not their averages.
+
+    Raises:
+        UserError: one of them is nothing that can be evaluated.
+    """
+    return [
+        _folder(name, Path(model).expanduser())
+        if is_folder_of_pictures(model)
+        else _model(name, model, input_side, direction, raw_weights)
+        for name, model in zip(short_names(models), models, strict=True)
+    ]
+
+
+def is_folder_of_pictures(model: str) -> bool:
+    """Whether a folder is meant that holds pictures, and no model."""
+    path = Path(model).expanduser()
+    if find_run(model) is not None or not path.is_dir():
+        return False
+    return any(is_image_file(each) for each in path.iterdir())
+
+
+def short_names(models: Sequence[str]) -> list[str]:
+    """Returns the last part of each path, as many parts as tell them apart.
+
+    Raises:
+        ConfigError: one is given twice.
+    """
+    parts = [[part for part in model.replace("\\", "/").split("/") if part] or [model] for model in models]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-count:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise ConfigError("a model is given twice; every one is compared with every other")
+
+
+def _model(name: str, model: str, input_side: Side, direction: Direction | None, raw_weights: bool) -> Judged:
+    found = find_run(model)
+    translate = translators.load(
+        model, direction=direction if found else None, raw_weights=raw_weights if found else False
+    )
+    if translate.noise:
+        raise ConfigError(f"{model} makes images from noise, which have no targets to be compared with")
+    run, step = found or (None, None)
+    own_size = run.read_config().data.size if run else None
+
+    def paint(_: str, given: np.ndarray, target: np.ndarray) -> np.ndarray:
+        if own_size is not None:
+            given = resized(tf.constant(given), own_size, input_side).numpy()
+        picture = tf.constant(translate(given))
+        return resized(picture, target.shape[:2], Side(translate.output_channels)).numpy()
+
+    if run is not None and step is None:
+        step = run.latest_step()
+    return Judged(name, model, step, run, paint)
+
+
+def _folder(name: str, path: Path) -> Judged:
+    files = {each.stem: each for each in sorted(path.iterdir()) if is_image_file(each)}
+
+    def paint(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
+        file = files.get(Path(image_name).stem)
+        if file is None:
+            raise DataError(
+                f"{path} has no picture for '{image_name}' of the data set; its names must be those of the "
+                f"inputs (it has {', '.join(list(files)[:3])} ...)"
+            )
+        picture = load_image(file, target.shape[-1]).numpy()
+        if picture.shape[:2] != target.shape[:2]:
+            (height, width), size = picture.shape[:2], target.shape[:2]
+            raise DataError(
+                f"{file} is {width}x{height} pixels, its target {size[1]}x{size[0]}; give `image_size` "
+                f"{height} {width}, or pictures of one size"
+            )
+        return picture
+
+    return Judged(name, str(path), None, None, paint)

@@ -1,0 +1,116 @@
+"""A set of pictures, measured one by one: what is kept of each is a few hundred numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.sets import ImageDataset
+from pix2pix_tf.errors import DataError
+from pix2pix_tf.evaluation.inception import Inception
+from pix2pix_tf.evaluation.judged import Judged, Size
+from pix2pix_tf.evaluation.metrics import Measure, Metric
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """The pairs that are judged on.
+
+    Args:
+        dataset: directed: inputs first.
+        split: its name.
+        size: height and width that all are compared at; each its own if ``None``.
+    """
+
+    dataset: ImageDataset
+    split: str
+    size: Size | None
+
+    def __len__(self) -> int:
+        return len(self.dataset.splits[self.split][0])
+
+    def read(self, number: int) -> tuple[str, np.ndarray, np.ndarray]:
+        """Returns a pair's name, its input as it is, and its target as it is compared."""
+        [images] = self.dataset.splits[self.split]
+        given, target = images.read(tf.constant(number))
+        size = self.size or tuple(target.shape[:2])
+        return images.names[number], given.numpy(), resized(target, size, self.dataset.sides[1]).numpy()
+
+
+class Measured:
+    """Measurements of a set.
+
+    Attributes:
+        smallest_side: of all pictures.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[np.ndarray]] = {}
+        self._features: list[np.ndarray] = []
+        self.smallest_side = 1 << 30
+
+    def add(self, picture: np.ndarray, target: np.ndarray, measurements: Mapping[str, Measure]) -> None:
+        """Measures a picture, float32 [height, width, channels] in [0, 1]."""
+        self.smallest_side = min(self.smallest_side, *picture.shape[:2])
+        for name, measure in measurements.items():
+            self._rows.setdefault(name, []).append(measure(picture, target).astype(np.float64))
+
+    def add_features(self, features: np.ndarray) -> None:
+        """Takes a picture's features for FID and KID, float32 [features]."""
+        self._features.append(features)
+
+    def rows(self, metric: Metric | str) -> np.ndarray:
+        """Returns what a metric, or a measurement, is made from: float64 [pictures, k]."""
+        name = metric if isinstance(metric, str) else metric.measurement
+        return np.stack(self._rows[name]).astype(np.float64)
+
+    def features(self) -> np.ndarray:
+        """Returns the features, float32 [pictures, features]."""
+        return np.stack(self._features)
+
+
+def measure(
+    judged: Judged, pairs: Pairs, measurements: Mapping[str, Measure], extractor: Inception | None
+) -> Measured:
+    """Measures all of a model's pictures.
+
+    Raises:
+        DataError: a picture is missing, or has other channels than its target.
+    """
+    found = Measured()
+    for _, _, target, picture in pictures(judged, pairs, range(len(pairs))):
+        scaled, beside = unit(picture), unit(target)
+        found.add(scaled, beside, measurements)
+        if extractor is not None:
+            found.add_features(extractor(scaled))
+    return found
+
+
+def pictures(
+    judged: Judged, pairs: Pairs, numbers: range | list[int]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yields name, input, target and picture of some pairs, behind a bar."""
+    for number in tqdm(numbers, judged.name, unit="picture", dynamic_ncols=True, leave=False, disable=None):
+        name, given, target = pairs.read(number)
+        picture = judged.paint(name, given, target)
+        if picture.shape != target.shape:
+            raise DataError(
+                f"{judged.path} paints {_shape(picture)}, the targets of {pairs.dataset.name} have "
+                f"{_shape(target)}"
+            )
+        yield name, given, target, picture
+
+
+def unit(image: np.ndarray) -> np.ndarray:
+    """Returns an integer image as float32 in [0, 1]."""
+    return image.astype(np.float32) / np.iinfo(image.dtype).max
+
+
+def _shape(image: np.ndarray) -> str:
+    height, width, channels = image.shape
+    return f"{width}x{height} pixels of {channels} channel{'s' if channels > 1 else ''}"

@@ -1,0 +1,275 @@
+"""How good pictures are, beside their targets: a new metric is an entry of `METRICS`.
+
+A measurement turns a picture and its target into a few numbers. A metric is a function of their means over
+the pictures, so that a set is measured picture by picture, in little memory, and any sample of it can be drawn
+again for an interval (see :mod:`pix2pix_tf.evaluation.intervals`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+# From a picture and its target, float32 [height, width, channels] in [0, 1], to float64 numbers [k].
+Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# From means [..., k] to values [...].
+Value = Callable[[np.ndarray], np.ndarray]
+
+PERIODS = (2, 4, 8, 16)
+"""Pixels between two lines of the grids that are looked for: what doubling an image can leave."""
+
+CONFUSION = "confusion"
+"""The measurement that a segmenter makes: a flat confusion matrix."""
+
+_BEST_PSNR = 100.0
+_SMALLEST_FOR_MS_SSIM = 176  # pixels, so that a window of 11 fits into a sixteenth
+_SPECTRUM_BINS = 64
+_GREY = np.array([0.299, 0.587, 0.114])
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A number that says how good pictures are.
+
+    Args:
+        name: in metrics.json.
+        label: on the page.
+        help: what it means, and its range.
+        better: whether a lower or a higher value is better, one nearer to 1, or nearer to the targets' own.
+        measurement: which of a picture's measurements it is made from.
+        value: what makes it from their means.
+        seeds: by how much it may differ between two runs that differ in their seed only; no smaller
+            difference tells methods apart, however many pictures show it.
+        smallest: shorter side of the smallest picture that it is defined for.
+    """
+
+    name: str
+    label: str
+    help: str
+    better: Literal["lower", "higher", "one", "target"]
+    measurement: str
+    value: Value
+    seeds: float
+    smallest: int = 1
+
+    @property
+    def of_targets(self) -> bool:
+        """Whether the targets have a value of their own that is worth knowing."""
+        return self.better == "target" or self.measurement == CONFUSION
+
+    def distance(self, value: float, of_targets: float) -> float:
+        """Returns how far a value is from the best one: 0 or more, but for ``lower`` and ``higher``."""
+        if self.better == "target":  # less of a grid than photographs have is no merit
+            return max(value - of_targets, 0.0)
+        return {"lower": value, "higher": -value, "one": abs(value - 1)}[self.better]
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """Returns the luma (ITU-R BT.601) of an image [height, width, 1 or 3] as float64 [height, width]."""
+    return image[..., 0].astype(np.float64) if image.shape[-1] == 1 else image @ _GREY
+
+
+# ---------------------------------------------------------------- distances
+
+
+def absolute_error(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Returns [mean absolute difference]."""
+    return np.array([np.abs(picture - target, dtype=np.float64).mean()])
+
+
+def peak_signal_to_noise_ratio(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Returns [10 log10(1 / mean squared difference)] in dB, of equal images 100."""
+    error = np.square(picture - target, dtype=np.float64).mean()
+    return np.array([min(_BEST_PSNR, -10 * np.log10(max(error, 1e-300)))])
+
+
+def structural_similarity(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Returns [SSIM] (Wang et al. 2004): a Gaussian window of 11 pixels, σ 1.5, mean over the channels."""
+    return np.array([tf.image.ssim(picture, target, max_val=1.0).numpy()], np.float64)
+
+
+def multiscale_similarity(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Returns [MS-SSIM] (Wang et al. 2003), on five scales; NaN of pictures below 176 pixels."""
+    if min(picture.shape[:2]) < _SMALLEST_FOR_MS_SSIM:
+        return np.array([np.nan])
+    return np.array([tf.image.ssim_multiscale(picture, target, max_val=1.0).numpy()], np.float64)
+
+
+# ---------------------------------------------------------------- texture
+
+
+def gradients(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Returns [the picture's mean gradient, the target's]: of the luma, by differences to the next pixel."""
+
+    def mean_gradient(image: np.ndarray) -> float:
+        luma = grey(image)
+        down, right = np.diff(luma, axis=0)[:, :-1], np.diff(luma, axis=1)[:-1]
+        return float(np.hypot(down, right).mean())
+
+    return np.array([mean_gradient(picture), mean_gradient(target)])
+
+
+def lattice_power(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Returns, for each period, the luma's spectral power on its lattice and beside it.
+
+    The power of columns and rows, each line's mean removed, at the frequency 1 / period; and the mean at the
+    frequencies two to four steps away from it, on the side that there is.
+
+    Returns:
+        [on lattice, beside it] for each of ``PERIODS``.
+    """
+    luma = grey(picture)
+    found = np.zeros((len(PERIODS), 2))
+    for lines in (luma, luma.T):
+        length = lines.shape[1] - lines.shape[1] % max(PERIODS)
+        lines = lines[:, :length] - lines[:, :length].mean(axis=1, keepdims=True)
+        power = np.square(np.abs(np.fft.rfft(lines, axis=1))).mean(axis=0) / length
+        for row, period in zip(found, PERIODS, strict=True):
+            at = length // period
+            beside = [at + away for away in (-4, -3, -2, 2, 3, 4) if 0 < at + away < len(power)]
+            row += power[at] / 2, power[beside].mean() / 2
+    return found.reshape(-1)
+
+
+def radial_power(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Returns the luma's power spectrum, averaged over all directions, at `spectrum_frequencies`."""
+    luma = grey(picture)
+    power = np.square(np.abs(np.fft.fft2(luma - luma.mean()))) / luma.size
+    frequency = np.hypot(*np.meshgrid(*map(np.fft.fftfreq, luma.shape), indexing="ij"))
+    places = (frequency * 2 * _SPECTRUM_BINS).astype(int).ravel()
+    inside = (places < _SPECTRUM_BINS) & (frequency.ravel() > 0)
+    counts = np.bincount(places[inside], minlength=_SPECTRUM_BINS)
+    sums = np.bincount(places[inside], power.ravel()[inside], _SPECTRUM_BINS)
+    return sums / np.maximum(counts, 1)
+
+
+def spectrum_frequencies() -> np.ndarray:
+    """Returns the middles of the spectrum's bins in cycles a pixel, float64 [64], up to ½."""
+    return (np.arange(_SPECTRUM_BINS) + 0.5) / (2 * _SPECTRUM_BINS)
+
+
+# ---------------------------------------------------------------- segmentation, of confusion matrices
+
+
+def _square(counts: np.ndarray) -> np.ndarray:
+    """Returns confusion matrices [..., truth, found] of flat ones."""
+    side = round(np.sqrt(counts.shape[-1]))
+    return counts.reshape(*counts.shape[:-1], side, side)
+
+
+def _over_classes(hits: np.ndarray, of: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The mean of hits / of over the classes that occur in the truth."""
+    occurs = truth > 0
+    shares = np.divide(hits, of, out=np.zeros_like(hits, float), where=of > 0)
+    return np.where(occurs, shares, 0).sum(-1) / np.maximum(occurs.sum(-1), 1)
+
+
+def pixel_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Returns the share of pixels whose class is right, of flat confusion matrices [..., classes²]."""
+    matrix = _square(counts)
+    return np.trace(matrix, axis1=-2, axis2=-1) / np.maximum(counts.sum(-1), 1e-300)
+
+
+def class_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Returns the same share of each class, its mean over the classes."""
+    matrix = _square(counts)
+    truth = matrix.sum(-1)
+    return _over_classes(np.diagonal(matrix, axis1=-2, axis2=-1), truth, truth)
+
+
+def class_iou(counts: np.ndarray) -> np.ndarray:
+    """Returns intersection over union, its mean over the classes."""
+    matrix = _square(counts)
+    hits, truth = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1)
+    return _over_classes(hits, truth + matrix.sum(-2) - hits, truth)
+
+
+# ---------------------------------------------------------------- all of them
+
+
+MEASUREMENTS: Mapping[str, Measure] = {
+    "l1": absolute_error,
+    "psnr": peak_signal_to_noise_ratio,
+    "ssim": structural_similarity,
+    "ms_ssim": multiscale_similarity,
+    "gradients": gradients,
+    "lattice": lattice_power,
+    "spectrum": radial_power,
+}
+
+
+def _mean(means: np.ndarray) -> np.ndarray:
+    return means[..., 0]
+
+
+def _ratio(at: int) -> Value:
+    return lambda means: means[..., at] / np.maximum(means[..., at + 1], 1e-12)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("l1", "L1", "mean absolute difference, 0 to 1", "lower", "l1", _mean, seeds=0.002),
+    Metric("psnr", "PSNR", "peak signal-to-noise ratio in dB", "higher", "psnr", _mean, seeds=0.15),
+    Metric("ssim", "SSIM", "structural similarity, up to 1", "higher", "ssim", _mean, seeds=0.008),
+    Metric(
+        "ms_ssim",
+        "MS-SSIM",
+        "structural similarity on five scales, up to 1",
+        "higher",
+        "ms_ssim",
+        _mean,
+        seeds=0.01,
+        smallest=_SMALLEST_FOR_MS_SSIM,
+    ),
+    Metric(
+        "sharpness",
+        "sharpness",
+        "mean gradient over the targets': 1 is as sharp as they are",
+        "one",
+        "gradients",
+        _ratio(0),
+        seeds=0.05,
+    ),
+    *(
+        Metric(
+            f"grid_{period}",
+            f"grid, {period} px",
+            f"spectral power at a period of {period} pixels over that beside it: 1 and less is no grid",
+            "target",
+            "lattice",
+            _ratio(2 * place),
+            seeds=0.3,
+        )
+        for place, period in enumerate(PERIODS)
+    ),
+    Metric(
+        "pixel_accuracy",
+        "pixel accuracy",
+        "share of pixels whose class a segmentation network finds as labelled",
+        "higher",
+        CONFUSION,
+        pixel_accuracy,
+        seeds=0.02,
+    ),
+    Metric(
+        "class_accuracy",
+        "class accuracy",
+        "the same share of each class, its mean",
+        "higher",
+        CONFUSION,
+        class_accuracy,
+        seeds=0.02,
+    ),
+    Metric(
+        "class_iou",
+        "class IoU",
+        "intersection over union of each class, its mean",
+        "higher",
+        CONFUSION,
+        class_iou,
+        seeds=0.02,
+    ),
+)

@@ -1,0 +1,55 @@
+"""How good the pictures are while training: some metrics on some held-out pairs, within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.sets import ImageDataset
+from pix2pix_tf.evaluation.measuring import unit
+from pix2pix_tf.evaluation.metrics import MEASUREMENTS, METRICS
+from pix2pix_tf.models.base import Paint, Painter
+
+PICTURES = 32
+"""How many pairs are looked at, spread over the held-out ones: enough to see a run rise or fall."""
+
+_MEASURED = ("l1", "psnr", "ssim", "gradients", "lattice")
+METRICS_SHOWN = tuple(metric for metric in METRICS if metric.measurement in _MEASURED)
+
+
+class Validation:
+    """The held-out pairs, and what is measured on them.
+
+    Args:
+        dataset: one that has targets.
+        size: height and width that the networks are trained at.
+        painters: the model's.
+    """
+
+    def __init__(self, dataset: ImageDataset, size: tuple[int, int], painters: Mapping[str, Painter]):
+        self._rows = [images for _, *images in held_out_images(dataset, size, PICTURES)]
+        self._painters = painters
+
+    def measure(self, paint: Mapping[str, Paint]) -> dict[str, float]:
+        """Returns the metrics' values by name; where there are two directions, 'AtoB_l1' and so on.
+
+        Args:
+            paint: what paints now, by the painters' names.
+        """
+        values: dict[str, float] = {}
+        for name, painter in self._painters.items():
+            prefix = f"{name}_" if len(self._painters) > 1 else ""
+            values |= {f"{prefix}{key}": value for key, value in self._of(painter, paint[name]).items()}
+        return values
+
+    def _of(self, painter: Painter, paint: Paint) -> dict[str, float]:
+        rows: dict[str, list[Any]] = {name: [] for name in _MEASURED}
+        for images in self._rows:
+            picture, target = unit(paint(images[painter.side])), unit(images[1 - painter.side])
+            for name, found in rows.items():
+                found.append(MEASUREMENTS[name](picture, target))
+        means = {name: np.mean(found, axis=0) for name, found in rows.items()}
+        return {metric.name: float(metric.value(means[metric.measurement])) for metric in METRICS_SHOWN}

@@ -1,0 +1,65 @@
+"""When a run looks at held-out pairs, and whether it was never better than now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pix2pix_tf.config import RecordConfig
+from pix2pix_tf.evaluation.metrics import METRICS
+from pix2pix_tf.evaluation.validation import Validation
+from pix2pix_tf.models.base import Paint
+
+_SHARE = 0.03  # of the time of a run that nobody said how often to look
+
+
+class Watch:
+    """Measures pictures of held-out pairs at some of the steps.
+
+    Args:
+        validation: what is measured; ``None`` where no targets are known.
+        record: how often.
+        best: what the best checkpoint yet has, by the metrics' names.
+    """
+
+    def __init__(self, validation: Validation | None, record: RecordConfig, best: Mapping[str, Any] | None):
+        self._validation = validation
+        self._record = record
+        [metric] = [metric for metric in METRICS if metric.name == record.best_metric]
+        self._sign = -1.0 if metric.better == "lower" else 1.0
+        self._best = self._score(best) if best is not None else None
+        self._took = 0.0
+        self._since = time.perf_counter()
+
+    def is_due(self, step: int, is_last: bool) -> bool:
+        """Whether to look after that step."""
+        if self._validation is None:
+            return False
+        if self._record.evaluate_every is not None:
+            return is_last or step % self._record.evaluate_every == 0
+        affordable = self._took <= _SHARE * (time.perf_counter() - self._since)
+        return is_last or (affordable and step % self._record.sample_every == 0)
+
+    def look(self, paint: Mapping[str, Paint]) -> tuple[dict[str, float], bool]:
+        """Returns the metrics, and whether they are the best yet.
+
+        Args:
+            paint: what paints now, by the painters' names.
+        """
+        assert self._validation is not None  # `is_due` has said so
+        start = time.perf_counter()
+        values = self._validation.measure(paint)
+        self._since = time.perf_counter()
+        self._took = self._since - start
+        score = self._score(values)
+        is_best = score is not None and (self._best is None or score > self._best)
+        if is_best:
+            self._best = score
+        return values, is_best
+
+    def _score(self, values: Mapping[str, float]) -> float | None:
+        """The named metric, turned so that more is better; of two directions the mean."""
+        name = self._record.best_metric
+        found = [value for key, value in values.items() if key == name or key.endswith(f"_{name}")]
+        return self._sign * sum(found) / len(found) if found else None

@@ -1,0 +1,177 @@
+"""Every metric against an independent implementation on the same pictures, to 1e-4."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.ndimage
+import skimage.metrics
+
+from pix2pix_tf.data.procedural import draw_pair
+from pix2pix_tf.evaluation import inception
+from pix2pix_tf.evaluation.metrics import (
+    MEASUREMENTS,
+    METRICS,
+    PERIODS,
+    class_accuracy,
+    class_iou,
+    grey,
+    lattice_power,
+    pixel_accuracy,
+    spectrum_frequencies,
+)
+
+SIZE = (192, 208)
+
+
+def unit(image):
+    return image.astype(np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A drawn façade, and the same blurred, darker and noisy."""
+    photo, _ = draw_pair(1, 0, *SIZE)
+    target = unit(photo)
+    random = np.random.default_rng(0)
+    picture = 0.9 * scipy.ndimage.gaussian_filter(target, (1.2, 1.2, 0))
+    picture += random.normal(0, 0.03, picture.shape)
+    return picture.clip(0, 1).astype(np.float32), target
+
+
+def value(name, picture, target):
+    [metric] = [metric for metric in METRICS if metric.name == name]
+    return float(metric.value(MEASUREMENTS[metric.measurement](picture, target)))
+
+
+def ssim(picture, target, full=False):
+    return skimage.metrics.structural_similarity(
+        picture,
+        target,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        channel_axis=-1,
+        full=full,
+    )
+
+
+def test_distances_are_those_of_other_implementations(pair):
+    picture, target = pair
+    exact = [image.astype(np.float64) for image in pair]
+    assert value("l1", *pair) == pytest.approx(np.abs(exact[0] - exact[1]).mean(), abs=1e-6)
+    psnr = skimage.metrics.peak_signal_noise_ratio(exact[1], exact[0], data_range=1.0)
+    assert value("psnr", *pair) == pytest.approx(psnr, abs=1e-4)
+    assert value("ssim", picture, target) == pytest.approx(ssim(*exact), abs=1e-4)
+
+
+def test_ms_ssim_is_the_product_over_five_scales(pair):
+    def contrast_and_structure(x, y):
+        """SSIM without its luminance term, by Gaussian windows as scikit-image takes them."""
+
+        def blurred(image):
+            return scipy.ndimage.gaussian_filter(image, 1.5, truncate=3.5)[5:-5, 5:-5]
+
+        mean_x, mean_y = blurred(x), blurred(y)
+        covariance = blurred(x * y) - mean_x * mean_y
+        variances = blurred(x * x) - mean_x**2 + blurred(y * y) - mean_y**2
+        return ((2 * covariance + 0.03**2) / (variances + 0.03**2)).mean()
+
+    def of_channel(x, y):
+        product = 1.0
+        for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+            if scale == 4:
+                whole = ssim(x[..., np.newaxis], y[..., np.newaxis])
+                return product * max(whole, 0) ** weight
+            product *= max(contrast_and_structure(x, y), 0) ** weight
+            x, y = (image.reshape(len(image) // 2, 2, -1, 2).mean((1, 3)) for image in (x, y))
+        return None
+
+    exact = [np.moveaxis(image.astype(np.float64), -1, 0) for image in pair]
+    expected = np.mean([of_channel(x, y) for x, y in zip(*exact, strict=True)])
+    assert value("ms_ssim", *pair) == pytest.approx(expected, abs=1e-4)
+
+
+def test_equal_pictures_are_perfect(pair):
+    _, target = pair
+    best = {"l1": 0, "psnr": 100, "ssim": 1, "ms_ssim": 1, "sharpness": 1}
+    assert {name: round(value(name, target, target), 6) for name in best} == best
+
+
+def test_sharpness_is_the_ratio_of_mean_gradients(pair):
+    def mean_gradient(image):
+        luma = grey(image)
+        down = scipy.ndimage.correlate1d(luma, [-1, 1], 0, origin=-1)[:-1, :-1]
+        right = scipy.ndimage.correlate1d(luma, [-1, 1], 1, origin=-1)[:-1, :-1]
+        return np.sqrt(down**2 + right**2).mean()
+
+    expected = mean_gradient(pair[0]) / mean_gradient(pair[1])
+    assert value("sharpness", *pair) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("period", PERIODS)
+def test_a_grid_is_seen_at_its_period_only(pair, period):
+    _, target = pair
+    lines = np.cos(2 * np.pi * np.arange(SIZE[1]) / period)
+    with_grid = (target + 0.1 * lines[:, np.newaxis]).astype(np.float32)
+    for each in PERIODS:
+        before, after = (value(f"grid_{each}", image, target) for image in (target, with_grid))
+        assert (after > 2 * before) if each == period else (after == pytest.approx(before, rel=1e-3))
+
+
+def test_the_power_of_lines_is_that_of_a_plain_transform(pair):
+    luma = grey(pair[0])[:, : SIZE[1] - SIZE[1] % 16]
+    for row, period in enumerate(PERIODS):
+        found = 0.0
+        for lines in (luma, luma.T):
+            length = lines.shape[1]
+            waves = np.exp(-2j * np.pi * np.arange(length) / period)
+            lines = lines - lines.mean(axis=1, keepdims=True)
+            found += (np.abs(lines @ waves) ** 2).mean() / length / 2
+        assert lattice_power(*pair)[2 * row] == pytest.approx(found, rel=1e-6)
+
+
+def test_the_spectrum_of_noise_is_flat_and_that_of_a_wave_has_its_frequency():
+    noise = np.random.default_rng(0).normal(0.5, 0.1, (20, 256, 256, 1))
+    spectrum = np.mean([MEASUREMENTS["spectrum"](image, image) for image in noise], axis=0)
+    np.testing.assert_allclose(spectrum[4:], 0.01, rtol=0.1)
+    wave = np.broadcast_to(
+        np.sin(2 * np.pi * 40 / 256 * np.arange(256))[:, np.newaxis, np.newaxis], (256, 256, 1)
+    )
+    at = MEASUREMENTS["spectrum"](wave, wave).argmax()
+    assert abs(spectrum_frequencies()[at] - 40 / 256) < 1 / 128
+
+
+def test_segmentation_scores_are_the_papers_formulas():
+    random = np.random.default_rng(0)
+    truth, found = random.integers(0, 4, (2, 3000))
+    truth[truth == 3] = 2  # a class that never occurs, but is found
+    matrix = np.zeros((5, 5))
+    np.add.at(matrix, (truth, found), 1)
+    occurs = [0, 1, 2]
+    accuracies = [(found[truth == each] == each).mean() for each in occurs]
+    ious = [
+        ((found == each) & (truth == each)).sum() / ((found == each) | (truth == each)).sum()
+        for each in occurs
+    ]
+    flat = np.stack([matrix, 2 * matrix]).reshape(2, -1)
+    np.testing.assert_allclose(pixel_accuracy(flat), (truth == found).mean())
+    np.testing.assert_allclose(class_accuracy(flat), np.mean(accuracies))
+    np.testing.assert_allclose(class_iou(flat), np.mean(ious))
+
+
+def test_fid_and_kid_are_their_formulas():
+    random = np.random.default_rng(0)
+    ours = random.normal(0, 1, (300, 12)) @ random.normal(0, 1, (12, 12))
+    theirs = random.normal(0.3, 1, (250, 12)) @ random.normal(0, 1, (12, 12))
+    covariances = [np.cov(each.T) for each in (ours, theirs)]
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    fid = np.sum((ours.mean(0) - theirs.mean(0)) ** 2) + np.trace(sum(covariances) - 2 * root)
+    assert inception.frechet_distance(ours, theirs) == pytest.approx(fid, rel=1e-4)
+
+    x, y = ours[:20], theirs[:20]
+    pairs = [(i, j) for i in range(20) for j in range(20)]
+    kernel = lambda a, b: (a @ b / 12 + 1) ** 3  # noqa: E731
+    within = sum(kernel(each[i], each[j]) for each in (x, y) for i, j in pairs if i != j) / (20 * 19)
+    across = sum(kernel(x[i], y[j]) for i, j in pairs) / 400
+    assert inception.unbiased_mmd(x, y) == pytest.approx(within - 2 * across, rel=1e-4)

@@ -1,0 +1,69 @@
+"""Looking at held-out pairs while training: what is recorded, and which checkpoint is the best."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf import load, train
+from pix2pix_tf.checkpoints import CheckpointWriter
+from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.errors import RunError
+from pix2pix_tf.evaluation.measuring import unit
+from pix2pix_tf.evaluation.metrics import structural_similarity
+from pix2pix_tf.evaluation.validation import PICTURES
+from pix2pix_tf.recording.jsonl import read_metrics
+from pix2pix_tf.runs import find_run
+from tests.conftest import small_config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run that measures at every fourth step, and keeps the best of them."""
+    config = small_config(
+        tmp_path_factory.mktemp("watched") / "run", evaluate_every=4, checkpoint_every=3, learning_rate=2e-3
+    )
+    return train(config, say=lambda line: None)
+
+
+def test_held_out_pairs_are_measured_as_often_as_asked(run):
+    lines = read_metrics(run.validation_file)
+    assert [line["step"] for line in lines] == [4, 8, 12, 16, 20]
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+
+
+def test_what_is_recorded_is_what_the_checkpoint_paints(run):
+    config = run.read_config()
+    rows = held_out_images(open_dataset(config), config.data.size, PICTURES)
+    translate = load(f"{run.path}@20")
+    found = np.mean(
+        [structural_similarity(unit(translate(image)), unit(target)) for _, image, target in rows]
+    )
+    assert read_metrics(run.validation_file)[-1]["ssim"] == pytest.approx(found, abs=1e-5)
+
+
+def test_the_best_checkpoint_is_kept_and_has_a_name(run):
+    lines = read_metrics(run.validation_file)
+    best = max(lines, key=lambda line: line["ssim"])
+    assert json.loads(run.best_file.read_text())["step"] == best["step"]
+    assert best["step"] in run.checkpoint_steps()
+    assert find_run(f"{run.path}@best")[1] == best["step"]
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    np.testing.assert_array_equal(load(f"{run.path}@best")(image), load(run.path, step=best["step"])(image))
+
+
+def test_the_best_outlives_newer_checkpoints_that_are_worse(run):
+    writer = CheckpointWriter(run, {"w": tf.Variable(1.0)})
+    best = find_run(f"{run.path}@best")[1]
+    for step in range(101, 106):
+        writer.save(step)
+    writer.wait()
+    assert run.checkpoint_steps() == [best, 103, 104, 105]
+
+
+@pytest.mark.parametrize("which", ["worst", "-1", "7"])
+def test_what_is_no_checkpoint_is_named(run, which):
+    with pytest.raises(RunError):
+        load(f"{run.path}@{which}")
