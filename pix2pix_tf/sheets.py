@@ -46,6 +46,21 @@ def compose_sheet(title: str, columns: Sequence[str], rows: Sequence[Sequence[np
     return np.asarray(sheet)
 
 
+def one_row(sheet: np.ndarray, height: int, row: int) -> np.ndarray | None:
+    """Returns a sheet with one of its rows alone, below its titles; ``None`` if it has no such row.
+
+    Args:
+        sheet: from :func:`compose_sheet`, of rows of one height.
+        height: of the images.
+        row: which, from 0.
+    """
+    rows, top = divmod(len(sheet), height + _GAP)  # the titles are lower than a row
+    if not 0 <= row < rows:
+        return None
+    start = top + row * (height + _GAP)
+    return np.concatenate([sheet[:top], sheet[start : start + height + _GAP]])
+
+
 def _as_rgb8(image: np.ndarray) -> np.ndarray:
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -16,7 +16,7 @@ FLOORS = (
     ("runs", "checkpoints"),
     ("translators", "recording"),
     ("evaluation",),
-    ("training", "exporting", "prediction", "inspection"),
+    ("training", "exporting", "prediction", "inspection", "timeline"),
     ("cli", "__init__", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,73 @@
+"""``pix2pix timeline``: a run's sample sheets, one row of them, as a GIF of it learning."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pix2pix_tf.data.sets import spread
+from pix2pix_tf.errors import RunError
+from pix2pix_tf.files import write_whole
+from pix2pix_tf.runs import RunDirectory, find_run
+from pix2pix_tf.sheets import one_row
+
+LIMIT = 1_000_000
+"""Bytes of the file."""
+
+_MOST_FRAMES = 30
+_MILLISECONDS, _MILLISECONDS_LAST = 300, 2000
+_SHRINK = 0.85
+
+
+def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
+    """Writes the GIF.
+
+    Args:
+        run: a run directory.
+        out: the file; RUN/timeline.gif by default.
+        row: of the sheets, from 1.
+
+    Returns:
+        Where it is: at most 1 MB, smaller than the sheets where that is needed.
+
+    Raises:
+        RunError: there is no run, it has no samples yet or no such row.
+        SystemFault: the file can't be written.
+    """
+    found = find_run(run)
+    directory = found[0] if found is not None else RunDirectory(Path(run))
+    height = directory.read_config().data.size[0]
+    sheets = sorted(directory.samples.glob("step_*.png"))
+    if not sheets:
+        raise RunError(f"{directory.path} has no samples yet; they come every `sample_every` steps")
+    frames = []
+    for number in spread(len(sheets), _MOST_FRAMES):
+        frame = one_row(np.asarray(Image.open(sheets[number]).convert("RGB")), height, row - 1)
+        if frame is None:
+            raise RunError(f"`row` {row}: the sheets in {directory.samples} have no such row")
+        frames.append(Image.fromarray(frame))
+    out = out or directory.path / "timeline.gif"
+    write_whole(out, _small_enough(frames))
+    return out
+
+
+def _small_enough(frames: list[Image.Image]) -> bytes:
+    scale = 1.0
+    while True:
+        encoded = _gif(
+            [frame.resize([max(1, round(scale * side)) for side in frame.size]) for frame in frames]
+        )
+        if len(encoded) <= LIMIT:
+            return encoded
+        scale *= _SHRINK
+
+
+def _gif(frames: list[Image.Image]) -> bytes:
+    first, *others = (frame.quantize(128, dither=Image.Dither.NONE) for frame in frames)
+    durations = [_MILLISECONDS] * len(others) + [_MILLISECONDS_LAST]
+    buffer = io.BytesIO()
+    first.save(buffer, "gif", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,47 @@
+"""The GIF of a run learning: one row of its sheets, within a megabyte."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_tf import timeline as module
+from pix2pix_tf.errors import RunError
+from pix2pix_tf.sheets import compose_sheet, one_row
+from pix2pix_tf.timeline import timeline
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (100, 300), (256, 256)])
+def test_a_row_is_what_a_sheet_of_that_row_alone_shows(size):
+    rows = [[noise(*size, 3), noise(*size, 1)] for _ in range(3)]
+    sheet = compose_sheet("title", ("input", "output"), rows)
+    for number, row in enumerate(rows):
+        alone = compose_sheet("title", ("input", "output"), [row])
+        np.testing.assert_array_equal(one_row(sheet, size[0], number), alone)
+    assert one_row(sheet, size[0], 3) is None
+
+
+def test_a_frame_a_sheet_the_last_one_for_longest(tiny_run, tmp_path):
+    found = timeline(tiny_run.path, tmp_path / "run.gif", row=2)
+    with Image.open(found) as gif:
+        assert gif.n_frames == len(list(tiny_run.samples.glob("*.png"))) == 2
+        gif.seek(1)
+        last = np.asarray(gif.convert("RGB")).astype(int)
+        assert gif.info["duration"] == 2000
+    sheet = np.asarray(Image.open(sorted(tiny_run.samples.glob("*.png"))[-1]).convert("RGB"))
+    assert np.abs(last - one_row(sheet, 64, 1)).mean() < 4  # but for the colours that a GIF has
+
+
+def test_what_is_too_large_is_shrunk(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LIMIT", 8000)
+    assert timeline(tiny_run.path, tmp_path / "small.gif").stat().st_size <= 8000
+
+
+def test_what_has_no_samples_or_no_such_row_is_named(tiny_run, tmp_path):
+    with pytest.raises(RunError):
+        timeline(tiny_run.path, tmp_path / "run.gif", row=9)
+    with pytest.raises(RunError):
+        timeline(tmp_path)
