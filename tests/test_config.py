@@ -25,6 +25,7 @@ OTHER = {
     "gradient_penalty": 5.0,
     "critic_steps": 2,
     "pool_size": 9,
+    "diff_augment": True,
     "generator": "encoder_decoder",
     "unconditional": False,
     "pixel_loss": "l2",

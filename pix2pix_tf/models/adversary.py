@@ -25,7 +25,10 @@ Patch = Literal[1, 16, 70, 286]
 
 # What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.
 _UNDECIDED: dict[GanLoss, float] = {"vanilla": 0.0, "lsgan": 0.5, "hinge": 0.0}
-_OF_DISCRIMINATOR = ("patch", "spectral_norm", "gan_loss", "gradient_penalty", "critic_steps", "pool_size")
+_OF_DISCRIMINATOR = (
+    *("patch", "spectral_norm", "gan_loss", "gradient_penalty", "critic_steps", "pool_size"),
+    "diff_augment",
+)
 _SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
 
 
@@ -57,6 +60,9 @@ class AdversarialSettings(ModelSettings):
     """Weight of wgan-gp's penalty on gradients whose norm isn't 1 (Gulrajani et al. 2017)."""
     critic_steps: Annotated[int, *limited(1, 100)] = 1
     """Updates of the discriminator for each of the generator."""
+    diff_augment: bool = False
+    """The discriminator sees images recoloured, moved and with a hole, real and generated alike (Zhao et al.
+    2020): few images are otherwise known by heart in a long run."""
     pool_size: Annotated[int, *limited(0, 10_000)] = 0
     """Generated images that are kept for the discriminator to see again; 0 shows it new ones only."""
 
@@ -195,10 +201,13 @@ class Adversary:
         import tensorflow as tf
 
         from pix2pix_tf import losses
+        from pix2pix_tf.models.augmentation import augmented
 
         settings = self._settings
 
         def logits_of(images: tf.Tensor, condition: tf.Tensor | None = condition) -> tf.Tensor:
+            if settings.diff_augment:
+                images, condition = augmented(forward, images, condition)
             return forward.run(self.name, images if condition is None else [condition, images])
 
         real_logits, fake_logits = logits_of(real), logits_of(fake)

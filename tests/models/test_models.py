@@ -17,7 +17,14 @@ from tests.training.test_step import pairs
 VARIANTS = [
     (
         "pix2pix",
-        {"gan_loss": "lsgan", "generator": "resnet", "upsampling": "resize", "patch": 1, "pool_size": 2},
+        {
+            "gan_loss": "lsgan",
+            "generator": "resnet",
+            "upsampling": "resize",
+            "patch": 1,
+            "pool_size": 2,
+            "diff_augment": True,
+        },
     ),
     ("pix2pix", {"gan_loss": "hinge", "spectral_norm": True, "unconditional": True, "pixel_loss": "l2"}),
     ("pix2pix", {"gan_loss": "wgan-gp", "critic_steps": 2, "generator": "encoder_decoder", "patch": 16}),

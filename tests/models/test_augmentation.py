@@ -1,0 +1,81 @@
+"""DiffAugment: what changes, by how much, and that the generator learns through it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf.models.augmentation import augmented
+from pix2pix_tf.models.forward import ForwardPass
+
+SIZE = (64, 96)
+
+
+def forward_pass(step):
+    return ForwardPass({}, {}, seed=1, step=tf.constant(step, tf.int64))
+
+
+def drawn(count=4):
+    """Images, and conditions that are the same at every pixel but for their own value at its place."""
+    images = np.random.default_rng(0).uniform(-1, 1, (count, *SIZE, 3)).astype(np.float32)
+    places = 1.0 + np.arange(SIZE[0] * SIZE[1], dtype=np.float32).reshape(1, *SIZE, 1)
+    return images, np.repeat(places, count, axis=0)
+
+
+def place_of(condition):
+    """By how much each condition was moved, and which pixels are left."""
+    found = []
+    for each in condition[..., 0]:
+        rows, columns = np.nonzero(each)
+        before = np.divmod(each[rows, columns].astype(int) - 1, SIZE[1])
+        moves = {
+            (int(row - a), int(column - b)) for row, column, a, b in zip(rows, columns, *before, strict=True)
+        }
+        found.append((moves, each != 0))
+    return found
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_image_and_condition_are_moved_and_cut_alike_and_the_image_is_recoloured(step):
+    images, condition = drawn()
+    seen, seen_condition = (each.numpy() for each in augmented(forward_pass(step), images, condition))
+    for image, after, (moves, left) in zip(images, seen, place_of(seen_condition), strict=True):
+        [(down, right)] = moves
+        assert abs(down) <= SIZE[0] / 8
+        assert abs(right) <= SIZE[1] / 8
+        assert left.mean() < 0.95  # the hole is at least a quarter of a half's half
+        moved = np.roll(image, (down, right), (0, 1))[left]
+        here = after[left]
+        assert (after[~left] == 0).all()
+        # Brightness, saturation and contrast are one linear map of the pixel, and an offset.
+        design = np.column_stack([moved, np.ones(len(moved))])
+        solution, *_ = np.linalg.lstsq(design, here, rcond=None)
+        np.testing.assert_allclose(design @ solution, here, atol=1e-4)
+        grey = design @ solution.mean(axis=1)
+        slope = np.polyfit(moved.mean(axis=1), grey, 1)[0]
+        assert 0.5 <= slope <= 1.5
+
+
+def test_every_step_and_every_image_draws_anew_and_one_step_the_same():
+    images, condition = drawn()
+    again, first, other = (augmented(forward_pass(step), images, condition)[0].numpy() for step in (0, 0, 1))
+    np.testing.assert_array_equal(again, first)
+    assert (first != other).any(axis=(1, 2, 3)).all()
+    same = np.repeat(images[:1], 4, axis=0)
+    of_one = augmented(forward_pass(0), same, None)[0].numpy()
+    assert len({each.tobytes() for each in of_one}) == 4
+
+
+def test_gradients_come_back_to_the_pixels_they_came_from():
+    images, condition = (tf.constant(each) for each in drawn(1))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        seen, seen_condition = augmented(forward_pass(0), images, condition)
+        loss = tf.reduce_sum(tf.square(seen))
+    gradient = tape.gradient(loss, images).numpy()[0]
+    [(moves, left)] = place_of(seen_condition.numpy())
+    [(down, right)] = moves
+    used = np.zeros(SIZE, bool)
+    rows, columns = np.nonzero(left)
+    used[rows - down, columns - right] = True
+    size = np.abs(gradient).sum(-1)
+    assert size[used].mean() > 10 * size[~used].mean()  # the others count only in the mean brightness
