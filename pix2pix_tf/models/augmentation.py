@@ -49,8 +49,8 @@ def _recoloured(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
 def _moved(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
     """By whole pixels; what comes in is 0."""
     batch, height, width, _ = images.shape
-    draw = forward.uniform([2, batch]) * 2 - 1
-    down, right = (tf.round(by * _FURTHEST * side) for by, side in zip(draw, (height, width), strict=True))
+    draws = tf.unstack(forward.uniform([2, batch]) * 2 - 1)
+    down, right = (tf.round(by * _FURTHEST * side) for by, side in zip(draws, (height, width), strict=True))
     zero, one = tf.zeros([batch]), tf.ones([batch])
     transforms = tf.stack([one, zero, -right, zero, one, -down, zero, zero], axis=1)
     return tf.raw_ops.ImageProjectiveTransformV3(
