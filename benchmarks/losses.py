@@ -21,10 +21,11 @@ import matplotlib as mpl
 mpl.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from val_l1 import mean_absolute_error
 
 from pix2pix_tf import load, open_dataset, preset, replace, train
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.evaluation.measuring import unit
+from pix2pix_tf.evaluation.metrics import absolute_error
 from pix2pix_tf.losses import GAN_LOSSES
 from pix2pix_tf.models.base import Sheet
 from pix2pix_tf.recording.jsonl import read_metrics
@@ -72,7 +73,8 @@ def main() -> None:
     for loss, run in runs.items():
         translate = load(run.path, step=args.steps)
         pictures[loss] = [translate(image) for _, image, _ in rows]
-        error = np.mean([mean_absolute_error(p, row[2]) for p, row in zip(pictures[loss], rows, strict=True)])
+        pairs = zip(pictures[loss], rows, strict=True)
+        error = np.mean([absolute_error(unit(picture), unit(row[2])) for picture, row in pairs])
         lines = [line for line in read_metrics(run.metrics_file) if line["step"] > args.steps // 2]
         means = {
             name: f"{np.mean([line[name] for line in lines]):.3f}" if name in lines[0] else ""

@@ -17,6 +17,7 @@ import re
 import shlex
 import subprocess
 import sys
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -25,7 +26,7 @@ import tyro
 from tyro.conf import Positional
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import Precision, TrainConfig
+from pix2pix_tf.config import Precision, Recipe, TrainConfig
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
 from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
 from pix2pix_tf.models.registry import MODELS, preset
@@ -40,7 +41,9 @@ _USAGE = """usage: pix2pix COMMAND [options]
 
   train     learn from pairs, from two sets without pairs, or from one; the same command again continues
   predict   translate images or folders, or make images, with a trained run or an exported model
+  evaluate  judge trained models, or anybody's pictures: numbers with intervals, and a report
   export    SavedModel for TensorFlow Serving, TFLite for mobile, each proven against the run
+  timeline  a GIF of a run's samples, from the first to the last
   data      list, download, check and preview data sets
 
 'pix2pix COMMAND --help' shows a command's options. 'pix2pix train' alone trains façades that the
@@ -89,7 +92,14 @@ def _run_command(arguments: list[str]) -> int:
 
         print(f"pix2pix-tf {version('pix2pix-tf')}")
         return 0
-    commands = {"train": _train, "predict": _predict, "export": _export, "data": _data}
+    commands = {
+        "train": _train,
+        "predict": _predict,
+        "evaluate": _evaluate,
+        "export": _export,
+        "timeline": _timeline,
+        "data": _data,
+    }
     command = commands.get(arguments[0])
     if command is None:
         raise UserError(f"there is no command '{arguments[0]}'; the commands are {', '.join(commands)}")
@@ -202,13 +212,13 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
         UserError: a flag is wrong, or the run directory can't be read.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("--model", "--dataset", "--run-dir", "--steps", "--epochs"):
+    for name in ("--model", "--recipe", "--dataset", "--run-dir", "--steps", "--epochs"):
         early.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
     given = vars(early.parse_known_args(list(arguments))[0])
     if given["--steps"] is not None and given["--epochs"] is not None:
         raise ConfigError("--steps and --epochs both say how long to train; give one of them")
 
-    default = _train_defaults(given["--model"], given["--dataset"], given["--run-dir"])
+    default = _train_defaults(given["--model"], given["--recipe"], given["--dataset"], given["--run-dir"])
     if given["--steps"] is not None:
         default = configs.replace(default, epochs=None, steps=1)
     elif given["--epochs"] is not None:
@@ -217,15 +227,19 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
     return _parse(TrainArgs, "train", arguments, TrainArgs(default), description)
 
 
-def _train_defaults(model: str | None, dataset: str | None, run_dir: str | None) -> TrainConfig:
+def _train_defaults(
+    model: str | None, recipe: str | None, dataset: str | None, run_dir: str | None
+) -> TrainConfig:
     from pix2pix_tf.runs import RunDirectory
 
-    asked = preset(dataset or "procedural", model or configs.DEFAULT_MODEL)
+    recipes: tuple[Recipe, ...] = typing.get_args(Recipe)
+    known = next((each for each in recipes if each == recipe), recipes[0])  # the parser refuses another
+    asked = preset(dataset or "procedural", model or configs.DEFAULT_MODEL, known)
     run = RunDirectory(Path(run_dir) if run_dir is not None else asked.run_dir)
     if not run.exists():
         return asked
     stored = run.read_config()
-    if model not in (None, stored.model.model):
+    if model not in (None, stored.model.model) or recipe not in (None, stored.model.recipe):
         return asked  # what that contradicts is said where a run is continued
     # A copied or moved run is continued where it is now, not where it was.
     return configs.replace(stored, run_dir=Path(run_dir) if run_dir is not None else None)
@@ -419,6 +433,110 @@ def _chosen_formats(args: ExportArgs) -> list[Format]:
         if changed and name not in args.formats:
             raise ConfigError(f"{changed[0]} has no meaning without {name} in --formats")
     return [getattr(args.settings, name) for name in dict.fromkeys(args.formats)]
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateArgs:
+    """Judges pictures by numbers with intervals and shows them side by side: metrics.json, report.html."""
+
+    models: Positional[tuple[str, ...]]
+    """Each a run directory or one of its checkpoints (RUN@4000, RUN@best), an exported model, the URL of a
+    served one, or a folder of pictures, by any program, that are named as the inputs are."""
+    dataset: str | None = None
+    """The pairs to judge on: a name or the path of a folder; by default those of the first run."""
+    out: Path = Path("evaluation")
+    """The folder that metrics.json and report.html go to."""
+    split: Literal["train", "val", "test"] | None = None
+    """Which part of the data set; what is held out by default."""
+    direction: configs.Direction | None = None
+    """Which side of the pairs is the input, and which of a run's generators; by default as the first run."""
+    image_size: tuple[int, ...] | None = None
+    """Height and width to compare at; by default what the runs were trained at, the largest of them."""
+    data_dir: Path | None = None
+    """Where data sets are kept, if not where the run had them."""
+    archive: Path | None = None
+    """A copy of the data set's .tar.gz on this machine, used instead of a download."""
+    label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
+    """Sides that are label maps, for the segmentation score; 'auto' asks the data set."""
+    segmentation: bool = True
+    """Let a segmentation network read the pictures, where a side is a label map; it is trained once."""
+    inception_weights: Path | None = None
+    """InceptionV3's weights without its top, for FID and KID; by default those in Keras' cache."""
+    answers: tuple[Path, ...] = ()
+    """Files that a report's 'real or fake?' saved; the new report tells of them."""
+    raw_weights: bool = False
+    """Of runs, judge the weights of the step itself, not their moving average."""
+
+
+def _evaluate(arguments: list[str]) -> int:
+    args = _parse(EvaluateArgs, "evaluate", arguments)
+    if not args.models:
+        raise ConfigError("name at least one model to evaluate")
+    config = _judged_on(args)
+    _import_frameworks()
+    from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
+    from pix2pix_tf.evaluation.table import table
+
+    options = EvaluateOptions(
+        config=config,
+        split=args.split,
+        size=None if args.image_size is None else config.data.size,
+        direction=args.direction,
+        raw_weights=args.raw_weights,
+        segmentation=args.segmentation,
+        inception_weights=args.inception_weights,
+        answers=args.answers,
+    )
+    print(table(evaluate(args.models, args.out, options)))
+    print(f"{args.out / 'report.html'} shows the pictures, {args.out / 'metrics.json'} has the numbers")
+    return 0
+
+
+def _judged_on(args: EvaluateArgs) -> TrainConfig:
+    """Returns the configuration of the data set to judge on: that of the first run, or of what is named."""
+    from pix2pix_tf.runs import find_run
+
+    runs = [found[0] for found in map(find_run, args.models) if found is not None]
+    of_run = runs[0].read_config() if runs else None
+    if args.dataset is None and of_run is None:
+        raise ConfigError("`dataset` is missing: only a run knows which pairs it was made for")
+    config = of_run if args.dataset is None and of_run is not None else preset(args.dataset or "")
+    given = {
+        "data_dir": args.data_dir,
+        "archive": args.archive,
+        "image_size": args.image_size,
+        "direction": args.direction or (of_run.data.direction if of_run is not None else None),
+        "label_maps": None if args.label_maps == "auto" else args.label_maps,
+    }
+    return configs.replace(config, **{name: value for name, value in given.items() if value is not None})
+
+
+# ---------------------------------------------------------------- timeline
+
+
+@dataclasses.dataclass(frozen=True)
+class TimelineArgs:
+    """Makes a GIF of a run's samples, from the first sheet to the last."""
+
+    run: Positional[str]
+    """A run directory."""
+    out: Path | None = None
+    """The file; RUN/timeline.gif if not given."""
+    row: Annotated[int, *configs.limited(1)] = 1
+    """Which row of the sheets."""
+
+
+def _timeline(arguments: list[str]) -> int:
+    args = _parse(TimelineArgs, "timeline", arguments)
+    configs.check_limits(args)
+    _import_frameworks()
+    from pix2pix_tf.timeline import timeline
+
+    print(timeline(args.run, args.out, args.row))
+    return 0
 
 
 # ---------------------------------------------------------------- data

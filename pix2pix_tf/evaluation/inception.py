@@ -7,6 +7,7 @@ compare figures of this program with each other only.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import keras
@@ -28,7 +29,7 @@ _LARGEST_SUBSET = 1000
 
 def find_weights(given: Path | None) -> Path | None:
     """Returns the file of weights that is given, or that Keras has in its cache; ``None`` without either."""
-    cached = Path(keras.config.keras_home()) / "models" / WEIGHTS
+    cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / WEIGHTS
     return given or (cached if cached.is_file() else None)
 
 
@@ -48,6 +49,7 @@ class Inception:
 
     def __init__(self, weights: Path | None):
         self._network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
+        self._graph = tf.function(self._features)
         self.digest = ""
         if weights is not None:
             try:
@@ -70,7 +72,10 @@ class Inception:
         """
         rgb = np.broadcast_to(image, (*image.shape[:2], 3))
         resized = tf.image.resize(rgb[np.newaxis], (SIDE, SIDE), "bicubic", antialias=True)
-        return self._network(tf.clip_by_value(resized, 0.0, 1.0) * 2 - 1, training=False)[0].numpy()
+        return self._graph(resized)[0].numpy()
+
+    def _features(self, resized: tf.Tensor) -> tf.Tensor:
+        return self._network(tf.clip_by_value(resized, 0.0, 1.0) * 2 - 1, training=False)
 
 
 DISTANCES = {
@@ -93,14 +98,16 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
         ours: float [pictures, features], two pictures at least.
         theirs: the targets'.
     """
-    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
-    covariances = [np.cov(each, rowvar=False) for each in (ours, theirs)]
-    values, vectors = np.linalg.eigh(covariances[0])
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    # The trace of the root of a product is that of a symmetric one with the same eigenvalues.
-    product = np.linalg.eigvalsh(root @ covariances[1] @ root)
-    spread = sum(np.trace(each) for each in covariances) - 2 * np.sqrt(np.maximum(product, 0)).sum()
-    return float(np.square(ours.mean(0) - theirs.mean(0)).sum() + spread)
+    a, b = (_root_of_covariance(each) for each in (ours, theirs))
+    # The root of a product of covariances AᵀA BᵀB has the singular values of ABᵀ for its eigenvalues.
+    spread = np.square(a).sum() + np.square(b).sum() - 2 * np.linalg.norm(a @ b.T, "nuc")
+    return float(np.square(ours.mean(0, np.float64) - theirs.mean(0, np.float64)).sum() + spread)
+
+
+def _root_of_covariance(features: np.ndarray) -> np.ndarray:
+    """Returns A with AᵀA the covariance of features [pictures, k]: float64 [pictures or k, k]."""
+    centred = (features - features.mean(0, np.float64)) / np.sqrt(len(features) - 1)
+    return np.linalg.qr(centred, "r") if len(centred) > centred.shape[1] else centred
 
 
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:

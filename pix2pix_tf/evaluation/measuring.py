@@ -14,7 +14,8 @@ from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.inception import Inception
 from pix2pix_tf.evaluation.judged import Judged, Size
-from pix2pix_tf.evaluation.metrics import Measure, Metric
+from pix2pix_tf.evaluation.metrics import CONFUSION, MEASUREMENTS, Metric
+from pix2pix_tf.evaluation.segmenter import ClassReader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +55,10 @@ class Measured:
         self._features: list[np.ndarray] = []
         self.smallest_side = 1 << 30
 
-    def add(self, picture: np.ndarray, target: np.ndarray, measurements: Mapping[str, Measure]) -> None:
-        """Measures a picture, float32 [height, width, channels] in [0, 1]."""
-        self.smallest_side = min(self.smallest_side, *picture.shape[:2])
-        for name, measure in measurements.items():
-            self._rows.setdefault(name, []).append(measure(picture, target).astype(np.float64))
+    def add(self, measurements: Mapping[str, np.ndarray]) -> None:
+        """Takes a picture's measurements by name."""
+        for name, values in measurements.items():
+            self._rows.setdefault(name, []).append(values.astype(np.float64))
 
     def add_features(self, features: np.ndarray) -> None:
         """Takes a picture's features for FID and KID, float32 [features]."""
@@ -67,7 +67,7 @@ class Measured:
     def rows(self, metric: Metric | str) -> np.ndarray:
         """Returns what a metric, or a measurement, is made from: float64 [pictures, k]."""
         name = metric if isinstance(metric, str) else metric.measurement
-        return np.stack(self._rows[name]).astype(np.float64)
+        return np.stack(self._rows[name])
 
     def features(self) -> np.ndarray:
         """Returns the features, float32 [pictures, features]."""
@@ -75,17 +75,28 @@ class Measured:
 
 
 def measure(
-    judged: Judged, pairs: Pairs, measurements: Mapping[str, Measure], extractor: Inception | None
+    judged: Judged, pairs: Pairs, reader: ClassReader | None = None, extractor: Inception | None = None
 ) -> Measured:
     """Measures all of a model's pictures.
+
+    Args:
+        judged: whose pictures.
+        pairs: what they are compared with.
+        reader: what reads classes in them, for the segmentation score.
+        extractor: what finds features in them, for FID and KID.
 
     Raises:
         DataError: a picture is missing, or has other channels than its target.
     """
     found = Measured()
-    for _, _, target, picture in pictures(judged, pairs, range(len(pairs))):
+    labels_are_given = pairs.dataset.sides[0].labels and not pairs.dataset.sides[1].labels
+    for _, given, target, picture in pictures(judged, pairs, range(len(pairs))):
         scaled, beside = unit(picture), unit(target)
-        found.add(scaled, beside, measurements)
+        found.smallest_side = min(found.smallest_side, *picture.shape[:2])
+        found.add({name: measurement(scaled, beside) for name, measurement in MEASUREMENTS.items()})
+        if reader is not None:
+            labels = given if labels_are_given else target
+            found.add({CONFUSION: reader.confusion(picture, labels).reshape(-1)})
         if extractor is not None:
             found.add_features(extractor(scaled))
     return found

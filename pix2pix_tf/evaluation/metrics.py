@@ -1,8 +1,8 @@
 """How good pictures are, beside their targets: a new metric is an entry of `METRICS`.
 
 A measurement turns a picture and its target into a few numbers. A metric is a function of their means over
-the pictures, so that a set is measured picture by picture, in little memory, and any sample of it can be drawn
-again for an interval (see :mod:`pix2pix_tf.evaluation.intervals`).
+the pictures, so that a set is measured picture by picture, in little memory, and any sample of it can be
+drawn again for an interval (see :mod:`pix2pix_tf.evaluation.intervals`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,16 @@ CONFUSION = "confusion"
 _BEST_PSNR = 100.0
 _SMALLEST_FOR_MS_SSIM = 176  # pixels, so that a window of 11 fits into a sixteenth
 _SPECTRUM_BINS = 64
+_COLOUR_BINS = 50
+_LAB_RANGES = ((0.0, 100.0), (-100.0, 100.0), (-100.0, 100.0))
+_XYZ_OF_RGB = np.array(
+    [
+        [0.412453, 0.357580, 0.180423],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334, 0.119193, 0.950227],
+    ]
+)  # of linear sRGB
+_WHITE = np.array([0.95047, 1.0, 1.08883])
 _GREY = np.array([0.299, 0.587, 0.114])
 
 
@@ -152,6 +162,36 @@ def spectrum_frequencies() -> np.ndarray:
     return (np.arange(_SPECTRUM_BINS) + 0.5) / (2 * _SPECTRUM_BINS)
 
 
+# ---------------------------------------------------------------- colours
+
+
+def lab(image: np.ndarray) -> np.ndarray:
+    """Returns an sRGB image [height, width, 1 or 3] in [0, 1] in CIE L*a*b* (D65), float64 [..., 3]."""
+    rgb = np.broadcast_to(image, (*image.shape[:2], 3)).astype(np.float64)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = linear @ _XYZ_OF_RGB.T / _WHITE
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.stack(
+        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1
+    )
+
+
+def colour_histograms(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Returns the shares of pixels in bins of L, a and b: the picture's, then the target's."""
+    found = []
+    for image in (picture, target):
+        for channel, (low, high) in zip(np.moveaxis(lab(image), -1, 0), _LAB_RANGES, strict=True):
+            counts, _ = np.histogram(channel, _COLOUR_BINS, (low, high))
+            found.append(counts / channel.size)
+    return np.concatenate(found)
+
+
+def histogram_overlap(means: np.ndarray) -> np.ndarray:
+    """Returns the intersection of both histograms, its mean over L, a and b (Isola et al. 2017, figure 7)."""
+    ours, theirs = np.split(means, 2, axis=-1)
+    return np.minimum(ours, theirs).sum(axis=-1) / len(_LAB_RANGES)
+
+
 # ---------------------------------------------------------------- segmentation, of confusion matrices
 
 
@@ -198,6 +238,7 @@ MEASUREMENTS: Mapping[str, Measure] = {
     "ms_ssim": multiscale_similarity,
     "gradients": gradients,
     "lattice": lattice_power,
+    "colours": colour_histograms,
     "spectrum": radial_power,
 }
 
@@ -236,7 +277,7 @@ METRICS: tuple[Metric, ...] = (
     *(
         Metric(
             f"grid_{period}",
-            f"grid, {period} px",
+            f"{period} px grid",
             f"spectral power at a period of {period} pixels over that beside it: 1 and less is no grid",
             "target",
             "lattice",
@@ -244,6 +285,15 @@ METRICS: tuple[Metric, ...] = (
             seeds=0.3,
         )
         for place, period in enumerate(PERIODS)
+    ),
+    Metric(
+        "colours",
+        "colours",
+        "overlap of the histograms of all pixels in Lab with the targets': 1 is the same colours",
+        "higher",
+        "colours",
+        histogram_overlap,
+        seeds=0.02,
     ),
     Metric(
         "pixel_accuracy",

@@ -1,7 +1,7 @@
 """DiffAugment: the discriminator sees changed images, real and generated alike (Zhao et al. 2020).
 
-Few images are soon known by heart. Changed ones aren't, and since every change is differentiable the generator
-learns through it, instead of learning to paint it.
+Few images are soon known by heart. Changed ones aren't, and since every change is differentiable the
+generator learns through it, instead of learning to paint it.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.ndimage
+import skimage.color
 import skimage.metrics
 
 from pix2pix_tf.data.procedural import draw_pair
@@ -15,6 +16,7 @@ from pix2pix_tf.evaluation.metrics import (
     class_accuracy,
     class_iou,
     grey,
+    lab,
     lattice_power,
     pixel_accuracy,
     spectrum_frequencies,
@@ -140,6 +142,20 @@ def test_the_spectrum_of_noise_is_flat_and_that_of_a_wave_has_its_frequency():
     )
     at = MEASUREMENTS["spectrum"](wave, wave).argmax()
     assert abs(spectrum_frequencies()[at] - 40 / 256) < 1 / 128
+
+
+def test_colours_are_those_of_another_implementation(pair):
+    for image in pair:
+        np.testing.assert_allclose(lab(image), skimage.color.rgb2lab(image), atol=1e-3)
+    picture, target = (skimage.color.rgb2lab(image) for image in pair)
+    overlaps = []
+    for channel, limits in enumerate([(0, 100), (-100, 100), (-100, 100)]):
+        shares = [
+            np.histogram(each[..., channel], 50, limits)[0] / each[..., 0].size for each in (picture, target)
+        ]
+        overlaps.append(np.minimum(*shares).sum())
+    assert value("colours", *pair) == pytest.approx(np.mean(overlaps), abs=1e-3)
+    assert value("colours", pair[1], pair[1]) == pytest.approx(1)
 
 
 def test_segmentation_scores_are_the_papers_formulas():

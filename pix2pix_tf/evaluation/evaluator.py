@@ -1,0 +1,275 @@
+"""``pix2pix evaluate``: models, or folders of pictures, judged on the pairs of a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.config import Direction, TrainConfig
+from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.preparing import data_root
+from pix2pix_tf.data.sets import spread
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.evaluation import inception
+from pix2pix_tf.evaluation.intervals import Interval, difference, interval, is_larger_than_chance
+from pix2pix_tf.evaluation.judged import Judged, Size, open_judged
+from pix2pix_tf.evaluation.measuring import Measured, Pairs, measure, pictures, unit
+from pix2pix_tf.evaluation.metrics import (
+    CONFUSION,
+    METRICS,
+    Metric,
+    spectrum_frequencies,
+)
+from pix2pix_tf.evaluation.report import Picture, read_answers, write_report
+from pix2pix_tf.evaluation.segmenter import ClassReader, LabelReader, load_or_train, palette
+from pix2pix_tf.files import write_whole
+from pix2pix_tf.recording.jsonl import read_metrics
+from pix2pix_tf.runs import package_versions
+
+_MOST_SHOWN = 200  # pictures that the report may choose from
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """What is judged on, and how.
+
+    Args:
+        config: of the data set.
+        split: 'train', 'val' or 'test'; what is held out by default.
+        size: height and width that pictures are compared at; by default what the runs were trained at, the
+            largest of them, or each pair's own where there is no run.
+        direction: which of a run's generators, where it has both.
+        raw_weights: of runs, not their averages.
+        segmentation: whether a segmentation network reads the pictures, where a side is a label map.
+        inception_weights: a file, for FID and KID.
+        answers: files that "real or fake?" of a report saved.
+    """
+
+    config: TrainConfig
+    split: str | None = None
+    size: Size | None = None
+    direction: Direction | None = None
+    raw_weights: bool = False
+    segmentation: bool = True
+    inception_weights: Path | None = None
+    answers: Sequence[Path] = ()
+
+
+def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Say = print) -> dict[str, Any]:
+    """Judges models by their pictures; writes ``metrics.json`` and ``report.html``.
+
+    Args:
+        models: each as in :func:`pix2pix_tf.load`, or a folder of pictures that are named as the inputs.
+        out: the folder that both files go to.
+        options: what is judged on.
+        say: is told what takes long.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        UserError: a model, the data or a combination of them can't be used.
+        SystemFault: a file can't be read or written.
+    """
+    answers = [read_answers(path) for path in options.answers]
+    dataset = open_dataset(options.config, "pairs")
+    split = options.split or dataset.held_out
+    if split not in dataset.splits:
+        raise ConfigError(f"`split` {split}: {dataset.name} has {', '.join(dataset.splits)}")
+    judged = open_judged(models, dataset.sides[0], options.direction, options.raw_weights)
+    pairs = Pairs(dataset, split, options.size or _size_of_runs(judged))
+    left_out: list[dict[str, str]] = []
+    reader = _reader(pairs, options, left_out, say)
+    extractor = _extractor(options, left_out)
+
+    measured = {each.name: measure(each, pairs, reader, extractor) for each in judged}
+    targets = measure(_TARGETS, pairs, reader, extractor)
+    metrics = [metric for metric in METRICS if metric.measurement != CONFUSION or reader is not None]
+    for metric in [each for each in metrics if targets.smallest_side < each.smallest]:
+        because = f"it is defined for pictures of {metric.smallest} pixels and more"
+        left_out.append({"metric": metric.label, "because": because})
+        metrics.remove(metric)
+
+    results = {
+        "dataset": dataset.name,
+        "split": split,
+        "direction": options.config.data.direction,
+        "count": len(pairs),
+        "image_size": list(pairs.size) if pairs.size else None,
+        "packages": package_versions(),
+        "metrics": {each.name: _described(each) for each in metrics},
+        "models": {
+            each.name: {"path": each.path, "step": each.step, **_numbers(measured[each.name], metrics)}
+            for each in judged
+        },
+        "targets": _numbers(targets, [each for each in metrics if each.of_targets]),
+        "frequencies": spectrum_frequencies().tolist(),
+        "comparisons": list(_comparisons(measured, targets, metrics)),
+        "left_out": left_out,
+    }
+    if extractor is not None:
+        _add_distances(results, extractor, measured, targets)
+    if answers:
+        results["people"] = answers
+    write_whole(out / "metrics.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    curves = {each.name: read_metrics(each.run.metrics_file) for each in judged if each.run is not None}
+    write_report(out / "report.html", results, _shown(judged, pairs, measured, metrics), curves)
+    return results
+
+
+# The targets, as something that paints.
+_TARGETS = Judged("targets", "the targets", None, None, lambda name, given, target: target)
+
+
+def _size_of_runs(judged: Sequence[Judged]) -> Size | None:
+    sizes = [each.run.read_config().data.size for each in judged if each.run is not None]
+    return max(sizes, default=None, key=np.prod)
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def _reader(
+    pairs: Pairs, options: EvaluateOptions, left_out: list[dict[str, str]], say: Say
+) -> ClassReader | None:
+    """Returns what reads classes in the pictures, where a side is a label map."""
+    sides = pairs.dataset.sides
+    if not options.segmentation:
+        return None
+    if sides[1].labels:
+        return LabelReader(palette(pairs.dataset, 1))
+    if not sides[0].labels:
+        because = "neither side is a label map; if one is, say so with `label_maps`"
+        left_out.append({"metric": "segmentation score", "because": because})
+        return None
+    size = pairs.size or options.config.data.size
+    return load_or_train(pairs.dataset, size, data_root(options.config.data.data_dir), say)
+
+
+def _extractor(options: EvaluateOptions, left_out: list[dict[str, str]]) -> inception.Inception | None:
+    weights = inception.find_weights(options.inception_weights)
+    if weights is not None:
+        return inception.Inception(weights)
+    because = (
+        f"it needs the weights of InceptionV3: put {inception.WEIGHTS} of keras.applications into Keras' "
+        "cache, or name the file with `inception_weights`"
+    )
+    left_out.append({"metric": "FID and KID", "because": because})
+    return None
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _described(metric: Metric) -> dict[str, str]:
+    return {"label": metric.label, "better": metric.better, "help": metric.help}
+
+
+def _numbers(measured: Measured, metrics: Sequence[Metric]) -> dict[str, Any]:
+    values = {}
+    for metric in metrics:
+        rows = measured.rows(metric)
+        values[metric.name] = {**_rounded(interval(rows, metric.value)), "count": len(rows)}
+    spectrum = measured.rows("spectrum").mean(axis=0)
+    return {"values": values, "spectrum": [float(f"{power:.4g}") for power in spectrum]}
+
+
+def _value(metric: Metric, rows: np.ndarray) -> float:
+    return float(metric.value(rows.mean(axis=0)))
+
+
+def _rounded(found: Interval) -> dict[str, float]:
+    return {name: float(f"{value:.6g}") for name, value in found._asdict().items()}
+
+
+def _comparisons(
+    measured: Mapping[str, Measured], targets: Measured, metrics: Sequence[Metric]
+) -> Iterator[dict[str, Any]]:
+    """Yields, for every two models and every metric, whether they differ and which is better."""
+    for (one, ours), (other, theirs) in itertools.combinations(measured.items(), 2):
+        for metric in metrics:
+            own, others, goal = (each.rows(metric) for each in (ours, theirs, targets))
+            apart = difference(own, others, metric)
+            of_targets, behind = _value(metric, goal), []
+            for rows in (own, others):
+                behind.append(metric.distance(_value(metric, rows), of_targets))
+            differs = is_larger_than_chance(apart, metric)
+            better = None
+            if differs and abs(behind[0] - behind[1]) > metric.seeds:
+                better = one if behind[0] < behind[1] else other
+            yield {
+                "metric": metric.name,
+                "models": [one, other],
+                **_rounded(apart),
+                "larger_than_chance": differs,
+                "better": better,
+            }
+
+
+def _add_distances(
+    results: dict[str, Any],
+    extractor: inception.Inception,
+    measured: Mapping[str, Measured],
+    targets: Measured,
+) -> None:
+    """Adds FID and KID, which no single picture has: the one to be read for so many pictures first."""
+    results["inception"] = {"network": "keras.applications.InceptionV3", "sha256": extractor.digest}
+    theirs = targets.features()
+    for name, each in measured.items():
+        found = inception.distances(each.features(), theirs)
+        results["models"][name]["values"] |= {
+            metric: {**_rounded(value), "count": len(theirs)} for metric, value in found.items()
+        }
+    order = list(inception.DISTANCES.items())
+    if len(theirs) < inception.ENOUGH_FOR_FID:
+        order.reverse()
+        note = f"of {len(theirs)} pictures FID says more about their number than about them: read KID"
+        results["left_out"].append({"metric": "FID as a figure to quote", "because": note})
+    results["metrics"] |= dict(order)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def _shown(
+    judged: Sequence[Judged], pairs: Pairs, measured: Mapping[str, Measured], metrics: Sequence[Metric]
+) -> list[Picture]:
+    """Paints once more what the report may show: all, or of a large set the worst and some of the others."""
+    numbers = list(range(len(pairs)))
+    if len(numbers) > _MOST_SHOWN:
+        errors = measured[judged[0].name].rows("l1")[:, 0]
+        worst = np.argsort(-errors)[: _MOST_SHOWN // 2]
+        numbers = sorted({*worst.tolist(), *spread(len(numbers), _MOST_SHOWN // 2).tolist()})
+    outputs: list[dict[str, np.ndarray]] = [{} for _ in numbers]
+    for each in judged:
+        for shown, (*_, picture) in zip(outputs, pictures(each, pairs, numbers), strict=True):
+            shown[each.name] = picture
+    return [
+        Picture(
+            *_pair_as_shown(pairs, number),
+            outputs=shown,
+            values={
+                name: {m.name: float(m.value(each.rows(m)[number])) for m in metrics}
+                for name, each in measured.items()
+            },
+        )
+        for number, shown in zip(numbers, outputs, strict=True)
+    ]
+
+
+def _pair_as_shown(pairs: Pairs, number: int) -> tuple[str, np.ndarray, np.ndarray]:
+    """Returns name, input and target in uint8, both at the target's size."""
+    name, given, target = pairs.read(number)
+    given = resized(tf.constant(given), target.shape[:2], pairs.dataset.sides[0]).numpy()
+    given, target = (np.round(255 * unit(image)).astype(np.uint8) for image in (given, target))
+    return name, given, target

@@ -1,0 +1,102 @@
+"""What people answered to "real or fake?", as the report saves it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from pix2pix_tf.errors import DataError, SystemFault
+
+REAL = "real"  # the key of the data set's own pictures in a file of answers
+
+ANSWERS_FORMAT = 1
+
+_WIDTH_95 = 1.959963984540054  # of the standard normal distribution, to either side
+
+
+def wilson_interval(taken: int, shown: int) -> tuple[float, float]:
+    """Returns Wilson's 95 % interval of a share, which holds for few answers and extreme shares too.
+
+    Args:
+        taken: how many were counted, 0 to ``shown``.
+        shown: out of how many; of none nothing is known, and the interval is 0 to 1.
+    """
+    if not shown:
+        return 0.0, 1.0
+    share, square = taken / shown, _WIDTH_95**2
+    centre = share + square / (2 * shown)
+    reach = _WIDTH_95 * math.sqrt(share * (1 - share) / shown + square / (4 * shown**2))
+    low, high = (centre - reach) / (1 + square / shown), (centre + reach) / (1 + square / shown)
+    return max(0.0, low), min(1.0, high)
+
+
+def read_answers(path: Path) -> dict[str, dict[str, float]]:
+    """Reads what somebody who played "real or fake?" on the page has saved.
+
+    Args:
+        path: the JSON file.
+
+    Returns:
+        For each model, and for ``real``, the data set's own pictures: ``shown`` and ``taken_for_real``,
+        how many; and ``low`` and ``high``, the 95 % interval of the share that was taken for real.
+
+    Raises:
+        DataError: there is no such file, it is damaged, or its counts aren't those of its answers.
+        SystemFault: the file can't be read.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise DataError(f"{path}: no such file; give one that the report's game has saved") from None
+    except OSError as error:
+        raise SystemFault(f"{path}: can't be read ({error.strerror or error})") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{path}: damaged: not JSON; save the answers again") from None
+    counted = _count(path, content)
+    return {
+        name: {"shown": shown, "taken_for_real": taken, **_interval(taken, shown)}
+        for name, (taken, shown) in counted.items()
+    }
+
+
+def _interval(taken: int, shown: int) -> dict[str, float]:
+    return dict(zip(("low", "high"), wilson_interval(taken, shown), strict=True))
+
+
+def _count(path: Path, content: Any) -> dict[str, tuple[int, int]]:
+    """For each model how many pictures were taken for real, of how many; refuses what is damaged."""
+
+    def damaged(what: str) -> DataError:
+        return DataError(f"{path}: {what}; save the answers again")
+
+    if not isinstance(content, dict) or "format" not in content:
+        raise damaged("not the answers of a report's game")
+    if content["format"] != ANSWERS_FORMAT or isinstance(content["format"], bool):
+        raise damaged(f"answers of format {content['format']!r}, not {ANSWERS_FORMAT}")
+    models, answers = content.get("models"), content.get("answers")
+    if not isinstance(models, dict) or not isinstance(answers, list):
+        raise damaged("damaged: models or answers are missing")
+    found: dict[str, list[bool]] = {name: [] for name in models}
+    for number, answer in enumerate(answers, 1):
+        if not _is_answer(answer) or answer["model"] not in found:
+            raise damaged(f"damaged: answer {number} can't be read")
+        found[answer["model"]].append(answer["taken_for_real"])
+    counted = {name: (sum(taken), len(taken)) for name, taken in found.items()}
+    for name, stated in models.items():
+        if (
+            not isinstance(stated, dict)
+            or (stated.get("taken_for_real"), stated.get("shown")) != counted[name]
+        ):
+            raise damaged(f"damaged: the counts of {name!a} aren't those of its answers")
+    return counted
+
+
+def _is_answer(answer: Any) -> bool:
+    return (
+        isinstance(answer, dict)
+        and all(isinstance(answer.get(key), str) for key in ("picture", "model"))
+        and all(isinstance(answer.get(key), bool) for key in ("real", "taken_for_real"))
+        and answer["real"] == (answer["model"] == REAL)
+    )

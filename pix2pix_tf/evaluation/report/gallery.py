@@ -1,0 +1,250 @@
+"""The report's pictures: which are shown, and how they are embedded."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jinja2.utils import htmlsafe_json_dumps
+from PIL import Image
+
+from pix2pix_tf.evaluation.report.answers import ANSWERS_FORMAT, REAL
+from pix2pix_tf.evaluation.report.tables import marked_models
+from pix2pix_tf.evaluation.report.words import DIRECTIONS, JSON_OPTIONS, badness_of, label_of
+from pix2pix_tf.files import printable
+
+LONGEST_SIDE = 512  # of an embedded picture, in pixels
+
+# Of WebP, the best first. What is lost even at the last is hard to see; beyond it fewer pictures are better
+# than coarser ones, as the codec would blur the very details that the pictures are looked at for.
+_QUALITIES = (95, 90, 85, 80)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One evaluated image.
+
+    Args:
+        name: what to call it, such as its file's name.
+        input: uint8 [height, width, 1 or 3]; None where a model paints from noise.
+        target: uint8 [height, width, 1 or 3].
+        outputs: for each model uint8 [height, width, 1 or 3].
+        values: for each model and metric the value of this image alone.
+    """
+
+    name: str
+    input: np.ndarray | None
+    target: np.ndarray
+    outputs: Mapping[str, np.ndarray]
+    values: Mapping[str, Mapping[str, float]]
+
+
+def script_data(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template's script knows, so far without pictures."""
+    models = [{**model, "key": _answers_key(model["name"])} for model in marked_models(results)]
+    return {
+        "format": ANSWERS_FORMAT,
+        "dataset": results.get("dataset", ""),
+        "models": models,
+        "metrics": [],
+        "images": [],
+        "pictures": [],
+    }
+
+
+def _answers_key(model: str) -> str:
+    return f"{model} (model)" if model == REAL else model
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """The pictures on the page.
+
+    Args:
+        entries: what the script knows of each, with its images as data URIs.
+        worst: how many are there for being the worst.
+        best: how many for being the best.
+        by: the label of the metric that they were ranked by; empty without one.
+        metrics: those that pictures have values of: name, label and direction.
+    """
+
+    entries: Sequence[dict[str, Any]]
+    worst: int
+    best: int
+    by: str
+    metrics: Sequence[dict[str, Any]]
+
+    def embedded(self) -> dict[str, Any]:
+        """Returns what the script gets: every distinct image once, and pictures that point to them."""
+        images: dict[str, int] = {}
+
+        def index(uri: str | None) -> int | None:
+            return None if uri is None else images.setdefault(uri, len(images))
+
+        pictures = [
+            {
+                **entry,
+                "input": index(entry["input"]),
+                "target": index(entry["target"]),
+                "outputs": [index(uri) for uri in entry["outputs"]],
+            }
+            for entry in self.entries
+        ]
+        return {"metrics": self.metrics, "images": list(images), "pictures": pictures}
+
+    def size(self) -> int:
+        """Returns about how many bytes it takes on the page, and never fewer than it does."""
+        return len(str(htmlsafe_json_dumps(self.embedded(), **JSON_OPTIONS)).encode())
+
+
+class _Encoder:
+    """Turns pictures into data URIs, each image at most once.
+
+    Args:
+        quality: of WebP.
+    """
+
+    def __init__(self, quality: int):
+        self._quality = quality
+        self._known: dict[tuple[object, ...], str] = {}
+
+    def __call__(self, image: np.ndarray | None, exact: bool = False) -> str | None:
+        """Returns a data URI.
+
+        Args:
+            image: uint8 [height, width, 1 or 3]; None gives None.
+            exact: lossless where that is smaller, which it is for drawings and flat labels.
+        """
+        if image is None:
+            return None
+        key = (image.shape, hashlib.blake2b(image.tobytes()).digest())
+        if key not in self._known:
+            rgb = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+            small = Image.fromarray(rgb)
+            small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+            files = [_webp(small, quality=self._quality)]
+            if exact and small.getcolors(256):  # of more colours it never is, and takes long to find out
+                files.append(_webp(small, lossless=True, quality=50))
+            self._known[key] = f"data:image/webp;base64,{base64.b64encode(min(files, key=len)).decode()}"
+        return self._known[key]
+
+
+def _webp(image: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "webp", **options)
+    return buffer.getvalue()
+
+
+def choose(results: Mapping[str, Any], pictures: Sequence[Picture], room: int) -> Chosen:
+    """Takes all pictures at the best quality that has room for them, or else fewer at the last.
+
+    Args:
+        results: what metrics.json holds.
+        pictures: all of them.
+        room: bytes.
+    """
+    metrics = [
+        {"name": metric, "label": label_of(results, metric), "direction": DIRECTIONS[about["better"]]}
+        for metric, about in results["metrics"].items()
+        if about.get("better") in DIRECTIONS and any(_values_of(picture, metric) for picture in pictures)
+    ]
+    ranking = _ranked(results, pictures, metrics[0]["name"] if metrics else None)
+    total = len(ranking)
+    for quality in _QUALITIES:
+        pack = functools.partial(_pack, results, pictures, metrics, ranking, _Encoder(quality))
+        tried = min(8, total)
+        guess = int(1.1 * tried * room / pack(tried).size())
+        if guess >= total and (packed := pack(total)).size() <= room:
+            return packed
+    count = max(0, min(guess, total))
+    while (size := (packed := pack(count)).size()) > room and count:
+        count = max(0, min(count - 1, int(count * room / size)))
+    return packed
+
+
+def _pack(
+    results: Mapping[str, Any],
+    pictures: Sequence[Picture],
+    metrics: Sequence[dict[str, Any]],
+    ranking: Sequence[int],
+    encode: _Encoder,
+    count: int,
+) -> Chosen:
+    places, worst, best = _spread(len(ranking), count)
+    entries = _entries(results, pictures, [ranking[place] for place in places], encode)
+    return Chosen(entries, worst, best, metrics[0]["label"] if metrics else "", metrics)
+
+
+def _values_of(picture: Picture, metric: str) -> list[float]:
+    found = [values.get(metric) for values in picture.values.values()]
+    return [float(value) for value in found if value is not None and math.isfinite(value)]
+
+
+def _ranked(results: Mapping[str, Any], pictures: Sequence[Picture], metric: str | None) -> list[int]:
+    """Indices of the pictures, the worst first by the mean of the models; those without a value last."""
+
+    def badness(index: int) -> float:
+        values = [] if metric is None else _values_of(pictures[index], metric)
+        found = [badness_of(results, str(metric), value) for value in values]
+        known = [each for each in found if each is not None]
+        return sum(known) / len(known) if known else -math.inf
+
+    return sorted(range(len(pictures)), key=badness, reverse=True)
+
+
+def _spread(total: int, count: int) -> tuple[list[int], int, int]:
+    """Places in a ranking: a third from its begin, a sixth from its end, the others evenly between.
+
+    Returns:
+        The places, how many are of the begin, how many of the end.
+    """
+    if count >= total:
+        return list(range(total)), 0, 0
+    worst, best = -(-count // 3), count // 6
+    between, middle = count - worst - best, total - worst - best
+    inner = [worst + (2 * index + 1) * middle // (2 * between) for index in range(between)]
+    return [*range(worst), *inner, *range(total - best, total)], worst, best
+
+
+def _entries(
+    results: Mapping[str, Any], pictures: Sequence[Picture], indices: Sequence[int], encode: _Encoder
+) -> list[dict[str, Any]]:
+    """What the script knows of pictures, in the order in which they came: of a value also how bad it is."""
+    found = []
+    for index in sorted(indices):
+        picture = pictures[index]
+        models = _originals(results, picture)
+        values = [_scored(results, picture.values.get(model, {})) for model in models]
+        # The inputs last: the game is fair only if real and made pictures went through the same codec.
+        target, *outputs = map(encode, (picture.target, *map(picture.outputs.get, models)))
+        found.append(
+            {
+                "name": printable(picture.name),
+                "input": encode(picture.input, exact=True),
+                "target": target,
+                "outputs": outputs,
+                "values": values,
+            }
+        )
+    return found
+
+
+def _originals(results: Mapping[str, Any], picture: Picture) -> list[str]:
+    """The models' names as a picture has them, which `_clean` may have changed in the results."""
+    names = {printable(name): name for name in (*picture.outputs, *picture.values)}
+    return [names.get(name, name) for name in results["models"]]
+
+
+def _scored(results: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        metric: [float(f"{value:.6g}"), badness_of(results, metric, float(value))]
+        for metric, value in values.items()
+        if value is not None and math.isfinite(value)
+    }

@@ -1,0 +1,204 @@
+"""The report's plots: power spectra and loss curves."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pix2pix_tf.evaluation.report.tables import MARKS
+
+_POINTS = 240  # of a curve: more than a plot has pixels to tell apart
+
+
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+    """Places numbers along an axis.
+
+    Args:
+        low: where it begins.
+        high: where it ends.
+        logarithmic: whether equal ratios are equally far apart; then both ends are positive.
+    """
+
+    low: float
+    high: float
+    logarithmic: bool = False
+
+    def at(self, value: float) -> float:
+        """Returns where a value is, 0 at the begin and 1 at the end."""
+        low, high = self.low, self.high
+        if self.logarithmic:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return (value - low) / (high - low) if high > low else 0.5
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Returns values worth a line, in percent of the axis, with their labels."""
+        values = self._powers() if self.logarithmic else self._steps()
+        return [(round(100 * self.at(value), 2), f"{value:g}".replace("-", "−")) for value in values]
+
+    def _steps(self) -> list[float]:
+        rough = (self.high - self.low or 1.0) / 4
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [round(index * step, 12) for index in range(first, last + 1)]
+
+    def _powers(self) -> list[float]:
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        every = max(1, (last - first) // 5)
+        factors = (1, 2, 5) if last - first <= 2 else (1,)
+        values = [factor * 10.0**power for power in range(first, last + 1, every) for factor in factors]
+        return [value for value in values if self.low <= value <= self.high]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """A line of a plot.
+
+    Args:
+        name: what the legend calls it.
+        mark: its colour; None for the targets, which are dashed.
+        points: float [points, 2], x and y.
+        faint: whether it is what another line is the mean of, and has no place in the legend.
+    """
+
+    name: str
+    mark: int | None
+    points: np.ndarray
+    faint: bool = False
+
+
+def _plot(
+    title: str,
+    labels: tuple[str, str],
+    lines: Sequence[_Line],
+    x_ticks: Callable[[_Axis], list[tuple[float, str]]] = _Axis.ticks,
+    logarithmic: tuple[bool, bool] = (False, False),
+) -> dict[str, Any] | None:
+    """Lines as the template draws them, in a square of 1000; None where there is nothing to draw."""
+    lines = [line for line in lines if len(line.points)]
+    if not lines:
+        return None
+    points = np.concatenate([line.points for line in lines])
+    (x_low, y_low), (x_high, y_high) = points.min(axis=0), points.max(axis=0)
+    x, y = _Axis(x_low, x_high, logarithmic[0]), _Axis(y_low, y_high, logarithmic[1])
+    if x_low == x_high:
+        x = _Axis(x_low - 1, x_high + 1)
+    if y_low == y_high:
+        y = _Axis(y_low / 2, y_high * 2, True) if logarithmic[1] else _Axis(y_low - 1, y_high + 1)
+    return {
+        "title": title,
+        "x_label": labels[0],
+        "y_label": labels[1],
+        "x_ticks": x_ticks(x),
+        "y_ticks": y.ticks(),
+        "lines": [
+            {"name": line.name, "mark": line.mark, "faint": line.faint, "points": _path(line.points, x, y)}
+            for line in lines
+        ],
+    }
+
+
+def _path(points: np.ndarray, x: _Axis, y: _Axis) -> str:
+    if len(points) == 1:
+        points = np.repeat(points, 2, axis=0)  # a dot, by the round ends of the line
+    return " ".join(f"{1000 * x.at(h):.0f},{1000 - 1000 * y.at(v):.0f}" for h, v in points.tolist())
+
+
+def spectra(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The power spectra, and what they are of the targets', both with logarithmic axes."""
+    spectra = _all_spectra(results)
+    x_label = "cycles per pixel"
+    whole = _plot("Power", (x_label, "power"), spectra, _octaves, (True, True))
+    targets = {x: y for line in spectra if line.mark is None for x, y in line.points.tolist()}
+    shares = []
+    for line in spectra:
+        points = [(x, y / targets[x]) for x, y in line.points.tolist() if x in targets]
+        shares.append(dataclasses.replace(line, points=np.array(points, np.float64).reshape(-1, 2)))
+    share = _plot(
+        "Power relative to the targets", (x_label, "outputs / targets"), shares, _octaves, (True, True)
+    )
+    return [plot for plot in (whole, share) if plot]
+
+
+def _all_spectra(results: Mapping[str, Any]) -> list[_Line]:
+    models = enumerate(results["models"].items())
+    found: list[tuple[str, int | None, Any]] = [
+        (name, index % MARKS, model.get("spectrum")) for index, (name, model) in models
+    ]
+    found.append(("targets", None, (results.get("targets") or {}).get("spectrum")))
+    frequencies = results.get("frequencies") or []
+    lines = []
+    for name, mark, spectrum in found:
+        pairs = list(zip(frequencies, spectrum or [], strict=False))
+        # A logarithm has no place for the mean brightness, at frequency 0, nor for a power of 0.
+        points = [(x, y) for x, y in pairs if x and y and x > 0 and y > 0]
+        lines.append(_Line(name, mark, np.array(points, np.float64).reshape(-1, 2)))
+    return lines
+
+
+def _octaves(axis: _Axis) -> list[tuple[float, str]]:
+    """Ticks at 1/2, 1/4, 1/8 … cycles per pixel: the periods at which grids come."""
+    periods = [2**power for power in range(1, 14) if axis.low <= 0.5**power <= axis.high * 1.02]
+    return [(round(100 * axis.at(1 / period), 2), f"1/{period}") for period in periods]
+
+
+def fine_detail(results: Mapping[str, Any]) -> list[str]:
+    """For each model a sentence on the power of its finest detail, against the targets'."""
+    *models, targets = (dict(line.points.tolist()) for line in _all_spectra(results))
+    said = []
+    for name, powers in zip(results["models"], models, strict=True):
+        fine = [x for x in powers if x >= 0.25 and x in targets]
+        if fine:
+            share = sum(powers[x] for x in fine) / sum(targets[x] for x in fine)
+            said.append(f"In details of 2 to 4 pixels {name} has {share:.0%} of the targets’ power.")
+    return said
+
+
+def curve_plots(
+    results: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """One plot for each value that was logged, with the running mean of every model."""
+    order = [*results["models"], *(name for name in curves if name not in results["models"])]
+    logged = dict.fromkeys(key for lines in curves.values() for line in lines for key in line)
+    plots = []
+    for value in logged:
+        if value == "step":
+            continue
+        lines = []
+        for index, model in enumerate(order):
+            points = _logged(curves.get(model, ()), value)
+            mark = index % MARKS
+            if len(points) >= 40:  # below that the mean is the values themselves
+                lines.append(_Line(model, mark, _thinned(points), faint=True))
+            mean = np.column_stack([points[:, 0], _running_mean(points[:, 1])])
+            lines.append(_Line(model, mark, _thinned(mean)))
+        plots.append(_plot(value, ("step", value), lines))
+    return [plot for plot in plots if plot]
+
+
+def _logged(lines: Sequence[Mapping[str, Any]], value: str) -> np.ndarray:
+    points = [(line.get("step"), line.get(value)) for line in lines]
+    known = [point for point in points if all(isinstance(each, int | float) for each in point)]
+    return np.array(known, np.float64).reshape(-1, 2)
+
+
+def _thinned(points: np.ndarray) -> np.ndarray:
+    """At most `_POINTS` points, each the mean of those that it stands for."""
+    if len(points) <= _POINTS:
+        return points
+    each = -(-len(points) // _POINTS)
+    return np.array([points[at : at + each].mean(axis=0) for at in range(0, len(points), each)])
+
+
+def _running_mean(values: np.ndarray) -> np.ndarray:
+    """Centred mean over a twentieth of the run, over fewer values at both ends."""
+    reach = len(values) // 40
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, len(values))
+    return (sums[high] - sums[low]) / np.maximum(high - low, 1)

@@ -1,0 +1,109 @@
+"""What the report says first: which model is better, and in what."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pix2pix_tf.evaluation.report.words import interval_width, label_of, listing, number_text
+
+
+@dataclasses.dataclass
+class _Tally:
+    """What of two models is better, as labels of metrics."""
+
+    first: list[str]
+    second: list[str]
+    open: list[str]
+
+
+def _tallies(results: Mapping[str, Any]) -> dict[tuple[str, str], _Tally]:
+    tallies: dict[tuple[str, str], _Tally] = {}
+    for found in results.get("comparisons") or []:
+        first, second = found["models"]
+        tally = tallies.setdefault((first, second), _Tally([], [], []))
+        better = found.get("better") if found["larger_than_chance"] else None
+        side = {first: tally.first, second: tally.second}.get(better, tally.open)
+        side.append(label_of(results, found["metric"]))
+    return tallies
+
+
+def verdict(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The first thing on the page: a headline, and sentences that say the rest."""
+    models = list(results["models"])
+    tallies = _tallies(results)
+    if len(models) < 2:
+        return {"headline": _one_model(results), "sentences": []}
+    if not tallies:
+        return {"headline": f"{listing(models)}: measured, not compared", "sentences": []}
+    if len(tallies) == 1:
+        [((first, second), tally)] = tallies.items()
+        return {"headline": _two_models(first, second, tally), "sentences": _findings(first, second, tally)}
+    sentences = [
+        f"{first} against {second}: {'; '.join(_findings(first, second, tally))}"
+        for (first, second), tally in tallies.items()
+    ]
+    return {"headline": _many_models(models, tallies), "sentences": sentences}
+
+
+def _one_model(results: Mapping[str, Any]) -> str:
+    for name, model in results["models"].items():
+        shown = [metric for metric in results["metrics"] if metric in model["values"]][:3]
+        values = [model["values"][metric] for metric in shown]
+        numbers = [number_text(value.get("value"), interval_width(value)) for value in values]
+        named = [
+            f"{label_of(results, metric)} {number}" for metric, number in zip(shown, numbers, strict=True)
+        ]
+        return f"{name}: {listing(named)}" if named else name
+    return "Nothing was measured"
+
+
+def _two_models(first: str, second: str, tally: _Tally) -> str:
+    count = len(tally.first) + len(tally.second) + len(tally.open)
+    metrics = _metrics(count)
+    if len(tally.first) < len(tally.second):
+        first, second, tally = second, first, _Tally(tally.second, tally.first, tally.open)
+    if not tally.first:
+        return f"Between {first} and {second} no difference is larger than chance"
+    if len(tally.first) == len(tally.second):
+        return f"{first} and {second} each win {len(tally.first)} of {metrics}: neither is better throughout"
+    if tally.second:
+        return (
+            f"{first} is better than {second} in {len(tally.first)} of {metrics} "
+            f"and worse in {len(tally.second)}, beyond chance"
+        )
+    return f"{first} is better than {second}: beyond chance in {len(tally.first)} of {metrics}, worse in none"
+
+
+def _findings(first: str, second: str, tally: _Tally) -> list[str]:
+    """What each of two models is better in, and what is open."""
+    won = [
+        f"{name} is better in {listing(labels)}"
+        for name, labels in ((first, tally.first), (second, tally.second))
+        if labels
+    ]
+    return [*won, f"no difference beyond chance in {listing(tally.open)}"] if tally.open else won
+
+
+def _many_models(models: Sequence[str], tallies: Mapping[tuple[str, str], _Tally]) -> str:
+    won, lost = dict.fromkeys(models, 0), dict.fromkeys(models, 0)
+    for (first, second), tally in tallies.items():
+        for winner, loser, labels in ((first, second, tally.first), (second, first, tally.second)):
+            won[winner] = won.get(winner, 0) + len(labels)
+            lost[loser] = lost.get(loser, 0) + len(labels)
+    if not any(won.values()):
+        return f"Between these {len(models)} models no difference is larger than chance"
+    balance = {name: won[name] - lost[name] for name in models}
+    ahead = [name for name in models if balance[name] == max(balance.values())]
+    if len(ahead) > 1:
+        return f"{listing(ahead)} share the lead: none of the {len(models)} models is best"
+    [best] = ahead
+    return (
+        f"{best} is the best of {len(models)} models: of its comparisons with the others it wins "
+        f"{won[best]} beyond chance and loses {lost[best]}"
+    )
+
+
+def _metrics(count: int) -> str:
+    return f"{count} metric{'' if count == 1 else 's'}"

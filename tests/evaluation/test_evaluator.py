@@ -1,0 +1,176 @@
+"""``pix2pix evaluate`` as a whole: runs and folders of pictures side by side, and what can't be compared."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_tf import load, open_dataset
+from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.errors import ConfigError, DataError, RunError, UserError
+from pix2pix_tf.evaluation import evaluator, inception
+from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
+from pix2pix_tf.evaluation.inception import Inception
+from pix2pix_tf.evaluation.judged import short_names
+from pix2pix_tf.evaluation.measuring import unit
+from pix2pix_tf.evaluation.metrics import METRICS, peak_signal_to_noise_ratio
+from tests.conftest import small_config
+
+
+def judge(models, out, **options):
+    config = options.pop("config", small_config(None))
+    return evaluate(
+        list(map(str, models)), out, EvaluateOptions(config, segmentation=False, **options), lambda line: None
+    )
+
+
+def rows(config=None):
+    config = config or small_config(None)
+    dataset = open_dataset(config)
+    return held_out_images(dataset, config.data.size, dataset.count(dataset.held_out))
+
+
+def write_pictures(folder, pictures):
+    folder.mkdir(parents=True)
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(tiny_run, tmp_path_factory):
+    """A run, its own pictures as files, and the targets with some noise."""
+    place = tmp_path_factory.mktemp("evaluation")
+    translate, pairs = load(tiny_run.path), rows()
+    own = write_pictures(place / "its own 사진", {name: translate(image) for name, image, _ in pairs})
+    random = np.random.default_rng(0)
+    noisy = write_pictures(
+        place / "noisy",
+        {
+            name: np.clip(target + random.normal(0, 8, target.shape), 0, 255).astype(np.uint8)
+            for name, _, target in pairs
+        },
+    )
+    return judge([tiny_run.path, own, noisy], place / "out"), place / "out"
+
+
+def test_a_runs_pictures_and_the_files_of_them_have_the_same_numbers(compared, tiny_run):
+    results, _ = compared
+    run, own, _ = results["models"].values()
+    assert (run["step"], own["step"]) == (20, None)
+    assert run["values"] == own["values"]
+    assert run["spectrum"] == own["spectrum"]
+
+
+def test_numbers_are_those_of_the_pictures(compared, tiny_run):
+    results, _ = compared
+    translate, pairs = load(tiny_run.path), rows()
+    assert results["count"] == len(pairs)
+    found = results["models"][tiny_run.path.name]["values"]["psnr"]
+    own = [peak_signal_to_noise_ratio(unit(translate(image)), unit(target))[0] for _, image, target in pairs]
+    assert found["value"] == pytest.approx(np.mean(own), abs=1e-4)
+    assert found["low"] < found["value"] < found["high"]
+    assert found["count"] == len(pairs)
+
+
+def test_a_comparison_tells_what_is_better_and_finds_no_difference_in_the_same(compared, tiny_run):
+    results, _ = compared
+    run, own, noisy = results["models"]
+    for pair in results["comparisons"]:
+        if pair["models"] == [run, own]:
+            assert not pair["larger_than_chance"]
+            assert pair["better"] is None
+    better = {
+        each["metric"]: each["better"] for each in results["comparisons"] if each["models"] == [run, noisy]
+    }
+    assert better["l1"] == better["ssim"] == better["psnr"] == noisy
+
+
+def test_metrics_json_and_the_report_hold_the_results(compared):
+    results, out = compared
+    assert json.loads((out / "metrics.json").read_text(encoding="utf-8")) == results
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "its own 사진" in page
+    assert len(page) < 5_000_000
+
+
+def test_what_is_not_measured_is_named_with_a_reason(compared):
+    results, _ = compared
+    assert "ms_ssim" not in results["metrics"]  # of 64 pixels
+    assert {"MS-SSIM", "FID and KID"} <= {each["metric"] for each in results["left_out"]}
+
+
+def test_models_of_other_sizes_are_compared_at_the_size_that_is_asked_for(tiny_run, tmp_path):
+    results = judge([tiny_run.path], tmp_path, size=(96, 80))
+    assert results["image_size"] == [96, 80]
+    names = {metric.name for metric in METRICS if metric.smallest <= 64 and metric.measurement != "confusion"}
+    assert results["metrics"].keys() == names
+
+
+def test_fid_and_kid_are_measured_where_there_are_weights(tiny_run, tmp_path, monkeypatch):
+    network = keras_inception(tmp_path / "weights.weights.h5")
+    monkeypatch.setattr(inception, "SIDE", 75)
+    results = judge([tiny_run.path], tmp_path / "out", inception_weights=network)
+    values = results["models"][tiny_run.path.name]["values"]
+    assert values["fid"]["value"] > 0
+    assert values["kid"]["low"] <= values["kid"]["value"] <= values["kid"]["high"]
+    assert list(results["metrics"])[-2:] == ["kid", "fid"]  # KID is to be read first, of so few
+    assert len(results["inception"]["sha256"]) == 64
+
+
+def keras_inception(path):
+    network = Inception(None)
+    network._network.save_weights(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("models", "names"),
+    [
+        (["runs/a", "runs/b@4000"], ["a", "b@4000"]),
+        (["x/run", "y/run"], ["x/run", "y/run"]),
+        (["http://host:8501/v1/models/facades"], ["facades"]),
+    ],
+)
+def test_names_are_short_and_tell_models_apart(models, names):
+    assert short_names(models) == names
+
+
+def test_what_can_not_be_compared_is_named(tiny_run, tmp_path):
+    pairs = rows()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    some = write_pictures(tmp_path / "some", {"not one of them": pairs[0][2]})
+    large = write_pictures(
+        tmp_path / "large", {name: np.tile(target, (2, 2, 1)) for name, _, target in pairs}
+    )
+    run = tiny_run.path
+    for models, error in (
+        ([empty], UserError),
+        ([some], DataError),
+        ([large], DataError),
+        ([run, run], ConfigError),
+        ([f"{run}@7"], RunError),
+        ([tmp_path / "nothing"], RunError),
+    ):
+        with pytest.raises(error):
+            judge(models, tmp_path / "out")
+    grey = small_config(None, output_channels=1)
+    with pytest.raises(DataError):
+        judge([run], tmp_path / "out", config=grey)
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_many_pairs_the_report_gets_the_worst_and_some_others(tiny_run, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(evaluator, "_MOST_SHOWN", 4)
+    monkeypatch.setattr(
+        evaluator, "write_report", lambda path, results, pictures, curves: shown.extend(pictures)
+    )
+    judge([tiny_run.path], tmp_path)
+    translate = load(tiny_run.path)
+    errors = {name: np.abs(unit(translate(image)) - unit(target)).mean() for name, image, target in rows()}
+    worst = sorted(errors, key=errors.get)[-2:]
+    assert len(shown) <= 4
+    assert set(worst) <= {picture.name for picture in shown}

@@ -1,0 +1,66 @@
+"""Intervals against another implementation's, and what counts as a difference."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from pix2pix_tf.evaluation.intervals import difference, interval, is_larger_than_chance
+from pix2pix_tf.evaluation.metrics import METRICS
+
+[L1] = [metric for metric in METRICS if metric.name == "l1"]
+[SHARPNESS] = [metric for metric in METRICS if metric.name == "sharpness"]
+
+
+def errors(count=100, mean=0.17, spread=0.05, seed=0):
+    return np.random.default_rng(seed).normal(mean, spread, (count, 1))
+
+
+def test_an_interval_of_means_is_that_of_another_implementation():
+    rows = errors()
+    found = interval(rows, L1.value)
+    expected = scipy.stats.bootstrap(
+        (rows[:, 0],), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert found.value == pytest.approx(rows.mean())
+    assert found.low == pytest.approx(expected.low, abs=5e-4)
+    assert found.high == pytest.approx(expected.high, abs=5e-4)
+
+
+def test_a_ratio_of_means_has_the_interval_of_the_ratio():
+    rows = np.concatenate([errors(seed=1), errors(mean=0.2, seed=2)], axis=1)
+    found = interval(rows, SHARPNESS.value)
+    expected = scipy.stats.bootstrap(
+        (rows[:, 0], rows[:, 1]),
+        lambda a, b, axis=-1: a.mean(axis) / b.mean(axis),
+        paired=True,
+        n_resamples=5000,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=5e-3)
+
+
+def test_the_same_pictures_have_the_same_interval_again():
+    rows = errors()
+    assert interval(rows, L1.value) == interval(rows, L1.value)
+
+
+def test_what_all_pictures_share_cancels_in_a_paired_difference():
+    rows = errors()
+    apart = difference(rows, rows + 0.01, L1)
+    assert apart == pytest.approx((-0.01,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("by", "noise", "larger"),
+    [
+        (0.0, 0.01, False),
+        (0.02, 0.01, True),
+        (0.02, 0.3, False),  # other pictures might say the opposite
+        (0.001, 1e-4, False),  # no more than what another seed does
+    ],
+)
+def test_a_difference_counts_if_pictures_and_seeds_can_not_explain_it(by, noise, larger):
+    rows = errors()
+    others = rows + by + errors(mean=0, spread=noise, seed=3)
+    assert is_larger_than_chance(difference(rows, others, L1), L1) == larger

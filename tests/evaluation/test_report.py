@@ -1,0 +1,419 @@
+"""report.html: one small file that says everything, whatever names are in it; and its game's answers."""
+
+import base64
+import html.parser
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_tf.errors import DataError
+from pix2pix_tf.evaluation import report
+from pix2pix_tf.evaluation.report import Picture, gallery, read_answers, wilson_interval, write_report
+from pix2pix_tf.evaluation.report.words import badness_of
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp; 건물"
+METRICS = {
+    "l1": {"label": "L1", "better": "lower", "help": "mean absolute difference"},
+    "ssim": {"label": "SSIM", "better": "higher", "help": "structural similarity"},
+    "sharpness": {"label": "sharpness", "better": "one", "help": "over the targets'"},
+    "grid_2": {"label": "grid", "better": "target", "help": "at a period of 2 pixels"},
+}
+
+
+def estimate(value):
+    return {"value": value, "low": value - 0.0123, "high": value + 0.0321, "count": 9}
+
+
+def results(*models, better="", **others):
+    """Of models that are better the earlier they come; ``better`` wins every comparison beyond chance."""
+    values = {
+        name: {
+            "l1": 0.17 + place / 9,
+            "ssim": 0.27 - place / 9,
+            "sharpness": 1.3 + place / 9,
+            "grid_2": 1.1 + place,
+        }
+        for place, name in enumerate(models)
+    }
+    return {
+        "dataset": "facades",
+        "split": "val",
+        "direction": "BtoA",
+        "count": 9,
+        "image_size": [32, 32],
+        "packages": {"keras": "3.13.0"},
+        "metrics": METRICS,
+        "models": {
+            name: {
+                "path": f"runs/{name}",
+                "step": 4000,
+                "values": {metric: estimate(value) for metric, value in values[name].items()},
+                "spectrum": [0.0, 3.0, 0.2, 0.01],
+            }
+            for name in models
+        },
+        "targets": {"values": {"grid_2": estimate(0.85)}, "spectrum": [5.0, 4.0, 0.4, 0.05]},
+        "frequencies": [0.0, 0.125, 0.25, 0.5],
+        "comparisons": [
+            {
+                "metric": metric,
+                "models": [first, second],
+                "value": -0.0111,
+                "low": -0.0222,
+                "high": 0.0033,
+                "larger_than_chance": better in (first, second),
+                "better": better if better in (first, second) else None,
+            }
+            for place, first in enumerate(models)
+            for second in models[place + 1 :]
+            for metric in METRICS
+        ],
+        "left_out": [{"metric": "FID", "because": "there are no weights"}],
+        **others,
+    }
+
+
+def image(seed, shape=(32, 32, 3)):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def picture(place, *models, name="", size=32, **others):
+    values = {model: {"l1": place / 100, "ssim": math.nan, "sharpness": 1.1} for model in models}
+    outputs = {model: image([place, number], (size, size, 3)) for number, model in enumerate(models)}
+    target = image([place, 100], (size, size, 3))
+    given = {
+        "input": image([place, 101], (size, size, 1)),
+        "target": target,
+        "outputs": outputs,
+        "values": values,
+    }
+    return Picture(name or f"{place}.jpg", **{**given, **others})
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would see.
+
+    Attributes:
+        tags: the elements, with their attributes, in order.
+        texts: the text in each kind of element.
+        data: what the page's script gets.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.tags, self.texts, self._open = [], {}, None
+        self.feed(self.source)
+        self.data = json.loads(self.texts["script"][0])
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._open = tag
+
+    def handle_endtag(self, tag):
+        self._open = None
+
+    def handle_data(self, data):
+        self.texts.setdefault(self._open, []).append(data)
+
+    def attributes(self, tag, name):
+        return [attributes[name] for each, attributes in self.tags if each == tag and name in attributes]
+
+    def headline(self):
+        return "".join(self.texts["h1"])
+
+    def pixels(self, index):
+        kind, content = self.data["images"][index].split(",")
+        assert kind.startswith("data:image/")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
+
+
+@pytest.fixture
+def page(tmp_path):
+    def write(given, pictures=(), curves=None):
+        path = tmp_path / "report.html"
+        write_report(path, given, pictures, curves or {})
+        return Page(path)
+
+    return write
+
+
+def test_every_number_is_on_the_page(page):
+    given = results("a", "b")
+    shown = {float(value) for value in page(given).attributes("data", "value")}
+    estimates = [value for model in given["models"].values() for value in model["values"].values()]
+    for each in (*estimates, *given["targets"]["values"].values(), *given["comparisons"]):
+        assert {each["value"], each["low"], each["high"]} <= shown
+
+
+def test_the_headline_names_the_better_model(page):
+    a, b = (page(results("anna", "otto", better=name)).headline() for name in ("anna", "otto"))
+    assert a != b
+    assert b == a.replace("anna", "?").replace("otto", "anna").replace("?", "otto")
+    assert page(results("anna", "otto")).headline() not in (a, b)
+
+
+def test_the_headline_of_many_models_names_the_best(page):
+    names = ("anna", "otto", "ida")
+    for name in names:
+        headline = page(results(*names, better=name)).headline()
+        assert [each for each in names if each in headline] == [name]
+
+
+def test_the_headline_of_one_model_has_its_numbers(page):
+    assert all(text in page(results("anna")).headline() for text in ("anna", "L1", "0.170"))
+
+
+def test_only_a_best_that_is_beyond_chance_is_marked_as_such(page):
+    def marks(found):
+        return [kind.split() for kind in found.attributes("span", "class") if kind.split()[0] == "tag"]
+
+    assert marks(page(results("a", "b", better="a"))) == [["tag", "ahead"]] * 4
+    assert marks(page(results("a", "b"))) == [["tag"]] * 4
+    assert not marks(page(results("a")))
+
+
+def test_names_are_text_wherever_they_stand(page):
+    models = (f"1 {EVIL}", f"2 {EVIL}")
+    given = results(*models, better=models[0], dataset=EVIL, packages={EVIL: EVIL})
+    given["left_out"] = [{"metric": EVIL, "because": EVIL}]
+    given["metrics"] = {metric: {**about, "label": EVIL, "help": EVIL} for metric, about in METRICS.items()}
+    found = page(given, [picture(1, *models, name=EVIL)], {models[0]: [{"step": 1, EVIL: 2.0}]})
+    tags = [tag for tag, _ in found.tags]
+    assert tags.count("script") == 2
+    assert "img" not in tags
+    assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
+    assert found.data["pictures"][0]["name"] == EVIL
+    assert [model["name"] for model in found.data["models"]] == list(models)
+    assert models[0] in found.headline()
+
+
+def test_names_that_are_not_utf8_are_written_all_the_same(page):
+    model = "run \udcff"
+    found = page(results(model), [picture(1, model, name="\udce9.jpg")])
+    assert found.data["pictures"][0]["outputs"] != [None]
+    assert found.data["pictures"][0]["values"][0]["l1"][0] == 0.01
+
+
+def test_the_page_asks_nothing_of_any_server(page):
+    found = page(results("a"), [picture(1, "a")])
+    addresses = [
+        value for tag, _ in found.tags for key in ("src", "href") for value in found.attributes(tag, key)
+    ]
+    assert {address[0] if address[0] == "#" else address for address in addresses} == {"#", "data:,"}
+    assert "url(" not in found.source
+    assert "@import" not in found.source
+
+
+def test_pictures_are_those_that_were_given(page):
+    smooth = np.broadcast_to(np.arange(0, 256, 8, np.uint8)[:, None, None], (32, 32, 3))
+    given = picture(1, "a", "b", target=smooth, outputs={"a": 255 - smooth, "b": smooth[:, ::-1] // 2})
+    found = page(results("a", "b"), [given])
+    [entry] = found.data["pictures"]
+    shown = [found.pixels(index) for index in (entry["target"], *entry["outputs"])]
+    for pixels, image in zip(shown, (given.target, *given.outputs.values()), strict=True):
+        assert np.abs(pixels.astype(int) - image).mean() < 3
+    np.testing.assert_allclose(found.pixels(entry["input"]).mean(), given.input.mean(), atol=3)
+
+
+def test_labels_of_few_colours_are_kept_exactly(page):
+    labels = np.repeat(255 * (image(0, (32, 32, 1)) // 128), 3, axis=2)
+    found = page(results("a"), [picture(1, "a", input=labels)])
+    np.testing.assert_array_equal(found.pixels(found.data["pictures"][0]["input"]), labels)
+
+
+def test_every_distinct_picture_is_there_once(page):
+    same = image(0)
+    pictures = [
+        picture(place, "a", "b", input=same, outputs={"a": image(place), "b": same}) for place in (1, 2, 3)
+    ]
+    found = page(results("a", "b"), pictures)
+    assert len(found.data["images"]) == len(set(found.data["images"])) == 1 + 3 + 3
+    assert found.source.count("data:image/") == 7
+    assert len({entry["input"] for entry in found.data["pictures"]}) == 1
+
+
+def test_pictures_need_neither_input_nor_every_output_nor_values(page):
+    found = page(results("a", "b"), [picture(1, "a", input=None, values={}), picture(2, "b", size=1)])
+    first, second = found.data["pictures"]
+    assert first["input"] is None
+    assert (first["outputs"][1], second["outputs"][0]) == (None, None)
+
+
+def test_large_pictures_are_shrunk(page):
+    found = page(results("a"), [picture(1, "a", target=image(0, (30, 1200, 1)))])
+    assert found.pixels(found.data["pictures"][0]["target"]).shape == (13, report.LONGEST_SIDE, 3)
+
+
+def test_a_page_stays_below_its_limit_and_keeps_the_worst_and_the_best(page, monkeypatch):
+    assert report.LIMIT <= 5_000_000
+    monkeypatch.setattr(report, "LIMIT", len(page(results("a", "b")).source.encode()) + 200_000)
+    pictures = [picture(place, "a", "b", size=48) for place in range(60)]
+    found = page(results("a", "b"), pictures)
+    assert len(found.source.encode()) <= report.LIMIT
+    names = [entry["name"] for entry in found.data["pictures"]]
+    assert 10 < len(names) < 60
+    assert {"59.jpg", "58.jpg", "1.jpg", "0.jpg"} <= set(names)
+    assert len([name for name in names if int(name[:-4]) > 45]) > len(
+        [name for name in names if int(name[:-4]) < 14]
+    )
+    assert len([name for name in names if 20 <= int(name[:-4]) < 40]) > 2
+    assert sum(len(uri) for uri in found.data["images"]) > 150_000
+
+
+def test_a_page_without_room_for_any_picture_is_written(page, monkeypatch):
+    monkeypatch.setattr(report, "LIMIT", 1000)
+    assert page(results("a"), [picture(1, "a")]).data["pictures"] == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 59, 60, 99])
+def test_of_a_ranking_that_many_places_are_taken(count):
+    places, worst, best = gallery._spread(60, count)
+    assert len(set(places)) == len(places) == min(count, 60)
+    assert places == sorted(places)
+    assert set(places) <= set(range(60))
+    assert worst + best <= count
+    assert places[0] == 0
+
+
+def test_what_is_worse_depends_on_the_metric():
+    given = results("a")
+    order = {
+        metric: sorted([0.2, 0.9, 1.4], key=lambda v: badness_of(given, metric, v)) for metric in METRICS
+    }
+    assert order == {
+        "l1": [0.2, 0.9, 1.4],
+        "ssim": [1.4, 0.9, 0.2],
+        "sharpness": [0.9, 1.4, 0.2],
+        "grid_2": [0.2, 0.9, 1.4],  # less of a grid than the targets have is no merit, nor a fault
+    }
+
+
+def test_numbers_that_are_missing_or_not_finite_are_left_out(page):
+    given = results("a", "b", better="a")
+    given["models"]["a"]["values"]["l1"] = {"value": math.nan, "count": 9}
+    given["models"]["a"]["values"]["ssim"] = {"value": 3.5}
+    del given["models"]["b"]["values"]["ssim"]
+    given["models"]["b"]["spectrum"] = None
+    found = page(given, [picture(1, "a", "b")], {"a": [{"step": 1, "loss": math.inf}, {"step": 2}]})
+    assert "3.5" in found.attributes("data", "value")
+    assert found.data["pictures"][0]["values"][0].keys() == {"l1", "sharpness"}
+
+
+def test_nothing_at_all_is_a_page_too(page):
+    bare = {**results(), "metrics": {}, "targets": {}, "frequencies": [], "left_out": []}
+    assert page(bare).data["pictures"] == []
+    assert page(bare, [picture(1)]).data["pictures"][0]["outputs"] == []
+
+
+def lines(found, mark):
+    return [points for kind, points in polylines(found) if kind == f"mark-{mark}"]
+
+
+def polylines(found):
+    return zip(found.attributes("polyline", "class"), found.attributes("polyline", "points"), strict=True)
+
+
+def test_spectra_are_drawn_with_logarithmic_axes_beside_the_targets(page):
+    found = page(results("a", "b"))
+    # Frequency 0 has no place: three octaves apart by the same, in both plots.
+    for mark in (0, 1, "targets"):
+        power, share = lines(found, mark)
+        assert [point.split(",")[0] for point in power.split()] == ["0", "500", "1000"]
+        assert [point.split(",")[0] for point in share.split()] == ["0", "500", "1000"]
+    heights = [int(point.split(",")[1]) for point in lines(found, 0)[0].split()]
+    # 3, 0.2 and 0.01 between 4 at the top and 0.01 at the bottom.
+    assert heights == [round(1000 * math.log(4 / power) / math.log(400)) for power in (3, 0.2, 0.01)]
+
+
+def test_curves_are_drawn_for_every_model_and_value(page):
+    log = [{"step": step, "loss": 1 / step, "rate": 0.1} for step in range(1, 1001)]
+    found = page({**results("a", "b"), "frequencies": []}, [], {"a": log, "b": log[:3], "c": log[:1]})
+    means = [points for kind, points in polylines(found) if kind != "mark-0 faint"]
+    assert len(means) == 2 * 3
+    assert len(lines(found, "0 faint")) == 2
+    assert all(1 < len(points.split()) <= 250 for _, points in polylines(found))
+
+
+def test_wilsons_interval_is_as_published():
+    # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    for taken, shown, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611)):
+        assert wilson_interval(taken, shown) == pytest.approx((low, high), abs=5e-5)
+    assert wilson_interval(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+    assert wilson_interval(29, 29)[1] == 1
+    assert wilson_interval(0, 0) == (0, 1)
+
+
+def answers(**changes):
+    given = [("facades", True), ("facades", False), ("real", True), ("real", True)]
+    return {
+        "format": 1,
+        "dataset": "facades",
+        "models": {
+            "facades": {"shown": 2, "taken_for_real": 1},
+            "idle": {"shown": 0, "taken_for_real": 0},
+            "real": {"shown": 2, "taken_for_real": 2},
+        },
+        "answers": [
+            {"picture": f"{EVIL}.jpg", "model": model, "real": model == "real", "taken_for_real": taken}
+            for model, taken in given
+        ],
+        **changes,
+    }
+
+
+def test_answers_are_counted_with_intervals(tmp_path):
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps(answers()))
+    found = read_answers(path)
+    assert found.keys() == {"facades", "idle", "real"}
+    low, high = wilson_interval(1, 2)
+    assert found["facades"] == {"shown": 2, "taken_for_real": 1, "low": low, "high": high}
+    assert found["idle"] == {"shown": 0, "taken_for_real": 0, "low": 0, "high": 1}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[" * 100_000,
+        "\udcff",
+        "[]",
+        "{}",
+        answers(format=2),
+        answers(format=True),
+        answers(models=[]),
+        answers(answers={}),
+        answers(answers=[1]),
+        answers(answers=[]),
+        answers(answers=[{**answers()["answers"][0], "real": True}]),
+        answers(answers=[{**answers()["answers"][0], "model": "another\n"}]),
+        answers(answers=[{**answers()["answers"][0], "taken_for_real": 1}]),
+        answers(models={**answers()["models"], "facades": {"shown": 2, "taken_for_real": 3}}),
+        answers(models={**answers()["models"], "fac\nades": None}),
+    ],
+)
+def test_damaged_answers_are_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "answers.json"
+    text = content if isinstance(content, str) else json.dumps(content)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError) as refusal:
+        read_answers(path)
+    assert str(path) in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_answers_that_are_not_there_are_refused(tmp_path):
+    for path in (tmp_path / "missing.json", tmp_path):
+        with pytest.raises(DataError):
+            read_answers(path)
+
+
+def test_a_model_called_real_is_not_taken_for_the_real_pictures(page):
+    keys = [model["key"] for model in page(results("real", "a"), [picture(1, "real", "a")]).data["models"]]
+    assert len(set(keys)) == 2
+    assert "real" not in keys
