@@ -44,6 +44,8 @@ _USAGE = """usage: pix2pix COMMAND [options]
   evaluate  judge trained models, or anybody's pictures: numbers with intervals, and a report
   export    SavedModel for TensorFlow Serving, TFLite for mobile, each proven against the run
   timeline  a GIF of a run's samples, from the first to the last
+  train-segmenter
+            the network that 'evaluate' reads label maps in photos with; it trains its own when it needs one
   data      list, download, check and preview data sets
 
 'pix2pix COMMAND --help' shows a command's options. 'pix2pix train' alone trains façades that the
@@ -98,6 +100,7 @@ def _run_command(arguments: list[str]) -> int:
         "evaluate": _evaluate,
         "export": _export,
         "timeline": _timeline,
+        "train-segmenter": _train_segmenter,
         "data": _data,
     }
     command = commands.get(arguments[0])
@@ -512,6 +515,41 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
         "label_maps": None if args.label_maps == "auto" else args.label_maps,
     }
     return configs.replace(config, **{name: value for name, value in given.items() if value is not None})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSegmenterArgs:
+    """Trains, once, the network that reads label maps in photos; 'evaluate' trains it where it needs one."""
+
+    dataset: str
+    """A name or the path of a folder: pairs with a label map on one side."""
+    image_size: tuple[int, ...] = (256, 256)
+    """Height and width that photos are read at."""
+    data_dir: Path | None = None
+    """Where data sets, and the network, are kept."""
+    archive: Path | None = None
+    """A copy of the data set's .tar.gz on this machine, used instead of a download."""
+    label_maps: Literal["auto", "A", "B"] = "auto"
+    """The side that is a label map; 'auto' asks the data set."""
+
+
+def _train_segmenter(arguments: list[str]) -> int:
+    args = _parse(TrainSegmenterArgs, "train-segmenter", arguments)
+    config = configs.replace(
+        preset(args.dataset),
+        data_dir=args.data_dir,
+        archive=args.archive,
+        image_size=args.image_size,
+        label_maps=args.label_maps,
+    )
+    _import_frameworks()
+    from pix2pix_tf.data.preparing import data_root
+    from pix2pix_tf.data.sources import open_dataset
+    from pix2pix_tf.evaluation.segmenter import load_or_train
+
+    reader = load_or_train(open_dataset(config, "pairs"), config.data.size, data_root(args.data_dir))
+    print(f"it reads real photos with {reader.real}")
+    return 0
 
 
 # ---------------------------------------------------------------- timeline

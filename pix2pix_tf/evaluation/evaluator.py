@@ -21,6 +21,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.evaluation import inception
 from pix2pix_tf.evaluation.intervals import Interval, difference, interval, is_larger_than_chance
 from pix2pix_tf.evaluation.judged import Judged, Size, open_judged
+from pix2pix_tf.evaluation.labels import ClassReader, LabelReader, palette
 from pix2pix_tf.evaluation.measuring import Measured, Pairs, measure, pictures, unit
 from pix2pix_tf.evaluation.metrics import (
     CONFUSION,
@@ -29,7 +30,7 @@ from pix2pix_tf.evaluation.metrics import (
     spectrum_frequencies,
 )
 from pix2pix_tf.evaluation.report import Picture, read_answers, write_report
-from pix2pix_tf.evaluation.segmenter import ClassReader, LabelReader, load_or_train, palette
+from pix2pix_tf.evaluation.segmenter import load_or_train
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import package_versions

@@ -107,7 +107,7 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 def _root_of_covariance(features: np.ndarray) -> np.ndarray:
     """Returns A with AᵀA the covariance of features [pictures, k]: float64 [pictures or k, k]."""
     centred = (features - features.mean(0, np.float64)) / np.sqrt(len(features) - 1)
-    return np.linalg.qr(centred, "r") if len(centred) > centred.shape[1] else centred
+    return np.asarray(np.linalg.qr(centred, "r")) if len(centred) > centred.shape[1] else centred
 
 
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:

@@ -14,8 +14,8 @@ from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.inception import Inception
 from pix2pix_tf.evaluation.judged import Judged, Size
+from pix2pix_tf.evaluation.labels import ClassReader
 from pix2pix_tf.evaluation.metrics import CONFUSION, MEASUREMENTS, Metric
-from pix2pix_tf.evaluation.segmenter import ClassReader
 
 
 @dataclasses.dataclass(frozen=True)

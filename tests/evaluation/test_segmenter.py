@@ -1,0 +1,292 @@
+"""Classes read off colours and photos: what the segmentation score is made from."""
+
+import io
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf.data.procedural import PALETTE, procedural_dataset
+from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.evaluation import segmenter as module
+from pix2pix_tf.evaluation.labels import LabelReader, classes_of, palette
+from pix2pix_tf.evaluation.metrics import class_accuracy, class_iou, pixel_accuracy
+from pix2pix_tf.evaluation.segmenter import load_or_train, train_segmenter
+
+SIZE = (64, 64)
+STEPS = 60
+# As in the label maps of facades, and two neighbours of those of Cityscapes.
+COLOURS = [
+    *((0, 48, 255), (0, 0, 222), (0, 128, 255), (255, 80, 0), (192, 255, 63), (174, 0, 1), (32, 255, 224)),
+    *((255, 159, 0), (1, 207, 255), (112, 254, 142), (255, 240, 1), (254, 0, 0), (0, 60, 100), (0, 80, 100)),
+]
+
+
+def no_one(line):
+    """Is told nothing."""
+
+
+def must_not_train(line):
+    pytest.fail(f"trained again: {line}")
+
+
+def made_of(label_maps, side=None):
+    """Pairs of black photos and these label maps."""
+    maps = tf.constant(np.stack(label_maps))
+    images = Images([str(number) for number in range(len(maps))], lambda i: (tf.zeros_like(maps[i]), maps[i]))
+    return ImageDataset("made up", (Side(), side or Side(labels=True)), {"train": (images,)})
+
+
+def painted(colours, count=12, size=160):
+    """Label maps of rectangles, each of the colours on a hundredth of the pixels or more."""
+    random = np.random.default_rng(0)
+    for _ in range(count):
+        image = np.zeros((size, size, 3), np.uint8)
+        image[:] = colours[0]
+        for number in random.permutation(np.repeat(np.arange(len(colours)), 3)):
+            top, left = random.integers(0, size - 20, 2)
+            height, width = random.integers(12, 50, 2)
+            image[top : top + height, left : left + width] = colours[number]
+        yield image
+
+
+def jpeg(image, quality):
+    stored = io.BytesIO()
+    Image.fromarray(image).save(stored, "JPEG", quality=quality)
+    return np.asarray(Image.open(stored))
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return procedural_dataset(0, SIZE, train_count=24, val_count=6, test_count=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("segmenters")
+
+
+@pytest.fixture(scope="module")
+def segmenter(dataset, folder):
+    """A trained one, to be read only, and kept in ``folder``."""
+    return train_segmenter(dataset, SIZE, folder, no_one, steps=STEPS)
+
+
+def held_out(dataset):
+    [images] = dataset.splits["val"]
+    for number in range(len(images)):
+        yield tuple(each.numpy() for each in images.read(tf.constant(number)))
+
+
+# ---------------------------------------------------------------- colours
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_classes_are_found_in_maps_that_jpeg_has_blurred(quality):
+    maps = list(painted(COLOURS))
+    blurred = [jpeg(image, quality) for image in maps]
+    assert len(np.unique(blurred[0].reshape(-1, 3), axis=0)) > 500
+    found = palette(made_of(blurred), 1)
+    assert found.dtype == np.uint8
+    assert len(found) == len(COLOURS)
+    nearest = np.abs(found[:, None].astype(int) - np.array(COLOURS)).max(-1)
+    assert sorted(nearest.argmin(1)) == list(range(len(COLOURS)))
+    assert nearest.min(1).max() <= 6
+    # And what was one class stays one, but for the edges.
+    own = classes_of(blurred[0], found)
+    truth = nearest.argmin(1)[own]
+    assert (np.array(COLOURS)[truth] == maps[0]).all(-1).mean() > 0.9
+
+
+def test_classes_of_drawn_maps_are_their_colours_exactly_however_near_and_thin(dataset):
+    drawn = {tuple(colour) for colour in palette(dataset, 1).tolist()}
+    assert drawn <= set(PALETTE.values())
+    assert len(drawn) >= 10
+    grey = np.zeros((2, 20, 20, 1), np.uint8)
+    grey[:, :, 7], grey[:, 3] = 1, 2  # one pixel wide, one level apart
+    assert palette(made_of(grey, Side(1, labels=True)), 1).tolist() == [[0], [2], [1]]
+
+
+def test_the_most_frequent_class_is_the_first_and_stray_pixels_are_none():
+    image = np.full((100, 100, 3), 200, np.uint8)
+    image[:30] = (255, 0, 0)
+    image[50, 50] = (1, 2, 3)
+    assert palette(made_of([image]), 1).tolist() == [[200, 200, 200], [255, 0, 0]]
+
+
+def test_no_more_classes_than_a_network_can_tell_apart():
+    image = np.arange(50, dtype=np.uint8).repeat(50).reshape(50, 50, 1) * 5
+    assert len(palette(made_of([image], Side(1, labels=True)), 1)) == 32
+
+
+@pytest.mark.parametrize(
+    ("image", "side"),
+    [
+        (np.zeros((8, 8, 3), np.uint8), Side(labels=True)),
+        (np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), Side(labels=True)),
+        (np.zeros((2, 2, 3), np.uint8), Side(labels=True)),
+        (np.zeros((8, 8, 3), np.uint16), Side(labels=True, bits=16)),
+    ],
+)
+def test_pictures_without_classes_are_refused(image, side):
+    with pytest.raises(DataError, match="made up"):
+        palette(made_of([image], side), 1)
+
+
+def test_a_pixel_has_the_class_of_the_nearest_colour():
+    random = np.random.default_rng(1)
+    image = random.integers(0, 256, (30, 40, 3), np.uint8)
+    colours = random.integers(0, 256, (9, 3), np.uint8)
+    distance = ((image[:, :, None].astype(int) - colours.astype(int)) ** 2).sum(-1)
+    found = classes_of(image, colours)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, distance.argmin(-1))
+
+
+# ---------------------------------------------------------------- the score
+
+
+def test_scores_are_those_counted_pixel_by_pixel():
+    random = np.random.default_rng(2)
+    colours = np.array(COLOURS[:5], np.uint8)
+    truth, found = random.integers(0, 4, (2, 24, 32))  # the fifth class does not occur in the truth
+    found[:2] = 4
+    found[truth == 1] = 1
+    counts = LabelReader(colours).confusion(colours[found], colours[truth])
+    assert counts.dtype == np.int64
+    assert counts.shape == (5, 5)
+    assert all(
+        counts[row, column] == ((truth == row) & (found == column)).sum()
+        for row in range(5)
+        for column in range(5)
+    )
+    hits = [(found[truth == each] == each).mean() for each in range(4)]
+    overlap = [((truth == each) & (found == each)).sum() for each in range(4)]
+    union = [((truth == each) | (found == each)).sum() for each in range(4)]
+    flat = counts.reshape(-1)
+    assert pixel_accuracy(flat) == pytest.approx((truth == found).mean())
+    assert class_accuracy(flat) == pytest.approx(np.mean(hits))
+    assert class_iou(flat) == pytest.approx(np.mean(np.divide(overlap, union)))
+
+
+def test_label_maps_are_read_without_a_network():
+    [labels] = painted(COLOURS, count=1)
+    reader = LabelReader(np.array(COLOURS, np.uint8))
+    assert pixel_accuracy(reader.confusion(labels, labels).reshape(-1)) == 1
+    assert pixel_accuracy(reader.confusion(jpeg(labels, 90), labels).reshape(-1)) > 0.9
+    assert pixel_accuracy(reader.confusion(labels[:, ::-1], labels).reshape(-1)) < 0.9
+
+
+# ---------------------------------------------------------------- the network
+
+
+def test_it_learns_more_than_the_most_frequent_class(dataset, segmenter):
+    counts = sum(segmenter.confusion(photo, labels) for photo, labels in held_out(dataset))
+    majority = np.zeros_like(counts)
+    majority[:, counts.sum(1).argmax()] = counts.sum(1)
+    flat, lazy = counts.reshape(-1), majority.reshape(-1)
+    assert counts.sum() == 6 * 64 * 64
+    assert pixel_accuracy(flat) > pixel_accuracy(lazy) + 0.05
+    assert class_iou(flat) > 2 * class_iou(lazy)
+    assert segmenter.real.class_iou == pytest.approx(class_iou(flat))
+    assert (segmenter.real.split, segmenter.real.count) == ("val", 6)
+
+
+def test_a_photo_of_any_size_is_read_at_the_networks(dataset, segmenter):
+    photo, labels = next(held_out(dataset))
+    found = segmenter(photo)
+    assert (found.dtype, found.shape) == (np.int32, SIZE)
+    assert 0 <= found.min() <= found.max() < len(segmenter.palette)
+    larger = segmenter(photo.repeat(2, axis=0).repeat(2, axis=1))
+    assert (larger == found).mean() > 0.95
+    assert segmenter.confusion(photo, labels.repeat(3, axis=0)).sum() == 64 * 64
+    np.testing.assert_array_equal(segmenter(photo[:, ::-1]), found[:, ::-1])
+
+
+def test_sizes_that_are_no_multiples_are_learned_at(dataset, tmp_path):
+    segmenter = train_segmenter(dataset, (65, 78), tmp_path, no_one, steps=2)
+    assert segmenter(next(held_out(dataset))[0]).shape == (65, 78)
+
+
+def test_one_seed_gives_one_network_and_leaves_the_callers_randomness_alone(dataset, tmp_path):
+    networks = []
+    for number in range(2):
+        keras.utils.set_random_seed(number)
+        segmenter = train_segmenter(dataset, SIZE, tmp_path / str(number), no_one, seed=3, steps=3)
+        drawn = np.random.random()
+        np.random.seed(number)
+        assert drawn == np.random.random()
+        networks.append(segmenter.weights())
+    for name, weight in networks[0].items():
+        np.testing.assert_array_equal(weight, networks[1][name], err_msg=name)
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def test_a_network_is_trained_once(dataset, segmenter, folder):
+    again = load_or_train(dataset, SIZE, folder, must_not_train, steps=STEPS)
+    assert (again.real, again.image_size) == (segmenter.real, segmenter.image_size)
+    np.testing.assert_array_equal(again.palette, segmenter.palette)
+    for photo, _ in held_out(dataset):
+        np.testing.assert_array_equal(again(photo), segmenter(photo))
+    # The direction of a run does not change what a photo is.
+    load_or_train(dataset.directed("BtoA"), SIZE, folder, must_not_train, steps=STEPS)
+
+
+def test_what_decides_a_network_decides_its_file(dataset, segmenter, folder, monkeypatch):
+    trained = []
+    monkeypatch.setattr(module, "train_segmenter", lambda *given: trained.append(given))
+    other = procedural_dataset(1, SIZE, train_count=24, val_count=6, test_count=0)
+    changed = [(other, SIZE, 0, STEPS), (dataset, (64, 80), 0, STEPS), (dataset, SIZE, 1, STEPS)]
+    changed.append((dataset, SIZE, 0, STEPS + 1))
+    for images, size, seed, steps in changed:
+        load_or_train(images, size, folder, no_one, seed, steps)
+    assert len(trained) == len(changed)
+    monkeypatch.setattr(module, "_VERSION", module._VERSION + 1)
+    load_or_train(dataset, SIZE, folder, no_one, steps=STEPS)
+    assert len(trained) == len(changed) + 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "overwritten", "other images", "other network"])
+def test_a_damaged_file_is_refused_by_name(damage, dataset, segmenter, folder, tmp_path):
+    [good] = folder.glob("*.npz")
+    path = tmp_path / good.name
+    content = good.read_bytes()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "overwritten":
+        half = len(content) // 2
+        path.write_bytes(content[:half] + bytes(64) + content[half + 64 :])
+    else:
+        with np.load(good) as stored:
+            arrays = dict(stored)
+        if damage == "other images":
+            header = json.loads(arrays["header"].tobytes())
+            header["images"]["digest"] = "0" * 64
+            arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        else:
+            arrays["palette"] = arrays["palette"][:3]
+        with path.open("wb") as file:
+            np.savez(file, **arrays)
+    with pytest.raises(DataError) as caught:
+        load_or_train(dataset, SIZE, tmp_path, must_not_train, steps=STEPS)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_has_no_score_is_refused(dataset, tmp_path):
+    neither = ImageDataset("made up", (Side(), Side()), dataset.splits)
+    both = ImageDataset("made up", (Side(labels=True),) * 2, dataset.splits)
+    for wrong in (neither, both):
+        with pytest.raises(DataError, match="made up"):
+            load_or_train(wrong, SIZE, tmp_path, no_one)
+    with pytest.raises(ConfigError):
+        load_or_train(dataset, (16, 16), tmp_path, no_one)
+    assert not list(tmp_path.glob("*.npz"))
