@@ -14,7 +14,7 @@ from pix2pix_tf.config import Direction
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.sets import Side
-from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.runs import RunDirectory, find_run
 
 Size = tuple[int, int]
@@ -85,9 +85,14 @@ def short_names(models: Sequence[str]) -> list[str]:
 
 def _model(name: str, model: str, input_side: Side, direction: Direction | None, raw_weights: bool) -> Judged:
     found = find_run(model)
-    translate = translators.load(
-        model, direction=direction if found else None, raw_weights=raw_weights if found else False
-    )
+    try:
+        translate = translators.load(
+            model, direction=direction if found else None, raw_weights=raw_weights if found else False
+        )
+    except RunError as error:
+        if found is not None or not Path(model).expanduser().is_dir():
+            raise
+        raise RunError(f"{model} has no pictures, and {error}") from error
     if translate.noise:
         raise ConfigError(f"{model} makes images from noise, which have no targets to be compared with")
     run, step = found or (None, None)

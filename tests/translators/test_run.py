@@ -1,6 +1,7 @@
 """A trained model as a function: the same picture wherever it is asked for, at any size."""
 
 import hashlib
+import json
 
 import keras
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pix2pix_tf import translators
+from pix2pix_tf import train, translators
+from pix2pix_tf.checkpoints import average_name, read_checkpoint
 from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
@@ -284,3 +286,34 @@ def test_a_run_or_step_that_is_not_there_is_named(tiny_run, tmp_path, refused):
 def test_a_direction_that_the_run_has_not_is_refused(tiny_run, refused):
     assert translators.load(tiny_run.path, direction="BtoA").painter.network == "generator"
     refused(ConfigError, translators.load, tiny_run.path, direction="AtoB")
+
+
+# ---------------------------------------------------------------- moving averages
+
+
+def test_what_paints_is_the_average_and_the_weights_themselves_if_asked_for(tiny_run):
+    name = "generator/down_1_conv/kernel"
+    stored = read_checkpoint(tiny_run.existing_checkpoint(), [name, average_name(name)])
+    for raw_weights, expected in ((False, stored[average_name(name)]), (True, stored[name])):
+        loaded = translators.load(tiny_run.path, raw_weights=raw_weights)
+        np.testing.assert_array_equal(loaded._weights()[name].numpy(), expected)
+    assert (stored[name] != stored[average_name(name)]).any()
+
+
+def test_a_run_of_before_averages_paints_with_its_weights(tmp_path):
+    published = {
+        "ema_decay": 0.0,
+        "upsampling": "transposed",
+        "last_convolution": False,
+        "photo_filter": "triangle",
+    }
+    run = train(small_config(tmp_path / "run", steps=2, **published), say=lambda line: None)
+    image = noise(64, 64)
+    before = translators.load(run.path)(image)
+    stored = json.loads(run.config_file.read_text(encoding="utf-8"))
+    for section in stored["config"].values():
+        for later in (*published, "recipe", "diff_augment", "evaluate_every", "best_metric"):
+            section.pop(later, None)
+    run.config_file.write_text(json.dumps(stored), encoding="utf-8")
+    assert run.read_config().model.recipe == "paper"
+    np.testing.assert_array_equal(translators.load(run.path)(image), before)
