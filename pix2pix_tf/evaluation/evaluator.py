@@ -29,7 +29,8 @@ from pix2pix_tf.evaluation.metrics import (
     Metric,
     spectrum_frequencies,
 )
-from pix2pix_tf.evaluation.report import Picture, read_answers, write_report
+from pix2pix_tf.evaluation.report import Picture, write_report
+from pix2pix_tf.evaluation.report.answers import REAL, read_answers
 from pix2pix_tf.evaluation.segmenter import load_or_train
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.recording.jsonl import read_metrics
@@ -82,7 +83,7 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
         UserError: a model, the data or a combination of them can't be used.
         SystemFault: a file can't be read or written.
     """
-    answers = [read_answers(path) for path in options.answers]
+    people = read_answers(options.answers)
     dataset = open_dataset(options.config, "pairs")
     split = options.split or dataset.held_out
     if split not in dataset.splits:
@@ -120,8 +121,8 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
     }
     if extractor is not None:
         _add_distances(results, extractor, measured, targets)
-    if answers:
-        results["people"] = answers
+    if people:
+        _add_people(results, people)
     write_whole(out / "metrics.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     curves = {each.name: read_metrics(each.run.metrics_file) for each in judged if each.run is not None}
     write_report(out / "report.html", results, _shown(judged, pairs, measured, metrics), curves)
@@ -237,6 +238,18 @@ def _add_distances(
         note = f"of {len(theirs)} pictures FID says more about their number than about them: read KID"
         results["left_out"].append({"metric": "FID as a figure to quote", "because": note})
     results["metrics"] |= dict(order)
+
+
+def _add_people(results: dict[str, Any], people: Mapping[str, Mapping[str, float]]) -> None:
+    """Adds how often pictures were taken for real, where people were asked about them."""
+    results["metrics"]["taken_for_real"] = {
+        "label": "taken for real",
+        "better": "higher",
+        "help": "share of pictures that people took for real in 'real or fake?' of a report",
+    }
+    for name, values in (*results["models"].items(), (REAL, results["targets"])):
+        if name in people:
+            values["values"]["taken_for_real"] = people[name]
 
 
 # ---------------------------------------------------------------- pictures

@@ -108,6 +108,31 @@ def test_models_of_other_sizes_are_compared_at_the_size_that_is_asked_for(tiny_r
     assert results["metrics"].keys() == names
 
 
+def test_what_people_answered_stands_among_the_numbers(tiny_run, tmp_path):
+    shown = [
+        (model, taken) for model in (tiny_run.path.name, "real") for taken in (True, False, model == "real")
+    ]
+    answers = {
+        "format": 1,
+        "dataset": "procedural",
+        "models": {
+            model: {"shown": 3, "taken_for_real": sum(taken for name, taken in shown if name == model)}
+            for model in (tiny_run.path.name, "real")
+        },
+        "answers": [
+            {"picture": str(n), "model": model, "real": model == "real", "taken_for_real": taken}
+            for n, (model, taken) in enumerate(shown)
+        ],
+    }
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps(answers), encoding="utf-8")
+    results = judge([tiny_run.path], tmp_path / "out", answers=[path])
+    found = results["models"][tiny_run.path.name]["values"]["taken_for_real"]
+    assert (found["value"], found["count"]) == (1 / 3, 3)
+    assert results["targets"]["values"]["taken_for_real"]["value"] == 2 / 3
+    assert "taken for real" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
 def test_fid_and_kid_are_measured_where_there_are_weights(tiny_run, tmp_path, monkeypatch):
     network = keras_inception(tmp_path / "weights.weights.h5")
     monkeypatch.setattr(inception, "SIDE", 75)

@@ -369,11 +369,12 @@ def answers(**changes):
 def test_answers_are_counted_with_intervals(tmp_path):
     path = tmp_path / "answers.json"
     path.write_text(json.dumps(answers()))
-    found = read_answers(path)
-    assert found.keys() == {"facades", "idle", "real"}
-    low, high = wilson_interval(1, 2)
-    assert found["facades"] == {"shown": 2, "taken_for_real": 1, "low": low, "high": high}
-    assert found["idle"] == {"shown": 0, "taken_for_real": 0, "low": 0, "high": 1}
+    for count in (1, 2):  # of two people, all answers count
+        found = read_answers([path] * count)
+        assert found.keys() == {"facades", "idle", "real"}
+        low, high = wilson_interval(count, 2 * count)
+        assert found["facades"] == {"value": 0.5, "low": low, "high": high, "count": 2 * count}
+        assert found["idle"] == {"value": 0, "low": 0, "high": 1, "count": 0}
 
 
 @pytest.mark.parametrize(
@@ -402,7 +403,7 @@ def test_damaged_answers_are_refused_in_one_line(content, tmp_path):
     text = content if isinstance(content, str) else json.dumps(content)
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError) as refusal:
-        read_answers(path)
+        read_answers([path])
     assert str(path) in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
@@ -410,7 +411,7 @@ def test_damaged_answers_are_refused_in_one_line(content, tmp_path):
 def test_answers_that_are_not_there_are_refused(tmp_path):
     for path in (tmp_path / "missing.json", tmp_path):
         with pytest.raises(DataError):
-            read_answers(path)
+            read_answers([path])
 
 
 def test_a_model_called_real_is_not_taken_for_the_real_pictures(page):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,37 +34,42 @@ def wilson_interval(taken: int, shown: int) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high)
 
 
-def read_answers(path: Path) -> dict[str, dict[str, float]]:
-    """Reads what somebody who played "real or fake?" on the page has saved.
+def read_answers(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
+    """Reads what people who played "real or fake?" on the page have saved.
 
     Args:
-        path: the JSON file.
+        paths: JSON files, of one report or of several; their answers are added up.
 
     Returns:
-        For each model, and for ``real``, the data set's own pictures: ``shown`` and ``taken_for_real``,
-        how many; and ``low`` and ``high``, the 95 % interval of the share that was taken for real.
+        For each model, and for ``real``, the data set's own pictures: ``count``, the answers; ``value``, the
+        share that was taken for real; and ``low`` and ``high``, its 95 % interval.
 
     Raises:
         DataError: there is no such file, it is damaged, or its counts aren't those of its answers.
-        SystemFault: the file can't be read.
+        SystemFault: a file can't be read.
     """
+    taken, shown = collections.Counter[str](), collections.Counter[str]()
+    for path in paths:
+        for name, (taken_here, shown_here) in _count(path, _content(path)).items():
+            taken[name] += taken_here
+            shown[name] += shown_here
+    found = {}
+    for name, count in shown.items():
+        low, high = wilson_interval(taken[name], count)
+        share = taken[name] / count if count else 0.0
+        found[name] = {"value": share, "low": low, "high": high, "count": count}
+    return found
+
+
+def _content(path: Path) -> Any:
     try:
-        content = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise DataError(f"{path}: no such file; give one that the report's game has saved") from None
     except OSError as error:
         raise SystemFault(f"{path}: can't be read ({error.strerror or error})") from None
     except (ValueError, RecursionError):
         raise DataError(f"{path}: damaged: not JSON; save the answers again") from None
-    counted = _count(path, content)
-    return {
-        name: {"shown": shown, "taken_for_real": taken, **_interval(taken, shown)}
-        for name, (taken, shown) in counted.items()
-    }
-
-
-def _interval(taken: int, shown: int) -> dict[str, float]:
-    return dict(zip(("low", "high"), wilson_interval(taken, shown), strict=True))
 
 
 def _count(path: Path, content: Any) -> dict[str, tuple[int, int]]:
