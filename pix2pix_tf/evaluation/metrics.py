@@ -268,7 +268,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "sharpness",
         "sharpness",
-        "mean gradient over the targets': 1 is as sharp as they are",
+        "mean gradient over the targets': 1 is as sharp as they are; a grid counts as sharpness",
         "one",
         "gradients",
         _ratio(0),

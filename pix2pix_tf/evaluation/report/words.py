@@ -10,7 +10,7 @@ DIRECTIONS = {
     "lower": "lower is better",
     "higher": "higher is better",
     "one": "nearer to 1 is better",
-    "target": "nearer to the targets’ own is better",
+    "target": "no more than the targets’ own is best",
 }
 
 # Compact, and models and metrics keep their order, which Jinja would sort.
