@@ -96,12 +96,7 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
 
     measured = {each.name: measure(each, pairs, reader, extractor) for each in judged}
     targets = measure(_TARGETS, pairs, reader, extractor)
-    metrics = [metric for metric in METRICS if metric.measurement != CONFUSION or reader is not None]
-    for metric in [each for each in metrics if targets.smallest_side < each.smallest]:
-        because = f"it is defined for pictures of {metric.smallest} pixels and more"
-        left_out.append({"metric": metric.label, "because": because})
-        metrics.remove(metric)
-
+    metrics = list(_defined(targets, reader is not None, left_out))
     results = {
         "dataset": dataset.name,
         "split": split,
@@ -168,6 +163,16 @@ def _extractor(options: EvaluateOptions, left_out: list[dict[str, str]]) -> ince
     )
     left_out.append({"metric": "FID and KID", "because": because})
     return None
+
+
+def _defined(targets: Measured, has_classes: bool, left_out: list[dict[str, str]]) -> Iterator[Metric]:
+    """Yields the metrics that there are of pictures of that size; notes those that there aren't."""
+    for metric in METRICS:
+        if targets.smallest_side < metric.smallest:
+            because = f"it is defined for pictures of {metric.smallest} pixels and more"
+            left_out.append({"metric": metric.label, "because": because})
+        elif has_classes or metric.measurement != CONFUSION:
+            yield metric
 
 
 # ---------------------------------------------------------------- numbers
