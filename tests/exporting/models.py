@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import preset, replace
-from pix2pix_tf.checkpoints import CheckpointWriter
+from pix2pix_tf.checkpoints import CheckpointWriter, average_name
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.translators.run import GeneratorTranslator
@@ -50,7 +50,8 @@ def write_run(path, kind="pix2pix", steps=(10, 20), **settings):
     state = {}
     for direction in described.painters():
         weights = translator_of(described, direction, contrast=3)._weights()
-        state |= {name: tf.Variable(variable.numpy()) for name, variable in weights.items()}
+        for name, variable in weights.items():
+            state |= {each: tf.Variable(variable.numpy()) for each in (name, average_name(name))}
     run.write_config(described.config, {"count": 1, "digest": ""})
     writer = CheckpointWriter(run, state)
     for step in steps:

@@ -107,7 +107,7 @@ def test_every_network_paints_any_size_in_one_partition(size, settings):
 
 
 @pytest.mark.parametrize(
-    ("generator", "contrast", "at_full_size"), [("unet", 3, 1), ("encoder_decoder", 3, 1), ("resnet", 1, 2)]
+    ("generator", "contrast", "at_full_size"), [("unet", 3, 2), ("encoder_decoder", 3, 2), ("resnet", 1, 2)]
 )
 def test_int8_convolves_in_int8_below_full_size(generator, contrast, at_full_size):
     translate = untrained(generator=generator, contrast=contrast)
@@ -260,9 +260,9 @@ def test_what_can_not_be_converted_is_refused(translate):
         with pytest.raises(ConfigError, match="at least 1x1"):
             convert(translate, size, "none")
     broken = untrained()
-    kernel = broken.network.get_layer("up_2_conv").kernel
+    kernel = broken.network.get_layer("down_2_conv").kernel
     kernel.assign(kernel * np.nan)
-    with pytest.raises(RunError, match="up_2_conv/kernel"):
+    with pytest.raises(RunError, match="down_2_conv/kernel"):
         convert(broken, SIZE, "none")
 
 
