@@ -373,8 +373,8 @@ def _calibrated(
 def _before_full_size(network: keras.Model, shape: tuple[int, ...]) -> list[layers.Layer]:
     """The convolutions but for those that make the image at its full size, behind which nothing is smaller.
 
-    By the papers, that is a U-Net's last one alone. Elsewhere it is also the one that doubles the image for the
-    last time: rounded, it costs a residual network as much as all others together (7 dB of 41).
+    In the paper's U-Net that is the last one alone. Elsewhere it is also the one that doubles the image for
+    the last time: rounded, it costs a residual network as much as all others together (7 dB of 41).
     """
     convolutions = [
         layer for layer in network.layers if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose)
