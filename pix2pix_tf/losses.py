@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import tensorflow as tf
@@ -93,6 +93,25 @@ def pixel_loss(kind: PixelLoss, fake: tf.Tensor, target: tf.Tensor) -> tf.Tensor
         KeyError: there is no such loss.
     """
     return tf.reduce_mean(_PIXEL_LOSSES[kind](target - fake))
+
+
+def feature_distance(real: Sequence[tf.Tensor], fake: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns how far apart a discriminator's features are: mean absolute difference, mean over its layers.
+
+    Feature matching (Wang et al. 2018, pix2pixHD, equation 4), there as a sum over the layers.
+
+    Args:
+        real: of the real images, each [batch, height, width, channels].
+        fake: of the generated ones.
+
+    Returns:
+        A float32 scalar.
+    """
+    apart = [
+        tf.reduce_mean(tf.abs(tf.cast(a, tf.float32) - tf.cast(b, tf.float32)))
+        for a, b in zip(real, fake, strict=True)
+    ]
+    return tf.add_n(apart) / len(apart)
 
 
 def gradient_penalty(

@@ -12,6 +12,7 @@ from pix2pix_tf.losses import (
     GAN_LOSSES,
     GanLoss,
     discriminator_loss,
+    feature_distance,
     generator_loss,
     gradient_penalty,
     pixel_loss,
@@ -279,3 +280,12 @@ def test_it_goes_through_spectral_normalisation():
     assert np.isfinite(penalty)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
     assert max(np.abs(gradient).max() for gradient in gradients) > 0
+
+
+def test_features_are_as_far_apart_as_the_mean_over_their_layers():
+    random = np.random.default_rng(0)
+    real, fake = ([random.normal(size=(2, side, side, 3)) for side in (8, 4)] for _ in range(2))
+    expected = np.mean([np.abs(a - b).mean() for a, b in zip(real, fake, strict=True)])
+    found = feature_distance(*([tf.constant(x) for x in each] for each in (real, fake)))
+    assert found.dtype == tf.float32
+    assert float(found) == pytest.approx(expected, rel=1e-5)

@@ -27,7 +27,7 @@ Patch = Literal[1, 16, 70, 286]
 _UNDECIDED: dict[GanLoss, float] = {"vanilla": 0.0, "lsgan": 0.5, "hinge": 0.0}
 _OF_DISCRIMINATOR = (
     *("patch", "spectral_norm", "gan_loss", "gradient_penalty", "critic_steps", "pool_size"),
-    "diff_augment",
+    *("diff_augment", "feature_matching"),
 )
 _SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
 
@@ -56,6 +56,9 @@ class AdversarialSettings(ModelSettings):
     """The adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
     gan_weight: Annotated[float, *limited(0.0)] = 1.0
     """Weight of the adversarial loss; 0 trains without a discriminator."""
+    feature_matching: Annotated[float, *limited(0.0)] = 0.0
+    """Weight of the distance between the discriminator's features of real and generated images (Wang et al.
+    2018); 0 leaves it out."""
     gradient_penalty: Annotated[float, *limited(0.0)] = 10.0
     """Weight of wgan-gp's penalty on gradients whose norm isn't 1 (Gulrajani et al. 2017)."""
     critic_steps: Annotated[int, *limited(1, 100)] = 1
@@ -76,6 +79,11 @@ class AdversarialSettings(ModelSettings):
             refuse_unread(self, _OF_DISCRIMINATOR, "`gan_weight` 0")
         if self.gan_loss != "wgan-gp":
             refuse_unread(self, ["gradient_penalty"], f"`gan_loss` {self.gan_loss}")
+        if self.diff_augment and self.feature_matching:
+            raise ConfigError(
+                "`feature_matching` compares features place by place, and `diff_augment` moves each image "
+                "its own way; take one of them"
+            )
         smallest = _SMALLEST_SIDE.get(self.patch, 1)
         if self.gan_weight and min(config.data.size) < smallest:
             raise ConfigError(f"`patch` {self.patch} needs `image_size` {smallest} or more")
@@ -177,14 +185,17 @@ class Adversary:
         settings, tag = self._settings, self.name
         undecided = (math.log(2), "log 2: undecided") if settings.gan_loss == "vanilla" else None
         loss = Metric(self._metric, f"{tag}/loss", bar=self._bar, plot=tag.replace("_", " "), level=undecided)
+        matched = [Metric(f"{self._metric}_features", f"{tag}/feature_distance")]
+        matched = matched if settings.feature_matching else []
         if settings.gan_loss == "wgan-gp":
             goal = (1.0, "1: the goal")
             norm = f"{self._metric}_gradient_norm"
-            return loss, Metric(norm, f"{tag}/gradient_norm", plot="gradient norm", level=goal)
+            return loss, Metric(norm, f"{tag}/gradient_norm", plot="gradient norm", level=goal), *matched
         return (
             loss,
             Metric(f"{self._metric}_real_accuracy", f"{tag}/accuracy_on_real"),
             Metric(f"{self._metric}_fake_accuracy", f"{tag}/accuracy_on_fake"),
+            *matched,
         )
 
     def judge(
@@ -205,12 +216,19 @@ class Adversary:
 
         settings = self._settings
 
-        def logits_of(images: tf.Tensor, condition: tf.Tensor | None = condition) -> tf.Tensor:
+        def seen_in(images: tf.Tensor, condition: tf.Tensor | None = condition) -> list[tf.Tensor]:
+            """The logits, and behind them the features if they are matched."""
             if settings.diff_augment:
                 images, condition = augmented(forward, images, condition)
-            return forward.run(self.name, images if condition is None else [condition, images])
+            given = images if condition is None else [condition, images]
+            if settings.feature_matching:
+                return forward.run_with_features(self.name, given)
+            return [forward.run(self.name, given)]
 
-        real_logits, fake_logits = logits_of(real), logits_of(fake)
+        def logits_of(images: tf.Tensor, condition: tf.Tensor | None = condition) -> tf.Tensor:
+            return seen_in(images, condition)[0]
+
+        (real_logits, *real_features), (fake_logits, *fake_features) = seen_in(real), seen_in(fake)
         seen, seen_logits = fake, fake_logits
         if settings.pool_size:
             both = fake if condition is None else tf.concat([condition, fake], axis=-1)
@@ -232,4 +250,8 @@ class Adversary:
             for which, verdicts in right.items():
                 metrics[f"{self._metric}_{which}_accuracy"] = tf.reduce_mean(tf.cast(verdicts, tf.float32))
         generator_loss = losses.generator_loss(settings.gan_loss, fake_logits)
+        if settings.feature_matching:
+            apart = losses.feature_distance(real_features, fake_features)
+            generator_loss += settings.feature_matching * apart
+            metrics[f"{self._metric}_features"] = apart
         return Verdict(generator_loss, loss, {self._metric: loss, **metrics})

@@ -68,6 +68,17 @@ class ForwardPass:
             variable.assign(scope.get_current_value(variable))
         return output
 
+    def run_with_features(self, name: str, inputs: tf.Tensor | Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns a network's output in training, and behind it what its leaky ReLUs gave on the way.
+
+        Args:
+            name: of the network, one without dropout.
+            inputs: float32 [batch, ...] each.
+        """
+        network = self.networks[name]
+        inside = [layer.output for layer in network.layers if isinstance(layer, keras.layers.LeakyReLU)]
+        return keras.Model(network.inputs, [network.output, *inside])(inputs, training=True)
+
     def normal(self, shape: Sequence[int]) -> tf.Tensor:
         """Returns standard normal numbers, float32, other ones at each call and on each device."""
         return tf.random.stateless_normal(shape, self._next_seed(self._seed))

@@ -1,0 +1,33 @@
+"""Feature matching: what of the discriminator is compared, and who learns from it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.training.step import Trainer
+from tests.conftest import small_config
+from tests.training.test_step import pairs
+
+
+def gradients(**settings):
+    """The metrics of a step by name, and how much each network's weights changed in it."""
+    config = small_config(None, input_channels=3, output_channels=3, **settings)
+    trainer = Trainer(model_for(config), config, 20)
+    before = {name: variable.numpy() for name, variable in trainer.state().items()}
+    metrics = trainer.train_step(pairs(1), tf.constant(0, tf.int64)).numpy()
+    moments = {name: trainer.state()[name].numpy() for name in before if name.endswith("kernel/m")}
+    return dict(zip(trainer.metrics, metrics, strict=True)), moments
+
+
+def test_the_generator_learns_from_matched_features_and_the_discriminator_does_not():
+    plain_metrics, plain = gradients()
+    metrics, matched = gradients(feature_matching=10.0)
+    assert metrics["disc_features"] > 0
+    added = metrics["gen_gan"] - plain_metrics["gen_gan"]
+    assert added == pytest.approx(10 * metrics["disc_features"], rel=1e-4)
+    for name, moment in matched.items():
+        if name.startswith("discriminator"):
+            np.testing.assert_allclose(moment, plain[name], rtol=1e-3, atol=1e-6 * np.abs(moment).max())
+        else:
+            assert np.abs(moment - plain[name]).max() > 1e-3 * np.abs(moment).max(), name
