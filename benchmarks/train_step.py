@@ -25,7 +25,14 @@ from collections.abc import Callable
 from contenders import textbook_cyclegan_step, textbook_step, torch_step
 
 TEXTBOOKS = {"pix2pix": textbook_step, "cyclegan": textbook_cyclegan_step}
-CONTENDERS = ("textbook float32", "pix2pix_tf float32", "pix2pix_tf auto", "torch plain", "torch fast")
+CONTENDERS = (
+    "textbook float32",
+    "pix2pix_tf float32",
+    "pix2pix_tf auto",
+    "pix2pix_tf auto, recipe paper",
+    "torch plain",
+    "torch fast",
+)
 
 
 def main() -> None:
@@ -90,13 +97,14 @@ def table(rows: list[dict[str, object]]) -> str:
 def measure(contender: str, model: str, batch_size: int, size: int, steps: int) -> dict[str, float]:
     """Times one contender in this process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    kind, variant = contender.split()
+    kind, variant = contender.split(maxsplit=1)
     if kind == "torch":
         step = torch_step(batch_size, size, fast=variant == "fast")
     elif kind == "textbook":
         step = TEXTBOOKS[model](batch_size, size)
     else:
-        step = project_step(model, variant, batch_size, size)
+        precision, _, recipe = variant.partition(", recipe ")
+        step = project_step(model, precision, recipe or "default", batch_size, size)
     for _ in range(3):
         step()
     seconds = []
@@ -108,7 +116,7 @@ def measure(contender: str, model: str, batch_size: int, size: int, steps: int) 
     return {"steps_per_second": 1 / statistics.median(seconds), "peak_rss_mb": peak}
 
 
-def project_step(model: str, precision: str, batch_size: int, size: int) -> Callable[[], object]:
+def project_step(model: str, precision: str, recipe: str, batch_size: int, size: int) -> Callable[[], object]:
     """Returns the project's own step as ``train.py`` runs it."""
     import tensorflow as tf
 
@@ -118,7 +126,7 @@ def project_step(model: str, precision: str, batch_size: int, size: int) -> Call
     from pix2pix_tf.training.step import Trainer
 
     config = replace(
-        defaults(model),
+        defaults(model, recipe),
         precision=resolve_precision(precision),
         batch_size=batch_size,
         image_size=(size, size),
@@ -128,7 +136,7 @@ def project_step(model: str, precision: str, batch_size: int, size: int) -> Call
     trainer = Trainer(model_for(config), config, total_steps=1000)
     shape = (batch_size, size, size, 3)
     batch = tuple(tf.random.stateless_uniform(shape, (seed, seed + 1), -1, 1) for seed in (1, 3))
-    counter = itertools.count()
+    counter = itertools.count(1000)  # the first steps update the averages more often than all others
     return lambda: trainer.train_step(batch, tf.constant(next(counter), tf.int64)).numpy()
 
 
