@@ -18,9 +18,12 @@ from pix2pix_tf import preset, replace
 # What starts processes, converts networks, or loads what was converted, is slow without saying so itself.
 SLOW = (
     "end_to_end/",
+    "evaluation/test_evaluator.py",
+    "evaluation/test_segmenter.py",
     "exporting/",
     "test_prediction.py",
     "translators/test_files.py",
+    "training/test_watching.py",
     "translators/test_load.py",
 )
 QUICK_ALL_THE_SAME = ("exporting/test_parity.py",)
