@@ -282,7 +282,7 @@ METRICS: tuple[Metric, ...] = (
             "target",
             "lattice",
             _ratio(2 * place),
-            seeds=0.3,
+            seeds=1.0,
         )
         for place, period in enumerate(PERIODS)
     ),
