@@ -83,10 +83,7 @@ def main() -> None:
         name: train(replace(config, run_dir=args.out / folder(name))).path for name, config in rows.items()
     }
 
-    direction = base.data.direction
-    results = evaluate(
-        [str(run) for run in runs.values()], args.out, EvaluateOptions(base, direction=direction)
-    )
+    results = evaluate([str(run) for run in runs.values()], args.out, EvaluateOptions(base))
     lines = table({name: results["models"][folder(name)]["values"] for name in runs}, results)
     (args.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))

@@ -487,7 +487,6 @@ def _evaluate(arguments: list[str]) -> int:
         config=config,
         split=args.split,
         size=None if args.image_size is None else config.data.size,
-        direction=args.direction,
         raw_weights=args.raw_weights,
         segmentation=args.segmentation,
         inception_weights=args.inception_weights,

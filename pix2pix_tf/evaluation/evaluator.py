@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.config import Direction, TrainConfig
+from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.preparing import data_root
 from pix2pix_tf.data.sets import spread
@@ -46,11 +46,10 @@ class EvaluateOptions:
     """What is judged on, and how.
 
     Args:
-        config: of the data set.
+        config: of the data set, and in which direction its pairs are taken.
         split: 'train', 'val' or 'test'; what is held out by default.
         size: height and width that pictures are compared at; by default what the runs were trained at, the
             largest of them, or each pair's own where there is no run.
-        direction: which of a run's generators, where it has both.
         raw_weights: of runs, not their averages.
         segmentation: whether a segmentation network reads the pictures, where a side is a label map.
         inception_weights: a file, for FID and KID.
@@ -60,7 +59,6 @@ class EvaluateOptions:
     config: TrainConfig
     split: str | None = None
     size: Size | None = None
-    direction: Direction | None = None
     raw_weights: bool = False
     segmentation: bool = True
     inception_weights: Path | None = None
@@ -88,7 +86,7 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
     split = options.split or dataset.held_out
     if split not in dataset.splits:
         raise ConfigError(f"`split` {split}: {dataset.name} has {', '.join(dataset.splits)}")
-    judged = open_judged(models, dataset.sides[0], options.direction, options.raw_weights)
+    judged = open_judged(models, dataset.sides[0], options.config.data.direction, options.raw_weights)
     pairs = Pairs(dataset, split, options.size or _size_of_runs(judged))
     left_out: list[dict[str, str]] = []
     reader = _reader(pairs, options, left_out, say)

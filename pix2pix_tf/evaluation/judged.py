@@ -15,6 +15,7 @@ from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import ConfigError, DataError, RunError
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, find_run
 
 Size = tuple[int, int]
@@ -40,14 +41,14 @@ class Judged(NamedTuple):
 
 
 def open_judged(
-    models: Sequence[str], input_side: Side, direction: Direction | None = None, raw_weights: bool = False
+    models: Sequence[str], input_side: Side, direction: Direction, raw_weights: bool = False
 ) -> list[Judged]:
     """Opens all that is to be compared.
 
     Args:
         models: as in :func:`pix2pix_tf.load`, or folders of pictures.
         input_side: what the inputs are like.
-        direction: of runs with two generators.
+        direction: which way the pairs are; a run must have been trained that way.
         raw_weights: of runs, not their averages.
 
     Raises:
@@ -83,19 +84,19 @@ def short_names(models: Sequence[str]) -> list[str]:
     raise ConfigError("a model is given twice; every one is compared with every other")
 
 
-def _model(name: str, model: str, input_side: Side, direction: Direction | None, raw_weights: bool) -> Judged:
-    found = find_run(model)
+def _model(name: str, model: str, input_side: Side, direction: Direction, raw_weights: bool) -> Judged:
+    run, step = find_run(model) or (None, None)
     try:
-        translate = translators.load(
-            model, direction=direction if found else None, raw_weights=raw_weights if found else False
-        )
+        if run is None:
+            translate = translators.load(model)
+        else:
+            _refuse_noise(model, all(each.noise for each in model_for(run.read_config()).painters().values()))
+            translate = translators.load(model, direction=direction, raw_weights=raw_weights)
     except RunError as error:
-        if found is not None or not Path(model).expanduser().is_dir():
+        if run is not None or not Path(model).expanduser().is_dir():
             raise
         raise RunError(f"{model} has no pictures, and {error}") from error
-    if translate.noise:
-        raise ConfigError(f"{model} makes images from noise, which have no targets to be compared with")
-    run, step = found or (None, None)
+    _refuse_noise(model, bool(translate.noise))
     own_size = run.read_config().data.size if run else None
 
     def paint(_: str, given: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -107,6 +108,11 @@ def _model(name: str, model: str, input_side: Side, direction: Direction | None,
     if run is not None and step is None:
         step = run.latest_step()
     return Judged(name, model, step, run, paint)
+
+
+def _refuse_noise(model: str, is_from_noise: bool) -> None:
+    if is_from_noise:
+        raise ConfigError(f"{model} makes images from noise, which have no targets to be compared with")
 
 
 def _folder(name: str, path: Path) -> Judged:

@@ -181,6 +181,9 @@ def test_what_can_not_be_compared_is_named(tiny_run, tmp_path):
     ):
         with pytest.raises(error):
             judge(models, tmp_path / "out")
+    backwards = small_config(None, direction="AtoB")
+    with pytest.raises(ConfigError):
+        judge([run], tmp_path / "out", config=backwards)
     grey = small_config(None, output_channels=1)
     with pytest.raises(DataError):
         judge([run], tmp_path / "out", config=grey)
