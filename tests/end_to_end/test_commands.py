@@ -255,3 +255,13 @@ def test_help_needs_no_tensorflow(tmp_path: Path):
         result = run(*arguments, cwd=tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
         assert result.returncode == 0, result.stderr
         assert "usage" in result.stdout
+
+
+def test_a_run_is_judged_and_shown_learning(trained: Path, tmp_path: Path):
+    result = run("evaluate", trained, "--no-segmentation", "--out", tmp_path / "judged", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "SSIM" in result.stdout
+    assert {each.name for each in (tmp_path / "judged").iterdir()} == {"metrics.json", "report.html"}
+    result = run("timeline", trained, "--out", tmp_path / "run.gif", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "run.gif").read_bytes().startswith(b"GIF8")
