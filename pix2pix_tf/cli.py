@@ -264,6 +264,7 @@ def _what_next(run: RunDirectory) -> str:
     from pix2pix_tf.models.registry import model_for
 
     longer = 2 * (run.latest_step() or 0)
+    judged = run.validation_file.is_file() and run.validation_file.stat().st_size > 0
     painters = model_for(run.read_config()).painters()
     uses = []
     for name, painter in painters.items():
@@ -275,6 +276,7 @@ def _what_next(run: RunDirectory) -> str:
             f"{run.final_sheet} shows what it has learnt, on images that it never saw",
             f"  look at the losses    tensorboard --logdir {_quoted(run.path)}",
             *(f"  paint pictures        {use}" for use in uses),
+            *([f"  judge them            pix2pix evaluate {_quoted(run.path)}"] if judged else []),
             f"  train for longer      pix2pix train --run-dir {_quoted(run.path)} --steps {longer}",
             "  train elsewhere       the same flags with another --run-dir",
         )
