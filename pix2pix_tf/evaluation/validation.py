@@ -13,7 +13,7 @@ from pix2pix_tf.evaluation.measuring import unit
 from pix2pix_tf.evaluation.metrics import MEASUREMENTS, METRICS
 from pix2pix_tf.models.base import Paint, Painter
 
-PICTURES = 32
+PICTURES = 16
 """How many pairs are looked at, spread over the held-out ones: enough to see a run rise or fall."""
 
 _MEASURED = ("l1", "psnr", "ssim", "gradients", "lattice")

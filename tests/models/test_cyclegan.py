@@ -1,5 +1,6 @@
 """CycleGAN's step against the formulas of the paper."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,13 +15,22 @@ def config_of(**settings):
     return small_config(None, "cyclegan", input_channels=3, output_channels=3, **settings)
 
 
+def without_kink(*_, name, dtype):
+    return keras.layers.Activation("softplus", name=name, dtype=dtype)
+
+
 @pytest.fixture(scope="module")
 def trained():
     """A trainer, its state before a step, the batch, the step's metrics, its state afterwards."""
     config = config_of()
-    trainer = Trainer(model_for(config), config, total_steps=10)
+    with pytest.MonkeyPatch.context() as patch:
+        # Without kinks: where a unit, or a colour's error, is nearly 0, a processor's rounding decides which
+        # gradient it has, and one such unit among flat walls moves a generator's by a hundredth.
+        for kink in ("ReLU", "LeakyReLU"):
+            patch.setattr(keras.layers, kink, without_kink)
+        trainer = Trainer(model_for(config), config, total_steps=10)
     before = values(trainer.state())
-    batch = pairs(1)
+    batch = tuple(tf.where(images > 0, 1.0, -1.0) for images in pairs(1))
     metrics = trainer.train_step(batch, tf.constant(0, tf.int64)).numpy()
     after = values(trainer.state())
     for name, variable in trainer.state().items():
@@ -73,7 +83,7 @@ def test_losses_and_gradients_are_those_of_the_paper(trained):
         # At the first update the first moment is (1 - beta_1) times the gradient.
         paths = [variable.path for variable in trainer.networks[network].trainable_variables]
         found = [after[f"{network}_adam/{path}/m"] / 0.5 for path in paths]
-        assert distance(found, expected) < 1e-3, network
+        assert distance(found, expected) < 1e-4, network
 
 
 @pytest.mark.slow
