@@ -300,6 +300,7 @@ def test_what_paints_is_the_average_and_the_weights_themselves_if_asked_for(tiny
     assert (stored[name] != stored[average_name(name)]).any()
 
 
+@pytest.mark.slow
 def test_a_run_of_before_averages_paints_with_its_weights(tmp_path):
     published = {
         "ema_decay": 0.0,
