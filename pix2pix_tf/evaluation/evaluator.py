@@ -271,13 +271,15 @@ def _shown(
     for each in judged:
         for shown, (*_, picture) in zip(outputs, pictures(each, pairs, numbers), strict=True):
             shown[each.name] = picture
+    # Every metric of single pictures, float [pictures].
+    values = {name: {m.name: m.value(each.rows(m)) for m in metrics} for name, each in measured.items()}
     return [
         Picture(
             *_pair_as_shown(pairs, number),
             outputs=shown,
             values={
-                name: {m.name: float(m.value(each.rows(m)[number])) for m in metrics}
-                for name, each in measured.items()
+                name: {metric: float(of_pictures[number]) for metric, of_pictures in found.items()}
+                for name, found in values.items()
             },
         )
         for number, shown in zip(numbers, outputs, strict=True)

@@ -29,7 +29,7 @@ def plot_metrics(lines: Sequence[dict[str, float]], metrics: Sequence[Metric], t
         points = [(line["step"], line[metric.name]) for line in lines if metric.name in line]
         steps, values = np.array(points, np.float64).reshape(-1, 2).T
         axis.plot(steps, values, color="0.75", linewidth=1)
-        axis.plot(steps, _running_mean(values), color="tab:blue", linewidth=1.6)
+        axis.plot(steps, running_mean(values), color="tab:blue", linewidth=1.6)
         axis.set_ylabel(metric.plot)
         axis.grid(alpha=0.3)
         if metric.level is not None:
@@ -46,8 +46,12 @@ def plot_metrics(lines: Sequence[dict[str, float]], metrics: Sequence[Metric], t
     return buffer.getvalue()
 
 
-def _running_mean(values: np.ndarray) -> np.ndarray:
-    """Centred mean over a twentieth of the run, over fewer values at both ends."""
+def running_mean(values: np.ndarray) -> np.ndarray:
+    """Returns the centred mean over a twentieth of the run, over fewer values at both ends.
+
+    Args:
+        values: float [values].
+    """
     if not len(values):
         return values
     reach = len(values) // 40

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pix2pix_tf.evaluation.report.tables import MARKS
+from pix2pix_tf.recording.plots import running_mean
 
 _POINTS = 240  # of a curve: more than a plot has pixels to tell apart
 
@@ -175,7 +176,7 @@ def curve_plots(
             mark = index % MARKS
             if len(points) >= 40:  # below that the mean is the values themselves
                 lines.append(_Line(model, mark, _thinned(points), faint=True))
-            mean = np.column_stack([points[:, 0], _running_mean(points[:, 1])])
+            mean = np.column_stack([points[:, 0], running_mean(points[:, 1])])
             lines.append(_Line(model, mark, _thinned(mean)))
         plots.append(_plot(value, ("step", value), lines))
     return [plot for plot in plots if plot]
@@ -193,12 +194,3 @@ def _thinned(points: np.ndarray) -> np.ndarray:
         return points
     each = -(-len(points) // _POINTS)
     return np.array([points[at : at + each].mean(axis=0) for at in range(0, len(points), each)])
-
-
-def _running_mean(values: np.ndarray) -> np.ndarray:
-    """Centred mean over a twentieth of the run, over fewer values at both ends."""
-    reach = len(values) // 40
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    index = np.arange(len(values))
-    low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, len(values))
-    return (sums[high] - sums[low]) / np.maximum(high - low, 1)
