@@ -23,6 +23,7 @@ from pix2pix_tf.errors import ConfigError
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Normalization = Literal["instance", "batch", "none"]
+Upsampling = Literal["nearest", "transposed", "resize"]
 Direction = Literal["AtoB", "BtoA"]
 Recipe = Literal["default", "paper"]
 DataKind = Literal["pairs", "unpaired", "images"]

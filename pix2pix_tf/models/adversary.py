@@ -7,7 +7,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pix2pix_tf.config import Earlier, ModelSettings, Normalization, TrainConfig, limited, refuse_unread
+from pix2pix_tf.config import (
+    Earlier,
+    ModelSettings,
+    Normalization,
+    TrainConfig,
+    Upsampling,
+    limited,
+    refuse_unread,
+)
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric
 from pix2pix_tf.models.pool import create_pool, from_pool
@@ -20,7 +28,6 @@ if TYPE_CHECKING:
 
 GeneratorKind = Literal["unet", "encoder_decoder", "resnet"]
 GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan-gp"]
-Upsampling = Literal["nearest", "transposed", "resize"]
 Patch = Literal[1, 16, 70, 286]
 
 # What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from pix2pix_tf.config import DataKind, ModelSettings, TrainConfig, limited
+from pix2pix_tf.config import DataKind, Earlier, ModelSettings, TrainConfig, Upsampling, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
 
@@ -32,6 +32,11 @@ class Settings(ModelSettings):
     """Standard normal numbers that an image is made from."""
     generator_filters: Annotated[int, *limited(1, 512)] = 32
     """Filters of the generator's last hidden layer; those before it have 2, 4, 8 times as many."""
+    upsampling: Annotated[Upsampling, Earlier("transposed")] = "nearest"
+    """How the generator doubles its images: 'nearest' and 'resize' interpolate before a convolution 3×3,
+    'transposed' is a convolution that lays a grid over even walls."""
+    last_convolution: Annotated[bool, Earlier(False)] = True
+    """A convolution 3×3 at full size makes the image, instead of the last doubling itself."""
     critic_filters: Annotated[int, *limited(1, 512)] = 16
     """Filters of the critic's first layer; those behind it have 2, 4, 8 times as many."""
     critic_steps: Annotated[int, *limited(1, 100)] = 5
@@ -85,33 +90,35 @@ class WassersteinGAN(Model):
         import keras
         from keras import layers
 
-        from pix2pix_tf.networks.fast.convolutions import TransposedConvolution
         from pix2pix_tf.networks.layers import initial_weights, normalize
+        from pix2pix_tf.networks.upsampling import doubled
 
+        def width(level: int) -> int:
+            return self.settings.generator_filters * min(2**level, 8)
+
+        def activated(x: Any, block: str) -> Any:
+            x = normalize(x, "batch", f"{block}_norm", dtype)
+            return layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
+
+        def up(x: Any, filters: int, block: str, use_bias: bool = False) -> Any:
+            kind = self.settings.upsampling
+            return doubled(kind, x, filters, kernel_size=4, block=block, use_bias=use_bias, dtype=dtype)
+
+        options: dict[str, Any] = {"kernel_initializer": initial_weights(), "dtype": dtype}
         z = keras.Input((self.settings.noise,), name="z", dtype="float32")
         x = layers.Reshape((1, 1, self.settings.noise), name="pixel", dtype=dtype)(z)
-        doublings = self.side.bit_length() - 3  # 4 pixels to the image's side
-        for level in reversed(range(doublings)):
-            name = f"up_{level + 2}"
-            options = {
-                "use_bias": False,
-                "kernel_initializer": initial_weights(),
-                "name": f"{name}_conv",
-                "dtype": dtype,
-            }
-            filters = self.settings.generator_filters * min(2**level, 8)
-            first = level == doublings - 1
-            # 1×1 to 4×4, then doubling
-            x = (
-                layers.Conv2DTranspose(filters, 4, **options)(x)
-                if first
-                else TransposedConvolution(filters, **options)(x)
-            )
-            x = normalize(x, "batch", f"{name}_norm", dtype)
-            x = layers.ReLU(name=f"{name}_act", dtype=dtype)(x)
-        x = TransposedConvolution(
-            self.channels, kernel_initializer=initial_weights(), name="up_1_conv", dtype=dtype
-        )(x)
+        deepest = self.side.bit_length() - 4
+        block = f"up_{deepest + 2}"
+        x = layers.Conv2DTranspose(width(deepest), 4, use_bias=False, name=f"{block}_conv", **options)(x)
+        x = activated(x, block)
+        for level in reversed(range(deepest)):
+            block = f"up_{level + 2}"
+            x = activated(up(x, width(level), block), block)
+        if self.settings.last_convolution:
+            x = activated(up(x, max(self.settings.generator_filters // 2, 1), "up_1"), "up_1")
+            x = layers.Conv2D(self.channels, 3, padding="same", name="out_conv", **options)(x)
+        else:
+            x = up(x, self.channels, "up_1", use_bias=True)
         return keras.Model(z, layers.Activation("tanh", name="output", dtype="float32")(x), name="generator")
 
     def _critic(self, dtype: str) -> keras.Model:

@@ -17,7 +17,8 @@ from tests.conftest import small_config
 from tests.end_to_end.commands import command, environment
 from tests.training.test_step import distance, pairs, values, without_fast_layers
 
-TINY = {"generator_filters": 2, "critic_filters": 2, "batch_size": 4}
+AS_PUBLISHED = {"upsampling": "transposed", "last_convolution": False}
+TINY = {"generator_filters": 8, "critic_filters": 2, "batch_size": 4}
 
 
 def config_of(run_dir=None, **settings):
@@ -32,11 +33,19 @@ def test_the_networks_are_those_described():
     model = model_for(small_config(None, "wgan", output_channels=3))
     generator, critic = (build("float32") for build in model.networks().values())
     filters = [layer.filters for layer in generator.layers if hasattr(layer, "filters")]
-    assert filters == [256, 128, 64, 32, 3]
+    assert filters == [256, 128, 64, 32, 16, 3]
     assert generator(tf.zeros([2, 10])).shape == (2, 64, 64, 3)
     assert [layer.filters for layer in critic.layers if hasattr(layer, "filters")] == [16, 32, 64, 128, 1]
     assert critic(tf.zeros([2, 64, 64, 3])).shape == (2, 2, 2, 1)
     assert not [layer.name for layer in critic.layers if "norm" in layer.name]
+
+
+def test_as_published_a_transposed_convolution_makes_the_image():
+    model = model_for(small_config(None, "wgan", output_channels=3, **AS_PUBLISHED))
+    generator = model.networks()["generator"]("float32")
+    filters = [layer.filters for layer in generator.layers if hasattr(layer, "filters")]
+    assert filters == [256, 128, 64, 32, 3]
+    assert generator(tf.zeros([2, 10])).shape == (2, 64, 64, 3)
 
 
 def test_larger_images_have_more_levels():
