@@ -27,6 +27,7 @@ from pix2pix_tf.evaluation.metrics import (
     CONFUSION,
     METRICS,
     Metric,
+    badness,
     spectrum_frequencies,
 )
 from pix2pix_tf.evaluation.report import Picture, write_report
@@ -205,13 +206,12 @@ def _comparisons(
         for metric in metrics:
             own, others, goal = (each.rows(metric) for each in (ours, theirs, targets))
             apart = difference(own, others, metric)
-            of_targets, behind = _value(metric, goal), []
-            for rows in (own, others):
-                behind.append(metric.distance(_value(metric, rows), of_targets))
+            of_targets = _value(metric, goal)
+            bad = [badness(metric.better, _value(metric, rows), of_targets) for rows in (own, others)]
             differs = is_larger_than_chance(apart, metric)
             better = None
-            if differs and abs(behind[0] - behind[1]) > metric.seeds:
-                better = one if behind[0] < behind[1] else other
+            if differs and abs(bad[0] - bad[1]) > metric.seeds:
+                better = one if bad[0] < bad[1] else other
             yield {
                 "metric": metric.name,
                 "models": [one, other],

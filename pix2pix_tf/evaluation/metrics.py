@@ -40,6 +40,27 @@ _XYZ_OF_RGB = np.array(
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _GREY = np.array([0.299, 0.587, 0.114])
 
+Better = Literal["lower", "higher", "one", "target"]
+
+
+def badness(better: Better, value: float, of_targets: float) -> float:
+    """Returns how bad a value is: the more, the worse.
+
+    Args:
+        better: what is better, as in :class:`Metric`.
+        value: of a model's pictures.
+        of_targets: the targets' own value, which only 'target' reads.
+    """
+    match better:
+        case "lower":
+            return value
+        case "higher":
+            return -value
+        case "one":
+            return abs(value - 1)
+        case "target":  # less of a grid than photographs have is no merit
+            return max(value - of_targets, 0.0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -60,7 +81,7 @@ class Metric:
     name: str
     label: str
     help: str
-    better: Literal["lower", "higher", "one", "target"]
+    better: Better
     measurement: str
     value: Value
     seeds: float
@@ -70,12 +91,6 @@ class Metric:
     def of_targets(self) -> bool:
         """Whether the targets have a value of their own that is worth knowing."""
         return self.better == "target" or self.measurement == CONFUSION
-
-    def distance(self, value: float, of_targets: float) -> float:
-        """Returns how far a value is from the best one: 0 or more, but for ``lower`` and ``higher``."""
-        if self.better == "target":  # less of a grid than photographs have is no merit
-            return max(value - of_targets, 0.0)
-        return {"lower": value, "higher": -value, "one": abs(value - 1)}[self.better]
 
 
 def grey(image: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pix2pix_tf.evaluation.metrics import badness
+
 DIRECTIONS = {
     "lower": "lower is better",
     "higher": "higher is better",
@@ -55,17 +57,10 @@ def target_value(results: Mapping[str, Any], metric: str) -> float | None:
 
 def badness_of(results: Mapping[str, Any], metric: str, value: float | None) -> float | None:
     """How bad a value is: the more, the worse; None where that can't be told."""
-    if value is None or not math.isfinite(value):
+    better = results["metrics"].get(metric, {}).get("better")
+    if better is None or value is None or not math.isfinite(value):
         return None
-    match results["metrics"].get(metric, {}).get("better"):
-        case "lower":
-            return value
-        case "higher":
-            return -value
-        case "one":
-            return abs(value - 1)
-        case "target":
-            target = target_value(results, metric)
-            # Less of a grid than the targets have is no merit.
-            return None if target is None else max(value - target, 0.0)
-    return None
+    of_targets = target_value(results, metric)
+    if of_targets is None:
+        return None if better == "target" else badness(better, value, math.nan)
+    return badness(better, value, of_targets)
