@@ -42,6 +42,7 @@ class RunDirectory:
         self.final_sheet = self.path / "final.png"
         self.best_file = self.path / "best.json"
         self.loss_plot = self.path / "losses.png"
+        self.validation_plot = self.path / "validation.png"
 
     def keras_file(self, network: str) -> Path:
         """Returns where a finished run keeps a published network for whoever wants only Keras."""

@@ -11,7 +11,7 @@ import keras
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.models.base import Metric, Sheet
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
-from pix2pix_tf.recording.plots import plot_metrics
+from pix2pix_tf.recording.plots import plot_metrics, plot_validation
 from pix2pix_tf.recording.progress import Progress
 from pix2pix_tf.recording.samples import SampleSheets, write_sheet
 from pix2pix_tf.recording.sink import Sink
@@ -98,12 +98,14 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
             sink.show(step, f"{self._title}, step {step}", sheet)
 
     def finish(self, step: int, sheet: Sheet, networks: Mapping[str, keras.Model]) -> None:
-        """Writes what a finished run leaves: the last sheet, the metrics' plot, the published networks."""
+        """Writes what a finished run leaves: the last sheet, the plots, the published networks."""
         self._progress.finish()
         self.sample(step, sheet)
         if any(metric.plot for metric in self._metrics):
             lines = read_metrics(self._run.metrics_file)
             write_whole(self._run.loss_plot, plot_metrics(lines, self._metrics, self._title))
+        if validated := read_metrics(self._run.validation_file):
+            write_whole(self._run.validation_plot, plot_validation(validated, self._title))
         for name, network in networks.items():
             path = self._run.keras_file(name)
             with explain_disk_faults(path):

@@ -43,7 +43,8 @@ def trained(user_folder: Path) -> Path:
 
 def test_a_run_leaves_what_the_readme_promises(trained: Path):
     left = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
-    assert {"config.json", "metrics.jsonl", "final.png", "losses.png", "generator.keras"} <= left
+    plots = {"final.png", "losses.png", "validation.png"}
+    assert {"config.json", "metrics.jsonl", "validation.jsonl", "generator.keras"} | plots <= left
     assert {f"samples/step_{step:09d}.png" for step in (5, 10, 12)} <= left
     assert {f"checkpoints/step_{step:09d}/state.index" for step in (5, 10, 12)} <= left
     assert any(name.startswith("tensorboard/events.out.tfevents") for name in left)

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from pix2pix_tf.models.base import Metric, Sheet
 from pix2pix_tf.recording import Recorder
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
-from pix2pix_tf.recording.plots import plot_metrics
+from pix2pix_tf.recording.plots import plot_metrics, plot_validation
 from pix2pix_tf.runs import RunDirectory
 
 METRICS = (Metric("loss", "network/loss", bar="L", plot="loss", level=(0.5, "half")), Metric("other", "tag"))
@@ -75,3 +75,15 @@ def test_the_plot_shows_what_there_is(lines):
     pixels = np.asarray(image.convert("RGB")).astype(int)
     blue = (pixels[..., 2] - pixels[..., 0] > 100).sum()
     assert (blue > 50) == (len(lines) == 2)
+
+
+def test_the_plot_of_validation_has_a_curve_for_each_direction():
+    lines = [{"step": step, "l1": 0.2 - step / 100} for step in range(1, 9)]
+    both = [{"step": line["step"], "AtoB_l1": line["l1"], "BtoA_l1": 0.15} for line in lines]
+    curves = []
+    for each in (lines, both):
+        pixels = np.asarray(Image.open(io.BytesIO(plot_validation(each, "run"))).convert("RGB")).astype(int)
+        blue = (pixels[..., 2] - pixels[..., 0] > 100).sum()
+        orange = ((pixels[..., 0] > 240) & (abs(pixels[..., 1] - 127) < 30) & (pixels[..., 2] < 60)).sum()
+        curves.append((blue > 500, orange > 500))
+    assert curves == [(True, False), (True, True)]
