@@ -18,6 +18,7 @@ from pix2pix_tf.config import TrainConfig, replace
 from pix2pix_tf.data.catalog import Pix2pix
 from pix2pix_tf.errors import Pix2pixError
 from pix2pix_tf.models.registry import preset
+from pix2pix_tf.quiet import import_frameworks
 
 # Imported when they are first asked for, because they need TensorFlow.
 _LAZY = {
@@ -48,5 +49,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
+        import_frameworks()
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

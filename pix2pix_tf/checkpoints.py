@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -54,7 +55,7 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     )
 
 
-def restore(path: Path, state: Mapping[str, tf.Variable]) -> None:
+def restore(path: Path, state: Mapping[str, tf.Variable | keras.Variable]) -> None:
     """Assigns a checkpoint to variables.
 
     Raises:

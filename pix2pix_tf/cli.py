@@ -14,8 +14,6 @@ import io
 import json
 import os
 import re
-import shlex
-import subprocess
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -30,7 +28,8 @@ from pix2pix_tf.config import Precision, Recipe, TrainConfig
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
 from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
 from pix2pix_tf.models.registry import MODELS, preset
-from pix2pix_tf.quiet import hushed
+from pix2pix_tf.quiet import import_frameworks
+from pix2pix_tf.wording import counted, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from pix2pix_tf.runs import RunDirectory
@@ -105,7 +104,10 @@ def _run_command(arguments: list[str]) -> int:
     }
     command = commands.get(arguments[0])
     if command is None:
-        raise UserError(f"there is no command '{arguments[0]}'; the commands are {', '.join(commands)}")
+        meant = did_you_mean(arguments[0], commands)
+        raise UserError(
+            f"there is no command '{arguments[0]}'{meant}; the commands are {', '.join(commands)}"
+        )
     return command(arguments[1:])
 
 
@@ -120,15 +122,10 @@ def _fail(message: str, exit_code: int) -> int:
 
 
 def _import_frameworks() -> None:
-    """Imports TensorFlow and Keras without their start-up notices.
-
-    Some are written before TensorFlow reads any setting, straight to the process' standard error.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    with hushed():
-        import keras
-        import tensorflow  # noqa: F401
+    import_frameworks()
+    import keras
+
     keras.utils.disable_interactive_logging()
 
 
@@ -168,12 +165,26 @@ def _parse(
         ) from None
 
 
+_NUMBERS = {"INT": "whole number", "FLOAT": "number"}
+
+
 def _plain_message(boxed: str) -> str:
     """Returns the words of tyro's framed error message as one line."""
     inside = (line.strip("│─ ") for line in boxed.splitlines() if not line.startswith(("╭", "╰")))
     message = " ".join(" ".join(inside).split())
     for aside in ("For full helptext", "Argument helptext:", "Got errors:"):
         message = message.partition(aside)[0].rstrip(" .")
+    # A type as tyro writes it, {None}|INT, says little to who isn't a programmer.
+    message = re.sub(
+        r"Error parsing (--[\w-]+): no type matching .*?\b(INT|FLOAT)\b.* from \['(.*)'\]",
+        lambda found: f"{found[1]} takes a {_NUMBERS[found[2]]}, got {found[3]!r}",
+        message,
+    )
+    message = re.sub(
+        r"Error parsing (--[\w-]+): could not convert string to float: (.*)",
+        r"\1 takes a number, got \2",
+        message,
+    )
     message = re.sub(r"Perhaps you meant: (--[\w-]+).*", r"(did you mean \1?)", message)
     return message or "the flags can't be understood"
 
@@ -270,21 +281,17 @@ def _what_next(run: RunDirectory) -> str:
     for name, painter in painters.items():
         inputs = "" if painter.noise else "IMAGE_OR_FOLDER "
         direction = f"--direction {name} " if len(painters) > 1 else ""
-        uses.append(f"pix2pix predict {_quoted(run.path)} {inputs}{direction}--out pictures")
+        uses.append(f"pix2pix predict {quoted(run.path)} {inputs}{direction}--out pictures")
     return "\n".join(
         (
             f"{run.final_sheet} shows what it has learnt, on images that it never saw",
-            f"  look at the losses    tensorboard --logdir {_quoted(run.path)}",
+            f"  look at the losses    tensorboard --logdir {quoted(run.path)}",
             *(f"  paint pictures        {use}" for use in uses),
-            *([f"  judge them            pix2pix evaluate {_quoted(run.path)}"] if judged else []),
-            f"  train for longer      pix2pix train --run-dir {_quoted(run.path)} --steps {longer}",
+            *([f"  judge them            pix2pix evaluate {quoted(run.path)}"] if judged else []),
+            f"  train for longer      pix2pix train --run-dir {quoted(run.path)} --steps {longer}",
             "  train elsewhere       the same flags with another --run-dir",
         )
     )
-
-
-def _quoted(path: Path) -> str:
-    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
 # ---------------------------------------------------------------- predict
@@ -656,7 +663,8 @@ def _data(arguments: list[str]) -> int:
         print(_DATA_USAGE)
         return 0 if arguments else 2
     if arguments[0] not in actions:
-        raise UserError(f"there is no 'pix2pix data {arguments[0]}'; there are {', '.join(actions)}")
+        meant = did_you_mean(arguments[0], actions)
+        raise UserError(f"there is no 'pix2pix data {arguments[0]}'{meant}; there are {', '.join(actions)}")
     return actions[arguments[0]](arguments[1:])
 
 
@@ -704,10 +712,10 @@ def _data_preview(arguments: list[str]) -> int:
     from pix2pix_tf.inspection import preview_dataset
 
     config = configs.replace(_dataset_config(args), **settings)
-    kind = preview_dataset(config, args.count, args.out, args.kind)
-    print(
-        f"{args.out}: {args.count} {kind if kind != 'unpaired' else 'unpaired images'} as training sees them"
-    )
+    out = args.out if args.out.suffix else args.out.with_suffix(".png")
+    kind = preview_dataset(config, args.count, out, args.kind)
+    what = {"pairs": "pair", "unpaired": "unpaired image", "images": "image"}[kind]
+    print(f"{out}: {counted(args.count, what)} as training sees them")
     return 0
 
 

@@ -17,6 +17,7 @@ from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import find_run
 from pix2pix_tf.translators import Translator, is_run, naming, refuse_missing
+from pix2pix_tf.wording import counted
 
 
 def predict(
@@ -101,7 +102,7 @@ def predict(
             output = translator(image)
         write_whole(target, encode_png(tf.constant(output)).numpy())
     left_out = f", {skipped} unreadable left out" if skipped else ""
-    return f"{out}: {len(jobs) - skipped} images translated{left_out}"
+    return f"{out}: {counted(len(jobs) - skipped, 'image')} translated{left_out}"
 
 
 def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count: int, seed: int) -> str:
@@ -111,7 +112,7 @@ def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count
     for number in tqdm(range(count), unit="image", desc="making", leave=False, disable=None):
         image = translator(random.standard_normal(translator.noise, np.float32))
         write_whole(out / f"{number:06d}.png", encode_png(tf.constant(image)).numpy())
-    return f"{out}: {count} images made from noise"
+    return f"{out}: {counted(count, 'image')} made from noise"
 
 
 def _input_half(model: str | Path, direction: Direction | None) -> int:

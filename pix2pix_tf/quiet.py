@@ -28,3 +28,17 @@ def hushed() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(silence)
+
+
+def import_frameworks() -> None:
+    """Imports TensorFlow and Keras without their start-up notices, where nobody has imported them yet.
+
+    Some are written before TensorFlow reads any setting, straight to the process' standard error.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with hushed():
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401

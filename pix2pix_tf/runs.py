@@ -17,6 +17,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.files import explain_disk_faults, locked, write_whole
 from pix2pix_tf.models.registry import config_from_json
+from pix2pix_tf.wording import quoted
 
 FORMAT = 2
 _READABLE = (1, FORMAT)  # format 1 knew one model
@@ -43,6 +44,10 @@ class RunDirectory:
         self.best_file = self.path / "best.json"
         self.loss_plot = self.path / "losses.png"
         self.validation_plot = self.path / "validation.png"
+
+    def __repr__(self) -> str:
+        """Returns what makes it."""
+        return f"{type(self).__name__}({str(self.path)!r})"
 
     def keras_file(self, network: str) -> Path:
         """Returns where a finished run keeps a published network for whoever wants only Keras."""
@@ -80,8 +85,12 @@ class RunDirectory:
         """Checks the directory's name: TensorFlow takes some characters for patterns when it reads.
 
         Raises:
-            RunError: checkpoints written here could not be read again.
+            RunError: it is a file's, or checkpoints written here could not be read again.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(
+                f"`run_dir` {self.path} is a file; give a folder, which is made where it is missing"
+            )
         if glob.has_magic(str(self.path.absolute())):
             raise RunError(
                 f"`run_dir` {self.path}: TensorFlow can't read files below a name with *, ? or [; rename it"
@@ -139,7 +148,9 @@ class RunDirectory:
 
     def _read_json(self) -> dict[str, Any]:
         if not self.path.is_dir():
-            raise RunError(f"there is no run at {self.path}; 'pix2pix train --run-dir {self.path}' makes one")
+            raise RunError(
+                f"there is no run at {self.path}; pix2pix train --run-dir {quoted(self.path)} makes one"
+            )
         try:
             stored = json.loads(self.config_file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -209,8 +220,8 @@ class RunDirectory:
         steps = self.checkpoint_steps()
         if not steps:
             raise RunError(
-                f"{self.path} has no checkpoint yet; 'pix2pix train --run-dir {self.path}' goes on, and "
-                "Ctrl-C there saves one at once"
+                f"{self.path} has no checkpoint yet; pix2pix train --run-dir {quoted(self.path)} goes on, "
+                "and Ctrl-C there saves one at once"
             )
         if step is not None and step not in steps:
             raise RunError(

@@ -151,6 +151,7 @@ def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
         (["--precision", "float64"], ["--precision", "float64", "mixed_bfloat16"]),
         (["--learning-rate", "nan"], ["--learning-rate", "from 1e-08 to 1.0", "got nan"]),
         (["--seed", "many"], ["--seed", "many"]),
+        (["--steps", "many"], ["--steps", "whole number", "many"]),
         (["--steps"], ["--steps"]),
         (["stray"], ["stray"]),
         (["--input-channels", "2"], ["--input-channels", "1", "3"]),
@@ -166,6 +167,8 @@ def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, argume
     ("arguments", "said"),
     [
         (["frobnicate"], ["frobnicate", "train", "predict", "data"]),
+        (["evalute"], ["did you mean evaluate?"]),
+        (["data", "chek"], ["did you mean check?"]),
         (["data", "frobnicate"], ["data frobnicate", "list", "download", "check", "preview"]),
         (["data", "download", "./some/folder"], ["some/folder", "pix2pix data list"]),
         (["predict", "run", "in.png"], ["--out"]),
@@ -337,7 +340,7 @@ def test_a_tflite_translates_and_says_nothing_else(capfd, empty_place):
     Image.fromarray(noise(32, 48)).save("one.png")
     write_tflite(empty_place / "m.tflite", (32, 48))
     assert main(["predict", "m.tflite", "one.png", "--out", "out"]) == 0
-    assert capfd.readouterr() == ("out: 1 images translated\n", "")
+    assert capfd.readouterr() == ("out: 1 image translated\n", "")
     assert Image.open("out/one.png").size == (48, 32)
     Image.new("RGB", (48, 30)).save("one.png")
     line = predict_error(capfd, "m.tflite")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pix2pix_tf.errors import DataError
+from pix2pix_tf.wording import noun
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -158,7 +159,8 @@ class ImageDataset:
         counts = ", ".join(
             f"{' + '.join(str(len(s)) for s in sets)} {name}" for name, sets in self.splits.items()
         )
-        what = {"pairs": "pairs", "unpaired": "unpaired images", "images": "images"}[self.kind]
+        last = sum(len(images) for images in list(self.splits.values())[-1])
+        what = noun(last, {"pairs": "pair", "unpaired": "unpaired image", "images": "image"}[self.kind])
         left_out = f" ({len(self.skipped)} unreadable left out)" if self.skipped else ""
         return f"{self.name}: {counts} {what}{left_out}"
 

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pix2pix_tf.wording import counted
+
 
 def table(results: Mapping[str, Any]) -> str:
     """Returns the numbers of all models with their intervals, and what differs.
@@ -17,7 +19,7 @@ def table(results: Mapping[str, Any]) -> str:
         results: what metrics.json holds.
     """
     names = list(results["models"])
-    shown = Table(title=f"{results['dataset']} {results['split']}, {results['count']} pairs")
+    shown = Table(title=f"{results['dataset']} {results['split']}, {counted(results['count'], 'pair')}")
     shown.add_column("")
     for name in (*names, "targets"):
         shown.add_column(name, justify="right")

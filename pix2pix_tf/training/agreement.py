@@ -12,7 +12,9 @@ from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
+from pix2pix_tf.wording import counted
 
 
 def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
@@ -26,6 +28,7 @@ def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
     run.refuse_unreadable_path()
     latest = run.latest_step()
     if latest is None:
+        _refuse_lost_checkpoints(run)
         return config
     config = continued(run.read_config(), config)
     if total_steps(config, run.image_count()) < latest:
@@ -34,6 +37,25 @@ def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
             "or another `run_dir`"
         )
     return config
+
+
+def _refuse_lost_checkpoints(run: RunDirectory) -> None:
+    """Refuses to start anew in a run that had checkpoints: they may have been moved away by mistake.
+
+    Raises:
+        RunError: it had some.
+    """
+    logged = read_metrics(run.metrics_file)
+    if not logged or not run.exists():
+        return
+    # The second checkpoint is begun when the first one is whole.
+    had_some = logged[-1]["step"] > 2 * run.read_config().record.checkpoint_every
+    if had_some or not run.checkpoints.is_dir():
+        raise RunError(
+            f"the run in {run.path} was trained for {counted(int(logged[-1]['step']), 'step')}, and its "
+            f"checkpoints are gone from {run.checkpoints}; restore them to continue it, or delete "
+            f"{run.path} or give another `run_dir` to start anew"
+        )
 
 
 def is_finished(run: RunDirectory, config: TrainConfig) -> bool:

@@ -17,6 +17,8 @@ import tensorflow as tf
 from pix2pix_tf.data.images import convert_channels, load_image, read_header
 from pix2pix_tf.errors import DataError, SystemFault
 
+_KINDS = {1: "grey", 3: "RGB"}
+
 
 class Translator(abc.ABC):
     """Translates images, one at a time: an output depends on nothing but the image and the model.
@@ -36,6 +38,11 @@ class Translator(abc.ABC):
     input_channels: int
     output_channels: int
     noise: int = 0
+
+    def __repr__(self) -> str:
+        """Returns what it takes and gives."""
+        taken = f"noise[{self.noise}]" if self.noise else _KINDS.get(self.input_channels, "image")
+        return f"<{type(self).__name__}: {taken} to {_KINDS.get(self.output_channels, 'image')}>"
 
     def __call__(self, image: np.ndarray | tf.Tensor) -> np.ndarray:
         """Translates one image.

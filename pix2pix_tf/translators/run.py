@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.checkpoints import average_name, read_checkpoint
+from pix2pix_tf.checkpoints import average_name, restore
 from pix2pix_tf.config import Precision
 from pix2pix_tf.data.images import to_uint8, to_unit_range
 from pix2pix_tf.devices import resolve_precision
@@ -90,9 +90,8 @@ class GeneratorTranslator(Translator):
             painter = dataclasses.replace(painter, stochastic=stochastic)
         translator = cls(described, painter, precision, seed)
         averaged = config.optimization.ema_decay > 0 and not raw_weights
-        stored = {name: average_name(name) if averaged else name for name in translator._weights()}
-        tensors = read_checkpoint(checkpoint, list(stored.values()))
-        translator.set_weights({name: tensors[place] for name, place in stored.items()})
+        weights = translator._weights()
+        restore(checkpoint, {average_name(name) if averaged else name: weights[name] for name in weights})
         return translator
 
     def _weights(self) -> dict[str, keras.Variable]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -281,6 +282,15 @@ def test_a_run_or_step_that_is_not_there_is_named(tiny_run, tmp_path, refused):
     assert str(nowhere) in refused(RunError, GeneratorTranslator.load, nowhere)
     message = refused(RunError, translators.load, tiny_run.path, step=7)
     assert all(step in message for step in ("7", "10", "20"))
+
+
+def test_a_run_whose_settings_no_longer_fit_its_weights_is_refused(tiny_run, tmp_path, refused):
+    changed = shutil.copytree(tiny_run.path, tmp_path / "run")
+    config = changed / "config.json"
+    config.write_text(config.read_text().replace('"base_filters": 8', '"base_filters": 16'))
+    message = refused(RunError, translators.load, changed)
+    assert str(changed) in message
+    assert len(message) < 300
 
 
 def test_a_direction_that_the_run_has_not_is_refused(tiny_run, refused):

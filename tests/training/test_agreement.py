@@ -1,0 +1,40 @@
+"""What a run directory may be continued with."""
+
+import shutil
+
+import pytest
+
+from pix2pix_tf.errors import RunError
+from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.training.agreement import agreeing
+from tests.conftest import small_config
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    return RunDirectory(shutil.copytree(tiny_run.path, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("lost", ["folder", "content"])
+def test_a_run_that_lost_its_checkpoints_is_not_started_anew(run, lost):
+    shutil.rmtree(run.checkpoints)
+    if lost == "content":
+        run.checkpoints.mkdir()
+        run.metrics_file.write_text('{"step": 21}\n')
+    with pytest.raises(RunError, match="checkpoints"):
+        agreeing(small_config(run.path), run)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_may_be_started_with_other_settings(run):
+    for checkpoint in run.checkpoints.iterdir():
+        shutil.rmtree(checkpoint)
+    run.metrics_file.write_text('{"step": 10}\n')
+    config = small_config(run.path, learning_rate=1e-3)
+    assert agreeing(config, run) == config
+
+
+def test_a_file_is_no_run_directory(tmp_path):
+    place = tmp_path / "file"
+    place.touch()
+    with pytest.raises(RunError, match="file"):
+        agreeing(small_config(place), RunDirectory(place))
