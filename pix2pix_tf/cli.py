@@ -409,7 +409,9 @@ def _export(arguments: list[str]) -> int:
     formats = _chosen_formats(args)
     _import_frameworks()
     from pix2pix_tf.exporting import export as exporting
+    from pix2pix_tf.exporting.names import is_model_name
     from pix2pix_tf.exporting.report import refuse_worse
+    from pix2pix_tf.runs import open_checkpoint
 
     options = exporting.ExportOptions(
         out=args.out,
@@ -425,6 +427,8 @@ def _export(arguments: list[str]) -> int:
     )
     report = exporting.export(args.run, options)
     print(report.table())
+    if args.name is None and not is_model_name(open_checkpoint(args.run)[0].path.resolve().name):
+        print(f"served as {report.models[0].name}, as not all letters have a place there; --name chooses it")
     refuse_worse(report, args.allow_worse)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -102,6 +103,9 @@ def predict(
             output = translator(image)
         write_whole(target, encode_png(tf.constant(output)).numpy())
     left_out = f", {skipped} unreadable left out" if skipped else ""
+    if unknown := _of_unknown_kinds(inputs):
+        left_out += f"; passed over, of a kind that can't be read: {unknown[0].name}"
+        left_out += f" and {len(unknown) - 1} more" if unknown[1:] else ""
     return f"{out}: {counted(len(jobs) - skipped, 'image')} translated{left_out}"
 
 
@@ -155,6 +159,18 @@ def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Pat
             yield given, Path(given.name)
         else:
             raise DataError(f"there is no image or folder {given}")
+
+
+def _of_unknown_kinds(inputs: Sequence[Path]) -> list[Path]:
+    """Returns what lies in the folders and is an image by its name, but of a kind that isn't read."""
+    files = (path for given in inputs if given.is_dir() for path in given.rglob("*") if path.is_file())
+    return sorted(
+        path
+        for path in files
+        if (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
+        and not is_image_file(path)
+        and not path.name.startswith(".")
+    )
 
 
 def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Path]:

@@ -25,7 +25,8 @@ def loaded_once(monkeypatch, translate, tiny_run):
     load = translators.load
 
     def loaded(run, **options):
-        defaults = {"step": None, "precision": "float32", "stochastic": None, "seed": 0}
+        defaults = {"step": None, "direction": None, "precision": "float32", "seed": 0}
+        defaults |= {"stochastic": None, "raw_weights": False}
         newest = Path(run) == tiny_run.path and options == defaults
         return translate if newest else load(run, **options)
 
@@ -56,9 +57,11 @@ def test_folders_are_searched_at_any_depth_and_their_subfolders_kept(
     names = ["a.png", "deep/b.bmp", "deep/한국 거리/c.png", "deep/한국 거리/A.PNG"]
     images = {name: save_image(tmp_path / "in" / name, seed=at) for at, name in enumerate(names)}
     (tmp_path / "in" / "notes.txt").write_text("no image")
+    (tmp_path / "in" / "deep" / "scan.tiff").write_bytes(b"II*\0")
     (tmp_path / "in" / "empty").mkdir()
     report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
     assert f"{tmp_path / 'out'}: 4 images" in report
+    assert "scan.tiff" in report
     assert below(tmp_path / "out") == ["a.png", "deep/b.png", "deep/한국 거리/A.png", "deep/한국 거리/c.png"]
     for name, image in images.items():
         written = (tmp_path / "out" / name).with_suffix(".png")
@@ -199,7 +202,7 @@ def test_a_broken_image_is_named_or_left_out_and_counted(tiny_run, tmp_path, sav
     assert str(broken) in message
 
     report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", skip_bad_images=True)
-    assert "1 images" in report
+    assert "1 image " in report
     assert "1 unreadable" in report
     assert below(tmp_path / "out") == ["good.png"]
 

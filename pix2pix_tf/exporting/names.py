@@ -30,6 +30,6 @@ def check_model_name(name: str) -> None:
 
 
 def model_name_for(run: Path) -> str:
-    """Returns a run directory's name, as far as a model can be served by it."""
+    """Returns a run directory's name, with '_' for letters that a model can't be served by."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip("_.-")
     return name or "model"

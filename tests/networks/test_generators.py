@@ -100,15 +100,20 @@ def test_the_same_seed_gives_the_same_first_weights_and_another_seed_others(kind
 
 
 @KIND
-def test_first_weights_have_deviation_0_02(kind):
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
+def test_first_weights_have_deviation_0_02_and_first_biases_are_0(kind, upsampling):
     keras.utils.set_random_seed(0)
-    generator = build_generator(kind, base_filters=16)
-    for layer in layers_of(generator, (keras.layers.Conv2D, keras.layers.Conv2DTranspose)):
-        kernel = layer.kernel.numpy()
-        # The deviation of n draws is off by 0.02 / sqrt(2n): four times that at most.
-        assert abs(kernel.std() - 0.02) < 4 * 0.02 / np.sqrt(2 * kernel.size), layer.name
-        assert abs(kernel.mean()) < 4 * 0.02 / np.sqrt(kernel.size), layer.name
-        assert layer.bias is None or not layer.bias.numpy().any()
+    generator = build_generator(kind, base_filters=16, upsampling=upsampling, last_convolution=True)
+    weights = {variable.path: variable.numpy() for variable in generator.trainable_variables}
+    for path, values in weights.items():
+        if path.endswith("conv/kernel"):
+            # The deviation of n draws is off by 0.02 / sqrt(2n): four times that at most.
+            assert abs(values.std() - 0.02) < 4 * 0.02 / np.sqrt(2 * values.size), path
+            assert abs(values.mean()) < 4 * 0.02 / np.sqrt(values.size), path
+        elif path.endswith("conv/bias"):
+            assert not values.any(), path
+    assert sum(path.endswith("conv/kernel") for path in weights) > 10
+    assert any(path.endswith("conv/bias") for path in weights)
 
 
 # ---------------------------------------------------------------- precision, normalisation, files

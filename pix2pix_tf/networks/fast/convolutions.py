@@ -97,7 +97,10 @@ class NearestConvolution(TransposedConvolution):
         """Creates the kernel 3×3, and the bias."""
         shape = (3, 3, self.filters, input_shape[-1])
         self._small_kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
-        self.bias = self.add_weight(name="bias", shape=(self.filters,)) if self.use_bias else None
+        self.bias = None
+        if self.use_bias:
+            shape = (self.filters,)
+            self.bias = self.add_weight(name="bias", shape=shape, initializer=self.bias_initializer)
 
     @property
     def kernel(self) -> tf.Tensor:
