@@ -25,6 +25,7 @@ from tyro.conf import Positional
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Precision, Recipe, TrainConfig
+from pix2pix_tf.data.names import full_name
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
 from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
 from pix2pix_tf.models.registry import MODELS, preset
@@ -518,7 +519,14 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
     of_run = runs[0].read_config() if runs else None
     if args.dataset is None and of_run is None:
         raise ConfigError("`dataset` is missing: only a run knows which pairs it was made for")
-    config = of_run if args.dataset is None and of_run is not None else preset(args.dataset or "")
+    config = of_run or preset(args.dataset or "")
+    if of_run is not None and args.dataset is not None:
+        # The run's pairs may lie elsewhere; another data set brings its own settings.
+        both_are_folders = configs.looks_like_path(args.dataset) and configs.looks_like_path(
+            of_run.data.dataset
+        )
+        is_known = both_are_folders or full_name(args.dataset) == of_run.data.dataset
+        config = configs.replace(of_run, dataset=args.dataset) if is_known else preset(args.dataset)
     given = {
         "data_dir": args.data_dir,
         "archive": args.archive,

@@ -103,6 +103,8 @@ class DataConfig:
     """Sides that are label maps, resized without mixing colours; 'auto' asks the data set."""
     photo_filter: Annotated[Literal["cubic", "triangle"], Earlier("triangle")] = "cubic"
     """What training resizes photos with; 'cubic' keeps them sharper."""
+    split_seed: Annotated[int | None, *limited(0, 2**31 - 1), Earlier(None)] = 0
+    """Decides which images of a folder are held out, where its subfolders don't; None: as --seed."""
     jitter: bool = True
     """Resize to 286/256 of the image size, then crop at random (paper, section 6.2)."""
     flip: bool = True
@@ -221,6 +223,11 @@ class TrainConfig:
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give `steps` or `epochs`")
         self.model.check(self)
+
+    @property
+    def split_seed(self) -> int:
+        """What decides which images of a folder are held out."""
+        return self.optimization.seed if self.data.split_seed is None else self.data.split_seed
 
     @property
     def run_dir(self) -> Path:

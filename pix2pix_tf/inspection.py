@@ -91,7 +91,7 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None) -> tuple[str, b
         return describe_dataset(config, kind) + "\nnothing is wrong", True
     folder = existing_folder(config.data.dataset)
     kind = kind or usual_kind(config.data.dataset)
-    report = check_folder(folder, config.optimization.seed, data_root(config.data.data_dir), kind)
+    report = check_folder(folder, config.split_seed, data_root(config.data.data_dir), kind)
     counts = ", ".join(f"{' + '.join(map(str, of_sets))} {name}" for name, of_sets in report.counts.items())
     channels = " and ".join("grey" if count == 1 else "RGB" for count in report.channels)
     bits = " and ".join(map(str, report.bits))

@@ -49,6 +49,9 @@ def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
         if frame is None:
             raise RunError(f"`row` {row}: the sheets in {directory.samples} have no such row")
         frames.append(Image.fromarray(frame))
+    # A longer title can widen a sheet.
+    width, height = (min(frame.size[axis] for frame in frames) for axis in (0, 1))
+    frames = [frame.crop((0, 0, width, height)) for frame in frames]
     out = out or directory.path / "timeline.gif"
     write_whole(out, _small_enough(frames))
     return out

@@ -64,6 +64,7 @@ OTHER = {
     "best_metric": "l1",
     "last_convolution": False,
     "photo_filter": "triangle",
+    "split_seed": 5,
 }
 MAY_CHANGE = {
     *("data_dir", "archive", "mirror_url", "steps", "epochs", "run_dir", "stochastic"),

@@ -1,5 +1,7 @@
 """The GIF of a run learning: one row of its sheets, within a megabyte."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,6 +35,17 @@ def test_a_frame_a_sheet_the_last_one_for_longest(tiny_run, tmp_path):
         assert gif.info["duration"] == 2000
     sheet = np.asarray(Image.open(sorted(tiny_run.samples.glob("*.png"))[-1]).convert("RGB"))
     assert np.abs(last - one_row(sheet, 64, 1)).mean() < 4  # but for the colours that a GIF has
+
+
+def test_frames_have_one_size_where_a_longer_title_widens_a_sheet(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run.path, tmp_path / "run")
+    first, last = (Image.open(path).convert("RGB") for path in sorted((run / "samples").glob("*.png")))
+    wide = Image.new("RGB", (last.width + 9, last.height), "white")
+    wide.paste(last)
+    wide.save(sorted((run / "samples").glob("*.png"))[-1])
+    with Image.open(timeline(run)) as gif:
+        gif.seek(1)
+        assert gif.size == (first.width, one_row(np.asarray(first), 64, 0).shape[0])
 
 
 def test_what_is_too_large_is_shrunk(tiny_run, tmp_path, monkeypatch):

@@ -185,7 +185,7 @@ def likely_kind(folder: Path) -> Kind:
         _, roots = _find_layout(folder, "pairs")
     except DataError:
         return "pairs"  # checking it will say why it is none
-    apart = [[_files_by_name(root, []) for root in sides] for sides in roots.values() if len(sides) == 2]
+    apart = [[files_by_name(root, []) for root in sides] for sides in roots.values() if len(sides) == 2]
     in_common = any(a.keys() & b.keys() for a, b in apart)
     has_both = any(a and b for a, b in apart)
     return "unpaired" if has_both and not in_common else "pairs"
@@ -348,7 +348,7 @@ def _unreadable(error: OSError) -> SystemFault:
 
 def _find_items(roots: tuple[Path, ...], kind: Kind, problems: list[str]) -> _Sets:
     """The sets of one split in natural order of their names; adds what is wrong to ``problems``."""
-    files = [_files_by_name(root, problems) for root in roots]
+    files = [files_by_name(root, problems) for root in roots]
     if len(roots) == 1:
         return (_items(files, is_halved=kind != "images"),)
     if kind == "pairs":
@@ -371,10 +371,11 @@ def _items(files: Sequence[Mapping[str, Path]], is_halved: bool = False) -> list
     ]
 
 
-def _files_by_name(root: Path, problems: list[str]) -> dict[str, Path]:
-    """All images below a folder by their path in it, without suffix, in the form NFC.
+def files_by_name(root: Path, problems: list[str]) -> dict[str, Path]:
+    """Returns all images below a folder by their path in it, without suffix, in the form NFC.
 
-    macOS stores names decomposed (NFD): the same Korean or accented name, copied from there, has other bytes.
+    Two of one name are added to ``problems``. macOS stores names decomposed (NFD): the same Korean or
+    accented name, copied from there, has other bytes.
     """
     files: dict[str, Path] = {}
     for path in _walk(root):

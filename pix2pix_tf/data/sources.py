@@ -44,6 +44,8 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
         if kind == "images" and dataset.kind != "images":
             dataset = images_of(dataset, 1)
     channels = (config.data.input_channels, config.data.output_channels)
+    if config.model.data == "unpaired" and dataset.kind == "pairs" and config.data.direction == "BtoA":
+        channels = channels[::-1]  # of such models they are A's and B's
     return _with_channels(dataset, channels[-len(dataset.sides) :])
 
 
@@ -83,7 +85,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
 
         return open_folder_dataset(
             existing_folder(data.dataset),
-            seed=config.optimization.seed,
+            seed=config.split_seed,
             cache_dir=data_root(data.data_dir),
             kind=kind,
             skip_bad_images=data.skip_bad_images,

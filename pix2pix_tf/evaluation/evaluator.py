@@ -15,11 +15,11 @@ import tensorflow as tf
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.preparing import data_root
-from pix2pix_tf.data.sets import spread
+from pix2pix_tf.data.sets import ImageDataset, spread
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.evaluation import inception
-from pix2pix_tf.evaluation.intervals import Interval, difference, interval, is_larger_than_chance
+from pix2pix_tf.evaluation import inception, intervals
+from pix2pix_tf.evaluation.intervals import Interval, compare, interval
 from pix2pix_tf.evaluation.judged import Judged, Size, open_judged
 from pix2pix_tf.evaluation.labels import ClassReader, LabelReader, palette
 from pix2pix_tf.evaluation.measuring import Measured, Pairs, measure, pictures, unit
@@ -27,17 +27,18 @@ from pix2pix_tf.evaluation.metrics import (
     CONFUSION,
     METRICS,
     Metric,
-    badness,
     spectrum_frequencies,
 )
 from pix2pix_tf.evaluation.report import Picture, write_report
-from pix2pix_tf.evaluation.report.answers import REAL, read_answers
+from pix2pix_tf.evaluation.report.answers import REAL, answers_key, read_answers
 from pix2pix_tf.evaluation.segmenter import load_or_train
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import package_versions
+from pix2pix_tf.wording import counted
 
 _MOST_SHOWN = 200  # pictures that the report may choose from
+_MOST_PIXELS = 2**26  # of each model, in memory for it
 
 Say = Callable[[str], None]
 
@@ -84,14 +85,12 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
     """
     people = read_answers(options.answers)
     dataset = open_dataset(options.config, "pairs")
-    split = options.split or dataset.held_out
-    if split not in dataset.splits:
-        raise ConfigError(f"`split` {split}: {dataset.name} has {', '.join(dataset.splits)}")
-    judged = open_judged(models, dataset.sides[0], options.config.data.direction, options.raw_weights)
+    split = _split(dataset, options.split)
+    judged = open_judged(models, dataset, split, options.config, options.raw_weights)
     pairs = Pairs(dataset, split, options.size or _size_of_runs(judged))
     left_out: list[dict[str, str]] = []
     reader = _reader(pairs, options, left_out, say)
-    extractor = _extractor(options, left_out)
+    extractor = _extractor(options, len(pairs), left_out)
 
     measured = {each.name: measure(each, pairs, reader, extractor) for each in judged}
     targets = measure(_TARGETS, pairs, reader, extractor)
@@ -115,16 +114,34 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
     }
     if extractor is not None:
         _add_distances(results, extractor, measured, targets)
+    if len(judged) > 1 and len(pairs) < intervals.FEWEST:
+        because = f"{counted(len(pairs), 'picture')} can't tell it from chance; {intervals.FEWEST} can"
+        left_out.append({"metric": "which model is better", "because": because})
     if people:
         _add_people(results, people)
-    write_whole(out / "metrics.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    curves = {each.name: read_metrics(each.run.metrics_file) for each in judged if each.run is not None}
-    write_report(out / "report.html", results, _shown(judged, pairs, measured, metrics), curves)
+    plain = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(out / "metrics.json", plain + "\n")
+    write_report(out / "report.html", results, _shown(judged, pairs, measured, metrics), _curves(judged))
     return results
 
 
 # The targets, as something that paints.
 _TARGETS = Judged("targets", "the targets", None, None, lambda name, given, target: target)
+
+
+def _split(dataset: ImageDataset, asked: str | None) -> str:
+    """Returns which pairs are judged on.
+
+    Raises:
+        ConfigError: there are no such ones, or none is held out and nobody asked for those of training.
+    """
+    if asked is None and dataset.held_out == "train":
+        raise ConfigError(
+            f"{dataset.name} has no pairs but those to train on; `split` train judges on these all the same"
+        )
+    if asked not in (None, *dataset.splits):
+        raise ConfigError(f"`split` {asked}: {dataset.name} has {', '.join(dataset.splits)}")
+    return asked or dataset.held_out
 
 
 def _size_of_runs(judged: Sequence[Judged]) -> Size | None:
@@ -152,7 +169,13 @@ def _reader(
     return load_or_train(pairs.dataset, size, data_root(options.config.data.data_dir), say)
 
 
-def _extractor(options: EvaluateOptions, left_out: list[dict[str, str]]) -> inception.Inception | None:
+def _extractor(
+    options: EvaluateOptions, count: int, left_out: list[dict[str, str]]
+) -> inception.Inception | None:
+    if count < inception.FEWEST:
+        because = f"they are distances of sets of {inception.FEWEST} pictures and more"
+        left_out.append({"metric": "FID and KID", "because": because})
+        return None
     weights = inception.find_weights(options.inception_weights)
     if weights is not None:
         return inception.Inception(weights)
@@ -190,10 +213,6 @@ def _numbers(measured: Measured, metrics: Sequence[Metric]) -> dict[str, Any]:
     return {"values": values, "spectrum": [float(f"{power:.4g}") for power in spectrum]}
 
 
-def _value(metric: Metric, rows: np.ndarray) -> float:
-    return float(metric.value(rows.mean(axis=0)))
-
-
 def _rounded(found: Interval) -> dict[str, float]:
     return {name: float(f"{value:.6g}") for name, value in found._asdict().items()}
 
@@ -204,20 +223,13 @@ def _comparisons(
     """Yields, for every two models and every metric, whether they differ and which is better."""
     for (one, ours), (other, theirs) in itertools.combinations(measured.items(), 2):
         for metric in metrics:
-            own, others, goal = (each.rows(metric) for each in (ours, theirs, targets))
-            apart = difference(own, others, metric)
-            of_targets = _value(metric, goal)
-            bad = [badness(metric.better, _value(metric, rows), of_targets) for rows in (own, others)]
-            differs = is_larger_than_chance(apart, metric)
-            better = None
-            if differs and abs(bad[0] - bad[1]) > metric.seeds:
-                better = one if bad[0] < bad[1] else other
+            found = compare(ours.rows(metric), theirs.rows(metric), targets.rows(metric), metric)
             yield {
                 "metric": metric.name,
                 "models": [one, other],
-                **_rounded(apart),
-                "larger_than_chance": differs,
-                "better": better,
+                **_rounded(found.apart),
+                "larger_than_chance": found.differs,
+                "better": {1: one, -1: other}.get(found.better),
             }
 
 
@@ -229,9 +241,9 @@ def _add_distances(
 ) -> None:
     """Adds FID and KID, which no single picture has: the one to be read for so many pictures first."""
     results["inception"] = {"network": "keras.applications.InceptionV3", "sha256": extractor.digest}
-    theirs = targets.features()
+    theirs = targets.rows(inception.FEATURES)
     for name, each in measured.items():
-        found = inception.distances(each.features(), theirs)
+        found = inception.distances(each.rows(inception.FEATURES), theirs)
         results["models"][name]["values"] |= {
             metric: {**_rounded(value), "count": len(theirs)} for metric, value in found.items()
         }
@@ -250,9 +262,13 @@ def _add_people(results: dict[str, Any], people: Mapping[str, Mapping[str, float
         "better": "higher",
         "help": "share of pictures that people took for real in 'real or fake?' of a report",
     }
-    for name, values in (*results["models"].items(), (REAL, results["targets"])):
-        if name in people:
-            values["values"]["taken_for_real"] = people[name]
+    keys = {name: answers_key(name) for name in results["models"]}
+    for key, values in (
+        *((keys[name], each) for name, each in results["models"].items()),
+        (REAL, results["targets"]),
+    ):
+        if key in people:
+            values["values"]["taken_for_real"] = people[key]
 
 
 # ---------------------------------------------------------------- pictures
@@ -263,10 +279,12 @@ def _shown(
 ) -> list[Picture]:
     """Paints once more what the report may show: all, or of a large set the worst and some of the others."""
     numbers = list(range(len(pairs)))
-    if len(numbers) > _MOST_SHOWN:
+    largest = max(measured[judged[0].name].largest, 1)
+    most = min(_MOST_SHOWN, max(2, _MOST_PIXELS // largest))
+    if len(numbers) > most:
         errors = measured[judged[0].name].rows("l1")[:, 0]
-        worst = np.argsort(-errors)[: _MOST_SHOWN // 2]
-        numbers = sorted({*worst.tolist(), *spread(len(numbers), _MOST_SHOWN // 2).tolist()})
+        worst = np.argsort(-errors)[: most // 2]
+        numbers = sorted({*worst.tolist(), *spread(len(numbers), most // 2).tolist()})
     outputs: list[dict[str, np.ndarray]] = [{} for _ in numbers]
     for each in judged:
         for shown, (*_, picture) in zip(outputs, pictures(each, pairs, numbers), strict=True):
@@ -284,6 +302,15 @@ def _shown(
         )
         for number, shown in zip(numbers, outputs, strict=True)
     ]
+
+
+def _curves(judged: Sequence[Judged]) -> dict[str, list[dict[str, float]]]:
+    """Returns the lines of each run's metrics.jsonl up to the checkpoint that is judged."""
+    return {
+        each.name: [line for line in read_metrics(each.run.metrics_file) if line["step"] <= (each.step or 0)]
+        for each in judged
+        if each.run is not None
+    }
 
 
 def _pair_as_shown(pairs: Pairs, number: int) -> tuple[str, np.ndarray, np.ndarray]:

@@ -18,12 +18,16 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.evaluation.intervals import LEVEL, Interval
 
 SIDE = 299
-FEATURES = 2048
+FEATURES = "features"
+"""The measurement that it makes."""
 WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 ENOUGH_FOR_FID = 2048
 """Pictures below which the covariance that FID needs has no full rank, and KID is to be read."""
+FEWEST = 4
+"""Pictures below which neither distance is defined."""
 
 _SUBSETS = 100
+_AT_ONCE = 4096  # pictures whose features are in memory in float64
 _LARGEST_SUBSET = 1000
 
 
@@ -106,8 +110,15 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 def _root_of_covariance(features: np.ndarray) -> np.ndarray:
     """Returns A with AᵀA the covariance of features [pictures, k]: float64 [pictures or k, k]."""
-    centred = (features - features.mean(0, np.float64)) / np.sqrt(len(features) - 1)
-    return np.asarray(np.linalg.qr(centred, "r")) if len(centred) > centred.shape[1] else centred
+    count, mean = len(features), features.mean(0, np.float64)
+    if count <= features.shape[1]:
+        return (features - mean) / np.sqrt(count - 1)
+    parts = (features[start : start + _AT_ONCE] - mean for start in range(0, count, _AT_ONCE))
+    root: np.ndarray | None = None
+    for part in parts:  # of 50 000 pictures a copy in float64 would not fit into the memory promised
+        root = np.asarray(np.linalg.qr(part if root is None else np.concatenate([root, part]), "r"))
+    assert root is not None
+    return root / np.sqrt(count - 1)
 
 
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:

@@ -9,14 +9,18 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf import config as configs
 from pix2pix_tf import translators
-from pix2pix_tf.config import Direction
+from pix2pix_tf.config import Direction, TrainConfig, looks_like_path
+from pix2pix_tf.data.folder import files_by_name
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
-from pix2pix_tf.data.sets import Side
+from pix2pix_tf.data.sets import ImageDataset, Side
+from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, find_run
+from pix2pix_tf.wording import counted
 
 Size = tuple[int, int]
 
@@ -41,33 +45,61 @@ class Judged(NamedTuple):
 
 
 def open_judged(
-    models: Sequence[str], input_side: Side, direction: Direction, raw_weights: bool = False
+    models: Sequence[str], dataset: ImageDataset, split: str, config: TrainConfig, raw_weights: bool = False
 ) -> list[Judged]:
     """Opens all that is to be compared.
 
     Args:
         models: as in :func:`pix2pix_tf.load`, or folders of pictures.
-        input_side: what the inputs are like.
-        direction: which way the pairs are; a run must have been trained that way.
+        dataset: the pairs, directed; a run must have been trained that way.
+        split: those that are judged on.
+        config: of the data set.
         raw_weights: of runs, not their averages.
 
     Raises:
-        UserError: one of them is nothing that can be evaluated.
+        UserError: one of them is nothing that can be evaluated, lacks a picture, or has seen the pairs.
     """
-    return [
-        _folder(name, Path(model).expanduser())
-        if is_folder_of_pictures(model)
-        else _model(name, model, input_side, direction, raw_weights)
-        for name, model in zip(short_names(models), models, strict=True)
-    ]
+    [images] = dataset.splits[split]
+    judged = []
+    for name, model in zip(short_names(models), models, strict=True):
+        if is_folder_of_pictures(model):
+            judged.append(_folder(name, Path(model).expanduser(), images.names))
+            continue
+        judged.append(_model(name, model, dataset.sides[0], config.data.direction, raw_weights))
+        if judged[-1].run is not None and split != "train":
+            _refuse_seen(judged[-1].run, config, images.names)
+    return judged
+
+
+def _refuse_seen(run: RunDirectory, config: TrainConfig, judged: Sequence[str]) -> None:
+    """Refuses a run for which the same folder was divided otherwise, so that it has seen what is judged on.
+
+    Raises:
+        ConfigError: it has.
+    """
+    own = run.read_config()
+    folders = [each.data.dataset for each in (own, config)]
+    if own.split_seed == config.split_seed or not all(map(looks_like_path, folders)):
+        return
+    if len({Path(folder).expanduser().resolve() for folder in folders}) > 1:
+        return
+    trained_on = open_dataset(configs.replace(config, split_seed=own.split_seed), "pairs").splits["train"]
+    seen = set(judged).intersection(*(images.names for images in trained_on))
+    if seen:
+        raise ConfigError(
+            f"{run.path} was trained on {len(seen)} of the {counted(len(judged), 'pair')} to judge on: its "
+            "`split_seed` divided the folder otherwise"
+        )
 
 
 def is_folder_of_pictures(model: str) -> bool:
-    """Whether a folder is meant that holds pictures, and no model."""
+    """Whether a folder is meant that holds pictures, in itself or deeper, and no model."""
     path = Path(model).expanduser()
     if find_run(model) is not None or not path.is_dir():
         return False
-    return any(is_image_file(each) for each in path.iterdir())
+    if any(is_image_file(each) for each in path.iterdir()):
+        return True
+    return not translators.models_inside(path) and any(is_image_file(each) for each in path.rglob("*"))
 
 
 def short_names(models: Sequence[str]) -> list[str]:
@@ -100,8 +132,8 @@ def _model(name: str, model: str, input_side: Side, direction: Direction, raw_we
     own_size = run.read_config().data.size if run else None
 
     def paint(_: str, given: np.ndarray, target: np.ndarray) -> np.ndarray:
-        if own_size is not None:
-            given = resized(tf.constant(given), own_size, input_side).numpy()
+        # An exported model knows no size of its own: it gets what a run of the compared size gets.
+        given = resized(tf.constant(given), own_size or target.shape[:2], input_side).numpy()
         picture = tf.constant(translate(given))
         return resized(picture, target.shape[:2], Side(translate.output_channels)).numpy()
 
@@ -115,16 +147,21 @@ def _refuse_noise(model: str, is_from_noise: bool) -> None:
         raise ConfigError(f"{model} makes images from noise, which have no targets to be compared with")
 
 
-def _folder(name: str, path: Path) -> Judged:
-    files = {each.stem: each for each in sorted(path.iterdir()) if is_image_file(each)}
+def _folder(name: str, path: Path, wanted: Sequence[str]) -> Judged:
+    problems: list[str] = []
+    files = files_by_name(path, problems)
+    if problems:
+        raise DataError(problems[0])
+    missing = [each for each in wanted if each not in files]
+    if missing:
+        others = f" and {len(missing) - 1} others" if missing[1:] else ""
+        raise DataError(
+            f"{path} has no picture for '{missing[0]}'{others} of the data set; its names must be those of "
+            f"the inputs (it has {', '.join(list(files)[:3])} ...)"
+        )
 
     def paint(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
-        file = files.get(Path(image_name).stem)
-        if file is None:
-            raise DataError(
-                f"{path} has no picture for '{image_name}' of the data set; its names must be those of the "
-                f"inputs (it has {', '.join(list(files)[:3])} ...)"
-            )
+        file = files[image_name]
         picture = load_image(file, target.shape[-1]).numpy()
         if picture.shape[:2] != target.shape[:2]:
             (height, width), size = picture.shape[:2], target.shape[:2]

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DataError
-from pix2pix_tf.evaluation.inception import Inception
+from pix2pix_tf.evaluation.inception import FEATURES, Inception
 from pix2pix_tf.evaluation.judged import Judged, Size
 from pix2pix_tf.evaluation.labels import ClassReader
 from pix2pix_tf.evaluation.metrics import CONFUSION, MEASUREMENTS, Metric
@@ -44,34 +44,30 @@ class Pairs:
 
 
 class Measured:
-    """Measurements of a set.
+    """Measurements of a set: float64, but features for FID and KID, float32.
 
     Attributes:
         smallest_side: of all pictures.
+        largest: pixels of the largest one.
     """
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[np.ndarray]] = {}
-        self._features: list[np.ndarray] = []
+        self._pictures: dict[str, list[np.ndarray]] = {}
+        self._stacked: dict[str, np.ndarray] = {}
         self.smallest_side = 1 << 30
+        self.largest = 0
 
     def add(self, measurements: Mapping[str, np.ndarray]) -> None:
         """Takes a picture's measurements by name."""
         for name, values in measurements.items():
-            self._rows.setdefault(name, []).append(values.astype(np.float64))
-
-    def add_features(self, features: np.ndarray) -> None:
-        """Takes a picture's features for FID and KID, float32 [features]."""
-        self._features.append(features)
+            self._pictures.setdefault(name, []).append(values)
 
     def rows(self, metric: Metric | str) -> np.ndarray:
-        """Returns what a metric, or a measurement, is made from: float64 [pictures, k]."""
+        """Returns what a metric, or a measurement, is made from: [pictures, k], once all are taken."""
         name = metric if isinstance(metric, str) else metric.measurement
-        return np.stack(self._rows[name])
-
-    def features(self) -> np.ndarray:
-        """Returns the features, float32 [pictures, features]."""
-        return np.stack(self._features)
+        if name in self._pictures:  # kept once, not twice
+            self._stacked[name] = np.stack(self._pictures.pop(name))
+        return self._stacked[name]
 
 
 def measure(
@@ -93,12 +89,13 @@ def measure(
     for _, given, target, picture in pictures(judged, pairs, range(len(pairs))):
         scaled, beside = unit(picture), unit(target)
         found.smallest_side = min(found.smallest_side, *picture.shape[:2])
+        found.largest = max(found.largest, picture.shape[0] * picture.shape[1])
         found.add({name: measurement(scaled, beside) for name, measurement in MEASUREMENTS.items()})
         if reader is not None:
             labels = given if labels_are_given else target
             found.add({CONFUSION: reader.confusion(picture, labels).reshape(-1)})
         if extractor is not None:
-            found.add_features(extractor(scaled))
+            found.add({FEATURES: extractor(scaled)})
     return found
 
 

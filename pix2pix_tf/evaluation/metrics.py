@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +26,7 @@ CONFUSION = "confusion"
 """The measurement that a segmenter makes: a flat confusion matrix."""
 
 _BEST_PSNR = 100.0
+_SMALLEST_FOR_SSIM = 11  # pixels, as the window
 _SMALLEST_FOR_MS_SSIM = 176  # pixels, so that a window of 11 fits into a sixteenth
 _SPECTRUM_BINS = 64
 _COLOUR_BINS = 50
@@ -41,9 +42,10 @@ _WHITE = np.array([0.95047, 1.0, 1.08883])
 _GREY = np.array([0.299, 0.587, 0.114])
 
 Better = Literal["lower", "higher", "one", "target"]
+Number = TypeVar("Number", float, np.ndarray)
 
 
-def badness(better: Better, value: float, of_targets: float) -> float:
+def badness(better: Better, value: Number, of_targets: Number) -> Number:
     """Returns how bad a value is: the more, the worse.
 
     Args:
@@ -59,7 +61,7 @@ def badness(better: Better, value: float, of_targets: float) -> float:
         case "one":
             return abs(value - 1)
         case "target":  # less of a grid than photographs have is no merit
-            return max(value - of_targets, 0.0)
+            return np.maximum(value - of_targets, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +115,12 @@ def peak_signal_to_noise_ratio(picture: np.ndarray, target: np.ndarray) -> np.nd
 
 
 def structural_similarity(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Returns [SSIM] (Wang et al. 2004): a Gaussian window of 11 pixels, σ 1.5, mean over the channels."""
+    """Returns [SSIM] (Wang et al. 2004): a Gaussian window of 11 pixels, σ 1.5, mean over the channels.
+
+    NaN of pictures smaller than the window.
+    """
+    if min(picture.shape[:2]) < _SMALLEST_FOR_SSIM:
+        return np.array([np.nan])
     return np.array([tf.image.ssim(picture, target, max_val=1.0).numpy()], np.float64)
 
 
@@ -145,17 +152,22 @@ def lattice_power(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
     frequencies two to four steps away from it, on the side that there is.
 
     Returns:
-        [on lattice, beside it] for each of ``PERIODS``.
+        [on lattice, beside it] for each of ``PERIODS``; NaN of pictures smaller than one of them.
     """
     luma = grey(picture)
+    if min(luma.shape) < max(PERIODS):
+        return np.full(2 * len(PERIODS), np.nan)
     found = np.zeros((len(PERIODS), 2))
     for lines in (luma, luma.T):
         length = lines.shape[1] - lines.shape[1] % max(PERIODS)
         lines = lines[:, :length] - lines[:, :length].mean(axis=1, keepdims=True)
         power = np.square(np.abs(np.fft.rfft(lines, axis=1))).mean(axis=0) / length
+        lattices = {length // period for period in PERIODS}
         for row, period in zip(found, PERIODS, strict=True):
             at = length // period
-            beside = [at + away for away in (-4, -3, -2, 2, 3, 4) if 0 < at + away < len(power)]
+            near = (at + away for away in (-4, -3, -2, 2, 3, 4))
+            # In small pictures the lattice of another period may be among them.
+            beside = [place for place in near if 0 < place < len(power) and place not in lattices]
             row += power[at] / 2, power[beside].mean() / 2
     return found.reshape(-1)
 
@@ -269,7 +281,9 @@ def _ratio(at: int) -> Value:
 METRICS: tuple[Metric, ...] = (
     Metric("l1", "L1", "mean absolute difference, 0 to 1", "lower", "l1", _mean, seeds=0.002),
     Metric("psnr", "PSNR", "peak signal-to-noise ratio in dB", "higher", "psnr", _mean, seeds=0.15),
-    Metric("ssim", "SSIM", "structural similarity, up to 1", "higher", "ssim", _mean, seeds=0.008),
+    Metric(
+        "ssim", "SSIM", "structural similarity, up to 1", "higher", "ssim", _mean, 0.008, _SMALLEST_FOR_SSIM
+    ),
     Metric(
         "ms_ssim",
         "MS-SSIM",
@@ -298,6 +312,7 @@ METRICS: tuple[Metric, ...] = (
             "lattice",
             _ratio(2 * place),
             seeds=1.0,
+            smallest=max(PERIODS),
         )
         for place, period in enumerate(PERIODS)
     ),

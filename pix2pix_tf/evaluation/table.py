@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pix2pix_tf.wording import counted
@@ -19,10 +20,12 @@ def table(results: Mapping[str, Any]) -> str:
         results: what metrics.json holds.
     """
     names = list(results["models"])
-    shown = Table(title=f"{results['dataset']} {results['split']}, {counted(results['count'], 'pair')}")
+    shown = Table(
+        title=f"{escape(results['dataset'])} {results['split']}, {counted(results['count'], 'pair')}"
+    )
     shown.add_column("")
     for name in (*names, "targets"):
-        shown.add_column(name, justify="right")
+        shown.add_column(escape(name), justify="right")
     everything = [*(results["models"][name]["values"] for name in names), results["targets"]["values"]]
     for metric, described in results["metrics"].items():
         shown.add_row(described["label"], *(_cell(values.get(metric)) for values in everything))
@@ -33,9 +36,10 @@ def table(results: Mapping[str, Any]) -> str:
         if pair["better"]:
             other = next(name for name in pair["models"] if name != pair["better"])
             label = results["metrics"][pair["metric"]]["label"]
-            console.print(f"{label}: {pair['better']} is better than {other}, by more than chance")
+            better = f"{label}: {pair['better']} is better than {other}, by more than chance"
+            console.print(better, markup=False, soft_wrap=True)
     for missing in results["left_out"]:
-        console.print(f"left out: {missing['metric']}: {missing['because']}", soft_wrap=True)
+        console.print(f"left out: {missing['metric']}: {missing['because']}", markup=False, soft_wrap=True)
     return lines.getvalue().rstrip()
 
 

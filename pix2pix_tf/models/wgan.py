@@ -216,7 +216,7 @@ def interpolated(start: np.ndarray, end: np.ndarray, count: int) -> np.ndarray:
     cosine = float(start @ end / (np.linalg.norm(start) * np.linalg.norm(end)))
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     share = np.linspace(0.0, 1.0, count, dtype=np.float32)[:, np.newaxis]
-    if angle < 1e-6:
+    if np.sin(angle) < 1e-6:  # the same direction, or the opposite one
         return start + share * (end - start)
     return ((np.sin((1 - share) * angle) * start + np.sin(share * angle) * end) / np.sin(angle)).astype(
         np.float32

@@ -16,7 +16,7 @@ from pix2pix_tf.runs import find_run
 from pix2pix_tf.translators import onnx, run, saved_model, serving, tflite
 from pix2pix_tf.translators.base import Translator, naming
 
-__all__ = ["Translator", "is_run", "load", "naming", "refuse_missing"]
+__all__ = ["Translator", "is_run", "load", "models_inside", "naming", "refuse_missing"]
 
 
 class _Kind(NamedTuple):
@@ -127,6 +127,12 @@ def refuse_missing(model: str | Path) -> None:
         _find(model)
 
 
+def models_inside(folder: Path) -> list[str]:
+    """Returns the names of the files and folders in a folder that are models."""
+    visible = (child for child in folder.iterdir() if not child.name.startswith("."))
+    return sorted(child.name for child in visible if any(kind.find(child) for kind in _KINDS))
+
+
 def _find(model: str | Path) -> tuple[_Kind, str | Path]:
     """Returns which kind of model is meant, and where it is."""
     for kind in _KINDS:
@@ -139,8 +145,7 @@ def _find(model: str | Path) -> tuple[_Kind, str | Path]:
         raise RunError(f"there is no model at {path}; {models}")
     if not path.is_dir():
         raise ConfigError(f"{path} is a file that holds no model; {models}")
-    visible = (child for child in path.iterdir() if not child.name.startswith("."))
-    inside = sorted(child.name for child in visible if any(kind.find(child) for kind in _KINDS))
+    inside = models_inside(path)
     if inside:
         raise RunError(f"{path} holds several files and folders with models; give one: {', '.join(inside)}")
     raise RunError(f"{path} is no model: it has neither config.json nor saved_model.pb; {models}")

@@ -13,6 +13,7 @@ from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Images, Side, images_of, unpaired
 from pix2pix_tf.data.sources import open_dataset, usual_kind
 from pix2pix_tf.errors import DataError
+from tests.conftest import small_config
 
 PHOTO, LABELS = Side(), Side(channels=1, labels=True)
 
@@ -138,3 +139,11 @@ def test_a_name_of_both_catalogues_is_that_of_pairs():
     assert settings_of("pix2pix/edges2shoes") == CATALOG["edges2shoes"].settings
     for name in ("procedural", *CATALOG, *CYCLE_GAN, "some/folder"):
         preset(name)  # whatever a name brings is a setting
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_channels_of_an_unpaired_model_are_those_of_a_and_b_in_either_direction(direction):
+    channels = {"input_channels": 3, "output_channels": 1, "identity_weight": 0.0}
+    config = small_config(None, "cyclegan", direction=direction, **channels)
+    a_and_b = [side.channels for side in open_dataset(config, "pairs").sides]
+    assert a_and_b == ([3, 1] if direction == "AtoB" else [1, 3])

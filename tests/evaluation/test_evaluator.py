@@ -1,20 +1,23 @@
 """``pix2pix evaluate`` as a whole: runs and folders of pictures side by side, and what can't be compared."""
 
 import json
+import shutil
+import unicodedata
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_tf import load, open_dataset
+from pix2pix_tf import load, open_dataset, replace
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.errors import ConfigError, DataError, RunError, UserError
-from pix2pix_tf.evaluation import evaluator, inception
+from pix2pix_tf.evaluation import evaluator, inception, judged
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
 from pix2pix_tf.evaluation.inception import Inception
-from pix2pix_tf.evaluation.judged import short_names
-from pix2pix_tf.evaluation.measuring import unit
+from pix2pix_tf.evaluation.judged import open_judged, short_names
+from pix2pix_tf.evaluation.measuring import Pairs, unit
 from pix2pix_tf.evaluation.metrics import METRICS, peak_signal_to_noise_ratio
+from pix2pix_tf.runs import RunDirectory
 from tests.conftest import small_config
 
 
@@ -32,8 +35,8 @@ def rows(config=None):
 
 
 def write_pictures(folder, pictures):
-    folder.mkdir(parents=True)
     for name, picture in pictures.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / f"{name}.png")
     return folder
 
@@ -133,6 +136,25 @@ def test_what_people_answered_stands_among_the_numbers(tiny_run, tmp_path):
     assert "taken for real" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_answers_of_a_model_called_real_are_its_own(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run.path, tmp_path / "real")
+    counts = {"real (model)": 1, "real": 3}
+    answers = {
+        "format": 1,
+        "dataset": "procedural",
+        "models": {name: {"shown": count, "taken_for_real": count} for name, count in counts.items()},
+        "answers": [
+            {"picture": str(number), "model": name, "real": name == "real", "taken_for_real": True}
+            for name, count in counts.items()
+            for number in range(count)
+        ],
+    }
+    (tmp_path / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+    results = judge([run], tmp_path / "out", answers=[tmp_path / "answers.json"])
+    assert results["models"]["real"]["values"]["taken_for_real"]["count"] == 1
+    assert results["targets"]["values"]["taken_for_real"]["count"] == 3
+
+
 def test_fid_and_kid_are_measured_where_there_are_weights(tiny_run, tmp_path, monkeypatch):
     network = keras_inception(tmp_path / "weights.weights.h5")
     monkeypatch.setattr(inception, "SIDE", 75)
@@ -188,6 +210,70 @@ def test_what_can_not_be_compared_is_named(tiny_run, tmp_path):
     with pytest.raises(DataError):
         judge([run], tmp_path / "out", config=grey)
     assert not (tmp_path / "out").exists()
+
+
+def flat_pairs(folder, count=60):
+    pair = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
+    return write_pictures(
+        folder, {f"{'deep/' * (number % 2)}건물 {number}.v1": pair for number in range(count)}
+    )
+
+
+def test_pictures_are_found_by_their_whole_names(tmp_path):
+    folder = flat_pairs(tmp_path / "pairs")
+    config = small_config(None, dataset=str(folder))
+    names = open_dataset(config).splits["val"][0].names
+    pictures = {unicodedata.normalize("NFD", name): np.zeros((64, 64, 3), np.uint8) for name in names}
+    made = write_pictures(tmp_path / "made", pictures)
+    results = judge([made], tmp_path / "out", config=config)
+    assert results["count"] == len(names)
+    wrong = write_pictures(tmp_path / "wrong", {f"x/{name}": picture for name, picture in pictures.items()})
+    with pytest.raises(DataError, match="no picture for"):
+        judge([wrong], tmp_path / "out", config=config)
+
+
+def test_a_run_that_has_seen_the_pairs_is_refused(tiny_run, tmp_path):
+    config = small_config(None, dataset=str(flat_pairs(tmp_path / "pairs")))
+    run = RunDirectory(shutil.copytree(tiny_run.path, tmp_path / "run"))
+    for split_seed, is_refused in ((0, False), (1, True)):
+        other = replace(config, split_seed=split_seed, input_channels=3, output_channels=3)
+        run.write_config(other, {"count": 1})
+        if is_refused:
+            with pytest.raises(ConfigError, match="split_seed"):
+                judge([run.path], tmp_path / "out", config=config)
+        else:
+            assert judge([run.path], tmp_path / "out", config=config)["count"] > 1
+
+
+def test_pairs_of_training_are_judged_on_only_if_asked_for(tiny_run, tmp_path):
+    pair = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
+    folder = write_pictures(tmp_path / "pairs" / "train", {"1": pair}).parent
+    config = small_config(None, dataset=str(folder), direction="BtoA")
+    with pytest.raises(ConfigError, match="train"):
+        judge([tiny_run.path], tmp_path / "out", config=config)
+    results = judge([tiny_run.path, f"{tiny_run.path}@10"], tmp_path / "out", config=config, split="train")
+    assert not any(each["larger_than_chance"] for each in results["comparisons"])
+    assert {"which model is better", "FID and KID"} <= {each["metric"] for each in results["left_out"]}
+
+
+def test_an_exported_model_gets_the_image_that_its_run_gets(tiny_run, monkeypatch):
+    dataset, seen = open_dataset(small_config(None, image_size=128)), []
+
+    class Painting:
+        noise, output_channels = 0, 3
+
+        def __call__(self, image):
+            seen.append(image)
+            return image
+
+    monkeypatch.setattr(judged.translators, "load", lambda model, **options: Painting())
+    monkeypatch.setattr(judged, "is_folder_of_pictures", lambda model: False)
+    config = small_config(None)
+    pairs = Pairs(dataset, "val", config.data.size)
+    for each in open_judged([str(tiny_run.path), "model.tflite"], dataset, "val", config):
+        each.paint(*pairs.read(0))
+    np.testing.assert_array_equal(*seen)
+    assert seen[0].shape == (64, 64, 3)
 
 
 def test_of_many_pairs_the_report_gets_the_worst_and_some_others(tiny_run, tmp_path, monkeypatch):

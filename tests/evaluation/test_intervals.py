@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from pix2pix_tf.evaluation.intervals import difference, interval, is_larger_than_chance
+from pix2pix_tf.evaluation import intervals
+from pix2pix_tf.evaluation.intervals import FEWEST, compare, interval
 from pix2pix_tf.evaluation.metrics import METRICS
 
 [L1] = [metric for metric in METRICS if metric.name == "l1"]
@@ -15,11 +16,20 @@ def errors(count=100, mean=0.17, spread=0.05, seed=0):
     return np.random.default_rng(seed).normal(mean, spread, (count, 1))
 
 
-def test_an_interval_of_means_is_that_of_another_implementation():
+@pytest.fixture
+def many_resamples(monkeypatch):
+    """So many that the draws of two implementations no longer matter to 5e-4."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 30_000)
+    intervals._drawn.cache_clear()
+    yield
+    intervals._drawn.cache_clear()
+
+
+def test_an_interval_of_means_is_that_of_another_implementation(many_resamples):
     rows = errors()
     found = interval(rows, L1.value)
     expected = scipy.stats.bootstrap(
-        (rows[:, 0],), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
+        (rows[:, 0],), np.mean, n_resamples=30_000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
     assert found.value == pytest.approx(rows.mean())
     assert found.low == pytest.approx(expected.low, abs=5e-4)
@@ -45,22 +55,41 @@ def test_the_same_pictures_have_the_same_interval_again():
     assert interval(rows, L1.value) == interval(rows, L1.value)
 
 
+def compared(ours, theirs, metric=L1):
+    return compare(ours, theirs, np.zeros_like(ours), metric)
+
+
 def test_what_all_pictures_share_cancels_in_a_paired_difference():
     rows = errors()
-    apart = difference(rows, rows + 0.01, L1)
-    assert apart == pytest.approx((-0.01,) * 3)
+    assert compared(rows, rows + 0.01).apart == pytest.approx((-0.01,) * 3)
 
 
 @pytest.mark.parametrize(
-    ("by", "noise", "larger"),
+    ("by", "noise", "better"),
     [
-        (0.0, 0.01, False),
-        (0.02, 0.01, True),
-        (0.02, 0.3, False),  # other pictures might say the opposite
-        (0.001, 1e-4, False),  # no more than what another seed does
+        (0.0, 0.01, 0),
+        (0.02, 0.01, 1),
+        (-0.02, 0.01, -1),
+        (0.02, 0.3, 0),  # other pictures might say the opposite
+        (0.001, 1e-4, 0),  # no more than what another seed does
     ],
 )
-def test_a_difference_counts_if_pictures_and_seeds_can_not_explain_it(by, noise, larger):
+def test_a_difference_counts_if_pictures_and_seeds_can_not_explain_it(by, noise, better):
     rows = errors()
-    others = rows + by + errors(mean=0, spread=noise, seed=3)
-    assert is_larger_than_chance(difference(rows, others, L1), L1) == larger
+    found = compared(rows, rows + by + errors(mean=0, spread=noise, seed=3))
+    assert (found.differs, found.better) == (better != 0, better)
+
+
+def test_too_sharp_and_as_much_too_soft_differ_and_neither_is_better():
+    targets = errors(mean=0.2)
+    sharp, soft = (np.concatenate([share * targets, targets], axis=1) for share in (1.2, 0.8))
+    assert compared(sharp, soft, SHARPNESS)[1:] == (True, 0)
+    assert compared(soft, np.concatenate([0.6 * targets, targets], axis=1), SHARPNESS)[1:] == (True, 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, FEWEST - 1])
+def test_few_pictures_tell_nothing_apart(count):
+    rows = errors(count)
+    assert compared(rows, rows + 0.1)[1:] == (False, 0)
+    rows = errors(FEWEST)
+    assert compared(rows, rows + 0.1)[1:] == (True, 1)

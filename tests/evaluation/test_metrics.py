@@ -121,6 +121,23 @@ def test_a_grid_is_seen_at_its_period_only(pair, period):
         assert (after > 2 * before) if each == period else (after == pytest.approx(before, rel=1e-3))
 
 
+def test_in_a_small_picture_a_grid_is_not_beside_another(pair):
+    target = pair[1][:64, :64]
+    lines = np.cos(2 * np.pi * np.arange(64) / 8)
+    with_grid = (target + 0.1 * lines[:, np.newaxis]).astype(np.float32)
+    assert value("grid_16", with_grid, target) == pytest.approx(value("grid_16", target, target), rel=1e-3)
+
+
+@pytest.mark.parametrize("side", [1, 10, 15])
+def test_what_a_picture_is_too_small_for_is_not_a_number(pair, side):
+    tiny = [image[:side, :40] for image in pair]
+    assert all(
+        np.isnan(value(metric.name, *tiny)) == (side < metric.smallest)
+        for metric in METRICS
+        if metric.name in ("ssim", "grid_2", "grid_16", "l1")
+    )
+
+
 def test_the_power_of_lines_is_that_of_a_plain_transform(pair):
     luma = grey(pair[0])[:, : SIZE[1] - SIZE[1] % 16]
     for row, period in enumerate(PERIODS):
@@ -176,13 +193,15 @@ def test_segmentation_scores_are_the_papers_formulas():
     np.testing.assert_allclose(class_iou(flat), np.mean(ious))
 
 
-def test_fid_and_kid_are_their_formulas():
+def test_fid_and_kid_are_their_formulas(monkeypatch):
     random = np.random.default_rng(0)
     ours = random.normal(0, 1, (300, 12)) @ random.normal(0, 1, (12, 12))
     theirs = random.normal(0.3, 1, (250, 12)) @ random.normal(0, 1, (12, 12))
     covariances = [np.cov(each.T) for each in (ours, theirs)]
     root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
     fid = np.sum((ours.mean(0) - theirs.mean(0)) ** 2) + np.trace(sum(covariances) - 2 * root)
+    assert inception.frechet_distance(ours, theirs) == pytest.approx(fid, rel=1e-4)
+    monkeypatch.setattr(inception, "_AT_ONCE", 70)
     assert inception.frechet_distance(ours, theirs) == pytest.approx(fid, rel=1e-4)
 
     x, y = ours[:20], theirs[:20]

@@ -157,6 +157,15 @@ def test_the_headline_names_the_better_model(page):
     assert page(results("anna", "otto")).headline() not in (a, b)
 
 
+def test_what_differs_without_being_better_is_told_from_what_does_not_differ(page):
+    given = results("anna", "otto")
+    for each in given["comparisons"]:
+        each["larger_than_chance"] = each["metric"] == "sharpness"
+    both, same = (page(each) for each in (given, results("anna", "otto")))
+    assert both.headline() != same.headline()
+    assert "neither is better" in both.headline()
+
+
 def test_the_headline_of_many_models_names_the_best(page):
     names = ("anna", "otto", "ida")
     for name in names:

@@ -108,6 +108,8 @@ def test_a_way_between_two_noises_begins_and_ends_there_and_keeps_their_length()
     np.testing.assert_allclose(way[[0, -1]], [start, end], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(way, axis=1), np.linalg.norm(end), rtol=1e-4)
     np.testing.assert_allclose(interpolated(end, end, 3), [end] * 3)
+    one = np.ones(1, np.float32)
+    np.testing.assert_allclose(interpolated(one, -one, 3), [[1], [0], [-1]], atol=1e-6)
 
 
 def test_images_must_be_square_powers_of_two():

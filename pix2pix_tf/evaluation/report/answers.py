@@ -18,6 +18,11 @@ ANSWERS_FORMAT = 1
 _WIDTH_95 = 1.959963984540054  # of the standard normal distribution, to either side
 
 
+def answers_key(model: str) -> str:
+    """Returns by what name a file of answers has a model: a model may be called as the real pictures are."""
+    return f"{model} (model)" if model == REAL else model
+
+
 def wilson_interval(taken: int, shown: int) -> tuple[float, float]:
     """Returns Wilson's 95 % interval of a share, which holds for few answers and extreme shares too.
 

@@ -15,7 +15,7 @@ import numpy as np
 from jinja2.utils import htmlsafe_json_dumps
 from PIL import Image
 
-from pix2pix_tf.evaluation.report.answers import ANSWERS_FORMAT, REAL
+from pix2pix_tf.evaluation.report.answers import ANSWERS_FORMAT, answers_key
 from pix2pix_tf.evaluation.report.tables import marked_models
 from pix2pix_tf.evaluation.report.words import DIRECTIONS, JSON_OPTIONS, badness_of, label_of
 from pix2pix_tf.files import printable
@@ -48,7 +48,7 @@ class Picture:
 
 def script_data(results: Mapping[str, Any]) -> dict[str, Any]:
     """What the template's script knows, so far without pictures."""
-    models = [{**model, "key": _answers_key(model["name"])} for model in marked_models(results)]
+    models = [{**model, "key": answers_key(model["name"])} for model in marked_models(results)]
     return {
         "format": ANSWERS_FORMAT,
         "dataset": results.get("dataset", ""),
@@ -57,10 +57,6 @@ def script_data(results: Mapping[str, Any]) -> dict[str, Any]:
         "images": [],
         "pictures": [],
     }
-
-
-def _answers_key(model: str) -> str:
-    return f"{model} (model)" if model == REAL else model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,20 +11,21 @@ from pix2pix_tf.evaluation.report.words import interval_width, label_of, listing
 
 @dataclasses.dataclass
 class _Tally:
-    """What of two models is better, as labels of metrics."""
+    """What of two models is better, as labels of metrics; or differs, and neither is better; or is open."""
 
-    first: list[str]
-    second: list[str]
-    open: list[str]
+    first: list[str] = dataclasses.field(default_factory=list)
+    second: list[str] = dataclasses.field(default_factory=list)
+    apart: list[str] = dataclasses.field(default_factory=list)
+    open: list[str] = dataclasses.field(default_factory=list)
 
 
 def _tallies(results: Mapping[str, Any]) -> dict[tuple[str, str], _Tally]:
     tallies: dict[tuple[str, str], _Tally] = {}
     for found in results.get("comparisons") or []:
         first, second = found["models"]
-        tally = tallies.setdefault((first, second), _Tally([], [], []))
-        better = found.get("better") if found["larger_than_chance"] else None
-        side = {first: tally.first, second: tally.second}.get(better, tally.open)
+        tally = tallies.setdefault((first, second), _Tally())
+        undecided = tally.apart if found["larger_than_chance"] else tally.open
+        side = {first: tally.first, second: tally.second}.get(found.get("better"), undecided)
         side.append(label_of(results, found["metric"]))
     return tallies
 
@@ -60,10 +61,14 @@ def _one_model(results: Mapping[str, Any]) -> str:
 
 
 def _two_models(first: str, second: str, tally: _Tally) -> str:
-    count = len(tally.first) + len(tally.second) + len(tally.open)
+    count = sum(map(len, (tally.first, tally.second, tally.apart, tally.open)))
     metrics = _metrics(count)
     if len(tally.first) < len(tally.second):
-        first, second, tally = second, first, _Tally(tally.second, tally.first, tally.open)
+        first, second, tally = second, first, _Tally(tally.second, tally.first, tally.apart, tally.open)
+    if not tally.first and tally.apart:
+        return (
+            f"{first} and {second} differ beyond chance in {len(tally.apart)} of {metrics}: neither is better"
+        )
     if not tally.first:
         return f"Between {first} and {second} no difference is larger than chance"
     if len(tally.first) == len(tally.second):
@@ -83,7 +88,11 @@ def _findings(first: str, second: str, tally: _Tally) -> list[str]:
         for name, labels in ((first, tally.first), (second, tally.second))
         if labels
     ]
-    return [*won, f"no difference beyond chance in {listing(tally.open)}"] if tally.open else won
+    if tally.apart:
+        won.append(f"they differ in {listing(tally.apart)}, and neither is better")
+    if tally.open:
+        won.append(f"no difference beyond chance in {listing(tally.open)}")
+    return won
 
 
 def _many_models(models: Sequence[str], tallies: Mapping[tuple[str, str], _Tally]) -> str:
@@ -93,7 +102,7 @@ def _many_models(models: Sequence[str], tallies: Mapping[tuple[str, str], _Tally
             won[winner] = won.get(winner, 0) + len(labels)
             lost[loser] = lost.get(loser, 0) + len(labels)
     if not any(won.values()):
-        return f"Between these {len(models)} models no difference is larger than chance"
+        return f"None of these {len(models)} models is better than another, beyond chance"
     balance = {name: won[name] - lost[name] for name in models}
     ahead = [name for name in models if balance[name] == max(balance.values())]
     if len(ahead) > 1:

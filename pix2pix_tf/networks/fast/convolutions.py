@@ -99,8 +99,8 @@ class NearestConvolution(TransposedConvolution):
         self._small_kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
         self.bias = None
         if self.use_bias:
-            shape = (self.filters,)
-            self.bias = self.add_weight(name="bias", shape=shape, initializer=self.bias_initializer)
+            first = self.bias_initializer
+            self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer=first)
 
     @property
     def kernel(self) -> tf.Tensor:
