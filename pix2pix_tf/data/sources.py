@@ -164,9 +164,11 @@ def existing_folder(dataset: str) -> Path:
         DataError: there is none; a bare word was probably meant as a name, so these are listed.
     """
     folder = Path(dataset).expanduser()
-    if not folder.exists():
-        raise _no_such_dataset(dataset)
-    return folder
+    if folder.exists():
+        return folder
+    if folder.is_absolute():  # as a run remembers it
+        raise DataError(f"there is no folder {folder}; if it has moved, say where with `dataset`")
+    raise _no_such_dataset(dataset)
 
 
 def _no_such_dataset(dataset: str) -> DataError:

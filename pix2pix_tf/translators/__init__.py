@@ -142,7 +142,8 @@ def _find(model: str | Path) -> tuple[_Kind, str | Path]:
     path = Path(model).expanduser()
     models = f"MODEL may be {', '.join(kind.name for kind in _KINDS[:-1])} or {_KINDS[-1].name}"
     if not path.exists():
-        raise RunError(f"there is no model at {path}; {models}")
+        meant = f" (did you mean http://{model}?)" if "/v1/models/" in str(model) else ""
+        raise RunError(f"there is no model at {path}{meant}; {models}")
     if not path.is_dir():
         raise ConfigError(f"{path} is a file that holds no model; {models}")
     inside = models_inside(path)
