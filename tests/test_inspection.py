@@ -82,11 +82,16 @@ def test_a_missing_partner_is_a_problem(tmp_path, save_image):
     assert "2.png" in report
 
 
-def test_a_folder_that_is_not_there_is_refused_with_the_names_that_are(tmp_path):
+def test_a_folder_that_is_not_there_is_refused_with_the_names_that_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as caught:
-        check_dataset(config_of(tmp_path / "nowhere", tmp_path))
-    assert "there is no such folder" in str(caught.value)
+        check_dataset(config_of("./nowhere", tmp_path))
     assert all(name in str(caught.value) for name in ("procedural", *CATALOG))
+
+
+def test_of_a_folder_that_a_run_remembers_the_new_place_is_asked_for(tmp_path):
+    with pytest.raises(DataError, match="moved"):
+        check_dataset(config_of(tmp_path / "nowhere", tmp_path))
 
 
 def test_a_preview_shows_the_first_batches_of_training(folder, tmp_path):
