@@ -170,47 +170,6 @@ def _build(image_size: tuple[int, int], channels: int, classes: int, dtype: str,
 # ---------------------------------------------------------------- training
 
 
-def train_segmenter(
-    dataset: ImageDataset,
-    image_size: tuple[int, int],
-    cache_dir: Path,
-    say: Say = print,
-    seed: int = 0,
-    steps: int = STEPS,
-) -> Segmenter:
-    """Trains a network on the real photos of a data set, measures it on those held out, and keeps it.
-
-    Args:
-        dataset: pairs, one side photos and one label maps, in either order.
-        image_size: height and width that it sees.
-        cache_dir: the folder that it is kept in.
-        say: is told how long it takes, and how good it is.
-        seed: decides the first weights, the order and the augmentation.
-        steps: of training, each of four photos.
-
-    Raises:
-        ConfigError: the network can't be trained at that size.
-        DataError: not exactly one side has label maps, or these have no two colours.
-        SystemFault: the network can't be written.
-        TrainingDiverged: a weight is no longer finite.
-    """
-    pairs = _photos_first(dataset)
-    colours = palette(pairs, 1)
-    header = _header(pairs, image_size, seed, steps)
-    path = _file(cache_dir, header)
-    learning = TrainConfig(
-        ModelSettings("segmenter"),
-        DataConfig(image_size=image_size),
-        OptimizationConfig(steps=steps, batch_size=_BATCH, seed=seed),
-    )
-    weights = _learned(pairs, colours, learning, path, say)
-    segmenter = Segmenter(colours, image_size, weights)
-    segmenter.real = real = _real_scores(segmenter, pairs)
-    say(f"real photos, read by that network: {real}")
-    _write(path, header, segmenter, real)
-    return segmenter
-
-
 def load_or_train(
     dataset: ImageDataset,
     image_size: tuple[int, int],
@@ -219,12 +178,25 @@ def load_or_train(
     seed: int = 0,
     steps: int = STEPS,
 ) -> Segmenter:
-    """Returns the network that :func:`train_segmenter` kept for the same arguments, or trains it.
+    """Returns the network of a data set: the one that is kept, or one that is trained, measured and kept.
+
+    Args:
+        dataset: pairs, one side photos and one label maps, in either order.
+        image_size: height and width that it sees.
+        cache_dir: the folder that it is kept in.
+        say: is told how long training takes, and how good the network is on the photos held out.
+        seed: decides the first weights, the order and the augmentation.
+        steps: of training, each of four photos.
 
     Raises:
-        DataError: the file that it is kept in is damaged; or as :func:`train_segmenter`, like all others.
+        ConfigError: the network can't be trained at that size.
+        DataError: not exactly one side has label maps, or these have no two colours; or the file that the
+            network is kept in is damaged.
+        SystemFault: the network can't be written.
+        TrainingDiverged: a weight is no longer finite.
     """
-    header = _header(_photos_first(dataset), image_size, seed, steps)
+    pairs = _photos_first(dataset)
+    header = _header(pairs, image_size, seed, steps)
     path = _file(cache_dir, header)
     lock = filelock.FileLock(path.with_suffix(".lock"))
     with explain_disk_faults(cache_dir):
@@ -233,9 +205,25 @@ def load_or_train(
     try:
         if path.exists():
             return _stored(path, header)
-        return train_segmenter(dataset, image_size, cache_dir, say, seed, steps)
+        learning = TrainConfig(
+            ModelSettings("segmenter"),
+            DataConfig(image_size=image_size),
+            OptimizationConfig(steps=steps, batch_size=_BATCH, seed=seed),
+        )
+        segmenter = _trained(pairs, learning, path, say)
+        _write(path, header, segmenter)
+        return segmenter
     finally:
         lock.release()
+
+
+def _trained(pairs: ImageDataset, learning: TrainConfig, path: Path, say: Say) -> Segmenter:
+    """Trains a network on the real photos, and measures it on those held out."""
+    colours = palette(pairs, 1)
+    segmenter = Segmenter(colours, learning.data.size, _learned(pairs, colours, learning, path, say))
+    segmenter.real = _real_scores(segmenter, pairs)
+    say(f"real photos, read by that network: {segmenter.real}")
+    return segmenter
 
 
 def _photos_first(dataset: ImageDataset) -> ImageDataset:
@@ -390,8 +378,9 @@ def _file(cache_dir: Path, header: Mapping[str, Any]) -> Path:
     return cache_dir / f"segmenter-{digest[:16]}.npz"
 
 
-def _write(path: Path, header: Mapping[str, Any], segmenter: Segmenter, real: RealScores) -> None:
-    described = json.dumps({**header, "real": dataclasses.asdict(real)})
+def _write(path: Path, header: Mapping[str, Any], segmenter: Segmenter) -> None:
+    assert segmenter.real is not None
+    described = json.dumps({**header, "real": dataclasses.asdict(segmenter.real)})
     arrays = {
         _HEADER: np.frombuffer(described.encode(), np.uint8),
         _PALETTE: segmenter.palette,

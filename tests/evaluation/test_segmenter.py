@@ -15,7 +15,7 @@ from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.evaluation import segmenter as module
 from pix2pix_tf.evaluation.labels import LabelReader, classes_of, palette
 from pix2pix_tf.evaluation.metrics import class_accuracy, class_iou, pixel_accuracy
-from pix2pix_tf.evaluation.segmenter import load_or_train, train_segmenter
+from pix2pix_tf.evaluation.segmenter import load_or_train
 
 SIZE = (64, 64)
 STEPS = 60
@@ -73,7 +73,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def segmenter(dataset, folder):
     """A trained one, to be read only, and kept in ``folder``."""
-    return train_segmenter(dataset, SIZE, folder, no_one, steps=STEPS)
+    return load_or_train(dataset, SIZE, folder, no_one, steps=STEPS)
 
 
 def held_out(dataset):
@@ -208,7 +208,7 @@ def test_a_photo_of_any_size_is_read_at_the_networks(dataset, segmenter):
 
 
 def test_sizes_that_are_no_multiples_are_learned_at(dataset, tmp_path):
-    segmenter = train_segmenter(dataset, (65, 78), tmp_path, no_one, steps=2)
+    segmenter = load_or_train(dataset, (65, 78), tmp_path, no_one, steps=2)
     assert segmenter(next(held_out(dataset))[0]).shape == (65, 78)
 
 
@@ -216,7 +216,7 @@ def test_one_seed_gives_one_network_and_leaves_the_callers_randomness_alone(data
     networks = []
     for number in range(2):
         keras.utils.set_random_seed(number)
-        segmenter = train_segmenter(dataset, SIZE, tmp_path / str(number), no_one, seed=3, steps=3)
+        segmenter = load_or_train(dataset, SIZE, tmp_path / str(number), no_one, seed=3, steps=3)
         drawn = np.random.random()
         np.random.seed(number)
         assert drawn == np.random.random()
@@ -240,7 +240,13 @@ def test_a_network_is_trained_once(dataset, segmenter, folder):
 
 def test_what_decides_a_network_decides_its_file(dataset, segmenter, folder, monkeypatch):
     trained = []
-    monkeypatch.setattr(module, "train_segmenter", lambda *given: trained.append(given))
+
+    def noted(*given):
+        trained.append(given)
+        return segmenter
+
+    monkeypatch.setattr(module, "_trained", noted)
+    monkeypatch.setattr(module, "_write", lambda *given: None)
     other = procedural_dataset(1, SIZE, train_count=24, val_count=6, test_count=0)
     changed = [(other, SIZE, 0, STEPS), (dataset, (64, 80), 0, STEPS), (dataset, SIZE, 1, STEPS)]
     changed.append((dataset, SIZE, 0, STEPS + 1))
