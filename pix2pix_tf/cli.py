@@ -610,7 +610,7 @@ class DataListArgs:
 
 @dataclasses.dataclass(frozen=True)
 class DataArgs:
-    """Tells what is wrong with a data set or with your folder."""
+    """What is common to the commands below."""
 
     dataset: Positional[str]
     """'procedural', a catalogue name such as 'facades', or the path of your folder."""
@@ -622,18 +622,22 @@ class DataArgs:
     """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
     kind: Literal["pairs", "unpaired", "images"] | None = None
     """How to take it; by default as it is by itself."""
+    skip_bad_images: bool = False
+    """Leave out images that can't be read, and count them, instead of stopping."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DataDownloadArgs(DataArgs):
     """Downloads and prepares one data set of the catalogue."""
 
-    skip_bad_images: bool = False
-    """Leave out images that can't be read, and count them, instead of stopping."""
+
+@dataclasses.dataclass(frozen=True)
+class DataCheckArgs(DataArgs):
+    """Tells what is wrong with a data set or with your folder."""
 
 
 @dataclasses.dataclass(frozen=True)
-class DataPreviewArgs(DataDownloadArgs):
+class DataPreviewArgs(DataArgs):
     """Writes a sheet of pairs as training sees them: resized, jittered, cropped and mirrored."""
 
     out: Path = Path("preview.png")
@@ -701,7 +705,7 @@ def _data_download(arguments: list[str]) -> int:
 
 
 def _data_check(arguments: list[str]) -> int:
-    args = _parse(DataArgs, "data check", arguments)
+    args = _parse(DataCheckArgs, "data check", arguments)
     _import_frameworks()
     from pix2pix_tf.inspection import check_dataset
 
@@ -737,5 +741,5 @@ def _dataset_config(args: DataArgs) -> TrainConfig:
         data_dir=args.data_dir,
         archive=args.archive,
         mirror_url=args.mirror_url,
-        skip_bad_images=isinstance(args, DataDownloadArgs) and args.skip_bad_images,
+        skip_bad_images=args.skip_bad_images,
     )

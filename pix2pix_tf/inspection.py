@@ -95,15 +95,19 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None) -> tuple[str, b
     counts = ", ".join(f"{' + '.join(map(str, of_sets))} {name}" for name, of_sets in report.counts.items())
     channels = " and ".join("grey" if count == 1 else "RGB" for count in report.channels)
     bits = " and ".join(map(str, report.bits))
+    skipping = config.data.skip_bad_images
+    count = len(report.problems) + (0 if skipping else len(report.bad_files))
     lines = [
         f"{folder}: {_IN_WORDS[report.kind]} in {report.layout}",
         f"  {_IN_WORDS[report.kind]:<9} {counts or 'none'}",
         *(f"  sizes     {_sizes(sizes)} (height x width)" for sizes in report.sizes),
         f"  channels  {channels or 'none'}, {bits or 'no'} bits",
+        *(f"  note      {note}" for note in report.notes),
+        *(f"  {'left out' if skipping else 'problem':<9} {each}" for each in report.bad_files),
         *(f"  problem   {problem}" for problem in report.problems),
-        f"problems: {len(report.problems)}" if report.problems else "nothing is wrong",
+        f"problems: {count}" if count else "nothing is wrong",
     ]
-    return "\n".join(lines), not report.problems
+    return "\n".join(lines), report.is_good(skipping)
 
 
 def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:

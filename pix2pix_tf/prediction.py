@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from tqdm import tqdm
 
 from pix2pix_tf import translators
 from pix2pix_tf.config import Direction, Precision
-from pix2pix_tf.data.images import encode_png, is_image_file, split_side_by_side
+from pix2pix_tf.data.images import encode_png, is_image_file, is_unread_image, split_side_by_side
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.registry import model_for
@@ -164,13 +163,7 @@ def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Pat
 def _of_unknown_kinds(inputs: Sequence[Path]) -> list[Path]:
     """Returns what lies in the folders and is an image by its name, but of a kind that isn't read."""
     files = (path for given in inputs if given.is_dir() for path in given.rglob("*") if path.is_file())
-    return sorted(
-        path
-        for path in files
-        if (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
-        and not is_image_file(path)
-        and not path.name.startswith(".")
-    )
+    return sorted(filter(is_unread_image, files))
 
 
 def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Path]:

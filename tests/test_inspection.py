@@ -72,6 +72,9 @@ def test_every_problem_of_a_folder_is_named(folder, tmp_path):
     assert any("글자.png" in line for line in problems)
     assert any("0.png" in line for line in problems)
     assert report.splitlines()[-1] == "problems: 2"
+    report, is_good = check_dataset(config_of(folder, tmp_path, skip_bad_images=True))
+    assert is_good
+    assert len([line for line in report.splitlines() if line.startswith("  left out ")]) == 2
 
 
 def test_a_missing_partner_is_a_problem(tmp_path, save_image):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import hashlib
+import itertools
 import os
 import unicodedata
 from collections import Counter
@@ -34,6 +35,7 @@ LAYOUTS = {
 }
 """How a folder of each kind may look."""
 
+_KINDS = "JPEG, PNG, BMP, GIF and WebP are"
 _SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
 # Where the folder doesn't say which image belongs where; the rest is for test.
 _TRAIN_SHARE, _VAL_SHARE = 0.8, 0.1
@@ -90,7 +92,9 @@ class FolderReport:
         sizes: likewise for each set, how many have each size (height, width), most frequent first.
         channels: 1 or 3, of each side.
         bits: 8 or 16, of each side.
-        problems: one line each; empty for a folder that can be trained on.
+        problems: of the folder or of pairs, one line each.
+        bad_files: of single images, likewise.
+        notes: what may not be meant so.
     """
 
     kind: Kind
@@ -100,6 +104,12 @@ class FolderReport:
     channels: tuple[int, ...]
     bits: tuple[int, ...]
     problems: Sequence[str]
+    bad_files: Sequence[str]
+    notes: Sequence[str]
+
+    def is_good(self, skip_bad_images: bool = False) -> bool:
+        """Whether the folder can be trained on."""
+        return not self.problems and (skip_bad_images or not self.bad_files)
 
 
 def open_folder_dataset(
@@ -171,8 +181,32 @@ def check_folder(
         sizes=[dict(counted.most_common()) for counted in sizes],
         channels=tuple(side.channels for side in sides),
         bits=tuple(side.bits for side in sides),
-        problems=[printable(problem) for problem in (*survey.problems, *survey.bad_files.values())],
+        problems=list(map(printable, survey.problems)),
+        bad_files=list(map(printable, survey.bad_files.values())),
+        notes=list(map(printable, _notes(folder, survey))),
     )
+
+
+def _notes(folder: Path, survey: _Survey) -> Iterator[str]:
+    """Yields what is no mistake, and may not be meant so."""
+    items = [item for items in survey.used() for item in items]
+    if not items:
+        return
+    halves = [_size(item, survey.checked) for item in items if item.is_halved]
+    if halves and all(height >= 2 * width for height, width in halves):
+        yield "no image is wider than high: are they pairs, side by side?"
+    if not {"val", "test"} & survey.splits.keys():
+        yield "none is held out: samples and figures will be of images that training sees"
+    if all(len(items) == 1 for items in survey.splits.get("train", ())):
+        yield "there is only one to train on"
+    unread = [path for path in _walk(folder, images.is_unread_image) if not _is_named(path, survey.problems)]
+    if unread:
+        more = f" and {len(unread) - 1} more" if unread[1:] else ""
+        yield f"passed over, of a kind that can't be read ({_KINDS}): {unread[0]}{more}"
+
+
+def _is_named(path: Path, problems: Sequence[str]) -> bool:
+    return any(problem.startswith(f"{path}: ") for problem in problems)
 
 
 def likely_kind(folder: Path) -> Kind:
@@ -352,9 +386,17 @@ def _find_items(roots: tuple[Path, ...], kind: Kind, problems: list[str]) -> _Se
     if len(roots) == 1:
         return (_items(files, is_halved=kind != "images"),)
     if kind == "pairs":
-        a, b = files
-        problems += _without_partner(roots[0], [a[name] for name in a if name not in b], roots[1])
-        problems += _without_partner(roots[1], [b[name] for name in b if name not in a], roots[0])
+        for (root, other), (ours, theirs) in zip(
+            itertools.permutations(roots), itertools.permutations(files), strict=True
+        ):
+            unread = {_name(path, other): path for path in _walk(other, images.is_unread_image)}
+            lonely = [name for name in ours if name not in theirs]
+            problems += [
+                f"{unread[name]}: of a kind that can't be read ({_KINDS}); convert it"
+                for name in lonely
+                if name in unread
+            ]
+            problems += _without_partner(root, [ours[name] for name in lonely if name not in unread], other)
         return (_items(files),)
     problems += [
         f"{root}: no images, the other side has some; {LAYOUTS[kind]}"
@@ -379,8 +421,7 @@ def files_by_name(root: Path, problems: list[str]) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     for path in _walk(root):
-        name = path.relative_to(root).with_suffix("").as_posix()
-        name = printable(unicodedata.normalize("NFC", name))
+        name = _name(path, root)
         if name in files:
             problems.append(f"{files[name]} and {path.name}: two images of one name; keep one of them")
         else:
@@ -388,7 +429,11 @@ def files_by_name(root: Path, problems: list[str]) -> dict[str, Path]:
     return files
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def _name(path: Path, root: Path) -> str:
+    return printable(unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix()))
+
+
+def _walk(root: Path, wanted: Callable[[Path], bool] = images.is_image_file) -> Iterator[Path]:
     def fail(error: OSError) -> None:
         raise _unreadable(error) from None
 
@@ -399,7 +444,7 @@ def _walk(root: Path) -> Iterator[Path]:
             subfolders.clear()
             continue
         visited.add(real)
-        yield from (path for name in sorted(names) if images.is_image_file(path := Path(folder, name)))
+        yield from (path for name in sorted(names) if wanted(path := Path(folder, name)))
 
 
 def _without_partner(root: Path, files: Sequence[Path], other: Path) -> list[str]:

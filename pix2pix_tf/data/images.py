@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import mimetypes
 import re
 import struct
 import threading
@@ -686,6 +687,12 @@ _pillow_lock = threading.Lock()
 def is_image_file(path: Path) -> bool:
     """Whether a file's name is that of an image: a known suffix, and not a hidden file (``._*`` included)."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def is_unread_image(path: Path) -> bool:
+    """Whether a file's name is that of an image, but of a kind that isn't read."""
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    return kind.startswith("image/") and not is_image_file(path) and not path.name.startswith(".")
 
 
 def read_header(path: Path) -> ImageHeader:

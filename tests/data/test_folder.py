@@ -209,14 +209,14 @@ def test_names_that_are_not_unicode(tmp_path, sides):
         assert names(dataset) == {"train": [r"\udcff"]}
         ((a, _),) = read_all(dataset.splits["train"][0])
         np.testing.assert_array_equal(a, picture[:, :4] if len(sides) == 1 else picture)
-        assert not check_folder(folder, 0, tmp_path / "cache").problems
+        assert check_folder(folder, 0, tmp_path / "cache").is_good()
 
     for side in sides:
         save(folder / side / "2.png")
     with open(os.fsencode(folder / sides[0]) + b"/\xff.png", "wb") as file:
         file.write(b"text")
     for _ in range(2):
-        (problem,) = check_folder(folder, 0, tmp_path / "cache").problems
+        (problem,) = check_folder(folder, 0, tmp_path / "cache").bad_files
         assert r"\udcff.png: not an image" in problem.encode().decode()
         assert problem_of(folder, cache_dir=tmp_path / "cache") == problem
         (skipped,) = open_folder(folder, tmp_path / "cache", skip_bad_images=True).skipped
@@ -241,6 +241,34 @@ def test_files_without_partner_are_named(tmp_path, lonely, other):
         save(tmp_path / f"train{lonely}" / f"{at}.png")
     save(tmp_path / f"train{other}" / "1.png")
     assert f"train{lonely}: 2.png, 3.png, 4.png and 7 more without" in problem_of(tmp_path)
+
+
+def test_a_partner_of_a_kind_that_is_not_read_is_named_itself(tmp_path):
+    save(tmp_path / "A" / "1.png")
+    (tmp_path / "B").mkdir()
+    (tmp_path / "B" / "1.tiff").write_bytes(b"II*\0")
+    assert str(tmp_path / "B" / "1.tiff") in problem_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "said"),
+    [
+        (["1.png"], (8, 8), ["wider than high", "held out", "only one"]),
+        (["train/1.png", "train/2.png", "val/1.png"], (16, 8), []),
+        (["train/1.png", "train/2.png", "val/1.png", "val/2.heic"], (16, 8), ["2.heic"]),
+        (["train/1.png", "train/2.png"], (16, 8), ["held out"]),
+    ],
+)
+def test_what_may_not_be_meant_is_noted(tmp_path, files, size, said):
+    for name in files:
+        if name.endswith("png"):
+            save(tmp_path / name, *size)
+        else:
+            (tmp_path / name).write_bytes(b"some other format")
+    report = check_folder(tmp_path, 0, None, show_progress=False)
+    assert report.is_good()
+    assert len(report.notes) == len(said)
+    assert all(words in note for words, note in zip(said, report.notes, strict=True))
 
 
 def test_different_sizes_within_a_pair(tmp_path):
@@ -349,7 +377,7 @@ def test_report_lists_everything(damaged_folder):
     assert report.counts == {"train": (4,), "val": (1,)}
     assert report.sizes == [{(4, 4): 5}]
     assert (report.channels, report.bits) == ((3, 3), (8, 8))
-    assert len(report.problems) == 4
+    assert len(report.problems) + len(report.bad_files) == 4
     assert check_folder(damaged_folder / "no", 0, None).problems
 
 
@@ -374,7 +402,7 @@ def test_unchanged_files_are_not_decoded_again(damaged_folder, tmp_path, decoded
     assert decoded == []
     save(damaged_folder / "train" / "6.png", seed=3)
     save(damaged_folder / "train" / "7.png")
-    assert len(check_folder(damaged_folder, 0, cache).problems) == 2
+    assert len(check_folder(damaged_folder, 0, cache).bad_files) == 2
     assert sorted(decoded) == ["6.png", "7.png"]
 
 
@@ -458,7 +486,7 @@ def test_unpaired_sides_differ_in_names_counts_and_sizes(tmp_path, layout):
     assert [len(images) for images in dataset.splits["test"]] == [1, 1]
     report = check_folder(tmp_path, 0, None, "unpaired")
     assert report.counts == {"train": (3, 1), "test": (1, 1)}
-    assert report.problems == []
+    assert report.is_good()
     assert likely_kind(tmp_path) == "unpaired"
 
 
