@@ -262,13 +262,10 @@ def _add_people(results: dict[str, Any], people: Mapping[str, Mapping[str, float
         "better": "higher",
         "help": "share of pictures that people took for real in 'real or fake?' of a report",
     }
-    keys = {name: answers_key(name) for name in results["models"]}
-    for key, values in (
-        *((keys[name], each) for name, each in results["models"].items()),
-        (REAL, results["targets"]),
-    ):
+    keyed = {answers_key(name): found for name, found in results["models"].items()}
+    for key, found in {**keyed, REAL: results["targets"]}.items():
         if key in people:
-            values["values"]["taken_for_real"] = people[key]
+            found["values"]["taken_for_real"] = people[key]
 
 
 # ---------------------------------------------------------------- pictures
@@ -279,8 +276,7 @@ def _shown(
 ) -> list[Picture]:
     """Paints once more what the report may show: all, or of a large set the worst and some of the others."""
     numbers = list(range(len(pairs)))
-    largest = max(measured[judged[0].name].largest, 1)
-    most = min(_MOST_SHOWN, max(2, _MOST_PIXELS // largest))
+    most = min(_MOST_SHOWN, max(2, _MOST_PIXELS // measured[judged[0].name].largest))
     if len(numbers) > most:
         errors = measured[judged[0].name].rows("l1")[:, 0]
         worst = np.argsort(-errors)[: most // 2]
