@@ -311,7 +311,7 @@ METRICS: tuple[Metric, ...] = (
             "target",
             "lattice",
             _ratio(2 * place),
-            seeds=1.0,
+            seeds=1.5,  # three runs of the default had 0.8, 1.6 and 2.1 at 2 pixels
             smallest=max(PERIODS),
         )
         for place, period in enumerate(PERIODS)
