@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,38 +121,31 @@ def test_sigkill_changes_nothing_in_any_model(model: str, tmp_path: Path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process can catch")
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_saves_first_and_the_same_command_continues(
-    undisturbed: Path, tmp_path: Path, signal_number: signal.Signals
-):
-    arguments = (
-        "train",
-        *SMALL,
-        "--checkpoint-every",
-        10**6,
-        "--log-every",
-        1,
-        "--run-dir",
-        tmp_path / "run",
-    )
-    process = subprocess.Popen(
-        command(*arguments, "--steps", STEPS), env=environment(), stderr=subprocess.PIPE, encoding="utf-8"
-    )
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") >= 5):
-        time.sleep(0.05)
-    process.send_signal(signal_number)
-    errors = process.communicate()[1]
-    assert process.returncode == 128 + signal_number, errors
-    assert f"stopped by {signal_number.name}" in errors
-    saved = RunDirectory(tmp_path / "run").latest_step()
-    assert saved is not None
-    assert 5 <= saved < STEPS
+def test_signals_save_first_and_the_same_command_continues(undisturbed: Path, tmp_path: Path):
+    run_dir = RunDirectory(tmp_path / "run")
+    arguments = ("train", *SMALL, "--checkpoint-every", 10**6, "--log-every", 1)
+    arguments += ("--steps", STEPS, "--run-dir", run_dir.path)
+    saved = 0
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(
+            command(*arguments), env=environment(), stderr=subprocess.PIPE, encoding="utf-8"
+        )
+        metrics = run_dir.metrics_file
+        while process.poll() is None and not (
+            metrics.exists() and metrics.read_text().count("\n") >= saved + 5
+        ):
+            time.sleep(0.05)
+        process.send_signal(signal_number)
+        errors = process.communicate()[1]
+        assert process.returncode == 128 + signal_number, errors
+        assert f"stopped by {signal_number.name}" in errors
+        before, saved = saved, run_dir.latest_step() or 0
+        assert before + 5 <= saved < STEPS
 
-    result = run(*arguments, "--steps", STEPS, cwd=tmp_path)
+    result = run(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"continuing after step {saved}" in result.stdout
-    assert_same_weights(undisturbed, tmp_path / "run")
+    assert_same_weights(undisturbed, run_dir.path)
 
 
 def test_finished_run_says_so_and_can_be_trained_longer(undisturbed: Path, tmp_path: Path):
@@ -168,15 +162,15 @@ def test_finished_run_says_so_and_can_be_trained_longer(undisturbed: Path, tmp_p
     assert_same_weights(undisturbed, shorter)
 
 
-def test_a_run_that_is_trained_longer_is_unfinished_from_the_start(tmp_path: Path):
+def test_a_run_that_is_trained_longer_is_unfinished_from_the_start(undisturbed: Path, tmp_path: Path):
     """Else a kill between its last checkpoint and its last picture would leave the old picture for good."""
-    run_dir = tmp_path / "run"
-    assert run(*TRAIN, run_dir, "--steps", 10, cwd=tmp_path).returncode == 0
+    run_dir = Path(shutil.copytree(undisturbed, tmp_path / "run"))
     assert (run_dir / "final.png").exists()
+    logged = (run_dir / "metrics.jsonl").read_text().count("\n")
     process = subprocess.Popen(
         command("train", "--run-dir", run_dir, "--steps", 10**6), env=environment(), stdout=subprocess.DEVNULL
     )
-    while process.poll() is None and '"step": 14' not in (run_dir / "metrics.jsonl").read_text():
+    while process.poll() is None and (run_dir / "metrics.jsonl").read_text().count("\n") <= logged:
         time.sleep(0.05)
     process.kill()
     process.wait()
