@@ -86,7 +86,7 @@ def _mark(axis: Axes, level: tuple[float, str] | None) -> None:
     if level is not None:
         axis.axhline(level[0], color="tab:red", linestyle=":", linewidth=1, label=level[1])
     if axis.get_legend_handles_labels()[1]:
-        axis.legend(loc="upper right", fontsize="small")
+        axis.legend(loc="best", fontsize="small")
 
 
 def _png(figure: Figure) -> bytes:
