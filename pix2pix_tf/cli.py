@@ -725,13 +725,13 @@ def _data_preview(arguments: list[str]) -> int:
     settings.update(jitter=args.jitter and brought.jitter, flip=args.flip and brought.flip)
     settings.update(seed=args.seed, label_maps=args.label_maps)
     _import_frameworks()
+    from pix2pix_tf.data.sets import ITEMS
     from pix2pix_tf.inspection import preview_dataset
 
     config = configs.replace(_dataset_config(args), **settings)
     out = args.out if args.out.suffix else args.out.with_suffix(".png")
     kind = preview_dataset(config, args.count, out, args.kind)
-    what = {"pairs": "pair", "unpaired": "unpaired image", "images": "image"}[kind]
-    print(f"{out}: {counted(args.count, what)} as training sees them")
+    print(f"{out}: {counted(args.count, ITEMS[kind])} as training sees them")
     return 0
 
 

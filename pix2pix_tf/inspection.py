@@ -16,13 +16,13 @@ from pix2pix_tf.data.names import CYCLE_GAN, full_name
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.preparing import data_root
 from pix2pix_tf.data.published import published_counts
-from pix2pix_tf.data.sets import Kind
+from pix2pix_tf.data.sets import ITEMS, Kind
 from pix2pix_tf.data.sources import existing_folder, open_dataset, usual_kind
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.sheets import compose_sheet
 
 _NAME_WIDTH = 22
-_IN_WORDS = {"pairs": "pairs", "unpaired": "unpaired images", "images": "images"}
+_IN_WORDS = {kind: f"{item}s" for kind, item in ITEMS.items()}
 _SIDE_NAMES = {"pairs": ("input", "target"), "unpaired": ("A", "B"), "images": ("image",)}
 
 

@@ -20,6 +20,7 @@ from pix2pix_tf.data.checking import CheckedImage, check_images
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
+from pix2pix_tf.wording import noun
 
 if TYPE_CHECKING:
     from pix2pix_tf.data.sets import ReadImages
@@ -228,8 +229,7 @@ def likely_kind(folder: Path) -> Kind:
 def _and_more(count: int, folder: Path) -> str:
     if count == 0:
         return ""
-    problems = "problem" if count == 1 else "problems"
-    return f" ({count} more {problems}: see pix2pix data check {folder})"
+    return f" ({count} more {noun(count, 'problem')}: see pix2pix data check {folder})"
 
 
 def _survey(folder: Path, kind: Kind, seed: int, cache_dir: Path | None, show_progress: bool) -> _Survey:
@@ -389,8 +389,10 @@ def _find_items(roots: tuple[Path, ...], kind: Kind, problems: list[str]) -> _Se
         for (root, other), (ours, theirs) in zip(
             itertools.permutations(roots), itertools.permutations(files), strict=True
         ):
-            unread = {_name(path, other): path for path in _walk(other, images.is_unread_image)}
             lonely = [name for name in ours if name not in theirs]
+            if not lonely:
+                continue
+            unread = {_name(path, other): path for path in _walk(other, images.is_unread_image)}
             problems += [
                 f"{unread[name]}: of a kind that can't be read ({_KINDS}); convert it"
                 for name in lonely

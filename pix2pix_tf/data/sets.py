@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Direction = Literal["AtoB", "BtoA"]
 Kind = Literal["pairs", "unpaired", "images"]
+ITEMS: dict[Kind, str] = {"pairs": "pair", "unpaired": "unpaired image", "images": "image"}
+"""What a data set of each kind is counted in."""
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -160,7 +162,7 @@ class ImageDataset:
             f"{' + '.join(str(len(s)) for s in sets)} {name}" for name, sets in self.splits.items()
         )
         last = sum(len(images) for images in list(self.splits.values())[-1])
-        what = noun(last, {"pairs": "pair", "unpaired": "unpaired image", "images": "image"}[self.kind])
+        what = noun(last, ITEMS[self.kind])
         left_out = f" ({len(self.skipped)} unreadable left out)" if self.skipped else ""
         return f"{self.name}: {counts} {what}{left_out}"
 

@@ -16,6 +16,7 @@ from pix2pix_tf.evaluation.inception import FEATURES, Inception
 from pix2pix_tf.evaluation.judged import Judged, Size
 from pix2pix_tf.evaluation.labels import ClassReader
 from pix2pix_tf.evaluation.metrics import CONFUSION, MEASUREMENTS, Metric
+from pix2pix_tf.wording import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,4 +122,4 @@ def unit(image: np.ndarray) -> np.ndarray:
 
 def _shape(image: np.ndarray) -> str:
     height, width, channels = image.shape
-    return f"{width}x{height} pixels of {channels} channel{'s' if channels > 1 else ''}"
+    return f"{width}x{height} pixels of {counted(channels, 'channel')}"

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pix2pix_tf.wording import counted
+
 if TYPE_CHECKING:
     from pix2pix_tf.exporting.samples import Samples
     from pix2pix_tf.translators.run import GeneratorTranslator
@@ -36,7 +38,7 @@ class Bar:
     def __str__(self) -> str:
         parts = []
         if self.max_levels is not None:
-            parts.append(f"at most {self.max_levels} level{'s' if self.max_levels != 1 else ''} everywhere")
+            parts.append(f"at most {counted(self.max_levels, 'level')} everywhere")
         if self.within_1_level is not None:
             parts.append(f"at most 1 level on {self.within_1_level:.2%}")
         if self.psnr is not None:
