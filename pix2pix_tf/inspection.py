@@ -11,9 +11,9 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.catalog import catalog_entries
 from pix2pix_tf.data.folder import check_folder
-from pix2pix_tf.data.images import encode_png, to_uint8
 from pix2pix_tf.data.names import CYCLE_GAN, full_name
 from pix2pix_tf.data.pipeline import training_batches
+from pix2pix_tf.data.pixels import encode_png, to_uint8
 from pix2pix_tf.data.preparing import data_root
 from pix2pix_tf.data.published import published_counts
 from pix2pix_tf.data.sets import ITEMS, Kind

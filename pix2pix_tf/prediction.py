@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from pix2pix_tf import translators
 from pix2pix_tf.config import Direction, Precision
-from pix2pix_tf.data.images import encode_png, is_image_file, is_unread_image, split_side_by_side
+from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image
+from pix2pix_tf.data.pixels import encode_png, split_side_by_side
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.registry import model_for
@@ -150,9 +151,7 @@ def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Pat
             files = (path for path in given.rglob("*") if path.is_file() and is_image_file(path))
             found = sorted(path for path in files if nested not in path.resolve().parents)
             if not found:
-                raise DataError(
-                    f"{given} has no images (JPEG, PNG, BMP, GIF or WebP), nor has a folder below it"
-                )
+                raise DataError(f"{given} has no images ({KINDS}), nor has a folder below it")
             yield from ((path, path.relative_to(given)) for path in found)
         elif given.exists():
             yield given, Path(given.name)

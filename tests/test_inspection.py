@@ -6,9 +6,9 @@ from PIL import Image
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.cli import main
-from pix2pix_tf.data.images import to_uint8
 from pix2pix_tf.data.names import CATALOG
 from pix2pix_tf.data.pipeline import training_batches
+from pix2pix_tf.data.pixels import to_uint8
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.inspection import check_dataset, describe_dataset, list_datasets, preview_dataset

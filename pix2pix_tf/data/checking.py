@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.data import images
@@ -20,7 +18,7 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
@@ -51,31 +49,19 @@ def check_image(path: Path) -> CheckedImage:
     """
     try:
         header = images.read_header(path)
-        data = images.read_bytes(path)
-        height, width, _ = _decoded_shape()(data).numpy().tolist()
+        images.load_image(path, header.channels)
     except DataError as error:
         return CheckedImage(problem=str(error))
-    except tf.errors.InvalidArgumentError as error:
-        fault = images.explain_fault(error, header.format)
-        return CheckedImage(problem=f"{path}: {fault}; replace or delete it")
-    return CheckedImage(height, width, header.channels, header.bits)
+    return CheckedImage(header.height, header.width, header.channels, header.bits)
 
 
 def is_decodable(data: bytes) -> bool:
     """Whether bytes are those of an image that can be decoded."""
     try:
-        _decoded_shape()(data)
-    except tf.errors.InvalidArgumentError:
+        images.decode_image(data, channels=3)
+    except DataError:
         return False
     return True
-
-
-@functools.cache
-def _decoded_shape() -> Callable[[bytes], tf.Tensor]:
-    signature = [tf.TensorSpec([], tf.string)]
-    return tf.function(
-        lambda data: tf.shape(images.decode_image(data, channels=3)), signature, autograph=False
-    )
 
 
 def check_images(

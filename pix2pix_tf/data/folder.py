@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from pix2pix_tf.data import images
 from pix2pix_tf.data.checking import CheckedImage, check_images
+from pix2pix_tf.data.pixels import split_side_by_side
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
@@ -36,7 +37,6 @@ LAYOUTS = {
 }
 """How a folder of each kind may look."""
 
-_KINDS = "JPEG, PNG, BMP, GIF and WebP are"
 _SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
 # Where the folder doesn't say which image belongs where; the rest is for test.
 _TRAIN_SHARE, _VAL_SHARE = 0.8, 0.1
@@ -203,7 +203,7 @@ def _notes(folder: Path, survey: _Survey) -> Iterator[str]:
     unread = [path for path in _walk(folder, images.is_unread_image) if not _is_named(path, survey.problems)]
     if unread:
         more = f" and {len(unread) - 1} more" if unread[1:] else ""
-        yield f"passed over, of a kind that can't be read ({_KINDS}): {unread[0]}{more}"
+        yield f"passed over, of a kind that can't be read ({images.KINDS} can): {unread[0]}{more}"
 
 
 def _is_named(path: Path, problems: Sequence[str]) -> bool:
@@ -394,7 +394,7 @@ def _find_items(roots: tuple[Path, ...], kind: Kind, problems: list[str]) -> _Se
                 continue
             unread = {_name(path, other): path for path in _walk(other, images.is_unread_image)}
             problems += [
-                f"{unread[name]}: of a kind that can't be read ({_KINDS}); convert it"
+                f"{unread[name]}: of a kind that can't be read ({images.KINDS} can); convert it"
                 for name in lonely
                 if name in unread
             ]
@@ -528,12 +528,11 @@ def _reader(items: Sequence[_Item], sides: tuple[Side, ...]) -> ReadImages:
     dtypes = [tf.uint16 if side.bits == 16 else tf.uint8 for side in sides]
 
     def read_side_by_side(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        data = tf.io.read_file(paths[index, 0])
-        return images.split_side_by_side(images.decode_image(data, sides[0].channels, dtypes[0]))
+        return split_side_by_side(images.load_in_pipeline(paths[index, 0], sides[0].channels, dtypes[0]))
 
     def read_files(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return tuple(
-            images.decode_image(tf.io.read_file(paths[index, at]), side.channels, dtype)
+            images.load_in_pipeline(paths[index, at], side.channels, dtype)
             for at, (side, dtype) in enumerate(zip(sides, dtypes, strict=True))
         )
 

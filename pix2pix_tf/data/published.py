@@ -132,9 +132,9 @@ def _open_images(builder: Any, stored: str, side: Side, faults: _Faults) -> Imag
     def decoded(index: tf.Tensor) -> tuple[tf.Tensor]:
         import tensorflow as tf
 
-        from pix2pix_tf.data.images import decode_image
+        from pix2pix_tf.data.images import decode_in_pipeline
 
-        return (decode_image(read(index), side.channels, tf.uint16 if side.bits == 16 else tf.uint8),)
+        return (decode_in_pipeline(read(index), side.channels, tf.uint16 if side.bits == 16 else tf.uint8),)
 
     images, broken = Images(names, decoded), set(faults.of(stored, names, read))
     return images.only([place for place in range(len(names)) if place not in broken]) if broken else images

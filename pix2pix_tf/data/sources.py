@@ -141,7 +141,7 @@ def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> I
     )
     if sides == dataset.sides:
         return dataset
-    from pix2pix_tf.data.images import convert_channels
+    from pix2pix_tf.data.pixels import convert_channels
 
     def converting(wanted: tuple[int, ...], images: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
         return tuple(convert_channels(image, count) for image, count in zip(images, wanted, strict=True))

@@ -162,7 +162,7 @@ def _folder(name: str, path: Path, wanted: Sequence[str]) -> Judged:
 
     def paint(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
         file = files[image_name]
-        picture = load_image(file, target.shape[-1]).numpy()
+        picture = load_image(file, target.shape[-1])
         if picture.shape[:2] != target.shape[:2]:
             (height, width), size = picture.shape[:2], target.shape[:2]
             raise DataError(

@@ -25,8 +25,8 @@ from keras import layers
 from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, ModelSettings, OptimizationConfig, TrainConfig
-from pix2pix_tf.data.images import to_unit_range
 from pix2pix_tf.data.pipeline import in_memory, resized, training_batches
+from pix2pix_tf.data.pixels import to_unit_range
 from pix2pix_tf.data.sets import ImageDataset, Images, Side, spread
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import DataError, SystemFault, TrainingDiverged

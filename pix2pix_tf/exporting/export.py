@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.formats import default_formats
 from pix2pix_tf.exporting.formats.base import Artifact, Format, Size, Subject

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.images import is_image_file, load_image, to_uint8, to_unit_range
+from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import held_out_images, resized
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.sets import ImageDataset, Side, spread
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, UserError

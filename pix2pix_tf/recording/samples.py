@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.base import Sheet
 from pix2pix_tf.recording.sink import Sink

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -25,6 +26,10 @@ def explaining_framework_errors() -> Iterator[None]:
         raise SystemFault(
             "not enough memory; take a smaller `image_size` or `batch_size`, or fewer filters"
         ) from error
+    except tf.errors.UnknownError as error:  # as which Python's errors leave a tf.data pipeline
+        if reason := re.search(r"(?:DataError|SystemFault): (.*)", str(error)):
+            raise DataError(reason[1]) from error
+        raise
     except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
         raise DataError(
             f"a training image could not be read ({first_line(error)}); 'pix2pix data check DATASET' names it"

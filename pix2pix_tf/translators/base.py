@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import convert_channels, load_image, read_header
+from pix2pix_tf.data.images import load_image, read_header
+from pix2pix_tf.data.pixels import convert_channels
 from pix2pix_tf.errors import DataError, SystemFault
 
 _KINDS = {1: "grey", 3: "RGB"}
@@ -71,7 +72,7 @@ class Translator(abc.ABC):
         """Translates an image file.
 
         Args:
-            path: JPEG, PNG, BMP, GIF or WebP.
+            path: of a kind that `pix2pix_tf.data.images` reads.
 
         Returns:
             uint8 [height, width, output channels], of the image's height and width as a viewer shows it.
@@ -86,8 +87,8 @@ class Translator(abc.ABC):
 
     def load_input(self, path: Path) -> np.ndarray:
         """Reads an image file as the model takes it: [height, width, input channels], full depth."""
-        dtype = tf.uint16 if read_header(path).bits == 16 else tf.uint8
-        return load_image(path, self.input_channels, dtype).numpy()
+        dtype = np.uint16 if read_header(path).bits == 16 else np.uint8
+        return load_image(path, self.input_channels, dtype)
 
     def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Every way into the model, each of which gives its picture of an image, by name.

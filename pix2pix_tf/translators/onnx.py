@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.translators.base import Translator, brief

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pix2pix_tf.checkpoints import average_name, restore
 from pix2pix_tf.config import Precision
-from pix2pix_tf.data.images import to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Model, Painter

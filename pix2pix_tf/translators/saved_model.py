@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.translators.base import Translator, brief, out_of_memory, refusal

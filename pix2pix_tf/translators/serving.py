@@ -21,7 +21,8 @@ import requests
 import tensorflow as tf
 import urllib3
 
-from pix2pix_tf.data.images import MAGIC_NUMBERS, decode_image, encode_png
+from pix2pix_tf.data.images import decode_image
+from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.translators.base import Translator, brief, refusal
 from pix2pix_tf.web import anonymous, first_cause
@@ -90,8 +91,8 @@ class ServingTranslator(Translator):
                 f"{list(_png_shape(png))}, not {list(expected)}; is it a model that pix2pix export wrote?"
             )
         try:
-            return decode_image(tf.constant(png), self.output_channels).numpy()
-        except tf.errors.InvalidArgumentError as error:
+            return decode_image(png, self.output_channels)
+        except DataError as error:
             raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
 
     def _signatures(self, content: bytes) -> tuple[int, int, tuple[int, ...]]:
@@ -228,7 +229,7 @@ def _shape(tensor: Any) -> list[int]:
 
 def _png_shape(png: bytes) -> tuple[int, int, int]:
     """Height, width and channels that a PNG states; raises ``ValueError`` for anything else."""
-    if not png.startswith(MAGIC_NUMBERS["PNG"]) or len(png) < 26:
+    if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 26:
         raise ValueError("not a PNG")
     width, height = struct.unpack(">II", png[16:24])
     channels = {0: 1, 2: 3}.get(png[25])

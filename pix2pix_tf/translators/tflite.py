@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from pix2pix_tf.data.images import to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.quiet import hushed

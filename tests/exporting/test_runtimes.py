@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.data.images import to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.exporting.formats.tflite import TFLite
 from pix2pix_tf.exporting.formats.tflite.conversion import convert
 from pix2pix_tf.exporting.parity import compare, shortfall

@@ -102,27 +102,11 @@ def test_a_request_without_images_is_answered_without_images(model):
 
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
-FRAMES = [Image.fromarray(noise(30, 40, seed=seed)).quantize(16) for seed in range(3)]
-KINDS = {
-    "JPEG": lambda image: encode(image, "JPEG"),
-    "progressive JPEG": lambda image: encode(image, "JPEG", progressive=True),
-    "grey JPEG": lambda image: encode(image.convert("L"), "JPEG"),
-    "CMYK JPEG": lambda image: encode(image.convert("CMYK"), "JPEG"),
+KINDS = {  # the decoder's own test has more
     "turned JPEG": lambda image: encode(image, "JPEG", exif=EXIF),
-    "PNG": lambda image: encode(image, "PNG"),
-    "grey PNG": lambda image: encode(image.convert("L"), "PNG"),
-    "1-bit PNG": lambda image: encode(image.convert("1"), "PNG"),
-    "palette PNG": lambda image: encode(image.quantize(16), "PNG"),
     "RGBA PNG": lambda image: png(noise(30, 40, 4)),
-    "grey and alpha PNG": lambda image: png(noise(30, 40, 2)),
     "16-bit PNG": lambda image: png(noise(30, 40, 3, dtype=np.uint16)),
-    "16-bit grey PNG": lambda image: png(noise(30, 40, 1, dtype=np.uint16)),
-    "BMP": lambda image: encode(image, "BMP"),
-    "GIF": lambda image: encode(image.quantize(16), "GIF"),
-    "animated GIF": lambda image: encode(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]),
     "WebP": lambda image: encode(image, "WEBP"),
-    "RGBA WebP": lambda image: encode(Image.fromarray(noise(30, 40, 4)), "WEBP", lossless=True),
-    "animated WebP": lambda image: encode(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:]),
 }
 
 
@@ -197,34 +181,20 @@ def png_bomb(width, height):
 
 
 def cut(file_format, **options):
-    image = Image.fromarray(noise(30, 40))
-    return encode(image.quantize(16) if file_format == "GIF" else image, file_format, **options)[:-60]
+    return encode(Image.fromarray(noise(30, 40)), file_format, **options)[:-60]
 
 
 GOOD = png(noise(40, 30, seed=9))
-GIF = encode(FRAMES[0], "GIF")
-BMP = encode(Image.fromarray(noise(30, 40)), "BMP")
 REFUSED = {
-    "not an image: neither JPEG, PNG, BMP, GIF nor WebP": [
-        b"hello",
-        b"<svg/>",
-        b"II*\0" + bytes(99),
-        b"\0" * 99,
-    ],
+    "not an image that is decoded here": [b"hello", b"<svg/>", b"II*\0" + bytes(99), b"GIF89a", b"BM"],
     "not an image: 0 bytes": [b""],
     "Invalid PNG": [cut("PNG"), png_header(40, 30)],
     "Invalid JPEG": [cut("JPEG"), b"\xff\xd8\xff"],
-    "Invalid GIF": [cut("GIF")],
     "WebP": [cut("WEBP"), b"RIFF\4\0\0\0WEBP", cut("WEBP", lossless=True)],
-    "truncated BMP": [cut("BMP")],
-    "image 0: 0x0, no pixels": [b"BM", b"GIF89a", png_header(0, 0)],
+    "image 0: 0x0, no pixels": [png_header(0, 0)],
     "image 0: 10000x10000, more than the limit of 200000 pixels": [png_header(10000, 10000)],
     "image 0: 1000x201, more than the limit": [png(noise(201, 1000))],
-    "image 0: 65535x65535, more than the limit": [GIF[:6] + b"\xff\xff\xff\xff" + GIF[10:]],
     "image 0: 4294967295x4294967295, more than": [png_header(2**32 - 1, 2**32 - 1)],
-    "image 0: 2147483647x2147483648, more than": [
-        BMP[:18] + struct.pack("<ii", 2**31 - 1, -(2**31)) + BMP[26:]
-    ],
     "image 0: 16383x16383, more than the limit": [
         b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f" + struct.pack("<I", 16382 << 14 | 16382) + bytes(8)
     ],

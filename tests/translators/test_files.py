@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import translators
-from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, DataError
 from tests.exported_models import SIZE, ContrastModel, expected, noise, write_onnx, write_tflite
 from tests.translators.conftest import HAS_ONNX

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import translators
-from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, RunError
 from tests.exported_models import SIZE, expected, noise
 

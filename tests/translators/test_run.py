@@ -12,8 +12,8 @@ from PIL import Image
 
 from pix2pix_tf import train, translators
 from pix2pix_tf.checkpoints import average_name, read_checkpoint
-from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.models.registry import model_for

@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from pix2pix_tf import translators
-from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.translators import serving as client
 from pix2pix_tf.translators.serving import ServingTranslator

@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from pix2pix_tf.data.images import (
-    decode_to_unit_range,
-    encode_png,
-    stated_size,
-    to_uint8,
-    to_unit_range,
-)
+from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
+from pix2pix_tf.exporting.formats.saved_model.decoding import decode_to_unit_range, stated_size
 from pix2pix_tf.files import explain_disk_faults
 from pix2pix_tf.translators.run import GeneratorTranslator
 
@@ -38,7 +33,7 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
 
     - ``serving_default``: ``images`` uint8 [batch, height, width, input channels] to ``images`` uint8
       [batch, height, width, output channels];
-    - ``bytes``: ``image_bytes`` string [batch], JPEG, PNG, BMP, GIF or WebP, to ``image_bytes`` string
+    - ``bytes``: ``image_bytes`` string [batch], JPEG, PNG or static WebP, to ``image_bytes`` string
       [batch], PNG, each at its own size;
     - ``float``: as ``serving_default``, but float32 in [-1, 1].
 

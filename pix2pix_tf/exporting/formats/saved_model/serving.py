@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import encode_png
+from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.exporting.names import check_model_name, is_model_name
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.translators.base import Translator

@@ -20,7 +20,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from pix2pix_tf.data.images import to_unit_range
+from pix2pix_tf.data.pixels import to_unit_range
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.formats.tflite.file import finished
 from pix2pix_tf.files import explain_disk_faults

@@ -1,0 +1,101 @@
+"""Pixels to pixels: channels, depths and ranges, by integer arithmetic, so that every machine gives the same.
+
+What files are read with (numpy) and what graphs do (TensorFlow) are the same formulas.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+_TOO_NARROW = "a side-by-side pair must be at least 2 pixels wide"
+
+Whole = TypeVar("Whole", np.ndarray, tf.Tensor)
+"""Integers wide enough for the products below, in Python or in a graph."""
+
+
+def luma(rgb: Whole) -> Whole:
+    """BT.601 luma, rounded, of [..., 3]: [..., 1]."""
+    return (299 * rgb[..., 0:1] + 587 * rgb[..., 1:2] + 114 * rgb[..., 2:3] + 500) // 1000
+
+
+def over_white(image: Whole, white: int) -> Whole:
+    """Lays [..., channels and alpha] over white, rounded: [..., channels]."""
+    alpha = image[..., -1:]
+    return (image[..., :-1] * alpha + white * (white - alpha) + white // 2) // white
+
+
+def convert_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Turns an array of pixels grey or RGB, with the arithmetic of `decode_image`.
+
+    An array therefore gives the same pixels as a file of it, read in the same depth.
+
+    Args:
+        image: ``uint8`` or ``uint16`` [height, width, 1 to 4]: grey, grey and alpha, RGB, or RGB and alpha.
+            How many channels it has must be known when the graph is built.
+        channels: 1 (grey) or 3 (RGB).
+
+    Returns:
+        [height, width, channels] of the type of ``image``. Alpha is laid over white; grey becomes RGB by
+        repetition, RGB becomes grey by BT.601 luma.
+
+    Raises:
+        ValueError: the type, the shape or ``channels`` is something else.
+    """
+    known = image.shape.rank == 3 and image.shape[2] in (1, 2, 3, 4)
+    if channels not in (1, 3) or not known or image.dtype not in (tf.uint8, tf.uint16):
+        raise ValueError(
+            "convert_channels turns uint8 or uint16 [height, width, 1 to 4 channels] into 1 or 3 channels, "
+            f"not {image.dtype.name} {image.shape} into {channels}"
+        )
+    with tf.device("CPU"):  # where integers are quick
+        wide = tf.cast(image, tf.int64)
+        if image.shape[2] in (2, 4):
+            wide = over_white(wide, image.dtype.max)
+        if wide.shape[2] != channels:
+            wide = luma(wide) if channels == 1 else tf.repeat(wide, 3, axis=2)
+        return tf.cast(wide, image.dtype)
+
+
+def split_side_by_side(pair: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cuts a side-by-side pair into its left half A and its right half B.
+
+    Args:
+        pair: [height, width, channels] of any type.
+
+    Returns:
+        Two tensors [height, width // 2, channels]; of an odd width the middle column belongs to neither.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the pair is less than 2 pixels wide.
+    """
+    width = tf.shape(pair)[1]
+    half = width // 2
+    with tf.control_dependencies([tf.debugging.Assert(half >= 1, [_TOO_NARROW])]):
+        return pair[:, :half], pair[:, width - half :]
+
+
+def to_unit_range(image: tf.Tensor) -> tf.Tensor:
+    """Scales ``uint8`` or ``uint16`` of any shape to ``float32`` in [-1, 1]."""
+    if image.dtype not in (tf.uint8, tf.uint16):
+        raise ValueError(f"to_unit_range takes uint8 or uint16, not {image.dtype}")
+    # A product, because graphs turn a division by a constant into one, and round otherwise than by itself.
+    return tf.cast(image, tf.float32) * (2 / image.dtype.max) - 1.0
+
+
+def to_uint8(image: tf.Tensor) -> tf.Tensor:
+    """Turns floats in [-1, 1], of any shape, into ``uint8``.
+
+    Rounds to the nearest level (halves to the even one); what is outside the range becomes 0 or 255, and
+    what is not a number becomes 0.
+    """
+    level = tf.cast(image, tf.float32) * 127.5 + 127.5
+    level = tf.where(tf.math.is_nan(level), 0.0, level)  # NaN as an integer differs between machines
+    return tf.cast(tf.round(tf.clip_by_value(level, 0.0, 255.0)), tf.uint8)
+
+
+def encode_png(image: tf.Tensor) -> tf.Tensor:
+    """Encodes ``uint8`` or ``uint16`` [height, width, 1 or 3] as the bytes of a PNG, a string scalar."""
+    return tf.io.encode_png(image)
