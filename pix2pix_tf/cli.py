@@ -300,7 +300,7 @@ def _what_next(run: RunDirectory) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class PredictArgs:
-    """Translates images or folders with a trained model; outputs are PNG, each of its input's size."""
+    """Translates images or folders with a trained model; each output has its input's size."""
 
     model: Positional[str]
     """A run directory, a SavedModel (its directory, or that of its versions), a .tflite or .onnx file, or the
@@ -322,6 +322,10 @@ class PredictArgs:
     """'float32' gives the same picture everywhere; the mixed ones may be faster and differ slightly."""
     stochastic: bool = False
     """Keep dropout as a source of noise, even if the run was trained without --stochastic."""
+    input_range: tuple[float, float] | None = None
+    """Lowest and highest value of the inputs' numbers, where they are measurements; a run knows them."""
+    output_range: tuple[float, float] | None = None
+    """Likewise of the translations, which are then written in these numbers."""
     raw_weights: bool = False
     """Of a run, use the weights of the step itself, not their moving average."""
     seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
@@ -346,6 +350,8 @@ def _predict(arguments: list[str]) -> int:
         step=args.step,
         precision=args.precision,
         stochastic=args.stochastic or None,
+        input_range=args.input_range,
+        output_range=args.output_range,
         raw_weights=args.raw_weights,
         seed=args.seed,
         skip_bad_images=args.skip_bad_images,

@@ -93,10 +93,16 @@ class DataConfig:
     """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
     direction: Direction = "AtoB"
     """Which side is the input. A is the left half, or the folder A."""
-    input_channels: Literal[1, 3] | None = None
+    input_channels: Annotated[int | None, *limited(1, 16)] = None
     """Channels of the input (of A, where images are unpaired); by default what the data has."""
-    output_channels: Literal[1, 3] | None = None
+    output_channels: Annotated[int | None, *limited(1, 16)] = None
     """Channels of the output (of B, where images are unpaired); by default what the data has."""
+    output_bits: Annotated[Literal[8, 16] | None, Earlier(8)] = None
+    """Bits of each sample of a translation (of both, where images are unpaired); by default the data's."""
+    input_range: Annotated[tuple[float, float] | None, Earlier(None)] = None
+    """Lowest and highest value of the input's numbers (A's); by default the type's, or that of the data."""
+    output_range: Annotated[tuple[float, float] | None, Earlier(None)] = None
+    """Likewise of the output (B's); translations are then written in these numbers."""
     image_size: tuple[int, ...] = (256, 256)
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
@@ -220,6 +226,10 @@ class TrainConfig:
         if len(size) != 2 or not all(IMAGE_SIDE.contain(side) for side in size):
             given = " ".join(map(str, size)) or "nothing"
             raise ConfigError(f"`image_size` takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
+        for name in ("input_range", "output_range"):
+            values = getattr(self.data, name)
+            if values is not None and not (len(values) == 2 and -math.inf < values[0] < values[1] < math.inf):
+                raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {_shown(values)}")
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give `steps` or `epochs`")
         self.model.check(self)
@@ -357,7 +367,8 @@ def _fits(member: Any, value: Any) -> bool:
     if typing.get_origin(member) is Literal:
         return value in typing.get_args(member)
     if typing.get_origin(member) is tuple:
-        return isinstance(value, tuple) and all(type(side) is int for side in value)
+        numbers = (int, float) if float in typing.get_args(member) else (int,)
+        return isinstance(value, tuple) and all(type(number) in numbers for number in value)
     if member is float:
         return type(value) in (int, float)
     return type(value) is int if member is int else isinstance(value, member)

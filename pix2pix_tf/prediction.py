@@ -12,7 +12,8 @@ from tqdm import tqdm
 from pix2pix_tf import translators
 from pix2pix_tf.config import Direction, Precision
 from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image
-from pix2pix_tf.data.pixels import encode_png, split_side_by_side
+from pix2pix_tf.data.pixels import split_side_by_side
+from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.registry import model_for
@@ -32,11 +33,16 @@ def predict(
     step: int | None = None,
     precision: Precision = "float32",
     stochastic: bool | None = None,
+    input_range: tuple[float, float] | None = None,
+    output_range: tuple[float, float] | None = None,
     raw_weights: bool = False,
     seed: int = 0,
     skip_bad_images: bool = False,
 ) -> str:
-    """Translates every image of ``inputs`` into a PNG below ``out``, or makes images from noise.
+    """Translates every image of ``inputs`` into a file below ``out``, or makes images from noise.
+
+    Grey and RGB become PNGs, of 16 bits where the model was trained on such; other channels and measurements
+    become TIFFs, or ``.npy`` where that is what was given.
 
     Args:
         model: as in :func:`pix2pix_tf.load`.
@@ -50,6 +56,8 @@ def predict(
         step: of which checkpoint; the newest by default.
         precision: as in :func:`pix2pix_tf.load`.
         stochastic: as in :func:`pix2pix_tf.load`.
+        input_range: lowest and highest value of the inputs' numbers; a run knows them.
+        output_range: likewise of the translations.
         raw_weights: as in :func:`pix2pix_tf.load`.
         seed: of the noise.
         skip_bad_images: leave out images that can't be read instead of stopping.
@@ -77,6 +85,8 @@ def predict(
         raw_weights=raw_weights,
         seed=seed if of_run else 0,
     )
+    translator.input_range = input_range or translator.input_range
+    translator.output_range = output_range or translator.output_range
     if translator.noise:
         if side_by_side:
             raise ConfigError("`side_by_side` has no meaning for a model that makes images from noise")
@@ -101,7 +111,7 @@ def predict(
             continue
         with naming(source):
             output = translator(image)
-        write_whole(target, encode_png(tf.constant(output)).numpy())
+        _write(target, output, source, translator)
     left_out = f", {skipped} unreadable left out" if skipped else ""
     if unknown := _of_unknown_kinds(inputs):
         left_out += f"; passed over, of a kind that can't be read: {unknown[0].name}"
@@ -115,8 +125,15 @@ def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count
     random = np.random.default_rng(seed)
     for number in tqdm(range(count), unit="image", desc="making", leave=False, disable=None):
         image = translator(random.standard_normal(translator.noise, np.float32))
-        write_whole(out / f"{number:06d}.png", encode_png(tf.constant(image)).numpy())
+        target = out / f"{number:06d}.png"
+        _write(target, image, target, translator)
     return f"{out}: {counted(count, 'image')} made from noise"
+
+
+def _write(target: Path, image: np.ndarray, source: Path, translator: Translator) -> None:
+    """Writes a translation, in a kind of file that can hold it."""
+    suffix = suffix_for(source, image.shape[2], translator.output_range is not None)
+    write_whole(target.with_suffix(suffix), encode_image(image, suffix, translator.output_range))
 
 
 def _input_half(model: str | Path, direction: Direction | None) -> int:
@@ -175,11 +192,11 @@ def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Pa
     taken: dict[str, Path] = {}
     sources = {source.resolve() for source, _ in images}
     for source, name in images:
-        target = out / name.with_suffix(".png")
+        target = out / name.with_suffix(".png")  # or another ending, see `suffix_for`
         key = str(target).casefold()  # some file systems don't tell A.png from a.png
         if taken.setdefault(key, source) != source:
             raise DataError(f"{taken[key]} and {source} would both become {target}; translate them apart")
-        if target.resolve() in sources:
+        if any(target.with_suffix(suffix).resolve() in sources for suffix in SUFFIXES):
             raise DataError(f"{target} is an input, and would be overwritten; give another `out`")
         outputs[source] = target
     return outputs

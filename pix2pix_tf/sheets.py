@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pix2pix_tf.data.pixels import as_shown
+
 _GAP = 8
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
@@ -17,12 +19,13 @@ def compose_sheet(title: str, columns: Sequence[str], rows: Sequence[Sequence[np
     Args:
         title: the line at the top.
         columns: a name for each column.
-        rows: for each row its images, one a column: ``uint8`` or ``uint16``, [height, width, 1 or 3].
+        rows: for each row its images, one a column: ``uint8`` or ``uint16``, [height, width, channels]; see
+            :func:`as_shown`.
 
     Returns:
         uint8 [height, width, 3].
     """
-    cells = [[_as_rgb8(image) for image in row] for row in rows]
+    cells = [[as_shown(image) for image in row] for row in rows]
     heights = [max(image.shape[0] for image in row) for row in cells]
     widths = [max(row[column].shape[1] for row in cells) for column in range(len(columns))]
     text_size = max(11, min(20, widths[0] // 9))
@@ -59,9 +62,3 @@ def one_row(sheet: np.ndarray, height: int, row: int) -> np.ndarray | None:
         return None
     start = top + row * (height + _GAP)
     return np.concatenate([sheet[:top], sheet[start : start + height + _GAP]])
-
-
-def _as_rgb8(image: np.ndarray) -> np.ndarray:
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from pix2pix_tf.data import images
@@ -29,8 +30,9 @@ class CheckedImage:
     Args:
         height: in pixels, as decoded; 0 if it can't be.
         width: likewise.
-        channels: 1 (grey) or 3.
+        channels: 1 (grey), 3, or the bands of a raster.
         bits: of each sample, 8 or 16.
+        values: the lowest and highest of a raster that isn't of 8-bit levels.
         problem: one line that says why the file can't be used, naming it; empty if it can.
     """
 
@@ -38,6 +40,7 @@ class CheckedImage:
     width: int = 0
     channels: int = 3
     bits: int = 8
+    values: tuple[float, float] | None = None
     problem: str = ""
 
 
@@ -49,10 +52,10 @@ def check_image(path: Path) -> CheckedImage:
     """
     try:
         header = images.read_header(path)
-        images.load_image(path, header.channels)
+        images.load_image(path, header.channels, np.uint8, header.values)
     except DataError as error:
         return CheckedImage(problem=str(error))
-    return CheckedImage(header.height, header.width, header.channels, header.bits)
+    return CheckedImage(header.height, header.width, header.channels, header.bits, header.values)
 
 
 def is_decodable(data: bytes) -> bool:

@@ -11,17 +11,18 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tensorflow as tf
 
 from pix2pix_tf.data import images
 from pix2pix_tf.data.checking import CheckedImage, check_images
 from pix2pix_tf.data.pixels import split_side_by_side
+from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
-from pix2pix_tf.wording import noun
+from pix2pix_tf.wording import counted, noun
 
 if TYPE_CHECKING:
     from pix2pix_tf.data.sets import ReadImages
@@ -91,7 +92,7 @@ class FolderReport:
         layout: in words.
         counts: the usable images or pairs of each split; A's and B's where these are apart.
         sizes: likewise for each set, how many have each size (height, width), most frequent first.
-        channels: 1 or 3, of each side.
+        channels: of each side.
         bits: 8 or 16, of each side.
         problems: of the folder or of pairs, one line each.
         bad_files: of single images, likewise.
@@ -120,6 +121,7 @@ def open_folder_dataset(
     kind: Kind = "pairs",
     skip_bad_images: bool = False,
     show_progress: bool = True,
+    ranges: Sequence[ValueRange | None] = (None, None),
 ) -> ImageDataset:
     """Opens a folder in one of the layouts of `LAYOUTS`, after decoding every image once.
 
@@ -132,6 +134,8 @@ def open_folder_dataset(
             by name for 'pairs', else unpaired.
         skip_bad_images: leave unusable images out, and name them in ``skipped``, instead of failing.
         show_progress: draw a bar when checking takes long.
+        ranges: of A's and B's numbers, what becomes the lowest and the highest level, the last one of images
+            alone; ``None`` for what the files have: the type's, or of measurements the extremes.
 
     Returns:
         The data set, of the kind that the folder has: pairs where anything else is wanted of side-by-side
@@ -149,6 +153,8 @@ def open_folder_dataset(
     if problems:
         raise DataError(printable(problems[0] + _and_more(len(problems) - 1, folder)))
     sides = [_sides(items, survey.checked) for items in survey.used()]
+    given = iter(ranges[-sum(map(len, sides)) :])
+    sides = [tuple(_ranged(side, next(given)) for side in of_set) for of_set in sides]
     return ImageDataset(
         name=printable(folder.resolve().name),
         sides=tuple(side for of_set in sides for side in of_set),
@@ -257,6 +263,7 @@ def _survey(folder: Path, kind: Kind, seed: int, cache_dir: Path | None, show_pr
     for item in every_item:
         if not any(file in bad_files for file in item.files):
             bad_files |= _too_small(item, checked)
+            problems += _of_other_bands(item, every_item[0], checked)
             problems += _different_sizes(item, checked)
     usable = {
         split: tuple(
@@ -504,6 +511,20 @@ def _too_small(item: _Item, checked: Mapping[Path, CheckedImage]) -> dict[Path, 
     return bad_files
 
 
+def _of_other_bands(item: _Item, first: _Item, checked: Mapping[Path, CheckedImage]) -> list[str]:
+    """What is wrong with an item beside another: grey and RGB go together, other numbers of bands don't."""
+
+    def kind(file: Path) -> tuple[int, bool]:
+        return max(3, checked[file].channels), checked[file].values is not None
+
+    return [
+        f"{file} has {counted(checked[file].channels, 'channel')}, {other} {checked[other].channels}, or one "
+        "is of measurements and the other isn't; give all images of a side the same"
+        for file, other in zip(item.files, first.files, strict=False)
+        if not checked[other].problem and kind(file) != kind(other)
+    ]
+
+
 def _different_sizes(item: _Item, checked: Mapping[Path, CheckedImage]) -> list[str]:
     sizes = [f"{checked[file].width}x{checked[file].height}" for file in item.files]
     if len(set(sizes)) == 1:
@@ -517,10 +538,18 @@ def _sides(items: Sequence[_Item], checked: Mapping[Path, CheckedImage]) -> tupl
 
     def side(at: int) -> Side:
         each = [checked[item.files[at]] for item in items]
-        return Side(max(one.channels for one in each), bits=16 if any(one.bits == 16 for one in each) else 8)
+        bits: Literal[8, 16] = 16 if any(one.bits == 16 for one in each) else 8
+        ranges = [one.values for one in each if one.values is not None]
+        low, high = min((one[0] for one in ranges), default=0), max((one[1] for one in ranges), default=0)
+        values = (low, max(high, low + 1e-6)) if ranges else None
+        return Side(max(one.channels for one in each), bits=bits, values=values)
 
     sides = tuple(side(at) for at in range(len(items[0].files)))
     return sides * 2 if items[0].is_halved else sides
+
+
+def _ranged(side: Side, values: ValueRange | None) -> Side:
+    return side if values is None else dataclasses.replace(side, bits=16, values=values)
 
 
 def _reader(items: Sequence[_Item], sides: tuple[Side, ...]) -> ReadImages:
@@ -528,11 +557,13 @@ def _reader(items: Sequence[_Item], sides: tuple[Side, ...]) -> ReadImages:
     dtypes = [tf.uint16 if side.bits == 16 else tf.uint8 for side in sides]
 
     def read_side_by_side(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return split_side_by_side(images.load_in_pipeline(paths[index, 0], sides[0].channels, dtypes[0]))
+        side = sides[0]
+        pair = images.load_in_pipeline(paths[index, 0], side.channels, dtypes[0], side.values)
+        return split_side_by_side(pair)
 
     def read_files(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return tuple(
-            images.load_in_pipeline(paths[index, at], side.channels, dtype)
+            images.load_in_pipeline(paths[index, at], side.channels, dtype, side.values)
             for at, (side, dtype) in enumerate(zip(sides, dtypes, strict=True))
         )
 

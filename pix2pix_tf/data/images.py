@@ -25,17 +25,28 @@ import tensorflow as tf
 from PIL import Image, ImageFile
 
 from pix2pix_tf.data.pixels import luma, over_white
+from pix2pix_tf.data.rasters import (
+    MOST_BANDS,
+    ValueRange,
+    explaining_damage,
+    is_raster_tiff,
+    range_of,
+    read_npy,
+    read_tiff,
+    to_levels,
+)
 from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.wording import counted
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """What is read, by Pillow's names. (Others that Pillow knows run programs, such as Ghostscript.)"""
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k",
-    ".ppm", ".pgm", ".pbm",
+    ".ppm", ".pgm", ".pbm", ".npy",
 )  # fmt: skip
 
-KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PNM"
+KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM or .npy"
 """What is read, in words."""
 
 # 2**26 pixels (8192x8192, or a side-by-side pair of the largest 2048x2048 sixteen times over) take 200 MB
@@ -54,6 +65,7 @@ _MAGIC = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP", b"GIF8": "GIF", b"BM": "BMP",
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\0\0\0\x0cjP  ": "JPEG 2000",
 }  # fmt: skip
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UNREAD_MAGIC = {b"8BPS": "Photoshop", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL"}
 # Pillow's limit on pixels is global; it is lifted for the moment of opening, as there is one here.
 _pillow_lock = threading.Lock()
@@ -65,18 +77,18 @@ class ImageHeader:
     """What an image file says of itself before anything is decoded.
 
     Args:
-        format: one of `FORMATS`.
         height: in pixels, as seen (after the EXIF orientation).
         width: likewise.
-        channels: 1 (grey) or 3 (anything else); alpha doesn't count.
-        bits: of each sample, 8 or 16.
+        channels: 1 (grey) or 3 (anything else) of a picture, alpha not counted; the bands of a raster.
+        bits: of each sample as it is read, 8 or 16.
+        values: the lowest and highest of a raster that isn't of 8-bit levels (`pix2pix_tf.data.rasters`).
     """
 
-    format: str
     height: int
     width: int
-    channels: Literal[1, 3]
+    channels: int
     bits: Literal[8, 16]
+    values: ValueRange | None = None
 
 
 def is_image_file(path: Path) -> bool:
@@ -94,26 +106,44 @@ def is_unread_image(path: Path) -> bool:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Reads what an image file says of itself, without decoding it.
+    """Reads what an image file says of itself, without decoding a picture.
 
     Raises:
         DataError: it is missing, a folder, empty, no image, of a format that isn't read, or has more than
             `MAX_PIXELS` pixels.
         SystemFault: it can't be read.
     """
-    with _opened(path) as file, _naming(path), _open(file) as image:
-        return _header(image)
+    with _opened(path) as file, _naming(path):
+        if (raster := _raster(file)) is not None:
+            height, width, bands = raster.shape
+            return ImageHeader(height, width, bands, 8 if raster.dtype == np.uint8 else 16, range_of(raster))
+        with _open(file) as image:
+            return _header(image)
 
 
-def load_image(path: Path, channels: int, dtype: np.typing.DTypeLike = np.uint8) -> np.ndarray:
+def load_image(
+    path: Path,
+    channels: int,
+    dtype: np.typing.DTypeLike | None = np.uint8,
+    values: ValueRange | None = None,
+) -> np.ndarray:
     """Reads and decodes an image file as `decode_image` does its bytes.
 
+    Args:
+        path: the file.
+        channels: 1 (grey) or 3 (RGB), to which each picture is converted; or as many bands as a raster has.
+        dtype: ``uint8`` or ``uint16``; ``None`` for the one of the depth that the file has.
+        values: of the file's numbers, what becomes 0 and 65535; for a raster that isn't of levels.
+
+    Returns:
+        [height, width, channels].
+
     Raises:
-        DataError: as `read_header`, or the image is damaged or truncated.
+        DataError: as `read_header`, or the image is damaged or truncated, or has other bands.
         SystemFault: the file can't be read.
     """
     with _opened(path) as file, _naming(path):
-        return _pixels(file, channels, np.dtype(dtype))
+        return _pixels(file, channels, dtype, values)
 
 
 def decode_image(data: bytes, channels: int, dtype: np.typing.DTypeLike = np.uint8) -> np.ndarray:
@@ -123,7 +153,7 @@ def decode_image(data: bytes, channels: int, dtype: np.typing.DTypeLike = np.uin
     samples become 16-bit ones times 257, 16-bit ones become 8-bit ones divided by 257 and rounded.
 
     Args:
-        data: of a file of one of `FORMATS`.
+        data: of a file of one of `KINDS`.
         channels: 1 (grey) or 3 (RGB).
         dtype: ``uint8`` or ``uint16``.
 
@@ -133,7 +163,7 @@ def decode_image(data: bytes, channels: int, dtype: np.typing.DTypeLike = np.uin
     Raises:
         DataError: the bytes are no image, a damaged one, or one of more than `MAX_PIXELS` pixels.
     """
-    return _pixels(io.BytesIO(data), channels, np.dtype(dtype))
+    return _pixels(io.BytesIO(data), channels, dtype, None)
 
 
 def decode_in_pipeline(data: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8) -> tf.Tensor:
@@ -147,43 +177,75 @@ def decode_in_pipeline(data: tf.Tensor, channels: int, dtype: tf.DType = tf.uint
     Returns:
         ``dtype`` tensor [height, width, channels].
     """
-    return _in_pipeline(decode_image, data, channels, dtype)
+    return _in_pipeline(
+        lambda given: decode_image(given, channels, dtype.as_numpy_dtype), data, channels, dtype
+    )
 
 
-def load_in_pipeline(path: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8) -> tf.Tensor:
+def load_in_pipeline(
+    path: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8, values: ValueRange | None = None
+) -> tf.Tensor:
     """Reads as `load_image`, eagerly or as an operation; ``path`` is a string scalar."""
-    return _in_pipeline(lambda name, *kind: load_image(Path(os.fsdecode(name)), *kind), path, channels, dtype)
+
+    def load(given: bytes) -> np.ndarray:
+        return load_image(Path(os.fsdecode(given)), channels, dtype.as_numpy_dtype, values)
+
+    return _in_pipeline(load, path, channels, dtype)
 
 
 def _in_pipeline(
-    read: Callable[[bytes, int, np.dtype], np.ndarray], source: tf.Tensor, channels: int, dtype: tf.DType
+    read: Callable[[bytes], np.ndarray], source: tf.Tensor, channels: int, dtype: tf.DType
 ) -> tf.Tensor:
-    kind = (channels, np.dtype(dtype.as_numpy_dtype))
     if tf.executing_eagerly():
-        return tf.constant(read(source.numpy(), *kind))
+        return tf.constant(read(source.numpy()))
     # Pillow lets other threads run while it decodes, so that several calls do run at once.
-    image = tf.numpy_function(lambda given: read(given, *kind), [source], dtype, stateful=False)
+    image = tf.numpy_function(read, [source], dtype, stateful=False)
     return tf.ensure_shape(image, [None, None, channels])
 
 
-def _pixels(file: IO[bytes], channels: int, dtype: np.dtype) -> np.ndarray:
-    if channels not in (1, 3) or dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"images have 1 or 3 channels of uint8 or uint16, not {channels} of {dtype}")
+def _pixels(
+    file: IO[bytes], channels: int, dtype: np.typing.DTypeLike | None, values: ValueRange | None
+) -> np.ndarray:
+    if not 1 <= channels <= MOST_BANDS or dtype not in (None, np.uint8, np.uint16):
+        raise ValueError(
+            f"images have 1 to {MOST_BANDS} channels of uint8 or uint16, not {channels} of {dtype}"
+        )
+    pixels = raster if (raster := _raster(file)) is not None else _picture(file)
+    if values is not None:
+        pixels = to_levels(pixels, values)
+    elif raster is not None and raster.dtype != np.uint8:
+        raise DataError(f"measurements ({raster.dtype}), of which a range of values must be known")
+    stored = pixels.shape[2]
+    if {stored, channels} == {1, 3}:
+        pixels = luma(pixels.astype(np.int32)).astype(pixels.dtype) if stored == 3 else pixels.repeat(3, 2)
+    elif stored != channels:
+        raise DataError(f"has {counted(stored, 'channel')}, where {channels} are taken")
+    if dtype is not None and pixels.dtype != dtype:
+        wide = pixels.astype(np.int32)
+        pixels = (wide * 257 if dtype == np.uint16 else (wide + 128) // 257).astype(dtype)
+    return np.ascontiguousarray(pixels)
+
+
+def _raster(file: IO[bytes]) -> np.ndarray | None:
+    """The numbers of a raster, [height, width, bands] of any type; ``None`` where the file is a picture."""
+    start = file.read(6)
+    file.seek(0)
+    if start == b"\x93NUMPY":
+        return read_npy(file, MAX_PIXELS)
+    if start[:4] in _TIFF and is_raster_tiff(file):
+        return read_tiff(file, MAX_PIXELS)
+    return None
+
+
+def _picture(file: IO[bytes]) -> np.ndarray:
+    """What a viewer shows, uint8 or uint16 [height, width, 1 or 3]."""
     with _open(file) as image:
         turned, reversed_axes = _turn(image)
         stored = _sixteen_bits(image, file) if _is_deep(image) else _eight_bits(image)
     pixels = stored[..., np.newaxis] if stored.ndim == 2 else stored
     if pixels.shape[2] in (2, 4):
         pixels = over_white(pixels.astype(np.int64), np.iinfo(pixels.dtype).max).astype(pixels.dtype)
-    if pixels.shape[2] > channels:
-        pixels = luma(pixels.astype(np.int32)).astype(pixels.dtype)
-    elif pixels.shape[2] < channels:
-        pixels = np.repeat(pixels, channels, axis=2)
-    if pixels.dtype != dtype:
-        wide = pixels.astype(np.int32)
-        pixels = (wide * 257 if dtype == np.uint16 else (wide + 128) // 257).astype(dtype)
-    pixels = np.flip(pixels.swapaxes(0, 1) if turned else pixels, reversed_axes)
-    return np.ascontiguousarray(pixels)
+    return np.flip(pixels.swapaxes(0, 1) if turned else pixels, reversed_axes)
 
 
 def _eight_bits(image: ImageFile.ImageFile) -> np.ndarray:
@@ -202,11 +264,16 @@ def _eight_bits(image: ImageFile.ImageFile) -> np.ndarray:
 
 def _sixteen_bits(image: ImageFile.ImageFile, file: IO[bytes]) -> np.ndarray:
     """The samples of a 16-bit image, uint16 [height, width, 1 to 4] or [height, width]."""
-    if image.format != "PNG":
+    if image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint16)
     file.seek(0)  # Pillow cuts colours of 16 bits to 8
+    if image.format == "TIFF":
+        return read_tiff(file, MAX_PIXELS)
     channels = 4 if image.has_transparency_data else 0
     return tf.io.decode_png(file.read(), channels, tf.uint16).numpy()
+
+
+# ---------------------------------------------------------------- what Pillow tells
 
 
 @contextlib.contextmanager
@@ -242,11 +309,11 @@ def _open(file: IO[bytes]) -> Iterator[ImageFile.ImageFile]:
     """
     start = file.read(32)
     file.seek(0)
-    try:
+    with explaining_damage(_why_unreadable(start)):
         with _pillow_lock:
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = Image.open(file, formats=FORMATS)
+                image = Image.open(file, formats=_FORMATS)
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
         width, height = image.size
@@ -255,19 +322,12 @@ def _open(file: IO[bytes]) -> Iterator[ImageFile.ImageFile]:
                 f"{width}x{height} pixels, more than the limit of {MAX_PIXELS}; make the image smaller"
             )
         yield image
-    except (DataError, MemoryError):
-        raise
-    except Exception as error:  # what decoders raise of damaged files is nowhere declared
-        if isinstance(error, OSError) and error.errno is not None:  # the disk's
-            raise
-        raise DataError(_why_unreadable(start)) from None
 
 
 def _header(image: ImageFile.ImageFile) -> ImageHeader:
     width, height = image.size
     turned, _ = _turn(image)
     return ImageHeader(
-        format="JPEG" if image.format == "MPO" else str(image.format),
         height=width if turned else height,
         width=height if turned else width,
         channels=1 if image.mode in _GREY_MODES else 3,

@@ -59,6 +59,29 @@ def convert_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
         return tf.cast(wide, image.dtype)
 
 
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Returns an image as it is shown: grey as three equal channels, of two channels the first red and the
+    second green, of more than three the first three.
+
+    Args:
+        image: [height, width, channels] of any type.
+
+    Returns:
+        [height, width, 3] of that type.
+    """
+    channels = image.shape[2]
+    if channels == 2:
+        image = np.concatenate([image, np.zeros_like(image[..., :1])], axis=2)
+    return np.ascontiguousarray(np.broadcast_to(image[..., :3], (*image.shape[:2], 3)))
+
+
+def as_shown(image: np.ndarray) -> np.ndarray:
+    """Returns ``uint8`` or ``uint16`` [height, width, channels] as RGB of 8 bits, see :func:`as_rgb`."""
+    if image.dtype == np.uint16:
+        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return as_rgb(image)
+
+
 def split_side_by_side(pair: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Cuts a side-by-side pair into its left half A and its right half B.
 
@@ -86,14 +109,20 @@ def to_unit_range(image: tf.Tensor) -> tf.Tensor:
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:
-    """Turns floats in [-1, 1], of any shape, into ``uint8``.
+    """Turns floats in [-1, 1], of any shape, into ``uint8``, see :func:`to_levels`."""
+    return to_levels(image, tf.uint8)
 
-    Rounds to the nearest level (halves to the even one); what is outside the range becomes 0 or 255, and
-    what is not a number becomes 0.
+
+def to_levels(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Turns floats in [-1, 1], of any shape, into the levels of ``uint8`` or ``uint16``.
+
+    Rounds to the nearest level (halves to the even one); what is outside the range becomes the lowest or the
+    highest, and what is not a number the lowest.
     """
-    level = tf.cast(image, tf.float32) * 127.5 + 127.5
+    half = dtype.max / 2
+    level = tf.cast(image, tf.float32) * half + half
     level = tf.where(tf.math.is_nan(level), 0.0, level)  # NaN as an integer differs between machines
-    return tf.cast(tf.round(tf.clip_by_value(level, 0.0, 255.0)), tf.uint8)
+    return tf.cast(tf.round(tf.clip_by_value(level, 0.0, float(dtype.max))), dtype)
 
 
 def encode_png(image: tf.Tensor) -> tf.Tensor:

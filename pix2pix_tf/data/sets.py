@@ -45,14 +45,16 @@ class Side:
     """What the images of one side of a data set have in common.
 
     Args:
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (grey), 3 (RGB), or up to 16 bands.
         labels: the pixels are classes painted in flat colours, so no filter may mix them.
         bits: 8 or 16; the images are ``uint8`` or ``uint16``.
+        values: what 0 and the highest level stand for, where the files hold measurements.
     """
 
     channels: int = 3
     labels: bool = False
     bits: Literal[8, 16] = 8
+    values: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pix2pix_tf.config import TrainConfig, setting
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, unpaired
 from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.wording import counted
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -43,7 +44,7 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
         dataset = dataset.directed(config.data.direction)
         if kind == "images" and dataset.kind != "images":
             dataset = images_of(dataset, 1)
-    channels = (config.data.input_channels, config.data.output_channels)
+    channels: tuple[int | None, ...] = (config.data.input_channels, config.data.output_channels)
     if config.model.data == "unpaired" and dataset.kind == "pairs" and config.data.direction == "BtoA":
         channels = channels[::-1]  # of such models they are A's and B's
     return _with_channels(dataset, channels[-len(dataset.sides) :])
@@ -90,6 +91,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             kind=kind,
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
+            ranges=_of_sides(config, data.input_range, data.output_range),
         )
     if name in CATALOG:
         from pix2pix_tf.data.catalog import open_catalog_dataset
@@ -133,6 +135,12 @@ def _labelled(dataset: ImageDataset, label_maps: str) -> ImageDataset:
     return dataclasses.replace(dataset, sides=tuple(sides))
 
 
+def _of_sides(config: TrainConfig, of_input: Any, of_output: Any) -> tuple[Any, Any]:
+    """Returns what A and B have, given what input and output have; of unpaired models the input is A."""
+    is_reversed = config.model.data != "unpaired" and config.data.direction == "BtoA"
+    return (of_output, of_input) if is_reversed else (of_input, of_output)
+
+
 def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> ImageDataset:
     """Returns the data set with the images of each side turned grey or RGB where that is asked for."""
     sides = tuple(
@@ -141,6 +149,12 @@ def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> I
     )
     if sides == dataset.sides:
         return dataset
+    for now, side in zip(sides, dataset.sides, strict=True):
+        if now != side and not {now.channels, side.channels} <= {1, 3}:
+            raise ConfigError(
+                f"{dataset.name} has images of {counted(side.channels, 'channel')}, which can't become "
+                f"{now.channels}; only grey and RGB can become each other"
+            )
     from pix2pix_tf.data.pixels import convert_channels
 
     def converting(wanted: tuple[int, ...], images: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:

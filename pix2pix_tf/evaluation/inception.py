@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.data.pixels import as_rgb
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.evaluation.intervals import LEVEL, Interval
 
@@ -74,7 +75,7 @@ class Inception:
         Returns:
             float32 [2048].
         """
-        rgb = np.broadcast_to(image, (*image.shape[:2], 3))
+        rgb = as_rgb(image)
         resized = tf.image.resize(rgb[np.newaxis], (SIDE, SIDE), "bicubic", antialias=True)
         return self._graph(resized)[0].numpy()
 

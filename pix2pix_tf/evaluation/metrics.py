@@ -14,6 +14,8 @@ from typing import Literal, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.data.pixels import as_rgb
+
 # From a picture and its target, float32 [height, width, channels] in [0, 1], to float64 numbers [k].
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 # From means [..., k] to values [...].
@@ -96,8 +98,11 @@ class Metric:
 
 
 def grey(image: np.ndarray) -> np.ndarray:
-    """Returns the luma (ITU-R BT.601) of an image [height, width, 1 or 3] as float64 [height, width]."""
-    return image[..., 0].astype(np.float64) if image.shape[-1] == 1 else image @ _GREY
+    """Returns the luma (ITU-R BT.601) of an image [height, width, channels] as float64 [height, width].
+
+    Of another number of channels than grey and RGB have, that is their mean.
+    """
+    return image @ _GREY if image.shape[-1] == 3 else image.mean(axis=-1, dtype=np.float64)
 
 
 # ---------------------------------------------------------------- distances
@@ -194,7 +199,7 @@ def spectrum_frequencies() -> np.ndarray:
 
 def lab(image: np.ndarray) -> np.ndarray:
     """Returns an sRGB image [height, width, 1 or 3] in [0, 1] in CIE L*a*b* (D65), float64 [..., 3]."""
-    rgb = np.broadcast_to(image, (*image.shape[:2], 3)).astype(np.float64)
+    rgb = as_rgb(image).astype(np.float64)
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     xyz = linear @ _XYZ_OF_RGB.T / _WHITE
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)

@@ -3,8 +3,8 @@
     python -m pix2pix_tf.exporting.fresh MODEL INPUTS.npz OUTPUTS.npz
 
 INPUTS has an array an image, named 0, 1 and so on: uint8 or uint16 [height, width, channels], or noise
-float32 [numbers]. OUTPUTS has uint8 [height, width, output channels] for each way into the model and each
-input, named WAY/0, WAY/1 and so on, and 'seconds', the time that each took by the first way, once warm.
+float32 [numbers]. OUTPUTS has the picture [height, width, output channels] for each way into the model and
+each input, named WAY/0, WAY/1 and so on, and 'seconds', the time that each took by the first way, once warm.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def paint_in_fresh_process(
         images: uint8 or uint16 [height, width, channels], or noise float32 [numbers].
 
     Returns:
-        For each way into the model (its signatures) the outputs, uint8 [height, width, channels], and the
+        For each way into the model (its signatures) the outputs, [height, width, channels], and the
         seconds that each image took by the first way.
 
     Raises:

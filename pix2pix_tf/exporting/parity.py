@@ -94,7 +94,7 @@ def prove(
     Args:
         artifact: which.
         samples: uint8 or uint16 [height, width, channels], of sizes that it takes, or float32 [numbers].
-        expected: what the network makes of them, uint8.
+        expected: what the network makes of them.
         timed: how many of them, from the first, are of the size whose time counts.
 
     Raises:
@@ -126,7 +126,7 @@ def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Diff
     """Compares pictures.
 
     Args:
-        found: uint8 [height, width, channels] each.
+        found: uint8 or uint16 [height, width, channels] each.
         expected: of the same shapes.
 
     Raises:
@@ -137,13 +137,13 @@ def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Diff
             raise ValueError(f"a picture is {one.shape}, and should be {other.shape}")
     levels = np.concatenate(
         [
-            np.abs(one.astype(np.int16) - other.astype(np.int16)).ravel()
+            np.abs(_in_levels(one) - _in_levels(other)).ravel()
             for one, other in zip(found, expected, strict=True)
         ]
-    ).astype(np.float64)
+    )
     mean_square = float(np.mean(levels**2))
     return Difference(
-        max_levels=int(levels.max()),
+        max_levels=math.ceil(levels.max()),
         mean_levels=float(levels.mean()),
         psnr=10 * math.log10(255**2 / mean_square) if mean_square else None,
         ssim=_mean_ssim(found, expected),
@@ -152,9 +152,14 @@ def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Diff
     )
 
 
+def _in_levels(image: np.ndarray) -> np.ndarray:
+    """Returns an image in levels of 255, float32, whatever its depth."""
+    return image.astype(np.float32) / (np.iinfo(image.dtype).max / 255)
+
+
 def _mean_ssim(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float | None:
     values = [
-        float(tf.image.ssim(tf.constant(one), tf.constant(other), max_val=255))
+        float(tf.image.ssim(_in_levels(one), _in_levels(other), max_val=255))
         for one, other in zip(found, expected, strict=True)
         if min(one.shape[:2]) >= _SSIM_WINDOW
     ]
@@ -193,7 +198,7 @@ def parity_sheet(
     rows: list[list[np.ndarray]] = []
     for number, trained in enumerate(expected):
         painted = [proof.outputs[number] for proof in proofs]
-        blank = np.full_like(trained, 255)
+        blank = np.full_like(trained, np.iinfo(trained.dtype).max)
         shown = list(images[number : number + 1])
         rows.append([*shown, trained, *painted])
         rows.append([*([blank] * len(shown)), blank, *(_magnified(output, trained) for output in painted)])
@@ -203,5 +208,5 @@ def parity_sheet(
 
 
 def _magnified(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    levels = np.abs(one.astype(np.int16) - other.astype(np.int16)) * _MAGNIFIED
+    levels = np.abs(_in_levels(one) - _in_levels(other)) * _MAGNIFIED
     return np.minimum(levels, 255).astype(np.uint8)

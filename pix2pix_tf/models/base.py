@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pix2pix_tf.config import ModelSettings, TrainConfig
 
@@ -74,6 +74,10 @@ class Painter:
         noise: how many standard normal numbers it takes; 0 if it takes an image.
         stochastic: dropout is kept as noise.
         side: which image of the data set's row it takes; the first of a pair is the input.
+        output_bits: of each sample that it gives, 8 or 16.
+        input_range: the numbers that the lowest and the highest level of its input stand for; ``None`` where
+            the levels are all there is.
+        output_range: likewise of its output.
     """
 
     network: str
@@ -82,6 +86,9 @@ class Painter:
     noise: int = 0
     stochastic: bool = False
     side: int = 0
+    output_bits: Literal[8, 16] = 8
+    input_range: tuple[float, float] | None = None
+    output_range: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -186,8 +186,13 @@ class CycleGAN(Model):
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns both generators."""
-        a, b = self.channels["a"], self.channels["b"]
-        return {"AtoB": Painter("generator_ab", a, b), "BtoA": Painter("generator_ba", b, a, side=1)}
+        data, (a, b) = self.config.data, self.channels.values()
+        bits = data.output_bits or 8
+        from_a, from_b = data.input_range, data.output_range
+        return {
+            "AtoB": Painter("generator_ab", a, b, 0, False, 0, bits, from_a, from_b),
+            "BtoA": Painter("generator_ba", b, a, 0, False, 1, bits, from_b, from_a),
+        }
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns rows of A, its translation and the way back, and the same from B."""

@@ -154,11 +154,16 @@ class Pix2Pix(Model):
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns the generator, by the direction that it translates in."""
-        return {
-            self.config.data.direction: Painter(
-                "generator", *self.channels, stochastic=self.settings.stochastic
-            )
-        }
+        data = self.config.data
+        painter = Painter(
+            "generator",
+            *self.channels,
+            stochastic=self.settings.stochastic,
+            output_bits=data.output_bits or 8,
+            input_range=data.input_range,
+            output_range=data.output_range,
+        )
+        return {data.direction: painter}
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns rows of input, output and target."""

@@ -190,7 +190,16 @@ class WassersteinGAN(Model):
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns the generator."""
-        return {"noise": Painter("generator", 0, self.channels, noise=self.settings.noise)}
+        data = self.config.data
+        painter = Painter(
+            "generator",
+            0,
+            self.channels,
+            noise=self.settings.noise,
+            output_bits=data.output_bits or 8,
+            output_range=data.output_range,
+        )
+        return {"noise": painter}
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns images of a fixed grid of noise, and below them a way from one to another."""

@@ -92,8 +92,10 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     """
     settings = {
         "precision": (asked.optimization.precision, "auto", stored.optimization.precision),
-        "input_channels": (asked.data.input_channels, None, stored.data.input_channels),
-        "output_channels": (asked.data.output_channels, None, stored.data.output_channels),
+        **{
+            name: (getattr(asked.data, name), None, getattr(stored.data, name))
+            for name in ("input_channels", "output_channels", "output_bits", "input_range", "output_range")
+        },
     }
     asked = configs.replace(
         asked, **{name: before if now == unset else now for name, (now, unset, before) in settings.items()}
@@ -111,12 +113,16 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     """Returns the configuration with nothing left open: precision and channels are decided."""
     data = config.data
     first, last = dataset.sides[0], dataset.sides[-1]
+    is_paired = config.model.data != "unpaired"
     return configs.replace(
         config,
         dataset=_absolute(config.data.dataset),  # it may be continued from another working directory
         precision=resolve_precision(config.optimization.precision),
         input_channels=data.input_channels or first.channels,
         output_channels=data.output_channels or last.channels,
+        output_bits=data.output_bits or max(side.bits for side in dataset.sides[-1 if is_paired else 0 :]),
+        input_range=data.input_range or first.values,
+        output_range=data.output_range or last.values,
     )
 
 

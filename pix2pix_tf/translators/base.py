@@ -8,17 +8,21 @@ from __future__ import annotations
 import abc
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import load_image, read_header
+from pix2pix_tf.data.images import load_image
 from pix2pix_tf.data.pixels import convert_channels
+from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.errors import DataError, SystemFault
 
-_KINDS = {1: "grey", 3: "RGB"}
+
+def _kind(channels: int) -> str:
+    return {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
 
 
 class Translator(abc.ABC):
@@ -27,9 +31,13 @@ class Translator(abc.ABC):
     A model that makes images from noise is a translator, too: of vectors.
 
     Attributes:
-        input_channels: 1 (grey) or 3 (RGB); 0 where it takes noise.
-        output_channels: 1 or 3.
+        input_channels: 1 (grey), 3 (RGB) or another number of bands; 0 where it takes noise.
+        output_channels: likewise.
+        output_bits: of each sample that it gives: 8 or 16.
         noise: how many numbers of noise it takes; 0 where it takes an image.
+        input_range: the numbers that the lowest and the highest level of an input stand for, where it is one
+            of measurements and that is known.
+        output_range: likewise of an output.
 
     Example:
         >>> translate = translators.load("runs/facades")
@@ -38,23 +46,27 @@ class Translator(abc.ABC):
 
     input_channels: int
     output_channels: int
+    output_bits: Literal[8, 16] = 8
     noise: int = 0
+    input_range: ValueRange | None = None
+    output_range: ValueRange | None = None
 
     def __repr__(self) -> str:
         """Returns what it takes and gives."""
-        taken = f"noise[{self.noise}]" if self.noise else _KINDS.get(self.input_channels, "image")
-        return f"<{type(self).__name__}: {taken} to {_KINDS.get(self.output_channels, 'image')}>"
+        taken = f"noise[{self.noise}]" if self.noise else _kind(self.input_channels)
+        return f"<{type(self).__name__}: {taken} to {_kind(self.output_channels)}>"
 
     def __call__(self, image: np.ndarray | tf.Tensor) -> np.ndarray:
         """Translates one image.
 
         Args:
-            image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]; grey and RGB are
-                converted to what the model takes, a fourth channel is alpha and laid over white. Where the
-                model takes noise, float32 [noise], standard normal.
+            image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]. A model of grey or
+                RGB takes both, and alpha behind them, which is laid over white; any other model its own
+                channels only. Where the model takes noise, float32 [noise], standard normal.
 
         Returns:
-            uint8 [height, width, output channels], of the image's height and width.
+            uint8, or uint16 where ``output_bits`` is 16, [height, width, output channels], of the image's
+            height and width.
 
         Raises:
             DataError: the array is no image, or the model takes none of its size.
@@ -62,11 +74,11 @@ class Translator(abc.ABC):
         """
         if self.noise:
             return self._translate(_as_noise(np.asarray(image), self.noise))
-        return self._translate(convert_channels(_as_image(np.asarray(image)), self.input_channels))
+        return self._translate(_as_image(np.asarray(image), self.input_channels))
 
     @abc.abstractmethod
     def _translate(self, given: tf.Tensor) -> np.ndarray:
-        """Translates ``uint8`` or ``uint16`` [height, width, input channels], or noise, to uint8."""
+        """Translates ``uint8`` or ``uint16`` [height, width, input channels], or noise, to `levels`."""
 
     def translate_file(self, path: str | Path) -> np.ndarray:
         """Translates an image file.
@@ -75,7 +87,7 @@ class Translator(abc.ABC):
             path: of a kind that `pix2pix_tf.data.images` reads.
 
         Returns:
-            uint8 [height, width, output channels], of the image's height and width as a viewer shows it.
+            as a call does, of the height and width as a viewer shows them.
 
         Raises:
             DataError: the file is missing or no image that can be read.
@@ -87,8 +99,24 @@ class Translator(abc.ABC):
 
     def load_input(self, path: Path) -> np.ndarray:
         """Reads an image file as the model takes it: [height, width, input channels], full depth."""
-        dtype = np.uint16 if read_header(path).bits == 16 else np.uint8
-        return load_image(path, self.input_channels, dtype)
+        return load_image(path, self.input_channels, None, self.input_range)
+
+    @property
+    def levels(self) -> tf.DType:
+        """The type of the pictures."""
+        return tf.uint16 if self.output_bits == 16 else tf.uint8
+
+    def pixel_facts(self) -> dict[str, Any]:
+        """Returns what can't be seen in a network: bits and ranges, as JSON has them."""
+        return {name: getattr(self, name) for name in ("output_bits", "input_range", "output_range")}
+
+    def _take_pixel_facts(self, facts: Mapping[str, Any]) -> None:
+        """Sets them, from a file that an export wrote; where it says nothing, nothing changes."""
+        self.output_bits = 16 if facts.get("output_bits", self.output_bits) == 16 else 8
+        for name in ("input_range", "output_range"):
+            if facts.get(name) is not None:
+                low, high = map(float, facts[name])
+                setattr(self, name, (low, high))
 
     def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Every way into the model, each of which gives its picture of an image, by name.
@@ -115,21 +143,23 @@ def out_of_memory(given: tf.Tensor) -> SystemFault:
     return SystemFault(f"not enough memory for an image of {width}x{height} pixels; make it smaller")
 
 
-def _as_image(array: np.ndarray) -> tf.Tensor:
+def _as_image(array: np.ndarray, channels: int) -> tf.Tensor:
     """Returns an array as [height, width, channels] on the processor.
 
     Raises:
-        DataError: it is no image.
+        DataError: it is no image, or has other channels.
     """
     if array.ndim == 2:
         array = array[..., np.newaxis]
-    is_image = array.ndim == 3 and array.shape[-1] in (1, 2, 3, 4) and 0 not in array.shape
+    taken = (1, 2, 3, 4) if channels in (1, 3) else (channels,)
+    is_image = array.ndim == 3 and array.shape[-1] in taken and 0 not in array.shape
     if not is_image or array.dtype not in (np.uint8, np.uint16):
         raise DataError(
-            "an image is uint8 or uint16 [height, width, 1 to 4 channels]; got "
+            f"an image is uint8 or uint16 [height, width, {' or '.join(map(str, taken))} channels]; got "
             f"{array.dtype} {list(array.shape)}"
         )
-    return tf.constant(array)
+    image = tf.constant(array)
+    return convert_channels(image, channels) if channels in (1, 3) else image
 
 
 def _as_noise(array: np.ndarray, count: int) -> tf.Tensor:

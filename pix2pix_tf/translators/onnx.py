@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_levels, to_unit_range
+from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.translators.base import Translator, brief
 
 INPUT, NOISE, OUTPUT = "images", "z", "translated"  # in ONNX no two values may have one name
+METADATA = "pix2pix"
 
 
 def find(model: str | Path) -> Path | None:
@@ -62,16 +65,18 @@ class OnnxTranslator(Translator):
         ):
             raise ConfigError(
                 f"{path}: not an .onnx that pix2pix export wrote: expected '{INPUT}' (or '{NOISE}', float32 "
-                f"[batch, numbers]) to '{OUTPUT}', float32 [batch, height, width, 1 or 3 channels]"
+                f"[batch, numbers]) to '{OUTPUT}', float32 [batch, height, width, channels]"
             )
         self.noise = sources[0].shape[1] if takes_noise else 0
         self.input_channels = 0 if takes_noise else sources[0].shape[3]
         self.output_channels = results[0].shape[3]
+        facts = self._session.get_modelmeta().custom_metadata_map
+        self._take_pixel_facts(json.loads(facts.get(METADATA, "{}")))
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         values = given if self.noise else to_unit_range(given)
         given_as = {NOISE if self.noise else INPUT: values[tf.newaxis].numpy()}
-        return to_uint8(tf.constant(self._session.run([OUTPUT], given_as)[0][0])).numpy()
+        return to_levels(tf.constant(self._session.run([OUTPUT], given_as)[0][0]), self.levels).numpy()
 
 
 def _is_noise_batch(value: Any) -> bool:
@@ -86,4 +91,9 @@ def _is_noise_batch(value: Any) -> bool:
 
 def _is_image_batch(value: Any, name: str) -> bool:
     shape = value.shape
-    return value.name == name and value.type == "tensor(float)" and len(shape) == 4 and shape[3] in (1, 3)
+    return (
+        value.name == name
+        and value.type == "tensor(float)"
+        and len(shape) == 4
+        and shape[3] in range(1, MOST_BANDS + 1)
+    )

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pix2pix_tf.checkpoints import average_name, restore
 from pix2pix_tf.config import Precision
-from pix2pix_tf.data.pixels import to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_levels, to_unit_range
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Model, Painter
@@ -46,6 +46,8 @@ class GeneratorTranslator(Translator):
         self.noise = painter.noise
         self.input_channels = painter.input_channels
         self.output_channels = painter.output_channels
+        self.output_bits = painter.output_bits
+        self.input_range, self.output_range = painter.input_range, painter.output_range
         self.network = model.networks()[painter.network](resolve_precision(precision))
         if painter.stochastic:
             _refuse_without_dropout(self.network)
@@ -112,7 +114,7 @@ class GeneratorTranslator(Translator):
             variable.assign(weights[name])
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
-        return to_uint8(self.paint(given if self.noise else to_unit_range(given))).numpy()
+        return to_levels(self.paint(given if self.noise else to_unit_range(given)), self.levels).numpy()
 
     def paint(self, given: tf.Tensor) -> tf.Tensor:
         """Translates one image from and to float32 [height, width, channels] in [-1, 1], or noise to one."""

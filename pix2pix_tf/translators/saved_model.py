@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import encode_png, to_levels, to_unit_range
+from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.translators.base import Translator, brief, out_of_memory, refusal
@@ -58,7 +61,10 @@ class SavedModelTranslator(Translator):
         self._levels, self._floats = levels.function, floats.function
         self.noise = source[1] if self._key == "z" else 0
         self.input_channels = 0 if self.noise else source[3]
-        self.output_channels = result[3]
+        self.output_channels = result.shape[3]
+        with contextlib.suppress(OSError, ValueError):  # earlier exports don't have it
+            self._take_pixel_facts(json.loads((path / PIXEL_FACTS).read_text()))
+        self.output_bits = 16 if result.dtype == tf.uint16 else 8
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         try:
@@ -72,7 +78,8 @@ class SavedModelTranslator(Translator):
 
     def _by_floats(self, given: tf.Tensor) -> np.ndarray:
         values = given if self.noise else to_unit_range(given)
-        return to_uint8(self._floats(**{self._key: values[tf.newaxis]})["images"][0]).numpy()
+        floats = self._floats(**{self._key: values[tf.newaxis]})["images"][0]
+        return to_levels(floats, self.levels).numpy()
 
     def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Each signature; ``serving_default`` stands for what images of 16 bits go through, too."""
@@ -81,13 +88,12 @@ class SavedModelTranslator(Translator):
             key = "z" if self.noise else "image_bytes"
             value = tf.constant(given) if self.noise else encode_png(tf.constant(given))
             files = self._model.signatures["bytes"](**{key: value[tf.newaxis]})["image_bytes"]
-            return tf.io.decode_png(files[0]).numpy()
+            return tf.io.decode_png(files[0], dtype=self.levels).numpy()
 
-        return {
-            "serving_default": self,
-            "bytes": by_bytes,
-            "float": lambda given: self._by_floats(tf.constant(given)),
-        }
+        ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {"serving_default": self}
+        if "bytes" in self._model.signatures:
+            ways["bytes"] = by_bytes
+        return {**ways, "float": lambda given: self._by_floats(tf.constant(given))}
 
 
 def _check_files(path: Path) -> None:
@@ -106,13 +112,14 @@ class _Signature(NamedTuple):
     function: Callable[..., Mapping[str, tf.Tensor]]
     key: str
     source: tf.TensorShape
-    result: tf.TensorShape
+    result: tf.TensorSpec
 
 
-_EXPECTED = (("serving_default", tf.uint8), ("float", tf.float32))
+PIXEL_FACTS = Path("assets.extra") / "pixels.json"
+_EXPECTED = (("serving_default", tf.uint8, (tf.uint8, tf.uint16)), ("float", tf.float32, (tf.float32,)))
 
 
-def _signature(path: Path, model: Any, name: str, dtype: tf.DType) -> _Signature:
+def _signature(path: Path, model: Any, name: str, taken: tf.DType, given: tuple[tf.DType, ...]) -> _Signature:
     """Returns a signature from images, or from noise, to images.
 
     Raises:
@@ -120,22 +127,22 @@ def _signature(path: Path, model: Any, name: str, dtype: tf.DType) -> _Signature
     """
     function = model.signatures.get(name)
     if function is not None:
-        given, results = function.structured_input_signature[1], function.structured_outputs
-        if len(given) == 1 and list(results) == ["images"] and _is_image_batch(results["images"], dtype):
-            [(key, source)] = given.items()
-            if (key == "images" and _is_image_batch(source, dtype)) or (
+        sources, results = function.structured_input_signature[1], function.structured_outputs
+        if len(sources) == 1 and list(results) == ["images"] and _is_image_batch(results["images"], *given):
+            [(key, source)] = sources.items()
+            if (key == "images" and _is_image_batch(source, taken)) or (
                 key == "z" and _is_noise_batch(source)
             ):
-                return _Signature(function, key, source.shape, results["images"].shape)
+                return _Signature(function, key, source.shape, results["images"])
     raise ConfigError(
         f"{path}: not a SavedModel that pix2pix export wrote: expected a signature '{name}' from images to "
-        f"images, {dtype.name} [batch, height, width, 1 or 3 channels], or from z, float32 [batch, numbers]; "
+        f"images, {taken.name} [batch, height, width, channels], or from z, float32 [batch, numbers]; "
         f"its signatures are {', '.join(model.signatures) or 'none'}"
     )
 
 
-def _is_image_batch(spec: tf.TensorSpec, dtype: tf.DType) -> bool:
-    return spec.dtype == dtype and spec.shape.rank == 4 and spec.shape[3] in (1, 3)
+def _is_image_batch(spec: tf.TensorSpec, *dtypes: tf.DType) -> bool:
+    return spec.dtype in dtypes and spec.shape.rank == 4 and spec.shape[3] in range(1, MOST_BANDS + 1)
 
 
 def _is_noise_batch(spec: tf.TensorSpec) -> bool:

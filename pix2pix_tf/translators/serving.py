@@ -14,7 +14,7 @@ import struct
 import time
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import requests
@@ -76,10 +76,11 @@ class ServingTranslator(Translator):
         if status in _NOT_THERE:
             probe = np.full((1, 1, 3), 255, np.uint8)
             self.input_channels = 3
-            self.output_channels = _png_shape(self._predict(probe, probing=True))[2]
+            answer = self._predict(probe, probing=True)
+            self.output_channels, self.output_bits = _png_shape(answer)[2], _png_bits(answer)
         else:
             self._refuse_status(status, content)
-            self.noise, self.input_channels, self._made = self._signatures(content)
+            self.noise, self.input_channels, self._made, self.output_bits = self._signatures(content)
             self.output_channels = self._made[2]
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
@@ -91,12 +92,12 @@ class ServingTranslator(Translator):
                 f"{list(_png_shape(png))}, not {list(expected)}; is it a model that pix2pix export wrote?"
             )
         try:
-            return decode_image(png, self.output_channels)
+            return decode_image(png, self.output_channels, self.levels.as_numpy_dtype)
         except DataError as error:
             raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
 
-    def _signatures(self, content: bytes) -> tuple[int, int, tuple[int, ...]]:
-        """Returns the noise and channels that the model takes, and the shape that it gives, -1 unknown."""
+    def _signatures(self, content: bytes) -> tuple[int, int, tuple[int, ...], Literal[8, 16]]:
+        """Returns the noise and channels that the model takes, the shape (-1 unknown) and bits it gives."""
         try:
             signatures = json.loads(content)["metadata"]["signature_def"]["signature_def"]
             (key,), (answered,) = (signatures["bytes"][side] for side in ("inputs", "outputs"))
@@ -104,11 +105,12 @@ class ServingTranslator(Translator):
             levels = signatures["serving_default"]
             source = _shape(levels["inputs"]["z" if takes_noise else "images"])
             _, height, width, channels = _shape(levels["outputs"]["images"])
+            bits: Literal[8, 16] = 16 if levels["outputs"]["images"].get("dtype") == "DT_UINT16" else 8
             if key in ("z", "image_bytes") and answered == "image_bytes" and channels in (1, 3):
                 if takes_noise:
-                    return source[1], 0, (height, width, channels)
+                    return source[1], 0, (height, width, channels), bits
                 if source[3] in (1, 3):
-                    return 0, source[3], (height, width, channels)
+                    return 0, source[3], (height, width, channels), bits
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             pass
         raise ConfigError(
@@ -225,6 +227,10 @@ def _server_message(status: int, content: bytes) -> str:
 def _shape(tensor: Any) -> list[int]:
     """The shape of a tensor in a server's metadata, -1 for what it may be of any size in."""
     return [int(dimension["size"]) for dimension in tensor["tensor_shape"]["dim"]]
+
+
+def _png_bits(png: bytes) -> Literal[8, 16]:
+    return 16 if png[24] == 16 else 8
 
 
 def _png_shape(png: bytes) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping
@@ -10,21 +11,38 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from pix2pix_tf.data.pixels import to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_levels, to_uint8, to_unit_range
+from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.quiet import hushed
 from pix2pix_tf.translators.base import Translator, brief
 
 SIGNATURE, IMAGE, NOISE = "serving_default", "image", "z"
+METADATA = "pix2pix"
 
 
 def find(model: str | Path) -> Path | None:
     """Returns the .tflite file that is meant, None where the model is another kind's."""
     path = Path(model).expanduser()
     return path if path.suffix.lower() == ".tflite" and path.is_file() else None
+
+
+def read_metadata(model: bytes) -> dict[str, Any]:
+    """Returns what a .tflite file written by ``pix2pix export`` says of itself; {} where it is another's.
+
+    Example:
+        >>> read_metadata(Path("facades_256x256_int8.tflite").read_bytes())["input"]["dtype"]
+        'uint8'
+    """
+    content = schema.Model.GetRootAs(model, 0)
+    for entry in (content.Metadata(number) for number in range(content.MetadataLength())):
+        if entry.Name() == METADATA.encode():
+            return json.loads(content.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+    return {}
 
 
 class TFLiteTranslator(Translator):
@@ -45,7 +63,8 @@ class TFLiteTranslator(Translator):
 
     def __init__(self, path: Path):
         self._path = path
-        self._interpreter = _interpreter(path)
+        content = _content(path)
+        self._interpreter = _interpreter(path, content)
         self._run = _only_signature(self._interpreter, path)
         source, result = (
             next(iter(self._run.get_input_details().values())),
@@ -56,6 +75,7 @@ class TFLiteTranslator(Translator):
         self.noise = int(source["shape"][1]) if takes_noise else 0
         self.input_channels = 0 if takes_noise else int(source["shape"][3])
         self.output_channels = int(result["shape"][3])
+        self._take_pixel_facts(read_metadata(content))
         self._takes_levels = source["dtype"] == np.uint8
         self._lock = threading.Lock()  # an interpreter has one set of tensors
 
@@ -63,7 +83,10 @@ class TFLiteTranslator(Translator):
         values = given if self.noise else self._values(given)
         with self._lock:
             output = self._run(**{NOISE if self.noise else IMAGE: values.numpy()[np.newaxis]})[IMAGE][0]
-        return output if output.dtype == np.uint8 else to_uint8(tf.constant(output)).numpy()
+        if output.dtype == np.uint8 and self.output_bits == 8:
+            return output
+        floats = to_unit_range(tf.constant(output)) if output.dtype == np.uint8 else tf.constant(output)
+        return to_levels(floats, self.levels).numpy()
 
     def _values(self, image: tf.Tensor) -> tf.Tensor:
         height, width = image.shape[:2]
@@ -78,13 +101,17 @@ class TFLiteTranslator(Translator):
         return image if image.dtype == tf.uint8 else to_uint8(floats)
 
 
-def _interpreter(path: Path) -> Interpreter:
+def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise SystemFault(f"{path}: can't be read ({error.strerror}); check its permissions") from error
     if content[4:8] != b"TFL3":
         raise ConfigError(f"{path}: not a TensorFlow Lite model, whatever its name says")
+    return content
+
+
+def _interpreter(path: Path, content: bytes) -> Interpreter:
     try:
         with hushed():  # it tells which delegate it takes
             interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
@@ -113,12 +140,15 @@ def _only_signature(interpreter: Interpreter, path: Path) -> Any:
     raise ConfigError(
         f"{path}: not a .tflite that pix2pix export wrote: expected a signature '{SIGNATURE}' from "
         f"'{IMAGE}' (or '{NOISE}', float32 [1, numbers]) to '{IMAGE}', float32 or uint8 "
-        f"[1, height, width, 1 or 3 channels]; its signatures are {', '.join(found) or 'none'}"
+        f"[1, height, width, channels]; its signatures are {', '.join(found) or 'none'}"
     )
 
 
 def _is_image(tensor: Mapping[str, Any]) -> bool:
     shape = tensor["shape"]
     return (
-        tensor["dtype"] in (np.float32, np.uint8) and len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3)
+        tensor["dtype"] in (np.float32, np.uint8)
+        and len(shape) == 4
+        and shape[0] == 1
+        and shape[3] in range(1, MOST_BANDS + 1)
     )

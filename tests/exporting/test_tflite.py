@@ -13,8 +13,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.formats.tflite import TFLite
 from pix2pix_tf.exporting.formats.tflite.conversion import convert, partitions
-from pix2pix_tf.exporting.formats.tflite.file import read_metadata
 from pix2pix_tf.exporting.parity import compare, shortfall
+from pix2pix_tf.translators.tflite import read_metadata
 from tests.exporting.models import NOISE, SIZE, noise, pictures, psnr, untrained
 
 PLAIN = {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}

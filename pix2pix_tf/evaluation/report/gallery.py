@@ -15,6 +15,7 @@ import numpy as np
 from jinja2.utils import htmlsafe_json_dumps
 from PIL import Image
 
+from pix2pix_tf.data.pixels import as_shown
 from pix2pix_tf.evaluation.report.answers import ANSWERS_FORMAT, answers_key
 from pix2pix_tf.evaluation.report.tables import marked_models
 from pix2pix_tf.evaluation.report.words import DIRECTIONS, JSON_OPTIONS, badness_of, label_of
@@ -33,9 +34,9 @@ class Picture:
 
     Args:
         name: what to call it, such as its file's name.
-        input: uint8 [height, width, 1 or 3]; None where a model paints from noise.
-        target: uint8 [height, width, 1 or 3].
-        outputs: for each model uint8 [height, width, 1 or 3].
+        input: uint8 [height, width, channels]; None where a model paints from noise.
+        target: uint8 [height, width, channels].
+        outputs: for each model uint8 or uint16 [height, width, channels].
         values: for each model and metric the value of this image alone.
     """
 
@@ -115,15 +116,14 @@ class _Encoder:
         """Returns a data URI.
 
         Args:
-            image: uint8 [height, width, 1 or 3]; None gives None.
+            image: uint8 or uint16 [height, width, channels]; None gives None.
             exact: lossless where that is smaller, which it is for drawings and flat labels.
         """
         if image is None:
             return None
         key = (image.shape, hashlib.blake2b(image.tobytes()).digest())
         if key not in self._known:
-            rgb = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-            small = Image.fromarray(rgb)
+            small = Image.fromarray(as_shown(image))
             small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
             files = [_webp(small, quality=self._quality)]
             if exact and small.getcolors(256):  # of more colours it never is, and takes long to find out

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,7 +75,7 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
 
     from pix2pix_tf.files import write_whole
     from pix2pix_tf.quiet import hushed
-    from pix2pix_tf.translators.onnx import INPUT, NOISE, OUTPUT
+    from pix2pix_tf.translators.onnx import INPUT, METADATA, NOISE, OUTPUT
 
     if sum(4 * math.prod(weight.shape) for weight in translator.network.weights) >= _MOST_BYTES:
         raise ConfigError("the generator is too large for an .onnx file, which has less than 2 GiB")
@@ -93,4 +94,6 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
     pixels = f"'{OUTPUT}': float32 in [-1, 1], which is pixels / 127.5 - 1"
     given = f"'{NOISE}': float32, standard normal" if translator.noise else f"'{INPUT}', likewise"
     model.doc_string = f"{pixels}; from {given}"
+    pixels = model.metadata_props.add()
+    pixels.key, pixels.value = METADATA, json.dumps(translator.pixel_facts())
     write_whole(path, model.SerializeToString())

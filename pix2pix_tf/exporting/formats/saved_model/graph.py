@@ -7,6 +7,7 @@ one at a time, so that none depends on its batch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import encode_png, to_levels, to_unit_range
 from pix2pix_tf.exporting.formats.saved_model.decoding import decode_to_unit_range, stated_size
-from pix2pix_tf.files import explain_disk_faults
+from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.translators.run import GeneratorTranslator
+from pix2pix_tf.translators.saved_model import PIXEL_FACTS
 
 if TYPE_CHECKING:
     from pix2pix_tf.exporting.formats.saved_model import SavedModel
@@ -31,10 +33,10 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
 
     Its signatures take and give any number of images of any size:
 
-    - ``serving_default``: ``images`` uint8 [batch, height, width, input channels] to ``images`` uint8
-      [batch, height, width, output channels];
-    - ``bytes``: ``image_bytes`` string [batch], JPEG, PNG or static WebP, to ``image_bytes`` string
-      [batch], PNG, each at its own size;
+    - ``serving_default``: ``images`` uint8 [batch, height, width, input channels] to ``images`` uint8, or
+      uint16 where the pictures have 16 bits, [batch, height, width, output channels];
+    - ``bytes``, where they are grey or RGB: ``image_bytes`` string [batch], JPEG, PNG or static WebP, to
+      ``image_bytes`` string [batch], PNG, each at its own size;
     - ``float``: as ``serving_default``, but float32 in [-1, 1].
 
     Where the network takes noise, all three take ``z`` float32 [batch, numbers] instead, standard normal, and
@@ -54,6 +56,7 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
         archive.add_endpoint(name, function, [spec])
     with explain_disk_faults(path):
         archive.write_out(str(path), verbose=False)
+    write_whole(path / PIXEL_FACTS, json.dumps(translator.pixel_facts()))
 
 
 Signature = Callable[[tf.Tensor], dict[str, tf.Tensor]]
@@ -71,32 +74,36 @@ def _signatures(
         for dtype in (tf.uint8, tf.float32)
     )
     files = tf.TensorSpec([None], tf.string, name="image_bytes")
-    return {
+    signatures = {
         "serving_default": (_translate_levels(translator, limits), levels),
-        "bytes": (_translate_files(translator, limits), files),
         "float": (_translate_floats(translator, limits), floats),
     }
+    if {translator.input_channels, translator.output_channels} <= {1, 3}:  # other files are no pictures
+        signatures["bytes"] = (_translate_files(translator, limits), files)
+    return signatures
 
 
 def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
     """The signatures of a network that takes noise: one vector at a time, as images are."""
-    image = translator.network.output.shape[1:]
+    image, levels = translator.network.output.shape[1:], translator.levels
 
     def signature(key: str, finish: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Signature:
         return lambda z: {key: _one_by_one(lambda one: finish(_paint(translator, one)), z, spec)}
 
     return {
-        "serving_default": signature("images", to_uint8, tf.TensorSpec(image, tf.uint8)),
-        "bytes": signature("image_bytes", lambda x: encode_png(to_uint8(x)), tf.TensorSpec([], tf.string)),
+        "serving_default": signature("images", lambda x: to_levels(x, levels), tf.TensorSpec(image, levels)),
+        "bytes": signature(
+            "image_bytes", lambda x: encode_png(to_levels(x, levels)), tf.TensorSpec([], tf.string)
+        ),
         "float": signature("images", tf.identity, tf.TensorSpec(image, tf.float32)),
     }
 
 
 def _translate_levels(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(image: tf.Tensor) -> tf.Tensor:
-        return to_uint8(_paint(translator, to_unit_range(image)))
+        return to_levels(_paint(translator, to_unit_range(image)), translator.levels)
 
-    return _each_of_a_batch(translate, tf.uint8, translator, limits)
+    return _each_of_a_batch(translate, translator.levels, translator, limits)
 
 
 def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
@@ -109,7 +116,7 @@ def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Si
 def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(data: tf.Tensor) -> tf.Tensor:
         image = decode_to_unit_range(data, translator.input_channels)
-        return encode_png(to_uint8(_paint(translator, image)))
+        return encode_png(to_levels(_paint(translator, image), translator.levels))
 
     def translate_all(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         sizes = _one_by_one(stated_size, image_bytes, tf.TensorSpec([2], tf.int64))

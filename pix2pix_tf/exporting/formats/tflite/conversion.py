@@ -103,7 +103,7 @@ def convert(
         mobile = _mobile_form(network, shape, ranges)
         if is_int8:
             mobile = _between_levels(mobile)
-        return finished(_converted(mobile, quantization), quantization)
+        return finished(_converted(mobile, quantization), quantization, translator.pixel_facts())
 
 
 def partitions(model: bytes) -> Partitions:

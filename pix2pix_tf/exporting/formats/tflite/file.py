@@ -3,51 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from pix2pix_tf.translators.tflite import SIGNATURE
+from pix2pix_tf.translators.tflite import METADATA, SIGNATURE
 
-_METADATA = "pix2pix"
 _ALIGNMENT = 16  # of weights, as the converter writes them: some delegates read them in place
 _COLOR_ORDERS = {1: "grey", 3: "RGB"}
 
 
-def finished(model: bytes, quantization: str) -> bytes:
+def finished(model: bytes, quantization: str, pixels: Mapping[str, Any]) -> bytes:
     """Adds to a converted model what it says of itself, and lets XNNPACK take it whole.
 
     Args:
         model: a .tflite from one image, or noise, to one image.
         quantization: as in ``pix2pix export --quantize``.
+        pixels: what its values stand for, see :meth:`Translator.pixel_facts`.
     """
     content = schema.ModelT.InitFromPackedBuf(model, 0)
     _skip_signed_levels(content)
-    description = _described(content, quantization)
+    description = _described(content, quantization, pixels)
     content.description = description["description"]
     text = json.dumps(description, indent=2).encode()
     content.buffers.append(schema.BufferT(data=np.frombuffer(text, np.uint8)))
-    entry = schema.MetadataT(name=_METADATA, buffer=len(content.buffers) - 1)
+    entry = schema.MetadataT(name=METADATA, buffer=len(content.buffers) - 1)
     content.metadata = [*(content.metadata or []), entry]
     builder = _AlignedBuilder(len(model) + 2**16)
     builder.Finish(content.Pack(builder), b"TFL3")
     return bytes(builder.Output())
-
-
-def read_metadata(model: bytes) -> dict[str, Any]:
-    """Returns what a .tflite file written by ``pix2pix export`` says of itself; {} where it is another's.
-
-    Example:
-        >>> read_metadata(Path("facades_256x256_int8.tflite").read_bytes())["input"]["dtype"]
-        'uint8'
-    """
-    content = schema.Model.GetRootAs(model, 0)
-    for entry in (content.Metadata(number) for number in range(content.MetadataLength())):
-        if entry.Name() == _METADATA.encode():
-            return json.loads(content.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
-    return {}
 
 
 def _skip_signed_levels(model: schema.ModelT) -> None:
@@ -60,11 +47,12 @@ def _skip_signed_levels(model: schema.ModelT) -> None:
     graph.operators.remove(to_signed)
 
 
-def _described(model: schema.ModelT, quantization: str) -> dict[str, Any]:
+def _described(model: schema.ModelT, quantization: str, pixels: Mapping[str, Any]) -> dict[str, Any]:
     [graph], [signature] = model.subgraphs, model.signatureDefs
+    level_of_value = f"round((value + 1) * {(2 ** pixels['output_bits'] - 1) / 2})"
     ends = {
         "input": _end(graph, signature.inputs[0], "value_of_pixel", "pixel / 127.5 - 1", "pixel"),
-        "output": _end(graph, signature.outputs[0], "pixel_of_value", "round((value + 1) * 127.5)", "value"),
+        "output": _end(graph, signature.outputs[0], "pixel_of_value", level_of_value, "value"),
     }
     sides = [
         f"{end['color_order']} {end['dtype']} in {end['range']}"
@@ -77,6 +65,7 @@ def _described(model: schema.ModelT, quantization: str) -> dict[str, Any]:
         "description": f"pix2pix, {width}x{height} pixels, {' to '.join(sides)}, quantization {quantization}",
         "signature": SIGNATURE,
         "quantization": quantization,
+        **pixels,
         **ends,
     }
 
@@ -96,7 +85,7 @@ def _end(
         "layout": "NHWC: batch, height, width, channel",
         "dtype": "float32" if is_float else "uint8",
         "range": [-1, 1] if is_float else [0, 255],
-        "color_order": _COLOR_ORDERS[shape[3]],
+        "color_order": _COLOR_ORDERS.get(shape[3], f"{shape[3]} channels"),
         key: of_float if is_float else of_level,
     }
 

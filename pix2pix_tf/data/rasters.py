@@ -1,0 +1,173 @@
+"""Arrays of measurements: ``.npy`` files and TIFFs that hold more than a viewer shows.
+
+Bands are taken as they are, without alpha or luma. What isn't uint8 becomes 16-bit levels of a range of
+values, the same range for all images of a side, so that everything behind the reader knows two types only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+import numpy as np
+import tifffile
+
+from pix2pix_tf.errors import DataError
+
+MOST_BANDS = 16
+_SIGNED, _REAL = 2, 3  # of the tag SampleFormat
+_MIN_IS_WHITE, _MIN_IS_BLACK = 0, 1  # of the tag PhotometricInterpretation
+
+ValueRange = tuple[float, float]
+"""The values that the lowest and the highest level stand for."""
+
+
+def is_raster_tiff(file: IO[bytes]) -> bool:
+    """Whether a TIFF has what no viewer shows: real or signed numbers, bands, pages of grey."""
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            page, axes = tiff.pages.first, tiff.series[0].axes
+            bands = page.samplesperpixel
+            is_colour = page.photometric not in (_MIN_IS_WHITE, _MIN_IS_BLACK)
+            return (
+                page.sampleformat in (_SIGNED, _REAL)
+                or page.bitspersample > 16
+                or (page.bitspersample > 8 and bands == 2)
+                or bands > (4 if is_colour else 2)
+                or (bands == 1 and not is_colour and len(axes) > 2)
+            )
+    except Exception:  # what it raises of damaged files is nowhere declared
+        return False
+    finally:
+        file.seek(0)
+
+
+def read_tiff(file: IO[bytes], most_pixels: int) -> np.ndarray:
+    """Reads a TIFF of any bands and depth; several pages of grey are bands.
+
+    Args:
+        file: a TIFF, of which the first series of pages is taken.
+        most_pixels: refuse more.
+
+    Returns:
+        [height, width, bands] of whole or real numbers.
+
+    Raises:
+        DataError: it is damaged, of another shape, or compressed in a way that needs another package.
+    """
+    with (
+        explaining_damage("damaged or truncated TIFF image; replace or delete it"),
+        tifffile.TiffFile(file) as tiff,
+    ):
+        series = tiff.series[0]
+        _check_shape(series.shape, most_pixels)
+        try:
+            array = series.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise DataError(
+                "a TIFF of measurements whose compression needs the package imagecodecs; install it, or save "
+                "the file without compression"
+            ) from None
+    is_first = array.ndim == 3 and series.axes[0] not in "YX" and array.shape[0] <= MOST_BANDS
+    return _as_bands(np.moveaxis(array, 0, -1) if is_first else array)
+
+
+def read_npy(file: IO[bytes], most_pixels: int) -> np.ndarray:
+    """Reads an array; nothing in it is ever executed.
+
+    Args:
+        file: a ``.npy`` of [height, width], [height, width, bands] or [bands, height, width]: the axis of at
+            most 16 is that of the bands, the last one if several are.
+        most_pixels: refuse more.
+
+    Returns:
+        [height, width, bands] of whole or real numbers.
+
+    Raises:
+        DataError: it is another array, or no file of an array.
+    """
+    with explaining_damage("damaged or truncated .npy, or one of Python's objects; save it again"):
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        _check_shape(shape, most_pixels)
+        pixels_at = file.tell()
+        if file.seek(0, os.SEEK_END) - pixels_at < math.prod(shape) * dtype.itemsize:
+            raise ValueError("pixels are missing")
+        file.seek(0)
+        return _as_bands(np.load(file, allow_pickle=False))
+
+
+@contextlib.contextmanager
+def explaining_damage(problem: str) -> Iterator[None]:
+    """Turns what decoders raise of a damaged file, which is nowhere declared, into ``DataError``."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's
+            raise
+        raise DataError(problem) from None
+
+
+def _check_shape(shape: Sequence[int], most_pixels: int) -> None:
+    if math.prod(shape) > most_pixels * MOST_BANDS:
+        raise DataError(f"{list(shape)} are more than the limit of {most_pixels} pixels; make it smaller")
+
+
+def _as_bands(array: np.ndarray) -> np.ndarray:
+    """Returns an array as [height, width, bands]; raises ``DataError`` where it is none."""
+    if array.ndim == 2:
+        array = array[..., np.newaxis]
+    if array.ndim == 3 and array.shape[2] > MOST_BANDS >= array.shape[0]:
+        array = np.moveaxis(array, 0, -1)
+    is_image = array.ndim == 3 and array.size > 0 and array.shape[2] <= MOST_BANDS
+    if not is_image or array.dtype.kind not in "buif":
+        raise DataError(
+            f"an array of {array.dtype} {list(array.shape)}, not of whole or real numbers [height, width] or "
+            f"[height, width, 1 to {MOST_BANDS} bands]"
+        )
+    return array.astype(np.uint8) * 255 if array.dtype == bool else array
+
+
+def range_of(array: np.ndarray) -> ValueRange | None:
+    """Returns the lowest and highest finite value; ``None`` for uint8, which has levels already.
+
+    Raises:
+        DataError: there is no finite value.
+    """
+    if array.dtype == np.uint8:
+        return None
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    if finite.size == 0:
+        raise DataError("not one of its values is a finite number; replace or delete it")
+    return float(finite.min()), float(finite.max())
+
+
+def to_levels(array: np.ndarray, values: ValueRange) -> np.ndarray:
+    """Spreads a range of values over 16 bits.
+
+    Args:
+        array: of any shape and type. What lies outside of the range becomes its nearer end, what is not a
+            number its lower.
+        values: the range.
+
+    Returns:
+        uint16 of the same shape.
+    """
+    low, high = values
+    share = (array.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
+    return np.round(np.nan_to_num(share, nan=0.0).clip(0.0, 1.0) * 65535).astype(np.uint16)
+
+
+def to_values(levels: np.ndarray, values: ValueRange) -> np.ndarray:
+    """Returns what levels of 8 or 16 bits stand for, float32; the opposite of :func:`to_levels`."""
+    low, high = values
+    share = levels.astype(np.float64) / np.iinfo(levels.dtype).max
+    return (share * (high - low) + low).astype(np.float32)

@@ -1,0 +1,82 @@
+"""Images that no viewer shows, from a folder through a run to files and exports."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
+from pix2pix_tf.exporting.export import ExportOptions, export
+from pix2pix_tf.exporting.formats import format_class
+from pix2pix_tf.prediction import predict
+from pix2pix_tf.training.train import train
+from tests.conftest import small_config
+
+
+def scene(number):
+    """A picture of smooth colours, float32 [72, 80, 3] in [0, 1]."""
+    y, x = np.mgrid[0:72, 0:80] / 80
+    waves = [np.sin(5 * x + number), np.cos(4 * y * (number + 1)), np.sin(3 * (x + y) + number)]
+    return (np.stack(waves, axis=-1).astype(np.float32) + 1) / 2
+
+
+def folder_of_pairs(root, write_a, write_b):
+    for side, write in (("A", write_a), ("B", write_b)):
+        (root / side).mkdir(parents=True)
+        for number in range(5):
+            write(root / side / f"장면 {number}", scene(number))
+    return root
+
+
+def as_bands_of_int16(path, picture):
+    bands = np.concatenate([picture, picture[::-1, :, :2]], axis=2)
+    tifffile.imwrite(path.with_suffix(".tif"), (bands * 3000 - 500).astype(np.int16), planarconfig="contig")
+
+
+def as_real_numbers(path, picture):
+    np.save(path.with_suffix(".npy"), picture.mean(axis=2) * 40 - 10)
+
+
+def as_deep_grey(path, picture):
+    Image.fromarray((picture[..., 0] * 65535).astype(np.uint16)).save(path.with_suffix(".png"))
+
+
+def as_deep_colours(path, picture):
+    tifffile.imwrite(path.with_suffix(".tif"), (picture * 65535).astype(np.uint16), photometric="rgb")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("write_a", "write_b", "suffix"),
+    [(as_real_numbers, as_bands_of_int16, ".npy"), (as_deep_colours, as_deep_grey, ".png")],
+)
+def test_measurements_and_deep_pictures_go_all_the_way(tmp_path, write_a, write_b, suffix):
+    pairs = folder_of_pairs(tmp_path / "pairs", write_a, write_b)
+    run = tmp_path / "run"
+    train(small_config(run, dataset=str(pairs), direction="AtoB", steps=2), say=lambda line: None)
+    predict(run, [pairs / "A"], tmp_path / "by run")
+    files = sorted((tmp_path / "by run").iterdir())
+    assert [file.suffix for file in files] == [suffix] * 5
+    output = read(files[0])
+    assert output.shape[:2] == (72, 80)
+    if suffix == ".png":
+        assert output.dtype == np.uint16
+        assert (output % 257 != 0).any()  # not 8 bits in disguise
+    else:
+        assert output.dtype == np.float32
+        target = read(next((pairs / "B").iterdir()))
+        assert target.min() <= output.mean() <= target.max()
+    export(run, ExportOptions(out=tmp_path / "exported", formats=[format_class("saved_model")()]))
+    predict(tmp_path / "exported" / "run", [pairs / "A"], tmp_path / "by export")
+    for file in files:
+        exported = read(tmp_path / "by export" / file.name)
+        np.testing.assert_allclose(exported, read(file), rtol=0, atol=1e-3 * np.ptp(output))
+    options = EvaluateOptions(config=small_config(run, dataset=str(pairs), direction="AtoB"), split="val")
+    evaluate([str(run)], tmp_path / "report", options)
+    assert (tmp_path / "report" / "report.html").exists()
+
+
+def read(path):
+    if path.suffix == ".npy":
+        return np.load(path)
+    return tifffile.imread(path) if path.suffix == ".tif" else np.asarray(Image.open(path))
