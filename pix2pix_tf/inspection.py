@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,8 +16,9 @@ from pix2pix_tf.data.names import CYCLE_GAN, full_name
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.preparing import data_root
 from pix2pix_tf.data.published import published_counts
-from pix2pix_tf.data.sets import ITEMS, Kind
+from pix2pix_tf.data.sets import ITEMS, ImageDataset, Kind
 from pix2pix_tf.data.sources import existing_folder, open_dataset, usual_kind
+from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.sheets import compose_sheet
 
@@ -131,12 +132,29 @@ def preview_dataset(config: TrainConfig, count: int, out: Path, kind: Kind | Non
         UserError: the data can't be used.
         SystemFault: ``out`` can't be written.
     """
+    if config.data.task != "pairs":
+        if kind not in (None, "images"):
+            raise ConfigError(
+                f"`kind` {kind} has no meaning with `task` {config.data.task}, which makes pairs"
+            )
+        kind = "pairs"
     dataset = open_dataset(config, kind or usual_kind(config.data.dataset))
     config = configs.replace(config, batch_size=1)
     batches = training_batches(dataset, config, 0, count)
-    rows = [[to_uint8(image[0]).numpy() for image in batch] for batch in batches]
+    rows = [[to_uint8(image[0]).numpy() for image in _as_pictures(dataset, batch)] for batch in batches]
     title = configs.dataset_label(config.data.dataset)
-    title += f" {config.data.direction}" if dataset.kind == "pairs" else f", {_IN_WORDS[dataset.kind]}"
+    if dataset.task is not None:
+        title += f", {dataset.task.name}"
+    else:
+        title += f" {config.data.direction}" if dataset.kind == "pairs" else f", {_IN_WORDS[dataset.kind]}"
     sheet = compose_sheet(title, _SIDE_NAMES[dataset.kind], rows)
     write_whole(out, encode_png(tf.constant(sheet)).numpy())
     return dataset.kind
+
+
+def _as_pictures(dataset: ImageDataset, batch: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+    """Returns a batch to look at: what a task's network is to give, as the picture that is made of it."""
+    if dataset.task is None:
+        return batch
+    given, target = batch
+    return given, dataset.task.finished(given, target)

@@ -17,12 +17,13 @@ def compose_sheet(title: str, columns: Sequence[str], rows: Sequence[Sequence[np
     Args:
         title: the line at the top.
         columns: a name for each column.
-        rows: for each row its images, one a column: ``uint8`` or ``uint16``, [height, width, 1 or 3].
+        rows: for each row its images, one a column: ``uint8`` or ``uint16``, [height, width, 1 to 4]; what
+            is transparent shows a chessboard.
 
     Returns:
         uint8 [height, width, 3].
     """
-    cells = [[_as_rgb8(image) for image in row] for row in rows]
+    cells = [[as_rgb8(image) for image in row] for row in rows]
     heights = [max(image.shape[0] for image in row) for row in cells]
     widths = [max(row[column].shape[1] for row in cells) for column in range(len(columns))]
     text_size = max(11, min(20, widths[0] // 9))
@@ -61,7 +62,17 @@ def one_row(sheet: np.ndarray, height: int, row: int) -> np.ndarray | None:
     return np.concatenate([sheet[:top], sheet[start : start + height + _GAP]])
 
 
-def _as_rgb8(image: np.ndarray) -> np.ndarray:
+def as_rgb8(image: np.ndarray) -> np.ndarray:
+    """Returns an image as it is shown: uint8 [height, width, 3], what is transparent as a chessboard.
+
+    Args:
+        image: ``uint8`` or ``uint16`` [height, width, 1 to 4]: grey or RGB, with or without alpha.
+    """
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if image.shape[-1] in (2, 4):
+        rows, columns = np.indices(image.shape[:2]) // _GAP
+        board = np.where((rows + columns) % 2, 200, 255)[..., np.newaxis]
+        alpha = image[..., -1:] / 255
+        image = np.round(image[..., :-1] * alpha + board * (1 - alpha)).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))

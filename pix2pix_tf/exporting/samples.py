@@ -15,8 +15,10 @@ from pix2pix_tf.data.images import is_image_file, load_image, to_uint8, to_unit_
 from pix2pix_tf.data.pipeline import held_out_images, resized
 from pix2pix_tf.data.sets import ImageDataset, Side, spread
 from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.data.transparency import WITH_ALPHA, load_transparent
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.exporting.formats.base import Size
+from pix2pix_tf.translators.base import converted
 
 _SEED = 0
 
@@ -80,7 +82,8 @@ class FolderSamples:
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""
         chosen = (self._files[number] for number in spread(len(self._files), count))
-        images = (load_image(path, self._channels) for path in chosen)
+        load = load_transparent if self._channels in WITH_ALPHA else load_image
+        images = (tf.constant(load(path, self._channels)) for path in chosen)
         return [resized(image, size, Side(self._channels)).numpy() for image in images]
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
@@ -94,15 +97,17 @@ class DatasetSamples:
     Args:
         dataset: from :func:`run_dataset`.
         side: which image of a row the network takes.
+        channels: that it takes.
     """
 
-    def __init__(self, dataset: ImageDataset, side: int):
-        self._dataset, self._side = dataset, side
+    def __init__(self, dataset: ImageDataset, side: int, channels: int):
+        self._dataset, self._side, self._channels = dataset, side, channels
         self.description = f"{dataset.name} {dataset.held_out}"
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         """See `Samples`."""
-        return [row[1 + self._side] for row in held_out_images(self._dataset, size, count, split)]
+        rows = held_out_images(self._dataset, size, count, split)
+        return [converted(tf.constant(row[1 + self._side]), self._channels).numpy() for row in rows]
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""

@@ -69,11 +69,14 @@ class Painter:
 
     Args:
         network: its name in `Model.networks`.
-        input_channels: of the image that it takes; 0 if it takes noise.
-        output_channels: of the image that it gives.
+        input_channels: of the image that it takes once it is published; 0 if it takes noise.
+        output_channels: of the image that it then gives.
         noise: how many standard normal numbers it takes; 0 if it takes an image.
         stochastic: dropout is kept as noise.
         side: which image of the data set's row it takes; the first of a pair is the input.
+        publish: makes what is published of the network, as a functional model that keeps the names of its
+            weights; nothing where it is the network itself.
+        enlarges: how many times larger than an image's file its picture is. The network takes it enlarged.
     """
 
     network: str
@@ -82,6 +85,8 @@ class Painter:
     noise: int = 0
     stochastic: bool = False
     side: int = 0
+    publish: Callable[[keras.Model], keras.Model] | None = None
+    enlarges: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

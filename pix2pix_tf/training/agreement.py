@@ -111,11 +111,15 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     """Returns the configuration with nothing left open: precision and channels are decided."""
     data = config.data
     first, last = dataset.sides[0], dataset.sides[-1]
+    # What a task makes of photos has the channels that it has.
+    input_channels = (
+        data.input_channels if dataset.task is not None else data.input_channels or first.channels
+    )
     return configs.replace(
         config,
         dataset=_absolute(config.data.dataset),  # it may be continued from another working directory
         precision=resolve_precision(config.optimization.precision),
-        input_channels=data.input_channels or first.channels,
+        input_channels=input_channels,
         output_channels=data.output_channels or last.channels,
     )
 

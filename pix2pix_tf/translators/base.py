@@ -15,9 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.images import convert_channels, load_image, read_header
+from pix2pix_tf.data.tasks.upscale import enlarged_levels
+from pix2pix_tf.data.transparency import WITH_ALPHA, convert_transparent, load_transparent
 from pix2pix_tf.errors import DataError, SystemFault
 
-_KINDS = {1: "grey", 3: "RGB"}
+KINDS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
+"""What images of so many channels are."""
 
 
 class Translator(abc.ABC):
@@ -26,9 +29,12 @@ class Translator(abc.ABC):
     A model that makes images from noise is a translator, too: of vectors.
 
     Attributes:
-        input_channels: 1 (grey) or 3 (RGB); 0 where it takes noise.
+        input_channels: 1 (grey) or 3 (RGB), one more where what is transparent is a hole to be painted; 0
+            where it takes noise.
         output_channels: 1 or 3.
         noise: how many numbers of noise it takes; 0 where it takes an image.
+        enlarges: how many times larger than an image's file its picture is. Such a model takes the image
+            enlarged already, as :meth:`enlarged` returns it.
 
     Example:
         >>> translate = translators.load("runs/facades")
@@ -38,19 +44,25 @@ class Translator(abc.ABC):
     input_channels: int
     output_channels: int
     noise: int = 0
+    enlarges: int = 1
 
     def __repr__(self) -> str:
         """Returns what it takes and gives."""
-        taken = f"noise[{self.noise}]" if self.noise else _KINDS.get(self.input_channels, "image")
-        return f"<{type(self).__name__}: {taken} to {_KINDS.get(self.output_channels, 'image')}>"
+        taken = f"noise[{self.noise}]" if self.noise else KINDS.get(self.input_channels, "image")
+        return f"<{type(self).__name__}: {taken} to {KINDS.get(self.output_channels, 'image')}>"
+
+    @property
+    def paints_holes(self) -> bool:
+        """Whether what is transparent in an image is a hole that it paints."""
+        return self.input_channels in WITH_ALPHA
 
     def __call__(self, image: np.ndarray | tf.Tensor) -> np.ndarray:
         """Translates one image.
 
         Args:
             image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]; grey and RGB are
-                converted to what the model takes, a fourth channel is alpha and laid over white. Where the
-                model takes noise, float32 [noise], standard normal.
+                converted to what the model takes, a fourth channel is alpha and laid over white, unless it is
+                a hole that the model paints. Where the model takes noise, float32 [noise], standard normal.
 
         Returns:
             uint8 [height, width, output channels], of the image's height and width.
@@ -61,7 +73,7 @@ class Translator(abc.ABC):
         """
         if self.noise:
             return self._translate(_as_noise(np.asarray(image), self.noise))
-        return self._translate(convert_channels(_as_image(np.asarray(image)), self.input_channels))
+        return self._translate(converted(_as_image(np.asarray(image)), self.input_channels))
 
     @abc.abstractmethod
     def _translate(self, given: tf.Tensor) -> np.ndarray:
@@ -74,20 +86,27 @@ class Translator(abc.ABC):
             path: JPEG, PNG, BMP, GIF or WebP.
 
         Returns:
-            uint8 [height, width, output channels], of the image's height and width as a viewer shows it.
+            uint8 [height, width, output channels], of the image's height and width as a viewer shows it, or
+            ``enlarges`` times these.
 
         Raises:
             DataError: the file is missing or no image that can be read.
         """
         path = Path(path)
-        image = self.load_input(path)
+        image = self.enlarged(self.load_input(path))
         with naming(path):
             return self(image)
 
     def load_input(self, path: Path) -> np.ndarray:
-        """Reads an image file as the model takes it: [height, width, input channels], full depth."""
+        """Reads an image file: [height, width, input channels], full depth unless it has a hole."""
+        if self.paints_holes:
+            return load_transparent(path, self.input_channels)
         dtype = tf.uint16 if read_header(path).bits == 16 else tf.uint8
         return load_image(path, self.input_channels, dtype).numpy()
+
+    def enlarged(self, image: np.ndarray) -> np.ndarray:
+        """Returns an image of a file as the model takes it: ``enlarges`` times larger, as it was trained."""
+        return image if self.enlarges == 1 else enlarged_levels(image, self.enlarges)
 
     def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Every way into the model, each of which gives its picture of an image, by name.
@@ -95,6 +114,12 @@ class Translator(abc.ABC):
         The first is what ``self(image)`` does.
         """
         return {"serving_default": self}
+
+
+def converted(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Returns ``uint8`` or ``uint16`` [height, width, 1 to 4] with the channels that a model takes."""
+    convert = convert_transparent if channels in WITH_ALPHA else convert_channels
+    return convert(image, channels)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import tensorflow as tf
 from pix2pix_tf.data.images import to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.files import first_line
-from pix2pix_tf.translators.base import Translator, brief
+from pix2pix_tf.translators.base import KINDS, Translator, brief
 
 INPUT, NOISE, OUTPUT = "images", "z", "translated"  # in ONNX no two values may have one name
 
@@ -62,7 +62,7 @@ class OnnxTranslator(Translator):
         ):
             raise ConfigError(
                 f"{path}: not an .onnx that pix2pix export wrote: expected '{INPUT}' (or '{NOISE}', float32 "
-                f"[batch, numbers]) to '{OUTPUT}', float32 [batch, height, width, 1 or 3 channels]"
+                f"[batch, numbers]) to '{OUTPUT}', float32 [batch, height, width, 1 to 4 channels]"
             )
         self.noise = sources[0].shape[1] if takes_noise else 0
         self.input_channels = 0 if takes_noise else sources[0].shape[3]
@@ -86,4 +86,4 @@ def _is_noise_batch(value: Any) -> bool:
 
 def _is_image_batch(value: Any, name: str) -> bool:
     shape = value.shape
-    return value.name == name and value.type == "tensor(float)" and len(shape) == 4 and shape[3] in (1, 3)
+    return value.name == name and value.type == "tensor(float)" and len(shape) == 4 and shape[3] in KINDS

@@ -14,7 +14,7 @@ import tensorflow as tf
 from pix2pix_tf.data.images import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
-from pix2pix_tf.translators.base import Translator, brief, out_of_memory, refusal
+from pix2pix_tf.translators.base import KINDS, Translator, brief, out_of_memory, refusal
 
 
 def find(model: str | Path) -> Path | None:
@@ -129,13 +129,13 @@ def _signature(path: Path, model: Any, name: str, dtype: tf.DType) -> _Signature
                 return _Signature(function, key, source.shape, results["images"].shape)
     raise ConfigError(
         f"{path}: not a SavedModel that pix2pix export wrote: expected a signature '{name}' from images to "
-        f"images, {dtype.name} [batch, height, width, 1 or 3 channels], or from z, float32 [batch, numbers]; "
+        f"images, {dtype.name} [batch, height, width, 1 to 4 channels], or from z, float32 [batch, numbers]; "
         f"its signatures are {', '.join(model.signatures) or 'none'}"
     )
 
 
 def _is_image_batch(spec: tf.TensorSpec, dtype: tf.DType) -> bool:
-    return spec.dtype == dtype and spec.shape.rank == 4 and spec.shape[3] in (1, 3)
+    return spec.dtype == dtype and spec.shape.rank == 4 and spec.shape[3] in KINDS
 
 
 def _is_noise_batch(spec: tf.TensorSpec) -> bool:

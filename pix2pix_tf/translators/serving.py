@@ -23,7 +23,7 @@ import urllib3
 
 from pix2pix_tf.data.images import MAGIC_NUMBERS, decode_image, encode_png
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
-from pix2pix_tf.translators.base import Translator, brief, refusal
+from pix2pix_tf.translators.base import KINDS, Translator, brief, refusal
 from pix2pix_tf.web import anonymous, first_cause
 
 _SERVING_URL = re.compile(
@@ -106,7 +106,7 @@ class ServingTranslator(Translator):
             if key in ("z", "image_bytes") and answered == "image_bytes" and channels in (1, 3):
                 if takes_noise:
                     return source[1], 0, (height, width, channels)
-                if source[3] in (1, 3):
+                if source[3] in KINDS:
                     return 0, source[3], (height, width, channels)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             pass

@@ -16,7 +16,7 @@ from pix2pix_tf.data.images import to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.quiet import hushed
-from pix2pix_tf.translators.base import Translator, brief
+from pix2pix_tf.translators.base import KINDS, Translator, brief
 
 SIGNATURE, IMAGE, NOISE = "serving_default", "image", "z"
 
@@ -113,12 +113,12 @@ def _only_signature(interpreter: Interpreter, path: Path) -> Any:
     raise ConfigError(
         f"{path}: not a .tflite that pix2pix export wrote: expected a signature '{SIGNATURE}' from "
         f"'{IMAGE}' (or '{NOISE}', float32 [1, numbers]) to '{IMAGE}', float32 or uint8 "
-        f"[1, height, width, 1 or 3 channels]; its signatures are {', '.join(found) or 'none'}"
+        f"[1, height, width, 1 to 4 channels]; its signatures are {', '.join(found) or 'none'}"
     )
 
 
 def _is_image(tensor: Mapping[str, Any]) -> bool:
     shape = tensor["shape"]
     return (
-        tensor["dtype"] in (np.float32, np.uint8) and len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3)
+        tensor["dtype"] in (np.float32, np.uint8) and len(shape) == 4 and shape[0] == 1 and shape[3] in KINDS
     )

@@ -19,6 +19,7 @@ from pix2pix_tf.evaluation.report.answers import ANSWERS_FORMAT, answers_key
 from pix2pix_tf.evaluation.report.tables import marked_models
 from pix2pix_tf.evaluation.report.words import DIRECTIONS, JSON_OPTIONS, badness_of, label_of
 from pix2pix_tf.files import printable
+from pix2pix_tf.sheets import as_rgb8
 
 LONGEST_SIDE = 512  # of an embedded picture, in pixels
 
@@ -115,15 +116,14 @@ class _Encoder:
         """Returns a data URI.
 
         Args:
-            image: uint8 [height, width, 1 or 3]; None gives None.
+            image: uint8 [height, width, 1 to 4]; None gives None.
             exact: lossless where that is smaller, which it is for drawings and flat labels.
         """
         if image is None:
             return None
         key = (image.shape, hashlib.blake2b(image.tobytes()).digest())
         if key not in self._known:
-            rgb = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-            small = Image.fromarray(rgb)
+            small = Image.fromarray(as_rgb8(image))
             small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
             files = [_webp(small, quality=self._quality)]
             if exact and small.getcolors(256):  # of more colours it never is, and takes long to find out

@@ -27,6 +27,7 @@ from pix2pix_tf.translators.run import GeneratorTranslator
 if TYPE_CHECKING:
     from pix2pix_tf.exporting.formats.saved_model import SavedModel
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 _UNKNOWN_SIDES = [None, None]
 _LARGE_SIDE = 2**31  # two of them still multiply within int64; no side that matters is larger
 
@@ -39,7 +40,7 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
     - ``serving_default``: ``images`` uint8 [batch, height, width, input channels] to ``images`` uint8
       [batch, height, width, output channels];
     - ``bytes``: ``image_bytes`` string [batch], JPEG, PNG, BMP, GIF or WebP, to ``image_bytes`` string
-      [batch], PNG, each at its own size;
+      [batch], PNG, each at its own size; PNG alone where what is transparent is a hole to be painted;
     - ``float``: as ``serving_default``, but float32 in [-1, 1].
 
     Where the network takes noise, all three take ``z`` float32 [batch, numbers] instead, standard normal, and
@@ -113,7 +114,8 @@ def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Si
 
 def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(data: tf.Tensor) -> tf.Tensor:
-        image = decode_to_unit_range(data, translator.input_channels)
+        decode = _decode_transparent if translator.paints_holes else decode_to_unit_range
+        image = decode(data, translator.input_channels)
         return encode_png(to_uint8(_paint(translator, image)))
 
     def translate_all(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -123,6 +125,14 @@ def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Sig
         return {"image_bytes": _one_by_one(translate, image_bytes, tf.TensorSpec([], tf.string))}
 
     return translate_all
+
+
+def _decode_transparent(data: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes a PNG with its alpha channel to floats in [-1, 1]; opaque where it has none."""
+    is_png = tf.strings.substr(data, 0, len(_PNG)) == _PNG
+    why = "not a PNG, whose transparent pixels are the hole that this model paints"
+    with tf.control_dependencies([tf.debugging.Assert(is_png, [why])]):
+        return to_unit_range(tf.io.decode_png(data, channels))
 
 
 def _each_of_a_batch(
