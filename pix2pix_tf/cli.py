@@ -227,13 +227,14 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
         UserError: a flag is wrong, or the run directory can't be read.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("--model", "--recipe", "--dataset", "--run-dir", "--steps", "--epochs"):
+    for name in ("--model", "--recipe", "--dataset", "--task", "--run-dir", "--steps", "--epochs"):
         early.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
     given = vars(early.parse_known_args(list(arguments))[0])
     if given["--steps"] is not None and given["--epochs"] is not None:
         raise ConfigError("--steps and --epochs both say how long to train; give one of them")
 
-    default = _train_defaults(given["--model"], given["--recipe"], given["--dataset"], given["--run-dir"])
+    deciding = ("--model", "--recipe", "--dataset", "--task", "--run-dir")
+    default = _train_defaults(*(given[name] for name in deciding))
     if given["--steps"] is not None:
         default = configs.replace(default, epochs=None, steps=1)
     elif given["--epochs"] is not None:
@@ -243,18 +244,21 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
 
 
 def _train_defaults(
-    model: str | None, recipe: str | None, dataset: str | None, run_dir: str | None
+    model: str | None, recipe: str | None, dataset: str | None, task: str | None, run_dir: str | None
 ) -> TrainConfig:
     from pix2pix_tf.runs import RunDirectory
 
     recipes: tuple[Recipe, ...] = typing.get_args(Recipe)
     known = next((each for each in recipes if each == recipe), recipes[0])  # the parser refuses another
     asked = preset(dataset or "procedural", model or configs.DEFAULT_MODEL, known)
+    if task in typing.get_args(configs.TaskName):
+        asked = configs.replace(asked, task=task)
     run = RunDirectory(Path(run_dir) if run_dir is not None else asked.run_dir)
     if not run.exists():
         return asked
     stored = run.read_config()
-    if model not in (None, stored.model.model) or recipe not in (None, stored.model.recipe):
+    kept = ((model, stored.model.model), (recipe, stored.model.recipe), (task, stored.data.task))
+    if any(given not in (None, before) for given, before in kept):
         return asked  # what that contradicts is said where a run is continued
     # A copied or moved run is continued where it is now, not where it was.
     return configs.replace(stored, run_dir=Path(run_dir) if run_dir is not None else None)
@@ -309,6 +313,9 @@ class PredictArgs:
     """Images, or folders of images (with their subfolders); none for a model that makes images from noise."""
     out: Path
     """The folder that the translated images go to."""
+    masks: Path | None = None
+    """Of a model that paints holes ('--task inpaint'): an image that is white where all inputs are to be
+    painted, or a folder with one for each, of the same name. Transparent pixels are holes, too."""
     side_by_side: bool = False
     """The inputs are side-by-side pairs: translate the half that was the input in training."""
     direction: configs.Direction | None = None
@@ -344,6 +351,7 @@ def _predict(arguments: list[str]) -> int:
         args.model,
         args.inputs,
         args.out,
+        masks=args.masks,
         side_by_side=args.side_by_side,
         direction=args.direction,
         count=args.count,
@@ -484,6 +492,10 @@ class EvaluateArgs:
     """A copy of the data set's .tar.gz on this machine, used instead of a download."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, for the segmentation score; 'auto' asks the data set."""
+    task: configs.TaskName | None = None
+    """What makes pairs of plain photos to judge on; by default as the first run."""
+    upscale_factor: Literal[2, 4] | None = None
+    """How many times larger 'upscale' makes photos; by default as the first run."""
     segmentation: bool = True
     """Let a segmentation network read the pictures, where a side is a label map; it is trained once."""
     inception_weights: Path | None = None
@@ -538,6 +550,8 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
         "archive": args.archive,
         "image_size": args.image_size,
         "direction": args.direction or (of_run.data.direction if of_run is not None else None),
+        "task": args.task or (of_run.data.task if of_run is not None else None),
+        "upscale_factor": args.upscale_factor or (of_run.data.upscale_factor if of_run is not None else None),
         "label_maps": None if args.label_maps == "auto" else args.label_maps,
     }
     return configs.replace(config, **{name: value for name, value in given.items() if value is not None})
@@ -652,6 +666,10 @@ class DataPreviewArgs(DataArgs):
     """Which side is the input; by default the data set's own."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps; 'auto' asks the data set."""
+    task: configs.TaskName = "pairs"
+    """What makes pairs of plain photos, as in training; 'pairs' shows those that are there."""
+    upscale_factor: Literal[2, 4] = 4
+    """How many times larger 'upscale' makes photos."""
     jitter: bool = True
     """Resize to 286/256 and crop, where the data set is trained so."""
     flip: bool = True
@@ -730,6 +748,7 @@ def _data_preview(arguments: list[str]) -> int:
     settings = {name: value for name, value in given.items() if value is not None}
     settings.update(jitter=args.jitter and brought.jitter, flip=args.flip and brought.flip)
     settings.update(seed=args.seed, label_maps=args.label_maps)
+    settings.update(task=args.task, upscale_factor=args.upscale_factor)
     _import_frameworks()
     from pix2pix_tf.data.sets import ITEMS
     from pix2pix_tf.inspection import preview_dataset

@@ -27,6 +27,7 @@ Upsampling = Literal["nearest", "transposed", "resize"]
 Direction = Literal["AtoB", "BtoA"]
 Recipe = Literal["default", "paper"]
 DataKind = Literal["pairs", "unpaired", "images"]
+TaskName = Literal["pairs", "colorize", "inpaint", "edges", "deblur", "upscale"]
 BestMetric = Literal["l1", "psnr", "ssim"]
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
 
@@ -93,6 +94,11 @@ class DataConfig:
     """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
     direction: Direction = "AtoB"
     """Which side is the input. A is the left half, or the folder A."""
+    task: TaskName = "pairs"
+    """'pairs' learns from pairs; the others make theirs of plain photos, or of the target side's:
+    colours for grey photos, holes painted, photos of drawn edges, blurred photos sharp, small ones larger."""
+    upscale_factor: Literal[2, 4] = 4
+    """How many times larger 'upscale' makes photos."""
     input_channels: Annotated[int | None, *limited(1, 16)] = None
     """Channels of the input (of A, where images are unpaired); by default what the data has."""
     output_channels: Annotated[int | None, *limited(1, 16)] = None
@@ -187,7 +193,8 @@ class RecordConfig:
     """What a run leaves behind, and where."""
 
     run_dir: Annotated[Path | None, CHANGEABLE] = None
-    """The run's directory; by default runs/DATASET or runs/DATASET-MODEL. The same one continues the run."""
+    """The run's directory; by default runs/DATASET, runs/DATASET-MODEL or runs/DATASET-TASK. The same one
+    continues the run."""
     init_from: Path | None = None
     """Start from the weights of another run."""
     log_every: Annotated[int, *limited(1), CHANGEABLE] = 50
@@ -232,7 +239,22 @@ class TrainConfig:
                 raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {_shown(values)}")
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give `steps` or `epochs`")
+        self._check_task()
         self.model.check(self)
+
+    def _check_task(self) -> None:
+        """Refuses what has no meaning with pairs made from photos, or without them."""
+        task = self.data.task
+        if task != "upscale":
+            refuse_unread(self.data, ["upscale_factor"], f"`task` {task}")
+        if task == "pairs":
+            return
+        if self.model.data != "pairs":
+            raise ConfigError(
+                f"`task` {task} makes pairs of photos, which `model` {self.model.model} isn't trained on; "
+                f"leave one of them out"
+            )
+        refuse_unread(self.data, ["input_channels", "label_maps"], f"`task` {task}")
 
     @property
     def split_seed(self) -> int:
@@ -242,9 +264,10 @@ class TrainConfig:
     @property
     def run_dir(self) -> Path:
         """Where the run is kept."""
-        label = dataset_label(self.data.dataset)
-        name = label if self.model.model == DEFAULT_MODEL else f"{label}-{self.model.model}"
-        return self.record.run_dir or Path("runs") / name
+        parts = [dataset_label(self.data.dataset)]
+        parts += [self.model.model] if self.model.model != DEFAULT_MODEL else []
+        parts += [self.data.task] if self.data.task != "pairs" else []
+        return self.record.run_dir or Path("runs") / "-".join(parts)
 
 
 def dataset_label(dataset: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import config as configs
@@ -16,8 +17,9 @@ from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import encode_png, to_uint8
 from pix2pix_tf.data.preparing import data_root
 from pix2pix_tf.data.published import published_counts
-from pix2pix_tf.data.sets import ITEMS, Kind
+from pix2pix_tf.data.sets import ITEMS, ImageDataset, Kind
 from pix2pix_tf.data.sources import existing_folder, open_dataset, usual_kind
+from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.sheets import compose_sheet
 
@@ -131,12 +133,30 @@ def preview_dataset(config: TrainConfig, count: int, out: Path, kind: Kind | Non
         UserError: the data can't be used.
         SystemFault: ``out`` can't be written.
     """
+    if config.data.task != "pairs":
+        if kind not in (None, "images"):
+            raise ConfigError(
+                f"`kind` {kind} has no meaning with `task` {config.data.task}, which makes pairs"
+            )
+        kind = "pairs"
     dataset = open_dataset(config, kind or usual_kind(config.data.dataset))
     config = configs.replace(config, batch_size=1)
     batches = training_batches(dataset, config, 0, count)
-    rows = [[to_uint8(image[0]).numpy() for image in batch] for batch in batches]
+    rows = [_as_shown(dataset, batch) for batch in batches]
     title = configs.dataset_label(config.data.dataset)
-    title += f" {config.data.direction}" if dataset.kind == "pairs" else f", {_IN_WORDS[dataset.kind]}"
+    if dataset.task is not None:
+        title += f", {dataset.task.name}"
+    else:
+        title += f" {config.data.direction}" if dataset.kind == "pairs" else f", {_IN_WORDS[dataset.kind]}"
     sheet = compose_sheet(title, _SIDE_NAMES[dataset.kind], rows)
     write_whole(out, encode_png(tf.constant(sheet)).numpy())
     return dataset.kind
+
+
+def _as_shown(dataset: ImageDataset, batch: Sequence[tf.Tensor]) -> list[np.ndarray]:
+    """Returns a batch's first row to look at; of what a task's network is to give, the finished picture."""
+    if dataset.task is None:
+        return [to_uint8(image[0]).numpy() for image in batch]
+    given, target = batch
+    picture = dataset.task.finished(given, target)
+    return [dataset.task.shown(to_uint8(given[0]).numpy()), to_uint8(picture[0]).numpy()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from tqdm import tqdm
 
 from pix2pix_tf import translators
 from pix2pix_tf.config import Direction, Precision
-from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image
+from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
 from pix2pix_tf.data.pixels import split_side_by_side
+from pix2pix_tf.data.transparency import has_hole, with_hole
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
@@ -27,6 +29,7 @@ def predict(
     inputs: Sequence[Path],
     out: Path,
     *,
+    masks: Path | None = None,
     side_by_side: bool = False,
     direction: Direction | None = None,
     count: int | None = None,
@@ -49,6 +52,9 @@ def predict(
         inputs: images, or folders whose images are found at any depth; their subfolders are kept. None for a
             model that takes noise.
         out: the folder that the translations go to, made where it is missing.
+        masks: of a model that paints holes, an image that is white where all inputs are to be painted, or a
+            folder with one for each input, at the same place and of the same name but for the suffix. Without
+            masks, what is transparent is painted.
         side_by_side: the images are pairs; the half that the model takes is translated.
         direction: 'AtoB' or 'BtoA': which of a run's generators, and which half of a pair it takes, A being
             the left one; by default a run's own, the first where it has several.
@@ -91,6 +97,8 @@ def predict(
         if side_by_side:
             raise ConfigError("`side_by_side` has no meaning for a model that makes images from noise")
         return _from_noise(translator, inputs, out, 16 if count is None else count, seed)
+    if masks is not None and not translator.paints_holes:
+        raise ConfigError(f"`masks` has no meaning for {model}, which paints no holes")
     if count is not None:
         raise ConfigError("`count` has no meaning for a model that translates images")
     if not inputs:
@@ -104,13 +112,14 @@ def predict(
         try:
             image = translator.load_input(source)
             image = image if half is None else _half_of(source, image, half)
+            image = _with_hole(image, source, _mask_of(masks, target.relative_to(out)), translator)
         except DataError:
             if not skip_bad_images:
                 raise
             skipped += 1
             continue
         with naming(source):
-            output = translator(image)
+            output = translator(translator.enlarged(image))
         _write(target, output, source, translator)
     left_out = f", {skipped} unreadable left out" if skipped else ""
     if unknown := _of_unknown_kinds(inputs):
@@ -130,6 +139,38 @@ def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count
     return f"{out}: {counted(count, 'image')} made from noise"
 
 
+def _mask_of(masks: Path | None, name: Path) -> Path | None:
+    """Returns the mask of the input whose output has that name.
+
+    Raises:
+        DataError: a folder of masks has none, or several.
+    """
+    if masks is None or not masks.is_dir():
+        return masks
+    place = masks / name
+    found = [path for path in sorted(place.parent.glob(f"{glob.escape(name.stem)}.*")) if is_image_file(path)]
+    if len(found) != 1:
+        many = f"{len(found)} masks" if found else "no mask"
+        raise DataError(f"`masks` {masks} has {many} for {name.with_suffix('')}")
+    return found[0]
+
+
+def _with_hole(image: np.ndarray, source: Path, mask: Path | None, translator: Translator) -> np.ndarray:
+    """Returns an image with its hole, if it is for a model that paints holes.
+
+    Raises:
+        DataError: it has none, or its mask doesn't fit.
+    """
+    if not translator.paints_holes:
+        return image
+    if mask is not None:
+        with naming(source):
+            image = with_hole(image, load_image(mask, 1))
+    if not has_hole(image):
+        raise DataError(f"{source}: nothing is to be painted; make pixels transparent, or give `masks`")
+    return image
+
+
 def _write(target: Path, image: np.ndarray, source: Path, translator: Translator) -> None:
     """Writes a translation, in a kind of file that can hold it."""
     suffix = suffix_for(source, image.shape[2], translator.output_range is not None)
@@ -145,7 +186,10 @@ def _input_half(model: str | Path, direction: Direction | None) -> int:
     found: str | None = direction
     of_run = find_run(model)
     if direction is None and of_run is not None:
-        found = next(iter(model_for(of_run[0].read_config()).painters()))
+        config = of_run[0].read_config()
+        if config.data.task != "pairs":  # made of the target
+            return 1 if config.data.direction == "AtoB" else 0
+        found = next(iter(model_for(config).painters()))
     if found is None:
         raise ConfigError(
             f"`side_by_side` needs `direction` AtoB or BtoA with {model}: only a run knows which half of a "

@@ -37,6 +37,7 @@ OTHER = {
     "archive": Path("facades.tar.gz"),
     "mirror_url": "https://mirror.example/한국",
     "direction": "BtoA",
+    "task": "deblur",
     "input_channels": 1,
     "output_bits": 16,
     "input_range": (-1.5, 3.0),
@@ -84,7 +85,7 @@ def through_json(config):
 
 
 def test_every_setting_is_covered_by_these_tests():
-    assert set(values(defaults())) == {"model", "recipe", *OTHER}
+    assert set(values(defaults())) == {"model", "recipe", "upscale_factor", *OTHER}
     assert all(values(BASE)[name] != value for name, value in OTHER.items())
 
 
@@ -136,11 +137,40 @@ def test_presets_survive_json(dataset, model, recipe):
 
 
 def test_all_other_values_survive_json():
-    given = {**OTHER, "gan_loss": "wgan-gp", "unconditional": True, "diff_augment": False}
+    given = {**OTHER, "gan_loss": "wgan-gp", "unconditional": True, "diff_augment": False, "task": "pairs"}
     rebuilt = values(through_json(replace(BASE, **given)))
     for name, value in given.items():
         assert rebuilt[name] == value
         assert type(rebuilt[name]) is type(value)
+
+
+def test_a_task_survives_json_and_runs_of_before_learned_from_pairs():
+    upscale = replace(defaults(), task="upscale", upscale_factor=2)
+    assert through_json(upscale) == upscale
+    plain = to_json(upscale)
+    del plain["data"]["task"], plain["data"]["upscale_factor"]
+    assert config_from_json(plain).data.task == "pairs"
+
+
+@pytest.mark.parametrize("model", sorted(set(MODELS) - {"pix2pix"}))
+def test_a_task_is_refused_with_models_that_learn_from_no_pairs(model):
+    with pytest.raises(ConfigError, match=model):
+        replace(defaults(model), task="inpaint")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"input_channels": 1},
+        {"label_maps": "A"},
+        {"upscale_factor": 2},
+        {"task": "pairs", "upscale_factor": 2},
+    ],
+)
+def test_settings_that_a_task_leaves_no_meaning_are_refused(settings):
+    [*_, name] = settings
+    with pytest.raises(ConfigError, match=f"`{name}` has no meaning"):
+        replace(defaults(), **{"task": "colorize", **settings})
 
 
 def test_a_setting_that_came_later_has_what_runs_before_it_had_and_one_that_moved_is_found():

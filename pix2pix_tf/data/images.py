@@ -146,6 +146,20 @@ def load_image(
         return _pixels(file, channels, dtype, values)
 
 
+def load_with_alpha(path: Path) -> np.ndarray:
+    """Reads a picture with its alpha channel, if it has one, which elsewhere is laid over white.
+
+    Returns:
+        ``uint8`` or ``uint16`` [height, width, channels]: grey, grey and alpha, RGB, or RGB and alpha.
+
+    Raises:
+        DataError: as :func:`load_image`.
+        SystemFault: the file can't be read.
+    """
+    with _opened(path) as file, _naming(path):
+        return _picture(file, keep_alpha=True)
+
+
 def decode_image(data: bytes, channels: int, dtype: np.typing.DTypeLike = np.uint8) -> np.ndarray:
     """Decodes the bytes of an image file as a viewer would show it.
 
@@ -237,13 +251,13 @@ def _raster(file: IO[bytes]) -> np.ndarray | None:
     return None
 
 
-def _picture(file: IO[bytes]) -> np.ndarray:
-    """What a viewer shows, uint8 or uint16 [height, width, 1 or 3]."""
+def _picture(file: IO[bytes], keep_alpha: bool = False) -> np.ndarray:
+    """What a viewer shows, uint8 or uint16 [height, width, 1 or 3], or one more channel of alpha."""
     with _open(file) as image:
         turned, reversed_axes = _turn(image)
         stored = _sixteen_bits(image, file) if _is_deep(image) else _eight_bits(image)
     pixels = stored[..., np.newaxis] if stored.ndim == 2 else stored
-    if pixels.shape[2] in (2, 4):
+    if pixels.shape[2] in (2, 4) and not keep_alpha:
         pixels = over_white(pixels.astype(np.int64), np.iinfo(pixels.dtype).max).astype(pixels.dtype)
     return np.flip(pixels.swapaxes(0, 1) if turned else pixels, reversed_axes)
 

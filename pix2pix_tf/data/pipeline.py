@@ -27,6 +27,9 @@ JITTER_SCALE = 286 / 256
 # Decoded images may take this share of the memory that is free when training starts.
 _CACHE_SHARE = 0.25
 
+# What seeds are folded with where a task draws, in training and where images are held out.
+_MADE, _MADE_HELD_OUT = 1, 2
+
 _KERNELS = {"triangle": "triangle", "cubic": "keyscubic"}
 
 
@@ -45,6 +48,7 @@ def training_batches(
     Returns:
         A data set of tuples with a tensor for each side: (input, target) of pairs, (a, b) of unpaired
         sets, (image,) of images; float32 [batch * batches_per_step, height, width, channels] in [-1, 1].
+        A task makes pairs of what is cropped already; their target is what its network is to give.
     """
     parts = dataset.parts("train")
     per_step = config.optimization.batch_size * batches_per_step
@@ -56,6 +60,10 @@ def training_batches(
             drawn = images.read(shuffled_index(position, len(images), seed))
             draw = tf.stack([tf.constant(seed, tf.int64), position])
             prepared += augmented(drawn, sides, config.data, draw)
+        if dataset.task is not None:
+            [photo] = prepared
+            seed = tf.random.experimental.stateless_fold_in(draw, _MADE)
+            return dataset.task.degraded(photo, seed), dataset.task.target(photo)
         return prepared
 
     positions = tf.data.Dataset.range(first_step * per_step, last_step * per_step)
@@ -163,6 +171,29 @@ def resized(image: tf.Tensor, size: tuple[int, int], side: Side) -> tf.Tensor:
     return tf.saturate_cast(tf.round(pixels), image.dtype)
 
 
+def held_out_row(
+    dataset: ImageDataset, images: Images, sides: tuple[Side, ...], number: int, size: tuple[int, int] | None
+) -> tuple[tf.Tensor, ...]:
+    """Returns one row of a split at the network's size, in integers: no jitter, no mirror.
+
+    What a task makes depends on its seed, the number and the size alone: every look sees the same.
+
+    Args:
+        dataset: whose images these are.
+        images: one of a split's sets.
+        sides: of what it reads.
+        number: which of them.
+        size: height and width to resize all to; each as it is if ``None``.
+    """
+    read = images.read(tf.constant(number))
+    if size is not None:
+        read = tuple(resized(image, size, side) for image, side in zip(read, sides, strict=True))
+    if dataset.task is None:
+        return read
+    seed = tf.constant([dataset.task_seed, number], tf.int64)
+    return dataset.task.held_out_pair(read[0], tf.random.experimental.stateless_fold_in(seed, _MADE_HELD_OUT))
+
+
 def _unit_range(image: tf.Tensor, side: Side) -> tf.Tensor:
     """Scales float32 pixels of the side's depth to [-1, 1]; as ``to_unit_range`` does for integers."""
     image = tf.ensure_shape(image, (None, None, side.channels))
@@ -190,8 +221,7 @@ def held_out_images(
     for index in spread(min(len(images) for images, _ in parts), count):
         row: list[Any] = [parts[0][0].names[index]]
         for images, sides in parts:
-            read = images.read(tf.constant(index))
-            row += [resized(image, size, side).numpy() for image, side in zip(read, sides, strict=True)]
+            row += [image.numpy() for image in held_out_row(dataset, images, sides, index, size)]
         rows.append(tuple(row))
     return rows
 

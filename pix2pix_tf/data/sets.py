@@ -21,6 +21,8 @@ from pix2pix_tf.wording import noun
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from pix2pix_tf.data.tasks import Task
+
     ReadImages = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 
 Direction = Literal["AtoB", "BtoA"]
@@ -45,7 +47,7 @@ class Side:
     """What the images of one side of a data set have in common.
 
     Args:
-        channels: 1 (grey), 3 (RGB), or up to 16 bands.
+        channels: 1 (grey), 3 (RGB), one more where there is an alpha channel; or up to 16 bands.
         labels: the pixels are classes painted in flat colours, so no filter may mix them.
         bits: 8 or 16; the images are ``uint8`` or ``uint16``.
         values: what 0 and the highest level stand for, where the files hold measurements.
@@ -107,6 +109,9 @@ class ImageDataset:
             unpaired images, one each for A and B, which may differ in everything; of images, one.
         skipped: files left out because they could not be read (``--skip-bad-images``).
         from_pairs: of unpaired sets, whether outside of ``train`` the i-th images of both belong together.
+        task: what makes pairs of images that are read alone, each an input of its own; their sides are then
+            those of the pairs.
+        task_seed: decides, with an image's number, the input that is made of it where it is held out.
     """
 
     name: str
@@ -114,6 +119,8 @@ class ImageDataset:
     splits: Mapping[str, tuple[Images, ...]]
     skipped: Sequence[str] = ()
     from_pairs: bool = False
+    task: Task | None = None
+    task_seed: int = 0
 
     @property
     def kind(self) -> Kind:
@@ -134,7 +141,8 @@ class ImageDataset:
     def parts(self, split: str) -> list[tuple[Images, tuple[Side, ...]]]:
         """Returns the sets of a split, each with the sides of what it reads."""
         sets = self.splits[split]
-        sides = [self.sides] if len(sets) == 1 else [(side,) for side in self.sides]
+        read = self.sides if self.task is None else self.sides[1:]
+        sides = [read] if len(sets) == 1 else [(side,) for side in self.sides]
         return list(zip(sets, sides, strict=True))
 
     def identity(self) -> dict[str, int | str]:
@@ -164,7 +172,7 @@ class ImageDataset:
             f"{' + '.join(str(len(s)) for s in sets)} {name}" for name, sets in self.splits.items()
         )
         last = sum(len(images) for images in list(self.splits.values())[-1])
-        what = noun(last, ITEMS[self.kind])
+        what = noun(last, ITEMS[self.kind if self.task is None else "images"])
         left_out = f" ({len(self.skipped)} unreadable left out)" if self.skipped else ""
         return f"{self.name}: {counts} {what}{left_out}"
 
@@ -209,3 +217,15 @@ def images_of(dataset: ImageDataset, side: int) -> ImageDataset:
 
     splits = {split: (one(sets),) for split, sets in dataset.splits.items()}
     return dataclasses.replace(dataset, sides=(dataset.sides[side],), splits=splits)
+
+
+def pairs_made_by(task: Task, dataset: ImageDataset, seed: int) -> ImageDataset:
+    """Returns images as pairs that a task makes of them whenever they are read.
+
+    Args:
+        task: what makes them.
+        dataset: of images.
+        seed: decides how those that are held out are made, always in the same way.
+    """
+    sides = (Side(task.input_channels), *dataset.sides)
+    return dataclasses.replace(dataset, sides=sides, task=task, task_seed=seed)

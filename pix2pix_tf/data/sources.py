@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pix2pix_tf.config import TrainConfig, setting
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, full_name, looks_like_path
-from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, unpaired
+from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, pairs_made_by, unpaired
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.wording import counted
 
@@ -24,7 +24,7 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
         config: ``dataset`` and whatever else of ``config.data`` concerns its files.
         kind: what is wanted; what the model is trained on if not given. Pairs can be taken for unpaired sets
             (each image then has no counterpart to train on), and the target side of pairs or of unpaired sets
-            for images.
+            for images. Where there is a task, pairs are made of images.
         show_progress: show a bar while files are fetched or checked.
 
     Returns:
@@ -37,6 +37,8 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
         SystemFault: there is no network, no space or no permission.
     """
     kind = kind or config.model.data
+    if kind == "pairs" and config.data.task != "pairs":
+        return _made_of(open_dataset(config, "images", show_progress), config)
     dataset = _labelled(_opened(config, kind, show_progress), config.data.label_maps)
     if kind == "unpaired" and dataset.kind == "pairs":
         dataset = unpaired(dataset)
@@ -48,6 +50,16 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
     if config.model.data == "unpaired" and dataset.kind == "pairs" and config.data.direction == "BtoA":
         channels = channels[::-1]  # of such models they are A's and B's
     return _with_channels(dataset, channels[-len(dataset.sides) :])
+
+
+def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
+    """Returns the pairs that the configuration's task makes of images."""
+    from pix2pix_tf.data.tasks import task_for
+
+    photos = dataclasses.replace(images.sides[0], labels=False)
+    task = task_for(config.data, photos.channels)
+    assert task is not None
+    return pairs_made_by(task, dataclasses.replace(images, sides=(photos,)), config.split_seed)
 
 
 def usual_kind(dataset: str) -> Kind:

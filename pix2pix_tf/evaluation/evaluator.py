@@ -314,4 +314,5 @@ def _pair_as_shown(pairs: Pairs, number: int) -> tuple[str, np.ndarray, np.ndarr
     name, given, target = pairs.read(number)
     given = resized(tf.constant(given), target.shape[:2], pairs.dataset.sides[0]).numpy()
     given, target = (np.round(255 * unit(image)).astype(np.uint8) for image in (given, target))
-    return name, given, target
+    task = pairs.dataset.task
+    return name, given if task is None else task.shown(given), target

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pix2pix_tf import config as configs
 from pix2pix_tf import translators
-from pix2pix_tf.config import Direction, TrainConfig, looks_like_path
+from pix2pix_tf.config import TrainConfig, looks_like_path
 from pix2pix_tf.data.folder import files_by_name
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
@@ -65,7 +65,7 @@ def open_judged(
         if is_folder_of_pictures(model):
             judged.append(_folder(name, Path(model).expanduser(), images.names))
             continue
-        judged.append(_model(name, model, dataset.sides[0], config.data.direction, raw_weights))
+        judged.append(_model(name, model, dataset, config, raw_weights))
         if judged[-1].run is not None and split != "train":
             _refuse_seen(judged[-1].run, config, images.names)
     return judged
@@ -116,13 +116,16 @@ def short_names(models: Sequence[str]) -> list[str]:
     raise ConfigError("a model is given twice; every one is compared with every other")
 
 
-def _model(name: str, model: str, input_side: Side, direction: Direction, raw_weights: bool) -> Judged:
+def _model(name: str, model: str, dataset: ImageDataset, config: TrainConfig, raw_weights: bool) -> Judged:
     run, step = find_run(model) or (None, None)
     try:
         if run is None:
             translate = translators.load(model)
         else:
-            _refuse_noise(model, all(each.noise for each in model_for(run.read_config()).painters().values()))
+            own = run.read_config()
+            _refuse_noise(model, all(each.noise for each in model_for(own).painters().values()))
+            _refuse_other_task(model, own.data.task, config.data.task)
+            direction = config.data.direction if dataset.task is None else None
             translate = translators.load(model, direction=direction, raw_weights=raw_weights)
     except RunError as error:
         if run is not None or not Path(model).expanduser().is_dir():
@@ -133,13 +136,20 @@ def _model(name: str, model: str, input_side: Side, direction: Direction, raw_we
 
     def paint(_: str, given: np.ndarray, target: np.ndarray) -> np.ndarray:
         # An exported model knows no size of its own: it gets what a run of the compared size gets.
-        given = resized(tf.constant(given), own_size or target.shape[:2], input_side).numpy()
+        # What a task has made is of the compared size.
+        if dataset.task is None:
+            given = resized(tf.constant(given), own_size or target.shape[:2], dataset.sides[0]).numpy()
         picture = tf.constant(translate(given))
         return resized(picture, target.shape[:2], Side(translate.output_channels)).numpy()
 
     if run is not None and step is None:
         step = run.latest_step()
     return Judged(name, model, step, run, paint)
+
+
+def _refuse_other_task(model: str, own: str, judged: str) -> None:
+    if own != judged:
+        raise ConfigError(f"{model} was trained with `task` {own}, and what is judged is {judged}")
 
 
 def _refuse_noise(model: str, is_from_noise: bool) -> None:

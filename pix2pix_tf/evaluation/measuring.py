@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pipeline import held_out_row, resized
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.inception import FEATURES, Inception
@@ -38,10 +38,13 @@ class Pairs:
 
     def read(self, number: int) -> tuple[str, np.ndarray, np.ndarray]:
         """Returns a pair's name, its input as it is, and its target as it is compared."""
-        [images] = self.dataset.splits[self.split]
+        [(images, sides)] = self.dataset.parts(self.split)
+        if self.dataset.task is not None:
+            given, target = held_out_row(self.dataset, images, sides, number, self.size)
+            return images.names[number], given.numpy(), target.numpy()
         given, target = images.read(tf.constant(number))
         size = self.size or tuple(target.shape[:2])
-        return images.names[number], given.numpy(), resized(target, size, self.dataset.sides[1]).numpy()
+        return images.names[number], given.numpy(), resized(target, size, sides[1]).numpy()
 
 
 class Measured:

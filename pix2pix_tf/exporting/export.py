@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pixels import encode_png
+from pix2pix_tf.data.transparency import over_board
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.formats import default_formats
 from pix2pix_tf.exporting.formats.base import Artifact, Format, Size, Subject
@@ -176,9 +177,9 @@ def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportO
         if len(painters) > 1:
             raise ConfigError(f"`proof_images` are for one `direction`; give one of {', '.join(painters)}")
         folder = options.proof_images
-        return {name: FolderSamples(folder, painter.input_channels) for name, painter in painters.items()}
+        return {name: FolderSamples(folder, painter) for name, painter in painters.items()}
     dataset = run_dataset(model.config, options.data_dir)
-    return {name: DatasetSamples(dataset, painter.side) for name, painter in painters.items()}
+    return {name: DatasetSamples(dataset, painter) for name, painter in painters.items()}
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -348,6 +349,10 @@ def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
 # ---------------------------------------------------------------- publishing
 
 
+def _seen(sample: np.ndarray, subject: Subject) -> np.ndarray:
+    return over_board(sample) if subject.translator.paints_holes else sample
+
+
 def _describe(job: _Job, model: _Staged) -> None:
     """Writes export.json and parity.png."""
     content = json.dumps(_report_json(job, model), indent=2, ensure_ascii=False) + "\n"
@@ -356,7 +361,7 @@ def _describe(job: _Job, model: _Staged) -> None:
     shown = subject.samples.held_out(subject.size, _PROOF_SAMPLES)[:_SHOWN]
     sheet = parity_sheet(
         f"{subject.name} after {job.step} steps",
-        [] if subject.translator.noise else shown,
+        [] if subject.translator.noise else [_seen(sample, subject) for sample in shown],
         [subject.translator(sample) for sample in shown],
         [proof for _, proof in model.proofs if proof.artifact.size in (None, subject.size)],
     )

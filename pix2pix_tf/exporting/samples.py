@@ -16,8 +16,11 @@ from pix2pix_tf.data.pipeline import held_out_images, resized
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.sets import ImageDataset, Side, spread
 from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.data.transparency import load_transparent
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.exporting.formats.base import Size
+from pix2pix_tf.models.base import Painter
+from pix2pix_tf.translators.base import converted
 
 _SEED = 0
 
@@ -63,26 +66,32 @@ class FolderSamples:
 
     Args:
         folder: images at any depth.
-        channels: that the network takes.
+        painter: what takes them.
 
     Raises:
         DataError: there are none.
     """
 
-    def __init__(self, folder: Path, channels: int):
+    def __init__(self, folder: Path, painter: Painter):
         if not folder.is_dir():
             raise DataError(f"`proof_images` {folder}: there is no such folder")
         self._files = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_file(path))
         if not self._files:
             raise DataError(f"`proof_images` {folder}: there are no images")
-        self._channels = channels
+        self._painter = painter
         self.description = str(folder)
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""
         chosen = (self._files[number] for number in spread(len(self._files), count))
-        images = (load_image(path, self._channels) for path in chosen)
-        return [resized(image, size, Side(self._channels)).numpy() for image in images]
+        side = Side(self._painter.input_channels)
+        return [resized(tf.constant(self._load(path)), size, side).numpy() for path in chosen]
+
+    def _load(self, path: Path) -> np.ndarray:
+        channels = self._painter.input_channels
+        if self._painter.paints_holes:
+            return load_transparent(path, channels)
+        return load_image(path, channels, None, self._painter.input_range)
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""
@@ -94,16 +103,18 @@ class DatasetSamples:
 
     Args:
         dataset: from :func:`run_dataset`.
-        side: which image of a row the network takes.
+        painter: what takes them.
     """
 
-    def __init__(self, dataset: ImageDataset, side: int):
-        self._dataset, self._side = dataset, side
+    def __init__(self, dataset: ImageDataset, painter: Painter):
+        self._dataset, self._painter = dataset, painter
         self.description = f"{dataset.name} {dataset.held_out}"
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         """See `Samples`."""
-        return [row[1 + self._side] for row in held_out_images(self._dataset, size, count, split)]
+        rows = held_out_images(self._dataset, size, count, split)
+        taken = (self._painter.input_channels, self._painter.paints_holes)
+        return [converted(tf.constant(row[1 + self._painter.side]), *taken).numpy() for row in rows]
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""

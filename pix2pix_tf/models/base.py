@@ -69,8 +69,8 @@ class Painter:
 
     Args:
         network: its name in `Model.networks`.
-        input_channels: of the image that it takes; 0 if it takes noise.
-        output_channels: of the image that it gives.
+        input_channels: of the image that it takes once it is published; 0 if it takes noise.
+        output_channels: of the image that it then gives.
         noise: how many standard normal numbers it takes; 0 if it takes an image.
         stochastic: dropout is kept as noise.
         side: which image of the data set's row it takes; the first of a pair is the input.
@@ -78,6 +78,10 @@ class Painter:
         input_range: the numbers that the lowest and the highest level of its input stand for; ``None`` where
             the levels are all there is.
         output_range: likewise of its output.
+        publish: makes what is published of the network, as a functional model that keeps the names of its
+            weights; nothing where it is the network itself.
+        paints_holes: what is transparent in its input is a hole that it paints.
+        enlarges: how many times larger than an image's file its picture is. The network takes it enlarged.
     """
 
     network: str
@@ -89,6 +93,9 @@ class Painter:
     output_bits: Literal[8, 16] = 8
     input_range: tuple[float, float] | None = None
     output_range: tuple[float, float] | None = None
+    publish: Callable[[keras.Model], keras.Model] | None = None
+    paints_holes: bool = False
+    enlarges: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
+    from pix2pix_tf.data.tasks import Task
     from pix2pix_tf.models.forward import ForwardPass
 
 
@@ -54,6 +55,15 @@ class Settings(AdversarialSettings):
             raise ConfigError("`stochastic` needs a generator with dropout: unet or encoder_decoder")
 
 
+def _task_of(config: TrainConfig) -> Task | None:
+    """Returns the task whose pairs are learned from, if they are made by one."""
+    if config.data.task == "pairs":
+        return None
+    from pix2pix_tf.data.tasks import task_for  # it needs TensorFlow
+
+    return task_for(config.data, config.data.output_channels or 3)
+
+
 class Pix2Pix(Model):
     """The paper's G* = arg min_G max_D L_cGAN(G, D) + λ L_L1(G) (section 3.1, equation 4).
 
@@ -80,7 +90,11 @@ class Pix2Pix(Model):
         super().__init__(config)
         assert isinstance(config.model, Settings)
         self.settings = config.model
-        self.channels = inputs, outputs = (config.data.input_channels or 3, config.data.output_channels or 3)
+        self.task = _task_of(config)
+        self.channels: tuple[int, int] = (config.data.input_channels or 3, config.data.output_channels or 3)
+        if self.task is not None:
+            self.channels = (self.task.input_channels, self.task.output_channels)
+        inputs, outputs = self.channels
         condition = None if self.settings.unconditional else inputs
         self.adversary = Adversary(self.settings, config, condition, outputs)
 
@@ -128,7 +142,7 @@ class Pix2Pix(Model):
 
         settings = self.settings
         inputs, targets = batch
-        fake = forward.run("generator", inputs)
+        fake = self._fake(forward, inputs)
         pixel = losses.pixel_loss(settings.pixel_loss, fake, targets)
         total, metrics = settings.l1_weight * pixel, {f"gen_{settings.pixel_loss}": pixel}
         objectives = {}
@@ -143,8 +157,12 @@ class Pix2Pix(Model):
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         inputs, targets = batch
-        verdict = self._verdict(forward, inputs, targets, forward.run("generator", inputs))
+        verdict = self._verdict(forward, inputs, targets, self._fake(forward, inputs))
         return {"discriminator": verdict.discriminator}, verdict.metrics
+
+    def _fake(self, forward: ForwardPass, inputs: tf.Tensor) -> tf.Tensor:
+        output = forward.run("generator", inputs)
+        return output if self.task is None else self.task.composed(inputs, output)
 
     def _verdict(
         self, forward: ForwardPass, inputs: tf.Tensor, targets: tf.Tensor, fake: tf.Tensor
@@ -153,8 +171,8 @@ class Pix2Pix(Model):
         return self.adversary.judge(forward, targets, fake, condition)
 
     def painters(self) -> Mapping[str, Painter]:
-        """Returns the generator, by the direction that it translates in."""
-        data = self.config.data
+        """Returns the generator, by the direction that it translates in, or by its task."""
+        data, task = self.config.data, self.task
         painter = Painter(
             "generator",
             *self.channels,
@@ -163,11 +181,27 @@ class Pix2Pix(Model):
             input_range=data.input_range,
             output_range=data.output_range,
         )
-        return {data.direction: painter}
+        if task is None:
+            return {data.direction: painter}
+        of_task = dataclasses.replace(
+            painter,
+            input_channels=task.taken_channels,
+            output_channels=task.picture_channels,
+            publish=self._published,
+            paints_holes=task.paints_holes,
+            enlarges=task.enlarges,
+        )
+        return {task.name: of_task}
+
+    def _published(self, generator: keras.Model) -> keras.Model:
+        from pix2pix_tf.networks.finishing import finished
+
+        assert self.task is not None
+        return finished(generator, self.task)
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns rows of input, output and target."""
         (paint,) = painters.values()
-        return Sheet(
-            ("input", "output", "target"), [(image, paint(image), target) for image, target in held_out]
-        )
+        shown = (lambda image: image) if self.task is None else self.task.shown
+        rows = [(shown(image), paint(image), target) for image, target in held_out]
+        return Sheet(("input", "output", "target"), rows)

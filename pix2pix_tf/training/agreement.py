@@ -114,11 +114,15 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     data = config.data
     first, last = dataset.sides[0], dataset.sides[-1]
     is_paired = config.model.data != "unpaired"
+    # What a task makes of photos has the channels that it has.
+    input_channels = (
+        data.input_channels if dataset.task is not None else data.input_channels or first.channels
+    )
     return configs.replace(
         config,
         dataset=_absolute(config.data.dataset),  # it may be continued from another working directory
         precision=resolve_precision(config.optimization.precision),
-        input_channels=data.input_channels or first.channels,
+        input_channels=input_channels,
         output_channels=data.output_channels or last.channels,
         output_bits=data.output_bits or max(side.bits for side in dataset.sides[-1 if is_paired else 0 :]),
         input_range=data.input_range or first.values,

@@ -17,12 +17,18 @@ import tensorflow as tf
 
 from pix2pix_tf.data.images import load_image
 from pix2pix_tf.data.pixels import convert_channels
-from pix2pix_tf.data.rasters import ValueRange
+from pix2pix_tf.data.rasters import MOST_BANDS, ValueRange
+from pix2pix_tf.data.tasks.upscale import enlarged_levels
+from pix2pix_tf.data.transparency import convert_transparent, load_transparent
 from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.wording import counted
 
 
 def _kind(channels: int) -> str:
     return {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
+
+
+_PIXEL_FACTS = ("output_bits", "input_range", "output_range", "paints_holes", "enlarges")
 
 
 class Translator(abc.ABC):
@@ -38,6 +44,10 @@ class Translator(abc.ABC):
         input_range: the numbers that the lowest and the highest level of an input stand for, where it is one
             of measurements and that is known.
         output_range: likewise of an output.
+        paints_holes: what is transparent in an image is a hole that it paints; the last channel that it takes
+            is then alpha.
+        enlarges: how many times larger than an image's file its picture is. Such a model takes the image
+            enlarged already, as :meth:`enlarged` returns it.
 
     Example:
         >>> translate = translators.load("runs/facades")
@@ -50,6 +60,8 @@ class Translator(abc.ABC):
     noise: int = 0
     input_range: ValueRange | None = None
     output_range: ValueRange | None = None
+    paints_holes: bool = False
+    enlarges: int = 1
 
     def __repr__(self) -> str:
         """Returns what it takes and gives."""
@@ -61,8 +73,9 @@ class Translator(abc.ABC):
 
         Args:
             image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]. A model of grey or
-                RGB takes both, and alpha behind them, which is laid over white; any other model its own
-                channels only. Where the model takes noise, float32 [noise], standard normal.
+                RGB takes both, and alpha behind them, which is laid over white unless it is a hole that the
+                model paints; any other model its own channels only. Where the model takes noise, float32
+                [noise], standard normal.
 
         Returns:
             uint8, or uint16 where ``output_bits`` is 16, [height, width, output channels], of the image's
@@ -74,7 +87,9 @@ class Translator(abc.ABC):
         """
         if self.noise:
             return self._translate(_as_noise(np.asarray(image), self.noise))
-        return self._translate(_as_image(np.asarray(image), self.input_channels))
+        return self._translate(
+            converted(_as_image(np.asarray(image)), self.input_channels, self.paints_holes)
+        )
 
     @abc.abstractmethod
     def _translate(self, given: tf.Tensor) -> np.ndarray:
@@ -87,18 +102,20 @@ class Translator(abc.ABC):
             path: of a kind that `pix2pix_tf.data.images` reads.
 
         Returns:
-            as a call does, of the height and width as a viewer shows them.
+            as a call does, of the height and width as a viewer shows them, or ``enlarges`` times these.
 
         Raises:
             DataError: the file is missing or no image that can be read.
         """
         path = Path(path)
-        image = self.load_input(path)
+        image = self.enlarged(self.load_input(path))
         with naming(path):
             return self(image)
 
     def load_input(self, path: Path) -> np.ndarray:
         """Reads an image file as the model takes it: [height, width, input channels], full depth."""
+        if self.paints_holes:
+            return load_transparent(path, self.input_channels)
         return load_image(path, self.input_channels, None, self.input_range)
 
     @property
@@ -107,16 +124,22 @@ class Translator(abc.ABC):
         return tf.uint16 if self.output_bits == 16 else tf.uint8
 
     def pixel_facts(self) -> dict[str, Any]:
-        """Returns what can't be seen in a network: bits and ranges, as JSON has them."""
-        return {name: getattr(self, name) for name in ("output_bits", "input_range", "output_range")}
+        """Returns what images mean, which can't be seen in a network, as JSON has it."""
+        return {name: getattr(self, name) for name in _PIXEL_FACTS}
 
     def _take_pixel_facts(self, facts: Mapping[str, Any]) -> None:
         """Sets them, from a file that an export wrote; where it says nothing, nothing changes."""
         self.output_bits = 16 if facts.get("output_bits", self.output_bits) == 16 else 8
+        self.paints_holes = bool(facts.get("paints_holes", self.paints_holes))
+        self.enlarges = int(facts.get("enlarges", self.enlarges))
         for name in ("input_range", "output_range"):
             if facts.get(name) is not None:
                 low, high = map(float, facts[name])
                 setattr(self, name, (low, high))
+
+    def enlarged(self, image: np.ndarray) -> np.ndarray:
+        """Returns an image of a file as the model takes it: ``enlarges`` times larger, as it was trained."""
+        return image if self.enlarges == 1 else enlarged_levels(image, self.enlarges)
 
     def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Every way into the model, each of which gives its picture of an image, by name.
@@ -124,6 +147,24 @@ class Translator(abc.ABC):
         The first is what ``self(image)`` does.
         """
         return {"serving_default": self}
+
+
+def converted(image: tf.Tensor, channels: int, paints_holes: bool = False) -> tf.Tensor:
+    """Returns an image with the channels that a model takes.
+
+    Args:
+        image: ``uint8`` or ``uint16`` [height, width, channels].
+        channels: that the model takes.
+        paints_holes: the last of them is alpha.
+
+    Raises:
+        DataError: it can't have them: only grey, RGB and alpha become each other.
+    """
+    if image.shape[-1] == channels:
+        return image
+    if image.shape[-1] > 4 or not (paints_holes or channels in (1, 3)):
+        raise DataError(f"an image of {counted(image.shape[-1], 'channel')}; the model takes {channels}")
+    return convert_transparent(image, channels) if paints_holes else convert_channels(image, channels)
 
 
 @contextlib.contextmanager
@@ -143,23 +184,21 @@ def out_of_memory(given: tf.Tensor) -> SystemFault:
     return SystemFault(f"not enough memory for an image of {width}x{height} pixels; make it smaller")
 
 
-def _as_image(array: np.ndarray, channels: int) -> tf.Tensor:
+def _as_image(array: np.ndarray) -> tf.Tensor:
     """Returns an array as [height, width, channels] on the processor.
 
     Raises:
-        DataError: it is no image, or has other channels.
+        DataError: it is no image.
     """
     if array.ndim == 2:
         array = array[..., np.newaxis]
-    taken = (1, 2, 3, 4) if channels in (1, 3) else (channels,)
-    is_image = array.ndim == 3 and array.shape[-1] in taken and 0 not in array.shape
+    is_image = array.ndim == 3 and array.shape[-1] <= MOST_BANDS and 0 not in array.shape
     if not is_image or array.dtype not in (np.uint8, np.uint16):
         raise DataError(
-            f"an image is uint8 or uint16 [height, width, {' or '.join(map(str, taken))} channels]; got "
+            f"an image is uint8 or uint16 [height, width, 1 to {MOST_BANDS} channels]; got "
             f"{array.dtype} {list(array.shape)}"
         )
-    image = tf.constant(array)
-    return convert_channels(image, channels) if channels in (1, 3) else image
+    return tf.constant(array)
 
 
 def _as_noise(array: np.ndarray, count: int) -> tf.Tensor:

@@ -37,7 +37,8 @@ class GeneratorTranslator(Translator):
         seed: decides the noise of a stochastic network.
 
     Attributes:
-        network: the Keras model, for whoever wants it bare; its weights are still to be set.
+        network: the Keras model as it is published, for whoever wants it bare; its weights are still to be
+            set.
         painter: as given.
     """
 
@@ -48,7 +49,9 @@ class GeneratorTranslator(Translator):
         self.output_channels = painter.output_channels
         self.output_bits = painter.output_bits
         self.input_range, self.output_range = painter.input_range, painter.output_range
-        self.network = model.networks()[painter.network](resolve_precision(precision))
+        self.paints_holes, self.enlarges = painter.paints_holes, painter.enlarges
+        network = model.networks()[painter.network](resolve_precision(precision))
+        self.network = network if painter.publish is None else painter.publish(network)
         if painter.stochastic:
             _refuse_without_dropout(self.network)
         self._seed = seed

@@ -23,6 +23,7 @@ import urllib3
 
 from pix2pix_tf.data.images import decode_image
 from pix2pix_tf.data.pixels import encode_png
+from pix2pix_tf.data.transparency import WITH_ALPHA
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.translators.base import Translator, brief, refusal
 from pix2pix_tf.web import anonymous, first_cause
@@ -82,6 +83,7 @@ class ServingTranslator(Translator):
             self._refuse_status(status, content)
             self.noise, self.input_channels, self._made, self.output_bits = self._signatures(content)
             self.output_channels = self._made[2]
+            self.paints_holes = self.input_channels in WITH_ALPHA  # else files could not be sent
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         png = self._predict(given.numpy())
@@ -109,7 +111,7 @@ class ServingTranslator(Translator):
             if key in ("z", "image_bytes") and answered == "image_bytes" and channels in (1, 3):
                 if takes_noise:
                     return source[1], 0, (height, width, channels), bits
-                if source[3] in (1, 3):
+                if source[3] in (1, 2, 3, 4):
                     return 0, source[3], (height, width, channels), bits
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             pass

@@ -24,6 +24,7 @@ from pix2pix_tf.translators.saved_model import PIXEL_FACTS
 if TYPE_CHECKING:
     from pix2pix_tf.exporting.formats.saved_model import SavedModel
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 _UNKNOWN_SIDES = [None, None]
 _LARGE_SIDE = 2**31  # two of them still multiply within int64; no side that matters is larger
 
@@ -36,7 +37,8 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
     - ``serving_default``: ``images`` uint8 [batch, height, width, input channels] to ``images`` uint8, or
       uint16 where the pictures have 16 bits, [batch, height, width, output channels];
     - ``bytes``, where they are grey or RGB: ``image_bytes`` string [batch], JPEG, PNG or static WebP, to
-      ``image_bytes`` string [batch], PNG, each at its own size;
+      ``image_bytes`` string [batch], PNG, each at its own size; PNG alone where what is transparent is a hole
+      to be painted;
     - ``float``: as ``serving_default``, but float32 in [-1, 1].
 
     Where the network takes noise, all three take ``z`` float32 [batch, numbers] instead, standard normal, and
@@ -78,7 +80,8 @@ def _signatures(
         "serving_default": (_translate_levels(translator, limits), levels),
         "float": (_translate_floats(translator, limits), floats),
     }
-    if {translator.input_channels, translator.output_channels} <= {1, 3}:  # other files are no pictures
+    taken = translator.input_channels - translator.paints_holes
+    if {taken, translator.output_channels} <= {1, 3}:  # else neither is a picture
         signatures["bytes"] = (_translate_files(translator, limits), files)
     return signatures
 
@@ -115,7 +118,8 @@ def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Si
 
 def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(data: tf.Tensor) -> tf.Tensor:
-        image = decode_to_unit_range(data, translator.input_channels)
+        decode = _decode_transparent if translator.paints_holes else decode_to_unit_range
+        image = decode(data, translator.input_channels)
         return encode_png(to_levels(_paint(translator, image), translator.levels))
 
     def translate_all(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -125,6 +129,14 @@ def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Sig
         return {"image_bytes": _one_by_one(translate, image_bytes, tf.TensorSpec([], tf.string))}
 
     return translate_all
+
+
+def _decode_transparent(data: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes a PNG with its alpha channel to floats in [-1, 1]; opaque where it has none."""
+    is_png = tf.strings.substr(data, 0, len(_PNG)) == _PNG
+    why = "not a PNG, whose transparent pixels are the hole that this model paints"
+    with tf.control_dependencies([tf.debugging.Assert(is_png, [why])]):
+        return to_unit_range(tf.io.decode_png(data, channels))
 
 
 def _each_of_a_batch(

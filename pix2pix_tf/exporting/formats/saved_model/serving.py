@@ -68,7 +68,7 @@ def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str
 
 def _colourful(height: int, width: int, channels: int) -> np.ndarray:
     ramps = np.add.outer(np.linspace(0, 255, height), np.linspace(0, 255, width)) / 2
-    return np.stack([ramps, 255 - ramps, ramps][:channels], axis=-1).astype(np.uint8)
+    return np.stack([ramps, 255 - ramps, ramps, ramps][:channels], axis=-1).astype(np.uint8)
 
 
 def _prediction_log(name: str, signature: str, inputs: Mapping[str, tf.compat.v1.TensorProto]) -> bytes:

@@ -1,0 +1,108 @@
+"""What a task tells the rest of the program, which knows no task by name."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import ClassVar, Self
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
+
+
+@dataclasses.dataclass(frozen=True)
+class Task(abc.ABC):
+    """A way to make pairs of photos, and pictures of what a network paints.
+
+    All images are float32 in [-1, 1]: one [height, width, channels] where a photo is spoilt, any number
+    [..., height, width, channels] elsewhere. Everything is TensorFlow operations.
+
+    Args:
+        picture_channels: of the photos and of the finished pictures, 1 (grey) or 3 (RGB).
+
+    Attributes:
+        name: in ``--task``.
+        finishes: whether what is published is more than the network: see :meth:`prepared`, :meth:`finished`.
+        paints_holes: whether what is transparent in its input is a hole.
+        enlarges: how many times larger than its file a picture is.
+    """
+
+    picture_channels: int = 3
+
+    name: ClassVar[str]
+    finishes: ClassVar[bool] = False
+    paints_holes: ClassVar[bool] = False
+    enlarges = 1
+
+    @classmethod
+    def of(cls, data: DataConfig, picture_channels: int) -> Self:
+        """Returns the task as configured.
+
+        Raises:
+            ConfigError: such photos can't be used for it.
+        """
+        return cls(picture_channels)
+
+    @property
+    def input_channels(self) -> int:
+        """Of what :meth:`degraded` makes, which is what the network is given."""
+        return self.picture_channels
+
+    @property
+    def output_channels(self) -> int:
+        """Of what the network gives."""
+        return self.picture_channels
+
+    @property
+    def taken_channels(self) -> int:
+        """Of the images that a published model takes."""
+        return self.input_channels
+
+    @abc.abstractmethod
+    def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns the input that is made of a photo.
+
+        Args:
+            photo: [height, width, picture channels].
+            seed: int64 [2], decides all that is random.
+        """
+
+    def target(self, photo: tf.Tensor) -> tf.Tensor:
+        """Returns what the network should give."""
+        return photo
+
+    def composed(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+        """Returns what losses are computed of, and a discriminator judges.
+
+        Args:
+            given: what the network was given.
+            output: what it gave.
+        """
+        return output
+
+    def prepared(self, image: tf.Tensor) -> tf.Tensor:
+        """Returns what the network is given of an image [..., taken channels], once it is published."""
+        return image
+
+    def finished(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+        """Returns the picture [..., picture channels] of what :meth:`composed` or :meth:`target` returned."""
+        return output
+
+    def shown(self, given: np.ndarray) -> np.ndarray:
+        """Returns what the network is given, ``uint8`` [height, width, input channels], to be looked at."""
+        return given
+
+    def held_out_pair(self, photo: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns input and target of a photo as files have them.
+
+        Args:
+            photo: ``uint8`` or ``uint16`` [height, width, picture channels].
+            seed: as in :meth:`degraded`.
+
+        Returns:
+            ``uint8`` [height, width, input channels], and the photo.
+        """
+        return to_uint8(self.degraded(to_unit_range(photo), seed)), photo

@@ -1,0 +1,128 @@
+"""Colours for grey photos: lightness in, colours out, in CIE L*a*b* (D65)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Self
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data.tasks.base import Task
+from pix2pix_tf.errors import ConfigError
+
+# Linear sRGB to XYZ (IEC 61966-2-1), each row divided by D65's white, so that grey is exactly neutral.
+_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+_TO_XYZ = _XYZ / _XYZ.sum(axis=1, keepdims=True)
+_TO_RGB = np.linalg.inv(_TO_XYZ)
+
+_AB_RANGE = 110.0  # sRGB's a* is from -86 to 98, its b* from -108 to 94
+_DELTA = 6 / 29  # below its cube, L*a*b* is linear
+
+
+@dataclasses.dataclass(frozen=True)
+class Colorize(Task):
+    """The input is the grey image that has the photo's lightness L*; the network gives a* and b*.
+
+    Grey means sRGB's: a level of a grey file stands for one L*, so a grey photo is such an input as it is. A
+    published model takes RGB all the same, of which a grey photo has three equal channels, and looks at its
+    lightness alone.
+    """
+
+    name: ClassVar[str] = "colorize"
+    finishes: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, data: DataConfig, picture_channels: int) -> Self:
+        """Returns the task; refuses grey photos, which have no colours to learn from."""
+        if picture_channels != 3:
+            raise ConfigError(
+                f"`task` {cls.name} learns from photos in colour; those of {data.dataset} are grey"
+            )
+        return cls(picture_channels)
+
+    @property
+    def input_channels(self) -> int:
+        """Grey."""
+        return 1
+
+    @property
+    def output_channels(self) -> int:
+        """a* and b*."""
+        return 2
+
+    @property
+    def taken_channels(self) -> int:
+        """RGB."""
+        return 3
+
+    def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns the photo's lightness; nothing is random."""
+        return self.prepared(photo)
+
+    def prepared(self, image: tf.Tensor) -> tf.Tensor:
+        """Returns the grey image of the same lightness."""
+        luminance = _mixed(_linear(image), _TO_XYZ[1:2])
+        return _encoded(luminance)
+
+    def target(self, photo: tf.Tensor) -> tf.Tensor:
+        """Returns a* and b*, divided by 110."""
+        x, y, z = tf.split(_response(_mixed(_linear(photo), _TO_XYZ)), 3, axis=-1)
+        return tf.concat([500.0 * (x - y), 200.0 * (y - z)], axis=-1) * (1 / _AB_RANGE)
+
+    def finished(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+        """Returns the RGB picture with the input's lightness and the output's colours.
+
+        Colours that sRGB hasn't at that lightness become paler, as far as needed, instead of lighter or
+        darker: what is taken away has no luminance.
+        """
+        luminance = _linear(given)
+        a, b = tf.split(output * _AB_RANGE, 2, axis=-1)
+        y = _response(luminance)
+        xyz = _stimulus(tf.concat([y + a * (1 / 500), y, y - b * (1 / 200)], axis=-1))
+        colour = _mixed(xyz, _TO_RGB) - luminance
+        room = tf.where(colour > 0, 1.0 - luminance, luminance)
+        share = tf.reduce_min(room / tf.maximum(tf.abs(colour), 1e-6), axis=-1, keepdims=True)
+        return _encoded(luminance + tf.minimum(share, 1.0) * colour)
+
+
+def _mixed(image: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:
+    """Multiplies the three channels of every pixel by a matrix, in float32 whatever the device."""
+    channels = tf.split(image, 3, axis=-1)
+    rows = [
+        sum(float(weight) * channel for weight, channel in zip(row, channels, strict=True)) for row in matrix
+    ]
+    return tf.concat(rows, axis=-1) if len(rows) > 1 else rows[0]
+
+
+def _linear(image: tf.Tensor) -> tf.Tensor:
+    """From sRGB in [-1, 1] to linear light in [0, 1]."""
+    encoded = tf.clip_by_value(image * 0.5 + 0.5, 0.0, 1.0)
+    curved = tf.pow((tf.maximum(encoded, 0.04045) + 0.055) * (1 / 1.055), 2.4)
+    return tf.where(encoded > 0.04045, curved, encoded * (1 / 12.92))
+
+
+def _encoded(linear: tf.Tensor) -> tf.Tensor:
+    """From linear light to sRGB in [-1, 1]."""
+    linear = tf.clip_by_value(linear, 0.0, 1.0)
+    curved = 1.055 * tf.pow(tf.maximum(linear, 0.0031308), 1 / 2.4) - 0.055
+    return tf.where(linear > 0.0031308, curved, linear * 12.92) * 2.0 - 1.0
+
+
+def _response(xyz: tf.Tensor) -> tf.Tensor:
+    """L*a*b*'s f, of which L* is 116 f(Y) - 16."""
+    curved = tf.pow(tf.maximum(xyz, _DELTA**3), 1 / 3)
+    return tf.where(xyz > _DELTA**3, curved, xyz * (1 / (3 * _DELTA**2)) + 4 / 29)
+
+
+def _stimulus(response: tf.Tensor) -> tf.Tensor:
+    """The inverse of :func:`_response`."""
+    linear = 3 * _DELTA**2 * (response - 4 / 29)
+    return tf.where(response > _DELTA, response * response * response, linear)

@@ -1,0 +1,126 @@
+"""Holes painted: strokes and boxes are cut out of photos, and the network fills them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.data.tasks.base import Task
+from pix2pix_tf.data.transparency import over_board
+
+_AREA = (0.11, 0.39)  # of the image; what is cut out is within a per cent of what is drawn
+_STROKES, _JOINTS, _BOXES = 4, 4, 3  # at most, and how often a stroke turns
+_FAR = 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Inpaint(Task):
+    """The input is the photo with a hole, and an alpha channel: 1 where it is known, -1 in the hole.
+
+    The picture is the photo itself where it is known, bit for bit, and the network's in the hole.
+    """
+
+    name: ClassVar[str] = "inpaint"
+    finishes: ClassVar[bool] = True
+    paints_holes: ClassVar[bool] = True
+
+    @property
+    def input_channels(self) -> int:
+        """The photo's, and alpha."""
+        return self.picture_channels + 1
+
+    def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns the photo with a hole of its own, from 10 to 40 % of it."""
+        alpha = tf.where(random_hole(photo.shape[:2], seed), -1.0, 1.0)
+        return self.prepared(tf.concat([photo, alpha], axis=-1))
+
+    def prepared(self, image: tf.Tensor) -> tf.Tensor:
+        """Returns the image with mid-grey in its hole, which is where it is at least half transparent."""
+        known = _known(image)
+        return tf.concat([image[..., :-1] * known, 2.0 * known - 1.0], axis=-1)
+
+    def shown(self, given: np.ndarray) -> np.ndarray:
+        """Returns it with a chessboard in its hole."""
+        return over_board(given)
+
+    def composed(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+        """Returns the output in the hole and the photo around it."""
+        known = _known(given)
+        return given[..., :-1] * known + output * (1.0 - known)
+
+
+def _known(image: tf.Tensor) -> tf.Tensor:
+    """1 where an image is known and 0 where it isn't: products that leave each pixel as it is, or nothing."""
+    return tf.clip_by_value(image[..., -1:] * 1e6, 0.0, 1.0)
+
+
+def random_hole(size: tuple[int, int] | tf.TensorShape, seed: tf.Tensor) -> tf.Tensor:
+    """Draws what is cut out of an image: some strokes with a brush, and some boxes.
+
+    All shapes are drawn too thin first, and then grow alike until they cover the area that is drawn, too.
+
+    Args:
+        size: height and width.
+        seed: int64 [2].
+
+    Returns:
+        bool [height, width, 1].
+    """
+    height, width = size
+    side = float(min(height, width))
+    rows = tf.range(height, dtype=tf.float32)[:, tf.newaxis, tf.newaxis]
+    columns = tf.range(width, dtype=tf.float32)[tf.newaxis, :, tf.newaxis]
+    seeds = tf.unstack(tf.random.split(seed, 3))
+    distance = tf.minimum(
+        tf.reduce_min(_from_strokes(rows, columns, (height, width), side, seeds[0]), axis=-1),
+        tf.reduce_min(_from_boxes(rows, columns, (height, width), side, seeds[1]), axis=-1),
+    )
+    low, high = _AREA
+    share = low + (high - low) * tf.random.stateless_uniform([], seeds[2])
+    ordered = tf.sort(tf.reshape(distance, [-1]))
+    edge = ordered[tf.cast(share * (height * width), tf.int32)]
+    return (distance < edge)[..., tf.newaxis]
+
+
+def _from_strokes(
+    rows: tf.Tensor, columns: tf.Tensor, size: tuple[int, int], side: float, seed: tf.Tensor
+) -> tf.Tensor:
+    """Returns how far each pixel is from each part of a stroke, [height, width, parts]."""
+    draws = tf.random.stateless_uniform([6, _STROKES, _JOINTS], seed)
+    # A walk that turns by up to 70 degrees, some strokes left out, the first always there.
+    turns = (draws[0] - 0.5) * (140 / 180 * math.pi)
+    turns += tf.pad(2 * math.pi * draws[1, :, :1], [[0, 0], [0, _JOINTS - 1]])
+    steps, angles = (0.05 + 0.2 * draws[2]) * side, tf.cumsum(turns, axis=1)
+    starts = draws[3, :, :2] * tf.constant(size, tf.float32)
+    ends = starts[:, tf.newaxis] + tf.cumsum(
+        steps[..., tf.newaxis] * tf.stack([tf.sin(angles), tf.cos(angles)], axis=-1), axis=1
+    )  # [strokes, joints, row and column]
+    begins = tf.concat([starts[:, tf.newaxis], ends[:, :-1]], axis=1)
+    brush = (0.01 + 0.05 * draws[4, :, 0]) * side
+    absent = (draws[5, :, 0] < 0.4) & (tf.range(_STROKES) > 0)
+    thickness = tf.repeat(tf.where(absent, -_FAR, brush), _JOINTS)
+
+    (row, column), (to_row, to_column) = (
+        tf.unstack(tf.reshape(ends_of, [-1, 2]), axis=-1) for ends_of in (begins, ends - begins)
+    )
+    length = tf.maximum(tf.square(to_row) + tf.square(to_column), 1e-6)
+    place = tf.clip_by_value(((rows - row) * to_row + (columns - column) * to_column) / length, 0.0, 1.0)
+    return (
+        tf.sqrt(tf.square(rows - row - place * to_row) + tf.square(columns - column - place * to_column))
+        - thickness
+    )
+
+
+def _from_boxes(
+    rows: tf.Tensor, columns: tf.Tensor, size: tuple[int, int], side: float, seed: tf.Tensor
+) -> tf.Tensor:
+    """Returns how far each pixel is from the edge of each box, less than 0 inside, [height, width, boxes]."""
+    draws = tf.random.stateless_uniform([5, _BOXES], seed)
+    row, column = draws[0] * size[0], draws[1] * size[1]
+    half_height, half_width = (0.03 + 0.12 * draws[2]) * side, (0.03 + 0.12 * draws[3]) * side
+    outside = tf.maximum(tf.abs(rows - row) - half_height, tf.abs(columns - column) - half_width)
+    return tf.where(draws[4] < 0.5, outside, _FAR)

@@ -1,0 +1,57 @@
+"""Larger photos: what is small is enlarged, and the network makes it sharp."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Self
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
+from pix2pix_tf.data.tasks.base import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Upscale(Task):
+    """The input is the photo made smaller, each pixel the mean of many, and enlarged again.
+
+    Args:
+        enlarges: how many times larger than its file a picture is.
+    """
+
+    enlarges: int = 4
+
+    name: ClassVar[str] = "upscale"
+
+    @classmethod
+    def of(cls, data: DataConfig, picture_channels: int) -> Self:
+        """Returns the task."""
+        return cls(picture_channels, data.upscale_factor)
+
+    def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns the photo small, rounded to the levels of a file, and large again; nothing is random."""
+        size = tf.shape(photo)[:2]
+        small = tf.image.resize(photo, tf.maximum(size // self.enlarges, 1), "area")
+        enlarged = _interpolated(to_unit_range(to_uint8(small)), size)
+        return tf.ensure_shape(enlarged, photo.shape)
+
+
+def enlarged_levels(image: np.ndarray, factor: int) -> np.ndarray:
+    """Enlarges an image of a file as the input of :class:`Upscale` is enlarged.
+
+    Args:
+        image: ``uint8`` or ``uint16`` [height, width, channels].
+        factor: how many times.
+
+    Returns:
+        ``uint8`` [factor height, factor width, channels].
+    """
+    size = [factor * side for side in image.shape[:2]]
+    return to_uint8(_interpolated(to_unit_range(tf.constant(image)), size)).numpy()
+
+
+def _interpolated(image: tf.Tensor, size: tf.Tensor | list[int]) -> tf.Tensor:
+    """Enlarges by Keys' cubic filter, which goes beyond the range."""
+    return tf.clip_by_value(tf.image.resize(image, size, "bicubic"), -1.0, 1.0)

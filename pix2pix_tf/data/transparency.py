@@ -1,0 +1,83 @@
+"""Images with an alpha channel that says something: what is transparent is a hole to be painted.
+
+Elsewhere alpha is laid over white; here it stays the last channel, 255 where a pixel is known.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.data.images import load_with_alpha
+from pix2pix_tf.data.pixels import convert_channels
+from pix2pix_tf.errors import DataError
+
+WITH_ALPHA = (2, 4)
+"""Channels of grey and of RGB images with alpha."""
+_SQUARE = 8  # pixels
+
+
+def load_transparent(path: Path, channels: int) -> np.ndarray:
+    """Reads an image file with its alpha channel.
+
+    Args:
+        path: the file.
+        channels: 2 (grey and alpha) or 4 (RGB and alpha).
+
+    Returns:
+        ``uint8`` or ``uint16`` [height, width, channels], upright; opaque where the file has no alpha.
+
+    Raises:
+        DataError: the file is missing, no image, or damaged.
+        SystemFault: it can't be read.
+    """
+    return convert_transparent(tf.constant(load_with_alpha(path)), channels).numpy()
+
+
+def convert_transparent(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Turns pixels grey or RGB and keeps, or adds, their alpha.
+
+    Args:
+        image: ``uint8`` or ``uint16`` [height, width, 1 to 4].
+        channels: 2 (grey and alpha) or 4 (RGB and alpha).
+
+    Returns:
+        [height, width, channels] of the type of ``image``.
+    """
+    if image.shape[-1] in WITH_ALPHA:
+        colour, alpha = image[..., :-1], image[..., -1:]
+    else:
+        colour, alpha = image, tf.fill(tf.concat([tf.shape(image)[:2], [1]], axis=0), image.dtype.max)
+    return tf.concat([convert_channels(colour, channels - 1), tf.cast(alpha, image.dtype)], axis=-1)
+
+
+def over_board(image: np.ndarray) -> np.ndarray:
+    """Returns an image ``uint8`` or ``uint16`` [height, width, 2 or 4] over a chessboard, as editors do."""
+    rows, columns = np.indices(image.shape[:2]) // _SQUARE
+    board = np.where((rows + columns) % 2, 0.8, 1.0)[..., np.newaxis] * np.iinfo(image.dtype).max
+    alpha = image[..., -1:] / np.iinfo(image.dtype).max
+    return np.round(image[..., :-1] * alpha + board * (1 - alpha)).astype(image.dtype)
+
+
+def has_hole(image: np.ndarray) -> bool:
+    """Whether something of an image ``uint8`` or ``uint16`` [height, width, 2 or 4] is to be painted."""
+    return bool((image[..., -1] <= np.iinfo(image.dtype).max // 2).any())
+
+
+def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Returns an image whose pixels are transparent where a mask is white, besides those that are already.
+
+    Args:
+        image: ``uint8`` or ``uint16`` [height, width, 2 or 4].
+        mask: ``uint8`` [height, width, 1].
+
+    Raises:
+        DataError: they differ in size.
+    """
+    if image.shape[:2] != mask.shape[:2]:
+        (height, width), own = image.shape[:2], mask.shape[:2]
+        raise DataError(f"its mask is {own[1]}x{own[0]} pixels, the image {width}x{height}")
+    alpha = np.where(mask > 127, 0, image[..., -1:]).astype(image.dtype)
+    return np.concatenate([image[..., :-1], alpha], axis=-1)

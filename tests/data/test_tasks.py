@@ -1,0 +1,255 @@
+"""What each task makes of a photo: the same for a seed, and the way back where that is known."""
+
+import typing
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf import preset, replace
+from pix2pix_tf.config import TaskName
+from pix2pix_tf.data.pipeline import held_out_images, training_batches
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
+from pix2pix_tf.data.procedural import draw_pair
+from pix2pix_tf.data.sets import ImageDataset, Images, Side, pairs_made_by
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.data.tasks import TASKS
+from pix2pix_tf.data.tasks.upscale import Upscale, enlarged_levels
+from pix2pix_tf.errors import ConfigError
+
+RANDOM = ("deblur", "inpaint")
+
+
+def seed(number):
+    return tf.constant([0, number], tf.int64)
+
+
+def degraded(name, photo, number=0, channels=3):
+    return TASKS[name](channels).degraded(photo, seed(number)).numpy()
+
+
+@pytest.fixture(scope="module")
+def levels():
+    """A photo of a façade, uint8 [72, 96, 3]."""
+    return draw_pair(3, 0, 72, 96)[0]
+
+
+@pytest.fixture(scope="module")
+def photo(levels):
+    return to_unit_range(tf.constant(levels))
+
+
+def test_every_name_of_a_task_has_one():
+    assert {"pairs", *TASKS} == set(typing.get_args(TaskName))
+
+
+# ---------------------------------------------------------------- all of them
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_made_has_the_photos_size_and_is_in_range(name, channels, photo):
+    if name == "colorize" and channels == 1:
+        pytest.skip("grey photos have no colours to learn from")
+    task = TASKS[name](channels)
+    made = degraded(name, photo[..., :channels], channels=channels)
+    assert made.shape == (72, 96, task.input_channels)
+    assert np.abs(made).max() <= 1
+    assert task.target(photo[..., :channels]).shape == (72, 96, task.output_channels)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_seed_decides_what_is_made(name, photo):
+    made = [degraded(name, photo, number) for number in (1, 1, 2)]
+    np.testing.assert_array_equal(made[0], made[1])
+    assert np.array_equal(made[0], made[2]) == (name not in RANDOM)
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """A few photos of façades."""
+    drawn = tf.constant(np.stack([draw_pair(3, number, 70, 80)[0] for number in range(4)]))
+    images = Images([f"façade {number}" for number in range(4)], lambda index: (tf.gather(drawn, index),))
+    return ImageDataset("façades", (Side(),), {"train": (images,), "val": (images,)})
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_training_pairs_are_a_function_of_seed_and_position(name, photos):
+    config = replace(preset(), image_size=64, task=name, jitter=True)
+    dataset = pairs_made_by(TASKS[name](), photos, 0)
+
+    def inputs(config, first_step):
+        return [batch[0].numpy() for batch in training_batches(dataset, config, first_step, 6)]
+
+    whole = inputs(config, 0)
+    np.testing.assert_array_equal(whole[4:], inputs(config, 4))
+    assert not np.array_equal(whole[1], inputs(replace(config, seed=1), 0)[1])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_held_out_pairs_are_a_function_of_seed_and_place(name, photos):
+    task = TASKS[name]()
+    rows, same, another = (
+        held_out_images(pairs_made_by(task, photos, of_split), (64, 64), count)
+        for of_split, count in ((0, 2), (0, 4), (1, 4))
+    )
+    for row, at in zip(rows, (0, -1), strict=True):
+        assert [image.shape for image in row[1:]] == [(64, 64, task.input_channels), (64, 64, 3)]
+        assert {image.dtype for image in row[1:]} == {np.dtype(np.uint8)}
+        np.testing.assert_array_equal(row[1], same[at][1])
+        assert np.array_equal(row[1], another[at][1]) == (name not in RANDOM)
+
+
+def test_runs_of_other_seeds_are_judged_on_the_same_holes():
+    config = replace(preset(), image_size=64, task="inpaint")
+    seeds = [open_dataset(replace(config, **each)).task_seed for each in ({"seed": 5}, {"split_seed": 5})]
+    assert seeds == [config.data.split_seed, 5]
+
+
+def test_photos_of_16_bits_are_spoilt_in_8(levels):
+    deep = levels.astype(np.uint16) * 257
+    for name in TASKS:
+        task = TASKS[name]()
+        given, target = task.held_out_pair(tf.constant(deep), seed(0))
+        of_8_bits, _ = task.held_out_pair(tf.constant(levels), seed(0))
+        assert given.dtype == tf.uint8
+        assert np.abs(given.numpy().astype(int) - of_8_bits.numpy()).max() <= 1  # where 8 bits rounded a half
+        np.testing.assert_array_equal(target, deep)
+
+
+# ---------------------------------------------------------------- colorize
+
+
+def lab(rgb):
+    """L*, a* and b* of sRGB in [0, 1], by the formulas of CIE 15 and IEC 61966-2-1, in float64."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    matrix = [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+    xyz = linear @ np.array(matrix).T / [0.95047, 1.0, 1.08883]
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return 116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])
+
+
+def test_the_input_has_the_photos_lightness_and_the_target_its_colours(levels, photo):
+    lightness, a, b = lab(levels / 255)
+    grey = np.repeat(degraded("colorize", photo) / 2 + 0.5, 3, axis=-1)
+    np.testing.assert_allclose(lab(grey)[0], lightness, atol=0.01)
+    target = TASKS["colorize"]().target(photo).numpy() * 110
+    np.testing.assert_allclose(target, np.stack([a, b], axis=-1), atol=0.02)
+
+
+def test_a_grey_image_is_its_own_lightness_level_for_level():
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    as_rgb = to_unit_range(tf.constant(np.repeat(grey, 3, axis=-1)))
+    prepared = TASKS["colorize"]().prepared(as_rgb)
+    np.testing.assert_allclose(prepared, to_unit_range(tf.constant(grey)), atol=2e-6)
+    np.testing.assert_array_equal(to_uint8(prepared), grey)
+
+
+def test_lightness_and_true_colours_give_the_photo_back(levels, photo):
+    task = TASKS["colorize"]()
+    back = to_uint8(task.finished(task.prepared(photo), task.target(photo))).numpy()
+    assert np.abs(back.astype(int) - levels).max() <= 1
+
+
+def test_no_colour_changes_the_lightness_not_even_one_that_srgb_lacks():
+    grey = to_unit_range(tf.constant(np.arange(256, dtype=np.uint8).reshape(16, 16, 1)))
+    colours = tf.random.stateless_uniform([16, 16, 2], seed(1), -1.0, 1.0)
+    task = TASKS["colorize"]()
+    picture = task.finished(grey, colours)
+    assert np.ptp(picture, axis=-1).max() > 0.5
+    np.testing.assert_allclose(task.prepared(picture), grey, atol=2e-4)
+
+
+def test_grey_photos_are_refused_for_want_of_colours():
+    with pytest.raises(ConfigError, match="grey"):
+        open_dataset(replace(preset(), image_size=64, task="colorize", output_channels=1))
+
+
+# ---------------------------------------------------------------- inpaint
+
+
+@pytest.mark.parametrize("size", [(64, 64), (72, 130)])
+def test_a_hole_takes_from_10_to_40_per_cent(size):
+    photo = tf.zeros((*size, 3))
+    shares = [float((degraded("inpaint", photo, number)[..., 3] < 0).mean()) for number in range(20)]
+    assert min(shares) >= 0.1
+    assert max(shares) <= 0.4
+    assert max(shares) - min(shares) > 0.1
+
+
+def test_a_hole_is_mid_grey_and_the_rest_the_photo_bit_for_bit(photo):
+    made = degraded("inpaint", photo)
+    known = made[..., 3] > 0
+    assert set(np.unique(made[..., 3])) == {-1.0, 1.0}
+    np.testing.assert_array_equal(made[known][:, :3], photo.numpy()[known])
+    assert not made[~known][:, :3].any()
+
+
+def test_a_picture_is_the_photo_around_the_hole_and_the_output_in_it(photo):
+    task, output = TASKS["inpaint"](), tf.fill(photo.shape, 0.123)
+    given = task.degraded(photo, seed(4))
+    picture = task.finished(given, task.composed(given, output)).numpy()
+    known = given[..., 3].numpy() > 0
+    np.testing.assert_array_equal(picture[known], photo.numpy()[known])
+    np.testing.assert_array_equal(picture[~known], output.numpy()[~known])
+
+
+# ---------------------------------------------------------------- the others
+
+
+def test_edges_are_black_lines_on_white_where_the_photo_changes():
+    photo = np.full((64, 64, 3), -0.5, np.float32)
+    photo[:, 32:] = 0.5
+    drawing = degraded("edges", tf.constant(photo))[..., 0]
+    assert set(np.flatnonzero((drawing < 0).any(axis=0))) <= {31, 32}
+    assert ((drawing < 0).sum(axis=1) == 1).all()
+    assert (degraded("edges", tf.zeros((64, 64, 3))) == 1).all()
+
+
+def test_edges_follow_a_slope_as_one_line():
+    rows, columns = np.indices((64, 64))
+    photo = np.where(columns + rows // 2 > 48, 0.5, -0.5).astype(np.float32)[..., None].repeat(3, axis=-1)
+    inked = degraded("edges", tf.constant(photo))[4:-4, :, 0] < 0
+    assert set(inked.sum(axis=1)) <= {1, 2}
+
+
+def test_a_blur_keeps_even_areas_and_the_mean_and_takes_detail(photo):
+    assert degraded("deblur", tf.fill((64, 64, 3), 0.3)) == pytest.approx(0.3, abs=1e-5)
+    for number in range(4):
+        blurred = degraded("deblur", photo, number)
+        assert blurred.mean() == pytest.approx(photo.numpy().mean(), abs=0.05)
+        assert np.abs(np.diff(blurred, axis=1)).mean() < 0.8 * np.abs(np.diff(photo, axis=1)).mean()
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_an_upscale_input_is_what_enlarging_the_small_file_gives(levels, photo, factor):
+    height, width = 72 // factor, 96 // factor
+    means = levels.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
+    small = np.round(means).astype(np.uint8)
+    given, _ = Upscale(3, factor).held_out_pair(tf.constant(levels), seed(0))
+    enlarged = enlarged_levels(small, factor)
+    assert enlarged.shape == levels.shape
+    # A mean half way between two levels may be rounded to either.
+    assert np.abs(enlarged.astype(int) - given.numpy()).max() <= 2
+
+
+def test_sizes_that_the_factor_does_not_divide_are_kept():
+    assert degraded("upscale", tf.zeros((65, 3, 3))).shape == (65, 3, 3)
+
+
+def test_a_data_set_of_pairs_gives_its_target_side():
+    config = replace(preset(), image_size=64, task="deblur", direction="BtoA")
+    pairs = open_dataset(replace(config, task="pairs"))
+    [(_, _, photo)] = held_out_images(pairs, (64, 64), 1)
+    [(_, _, target)] = held_out_images(open_dataset(config), (64, 64), 1)
+    np.testing.assert_array_equal(target, photo)
+
+
+def test_one_image_a_set_is_enough_to_make_pairs_of():
+    flat = Images(["one"], lambda index: (tf.fill([64, 64, 3], tf.constant(7, tf.uint8)),))
+    dataset = pairs_made_by(TASKS["deblur"](), ImageDataset("flat", (Side(),), {"train": (flat,)}), 0)
+    assert (dataset.kind, len(dataset.sides), dataset.has_targets) == ("pairs", 2, False)
