@@ -186,7 +186,7 @@ class Pix2Pix(Model):
         return {self.task.name: painter}
 
     def _published(self, generator: keras.Model) -> keras.Model:
-        from pix2pix_tf.networks.finishing import finished
+        from pix2pix_tf.networks import finished
 
         assert self.task is not None
         return finished(generator, self.task)

@@ -13,7 +13,7 @@ from pix2pix_tf.translators.tflite import SIGNATURE
 
 _METADATA = "pix2pix"
 _ALIGNMENT = 16  # of weights, as the converter writes them: some delegates read them in place
-_COLOR_ORDERS = {1: "grey", 3: "RGB"}
+_COLOR_ORDERS = {1: "grey", 2: "grey, alpha", 3: "RGB", 4: "RGBA"}
 
 
 def finished(model: bytes, quantization: str) -> bytes:
