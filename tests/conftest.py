@@ -23,6 +23,7 @@ SLOW = (
     "exporting/",
     "models/test_adversary.py",
     "test_prediction.py",
+    "test_tasks.py",
     "test_timeline.py",
     "translators/test_files.py",
     "training/test_watching.py",

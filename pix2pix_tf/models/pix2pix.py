@@ -194,7 +194,7 @@ class Pix2Pix(Model):
         return {task.name: of_task}
 
     def _published(self, generator: keras.Model) -> keras.Model:
-        from pix2pix_tf.networks.finishing import finished
+        from pix2pix_tf.networks import finished
 
         assert self.task is not None
         return finished(generator, self.task)

@@ -266,7 +266,7 @@ def test_an_array_that_is_no_image_is_refused(translate, refused):
     wrong = [np.zeros(shape, np.uint8) for shape in shapes]
     wrong += [np.zeros((4, 4, 3), dtype) for dtype in (np.float32, np.int64, bool)]
     for array in wrong:
-        assert str(array.dtype) in refused(DataError, translate, array)
+        refused(DataError, translate, array)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not an image", "cut"])

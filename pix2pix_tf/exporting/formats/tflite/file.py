@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from pix2pix_tf.translators.tflite import METADATA, SIGNATURE
 
 _ALIGNMENT = 16  # of weights, as the converter writes them: some delegates read them in place
-_COLOR_ORDERS = {1: "grey", 3: "RGB"}
+_COLOR_ORDERS = {1: "grey", 2: "grey, alpha", 3: "RGB", 4: "RGBA"}
 
 
 def finished(model: bytes, quantization: str, pixels: Mapping[str, Any]) -> bytes:

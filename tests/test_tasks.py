@@ -1,0 +1,322 @@
+"""Tasks from the photos to the pictures: trained, continued, painted with, evaluated, exported."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf import cli, replace, train, translators
+from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.procedural import draw_pair
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.data.tasks import TASKS
+from pix2pix_tf.data.tasks.upscale import enlarged_levels
+from pix2pix_tf.data.transparency import load_transparent
+from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
+from pix2pix_tf.exporting import parity
+from pix2pix_tf.exporting.export import ExportOptions, export
+from pix2pix_tf.exporting.formats.saved_model import SavedModel
+from pix2pix_tf.exporting.formats.tflite import TFLite
+from pix2pix_tf.prediction import predict
+from tests.conftest import small_config
+from tests.exporting.models import write_run
+
+SIZE = (72, 80)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """An untrained run of each task, to be read only."""
+    folder = tmp_path_factory.mktemp("runs")
+    return {
+        name: write_run(folder / name, task=name, input_channels=None, base_filters=2).path for name in TASKS
+    }
+
+
+@pytest.fixture(scope="module")
+def translate(runs):
+    """What each run paints with."""
+    return {name: translators.load(run) for name, run in runs.items()}
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(monkeypatch, runs, translate):
+    """Loads no run twice: each load traces the generator."""
+    load = translators.load
+
+    def loaded(model, **options):
+        name = next((name for name, run in runs.items() if run == model), None)
+        return load(model, **options) if name is None else translate[name]
+
+    monkeypatch.setattr(translators, "load", loaded)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of plain photos of façades."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(24):
+        Image.fromarray(draw_pair(5, number, *SIZE)[0]).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def photo(photos):
+    return np.asarray(Image.open(photos / "3.png"))
+
+
+def painted(run, given, tmp_path, **options):
+    """What ``predict`` makes of an image, of uint8 or in a Pillow mode."""
+    image = given if isinstance(given, Image.Image) else Image.fromarray(np.squeeze(given))
+    image.save(tmp_path / "given.png")
+    predict(run, [tmp_path / "given.png"], tmp_path / "out", **options)
+    return np.asarray(Image.open(tmp_path / "out" / "given.png"))
+
+
+# ---------------------------------------------------------------- train
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    """A short run on the folder."""
+    settings = {"task": "inpaint", "dataset": str(photos), "direction": "AtoB", "ema_decay": 0.5}
+    config = small_config(tmp_path_factory.mktemp("trained") / "run", **settings, steps=3)
+    return train(config, say=lambda line: None)
+
+
+def test_samples_are_what_predict_paints(trained, tmp_path):
+    config = trained.read_config()
+    assert (config.data.input_channels, config.data.output_channels) == (None, 3)
+    rows = held_out_images(open_dataset(config), (64, 64), 4)
+    sheet = np.asarray(Image.open(trained.final_sheet))
+    picture = painted(trained.path, rows[0][1], tmp_path)
+    places = np.lib.stride_tricks.sliding_window_view(sheet, picture.shape)
+    assert (places == picture).all(axis=(-3, -2, -1)).any()
+
+
+def test_evaluate_compares_finished_pictures_with_the_photos(trained, tmp_path):
+    options = EvaluateOptions(config=trained.read_config())
+    results = evaluate([str(trained.path)], tmp_path / "report", options, say=lambda line: None)
+    [model] = results["models"].values()
+    # Known pixels are the photo's own: what is left is the hole, at most 40 % and wrong by less than all.
+    assert 0 < model["values"]["l1"]["value"] < 0.4
+    with pytest.raises(ConfigError, match="inpaint"):
+        evaluate([str(trained.path)], tmp_path, EvaluateOptions(replace(options.config, task="deblur")))
+
+
+def test_another_task_is_no_continuation(trained, photos, capsys):
+    flags = ["--dataset", str(photos), "--task", "edges", "--run-dir", str(trained.path), "--steps", "9"]
+    assert cli.main(["train", *flags]) == 2
+    assert "--task" in capsys.readouterr().err
+
+
+def test_the_command_line_names_runs_by_their_task():
+    args = cli.train_args(["--dataset", "facades", "--task", "upscale", "--upscale-factor", "2"])
+    assert (args.config.run_dir.name, args.config.data.upscale_factor) == ("facades-upscale", 2)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_preview_shows_what_is_made(name, photos, tmp_path, capsys):
+    out = tmp_path / f"{name}.png"
+    flags = ["--task", name, "--image-size", "64", "--count", "2", "--out", str(out)]
+    assert cli.main(["data", "preview", str(photos), *flags]) == 0
+    assert np.asarray(Image.open(out)).shape[1] > 2 * 64
+    assert cli.main(["data", "preview", str(photos), *flags, "--kind", "unpaired"]) == 2
+    assert "--kind" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- predict
+
+
+@pytest.mark.parametrize("name", ["edges", "deblur"])
+def test_predict_translates_a_drawing_or_a_blurred_photo(name, runs, translate, photo, tmp_path):
+    picture = painted(runs[name], photo, tmp_path)
+    assert picture.shape == (*SIZE, 3)
+    np.testing.assert_array_equal(picture, translate[name](photo))
+
+
+def test_a_grey_photo_keeps_its_lightness_and_gets_colours(runs, photo, tmp_path):
+    grey = photo[..., 1]
+    picture = painted(runs["colorize"], grey, tmp_path)
+    lightness = TASKS["colorize"]().held_out_pair(tf.constant(picture), tf.constant([0, 0], tf.int64))[0]
+    assert np.ptp(picture, axis=-1).max() > 8
+    assert np.abs(lightness.numpy()[..., 0].astype(int) - grey).max() <= 1
+
+
+def test_a_grey_file_is_what_training_made_of_the_photo(runs, translate, photo, tmp_path):
+    task = TASKS["colorize"]()
+    given, _ = task.held_out_pair(tf.constant(photo), tf.constant([0, 0], tf.int64))
+    picture = painted(runs["colorize"], given.numpy(), tmp_path)
+    np.testing.assert_array_equal(picture, translate["colorize"](given.numpy()))
+    # In colour, a photo's lightness isn't rounded to levels.
+    of_colour = painted(runs["colorize"], photo, tmp_path)
+    assert np.abs(of_colour.astype(int) - picture).mean() < 1
+
+
+def test_what_is_transparent_is_painted_and_the_rest_kept_bit_for_bit(runs, photo, tmp_path):
+    hole = np.zeros(SIZE, bool)
+    hole[20:40, 30:60] = True
+    hidden = [np.where(hole[..., None], colour, photo) for colour in (0, 255)]
+    pictures = [
+        painted(runs["inpaint"], np.dstack([rgb, np.where(hole, 0, 255)]).astype(np.uint8), tmp_path)
+        for rgb in hidden
+    ]
+    np.testing.assert_array_equal(pictures[0][~hole], photo[~hole])
+    assert not np.array_equal(pictures[0][hole], photo[hole])
+    np.testing.assert_array_equal(*pictures)  # what lies below the hole is not looked at
+
+    Image.fromarray(np.where(hole, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    by_mask = painted(runs["inpaint"], photo, tmp_path, masks=tmp_path / "mask.png")
+    np.testing.assert_array_equal(by_mask, pictures[0])
+
+
+def test_a_folder_of_masks_has_one_for_each_image_by_its_place(runs, photo, tmp_path):
+    holes = {"a": 5, "deep/b": 30}
+    for name, top in holes.items():
+        for folder, pixels in (("in", photo), ("masks", np.zeros(SIZE, np.uint8))):
+            path = tmp_path / folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = pixels.copy()
+            if folder == "masks":
+                pixels[top : top + 9] = 255
+            Image.fromarray(pixels).save(path)
+    predict(runs["inpaint"], [tmp_path / "in"], tmp_path / "out", masks=tmp_path / "masks")
+    for name, top in holes.items():
+        picture = np.asarray(Image.open(tmp_path / "out" / f"{name}.png"))
+        changed = np.flatnonzero((picture != photo).any(axis=(1, 2)))
+        assert (changed.min(), changed.max()) == (top, top + 8)
+    (tmp_path / "masks" / "a.png").unlink()
+    with pytest.raises(DataError, match="masks"):
+        predict(runs["inpaint"], [tmp_path / "in"], tmp_path / "out", masks=tmp_path / "masks")
+
+
+def test_masks_that_do_not_fit_are_refused(runs, photo, tmp_path):
+    with pytest.raises(DataError, match=r"given\.png"):
+        painted(runs["inpaint"], photo, tmp_path)
+    Image.new("L", (5, 6), 255).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match="5x6"):
+        painted(runs["inpaint"], photo, tmp_path, masks=tmp_path / "mask.png")
+    with pytest.raises(ConfigError, match="`masks`"):
+        painted(runs["deblur"], photo, tmp_path, masks=tmp_path / "mask.png")
+
+
+def test_a_small_photo_is_enlarged(runs, translate, photo, tmp_path):
+    picture = painted(runs["upscale"], photo, tmp_path)
+    assert picture.shape == (4 * SIZE[0], 4 * SIZE[1], 3)
+    np.testing.assert_array_equal(picture, translate["upscale"](enlarged_levels(photo, 4)))
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_of_a_pair_the_half_is_taken_that_photos_are_in(direction, photo, tmp_path, translate, monkeypatch):
+    run = write_run(tmp_path / "run", task="deblur", input_channels=None, base_filters=2, direction=direction)
+    black = np.zeros_like(photo)
+    pair = [black, photo] if direction == "AtoB" else [photo, black]
+    picture = painted(run.path, np.concatenate(pair, axis=1), tmp_path, side_by_side=True)
+    np.testing.assert_array_equal(picture, translate["deblur"](photo))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB", "L"])
+def test_alpha_is_read_upright_and_all_is_known_without(mode, photo, tmp_path):
+    image = Image.fromarray(photo)
+    alpha = Image.fromarray(np.tile(np.arange(80, dtype=np.uint8), (72, 1)))
+    if mode == "P":
+        image = image.quantize(16)
+        image.info["transparency"] = 0
+    else:
+        image = image.convert(mode.rstrip("A"))
+        if mode.endswith("A"):
+            image.putalpha(alpha)
+    image.save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    loaded = load_transparent(tmp_path / "upright.png", 4)
+    np.testing.assert_array_equal(loaded, load_transparent(tmp_path / "turned.png", 4))
+    expected = np.asarray(image.convert("RGBA"))
+    np.testing.assert_array_equal(loaded, expected)
+    assert load_transparent(tmp_path / "upright.png", 2).shape == (*SIZE, 2)
+
+
+def test_an_image_that_ends_too_early_is_named(photo, tmp_path):
+    path = tmp_path / "broken.png"
+    Image.fromarray(np.dstack([photo, photo[..., 0]])).save(path)
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(DataError, match=r"broken\.png"):
+        load_transparent(path, 4)
+
+
+# ---------------------------------------------------------------- export
+
+
+@pytest.fixture(scope="module")
+def holes(photos, tmp_path_factory):
+    """The photos with a hole each, as files."""
+    folder = tmp_path_factory.mktemp("holes")
+    for number in range(3):
+        photo = np.asarray(Image.open(photos / f"{number}.png"))
+        alpha = np.full((*SIZE, 1), 255, np.uint8)
+        alpha[10 * number : 10 * number + 30, 20:50] = 0
+        Image.fromarray(np.concatenate([photo, alpha], axis=-1)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(runs, holes, tmp_path_factory):
+    """Both formats of two tasks, proven without the seconds that a process takes to load TensorFlow."""
+
+    def paint(path, samples):
+        ways = translators.load(path).ways()
+        return {name: [way(sample) for sample in samples] for name, way in ways.items()}, [0.1] * len(samples)
+
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "paint_in_fresh_process", paint)
+        for name, kinds in {"colorize": ("none",), "inpaint": ("none", "int8")}.items():
+            out = tmp_path_factory.mktemp("exported") / name
+            formats = (SavedModel(), TFLite(quantize=kinds))
+            [found[name]] = export(
+                runs[name], ExportOptions(out=out, formats=formats, proof_images=holes)
+            ).models
+    return found
+
+
+@pytest.mark.parametrize("name", ["colorize", "inpaint"])
+def test_exports_finish_the_same_picture(name, exported):
+    saved, mobile, *_ = exported[name].proofs
+    assert len(exported[name].published) == len(exported[name].proofs)
+    assert set(saved.ways) == {"serving_default", "bytes", "float"}
+    assert saved.difference.max_levels == 0
+    assert mobile.difference.max_levels <= 1
+
+
+def test_an_exported_model_keeps_what_is_known_bit_for_bit(exported, holes, tmp_path):
+    given = np.asarray(Image.open(holes / "1.png"))
+    model = exported["inpaint"].published[0]
+    predict(str(model), [holes / "1.png"], tmp_path)
+    picture = np.asarray(Image.open(tmp_path / "1.png"))
+    known = given[..., 3] > 0
+    np.testing.assert_array_equal(picture[known], given[known][:, :3])
+    signature = tf.saved_model.load(str(model)).signatures["bytes"]
+    of_file = signature(image_bytes=tf.io.read_file(str(holes / "1.png"))[tf.newaxis])["image_bytes"]
+    np.testing.assert_array_equal(tf.io.decode_png(of_file[0]), picture)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not a PNG"):
+        signature(image_bytes=tf.io.encode_jpeg(tf.zeros([8, 8, 3], tf.uint8))[tf.newaxis])
+
+
+def test_the_readme_says_what_is_painted(exported):
+    texts = {
+        name: (model.published[0].parents[1] / "README.md").read_text(encoding="utf-8")
+        for name, model in exported.items()
+    }
+    assert ["transparent in them" in texts[name] for name in ("colorize", "inpaint")] == [False, True]
+    assert ["input.png" in texts[name] for name in ("colorize", "inpaint")] == [False, True]
+
+
+def test_a_finished_run_leaves_keras_a_network_that_finishes_pictures(trained, tmp_path):
+    network = keras.models.load_model(trained.keras_file("generator"), compile=False)
+    given = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 4)).astype(np.float32)
+    given[..., 3] = np.where(given[..., 3] > 0, 1, -1)
+    known = given[..., 3] > 0
+    np.testing.assert_array_equal(network.predict(given, verbose=0)[known], given[known][:, :3])
