@@ -113,6 +113,11 @@ class DataConfig:
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, resized without mixing colours; 'auto' asks the data set."""
+    one_hot_labels: Annotated[bool, Earlier(False)] = False
+    """Where the input is a label map: give the networks one channel a class instead of its colours."""
+    label_colors: Annotated[tuple[int, ...] | None, Earlier(None)] = None
+    """The classes' colours for --one-hot-labels, as many numbers each as the map has channels; by default
+    those found in the data."""
     photo_filter: Annotated[Literal["cubic", "triangle"], Earlier("triangle")] = "cubic"
     """What training resizes photos with; 'cubic' keeps them sharper."""
     split_seed: Annotated[int | None, *limited(0, 2**31 - 1), Earlier(None)] = 0
@@ -240,6 +245,10 @@ class TrainConfig:
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give `steps` or `epochs`")
         self._check_task()
+        if self.data.one_hot_labels and self.model.data != "pairs":
+            raise ConfigError(f"`one_hot_labels` has no meaning with `model` {self.model.model}")
+        if not self.data.one_hot_labels:
+            refuse_unread(self.data, ["label_colors"], "no `one_hot_labels`")
         self.model.check(self)
 
     def _check_task(self) -> None:
@@ -254,7 +263,7 @@ class TrainConfig:
                 f"`task` {task} makes pairs of photos, which `model` {self.model.model} isn't trained on; "
                 f"leave one of them out"
             )
-        refuse_unread(self.data, ["input_channels", "label_maps"], f"`task` {task}")
+        refuse_unread(self.data, ["input_channels", "label_maps", "one_hot_labels"], f"`task` {task}")
 
     @property
     def split_seed(self) -> int:

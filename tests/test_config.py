@@ -40,6 +40,7 @@ OTHER = {
     "task": "deblur",
     "input_channels": 1,
     "output_bits": 16,
+    "one_hot_labels": True,
     "input_range": (-1.5, 3.0),
     "output_range": (0, 10),
     "output_channels": 3,
@@ -85,7 +86,7 @@ def through_json(config):
 
 
 def test_every_setting_is_covered_by_these_tests():
-    assert set(values(defaults())) == {"model", "recipe", "upscale_factor", *OTHER}
+    assert set(values(defaults())) == {"model", "recipe", "upscale_factor", "label_colors", *OTHER}
     assert all(values(BASE)[name] != value for name, value in OTHER.items())
 
 

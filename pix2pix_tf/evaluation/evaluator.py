@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.preparing import data_root
 from pix2pix_tf.data.sets import ImageDataset, spread
@@ -21,7 +22,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.evaluation import inception, intervals
 from pix2pix_tf.evaluation.intervals import Interval, compare, interval
 from pix2pix_tf.evaluation.judged import Judged, Size, open_judged
-from pix2pix_tf.evaluation.labels import ClassReader, LabelReader, palette
+from pix2pix_tf.evaluation.labels import ClassReader, LabelReader
 from pix2pix_tf.evaluation.measuring import Measured, Pairs, measure, pictures, unit
 from pix2pix_tf.evaluation.metrics import (
     CONFUSION,

@@ -64,6 +64,12 @@ def _task_of(config: TrainConfig) -> Task | None:
     return task_for(config.data, config.data.output_channels or 3)
 
 
+def _label_colors(config: TrainConfig) -> list[tuple[int, ...]]:
+    """Returns the colours of the classes that have a channel each; none where networks see the colours."""
+    flat, channels = config.data.label_colors or (), config.data.input_channels or 3
+    return [flat[start : start + channels] for start in range(0, len(flat), channels)]
+
+
 class Pix2Pix(Model):
     """The paper's G* = arg min_G max_D L_cGAN(G, D) + λ L_L1(G) (section 3.1, equation 4).
 
@@ -94,6 +100,9 @@ class Pix2Pix(Model):
         self.channels: tuple[int, int] = (config.data.input_channels or 3, config.data.output_channels or 3)
         if self.task is not None:
             self.channels = (self.task.input_channels, self.task.output_channels)
+        self.label_colors = _label_colors(config)
+        if self.label_colors:
+            self.channels = (len(self.label_colors), self.channels[1])
         inputs, outputs = self.channels
         condition = None if self.settings.unconditional else inputs
         self.adversary = Adversary(self.settings, config, condition, outputs)
@@ -141,7 +150,7 @@ class Pix2Pix(Model):
         from pix2pix_tf import losses
 
         settings = self.settings
-        inputs, targets = batch
+        inputs, targets = self._given(batch)
         fake = self._fake(forward, inputs)
         pixel = losses.pixel_loss(settings.pixel_loss, fake, targets)
         total, metrics = settings.l1_weight * pixel, {f"gen_{settings.pixel_loss}": pixel}
@@ -156,9 +165,18 @@ class Pix2Pix(Model):
     def _discriminator_loss(
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        inputs, targets = batch
+        inputs, targets = self._given(batch)
         verdict = self._verdict(forward, inputs, targets, self._fake(forward, inputs))
         return {"discriminator": verdict.discriminator}, verdict.metrics
+
+    def _given(self, batch: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the batch as the networks are given it."""
+        inputs, targets = batch
+        if self.label_colors:
+            from pix2pix_tf.data.label_maps import one_hot
+
+            inputs = one_hot(inputs, self.label_colors)
+        return inputs, targets
 
     def _fake(self, forward: ForwardPass, inputs: tf.Tensor) -> tf.Tensor:
         output = forward.run("generator", inputs)
@@ -181,6 +199,9 @@ class Pix2Pix(Model):
             input_range=data.input_range,
             output_range=data.output_range,
         )
+        if self.label_colors:
+            channels = data.input_channels or 3
+            painter = dataclasses.replace(painter, input_channels=channels, publish=self._published)
         if task is None:
             return {data.direction: painter}
         of_task = dataclasses.replace(
@@ -194,10 +215,13 @@ class Pix2Pix(Model):
         return {task.name: of_task}
 
     def _published(self, generator: keras.Model) -> keras.Model:
-        from pix2pix_tf.networks import finished
+        from pix2pix_tf.networks import finished, of_label_maps
 
-        assert self.task is not None
-        return finished(generator, self.task)
+        return (
+            of_label_maps(generator, self.label_colors)
+            if self.task is None
+            else finished(generator, self.task)
+        )
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns rows of input, output and target."""

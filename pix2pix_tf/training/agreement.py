@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import resolve_precision
-from pix2pix_tf.errors import RunError
+from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
@@ -84,6 +85,17 @@ def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
     return checkpoint
 
 
+_OF_THE_DATA = (
+    "input_channels",
+    "output_channels",
+    "output_bits",
+    "input_range",
+    "output_range",
+    "label_colors",
+)
+"""What is as the data has it, where it isn't given."""
+
+
 def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     """Returns ``asked`` with 'auto' and the channels filled in as the run was started.
 
@@ -92,10 +104,7 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     """
     settings = {
         "precision": (asked.optimization.precision, "auto", stored.optimization.precision),
-        **{
-            name: (getattr(asked.data, name), None, getattr(stored.data, name))
-            for name in ("input_channels", "output_channels", "output_bits", "input_range", "output_range")
-        },
+        **{name: (getattr(asked.data, name), None, getattr(stored.data, name)) for name in _OF_THE_DATA},
     }
     asked = configs.replace(
         asked, **{name: before if now == unset else now for name, (now, unset, before) in settings.items()}
@@ -127,7 +136,23 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
         output_bits=data.output_bits or max(side.bits for side in dataset.sides[-1 if is_paired else 0 :]),
         input_range=data.input_range or first.values,
         output_range=data.output_range or last.values,
+        label_colors=data.label_colors or (_label_colors(dataset) if data.one_hot_labels else None),
     )
+
+
+def _label_colors(dataset: ImageDataset) -> tuple[int, ...]:
+    """Returns the colours of the input's classes, one after the other.
+
+    Raises:
+        ConfigError: the input is no label map.
+        DataError: it has no classes.
+    """
+    if not dataset.sides[0].labels:
+        raise ConfigError(
+            "`one_hot_labels` needs a label map as the input; `label_maps` says which side is one, and "
+            "`direction` which is the input"
+        )
+    return tuple(map(int, palette(dataset, 0).reshape(-1)))
 
 
 def steps_per_epoch(config: TrainConfig, image_count: int) -> float:

@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pix2pix_tf.data.label_maps import classes_of, palette
 from pix2pix_tf.data.procedural import PALETTE, procedural_dataset
 from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.evaluation import segmenter as module
-from pix2pix_tf.evaluation.labels import LabelReader, classes_of, palette
+from pix2pix_tf.evaluation.labels import LabelReader
 from pix2pix_tf.evaluation.metrics import class_accuracy, class_iou, pixel_accuracy
 from pix2pix_tf.evaluation.segmenter import load_or_train
 

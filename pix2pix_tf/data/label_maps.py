@@ -1,0 +1,136 @@
+"""Label maps: the colours that stand for classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.data.sets import ImageDataset, spread
+from pix2pix_tf.errors import DataError
+
+MOST_CLASSES = 32
+MOST_READ = 400
+"""Images that colours, frequencies and scores are taken from, spread over the split."""
+
+_MOST_LOSSLESS = 64  # colours; a map that went through JPEG has thousands
+_EVEN = 4  # levels that JPEG leaves between the pixels of an even area
+_NEAR = 16  # levels between two colours that are one class; those of Cityscapes are 20 apart and more
+SMALLEST_SHARE = 2e-4
+"""Of the pixels, of a class: JPEG's chance finds have a tenth of it, rare classes ten times."""
+
+
+def palette(dataset: ImageDataset, side: int) -> np.ndarray:
+    """Returns the colours of the classes in the label maps to train on, the most frequent first.
+
+    In a map that was blurred, by JPEG for one, only the inside of even areas counts: on the edges are mixed
+    colours that belong to no class.
+
+    Args:
+        dataset: pairs.
+        side: which of the two are label maps, 0 or 1.
+
+    Returns:
+        ``uint8`` [classes, channels], from 2 to 32 classes.
+
+    Raises:
+        DataError: there are no two colours, or the maps have 16 bits.
+    """
+    if dataset.sides[side].bits != 8:
+        raise DataError(f"{dataset.name}: its label maps have 16 bits a channel; give maps of 8")
+    whole, inside = [], []
+    for label_map in each_of(dataset, "train", side):
+        codes = label_map.astype(np.int32) @ _PLACES[-label_map.shape[-1] :]
+        whole.append(np.unique(codes, return_counts=True))
+        inside.append(np.unique(codes[1:-1, 1:-1][_even_pixels(label_map)], return_counts=True))
+    colours, counts = _total(whole)
+    is_lossless = len(colours) <= _MOST_LOSSLESS
+    if not is_lossless:
+        colours, counts = _total(inside)
+    rgb = np.stack([colours // place % 256 for place in _PLACES[-dataset.sides[side].channels :]], axis=-1)
+    found = rgb[_peaks(rgb, counts, 0 if is_lossless else _NEAR)].astype(np.uint8)
+    if len(found) < 2:
+        raise DataError(
+            f"{dataset.name}: its label maps have no two even colours; `label_maps` says which side has "
+            "classes"
+        )
+    return found
+
+
+_PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)  # of red, green and blue in a colour's code
+
+
+def each_of(dataset: ImageDataset, split: str, side: int) -> Iterator[np.ndarray]:
+    """Yields one side of pairs spread over a split."""
+    [pairs] = dataset.splits[split]
+    for number in spread(len(pairs), MOST_READ):
+        yield pairs.read(tf.constant(number))[side].numpy()
+
+
+def _even_pixels(image: np.ndarray) -> np.ndarray:
+    """Returns which pixels equal their neighbours but for JPEG's noise, bool [height - 2, width - 2]."""
+    low = high = image
+    for axis in (0, 1):
+        three = [np.arange(start, image.shape[axis] - 2 + start) for start in range(3)]
+        low = np.minimum.reduce([low.take(each, axis) for each in three])
+        high = np.maximum.reduce([high.take(each, axis) for each in three])
+    return (high - low).max(axis=-1) <= _EVEN
+
+
+def _total(histograms: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the values and the counts of several histograms in one."""
+    values, place = np.unique(np.concatenate([each for each, _ in histograms]), return_inverse=True)
+    return values, np.bincount(place, np.concatenate([counts for _, counts in histograms]), len(values))
+
+
+def _peaks(colours: np.ndarray, counts: np.ndarray, distance: int) -> list[int]:
+    """Returns the places of the colours that most others are near, the most frequent first.
+
+    Args:
+        colours: int [n, channels].
+        counts: pixels of each, float [n].
+        distance: largest difference in a channel of what is one class.
+    """
+    left = counts.copy()
+    found: list[tuple[float, int]] = []
+    while left.any() and len(found) < 4 * MOST_CLASSES:
+        peak = int(left.argmax())
+        near = np.abs(colours - colours[peak]).max(axis=-1) <= distance
+        found.append((float(left[near].sum()), peak))
+        left[near] = 0
+    found.sort(key=lambda each: -each[0])
+    return [peak for count, peak in found[:MOST_CLASSES] if count >= SMALLEST_SHARE * counts.sum()]
+
+
+def one_hot(image: tf.Tensor, colors: Sequence[Sequence[int]]) -> tf.Tensor:
+    """Turns label maps into one channel a class.
+
+    Args:
+        image: float32 [..., channels] in [-1, 1], of 8-bit label maps.
+        colors: of the classes, as many numbers as there are channels, from 0 to 255.
+
+    Returns:
+        float32 [..., classes]: 1 where the pixel's colour is nearest to that of the class, else -1.
+    """
+    palette = tf.constant(colors, tf.float32)
+    levels = tf.round(image * 127.5 + 127.5)  # of whole numbers the products are exact, so ties are, too
+    nearness = 2 * tf.linalg.matmul(levels, palette, transpose_b=True) - tf.reduce_sum(palette**2, axis=-1)
+    nearest = tf.argmax(nearness, axis=-1, output_type=tf.int32)[..., tf.newaxis]
+    return 2.0 * tf.cast(nearest == tf.range(len(colors)), tf.float32) - 1.0  # mobiles can't round this one
+
+
+def classes_of(image: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Returns for each pixel the class whose colour is nearest.
+
+    Args:
+        image: ``uint8`` [height, width, channels].
+        palette: ``uint8`` [classes, channels].
+
+    Returns:
+        int32 [height, width].
+    """
+    colours = palette.astype(np.float32)
+    # |x - c|² without |x|², which is the same for all classes; such integers are exact in float32.
+    distance = np.square(colours).sum(axis=-1) - 2 * image.astype(np.float32) @ colours.T
+    return distance.argmin(axis=-1).astype(np.int32)

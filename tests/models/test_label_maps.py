@@ -1,0 +1,53 @@
+"""Label maps as one channel a class: what the networks are given, and what is published."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf.data.label_maps import classes_of, one_hot, palette
+from pix2pix_tf.data.pixels import to_unit_range
+from pix2pix_tf.data.procedural import draw_pair
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.training.agreement import resolved
+from pix2pix_tf.translators.run import translators_for
+from tests.conftest import small_config
+
+
+@pytest.fixture(scope="module")
+def label_map():
+    return draw_pair(3, 0, 64, 80)[1]
+
+
+def test_a_pixel_is_of_the_class_with_the_nearest_colour(label_map):
+    colors = np.unique(label_map.reshape(-1, 3), axis=0)
+    noisy = label_map + np.random.default_rng(0).integers(-9, 9, label_map.shape)
+    noisy = noisy.clip(0, 255).astype(np.uint8)
+    found = one_hot(to_unit_range(tf.constant(noisy)), colors.tolist()).numpy()
+    assert np.unique(found).tolist() == [-1.0, 1.0]
+    np.testing.assert_array_equal(found.sum(axis=-1), 2.0 - len(colors))
+    np.testing.assert_array_equal(found.argmax(axis=-1), classes_of(noisy, colors))
+
+
+def test_the_data_set_gives_the_colours_and_published_networks_take_the_map(tmp_path, label_map):
+    asked = small_config(tmp_path / "run", one_hot_labels=True, direction="BtoA")
+    dataset = open_dataset(asked)
+    config = resolved(asked, dataset)
+    colors = palette(dataset, 0)
+    assert config.data.label_colors == tuple(colors.reshape(-1).tolist())
+    model = model_for(config)
+    assert model.channels == (len(colors), 3)
+    (translate,) = translators_for(model).values()
+    generator = model.networks()["generator"]("float32")
+    translate.set_weights({f"generator/{weight.path}": weight for weight in generator.weights})
+    classes = one_hot(to_unit_range(tf.constant(label_map)), colors.tolist())
+    expected = generator(classes[tf.newaxis])[0]
+    painted = translate.paint(to_unit_range(tf.constant(label_map)))
+    np.testing.assert_allclose(painted, expected, atol=1e-5)
+
+
+def test_photos_have_no_classes(tmp_path):
+    asked = small_config(tmp_path / "run", one_hot_labels=True, direction="AtoB")
+    with pytest.raises(ConfigError, match="label_maps"):
+        resolved(asked, open_dataset(asked))
