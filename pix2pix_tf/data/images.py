@@ -43,6 +43,9 @@ KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PNM"
 # claim gigabytes.
 MAX_PIXELS = 2**26
 
+# Images are converted in bands of about so many pixels: what the arithmetic needs beside them stays small.
+_BAND = 2**20
+
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
 _UPRIGHT: tuple[bool, tuple[int, ...]] = (False, ())
@@ -93,27 +96,31 @@ def is_unread_image(path: Path) -> bool:
 # ---------------------------------------------------------------- files to pixels
 
 
-def read_header(path: Path) -> ImageHeader:
+def read_header(path: Path, most_pixels: int = MAX_PIXELS) -> ImageHeader:
     """Reads what an image file says of itself, without decoding it.
 
     Raises:
         DataError: it is missing, a folder, empty, no image, of a format that isn't read, or has more than
-            `MAX_PIXELS` pixels.
+            ``most_pixels`` pixels.
         SystemFault: it can't be read.
     """
-    with _opened(path) as file, _naming(path), _open(file) as image:
+    with _opened(path) as file, _naming(path), _open(file, most_pixels) as image:
         return _header(image)
 
 
-def load_image(path: Path, channels: int, dtype: np.typing.DTypeLike = np.uint8) -> np.ndarray:
+def load_image(
+    path: Path, channels: int, dtype: np.typing.DTypeLike = np.uint8, most_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     """Reads and decodes an image file as `decode_image` does its bytes.
+
+    Memory is needed for the result, for what Pillow decodes to (4 bytes a pixel of 8-bit RGB), and no more.
 
     Raises:
         DataError: as `read_header`, or the image is damaged or truncated.
         SystemFault: the file can't be read.
     """
     with _opened(path) as file, _naming(path):
-        return _pixels(file, channels, np.dtype(dtype))
+        return _pixels(file, channels, np.dtype(dtype), most_pixels)
 
 
 def decode_image(data: bytes, channels: int, dtype: np.typing.DTypeLike = np.uint8) -> np.ndarray:
@@ -166,13 +173,28 @@ def _in_pipeline(
     return tf.ensure_shape(image, [None, None, channels])
 
 
-def _pixels(file: IO[bytes], channels: int, dtype: np.dtype) -> np.ndarray:
+def _pixels(
+    file: IO[bytes], channels: int, dtype: np.dtype, most_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     if channels not in (1, 3) or dtype not in (np.uint8, np.uint16):
         raise ValueError(f"images have 1 or 3 channels of uint8 or uint16, not {channels} of {dtype}")
-    with _open(file) as image:
+    with _open(file, most_pixels) as image:
         turned, reversed_axes = _turn(image)
-        stored = _sixteen_bits(image, file) if _is_deep(image) else _eight_bits(image)
-    pixels = stored[..., np.newaxis] if stored.ndim == 2 else stored
+        bands = _sixteen_bits(image, file) if _is_deep(image) else _eight_bits(image)
+        width, height = image.size
+        pixels = np.empty((width, height, channels) if turned else (height, width, channels), dtype)
+        stored = np.flip(pixels, reversed_axes)
+        stored = stored.swapaxes(0, 1) if turned else stored
+        row = 0
+        for band in bands:
+            stored[row : row + len(band)] = _converted(band, channels, dtype)
+            row += len(band)
+    return pixels
+
+
+def _converted(pixels: np.ndarray, channels: int, dtype: np.dtype) -> np.ndarray:
+    """Returns samples [height, width] or [height, width, 1 to 4] with other channels, in another depth."""
+    pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
     if pixels.shape[2] in (2, 4):
         pixels = over_white(pixels.astype(np.int64), np.iinfo(pixels.dtype).max).astype(pixels.dtype)
     if pixels.shape[2] > channels:
@@ -182,31 +204,46 @@ def _pixels(file: IO[bytes], channels: int, dtype: np.dtype) -> np.ndarray:
     if pixels.dtype != dtype:
         wide = pixels.astype(np.int32)
         pixels = (wide * 257 if dtype == np.uint16 else (wide + 128) // 257).astype(dtype)
-    pixels = np.flip(pixels.swapaxes(0, 1) if turned else pixels, reversed_axes)
-    return np.ascontiguousarray(pixels)
+    return pixels
 
 
-def _eight_bits(image: ImageFile.ImageFile) -> np.ndarray:
-    """The samples of an image of at most 8 bits, uint8 [height, width, 2 to 4] or [height, width]."""
-    if image.mode == "CMYK":  # as libjpeg's users do it; Pillow rounds otherwise
-        inks = 255 - np.asarray(image).astype(np.int32)
-        return (inks[..., :3] * inks[..., 3:] // 255).astype(np.uint8)
-    if image.has_transparency_data:
+def _bands(width: int, height: int) -> Iterator[tuple[int, int]]:
+    """Yields the first row of each band of an image, and the row after its last."""
+    rows = max(_BAND // width, 1)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
+
+
+def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
+    """The samples of an image of at most 8 bits in bands, uint8 [rows, width, 2 to 4] or [rows, width]."""
+    mode, is_transparent = image.mode, image.has_transparency_data
+    if is_transparent:
         # Pillow spreads the levels of 2 and 4 bits over 8, but not the one that is transparent.
         spread = {"L;2": 85, "L;4": 17}.get(str(image.tile[0].args) if image.tile else "", 1)
         if spread > 1:
             image.info["transparency"] *= spread
-        return np.asarray(image.convert("LA" if image.mode in ("L", "LA") else "RGBA"))
-    return np.asarray(image.convert("L" if image.mode in _GREY_MODES else "RGB"))
+        wanted = "LA" if mode in ("L", "LA") else "RGBA"
+    else:
+        wanted = "L" if mode in _GREY_MODES else "RGB"
+    for top, bottom in _bands(*image.size):
+        band = image.crop((0, top, image.width, bottom))
+        if mode == "CMYK":  # as libjpeg's users do it; Pillow rounds otherwise
+            inks = 255 - np.asarray(band).astype(np.int32)
+            yield (inks[..., :3] * inks[..., 3:] // 255).astype(np.uint8)
+        else:
+            yield np.asarray(band.convert(wanted))
 
 
-def _sixteen_bits(image: ImageFile.ImageFile, file: IO[bytes]) -> np.ndarray:
-    """The samples of a 16-bit image, uint16 [height, width, 1 to 4] or [height, width]."""
-    if image.format != "PNG":
-        return np.asarray(image).astype(np.uint16)
-    file.seek(0)  # Pillow cuts colours of 16 bits to 8
-    channels = 4 if image.has_transparency_data else 0
-    return tf.io.decode_png(file.read(), channels, tf.uint16).numpy()
+def _sixteen_bits(image: ImageFile.ImageFile, file: IO[bytes]) -> Iterator[np.ndarray]:
+    """The samples of a 16-bit image in bands, uint16 [rows, width, 1 to 4] or [rows, width]."""
+    if image.format == "PNG":
+        file.seek(0)  # Pillow cuts colours of 16 bits to 8
+        channels = 4 if image.has_transparency_data else 0
+        whole = tf.io.decode_png(file.read(), channels, tf.uint16).numpy()
+        yield from (whole[top:bottom] for top, bottom in _bands(*image.size))
+    else:
+        for top, bottom in _bands(*image.size):
+            yield np.asarray(image.crop((0, top, image.width, bottom))).astype(np.uint16)
 
 
 @contextlib.contextmanager
@@ -234,7 +271,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _open(file: IO[bytes]) -> Iterator[ImageFile.ImageFile]:
+def _open(file: IO[bytes], most_pixels: int) -> Iterator[ImageFile.ImageFile]:
     """Opens an image without decoding it; whatever goes wrong, then or later, is the file's fault.
 
     Raises:
@@ -250,9 +287,9 @@ def _open(file: IO[bytes]) -> Iterator[ImageFile.ImageFile]:
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
         width, height = image.size
-        if width * height > MAX_PIXELS:
+        if width * height > most_pixels:
             raise DataError(
-                f"{width}x{height} pixels, more than the limit of {MAX_PIXELS}; make the image smaller"
+                f"{width}x{height} pixels, more than the limit of {most_pixels}; make the image smaller"
             )
         yield image
     except (DataError, MemoryError):
