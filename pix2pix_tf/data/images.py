@@ -173,9 +173,7 @@ def _in_pipeline(
     return tf.ensure_shape(image, [None, None, channels])
 
 
-def _pixels(
-    file: IO[bytes], channels: int, dtype: np.dtype, most_pixels: int = MAX_PIXELS
-) -> np.ndarray:
+def _pixels(file: IO[bytes], channels: int, dtype: np.dtype, most_pixels: int = MAX_PIXELS) -> np.ndarray:
     if channels not in (1, 3) or dtype not in (np.uint8, np.uint16):
         raise ValueError(f"images have 1 or 3 channels of uint8 or uint16, not {channels} of {dtype}")
     with _open(file, most_pixels) as image:

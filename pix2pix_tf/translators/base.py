@@ -8,13 +8,13 @@ from __future__ import annotations
 import abc
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import load_image, read_header
+from pix2pix_tf.data.images import MAX_PIXELS, load_image, read_header
 from pix2pix_tf.data.pixels import convert_channels
 from pix2pix_tf.errors import DataError, SystemFault
 
@@ -30,6 +30,7 @@ class Translator(abc.ABC):
         input_channels: 1 (grey) or 3 (RGB); 0 where it takes noise.
         output_channels: 1 or 3.
         noise: how many numbers of noise it takes; 0 where it takes an image.
+        size: height and width of the only images it takes; None where it takes any.
 
     Example:
         >>> translate = translators.load("runs/facades")
@@ -39,6 +40,7 @@ class Translator(abc.ABC):
     input_channels: int
     output_channels: int
     noise: int = 0
+    size: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         """Returns what it takes and gives."""
@@ -85,10 +87,20 @@ class Translator(abc.ABC):
         with naming(path):
             return self(image)
 
-    def load_input(self, path: Path) -> np.ndarray:
+    def load_input(self, path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Reads an image file as the model takes it: [height, width, input channels], full depth."""
-        dtype = np.uint16 if read_header(path).bits == 16 else np.uint8
-        return load_image(path, self.input_channels, dtype)
+        dtype = np.uint16 if read_header(path, most_pixels).bits == 16 else np.uint8
+        return load_image(path, self.input_channels, dtype, most_pixels)
+
+    def for_tiles(self, sample: Iterable[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns what translates the tiles of one image, until it is called for another.
+
+        Args:
+            sample: some of the image's tiles, ``uint8`` or ``uint16`` [height, width, input channels]. Taken
+                only where the model normalises by statistics of the whole image and can be told them; others
+                take each tile for an image of its own.
+        """
+        return self
 
     def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Every way into the model, each of which gives its picture of an image, by name.
