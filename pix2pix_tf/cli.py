@@ -304,7 +304,8 @@ def _what_next(run: RunDirectory) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class PredictArgs:
-    """Translates images or folders with a trained model; each output has its input's size."""
+    """Translates images or folders with a trained model; each output has its input's size. They are PNGs, but
+    TIFFs where an image is too large to be translated whole or no PNG can hold it."""
 
     model: Positional[str]
     """A run directory, a SavedModel (its directory, or that of its versions), a .tflite or .onnx file, or the
@@ -337,6 +338,11 @@ class PredictArgs:
     """Of a run, use the weights of the step itself, not their moving average."""
     seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
     """Decides the noise, of --stochastic and of images from noise."""
+    tile_size: Annotated[int | None, *configs.limited(64)] = None
+    """Translate images larger than so many pixels a side in tiles of that size, to TIFF; if not given, images
+    of more than 16.7 million pixels in tiles of 1024."""
+    fit_input: bool = False
+    """Of a model that takes images of one size only (.tflite): resize images to it, and the pictures back."""
     skip_bad_images: bool = False
     """Leave out images that can't be read, and count them, instead of stopping."""
 
@@ -362,6 +368,8 @@ def _predict(arguments: list[str]) -> int:
         output_range=args.output_range,
         raw_weights=args.raw_weights,
         seed=args.seed,
+        tile_size=args.tile_size,
+        fit_input=args.fit_input,
         skip_bad_images=args.skip_bad_images,
     )
     print(report)

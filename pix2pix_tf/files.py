@@ -57,8 +57,11 @@ def _reason(error: Exception) -> str | None:
     return first_line(error) if isinstance(error, OSError | RuntimeError | tf.errors.OpError) else None
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Writes a file that appears whole or not at all, making its folder where that is missing.
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Gives a place to write to; what was written there appears as ``path`` in the end, or not at all.
+
+    The folder is made where it is missing.
 
     Raises:
         SystemFault: the disk is full, or the place can't be written.
@@ -67,14 +70,22 @@ def write_whole(path: Path, content: bytes | str) -> None:
     with explain_disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with unfinished.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
+            yield unfinished
+            flush_to_disk(unfinished)
             unfinished.replace(path)
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Writes a file that appears whole or not at all, making its folder where that is missing.
+
+    Raises:
+        SystemFault: the disk is full, or the place can't be written.
+    """
+    with written_whole(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager

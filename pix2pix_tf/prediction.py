@@ -1,9 +1,9 @@
-"""``pix2pix predict``: translates images and folders of images to PNG files."""
+"""``pix2pix predict``: translates images and folders of images to PNG files, giants to TIFF."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,20 @@ from tqdm import tqdm
 from pix2pix_tf import translators
 from pix2pix_tf.config import Direction, Precision
 from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
-from pix2pix_tf.data.pixels import split_side_by_side
+from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.rasters import to_values
+from pix2pix_tf.data.sets import Side
 from pix2pix_tf.data.transparency import has_hole, with_hole
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import find_run
+from pix2pix_tf.tiling import MOST_PIXELS, tile_for, translate_in_tiles, write_tiff
 from pix2pix_tf.translators import Translator, is_run, naming, refuse_missing
 from pix2pix_tf.wording import counted
+
+TILED_SUFFIX = ".tif"
 
 
 def predict(
@@ -40,12 +45,16 @@ def predict(
     output_range: tuple[float, float] | None = None,
     raw_weights: bool = False,
     seed: int = 0,
+    tile_size: int | None = None,
+    fit_input: bool = False,
     skip_bad_images: bool = False,
 ) -> str:
     """Translates every image of ``inputs`` into a file below ``out``, or makes images from noise.
 
     Grey and RGB become PNGs, of 16 bits where the model was trained on such; other channels and measurements
     become TIFFs, or ``.npy`` where that is what was given.
+
+    What is too large to be translated whole is translated in tiles, to a TIFF.
 
     Args:
         model: as in :func:`pix2pix_tf.load`.
@@ -66,6 +75,9 @@ def predict(
         output_range: likewise of the translations.
         raw_weights: as in :func:`pix2pix_tf.load`.
         seed: of the noise.
+        tile_size: height and width of the tiles that larger images are cut into; by default those of
+            `pix2pix_tf.tiling`, for images of more than its `MOST_WHOLE` pixels.
+        fit_input: resize images to the only size that the model takes, and its pictures to theirs.
         skip_bad_images: leave out images that can't be read instead of stopping.
 
     Returns:
@@ -81,7 +93,8 @@ def predict(
     if direction is not None and half is None and not of_run:
         raise ConfigError("`direction` says which half of a pair is the input; give `side_by_side` with it")
     # Before the model is loaded, which takes longer.
-    jobs = _outputs_of(list(_images_below(inputs, out)), out)
+    images, unread = _images_below(inputs, out)
+    jobs = _outputs_of(images, out)
     translator = translators.load(
         model,
         step=step,
@@ -105,12 +118,17 @@ def predict(
         raise DataError("nothing to translate: name at least one image or folder")
     if seed and not of_run:
         raise ConfigError(f"`seed` has no meaning for {model}: what was exported has its own noise, or none")
+    if fit_input and translator.size is None:
+        raise ConfigError(f"`fit_input` has no meaning for {model}, which takes images of any size")
+    if fit_input and tile_size is not None:
+        raise ConfigError("`fit_input` takes an image whole, `tile_size` cuts it; give one of them")
+    fitted = translator.size if fit_input else None
     skipped = 0
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
     ):
         try:
-            image = translator.load_input(source)
+            image = translator.load_input(source, MOST_PIXELS)
             image = image if half is None else _half_of(source, image, half)
             image = _with_hole(image, source, _mask_of(masks, target.relative_to(out)), translator)
         except DataError:
@@ -119,13 +137,34 @@ def predict(
             skipped += 1
             continue
         with naming(source):
-            output = translator(translator.enlarged(image))
-        _write(target, output, source, translator)
+            _write_translation(translator, image, source, target, tile_size, fitted)
     left_out = f", {skipped} unreadable left out" if skipped else ""
-    if unknown := _of_unknown_kinds(inputs):
-        left_out += f"; passed over, of a kind that can't be read: {unknown[0].name}"
-        left_out += f" and {len(unknown) - 1} more" if unknown[1:] else ""
+    if unread:
+        left_out += f"; passed over, of a kind that can't be read: {unread[0].name}"
+        left_out += f" and {len(unread) - 1} more" if unread[1:] else ""
     return f"{out}: {counted(len(jobs) - skipped, 'image')} translated{left_out}"
+
+
+def _write_translation(
+    translator: Translator,
+    image: np.ndarray,
+    source: Path,
+    target: Path,
+    tile_size: int | None,
+    fitted: tuple[int, int] | None,
+) -> None:
+    """Translates an image at its own size, in tiles where it is large, or at another."""
+    image = translator.enlarged(image)
+    tile = None if fitted else tile_for(translator, image.shape[:2], tile_size)
+    if tile is not None:
+        bands = translate_in_tiles(translator, image, tile)
+        if (values := translator.output_range) is not None:
+            bands = (to_values(band, values) for band in bands)
+        write_tiff(target.with_suffix(TILED_SUFFIX), bands, len(image))
+        return
+    given = resized(tf.constant(image), fitted, Side(translator.input_channels)).numpy() if fitted else image
+    picture = resized(tf.constant(translator(given)), image.shape[:2], Side(translator.output_channels))
+    _write(target, picture.numpy(), source, translator)
 
 
 def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count: int, seed: int) -> str:
@@ -198,36 +237,37 @@ def _input_half(model: str | Path, direction: Direction | None) -> int:
     return 0 if found == "AtoB" else 1
 
 
-def _images_below(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
-    """Yields (image, its path below ``out``, still with its own suffix).
+def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Finds the images, and what is one by its name but of a kind that isn't read.
 
     What lies in ``out`` already is an output of an earlier call, even where ``out`` is inside an input.
+
+    Returns:
+        Each image with its path below ``out``, still with its own suffix; and the unread files.
 
     Raises:
         DataError: an input is missing, or a folder has no images.
     """
+    images: list[tuple[Path, Path]] = []
+    unread: list[Path] = []
     for given in inputs:
         if given.is_dir():
             nested = out.resolve() if given.resolve() in out.resolve().parents else None
-            files = (path for path in given.rglob("*") if path.is_file() and is_image_file(path))
-            found = sorted(path for path in files if nested not in path.resolve().parents)
+            files = sorted(path for path in given.rglob("*") if path.is_file())
+            unread += filter(is_unread_image, files)
+            found = [path for path in files if is_image_file(path) and nested not in path.resolve().parents]
             if not found:
                 raise DataError(f"{given} has no images ({KINDS}), nor has a folder below it")
-            yield from ((path, path.relative_to(given)) for path in found)
+            images += [(path, path.relative_to(given)) for path in found]
         elif given.exists():
-            yield given, Path(given.name)
+            images.append((given, Path(given.name)))
         else:
             raise DataError(f"there is no image or folder {given}")
-
-
-def _of_unknown_kinds(inputs: Sequence[Path]) -> list[Path]:
-    """Returns what lies in the folders and is an image by its name, but of a kind that isn't read."""
-    files = (path for given in inputs if given.is_dir() for path in given.rglob("*") if path.is_file())
-    return sorted(filter(is_unread_image, files))
+    return images, unread
 
 
 def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
-    """Returns the output file of every image.
+    """Returns the output file of every image, where that is translated whole.
 
     Raises:
         DataError: two images would become one file, or an image would be overwritten.
@@ -247,7 +287,8 @@ def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Pa
 
 
 def _half_of(path: Path, pair: np.ndarray, half: int) -> np.ndarray:
-    try:
-        return split_side_by_side(tf.constant(pair))[half].numpy()
-    except tf.errors.InvalidArgumentError as error:
-        raise DataError(f"{path}: a side-by-side pair must be at least 2 pixels wide") from error
+    """Returns a half of a pair, as `split_side_by_side` cuts it, without a copy."""
+    width = pair.shape[1] // 2
+    if not width:
+        raise DataError(f"{path}: a side-by-side pair must be at least 2 pixels wide")
+    return pair[:, -width:] if half else pair[:, :width]

@@ -13,22 +13,19 @@ import dataclasses
 import io
 import mimetypes
 import os
-import struct
-import threading
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
+from pix2pix_tf.data.pictures import is_deep, is_grey, open_picture, stored_bands, turn
 from pix2pix_tf.data.pixels import luma, over_white
 from pix2pix_tf.data.rasters import (
     MOST_BANDS,
     ValueRange,
-    explaining_damage,
     is_raster_tiff,
     range_of,
     read_npy,
@@ -37,9 +34,6 @@ from pix2pix_tf.data.rasters import (
 )
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.wording import counted
-
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-"""What is read, by Pillow's names. (Others that Pillow knows run programs, such as Ghostscript.)"""
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k",
@@ -54,22 +48,7 @@ KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM or .npy"
 # claim gigabytes.
 MAX_PIXELS = 2**26
 
-_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
-_ORIENTATION = 0x0112
-_UPRIGHT: tuple[bool, tuple[int, ...]] = (False, ())
-_TURNS = {  # by EXIF orientation, see `_turn`
-    2: (False, (1,)), 3: (False, (0, 1)), 4: (False, (0,)),
-    5: (True, ()), 6: (True, (1,)), 7: (True, (0, 1)), 8: (True, (0,)),
-}  # fmt: skip
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP", b"GIF8": "GIF", b"BM": "BMP",
-    b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\0\0\0\x0cjP  ": "JPEG 2000",
-}  # fmt: skip
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_UNREAD_MAGIC = {b"8BPS": "Photoshop", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL"}
-# Pillow's limit on pixels is global; it is lifted for the moment of opening, as there is one here.
-_pillow_lock = threading.Lock()
-warnings.filterwarnings("ignore", module="PIL")  # what it thinks of a file's metadata
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,19 +84,19 @@ def is_unread_image(path: Path) -> bool:
 # ---------------------------------------------------------------- files to pixels
 
 
-def read_header(path: Path) -> ImageHeader:
+def read_header(path: Path, most_pixels: int = MAX_PIXELS) -> ImageHeader:
     """Reads what an image file says of itself, without decoding a picture.
 
     Raises:
         DataError: it is missing, a folder, empty, no image, of a format that isn't read, or has more than
-            `MAX_PIXELS` pixels.
+            ``most_pixels`` pixels.
         SystemFault: it can't be read.
     """
     with _opened(path) as file, _naming(path):
-        if (raster := _raster(file)) is not None:
+        if (raster := _raster(file, most_pixels)) is not None:
             height, width, bands = raster.shape
             return ImageHeader(height, width, bands, 8 if raster.dtype == np.uint8 else 16, range_of(raster))
-        with _open(file) as image:
+        with open_picture(file, most_pixels) as image:
             return _header(image)
 
 
@@ -126,14 +105,18 @@ def load_image(
     channels: int,
     dtype: np.typing.DTypeLike | None = np.uint8,
     values: ValueRange | None = None,
+    most_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """Reads and decodes an image file as `decode_image` does its bytes.
+
+    Memory is needed for the result, for what Pillow decodes to (4 bytes a pixel of 8-bit RGB), and no more.
 
     Args:
         path: the file.
         channels: 1 (grey) or 3 (RGB), to which each picture is converted; or as many bands as a raster has.
         dtype: ``uint8`` or ``uint16``; ``None`` for the one of the depth that the file has.
         values: of the file's numbers, what becomes 0 and 65535; for a raster that isn't of levels.
+        most_pixels: refuse more.
 
     Returns:
         [height, width, channels].
@@ -143,10 +126,10 @@ def load_image(
         SystemFault: the file can't be read.
     """
     with _opened(path) as file, _naming(path):
-        return _pixels(file, channels, dtype, values)
+        return _pixels(file, channels, dtype, values, most_pixels)
 
 
-def load_with_alpha(path: Path) -> np.ndarray:
+def load_with_alpha(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Reads a picture with its alpha channel, if it has one, which elsewhere is laid over white.
 
     Returns:
@@ -156,8 +139,11 @@ def load_with_alpha(path: Path) -> np.ndarray:
         DataError: as :func:`load_image`.
         SystemFault: the file can't be read.
     """
-    with _opened(path) as file, _naming(path):
-        return _picture(file, keep_alpha=True)
+    with _opened(path) as file, _naming(path), open_picture(file, most_pixels) as image:
+        turned, reversed_axes = turn(image)
+        pixels = np.concatenate(list(stored_bands(image, file)))
+        pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+        return np.flip(pixels.swapaxes(0, 1) if turned else pixels, reversed_axes)
 
 
 def decode_image(data: bytes, channels: int, dtype: np.typing.DTypeLike = np.uint8) -> np.ndarray:
@@ -218,17 +204,55 @@ def _in_pipeline(
 
 
 def _pixels(
-    file: IO[bytes], channels: int, dtype: np.typing.DTypeLike | None, values: ValueRange | None
+    file: IO[bytes],
+    channels: int,
+    dtype: np.typing.DTypeLike | None,
+    values: ValueRange | None,
+    most_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     if not 1 <= channels <= MOST_BANDS or dtype not in (None, np.uint8, np.uint16):
         raise ValueError(
             f"images have 1 to {MOST_BANDS} channels of uint8 or uint16, not {channels} of {dtype}"
         )
-    pixels = raster if (raster := _raster(file)) is not None else _picture(file)
+    raster = _raster(file, most_pixels)
+    if raster is not None:
+        if values is None and raster.dtype != np.uint8:
+            raise DataError(f"measurements ({raster.dtype}), of which a range of values must be known")
+        return np.ascontiguousarray(_converted(raster, channels, dtype, values))
+    with open_picture(file, most_pixels) as image:
+        turned, reversed_axes = turn(image)
+        depth = dtype or (np.uint16 if values or is_deep(image) else np.uint8)
+        width, height = image.size
+        pixels = np.empty((width, height, channels) if turned else (height, width, channels), depth)
+        stored = np.flip(pixels, reversed_axes)
+        stored = stored.swapaxes(0, 1) if turned else stored
+        row = 0
+        for band in stored_bands(image, file):
+            stored[row : row + len(band)] = _converted(band, channels, depth, values)
+            row += len(band)
+    return pixels
+
+
+def _raster(file: IO[bytes], most_pixels: int) -> np.ndarray | None:
+    """The numbers of a raster, [height, width, bands] of any type; ``None`` where the file is a picture."""
+    start = file.read(6)
+    file.seek(0)
+    if start == b"\x93NUMPY":
+        return read_npy(file, most_pixels)
+    if start[:4] in _TIFF and is_raster_tiff(file):
+        return read_tiff(file, most_pixels)
+    return None
+
+
+def _converted(
+    pixels: np.ndarray, channels: int, dtype: np.typing.DTypeLike | None, values: ValueRange | None
+) -> np.ndarray:
+    """Returns numbers [height, width] or [height, width, channels] with other channels, in another depth."""
+    pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+    if pixels.shape[2] in (2, 4) and channels in (1, 3):
+        pixels = over_white(pixels.astype(np.int64), np.iinfo(pixels.dtype).max).astype(pixels.dtype)
     if values is not None:
         pixels = to_levels(pixels, values)
-    elif raster is not None and raster.dtype != np.uint8:
-        raise DataError(f"measurements ({raster.dtype}), of which a range of values must be known")
     stored = pixels.shape[2]
     if {stored, channels} == {1, 3}:
         pixels = luma(pixels.astype(np.int32)).astype(pixels.dtype) if stored == 3 else pixels.repeat(3, 2)
@@ -237,57 +261,7 @@ def _pixels(
     if dtype is not None and pixels.dtype != dtype:
         wide = pixels.astype(np.int32)
         pixels = (wide * 257 if dtype == np.uint16 else (wide + 128) // 257).astype(dtype)
-    return np.ascontiguousarray(pixels)
-
-
-def _raster(file: IO[bytes]) -> np.ndarray | None:
-    """The numbers of a raster, [height, width, bands] of any type; ``None`` where the file is a picture."""
-    start = file.read(6)
-    file.seek(0)
-    if start == b"\x93NUMPY":
-        return read_npy(file, MAX_PIXELS)
-    if start[:4] in _TIFF and is_raster_tiff(file):
-        return read_tiff(file, MAX_PIXELS)
-    return None
-
-
-def _picture(file: IO[bytes], keep_alpha: bool = False) -> np.ndarray:
-    """What a viewer shows, uint8 or uint16 [height, width, 1 or 3], or one more channel of alpha."""
-    with _open(file) as image:
-        turned, reversed_axes = _turn(image)
-        stored = _sixteen_bits(image, file) if _is_deep(image) else _eight_bits(image)
-    pixels = stored[..., np.newaxis] if stored.ndim == 2 else stored
-    if pixels.shape[2] in (2, 4) and not keep_alpha:
-        pixels = over_white(pixels.astype(np.int64), np.iinfo(pixels.dtype).max).astype(pixels.dtype)
-    return np.flip(pixels.swapaxes(0, 1) if turned else pixels, reversed_axes)
-
-
-def _eight_bits(image: ImageFile.ImageFile) -> np.ndarray:
-    """The samples of an image of at most 8 bits, uint8 [height, width, 2 to 4] or [height, width]."""
-    if image.mode == "CMYK":  # as libjpeg's users do it; Pillow rounds otherwise
-        inks = 255 - np.asarray(image).astype(np.int32)
-        return (inks[..., :3] * inks[..., 3:] // 255).astype(np.uint8)
-    if image.has_transparency_data:
-        # Pillow spreads the levels of 2 and 4 bits over 8, but not the one that is transparent.
-        spread = {"L;2": 85, "L;4": 17}.get(str(image.tile[0].args) if image.tile else "", 1)
-        if spread > 1:
-            image.info["transparency"] *= spread
-        return np.asarray(image.convert("LA" if image.mode in ("L", "LA") else "RGBA"))
-    return np.asarray(image.convert("L" if image.mode in _GREY_MODES else "RGB"))
-
-
-def _sixteen_bits(image: ImageFile.ImageFile, file: IO[bytes]) -> np.ndarray:
-    """The samples of a 16-bit image, uint16 [height, width, 1 to 4] or [height, width]."""
-    if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.uint16)
-    file.seek(0)  # Pillow cuts colours of 16 bits to 8
-    if image.format == "TIFF":
-        return read_tiff(file, MAX_PIXELS)
-    channels = 4 if image.has_transparency_data else 0
-    return tf.io.decode_png(file.read(), channels, tf.uint16).numpy()
-
-
-# ---------------------------------------------------------------- what Pillow tells
+    return pixels
 
 
 @contextlib.contextmanager
@@ -314,66 +288,12 @@ def _naming(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {error}") from None
 
 
-@contextlib.contextmanager
-def _open(file: IO[bytes]) -> Iterator[ImageFile.ImageFile]:
-    """Opens an image without decoding it; whatever goes wrong, then or later, is the file's fault.
-
-    Raises:
-        DataError: without the file's name.
-    """
-    start = file.read(32)
-    file.seek(0)
-    with explaining_damage(_why_unreadable(start)):
-        with _pillow_lock:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                image = Image.open(file, formats=_FORMATS)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise DataError(
-                f"{width}x{height} pixels, more than the limit of {MAX_PIXELS}; make the image smaller"
-            )
-        yield image
-
-
 def _header(image: ImageFile.ImageFile) -> ImageHeader:
     width, height = image.size
-    turned, _ = _turn(image)
+    turned, _ = turn(image)
     return ImageHeader(
         height=width if turned else height,
         width=height if turned else width,
-        channels=1 if image.mode in _GREY_MODES else 3,
-        bits=16 if _is_deep(image) else 8,
+        channels=1 if is_grey(image) else 3,
+        bits=16 if is_deep(image) else 8,
     )
-
-
-def _is_deep(image: ImageFile.ImageFile) -> bool:
-    """Whether samples have 16 bits, by how Pillow is about to read them."""
-    return image.mode.startswith("I") or any(";16" in str(tile.args) for tile in image.tile)
-
-
-def _turn(image: ImageFile.ImageFile) -> tuple[bool, tuple[int, ...]]:
-    """Whether height and width change places, and which axes are reversed after that."""
-    # Image.getexif would decode a PNG to look behind its pixels.
-    exif = Image.Exif()
-    try:
-        exif.load(image.info.get("exif", b""))
-        return _TURNS.get(int(exif.get(_ORIENTATION, 1)), _UPRIGHT)
-    except (SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return _UPRIGHT
-
-
-def _why_unreadable(start: bytes) -> str:
-    for magic, name in _UNREAD_MAGIC.items():
-        if start.startswith(magic):
-            return f"{name} images are not supported; convert it to PNG or JPEG"
-    if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
-        return "HEIC images are not supported; convert it to PNG or JPEG"
-    if not start:
-        return "empty file (0 bytes); replace or delete it"
-    for magic, name in _MAGIC.items():
-        if start.startswith(magic):
-            return f"damaged or truncated {name} image; replace or delete it"
-    return "not an image, whatever its name says; replace or delete it"

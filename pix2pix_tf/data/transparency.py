@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import load_with_alpha
+from pix2pix_tf.data.images import MAX_PIXELS, load_with_alpha
 from pix2pix_tf.data.pixels import convert_channels
 from pix2pix_tf.errors import DataError
 
@@ -19,12 +19,13 @@ WITH_ALPHA = (2, 4)
 _SQUARE = 8  # pixels
 
 
-def load_transparent(path: Path, channels: int) -> np.ndarray:
+def load_transparent(path: Path, channels: int, most_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Reads an image file with its alpha channel.
 
     Args:
         path: the file.
         channels: 2 (grey and alpha) or 4 (RGB and alpha).
+        most_pixels: refuse more.
 
     Returns:
         ``uint8`` or ``uint16`` [height, width, channels], upright; opaque where the file has no alpha.
@@ -33,7 +34,7 @@ def load_transparent(path: Path, channels: int) -> np.ndarray:
         DataError: the file is missing, no image, or damaged.
         SystemFault: it can't be read.
     """
-    return convert_transparent(tf.constant(load_with_alpha(path)), channels).numpy()
+    return convert_transparent(tf.constant(load_with_alpha(path, most_pixels)), channels).numpy()
 
 
 def convert_transparent(image: tf.Tensor, channels: int) -> tf.Tensor:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import abc
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import load_image
+from pix2pix_tf.data.images import MAX_PIXELS, load_image
 from pix2pix_tf.data.pixels import convert_channels
 from pix2pix_tf.data.rasters import MOST_BANDS, ValueRange
 from pix2pix_tf.data.tasks.upscale import enlarged_levels
@@ -48,6 +48,7 @@ class Translator(abc.ABC):
             is then alpha.
         enlarges: how many times larger than an image's file its picture is. Such a model takes the image
             enlarged already, as :meth:`enlarged` returns it.
+        size: height and width of the only images it takes; None where it takes any.
 
     Example:
         >>> translate = translators.load("runs/facades")
@@ -62,6 +63,7 @@ class Translator(abc.ABC):
     output_range: ValueRange | None = None
     paints_holes: bool = False
     enlarges: int = 1
+    size: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         """Returns what it takes and gives."""
@@ -112,11 +114,11 @@ class Translator(abc.ABC):
         with naming(path):
             return self(image)
 
-    def load_input(self, path: Path) -> np.ndarray:
+    def load_input(self, path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Reads an image file as the model takes it: [height, width, input channels], full depth."""
         if self.paints_holes:
-            return load_transparent(path, self.input_channels)
-        return load_image(path, self.input_channels, None, self.input_range)
+            return load_transparent(path, self.input_channels, most_pixels)
+        return load_image(path, self.input_channels, None, self.input_range, most_pixels)
 
     @property
     def levels(self) -> tf.DType:
@@ -140,6 +142,16 @@ class Translator(abc.ABC):
     def enlarged(self, image: np.ndarray) -> np.ndarray:
         """Returns an image of a file as the model takes it: ``enlarges`` times larger, as it was trained."""
         return image if self.enlarges == 1 else enlarged_levels(image, self.enlarges)
+
+    def for_tiles(self, sample: Iterable[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns what translates the tiles of one image, until it is called for another.
+
+        Args:
+            sample: some of the image's tiles, ``uint8`` or ``uint16`` [height, width, input channels]. Taken
+                only where the model normalises by statistics of the whole image and can be told them; others
+                take each tile for an image of its own.
+        """
+        return self
 
     def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """Every way into the model, each of which gives its picture of an image, by name.

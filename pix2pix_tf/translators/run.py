@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +20,13 @@ from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Model, Painter
 from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.networks.statistics import (
+    moments,
+    normalizations,
+    probe,
+    set_statistics,
+    with_fixed_statistics,
+)
 from pix2pix_tf.runs import find_run, open_checkpoint
 from pix2pix_tf.translators.base import Translator, out_of_memory
 
@@ -55,8 +65,7 @@ class GeneratorTranslator(Translator):
         if painter.stochastic:
             _refuse_without_dropout(self.network)
         self._seed = seed
-        shape = (1, self.noise) if self.noise else (1, None, None, self.input_channels)
-        self._paint = tf.function(self.generate, input_signature=[tf.TensorSpec(shape, tf.float32)])
+        self._paint = tf.function(self.generate, input_signature=self._signature())
         # GPUs would otherwise round float32 products to ten bits, and paint another picture than processors.
         tf.config.experimental.enable_tensor_float_32_execution(False)
 
@@ -116,6 +125,37 @@ class GeneratorTranslator(Translator):
         for name, variable in self._weights().items():
             variable.assign(weights[name])
 
+    def _signature(self) -> list[tf.TensorSpec]:
+        shape = (1, self.noise) if self.noise else (1, None, None, self.input_channels)
+        return [tf.TensorSpec(shape, tf.float32)]
+
+    def for_tiles(self, sample: Iterable[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+        """See `Translator`: instance normalisation takes the sample's statistics for all tiles."""
+        if not normalizations(self.network):
+            return self
+        of_tiles = [self._moments(to_unit_range(tf.constant(tile))[tf.newaxis]) for tile in sample]
+        found = {name: tf.reduce_mean([of_tile[name] for of_tile in of_tiles], 0) for name in of_tiles[0]}
+        set_statistics(self._of_tiles.network, self.network, found)
+        return self._of_tiles
+
+    @functools.cached_property
+    def _moments(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """The moments of what each normalisation takes of a tile, by its name."""
+        probed = probe(self.network)
+
+        def found(tile: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {name: moments(x) for name, x in self._run(probed, tile).items()}
+
+        return tf.function(found, input_signature=self._signature())
+
+    @functools.cached_property
+    def _of_tiles(self) -> GeneratorTranslator:
+        """The same, its normalisation by statistics that are given."""
+        fixed = copy.copy(self)
+        fixed.network = with_fixed_statistics(self.network)
+        fixed._paint = tf.function(fixed.generate, input_signature=self._signature())
+        return fixed
+
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         return to_levels(self.paint(given if self.noise else to_unit_range(given)), self.levels).numpy()
 
@@ -136,15 +176,19 @@ class GeneratorTranslator(Translator):
             float32 [1, height, width, output channels] in [-1, 1]. A stochastic network's noise is the
             seed's, the same for every image.
         """
+        return self._run(self.network, inputs)
+
+    def _run(self, network: keras.Model, inputs: tf.Tensor) -> Any:
+        """Calls the network, or one made of its layers."""
         if not self.painter.stochastic:
-            return self.network(inputs, training=False)
+            return network(inputs, training=False)
         dropouts = [layer for layer in self.network.layers if isinstance(layer, keras.layers.Dropout)]
         seeds = [
             (layer.seed_generator.state, tf.constant([self._seed, number], tf.uint32))
             for number, layer in enumerate(dropouts)
         ]
         with keras.StatelessScope(state_mapping=seeds):
-            return self.network(inputs, training=True)
+            return network(inputs, training=True)
 
 
 def translators_for(

@@ -53,13 +53,12 @@ class TFLiteTranslator(Translator):
     Args:
         path: the file.
 
-    Attributes:
-        size: height and width of its images.
-
     Raises:
         ConfigError: the file is damaged or another model.
         SystemFault: the file can't be read.
     """
+
+    size: tuple[int, int]
 
     def __init__(self, path: Path):
         self._path = path
@@ -93,7 +92,8 @@ class TFLiteTranslator(Translator):
         if (height, width) != self.size:
             raise DataError(
                 f"{self._path} takes images of {self.size[1]}x{self.size[0]} pixels (width x height), this "
-                f"one has {width}x{height}; resize it, or export a .tflite for its size"
+                f"one has {width}x{height}; give `fit_input` to resize it and back, or "
+                "export a .tflite for its size"
             )
         floats = to_unit_range(image)
         if not self._takes_levels:
