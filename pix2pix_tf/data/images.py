@@ -45,7 +45,8 @@ MAX_PIXELS = 2**26
 
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
-_UPRIGHT: tuple[bool, tuple[int, ...]] = (False, ())
+_Turn = tuple[bool, tuple[int, ...]]
+_UPRIGHT: _Turn = (False, ())
 _TURNS = {  # by EXIF orientation, see `_turn`
     2: (False, (1,)), 3: (False, (0, 1)), 4: (False, (0,)),
     5: (True, ()), 6: (True, (1,)), 7: (True, (0, 1)), 8: (True, (0,)),
@@ -103,6 +104,23 @@ def read_header(path: Path) -> ImageHeader:
     """
     with _opened(path) as file, _naming(path), _open(file) as image:
         return _header(image)
+
+
+def read_image(path: Path) -> tuple[ImageHeader, np.ndarray]:
+    """Reads and decodes an image file as it is, in one opening.
+
+    Returns:
+        What it says of itself, and its pixels as `decode_image` gives them, with the file's own channels and
+        depth.
+
+    Raises:
+        DataError: as `load_image`.
+        SystemFault: the file can't be read.
+    """
+    with _opened(path) as file, _naming(path):
+        header, stored, turn = _read(file)
+    dtype = np.dtype(np.uint16 if header.bits == 16 else np.uint8)
+    return header, _arranged(stored, turn, header.channels, dtype)
 
 
 def load_image(path: Path, channels: int, dtype: np.typing.DTypeLike = np.uint8) -> np.ndarray:
@@ -169,9 +187,19 @@ def _in_pipeline(
 def _pixels(file: IO[bytes], channels: int, dtype: np.dtype) -> np.ndarray:
     if channels not in (1, 3) or dtype not in (np.uint8, np.uint16):
         raise ValueError(f"images have 1 or 3 channels of uint8 or uint16, not {channels} of {dtype}")
+    _, stored, turn = _read(file)
+    return _arranged(stored, turn, channels, dtype)
+
+
+def _read(file: IO[bytes]) -> tuple[ImageHeader, np.ndarray, _Turn]:
+    """The header, the samples as stored ([height, width, 2 to 4] or [height, width]), and the turn."""
     with _open(file) as image:
-        turned, reversed_axes = _turn(image)
-        stored = _sixteen_bits(image, file) if _is_deep(image) else _eight_bits(image)
+        header, turn = _header(image), _turn(image)
+        return header, _sixteen_bits(image, file) if _is_deep(image) else _eight_bits(image), turn
+
+
+def _arranged(stored: np.ndarray, turn: _Turn, channels: int, dtype: np.dtype) -> np.ndarray:
+    """Turns samples as they are stored into ``dtype`` [height, width, channels] as a viewer shows them."""
     pixels = stored[..., np.newaxis] if stored.ndim == 2 else stored
     if pixels.shape[2] in (2, 4):
         pixels = over_white(pixels.astype(np.int64), np.iinfo(pixels.dtype).max).astype(pixels.dtype)
@@ -182,7 +210,8 @@ def _pixels(file: IO[bytes], channels: int, dtype: np.dtype) -> np.ndarray:
     if pixels.dtype != dtype:
         wide = pixels.astype(np.int32)
         pixels = (wide * 257 if dtype == np.uint16 else (wide + 128) // 257).astype(dtype)
-    pixels = np.flip(pixels.swapaxes(0, 1) if turned else pixels, reversed_axes)
+    is_turned, reversed_axes = turn
+    pixels = np.flip(pixels.swapaxes(0, 1) if is_turned else pixels, reversed_axes)
     return np.ascontiguousarray(pixels)
 
 
@@ -280,7 +309,7 @@ def _is_deep(image: ImageFile.ImageFile) -> bool:
     return image.mode.startswith("I") or any(";16" in str(tile.args) for tile in image.tile)
 
 
-def _turn(image: ImageFile.ImageFile) -> tuple[bool, tuple[int, ...]]:
+def _turn(image: ImageFile.ImageFile) -> _Turn:
     """Whether height and width change places, and which axes are reversed after that."""
     # Image.getexif would decode a PNG to look behind its pixels.
     exif = Image.Exif()

@@ -148,10 +148,9 @@ def _refuse_noise(model: str, is_from_noise: bool) -> None:
 
 
 def _folder(name: str, path: Path, wanted: Sequence[str]) -> Judged:
-    problems: list[str] = []
-    files = files_by_name(path, problems)
-    if problems:
-        raise DataError(problems[0])
+    files, doubles = files_by_name(path)
+    if doubles:
+        raise DataError(doubles[0].line)
     missing = [each for each in wanted if each not in files]
     if missing:
         others = f" and {len(missing) - 1} others" if missing[1:] else ""
