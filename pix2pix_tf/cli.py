@@ -82,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}{'; free space and run again' if full else ''}", 1)
     except MemoryError:
-        return _fail("not enough memory; take a smaller --image-size or --batch-size", 1)
+        smaller = "a smaller --image-size or --batch-size" if arguments[0] == "train" else "smaller images"
+        return _fail(f"not enough memory; take {smaller}", 1)
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -289,7 +290,7 @@ def _what_next(run: RunDirectory) -> str:
         uses.append(f"pix2pix predict {quoted(run.path)} {inputs}{direction}--out pictures")
     return "\n".join(
         (
-            f"{run.final_sheet} shows what it has learnt, on images that it never saw",
+            f"{run.final_sheet} shows what it has learnt{', on pairs that it never saw' if judged else ''}",
             f"  look at the losses    tensorboard --logdir {quoted(run.path)}",
             *(f"  paint pictures        {use}" for use in uses),
             *([f"  judge them            pix2pix evaluate {quoted(run.path)}"] if judged else []),

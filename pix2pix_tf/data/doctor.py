@@ -407,10 +407,11 @@ def _mixed_channels(chart: Chart) -> Iterator[_Found]:
         few, what, others = min(
             (grey, "grey", "RGB"), (coloured, "RGB", "grey"), key=lambda each: len(each[0])
         )
+        is_both = side[0].file == chart.sides[-1][0].file
         if few:
-            yield _Found(few, {"side": name, "what": what, "others": others})
-        if few and len(chart.survey.used()) < len(chart.sides):
-            return  # both sides are in one file
+            yield _Found(few, {"side": "" if is_both else name, "what": what, "others": others})
+        if is_both:
+            return
 
 
 def _blurred_label_maps(chart: Chart) -> Iterator[_Found]:
@@ -441,14 +442,18 @@ def _enlarged(chart: Chart) -> Iterator[_Found]:
     if small:
         usual = Counter((each.height, each.width) for each in small.values()).most_common(1)[0][0]
         cases = [Case((file,), f"{each.width}x{each.height}") for file, each in small.items()]
-        yield _Found(cases, {"size": f"{width}x{height}", "smaller": _fitting(*usual)})
+        yield _Found(cases, {"size": f"{width}x{height}", "other": _other_size(chart, small, *usual)})
 
 
-def _fitting(height: float, width: float) -> str:
-    """HEIGHT WIDTH within the limits of `image_size`, or one number for a square."""
+def _other_size(chart: Chart, files: Iterable[Path], height: float, width: float) -> str:
+    """What to do about files that don't fit: where they are most of all, train at their size."""
+    every = {picture.file for side in chart.sides for picture in side}
+    if len(set(files)) < len(every) / 2:
+        return "leave them out"
     smallest, largest = IMAGE_SIDE.low or 0, IMAGE_SIDE.high or math.inf
     sides = [round(min(max(side, smallest), largest)) for side in (height, width)]
-    return " ".join(map(str, dict.fromkeys(sides)))
+    words = "" if sides[0] == sides[1] else " (height and width)"
+    return f"train with `image_size` {' '.join(map(str, dict.fromkeys(sides)))}{words}"
 
 
 def _distorted(chart: Chart) -> Iterator[_Found]:
@@ -462,7 +467,7 @@ def _distorted(chart: Chart) -> Iterator[_Found]:
         ratio = float(np.median([picture.width / picture.height for picture in bent.values()]))
         sides = [32 * max(1, round(side / 32)) for side in (height / ratio**0.5, width * ratio**0.5)]
         cases = [Case((file,), f"{each.width}x{each.height}") for file, each in bent.items()]
-        yield _Found(cases, {"size": f"{width}x{height}", "better": _fitting(*sides)})
+        yield _Found(cases, {"size": f"{width}x{height}", "other": _other_size(chart, bent, *sides)})
 
 
 def _not_pairs(chart: Chart) -> Iterator[_Found]:
@@ -655,14 +660,14 @@ EXAMINATIONS = (
         "warning",
         _enlarged,
         "{images} much smaller than the {size} of training: enlarged they are blurred, as outputs will be",
-        "take larger ones, or train with `image_size` {smaller}",
+        "take larger ones, or {other}",
     ),
     Examination(
         "distorted",
         "warning",
         _distorted,
         "{images} of quite another shape than the {size} of training: squeezed into it",
-        "crop them, or train with `image_size` {better} (height and width)",
+        "crop them, or {other}",
     ),
     Examination(
         "undeclared-label-maps",

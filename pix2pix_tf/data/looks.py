@@ -20,6 +20,7 @@ NEAR = 16
 """Levels between two colours that count as one."""
 _SMALLEST_SHARE = 0.01
 _MOST_COLOURS, _MOST_CANDIDATES = 12, 24
+_RIM = 2
 _DIGITS = 16
 _PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)
 
@@ -30,7 +31,8 @@ class Look(NamedTuple):
     Args:
         digest: the same for the same pixels, and only for these.
         thumbnail: RGB bytes of `_HEIGHT` x `_WIDTH` means, in hexadecimal digits.
-        low: the least sample of each channel, in the file's own depth.
+        low: the least sample of each channel, in the file's own depth; without the outermost columns, which
+            JPEG mixes with those of the other half.
         high: the largest.
         evenness: the share of pixels that hardly differ from their neighbours.
         strays: how many colours of about a thousand pixels no even area has.
@@ -48,7 +50,7 @@ class Look(NamedTuple):
 
     @property
     def is_constant(self) -> bool:
-        """Whether all pixels are the same."""
+        """Whether all pixels are the same (but for the outermost columns)."""
         return list(self.low) == list(self.high)
 
 
@@ -115,13 +117,14 @@ def rgb(colours: Sequence[int] | np.ndarray) -> np.ndarray:
 def _look(pixels: np.ndarray, eight_bits: np.ndarray, thumbnail: np.ndarray) -> Look:
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
+    inner = pixels[:, _RIM:-_RIM] if pixels.shape[1] > 2 * _RIM else pixels
     samples, is_even = _samples(eight_bits)
     codes = samples.astype(np.int32) @ _PLACES
     return Look(
         digest.hexdigest()[:_DIGITS],
         thumbnail.tobytes().hex(),
-        pixels.min(axis=0).min(axis=0).tolist(),
-        pixels.max(axis=0).max(axis=0).tolist(),
+        inner.min(axis=0).min(axis=0).tolist(),
+        inner.max(axis=0).max(axis=0).tolist(),
         round(float(is_even.mean()), 3),
         len(np.setdiff1d(codes, codes[is_even])),
         _colours(samples, codes[is_even]),

@@ -164,9 +164,13 @@ def _folder(name: str, path: Path, wanted: Sequence[str]) -> Judged:
         picture = load_image(file, target.shape[-1])
         if picture.shape[:2] != target.shape[:2]:
             (height, width), size = picture.shape[:2], target.shape[:2]
+            can_be_compared = all(map(configs.IMAGE_SIDE.contain, (height, width)))
+            other_size = (
+                f"give `image_size` {height} {width} (height and width), or " if can_be_compared else ""
+            )
             raise DataError(
-                f"{file} is {width}x{height} pixels, its target {size[1]}x{size[0]}; give `image_size` "
-                f"{height} {width}, or pictures of one size"
+                f"{file} is {width}x{height} pixels, its target {size[1]}x{size[0]}; {other_size or 'give '}"
+                "pictures of the targets' size"
             )
         return picture
 

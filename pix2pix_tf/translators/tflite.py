@@ -69,7 +69,7 @@ class TFLiteTranslator(Translator):
         height, width = image.shape[:2]
         if (height, width) != self.size:
             raise DataError(
-                f"{self._path} takes images of {self.size[1]}x{self.size[0]} pixels (width x height), this "
+                f"{self._path} takes images of {self.size[1]}x{self.size[0]} pixels, this "
                 f"one has {width}x{height}; resize it, or export a .tflite for its size"
             )
         floats = to_unit_range(image)

@@ -179,9 +179,14 @@ def test_swapped_sketches(tmp_path):
 
 
 def test_pictures_of_one_colour(folder):
-    save(beside(label_map(1), Image.new("RGB", (SIZE, SIZE), (200, 10, 10))), path_of(folder, 1))
+    path_of(folder, 1).unlink()
+    red = Image.new("RGB", (SIZE, SIZE), (200, 10, 10))
+    save(beside(label_map(1), red), folder / "train" / "1.jpg", subsampling="4:2:0")
     save(beside(Image.new("RGB", (SIZE, SIZE), CLASSES[0]), photo(2)), path_of(folder, 2))  # a map may
-    assert examine(folder, data("A")) == {"constant": [["train/1.png"]]}
+    assert examine(folder, data("A")) == {
+        "constant": [["train/1.jpg"]],
+        "blurred-label-maps": [["train/1.jpg"]],
+    }
 
 
 def test_grey_among_colours_and_the_reverse(tmp_path):
