@@ -82,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}{'; free space and run again' if full else ''}", 1)
     except MemoryError:
-        return _fail("not enough memory; take a smaller --image-size or --batch-size", 1)
+        smaller = "a smaller --image-size or --batch-size" if arguments[0] == "train" else "smaller images"
+        return _fail(f"not enough memory; take {smaller}", 1)
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -113,8 +114,12 @@ def _run_command(arguments: list[str]) -> int:
 
 
 def _worded(error: Pix2pixError) -> str:
-    """Returns an error's message with flags for the names of settings."""
-    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda name: "--" + name[1].replace("_", "-"), str(error))
+    return _with_flags(str(error))
+
+
+def _with_flags(text: str) -> str:
+    """Returns a message with flags for the names of settings."""
+    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda name: "--" + name[1].replace("_", "-"), text)
 
 
 def _fail(message: str, exit_code: int) -> int:
@@ -289,7 +294,7 @@ def _what_next(run: RunDirectory) -> str:
         uses.append(f"pix2pix predict {quoted(run.path)} {inputs}{direction}--out pictures")
     return "\n".join(
         (
-            f"{run.final_sheet} shows what it has learnt, on images that it never saw",
+            f"{run.final_sheet} shows what it has learnt{', on pairs that it never saw' if judged else ''}",
             f"  look at the losses    tensorboard --logdir {quoted(run.path)}",
             *(f"  paint pictures        {use}" for use in uses),
             *([f"  judge them            pix2pix evaluate {quoted(run.path)}"] if judged else []),
@@ -661,7 +666,14 @@ class DataDownloadArgs(DataArgs):
 
 @dataclasses.dataclass(frozen=True)
 class DataCheckArgs(DataArgs):
-    """Tells what is wrong with a data set or with your folder."""
+    """Tells what is wrong with a data set or with your folder; exits 2 if it can't be trained on."""
+
+    image_size: tuple[int, ...] | None = None
+    """Height and width that it is to be trained at; by default the data set's own."""
+    label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
+    """Sides that are label maps; 'auto' asks the data set, and looks at the images."""
+    json: bool = False
+    """Write one JSON object, which names every file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -741,8 +753,12 @@ def _data_check(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.inspection import check_dataset
 
-    report, is_good = check_dataset(_dataset_config(args), args.kind)
-    print(report)
+    settings: dict[str, Any] = {"label_maps": args.label_maps}
+    if args.image_size is not None:
+        settings["image_size"] = args.image_size
+    config = configs.replace(_dataset_config(args), **settings)
+    report, is_good = check_dataset(config, args.kind, args.json)
+    print(_with_flags(report))
     if not is_good:
         raise DataError(f"{args.dataset} can't be trained on as it is; the report above says why")
     return 0

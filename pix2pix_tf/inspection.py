@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.catalog import catalog_entries
-from pix2pix_tf.data.folder import check_folder
+from pix2pix_tf.data.doctor import Finding, Report, check_folder
 from pix2pix_tf.data.names import CYCLE_GAN, full_name
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import encode_png, to_uint8
@@ -20,8 +23,9 @@ from pix2pix_tf.data.published import published_counts
 from pix2pix_tf.data.sets import ITEMS, ImageDataset, Kind
 from pix2pix_tf.data.sources import existing_folder, open_dataset, usual_kind
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.files import write_whole
+from pix2pix_tf.files import printable, write_whole
 from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.wording import counted
 
 _NAME_WIDTH = 22
 _IN_WORDS = {kind: f"{item}s" for kind, item in ITEMS.items()}
@@ -76,44 +80,89 @@ def describe_dataset(config: TrainConfig, kind: Kind | None = None) -> str:
     return f"{dataset.description()}; {direction}{', '.join(kinds)}"
 
 
-def check_dataset(config: TrainConfig, kind: Kind | None = None) -> tuple[str, bool]:
+def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool = False) -> tuple[str, bool]:
     """Says what kind a data set is, and what is wrong with it.
 
     Args:
-        config: the data set.
+        config: the data set, and how it is to be used.
         kind: how to take it; as it is by itself if None.
+        as_json: write an object with ``kind``, ``layout``, ``counts`` and ``findings``, which names every
+            file; otherwise some lines, which name a few.
 
     Returns:
-        A report of some lines, and whether it can be trained on.
+        The report, and whether the data set can be trained on. It names settings in `backticks`.
 
     Raises:
         UserError: it can't even be opened.
     """
-    if not configs.looks_like_path(config.data.dataset):
-        return describe_dataset(config, kind) + "\nnothing is wrong", True
-    folder = existing_folder(config.data.dataset)
-    kind = kind or usual_kind(config.data.dataset)
-    report = check_folder(folder, config.split_seed, data_root(config.data.data_dir), kind)
+    name = config.data.dataset
+    if not configs.looks_like_path(name):
+        if not as_json:
+            return describe_dataset(config, kind) + f"\n{_NOTHING}", True
+        dataset = open_dataset(config, kind or usual_kind(name))
+        counts = {split: tuple(map(len, sets)) for split, sets in dataset.splits.items()}
+        return _json(dataset.kind, full_name(name), counts, []), True
+    folder = existing_folder(name)
+    kind = kind or usual_kind(name)
+    report = check_folder(folder, config.data, config.split_seed, data_root(config.data.data_dir), kind)
+    if as_json:
+        return _json(report.kind, report.layout, report.counts, report.findings), report.is_good
+    return "\n".join(_lines(folder, report)), report.is_good
+
+
+_NOTHING = "nothing is wrong"
+_MOST_NAMED = 3
+_INDENT = " " * 12
+
+
+def _json(kind: Kind, layout: str, counts: Mapping[str, tuple[int, ...]], findings: Sequence[Finding]) -> str:
+    shown = [
+        {
+            "severity": finding.severity,
+            "code": finding.code,
+            "files": finding.files,
+            "message": finding.message,
+            "fix": finding.fix,
+        }
+        for finding in findings
+    ]
+    report = {"kind": kind, "layout": layout, "counts": counts, "findings": shown}
+    return json.dumps(report, indent=2, ensure_ascii=False)
+
+
+def _lines(folder: Path, report: Report) -> Iterator[str]:
     counts = ", ".join(f"{' + '.join(map(str, of_sets))} {name}" for name, of_sets in report.counts.items())
     channels = " and ".join("grey" if count == 1 else "RGB" for count in report.channels)
     bits = " and ".join(map(str, report.bits))
-    skipping = config.data.skip_bad_images
-    count = len(report.problems) + (0 if skipping else len(report.bad_files))
-    lines = [
-        f"{folder}: {_IN_WORDS[report.kind]} in {report.layout}",
-        f"  {_IN_WORDS[report.kind]:<9} {counts or 'none'}",
-        *(f"  sizes     {_sizes(sizes)} (height x width)" for sizes in report.sizes),
-        f"  channels  {channels or 'none'}, {bits or 'no'} bits",
-        *(f"  note      {note}" for note in report.notes),
-        *(f"  {'left out' if skipping else 'problem':<9} {each}" for each in report.bad_files),
-        *(f"  problem   {problem}" for problem in report.problems),
-        f"problems: {count}" if count else "nothing is wrong",
-    ]
-    return "\n".join(lines), report.is_good(skipping)
+    yield f"{printable(str(folder))}: {_IN_WORDS[report.kind]} in {report.layout}"
+    yield f"  {_IN_WORDS[report.kind]:<9} {counts or 'none'}"
+    yield from (
+        f"  sizes     {_sizes(sizes)}" for sizes in report.sizes[: 1 if report.kind == "pairs" else 2]
+    )
+    yield f"  channels  {channels or 'none'}, {bits or 'no'} bits"
+    for finding in report.findings:
+        yield f"  {finding.severity:<9} {finding.message}"
+        if finding.cases:
+            yield _INDENT + _named(finding, folder)
+        yield f"{_INDENT}{finding.fix}"
+    severities = Counter(finding.severity for finding in report.findings)
+    yield ", ".join(counted(count, severity) for severity, count in severities.items()) or _NOTHING
+
+
+def _named(finding: Finding, folder: Path) -> str:
+    """Names a few of the files of a finding, as they are called in the folder."""
+    cases = finding.cases
+    shown = []
+    for files, remark in cases[:_MOST_NAMED]:
+        names = [os.path.relpath(file, folder) for file in files[:_MOST_NAMED]]
+        more = f" = {len(files) - len(names)} more" if len(files) > len(names) else ""
+        shown.append(" = ".join(names) + more + (f" ({remark})" if remark else ""))
+    more = f" and {len(cases) - len(shown)} more" if len(cases) > len(shown) else ""
+    return printable(", ".join(shown) + more)
 
 
 def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
-    shown = ", ".join(f"{height}x{width} ({count})" for (height, width), count in list(sizes.items())[:5])
+    shown = ", ".join(f"{width}x{height} ({count})" for (width, height), count in list(sizes.items())[:5])
     return shown + (f" and {len(sizes) - 5} more" if len(sizes) > 5 else "")
 
 

@@ -1,5 +1,7 @@
 """pix2pix data: what there is, what is wrong with a folder, how training sees it."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,12 +16,14 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.inspection import check_dataset, describe_dataset, list_datasets, preview_dataset
 from pix2pix_tf.sheets import compose_sheet
 
+COUNT = 51
+
 
 @pytest.fixture
 def folder(tmp_path, save_image):
-    """Five pairs, side by side: four to train on, one to validate."""
+    """Pairs, side by side: some to train on, one to validate."""
     place = tmp_path / "내 사진"
-    for number in range(4):
+    for number in range(COUNT):
         save_image(place / "train" / f"{number}.png", width=160, height=70, seed=number)
     save_image(place / "val" / "9.png", width=140, height=64, seed=9)
     return place
@@ -54,9 +58,9 @@ def test_a_good_folder_is_said_to_be_good(folder, tmp_path):
     assert is_good
     lines = report.splitlines()
     assert lines[0].startswith(f"{folder}: ")
-    assert "4 train, 1 val" in lines[1]
-    assert "70x80 (4)" in lines[2]
-    assert "64x70 (1)" in lines[2]
+    assert f"{COUNT} train, 1 val" in lines[1]
+    assert f"80x70 ({COUNT})" in lines[2]
+    assert "70x64 (1)" in lines[2]
     assert lines[3].endswith("RGB and RGB, 8 and 8 bits")
     assert lines[-1] == "nothing is wrong"
 
@@ -67,14 +71,42 @@ def test_every_problem_of_a_folder_is_named(folder, tmp_path):
     cut.write_bytes(cut.read_bytes()[:500])
     report, is_good = check_dataset(config_of(folder, tmp_path))
     assert not is_good
-    problems = [line for line in report.splitlines() if line.startswith("  problem ")]
-    assert len(problems) == 2
-    assert any("글자.png" in line for line in problems)
-    assert any("0.png" in line for line in problems)
-    assert report.splitlines()[-1] == "problems: 2"
+    assert "글자.png" in report
+    assert "0.png" in report
+    assert report.splitlines()[-1] == "1 error"
     report, is_good = check_dataset(config_of(folder, tmp_path, skip_bad_images=True))
     assert is_good
-    assert len([line for line in report.splitlines() if line.startswith("  left out ")]) == 2
+    assert "글자.png" in report
+    assert report.splitlines()[-1] == "1 warning"
+
+
+def test_of_many_files_a_few_are_named_and_all_in_the_json(folder, tmp_path):
+    bad = [folder / "train" / f"bad {number}.png" for number in range(20)]
+    for path in bad:
+        path.write_text("text")
+    shown, _ = check_dataset(config_of(folder, tmp_path))
+    assert 1 <= shown.count("bad ") <= 3
+    assert "17 more" in shown
+    report, is_good = check_dataset(config_of(folder, tmp_path), as_json=True)
+    assert not is_good
+    report = json.loads(report)
+    assert (report["kind"], report["counts"]) == ("pairs", {"train": [COUNT], "val": [1]})
+    [finding] = report["findings"]
+    assert (finding["severity"], finding["code"]) == ("error", "unreadable")
+    assert sorted(finding["files"]) == sorted(map(str, bad))
+    assert finding["message"]
+    assert finding["fix"]
+
+
+def test_a_named_data_set_has_a_json_report_too():
+    report, is_good = check_dataset(preset("procedural"), as_json=True)
+    assert is_good
+    assert json.loads(report) == {
+        "kind": "pairs",
+        "layout": "procedural",
+        "counts": {"train": [400], "val": [50], "test": [50]},
+        "findings": [],
+    }
 
 
 def test_a_missing_partner_is_a_problem(tmp_path, save_image):
@@ -124,15 +156,28 @@ def run(capsys, *arguments):
 
 
 def test_check_exits_0_for_a_good_folder_and_2_for_a_bad_one(capsys, folder, tmp_path):
-    code, out, errors = run(capsys, "check", folder, "--data-dir", tmp_path / "kept")
+    code, out, errors = run(capsys, "check", folder, "--data-dir", tmp_path / "kept", "--image-size", 64)
     assert (code, errors) == (0, [])
     assert "nothing is wrong" in out
     (folder / "train" / "bad.png").write_text("text")
-    code, out, errors = run(capsys, "check", folder, "--data-dir", tmp_path / "kept")
+    code, out, errors = run(capsys, "check", folder, "--data-dir", tmp_path / "kept", "--image-size", 64)
     assert code == 2
     assert "bad.png" in out
     assert len(errors) == 1
     assert "the report above says why" in errors[0]
+
+
+def test_check_writes_json_alone_and_flags_for_settings(capsys, folder, tmp_path):
+    (folder / "train" / "bad.png").write_text("text")
+    code, out, errors = run(capsys, "check", folder, "--data-dir", tmp_path / "kept", "--json")
+    assert (code, len(errors)) == (2, 1)
+    assert "--skip-bad-images" in json.loads(out)["findings"][0]["fix"]
+    code, out, errors = run(
+        capsys, "check", folder, "--data-dir", tmp_path / "kept", "--json", "--skip-bad-images",
+        "--image-size", 512,
+    )  # fmt: skip
+    assert (code, errors) == (0, [])
+    assert [finding["code"] for finding in json.loads(out)["findings"]] == ["unreadable", "enlarged"]
 
 
 def test_preview_writes_the_sheet_and_says_where(capsys, folder, tmp_path):
@@ -187,7 +232,7 @@ def test_check_says_which_kind_it_found(unpaired_folder, folder, tmp_path):
     assert not check_dataset(config_of(unpaired_folder, tmp_path), "pairs")[1]
     report, is_good = check_dataset(config_of(folder, tmp_path), "images")
     assert is_good
-    assert "70x160 (4)" in report
+    assert f"160x70 ({COUNT})" in report
 
 
 @pytest.mark.slow

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from pix2pix_tf.data import images
+from pix2pix_tf.data.looks import Look, look_at
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before.
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
@@ -34,6 +35,7 @@ class CheckedImage:
         bits: of each sample, 8 or 16.
         values: the lowest and highest of a raster that isn't of 8-bit levels.
         problem: one line that says why the file can't be used, naming it; empty if it can.
+        looks: what its left and its right half look like, if that was asked for.
     """
 
     height: int = 0
@@ -42,20 +44,25 @@ class CheckedImage:
     bits: int = 8
     values: tuple[float, float] | None = None
     problem: str = ""
+    looks: tuple[Look, Look] | None = None
 
 
-def check_image(path: Path) -> CheckedImage:
-    """Reads the header of an image file and decodes it.
+def check_image(path: Path, with_looks: bool = False) -> CheckedImage:
+    """Decodes an image file, once.
+
+    Args:
+        path: the file.
+        with_looks: say what it looks like, too, which takes longer than decoding a small one.
 
     Raises:
         SystemFault: the file can't be read; that says nothing about the image.
     """
     try:
-        header = images.read_header(path)
-        images.load_image(path, header.channels, np.uint8, header.values)
+        header, pixels = images.read_image(path)
     except DataError as error:
         return CheckedImage(problem=str(error))
-    return CheckedImage(header.height, header.width, header.channels, header.bits, header.values)
+    looks = look_at(pixels) if with_looks else None
+    return CheckedImage(header.height, header.width, header.channels, header.bits, header.values, looks=looks)
 
 
 def is_decodable(data: bytes) -> bool:
@@ -68,7 +75,7 @@ def is_decodable(data: bytes) -> bool:
 
 
 def check_images(
-    paths: Sequence[Path], index_file: Path | None, show_progress: bool
+    paths: Sequence[Path], index_file: Path | None, show_progress: bool, with_looks: bool = False
 ) -> dict[Path, CheckedImage]:
     """Checks image files in parallel, except those that are unchanged since they were checked before.
 
@@ -77,6 +84,7 @@ def check_images(
         index_file: where the outcome is remembered, by path, size and time of change; None for nowhere.
             If it can't be read or written, the files are checked again next time.
         show_progress: draw a bar when it takes more than a moment.
+        with_looks: as in `check_image`; what was checked without is then checked again.
 
     Returns:
         The outcome for each path.
@@ -87,9 +95,14 @@ def check_images(
     known = _read_index(index_file)
     stamps = {path: _stamp(path) for path in paths}
     checked = {path: known[stamp] for path, stamp in stamps.items() if stamp in known}
-    unknown = [path for path in paths if path not in checked]
+    unknown = [
+        path
+        for path in paths
+        if path not in checked or (with_looks and not (checked[path].looks or checked[path].problem))
+    ]
+    check = functools.partial(check_image, with_looks=True) if with_looks else check_image
     try:
-        for path, outcome in zip(unknown, _check_in_parallel(unknown, show_progress), strict=True):
+        for path, outcome in zip(unknown, _in_parallel(check, unknown, show_progress), strict=True):
             checked[path] = outcome
     finally:  # what was checked before an interruption is not checked again
         if unknown:
@@ -97,10 +110,12 @@ def check_images(
     return checked
 
 
-def _check_in_parallel(paths: Sequence[Path], show_progress: bool) -> Iterator[CheckedImage]:
+def _in_parallel(
+    check: Callable[[Path], CheckedImage], paths: Sequence[Path], show_progress: bool
+) -> Iterator[CheckedImage]:
     executor = ThreadPoolExecutor(max_workers=os.cpu_count())
     try:
-        outcomes = executor.map(check_image, paths)
+        outcomes = executor.map(check, paths)
         yield from tqdm(
             outcomes,
             desc="checking images",
@@ -134,15 +149,22 @@ def _read_index(index_file: Path | None) -> dict[_Stamp, CheckedImage]:
         if index["version"] != INDEX_VERSION:
             return {}
         return {
-            (path, size, changed): CheckedImage(**outcome) for path, size, changed, outcome in index["files"]
+            (path, size, changed): _remembered(**outcome) for path, size, changed, outcome in index["files"]
         }
     except (OSError, ValueError, TypeError, KeyError):
         return {}
 
 
+def _remembered(looks: Sequence[Sequence[Any]] | None, **facts: Any) -> CheckedImage:
+    if looks is None:
+        return CheckedImage(**facts)
+    left, right = looks
+    return CheckedImage(**facts, looks=(Look(*left), Look(*right)))
+
+
 def _write_index(index_file: Path | None, outcomes: dict[_Stamp, CheckedImage]) -> None:
     if index_file is None:
         return
-    files = [[*stamp, dataclasses.asdict(outcome)] for stamp, outcome in outcomes.items()]
+    files = [[*stamp, vars(outcome)] for stamp, outcome in outcomes.items()]
     with contextlib.suppress(SystemFault):  # the index only saves time
         write_whole(index_file, json.dumps({"version": INDEX_VERSION, "files": files}))

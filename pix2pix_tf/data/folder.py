@@ -8,7 +8,6 @@ import hashlib
 import itertools
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +21,7 @@ from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
-from pix2pix_tf.wording import counted, noun
+from pix2pix_tf.wording import counted, noun, quoted
 
 if TYPE_CHECKING:
     from pix2pix_tf.data.sets import ReadImages
@@ -45,7 +44,7 @@ _TO_BE_SPLIT = ""
 
 
 @dataclasses.dataclass(frozen=True)
-class _Item:
+class Item:
     """What is read by one number: an image, or a pair.
 
     Args:
@@ -59,59 +58,51 @@ class _Item:
     is_halved: bool = False
 
 
-_Sets = tuple[list[_Item], ...]
+_Sets = tuple[list[Item], ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Survey:
+class Problem:
+    """Why a folder, a pair or an image can't be used.
+
+    Args:
+        code: what kind of problem, in a word or two: ``missing-partner``.
+        files: those concerned; the folder, where it is the whole.
+        line: what is wrong, where, and what to do.
+    """
+
+    code: str
+    files: tuple[Path, ...]
+    line: str
+
+
+class _LayoutError(DataError):
+    """The folder has none of the layouts, or several."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
     """Everything that was found out about a folder.
 
-    ``splits`` has two sets where A and B are apart, else one. ``problems`` concern the folder or a pair,
-    ``bad_files`` (file to problem) single images; the items of bad files are not in ``splits``.
+    Args:
+        layout: in words.
+        splits: the usable items of each; two sets where A and B are apart, else one.
+        checked: what decoding each file has shown.
+        bad_files: single images that can't be used; their items are not in ``splits``.
+        problems: of the folder or of pairs.
     """
 
     layout: str = "none"
     splits: Mapping[str, _Sets] = dataclasses.field(default_factory=dict)
     checked: Mapping[Path, CheckedImage] = dataclasses.field(default_factory=dict)
-    bad_files: Mapping[Path, str] = dataclasses.field(default_factory=dict)
-    problems: Sequence[str] = ()
+    bad_files: Mapping[Path, Problem] = dataclasses.field(default_factory=dict)
+    problems: Sequence[Problem] = ()
 
-    def used(self) -> list[list[_Item]]:
-        """The items of all splits, for each set."""
+    def used(self) -> list[list[Item]]:
+        """Returns the items of all splits, for each set."""
         return [
             [item for items in sets for item in items] for sets in zip(*self.splits.values(), strict=True)
         ]
-
-
-@dataclasses.dataclass(frozen=True)
-class FolderReport:
-    """What `check_folder` found.
-
-    Args:
-        kind: what it has of what was asked for: pairs, if its images hold two side by side.
-        layout: in words.
-        counts: the usable images or pairs of each split; A's and B's where these are apart.
-        sizes: likewise for each set, how many have each size (height, width), most frequent first.
-        channels: of each side.
-        bits: 8 or 16, of each side.
-        problems: of the folder or of pairs, one line each.
-        bad_files: of single images, likewise.
-        notes: what may not be meant so.
-    """
-
-    kind: Kind
-    layout: str
-    counts: Mapping[str, tuple[int, ...]]
-    sizes: Sequence[Mapping[tuple[int, int], int]]
-    channels: tuple[int, ...]
-    bits: tuple[int, ...]
-    problems: Sequence[str]
-    bad_files: Sequence[str]
-    notes: Sequence[str]
-
-    def is_good(self, skip_bad_images: bool = False) -> bool:
-        """Whether the folder can be trained on."""
-        return not self.problems and (skip_bad_images or not self.bad_files)
 
 
 def open_folder_dataset(
@@ -146,13 +137,15 @@ def open_folder_dataset(
         DataError: nothing, or not everything, of the folder can be used.
         SystemFault: the folder or a file in it can't be read.
     """
-    survey = _survey(folder, kind, seed, cache_dir, show_progress)
+    survey = survey_folder(folder, seed, cache_dir, kind, show_progress)
     problems = [*survey.problems, *([] if skip_bad_images else survey.bad_files.values())]
-    if not problems and "train" not in survey.splits:
-        problems = [f"{folder}: none of its images to train on can be used; see pix2pix data check {folder}"]
     if problems:
-        raise DataError(printable(problems[0] + _and_more(len(problems) - 1, folder)))
-    sides = [_sides(items, survey.checked) for items in survey.used()]
+        raise DataError(printable(problems[0].line + _and_more(len(problems) - 1, folder)))
+    if "train" not in survey.splits:
+        raise DataError(
+            printable(f"{folder}: none of its images to train on can be used; see {_check(folder)}")
+        )
+    sides = [sides_of(items, survey.checked) for items in survey.used()]
     given = iter(ranges[-sum(map(len, sides)) :])
     sides = [tuple(_ranged(side, next(given)) for side in of_set) for of_set in sides]
     return ImageDataset(
@@ -169,53 +162,6 @@ def open_folder_dataset(
     )
 
 
-def check_folder(
-    folder: Path, seed: int, cache_dir: Path | None, kind: Kind = "pairs", show_progress: bool = True
-) -> FolderReport:
-    """Finds everything that is wrong with a folder; the arguments are those of `open_folder_dataset`.
-
-    Raises:
-        SystemFault: the folder or a file in it can't be read.
-    """
-    survey = _survey(folder, kind, seed, cache_dir, show_progress)
-    used = survey.used()
-    sides = [side for items in used for side in _sides(items, survey.checked)]
-    sizes = [Counter(_size(item, survey.checked) for item in items) for items in used]
-    return FolderReport(
-        kind="pairs" if any(item.is_halved for items in used for item in items) else kind,
-        layout=survey.layout,
-        counts={name: tuple(map(len, sets)) for name, sets in survey.splits.items()},
-        sizes=[dict(counted.most_common()) for counted in sizes],
-        channels=tuple(side.channels for side in sides),
-        bits=tuple(side.bits for side in sides),
-        problems=list(map(printable, survey.problems)),
-        bad_files=list(map(printable, survey.bad_files.values())),
-        notes=list(map(printable, _notes(folder, survey))),
-    )
-
-
-def _notes(folder: Path, survey: _Survey) -> Iterator[str]:
-    """Yields what is no mistake, and may not be meant so."""
-    items = [item for items in survey.used() for item in items]
-    if not items:
-        return
-    halves = [_size(item, survey.checked) for item in items if item.is_halved]
-    if halves and all(height >= 2 * width for height, width in halves):
-        yield "no image is wider than high: are they pairs, side by side?"
-    if not {"val", "test"} & survey.splits.keys():
-        yield "none is held out: samples and figures will be of images that training sees"
-    if all(len(items) == 1 for items in survey.splits.get("train", ())):
-        yield "there is only one to train on"
-    unread = [path for path in _walk(folder, images.is_unread_image) if not _is_named(path, survey.problems)]
-    if unread:
-        more = f" and {len(unread) - 1} more" if unread[1:] else ""
-        yield f"passed over, of a kind that can't be read ({images.KINDS} can): {unread[0]}{more}"
-
-
-def _is_named(path: Path, problems: Sequence[str]) -> bool:
-    return any(problem.startswith(f"{path}: ") for problem in problems)
-
-
 def likely_kind(folder: Path) -> Kind:
     """Returns 'unpaired' for folders A and B that have no file name in common, else 'pairs'.
 
@@ -224,35 +170,61 @@ def likely_kind(folder: Path) -> Kind:
     """
     try:
         _, roots = _find_layout(folder, "pairs")
-    except DataError:
+    except _LayoutError:
         return "pairs"  # checking it will say why it is none
-    apart = [[files_by_name(root, []) for root in sides] for sides in roots.values() if len(sides) == 2]
+    apart = [[files_by_name(root)[0] for root in sides] for sides in roots.values() if len(sides) == 2]
     in_common = any(a.keys() & b.keys() for a, b in apart)
     has_both = any(a and b for a, b in apart)
     return "unpaired" if has_both and not in_common else "pairs"
 
 
 def _and_more(count: int, folder: Path) -> str:
-    if count == 0:
-        return ""
-    return f" ({count} more {noun(count, 'problem')}: see pix2pix data check {folder})"
+    return f" ({count} more {noun(count, 'problem')}: see {_check(folder)})" if count else ""
 
 
-def _survey(folder: Path, kind: Kind, seed: int, cache_dir: Path | None, show_progress: bool) -> _Survey:
+def _check(folder: Path) -> str:
+    return f"pix2pix data check {quoted(folder)}"
+
+
+def survey_folder(
+    folder: Path,
+    seed: int,
+    cache_dir: Path | None,
+    kind: Kind = "pairs",
+    show_progress: bool = True,
+    with_looks: bool = False,
+) -> Survey:
+    """Finds out everything about a folder.
+
+    Args:
+        folder: as `open_folder_dataset` has it, like the others.
+        seed: likewise.
+        cache_dir: likewise.
+        kind: likewise.
+        show_progress: likewise.
+        with_looks: say what every image looks like, too.
+
+    Raises:
+        SystemFault: the folder or a file in it can't be read.
+    """
     try:
         layout, roots = _find_layout(folder, kind)
-    except DataError as error:
-        return _Survey(problems=[str(error)])
-    problems: list[str] = []
+    except _LayoutError as error:
+        return Survey(problems=[Problem("layout", (folder,), str(error))])
+    problems: list[Problem] = []
     found = {split: _find_items(sides, kind, problems) for split, sides in roots.items()}
     if not problems and not any(found.get("train", found.get(_TO_BE_SPLIT, ()))):
-        return _Survey(layout, problems=[f"{folder}: no images to train on; {LAYOUTS[kind]}"])
+        line = f"{folder}: no images to train on; {LAYOUTS[kind]}"
+        return Survey(layout, problems=[Problem("layout", (folder,), line)])
 
     every_item = [item for sets in found.values() for items in sets for item in items]
-    checked = check_images(
-        [file for item in every_item for file in item.files], _index_file(folder, cache_dir), show_progress
-    )
-    bad_files = {file: problem for file, outcome in checked.items() if (problem := outcome.problem)}
+    files = [file for item in every_item for file in item.files]
+    checked = check_images(files, _index_file(folder, cache_dir), show_progress, with_looks)
+    bad_files = {
+        file: Problem("unreadable", (file,), outcome.problem)
+        for file, outcome in checked.items()
+        if outcome.problem
+    }
     if kind == "images" and _all_twice_as_wide(every_item, checked):
         layout = layout.replace("images", "side-by-side images", 1)
         found = {
@@ -263,8 +235,10 @@ def _survey(folder: Path, kind: Kind, seed: int, cache_dir: Path | None, show_pr
     for item in every_item:
         if not any(file in bad_files for file in item.files):
             bad_files |= _too_small(item, checked)
-            problems += _of_other_bands(item, every_item[0], checked)
             problems += _different_sizes(item, checked)
+    for sets in zip(*found.values(), strict=True):
+        of_set = [item for items in sets for item in items]
+        problems += [problem for item in of_set for problem in _of_other_bands(item, of_set[0], checked)]
     usable = {
         split: tuple(
             [item for item in items if not any(file in bad_files for file in item.files)] for items in sets
@@ -275,7 +249,7 @@ def _survey(folder: Path, kind: Kind, seed: int, cache_dir: Path | None, show_pr
         divided = [_split_by_hash(items, seed) for items in usable[_TO_BE_SPLIT]]
         usable = {split: tuple(each[split] for each in divided) for split in _SPLIT_NAMES}
     splits = {split: sets for split, sets in usable.items() if all(sets)}
-    return _Survey(layout, splits, checked, bad_files, problems)
+    return Survey(layout, splits, checked, bad_files, problems)
 
 
 def _index_file(folder: Path, cache_dir: Path | None) -> Path | None:
@@ -293,18 +267,18 @@ _Roots = dict[str, tuple[Path, ...]]
 
 
 def _find_layout(folder: Path, kind: Kind) -> tuple[str, _Roots]:
-    """Names the layout of a folder and its splits' folders; raises ``DataError`` if that is not possible."""
+    """Names the layout of a folder and its splits' folders; raises `_LayoutError` if that is not possible."""
     expected = LAYOUTS[kind]
     if not folder.exists():
-        raise DataError(f"{folder}: no such folder; check the path, or see pix2pix data list for names")
+        raise _LayoutError(f"{folder}: no such folder; check the path, or see 'pix2pix data list' for names")
     if not folder.is_dir():
-        raise DataError(f"{folder}: a file, not a folder; {expected}")
+        raise _LayoutError(f"{folder}: a file, not a folder; {expected}")
 
     def both(a: Path | None, b: Path | None) -> tuple[Path, ...] | None:
         if a is not None and b is not None:
             return a, b
         if a is not None or b is not None:
-            raise DataError(f"{a or b}: the folder of the other side is missing; {expected}")
+            raise _LayoutError(f"{a or b}: the folder of the other side is missing; {expected}")
         return None
 
     def together(split: str) -> tuple[Path, ...] | None:
@@ -337,12 +311,12 @@ def _find_layout(folder: Path, kind: Kind) -> tuple[str, _Roots]:
     }
     found = {layout: roots for layout, roots in layouts.items() if roots}
     if not found:
-        raise DataError(f"{folder}: no images in a known layout; {expected}")
+        raise _LayoutError(f"{folder}: no images in a known layout; {expected}")
     if len(found) > 1:
-        raise DataError(f"{folder}: a mixture of layouts ({' and '.join(found)}); {expected}")
+        raise _LayoutError(f"{folder}: a mixture of layouts ({' and '.join(found)}); {expected}")
     layout, roots = found.popitem()
     if "train" not in roots and _TO_BE_SPLIT not in roots:
-        raise DataError(f"{folder}: has {', '.join(roots)} but nothing to train on; {expected}")
+        raise _LayoutError(f"{folder}: has {', '.join(roots)} but nothing to train on; {expected}")
     return layout, roots
 
 
@@ -352,7 +326,7 @@ def _by_split(find: Callable[[str], tuple[Path, ...] | None]) -> _Roots:
         found = [root for name in names if (root := find(name)) is not None]
         if len(found) > 1:
             both = " and ".join(str(root[0]) for root in found)
-            raise DataError(f"{both}: both are names of the {split} images; keep one of them")
+            raise _LayoutError(f"{both}: both are names of the {split} images; keep one of them")
         if found:
             roots[split] = found[0]
     return roots
@@ -363,7 +337,9 @@ def _child(folder: Path, name: str) -> Path | None:
     matches = [folder / entry for entry in _entries(folder) if entry.casefold() == name.casefold()]
     matches = [path for path in matches if path.is_dir()]
     if len(matches) > 1:
-        raise DataError(f"{matches[0]} and {matches[1]}: names that differ only in case; rename one of them")
+        raise _LayoutError(
+            f"{matches[0]} and {matches[1]}: names that differ only in case; rename one of them"
+        )
     return matches[0] if matches else None
 
 
@@ -387,62 +363,69 @@ def _unreadable(error: OSError) -> SystemFault:
 # ---------------------------------------------------------------- which images
 
 
-def _find_items(roots: tuple[Path, ...], kind: Kind, problems: list[str]) -> _Sets:
+def _find_items(roots: tuple[Path, ...], kind: Kind, problems: list[Problem]) -> _Sets:
     """The sets of one split in natural order of their names; adds what is wrong to ``problems``."""
-    files = [files_by_name(root, problems) for root in roots]
+    files = []
+    for root in roots:
+        found, doubles = files_by_name(root)
+        files.append(found)
+        problems += doubles
     if len(roots) == 1:
         return (_items(files, is_halved=kind != "images"),)
     if kind == "pairs":
         for (root, other), (ours, theirs) in zip(
             itertools.permutations(roots), itertools.permutations(files), strict=True
         ):
-            lonely = [name for name in ours if name not in theirs]
-            if not lonely:
-                continue
-            unread = {_name(path, other): path for path in _walk(other, images.is_unread_image)}
-            problems += [
-                f"{unread[name]}: of a kind that can't be read ({images.KINDS} can); convert it"
-                for name in lonely
-                if name in unread
-            ]
-            problems += _without_partner(root, [ours[name] for name in lonely if name not in unread], other)
+            lonely = {name: path for name, path in ours.items() if name not in theirs}
+            problems += _without_partner(root, lonely, other)
         return (_items(files),)
     problems += [
-        f"{root}: no images, the other side has some; {LAYOUTS[kind]}"
+        Problem("layout", (root,), f"{root}: no images, the other side has some; {LAYOUTS[kind]}")
         for root, found in zip(roots, files, strict=True)
         if not found and any(files)
     ]
     return tuple(_items([found]) for found in files)
 
 
-def _items(files: Sequence[Mapping[str, Path]], is_halved: bool = False) -> list[_Item]:
+def _items(files: Sequence[Mapping[str, Path]], is_halved: bool = False) -> list[Item]:
     names = [name for name in files[0] if all(name in side for side in files)]
     return [
-        _Item(name, tuple(side[name] for side in files), is_halved) for name in sorted(names, key=natural_key)
+        Item(name, tuple(side[name] for side in files), is_halved) for name in sorted(names, key=natural_key)
     ]
 
 
-def files_by_name(root: Path, problems: list[str]) -> dict[str, Path]:
-    """Returns all images below a folder by their path in it, without suffix, in the form NFC.
+def files_by_name(root: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """Finds all images below a folder.
 
-    Two of one name are added to ``problems``. macOS stores names decomposed (NFD): the same Korean or
-    accented name, copied from there, has other bytes.
+    macOS stores names decomposed (NFD): the same Korean or accented name, copied from there, has other bytes.
+
+    Returns:
+        The files by their path in the folder, without suffix, in the form NFC; and those whose name another
+        has already.
     """
     files: dict[str, Path] = {}
-    for path in _walk(root):
+    doubles = []
+    for path in walk(root):
         name = _name(path, root)
         if name in files:
-            problems.append(f"{files[name]} and {path.name}: two images of one name; keep one of them")
+            line = f"{files[name]} and {path.name}: two images of one name; keep one of them"
+            doubles.append(Problem("same-name", (files[name], path), line))
         else:
             files[name] = path
-    return files
+    return files, doubles
 
 
 def _name(path: Path, root: Path) -> str:
     return printable(unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix()))
 
 
-def _walk(root: Path, wanted: Callable[[Path], bool] = images.is_image_file) -> Iterator[Path]:
+def walk(root: Path, wanted: Callable[[Path], bool] = images.is_image_file) -> Iterator[Path]:
+    """Yields the files below a folder that are wanted, in an order that is always the same.
+
+    Raises:
+        SystemFault: a folder can't be read.
+    """
+
     def fail(error: OSError) -> None:
         raise _unreadable(error) from None
 
@@ -456,22 +439,37 @@ def _walk(root: Path, wanted: Callable[[Path], bool] = images.is_image_file) -> 
         yield from (path for name in sorted(names) if wanted(path := Path(folder, name)))
 
 
-def _without_partner(root: Path, files: Sequence[Path], other: Path) -> list[str]:
-    if not files:
+def _without_partner(root: Path, lonely: Mapping[str, Path], other: Path) -> list[Problem]:
+    """What is wrong with images of one side that the other has no readable image for."""
+    if not lonely:
         return []
+    unread = {_name(path, other): path for path in walk(other, images.is_unread_image)}
+    problems = [
+        Problem(
+            "unread-kind",
+            (unread[name],),
+            f"{unread[name]}: of a kind that can't be read ({images.KINDS} can); convert it",
+        )
+        for name in lonely
+        if name in unread
+    ]
+    files = [path for name, path in lonely.items() if name not in unread]
+    if not files:
+        return problems
     names = sorted((path.relative_to(root).as_posix() for path in files), key=natural_key)
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return [f"{root}: {shown} without an image of the same name in {other}; add it, or delete the partner"]
+    line = f"{root}: {shown} without an image of the same name in {other}; add it, or delete the partner"
+    return [*problems, Problem("missing-partner", tuple(files), line)]
 
 
-def _split_by_hash(items: Sequence[_Item], seed: int) -> dict[str, list[_Item]]:
+def _split_by_hash(items: Sequence[Item], seed: int) -> dict[str, list[Item]]:
     """Holds about a tenth out for val and for test; images that are added later move none of the others.
 
     Only where train or val would stay empty, as happens with a handful, one is moved. Of unpaired sides, what
     has one name goes to one split.
     """
 
-    def place(item: _Item) -> float:  # uniform in [0, 1)
+    def place(item: Item) -> float:  # uniform in [0, 1)
         digest = hashlib.sha256(f"{seed}/{item.name}".encode()).digest()
         return int.from_bytes(digest[:6], "big") / 2**48
 
@@ -489,52 +487,52 @@ def _split_by_hash(items: Sequence[_Item], seed: int) -> dict[str, list[_Item]]:
 # ---------------------------------------------------------------- what the images are like
 
 
-def _size(item: _Item, checked: Mapping[Path, CheckedImage]) -> tuple[int, int]:
-    image = checked[item.files[0]]
-    return image.height, image.width // 2 if item.is_halved else image.width
-
-
-def _all_twice_as_wide(items: Sequence[_Item], checked: Mapping[Path, CheckedImage]) -> bool:
+def _all_twice_as_wide(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> bool:
     """Whether single images are pairs side by side by all signs, so that none is taken for one image."""
     readable = [one for item in items if not (one := checked[item.files[0]]).problem]
     return bool(readable) and all(one.width == 2 * one.height for one in readable)
 
 
-def _too_small(item: _Item, checked: Mapping[Path, CheckedImage]) -> dict[Path, str]:
-    bad_files = {}
+def _too_small(item: Item, checked: Mapping[Path, CheckedImage]) -> dict[Path, Problem]:
+    lines = {}
     for file in item.files:
         height, width = checked[file].height, checked[file].width
         if item.is_halved and width < 2:
-            bad_files[file] = f"{file}: only 1 pixel wide, but must hold two images side by side; replace it"
+            lines[file] = f"{file}: only 1 pixel wide, but must hold two images side by side; replace it"
         elif height * width <= (2 if item.is_halved else 1):
-            bad_files[file] = f"{file}: {width}x{height} pixels are too few to learn from; replace it"
-    return bad_files
+            lines[file] = f"{file}: {width}x{height} pixels are too few to learn from; replace it"
+    return {file: Problem("too-few-pixels", (file,), line) for file, line in lines.items()}
 
 
-def _of_other_bands(item: _Item, first: _Item, checked: Mapping[Path, CheckedImage]) -> list[str]:
+def _of_other_bands(item: Item, first: Item, checked: Mapping[Path, CheckedImage]) -> list[Problem]:
     """What is wrong with an item beside another: grey and RGB go together, other numbers of bands don't."""
 
     def kind(file: Path) -> tuple[int, bool]:
         return max(3, checked[file].channels), checked[file].values is not None
 
     return [
-        f"{file} has {counted(checked[file].channels, 'channel')}, {other} {checked[other].channels}, or one "
-        "is of measurements and the other isn't; give all images of a side the same"
+        Problem(
+            "other-bands",
+            (file, other),
+            f"{file} has {counted(checked[file].channels, 'channel')}, {other} {checked[other].channels}, or "
+            "one is of measurements and the other isn't; give all images of a side the same",
+        )
         for file, other in zip(item.files, first.files, strict=False)
-        if not checked[other].problem and kind(file) != kind(other)
+        if not (checked[file].problem or checked[other].problem) and kind(file) != kind(other)
     ]
 
 
-def _different_sizes(item: _Item, checked: Mapping[Path, CheckedImage]) -> list[str]:
+def _different_sizes(item: Item, checked: Mapping[Path, CheckedImage]) -> list[Problem]:
     sizes = [f"{checked[file].width}x{checked[file].height}" for file in item.files]
     if len(set(sizes)) == 1:
         return []
     a, b = item.files
-    return [f"{a} is {sizes[0]} but {b} is {sizes[1]}; give both sides of a pair the same size"]
+    line = f"{a} is {sizes[0]} but {b} is {sizes[1]}; give both sides of a pair the same size"
+    return [Problem("different-sizes", item.files, line)]
 
 
-def _sides(items: Sequence[_Item], checked: Mapping[Path, CheckedImage]) -> tuple[Side, ...]:
-    """What the images of a set are like: both halves of a side-by-side one as the whole."""
+def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tuple[Side, ...]:
+    """Says what the images of a set are like: both halves of a side-by-side one as the whole."""
 
     def side(at: int) -> Side:
         each = [checked[item.files[at]] for item in items]
@@ -552,7 +550,7 @@ def _ranged(side: Side, values: ValueRange | None) -> Side:
     return side if values is None else dataclasses.replace(side, bits=16, values=values)
 
 
-def _reader(items: Sequence[_Item], sides: tuple[Side, ...]) -> ReadImages:
+def _reader(items: Sequence[Item], sides: tuple[Side, ...]) -> ReadImages:
     paths = tf.constant([[os.fsencode(os.path.abspath(file)) for file in item.files] for item in items])
     dtypes = [tf.uint16 if side.bits == 16 else tf.uint8 for side in sides]
 

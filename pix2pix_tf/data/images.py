@@ -94,10 +94,30 @@ def read_header(path: Path, most_pixels: int = MAX_PIXELS) -> ImageHeader:
     """
     with _opened(path) as file, _naming(path):
         if (raster := _raster(file, most_pixels)) is not None:
-            height, width, bands = raster.shape
-            return ImageHeader(height, width, bands, 8 if raster.dtype == np.uint8 else 16, range_of(raster))
+            return _raster_header(raster)
         with open_picture(file, most_pixels) as image:
             return _header(image)
+
+
+def read_image(path: Path) -> tuple[ImageHeader, np.ndarray]:
+    """Reads and decodes an image file as it is, in one opening.
+
+    Returns:
+        What it says of itself, and its pixels as `decode_image` gives them, with the file's own channels and
+        depth; of measurements the levels of their own range.
+
+    Raises:
+        DataError: as `load_image`.
+        SystemFault: the file can't be read.
+    """
+    with _opened(path) as file, _naming(path):
+        if (raster := _raster(file, MAX_PIXELS)) is not None:
+            header = _raster_header(raster)
+            return header, _converted(raster, header.channels, None, header.values)
+        with open_picture(file, MAX_PIXELS) as image:
+            header = _header(image)
+            depth = np.uint16 if header.bits == 16 else np.uint8
+            return header, _arranged(image, file, header.channels, depth, None)
 
 
 def load_image(
@@ -220,16 +240,27 @@ def _pixels(
             raise DataError(f"measurements ({raster.dtype}), of which a range of values must be known")
         return np.ascontiguousarray(_converted(raster, channels, dtype, values))
     with open_picture(file, most_pixels) as image:
-        turned, reversed_axes = turn(image)
         depth = dtype or (np.uint16 if values or is_deep(image) else np.uint8)
-        width, height = image.size
-        pixels = np.empty((width, height, channels) if turned else (height, width, channels), depth)
-        stored = np.flip(pixels, reversed_axes)
-        stored = stored.swapaxes(0, 1) if turned else stored
-        row = 0
-        for band in stored_bands(image, file):
-            stored[row : row + len(band)] = _converted(band, channels, depth, values)
-            row += len(band)
+        return _arranged(image, file, channels, depth, values)
+
+
+def _arranged(
+    image: ImageFile.ImageFile,
+    file: IO[bytes],
+    channels: int,
+    dtype: np.typing.DTypeLike,
+    values: ValueRange | None,
+) -> np.ndarray:
+    """Decodes a picture upright, [height, width, channels], band by band."""
+    turned, reversed_axes = turn(image)
+    width, height = image.size
+    pixels = np.empty((width, height, channels) if turned else (height, width, channels), dtype)
+    stored = np.flip(pixels, reversed_axes)
+    stored = stored.swapaxes(0, 1) if turned else stored
+    row = 0
+    for band in stored_bands(image, file):
+        stored[row : row + len(band)] = _converted(band, channels, dtype, values)
+        row += len(band)
     return pixels
 
 
@@ -286,6 +317,11 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def _raster_header(raster: np.ndarray) -> ImageHeader:
+    height, width, bands = raster.shape
+    return ImageHeader(height, width, bands, 8 if raster.dtype == np.uint8 else 16, range_of(raster))
 
 
 def _header(image: ImageFile.ImageFile) -> ImageHeader:

@@ -193,10 +193,10 @@ def existing_folder(dataset: str) -> Path:
     if folder.exists():
         return folder
     if folder.is_absolute():  # as a run remembers it
-        raise DataError(f"there is no folder {folder}; if it has moved, say where with `dataset`")
+        raise DataError(f"there is no folder {folder}; if it has moved, say where it is now")
     raise _no_such_dataset(dataset)
 
 
 def _no_such_dataset(dataset: str) -> DataError:
     names = ", ".join((PROCEDURAL, *CATALOG, *(name for name in CYCLE_GAN if name not in CATALOG)))
-    return DataError(f"`dataset` {dataset}: there is no such folder, and no data set of that name ({names})")
+    return DataError(f"'{dataset}': there is no such folder, and no data set of that name ({names})")

@@ -158,10 +158,9 @@ def _refuse_noise(model: str, is_from_noise: bool) -> None:
 
 
 def _folder(name: str, path: Path, wanted: Sequence[str]) -> Judged:
-    problems: list[str] = []
-    files = files_by_name(path, problems)
-    if problems:
-        raise DataError(problems[0])
+    files, doubles = files_by_name(path)
+    if doubles:
+        raise DataError(doubles[0].line)
     missing = [each for each in wanted if each not in files]
     if missing:
         others = f" and {len(missing) - 1} others" if missing[1:] else ""
@@ -175,9 +174,13 @@ def _folder(name: str, path: Path, wanted: Sequence[str]) -> Judged:
         picture = load_image(file, target.shape[-1])
         if picture.shape[:2] != target.shape[:2]:
             (height, width), size = picture.shape[:2], target.shape[:2]
+            can_be_compared = all(map(configs.IMAGE_SIDE.contain, (height, width)))
+            other_size = (
+                f"give `image_size` {height} {width} (height and width), or " if can_be_compared else ""
+            )
             raise DataError(
-                f"{file} is {width}x{height} pixels, its target {size[1]}x{size[0]}; give `image_size` "
-                f"{height} {width}, or pictures of one size"
+                f"{file} is {width}x{height} pixels, its target {size[1]}x{size[0]}; {other_size or 'give '}"
+                "pictures of the targets' size"
             )
         return picture
 

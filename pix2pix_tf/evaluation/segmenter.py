@@ -275,7 +275,7 @@ def _learned(
     rest = (time.monotonic() - began) / (measured - 1) * (steps - measured) if measured > 1 else 0.0
     say(
         f"a segmentation network learns from the {pairs.count('train')} real photos of {pairs.name} at "
-        f"{height}x{width}, once, for {_duration(rest)}; it is kept as {path}"
+        f"{width}x{height}, once, for {_duration(rest)}; it is kept as {path}"
     )
     bar = tqdm(range(measured, steps), "segmentation network", leave=False, disable=None, dynamic_ncols=True)
     for _ in bar:

@@ -69,7 +69,7 @@ class Session:
         continuing = f", continuing after step {self.first_step}" if self.first_step else ""
         return (
             f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.translators)}; "
-            f"{self.last_step} steps of {config.optimization.batch_size} at {height}x{width} in "
+            f"{self.last_step} steps of {config.optimization.batch_size} at {width}x{height} in "
             f"{config.optimization.precision}{shared}; run directory {config.run_dir}{continuing}"
         )
 

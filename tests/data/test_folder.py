@@ -14,9 +14,10 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf.data import checking
-from pix2pix_tf.data.folder import check_folder, likely_kind, open_folder_dataset
+from pix2pix_tf.data.folder import likely_kind, open_folder_dataset, survey_folder
 from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.files import printable
 
 
 def save(path, width=8, height=4, seed=0, mode="RGB"):
@@ -209,14 +210,15 @@ def test_names_that_are_not_unicode(tmp_path, sides):
         assert names(dataset) == {"train": [r"\udcff"]}
         ((a, _),) = read_all(dataset.splits["train"][0])
         np.testing.assert_array_equal(a, picture[:, :4] if len(sides) == 1 else picture)
-        assert check_folder(folder, 0, tmp_path / "cache").is_good()
+        assert not survey_folder(folder, 0, tmp_path / "cache").problems
 
     for side in sides:
         save(folder / side / "2.png")
     with open(os.fsencode(folder / sides[0]) + b"/\xff.png", "wb") as file:
         file.write(b"text")
     for _ in range(2):
-        (problem,) = check_folder(folder, 0, tmp_path / "cache").bad_files
+        (bad,) = survey_folder(folder, 0, tmp_path / "cache").bad_files.values()
+        problem = printable(bad.line)
         assert r"\udcff.png: not an image" in problem.encode().decode()
         assert problem_of(folder, cache_dir=tmp_path / "cache") == problem
         (skipped,) = open_folder(folder, tmp_path / "cache", skip_bad_images=True).skipped
@@ -248,27 +250,6 @@ def test_a_partner_of_a_kind_that_is_not_read_is_named_itself(tmp_path):
     (tmp_path / "B").mkdir()
     (tmp_path / "B" / "1.tiff").write_bytes(b"II*\0")
     assert str(tmp_path / "B" / "1.tiff") in problem_of(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("files", "size", "said"),
-    [
-        (["1.png"], (8, 8), ["wider than high", "held out", "only one"]),
-        (["train/1.png", "train/2.png", "val/1.png"], (16, 8), []),
-        (["train/1.png", "train/2.png", "val/1.png", "val/2.heic"], (16, 8), ["2.heic"]),
-        (["train/1.png", "train/2.png"], (16, 8), ["held out"]),
-    ],
-)
-def test_what_may_not_be_meant_is_noted(tmp_path, files, size, said):
-    for name in files:
-        if name.endswith("png"):
-            save(tmp_path / name, *size)
-        else:
-            (tmp_path / name).write_bytes(b"some other format")
-    report = check_folder(tmp_path, 0, None, show_progress=False)
-    assert report.is_good()
-    assert len(report.notes) == len(said)
-    assert all(words in note for words, note in zip(said, report.notes, strict=True))
 
 
 def test_different_sizes_within_a_pair(tmp_path):
@@ -371,14 +352,15 @@ def test_nothing_left_after_skipping(tmp_path):
     assert "none of its images to train on can be used" in problem_of(tmp_path, skip_bad_images=True)
 
 
-def test_report_lists_everything(damaged_folder):
+def test_a_survey_has_everything(damaged_folder):
     save(damaged_folder / "train" / "0.jpg")
-    report = check_folder(damaged_folder, 0, None, show_progress=False)
-    assert report.counts == {"train": (4,), "val": (1,)}
-    assert report.sizes == [{(4, 4): 5}]
-    assert (report.channels, report.bits) == ((3, 3), (8, 8))
-    assert len(report.problems) + len(report.bad_files) == 4
-    assert check_folder(damaged_folder / "no", 0, None).problems
+    survey = survey_folder(damaged_folder, 0, None, show_progress=False)
+    assert {split: tuple(map(len, sets)) for split, sets in survey.splits.items()} == {
+        "train": (4,),
+        "val": (1,),
+    }
+    assert len(survey.problems) + len(survey.bad_files) == 4
+    assert survey_folder(damaged_folder / "no", 0, None).problems
 
 
 # ---------------------------------------------------------------- what is remembered
@@ -395,14 +377,14 @@ def decoded(monkeypatch):
 
 def test_unchanged_files_are_not_decoded_again(damaged_folder, tmp_path, decoded):
     cache = tmp_path / "cache"
-    first = check_folder(damaged_folder, 0, cache)
+    first = survey_folder(damaged_folder, 0, cache)
     assert len(decoded) == 8
     decoded.clear()
-    assert check_folder(damaged_folder, 0, cache) == first
+    assert survey_folder(damaged_folder, 0, cache) == first
     assert decoded == []
     save(damaged_folder / "train" / "6.png", seed=3)
     save(damaged_folder / "train" / "7.png")
-    assert len(check_folder(damaged_folder, 0, cache).bad_files) == 2
+    assert len(survey_folder(damaged_folder, 0, cache).bad_files) == 2
     assert sorted(decoded) == ["6.png", "7.png"]
 
 
@@ -484,9 +466,6 @@ def test_unpaired_sides_differ_in_names_counts_and_sizes(tmp_path, layout):
     assert shapes(a) == [(4, 8, 3), (4, 9, 3), (4, 10, 3)]
     np.testing.assert_array_equal(read_all(b)[0][0], zebra[..., :1])
     assert [len(images) for images in dataset.splits["test"]] == [1, 1]
-    report = check_folder(tmp_path, 0, None, "unpaired")
-    assert report.counts == {"train": (3, 1), "test": (1, 1)}
-    assert report.is_good()
     assert likely_kind(tmp_path) == "unpaired"
 
 

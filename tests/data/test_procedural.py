@@ -40,7 +40,7 @@ def test_the_largest_size_is_drawn():
 
 
 def test_a_size_too_small_for_a_facade_is_refused():
-    with pytest.raises(ValueError, match="31 x 64"):
+    with pytest.raises(ValueError, match="64x31"):
         draw_pair(0, 0, 31, 64)
 
 

@@ -29,7 +29,7 @@ def draw_pair(seed: int, index: int, height: int, width: int) -> tuple[np.ndarra
         >>> photo, labels = draw_pair(seed=0, index=12, height=256, width=256)
     """
     if min(height, width) < 32:
-        raise ValueError(f"a facade of {height} x {width} pixels can't be drawn: both must be 32 or more")
+        raise ValueError(f"a facade of {width}x{height} pixels can't be drawn: both must be 32 or more")
     street = plan_street(seed, index, height, width)
     canvas = Canvas(height, width, street.shadow)
     _paint_sky(canvas, street)

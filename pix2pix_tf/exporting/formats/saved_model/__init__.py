@@ -47,7 +47,7 @@ class SavedModel(Format):
         if not subject.translator.noise and self.max_pixels_per_image < height * width:
             raise ConfigError(
                 f"the limit of {self.max_pixels_per_image} pixels per image would refuse the run's own "
-                f"images of {height}x{width}; raise it"
+                f"images of {width}x{height}; raise it"
             )
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:

@@ -71,7 +71,7 @@ class TFLite(Format):
         for height, width in self.tflite_sizes:
             if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
                 raise ConfigError(
-                    f"`tflite_sizes`: {height}x{width} is not from 1x1 to {_LARGEST_SIDE}x{_LARGEST_SIDE}"
+                    f"`tflite_sizes`: height {height}, width {width}: not both from 1 to {_LARGEST_SIDE}"
                 )
 
     def check(self, subject: Subject) -> None:

@@ -1,0 +1,352 @@
+"""What is said about folders of pictures: nothing of good ones, and of every fault which files have it."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data import checking
+from pix2pix_tf.data.doctor import EXAMINATIONS, check_folder
+from pix2pix_tf.data.folder import open_folder_dataset
+
+SIZE = 64
+COUNT = 60
+CLASSES = [(0, 0, 170), (0, 85, 255), (0, 170, 255), (255, 85, 0), (170, 0, 0), (255, 255, 0)]
+
+
+def data(label_maps="none", size=SIZE, **options):
+    return DataConfig(image_size=(size,) if isinstance(size, int) else size, label_maps=label_maps, **options)
+
+
+DATA = data()
+
+
+def photo(seed, width=SIZE, height=SIZE, mode="RGB"):
+    """Something with the colours, the contrast and the grain of a photo."""
+    draw = np.random.default_rng(seed)
+    large = Image.fromarray(draw.integers(0, 256, (5, 5, 3), np.uint8)).resize((width, height), 3)
+    grain = draw.normal(0, 9, (height, width, 1))
+    return Image.fromarray((np.asarray(large) + grain).clip(0, 255).astype(np.uint8)).convert(mode)
+
+
+def label_map(seed, width=SIZE, height=SIZE):
+    draw = np.random.default_rng(seed)
+    picture = Image.new("RGB", (width, height), CLASSES[0])
+    for number in range(9):
+        x, y, w, h = (int(each) for each in draw.integers(4, SIZE // 2, 4))
+        box = (x, y, min(x + w, width - 1), min(y + h, height - 1))
+        ImageDraw.Draw(picture).rectangle(box, fill=CLASSES[number % 6])
+    return picture
+
+
+def sketch(seed):
+    edges = photo(seed).convert("L").filter(ImageFilter.GaussianBlur(1)).filter(ImageFilter.FIND_EDGES)
+    return edges.point(lambda level: 0 if level > 12 else 255)
+
+
+def beside(a, b):
+    pair = Image.new("RGB", (a.width + b.width, a.height))
+    pair.paste(a, (0, 0))
+    pair.paste(b, (a.width, 0))
+    return pair
+
+
+def save(picture, path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, **options)
+
+
+def path_of(folder, number):
+    return folder / ("train" if number < COUNT - 8 else "val") / f"{number}.png"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A good folder: label maps on the left, photos on the right, some held out."""
+    for number in range(COUNT):
+        save(beside(label_map(number), photo(number)), path_of(tmp_path / "pairs", number))
+    return tmp_path / "pairs"
+
+
+def in_two_folders(place, make_a, make_b, suffixes=("png", "png"), count=COUNT):
+    for number in range(count):
+        split = "train" if number < count - 8 else "val"
+        for side, make, suffix in zip("AB", (make_a, make_b), suffixes, strict=True):
+            save(make(number), place / f"{split}{side}" / f"{number}.{suffix}")
+    return place
+
+
+def examine(folder, data=DATA, **options):
+    """What was found: the names of the files by code."""
+    report = check_folder(folder, data, 0, None, **options)
+    return {
+        finding.code: [[file.relative_to(folder).as_posix() for file in case.files] for case in finding.cases]
+        for finding in report.findings
+    }
+
+
+# ---------------------------------------------------------------- nothing
+
+
+def test_of_a_good_folder_nothing_is_said(folder):
+    assert examine(folder, data("A")) == {}
+
+
+@pytest.mark.parametrize(
+    ("make_a", "make_b"),
+    [
+        (photo, lambda seed: photo(seed + 1000)),
+        (lambda seed: photo(seed, mode="L"), photo),
+        (sketch, photo),
+        (lambda seed: label_map(seed // 2), photo),  # two photos of one map
+    ],
+    ids=["photos", "colouring", "sketches", "a map of two photos"],
+)
+def test_of_other_good_pairs_nothing_is_said(tmp_path, make_a, make_b):
+    found = examine(in_two_folders(tmp_path, make_a, make_b), data("auto"))
+    assert set(found) <= {"undeclared-label-maps"}
+    assert ("undeclared-label-maps" in found) == (
+        make_b is photo and make_a(0).getpixel((0, 0)) == CLASSES[0]
+    )
+
+
+def test_of_poor_photos_nothing_is_said(tmp_path):
+    options = {"quality": 15}
+    for number in range(COUNT):
+        save(photo(number, mode="L"), tmp_path / "trainA" / f"{number}.jpg", **options)
+        save(photo(number), tmp_path / "trainB" / f"{number}.jpg", **options)
+        save(
+            photo(-number - 1, mode="L") if False else photo(number + 500),
+            tmp_path / "valB" / f"{number}.jpg",
+        )
+        save(photo(number + 500, mode="L"), tmp_path / "valA" / f"{number}.jpg")
+    assert examine(tmp_path, data("auto")) == {}
+
+
+# ---------------------------------------------------------------- copies
+
+
+def test_copies_in_a_split_and_in_two(folder):
+    save(Image.open(path_of(folder, 3)), folder / "train" / "again.png")
+    save(Image.open(path_of(folder, 4)), folder / "val" / "seen.bmp")
+    assert examine(folder) == {
+        "duplicates": [["train/3.png", "train/again.png"]],
+        "in-two-splits": [["train/4.png", "val/seen.bmp"]],
+    }
+
+
+def test_a_photo_with_another_map_in_another_split_is_still_the_same(folder):
+    save(beside(label_map(999), photo(5)), folder / "val" / "seen.png")
+    assert examine(folder) == {"in-two-splits": [["train/5.png", "val/seen.png"]]}
+
+
+@pytest.mark.parametrize("quality", [80, 95])
+@pytest.mark.parametrize("size", [SIZE, 3 * SIZE])
+def test_pairs_that_were_saved_anew_in_another_split(tmp_path, quality, size):
+    place = in_two_folders(tmp_path, photo, lambda seed: photo(seed + 1000))
+    for number, add in ((2, 0), (9, 0), (20, 500)):  # of the last only one side
+        for side, seed in (("A", number), ("B", number + 1000 + add)):
+            path = place / f"val{side}" / f"again {number}.jpg"
+            save(photo(seed).resize((size, size)), path, quality=quality)
+    assert examine(place) == {
+        "nearly-in-two-splits": [[f"trainA/{n}.png", f"valA/again {n}.jpg"] for n in (2, 9)]
+    }
+
+
+def test_many_pictures_that_are_nearly_alike_are_looked_through_at_once(tmp_path):
+    blank = Image.new("RGB", (SIZE, SIZE), "white")
+    for number in range(COUNT):
+        picture = blank.copy()
+        picture.paste(photo(number, 20, 20), (10, 30))  # products on white
+        save(picture, tmp_path / ("train" if number % 2 else "val") / f"{number}.jpg")
+    assert set(examine(tmp_path, kind="images")) == {"too-few"}
+
+
+# ---------------------------------------------------------------- what pictures show
+
+
+def test_swapped_sides(folder):
+    for number in (7, 50, 55):
+        save(beside(photo(number), label_map(number)), path_of(folder, number))
+    assert examine(folder) == {"swapped": [["train/7.png"], ["train/50.png"], ["val/55.png"]]}
+
+
+def test_swapped_sketches(tmp_path):
+    in_two_folders(tmp_path, sketch, photo)
+    for side, make in (("A", photo), ("B", sketch)):
+        save(make(5).convert("RGB"), tmp_path / f"train{side}" / "5.png")
+    assert examine(tmp_path)["swapped"] == [["trainA/5.png"]]
+
+
+def test_pictures_of_one_colour(folder):
+    path_of(folder, 1).unlink()
+    red = Image.new("RGB", (SIZE, SIZE), (200, 10, 10))
+    save(beside(label_map(1), red), folder / "train" / "1.jpg", subsampling="4:2:0")
+    save(beside(Image.new("RGB", (SIZE, SIZE), CLASSES[0]), photo(2)), path_of(folder, 2))  # a map may
+    assert examine(folder, data("A")) == {
+        "constant": [["train/1.jpg"]],
+        "blurred-label-maps": [["train/1.jpg"]],
+    }
+
+
+def test_grey_among_colours_and_the_reverse(tmp_path):
+    in_two_folders(tmp_path, lambda seed: photo(seed, mode="L"), photo)
+    save(photo(4).convert("L"), tmp_path / "trainB" / "4.png")
+    assert examine(tmp_path)["mixed-channels"] == [["trainB/4.png"]]
+    save(photo(4), tmp_path / "trainB" / "4.png")
+    save(photo(6).convert("L").convert("RGB"), tmp_path / "trainA" / "6.png")
+    assert examine(tmp_path) == {"mixed-channels": [["trainA/6.png"]]}
+
+
+def test_class_numbers_instead_of_colours(tmp_path):
+    in_two_folders(
+        tmp_path, lambda seed: label_map(seed).convert("L").point(lambda level: level // 40), photo
+    )
+    assert examine(tmp_path) == {"faint": []}
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+def test_label_maps_that_went_through_jpeg(tmp_path, quality):
+    for number in range(COUNT):
+        save(
+            beside(photo(number), label_map(number)),
+            path_of(tmp_path, number).with_suffix(".jpg"),
+            quality=quality,
+        )
+    found = examine(tmp_path, data("auto"))
+    assert set(found) == {"blurred-label-maps", "undeclared-label-maps"}
+    assert len(found["blurred-label-maps"]) >= 0.9 * COUNT
+    assert set(examine(tmp_path, data("B"))) == {"blurred-label-maps"}
+    assert examine(tmp_path, DATA) == {}
+
+
+def test_one_label_map_that_was_resized_smoothly(folder):
+    save(beside(label_map(5).resize((SIZE, SIZE), 2, (3, 3, 60, 60)), photo(5)), path_of(folder, 5))
+    assert examine(folder, data("A")) == {"blurred-label-maps": [["train/5.png"]]}
+
+
+def test_label_maps_that_are_not_said_to_be(folder):
+    assert examine(folder, data("auto")) == {"undeclared-label-maps": []}
+
+
+# ---------------------------------------------------------------- sizes and counts
+
+
+def test_sizes_that_do_not_fit(folder):
+    assert len(examine(folder, data(size=128))["enlarged"]) == COUNT
+    save(beside(label_map(5, 170), photo(5, 170)), path_of(folder, 5))
+    assert examine(folder) == {"distorted": [["train/5.png"]]}
+    report = check_folder(folder, DATA, 0, None)
+    assert report.sizes == [{(64, 64): COUNT - 1, (170, 64): 1}] * 2
+
+
+def test_the_size_that_is_advised_is_accepted(folder):
+    for number in range(COUNT):
+        save(beside(label_map(number, 200), photo(number, 200)), path_of(folder, number))
+    [finding] = check_folder(folder, DATA, 0, None).findings
+    advised = finding.fix.partition("`image_size` ")[2].split()[:2]
+    assert examine(folder, data(size=tuple(map(int, advised)))) == {}
+
+
+def test_a_handful_is_too_few(tmp_path):
+    in_two_folders(tmp_path, photo, lambda seed: photo(seed + 100), count=16)
+    assert examine(tmp_path) == {"too-few": []}
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "said"),
+    [
+        (["1.png"], (8, 8), {"not-pairs", "nothing-held-out"}),
+        (["train/1.png", "train/2.png", "val/1.png"], (16, 8), set()),
+        (["train/1.png", "train/2.png", "val/1.png", "val/2.heic"], (16, 8), {"passed-over"}),
+        (["train/1.png", "train/2.png"], (16, 8), {"nothing-held-out"}),
+    ],
+)
+def test_what_may_not_be_meant(tmp_path, files, size, said):
+    for seed, name in enumerate(files):
+        if name.endswith("png"):
+            save(photo(seed, *size), tmp_path / name)
+        else:
+            (tmp_path / name).write_bytes(b"some other format")
+    assert check_folder(tmp_path, DATA, 0, None).is_good
+    assert set(examine(tmp_path)) - {"too-few", "enlarged", "distorted"} == said
+
+
+# ---------------------------------------------------------------- what can't be trained on
+
+
+def test_errors_have_their_files(folder):
+    (folder / "train" / "text.png").write_text("text")
+    whole = path_of(folder, 8).read_bytes()
+    path_of(folder, 8).write_bytes(whole[: len(whole) // 2])
+    save(beside(photo(1), photo(2)), folder / "train" / "9.jpg")
+    report = check_folder(folder, DATA, 0, None)
+    assert not report.is_good
+    assert [(finding.severity, finding.code) for finding in report.findings] == [
+        ("error", "same-name"),
+        ("error", "unreadable"),
+    ]
+    assert report.findings[0].files == [str(folder / "train" / name) for name in ("9.jpg", "9.png")]
+    assert report.findings[1].files == [str(folder / "train" / name) for name in ("8.png", "text.png")]
+    (folder / "train" / "9.jpg").unlink()
+    skipping = data(skip_bad_images=True)
+    report = check_folder(folder, skipping, 0, None)
+    assert report.is_good
+    assert [finding.severity for finding in report.findings] == ["warning"]
+
+
+def test_pairs_of_two_sizes_or_without_partner(tmp_path):
+    in_two_folders(tmp_path, photo, lambda seed: photo(seed + 100))
+    save(photo(5, 70), tmp_path / "trainB" / "5.png")
+    (tmp_path / "valA" / "59.png").unlink()
+    assert examine(tmp_path) == {
+        "different-sizes": [["trainA/5.png", "trainB/5.png"]],
+        "missing-partner": [["valB/59.png"]],
+    }
+
+
+@pytest.mark.parametrize("folder_name", ["nowhere", "empty {0}"])
+def test_a_folder_without_images_is_an_error(tmp_path, folder_name):
+    (tmp_path / "empty {0}").mkdir()
+    report = check_folder(tmp_path / folder_name, DATA, 0, None)
+    [finding] = report.findings
+    assert (finding.severity, finding.code) == ("error", "layout")
+    assert folder_name in finding.message
+
+
+def test_unpaired_sets_are_counted_and_compared_each_with_itself(tmp_path):
+    for number in range(COUNT):
+        save(photo(number), tmp_path / "trainA" / f"horse {number}.png")
+        save(photo(number + 100, 90), tmp_path / "trainB" / f"zebra {number}.png")
+    save(photo(3), tmp_path / "testA" / "again.png")
+    save(photo(999), tmp_path / "testB" / "other.png")
+    report = check_folder(tmp_path, DATA, 0, None, "unpaired")
+    assert report.counts == {"train": (COUNT, COUNT), "test": (1, 1)}
+    assert [list(sizes) for sizes in report.sizes] == [[(64, 64)], [(90, 64), (64, 64)]]
+    assert examine(tmp_path, kind="unpaired") == {
+        "in-two-splits": [["trainA/horse 3.png", "testA/again.png"]]
+    }
+
+
+def test_codes_are_names():
+    codes = [each.code for each in EXAMINATIONS]
+    assert len(set(codes)) == len(codes)
+
+
+# ---------------------------------------------------------------- what is remembered
+
+
+def test_what_was_seen_is_remembered(folder, tmp_path, monkeypatch):
+    save(Image.open(path_of(folder, 3)), folder / "train" / "again.png")
+    decoded = []
+    check_image = checking.check_image
+    monkeypatch.setattr(
+        checking, "check_image", lambda path, **how: decoded.append(path) or check_image(path, **how)
+    )
+    open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False)
+    first = check_folder(folder, DATA, 0, tmp_path / "cache")  # training hasn't looked
+    assert len(decoded) == 2 * (COUNT + 1)
+    assert check_folder(folder, DATA, 0, tmp_path / "cache") == first
+    open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False)
+    assert len(decoded) == 2 * (COUNT + 1)
+    assert [finding.code for finding in first.findings] == ["duplicates"]
