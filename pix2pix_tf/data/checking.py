@@ -19,7 +19,7 @@ from pix2pix_tf.data.looks import Look, look_at
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
-# To be raised when the decoder accepts or refuses other files than before.
+# To be raised when the decoder accepts or refuses other files than before, or a look has other facts.
 INDEX_VERSION = 3
 _SECONDS_BEFORE_PROGRESS = 2.0
 

@@ -174,7 +174,7 @@ def test_names_that_tensorflow_datasets_does_not_have(tmp_path):
     assert not is_published("no_such_data_set")
     with pytest.raises(DataError, match="cycle_gan/cityscapes"):
         open_published_dataset("cycle_gan/cityscapes", tmp_path)
-    with pytest.raises(DataError, match=r"no_such_data_set: .*horse2zebra"):
+    with pytest.raises(DataError, match=r"no_such_data_set': .*horse2zebra"):
         open_dataset(replace(preset("no_such_data_set"), data_dir=tmp_path), "images")
 
 
