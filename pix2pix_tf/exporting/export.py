@@ -93,6 +93,7 @@ def export(run: Path, options: ExportOptions) -> Report:
     with contextlib.ExitStack() as stack:
         stack.enter_context(explain_disk_faults(job.out, "another `out`"))
         stack.enter_context(locked(job.out, busy))
+        _clear_leftovers(job.out)
         heed = stack.enter_context(_heeding_ctrl_c())
         models = []
         for subject in job.subjects:
@@ -227,6 +228,15 @@ def _heeding_ctrl_c() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, before)
 
 
+def _clear_leftovers(out: Path) -> None:
+    """Removes what an export left that was killed: what it was writing, and what it had published in part."""
+    for staging in out.glob(f".*-*{UNFINISHED}"):
+        name, _, version = staging.name.removeprefix(".").removesuffix(UNFINISHED).rpartition("-")
+        if (staging / name / version).exists():  # published last, so the rest is a part only
+            shutil.rmtree(out / f"{name}-{version}", ignore_errors=True)
+        shutil.rmtree(staging)
+
+
 def _next_version(out: Path, name: str) -> int:
     """One more than the highest version that is there."""
     served = (path.name for path in (out / name).glob("*"))
@@ -250,7 +260,6 @@ class _Staged:
         """Makes the folder."""
         version = _next_version(out, subject.name)
         staging = out / f".{subject.name}-{version}{UNFINISHED}"
-        shutil.rmtree(staging, ignore_errors=True)  # left by an export that was killed
         staging.mkdir()
         return cls(subject, version, staging)
 
