@@ -1,8 +1,8 @@
 """Holds a child process before each of its file operations, and lets the parent decide what becomes of it.
 
 The kernel does it (``seccomp``'s user notification, Linux 5.5 and newer, no privileges, no compiler): every
-operation of every thread and every descendant is stopped on entry, that of TensorFlow's C++ as that of Python.
-The parent may let it happen, answer it with an error, copy the files as they are at that instant, or kill.
+operation of every thread and every descendant is stopped on entry, TensorFlow's in C++ as Python's. The
+parent may let it happen, answer it with an error, copy the files as they are at that instant, or kill.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-# Of x86-64: how each call names its file. "fd": an open file in argument 0; a number: a path in that argument;
-# "at": a path in argument 1, below the folder that argument 0 is.
+# Of x86-64: how each call names its file. "fd": an open file in argument 0; a number: a path in that
+# argument; "at": a path in argument 1, below the folder that argument 0 is.
 _CALLS: dict[int, tuple[str, str | int]] = {
     1: ("write", "fd"),
     18: ("write", "fd"),  # pwrite64
@@ -99,6 +99,7 @@ class Child:
     """
 
     def __init__(self, work: Callable[[], int], root: Path, output: Path | None = None):
+        self._is_killed = False
         self._root = os.path.join(os.path.realpath(root), "")
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -128,9 +129,10 @@ class Child:
         os.close(self._listener)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
-    def kill(self) -> None:
-        """Sends the process, and none that it started, SIGKILL."""
-        os.kill(self.pid, signal.SIGKILL)
+    def send(self, number: int) -> None:
+        """Sends the process, and none that it started, a signal."""
+        self._is_killed = number == signal.SIGKILL
+        os.kill(self.pid, number)
 
     def _answer(self, decide: Decide) -> None:
         received = bytearray(_NOTIFICATION.size)
@@ -140,6 +142,8 @@ class Child:
             operation = _operation(thread, call, arguments)
             below = operation is not None and operation.path.startswith(self._root)
             error = decide(operation) if operation is not None and below else 0
+            if self._is_killed and below:  # an answer might be quicker than death
+                return
             flags = 0 if error else _CONTINUE
             fcntl.ioctl(self._listener, _SEND, bytearray(_ANSWER.pack(identity, 0, -error, flags)), True)
         except (FileNotFoundError, ProcessLookupError):  # killed meanwhile
