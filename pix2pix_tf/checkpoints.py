@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.errors import RunError, TrainingDiverged
+from pix2pix_tf.errors import DamagedCheckpoint, RunError, TrainingDiverged
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, flush_to_disk
 from pix2pix_tf.runs import RunDirectory
 
@@ -37,7 +37,8 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         The tensors by name.
 
     Raises:
-        RunError: the checkpoint is damaged, or lacks one of them.
+        DamagedCheckpoint: it can't be read.
+        RunError: it lacks one of them.
     """
     try:
         reader = tf.train.load_checkpoint(str(path / "state"))
@@ -46,7 +47,7 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         if not missing:
             return {name: reader.get_tensor(name) for name in names}
     except (tf.errors.OpError, LookupError, ValueError, RuntimeError) as error:
-        raise RunError(
+        raise DamagedCheckpoint(
             f"the checkpoint {path} is damaged ({first_line(error)}); delete that folder to go on from "
             "the one before it"
         ) from error
@@ -59,7 +60,8 @@ def restore(path: Path, state: Mapping[str, tf.Variable | keras.Variable]) -> No
     """Assigns a checkpoint to variables.
 
     Raises:
-        RunError: the checkpoint is damaged, or its tensors have other names or shapes.
+        DamagedCheckpoint: it can't be read; no variable has changed.
+        RunError: its tensors have other names or shapes.
     """
     tensors = read_checkpoint(path, list(state))
     for name, variable in state.items():
@@ -93,6 +95,8 @@ class CheckpointWriter:
             folder.mkdir(parents=True, exist_ok=True)
             for leftover in folder.glob(f"*{UNFINISHED}"):
                 shutil.rmtree(leftover)
+            run.recover_best()
+            self._drop_old()
         # Memory that is touched for the first time can cost a virtual machine more than a second: it is
         # better spent now, while the first step is compiled, than in the middle of training.
         self._copies: dict[str, tf.Variable] = {}
@@ -146,14 +150,16 @@ class CheckpointWriter:
             if bad is not None:
                 raise TrainingDiverged(f"'{bad}' is no longer finite at step {step}")
             with explain_disk_faults(self._folder):
-                self._write_whole(step, tensors)
+                self._write_whole(step, tensors, best)
                 if best is not None:
                     self._run.write_best(step, best)
                 self._drop_old()
         except Exception as error:
             self._fault = error  # raised where the loop waits
 
-    def _write_whole(self, step: int, tensors: dict[str, tf.Tensor]) -> None:
+    def _write_whole(
+        self, step: int, tensors: dict[str, tf.Tensor], best: Mapping[str, float] | None
+    ) -> None:
         final = self._run.checkpoint(step)
         if final.exists():  # a step has one state, and it is there already
             return
@@ -167,6 +173,8 @@ class CheckpointWriter:
                 shape_and_slices=[""] * len(tensors),
                 tensors=list(tensors.values()),
             )
+            if best is not None:
+                (unfinished / self._run.best_file.name).write_text(self._run.best_text(step, best))
             for file in unfinished.iterdir():
                 flush_to_disk(file)
             unfinished.replace(final)

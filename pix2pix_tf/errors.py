@@ -30,6 +30,10 @@ class RunError(UserError):
     """A run directory can't be read or can't be continued as asked."""
 
 
+class DamagedCheckpoint(RunError):
+    """A checkpoint's files are there, and can't be read."""
+
+
 class SystemFault(Pix2pixError):
     """The system failed, not the user: disk full, no network, no permission."""
 

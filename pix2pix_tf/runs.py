@@ -6,6 +6,7 @@ import contextlib
 import glob
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib import metadata
@@ -71,6 +72,25 @@ class RunDirectory:
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, ``None`` where there is none yet."""
         return max(self.checkpoint_steps(), default=None)
+
+    def set_aside(self, step: int) -> Path:
+        """Renames a checkpoint that can't be read, so that the step's next one can take its place.
+
+        Returns:
+            Its new name.
+
+        Raises:
+            SystemFault: the directory can't be written.
+        """
+        aside = self.checkpoints / f"{self.checkpoint(step).name}.damaged"
+        best = self.best()
+        with explain_disk_faults(self.checkpoints):
+            shutil.rmtree(aside, ignore_errors=True)
+            self.checkpoint(step).replace(aside)
+            if best is not None and best["step"] == step:
+                self.best_file.unlink()
+                self.recover_best()
+        return aside
 
     def is_finished(self, total_steps: int) -> bool:
         """Whether all steps are done and everything that a run leaves behind is there."""
@@ -199,7 +219,25 @@ class RunDirectory:
         Raises:
             SystemFault: the file can't be written.
         """
-        write_whole(self.best_file, json.dumps({"step": step, **values}) + "\n")
+        write_whole(self.best_file, self.best_text(step, values))
+
+    @staticmethod
+    def best_text(step: int, values: Mapping[str, float]) -> str:
+        """Returns what a file says of the best checkpoint."""
+        return json.dumps({"step": step, **values}) + "\n"
+
+    def recover_best(self) -> None:
+        """Notes again which checkpoint is the best, if a kill came between it and the note, or damage.
+
+        The newest checkpoint that was the best when it was written is the best: others are kept no longer.
+
+        Raises:
+            SystemFault: the file can't be written.
+        """
+        notes = [self.checkpoint(step) / self.best_file.name for step in self.checkpoint_steps()]
+        newest = next((note for note in reversed(notes) if note.is_file()), None)
+        if newest is not None:
+            write_whole(self.best_file, newest.read_bytes())
 
     def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from training in this directory at the same time.

@@ -166,6 +166,42 @@ def test_leftovers_of_a_kill_are_removed_at_the_start_and_whole_ones_kept(run):
     assert [path.name for path in run.checkpoints.iterdir()] == ["step_000000005"]
 
 
+# ---------------------------------------------------------------- the best one
+
+
+def test_the_best_checkpoint_is_known_though_a_kill_came_before_the_note_of_it(run):
+    writer = CheckpointWriter(run, variables())
+    for step, best in ((1, {"ssim": 0.5}), (2, {"ssim": 0.625}), (3, None)):
+        writer.save(step, best)
+    writer.wait()
+    expected = run.best_file.read_bytes()
+    run.write_best(1, {"ssim": 0.5})  # as a kill beside checkpoint 2 would have left it
+    CheckpointWriter(run, variables()).wait()
+    assert run.best_file.read_bytes() == expected
+    assert run.best() == {"step": 2, "ssim": 0.625}
+
+
+def test_without_the_best_checkpoint_the_one_that_was_the_best_before_is(run):
+    writer = CheckpointWriter(run, variables())
+    for step in (1, 2):
+        writer.save(step, {"ssim": step / 4})
+    writer.wait()
+    aside = run.set_aside(2)
+    assert aside.is_dir()
+    assert run.checkpoint_steps() == [1]
+    assert run.best() == {"step": 1, "ssim": 0.25}
+    run.set_aside(1)
+    assert run.best() is None
+
+
+def test_what_a_kill_left_to_delete_is_deleted_at_the_next_start(run):
+    for step in range(1, KEPT + 1):
+        written(run, step, variables())
+    shutil.copytree(run.checkpoint(1), run.checkpoint(KEPT + 1))
+    CheckpointWriter(run, variables()).wait()
+    assert run.checkpoint_steps() == list(range(2, KEPT + 2))
+
+
 # ---------------------------------------------------------------- damage
 
 

@@ -154,7 +154,7 @@ def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
         (["--steps", "many"], ["--steps", "whole number", "many"]),
         (["--steps"], ["--steps"]),
         (["stray"], ["stray"]),
-        (["--input-channels", "2"], ["--input-channels", "1", "3"]),
+        (["--input-channels", "17"], ["--input-channels", "from 1 to 16"]),
     ],
 )
 def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, arguments, said):

@@ -94,11 +94,12 @@ def export(run: Path, options: ExportOptions) -> Report:
     with contextlib.ExitStack() as stack:
         stack.enter_context(explain_disk_faults(job.out, "another `out`"))
         stack.enter_context(locked(job.out, busy))
+        _clear_leftovers(job.out)
         heed = stack.enter_context(_heeding_ctrl_c())
         models = []
         for subject in job.subjects:
             model = _Staged.under(job.out, subject)
-            stack.enter_context(_removing(model.staging))
+            stack.callback(_discard, model.staging)
             artifacts = _write(options.formats, model)
             heed()
             _prove(model, artifacts)
@@ -228,6 +229,19 @@ def _heeding_ctrl_c() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, before)
 
 
+def _clear_leftovers(out: Path) -> None:
+    """Removes what an export left that was killed: what it was writing, and what it had published in part."""
+    for staging in out.glob(f".*-*{UNFINISHED}"):
+        _discard(staging)
+
+
+def _discard(staging: Path) -> None:
+    name, _, version = staging.name.removeprefix(".").removesuffix(UNFINISHED).rpartition("-")
+    if (staging / name / version).exists():  # it would have been published last: what else was is a part only
+        shutil.rmtree(staging.with_name(f"{name}-{version}"), ignore_errors=True)
+    shutil.rmtree(staging, ignore_errors=True)
+
+
 def _next_version(out: Path, name: str) -> int:
     """One more than the highest version that is there."""
     served = (path.name for path in (out / name).glob("*"))
@@ -251,7 +265,6 @@ class _Staged:
         """Makes the folder."""
         version = _next_version(out, subject.name)
         staging = out / f".{subject.name}-{version}{UNFINISHED}"
-        shutil.rmtree(staging, ignore_errors=True)  # left by an export that was killed
         staging.mkdir()
         return cls(subject, version, staging)
 
@@ -268,15 +281,6 @@ class _Staged:
     def place(self, artifact: Artifact) -> Path:
         """Where an artifact is, below the folder."""
         return artifact.path.relative_to(self.staging)
-
-
-@contextlib.contextmanager
-def _removing(folder: Path) -> Iterator[None]:
-    """Sees to it that a folder is gone afterwards, whatever happens; what is to stay is moved out of it."""
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(formats: Sequence[Format], model: _Staged) -> list[tuple[Format, Artifact]]:
@@ -400,8 +404,9 @@ def _is_good(job: _Job, proof: Proof) -> bool:
 def _publish(job: _Job, model: _Staged) -> ExportedModel:
     """Moves what passed to where it is looked for, each whole, what is served last: servers watch for it."""
     for _, proof in model.proofs:
-        if not _is_good(job, proof) and proof.artifact.path.is_file():
-            proof.artifact.path.unlink()
+        if not _is_good(job, proof):
+            path = proof.artifact.path
+            path.unlink() if path.is_file() else shutil.rmtree(path)
     (model.staging / model.files).replace(job.out / model.files)
     good = [(each, model.place(proof.artifact)) for each, proof in model.proofs if _is_good(job, proof)]
     for each in dict.fromkeys(each for each, _ in good):

@@ -5,17 +5,21 @@
 INPUTS has an array an image, named 0, 1 and so on: uint8 or uint16 [height, width, channels], or noise
 float32 [numbers]. OUTPUTS has the picture [height, width, output channels] for each way into the model and
 each input, named WAY/0, WAY/1 and so on, and 'seconds', the time that each took by the first way, once warm.
+The process ends, whatever it does, when its standard input does: whoever started it is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -48,7 +52,10 @@ def paint_in_fresh_process(
         command = [sys.executable, "-m", __name__, str(model), str(inputs), str(outputs)]
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
+        with _lifeline() as lifeline:
+            done = subprocess.run(
+                command, stdin=lifeline, capture_output=True, text=True, errors="replace", env=environment
+            )
         if done.returncode:
             reason = next(reversed(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
             raise SystemFault(f"{model} could not be run in a process of its own: {reason}")
@@ -58,8 +65,23 @@ def paint_in_fresh_process(
             return painted, stored["seconds"].tolist()
 
 
+@contextlib.contextmanager
+def _lifeline() -> Iterator[IO[bytes]]:
+    """Gives a stream that ends when this process does, even if it is killed."""
+    reading, writing = os.pipe()  # no child inherits the end for writing
+    with open(reading, "rb") as stream, open(writing, "wb"):
+        yield stream
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
 def main() -> None:
     """Paints what the process was given."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     from pix2pix_tf import translators  # needs TensorFlow, which the parent may not have loaded yet
 
     model, inputs, outputs = sys.argv[1:]

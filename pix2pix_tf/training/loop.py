@@ -18,7 +18,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pipeline import held_out_images, in_memory, training_batches
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import strategy_for
-from pix2pix_tf.errors import Interrupted, TrainingDiverged
+from pix2pix_tf.errors import DamagedCheckpoint, Interrupted, TrainingDiverged
 from pix2pix_tf.evaluation.validation import Validation
 from pix2pix_tf.models.base import Sheet
 from pix2pix_tf.models.registry import model_for
@@ -44,6 +44,7 @@ class Session:
 
     Attributes:
         first_step: steps done before.
+        damaged: where the checkpoints are now that were found damaged, if any.
         last_step: steps of the whole run.
     """
 
@@ -56,6 +57,7 @@ class Session:
         self.model = model_for(config)
         self.trainer = Trainer(self.model, config, self.last_step, self.strategy)
         self.writer = CheckpointWriter(run, self.trainer.state(), config.record.keep_every)
+        self.damaged: list[Path] = []
         self.first_step = self._restore_or_start()
         self.translators = translators_for(self.model, seed=config.optimization.seed)
         self._pending: list[tf.Tensor] = []
@@ -67,6 +69,8 @@ class Session:
         devices = self.strategy.num_replicas_in_sync
         shared = f" on {devices} GPUs" if devices > 1 else ""
         continuing = f", continuing after step {self.first_step}" if self.first_step else ""
+        if self.damaged:
+            continuing += f", as what came later is damaged (see {', '.join(map(str, self.damaged))})"
         return (
             f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.translators)}; "
             f"{self.last_step} steps of {config.optimization.batch_size} at {width}x{height} in "
@@ -75,10 +79,20 @@ class Session:
 
     def _restore_or_start(self) -> int:
         """Brings the model to where the run stands; returns the steps done."""
-        step = self.run_directory.latest_step()
-        if step is not None:
-            restore(self.run_directory.checkpoint(step), self.trainer.state())
+        run, damaged = self.run_directory, []
+        for step in reversed(run.checkpoint_steps()):
+            try:
+                restore(run.checkpoint(step), self.trainer.state())
+            except DamagedCheckpoint:
+                damaged.append(step)
+                continue
+            self.damaged = [run.set_aside(each) for each in damaged]
             return step
+        if damaged:  # to begin anew is not for the program to decide
+            raise DamagedCheckpoint(
+                f"no checkpoint in {run.checkpoints} can be read any more; restore one of them, or train in "
+                "another `run_dir`"
+            )
         if self.config.record.init_from is not None:
             self._take_weights(checkpoint_to_start_from(self.config.record.init_from, self.config))
         return 0

@@ -211,3 +211,22 @@ def test_a_moved_run_continues(undisturbed: Path, tmp_path: Path):
     result = run("train", "--run-dir", there, "--steps", STEPS, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert_same_weights(undisturbed, there)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(undisturbed: Path, tmp_path: Path):
+    run_dir = RunDirectory(Path(shutil.copytree(undisturbed, tmp_path / "run")))
+    run_dir.final_sheet.unlink()  # the run is not finished then, and its checkpoints are read
+    newest = run_dir.existing_checkpoint()
+    [file] = newest.glob("state.data*")
+    file.write_bytes(file.read_bytes()[:-100])
+    result = run("train", "--run-dir", run_dir.path, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"{newest}.damaged" in result.stdout
+    assert_same_weights(undisturbed, run_dir.path)
+
+    for file in run_dir.checkpoints.glob("step_?????????/state.data*"):
+        file.write_bytes(file.read_bytes()[:-100])
+    run_dir.final_sheet.unlink()
+    result = run("train", "--run-dir", run_dir.path, cwd=tmp_path)
+    assert result.returncode == 2
+    assert str(run_dir.checkpoints) in error_line(result)

@@ -1,9 +1,12 @@
 """pix2pix export: what it writes, what it proves, what it refuses to publish."""
 
 import contextlib
+import errno
 import json
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -25,6 +28,7 @@ from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.translators.run import GeneratorTranslator
+from tests.end_to_end.commands import environment
 from tests.exporting.models import NOISE, SIZE, pictures, psnr, write_run
 
 IMPOSSIBLE = Bar(max_levels=-1)
@@ -287,6 +291,39 @@ def test_what_a_killed_export_left_is_no_obstacle(quickly, tmp_path):
     quickly(tmp_path)
     assert not (tmp_path / ".tiny-1.unfinished").exists()
     assert (tmp_path / "tiny-1" / "tiny_64x64.tflite").is_file()
+
+
+def test_what_a_killed_export_published_in_part_is_taken_back(quickly, tmp_path):
+    """Killed after its files were moved, and before the SavedModel was."""
+    (tmp_path / "tiny-1").mkdir()
+    (tmp_path / "tiny-1" / "export.json").write_text("{}")
+    (tmp_path / ".tiny-1.unfinished" / "tiny" / "1").mkdir(parents=True)
+    quickly(tmp_path)
+    assert report_of(tmp_path)["version"] == 1
+    assert below(tmp_path / "tiny-1") == ["export.json", "parity.png", "tiny_64x64.tflite"]
+
+
+def test_an_export_that_fails_while_it_publishes_takes_back_what_it_had_published(
+    quickly, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SavedModel, "announce", full)
+    with pytest.raises(SystemFault):
+        quickly(tmp_path, formats=[SavedModel()])
+    assert below(tmp_path) == [".lock"]
+
+
+def test_the_process_that_proves_ends_with_whoever_started_it(exported, tmp_path):
+    out, _ = exported
+    np.savez(tmp_path / "inputs.npz", **{"0": pictures(1, SIZE)[0]})
+    command = [sys.executable, "-m", "pix2pix_tf.exporting.fresh", str(out / "tiny-1" / "tiny_64x64.tflite")]
+    command += [str(tmp_path / name) for name in ("inputs.npz", "outputs.npz")]
+    proving = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment())
+    proving.stdin.close()
+    assert proving.wait() == 1
+    assert not (tmp_path / "outputs.npz").exists()
 
 
 # ---------------------------------------------------------------- what is refused

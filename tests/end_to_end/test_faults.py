@@ -1,0 +1,53 @@
+"""The campaign of benchmarks/faults.py in short: processes killed in the middle of file operations."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pix2pix_tf.files import write_whole
+from tests.end_to_end.commands import ROOT, environment
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+try:
+    import injector
+finally:
+    sys.path.pop(0)
+
+pytestmark = pytest.mark.skipif(bool(injector.missing()), reason=injector.missing())
+
+
+def test_a_file_is_old_or_new_wherever_its_writing_is_killed(tmp_path):
+    path, kills = tmp_path / "folder" / "file", 0
+    while True:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("old")
+        operations = []
+        child = injector.Child(lambda: write_whole(path, "new") or 0, tmp_path)
+
+        def kill(operation, child=child, operations=operations, last=kills + 1):
+            operations.append(operation.kind)
+            if len(operations) == last:
+                child.send(signal.SIGKILL)
+            return 0
+
+        if child.watch(kill) == 0:
+            break
+        kills += 1
+        assert path.read_text() == "old"
+        write_whole(path, "new")  # what goes on is not hindered by what is left
+        assert [file.name for file in path.parent.iterdir()] == ["file"]
+    assert path.read_text() == "new"
+    assert operations == ["mkdir", "open", "write", "fsync", "rename"]
+    assert kills == len(operations)
+
+
+def test_checkpoints_survive_kills_in_their_writing():
+    command = [sys.executable, str(ROOT / "benchmarks/faults.py"), "--part", "kill_checkpoints"]
+    done = subprocess.run([*command, "--every", "13"], capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    [tally] = map(json.loads, done.stdout.splitlines())
+    assert tally["injected"] >= 5
+    assert not tally["lost"] + tally["wrong"] + tally["half"]
