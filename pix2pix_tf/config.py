@@ -27,6 +27,7 @@ Upsampling = Literal["nearest", "transposed", "resize"]
 Direction = Literal["AtoB", "BtoA"]
 Recipe = Literal["default", "paper"]
 DataKind = Literal["pairs", "unpaired", "images"]
+Fit = Literal["resize", "crop", "pad"]
 BestMetric = Literal["l1", "psnr", "ssim"]
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
 
@@ -99,6 +100,9 @@ class DataConfig:
     """Channels of the output (of B, where images are unpaired); by default what the data has."""
     image_size: tuple[int, ...] = (256, 256)
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
+    fit: Annotated[Fit, Earlier("resize")] = "resize"
+    """How images of another shape get the image size: 'resize' stretches them, 'crop' scales them to fill it
+    and cuts off the rest, 'pad' scales them to fit inside and reflects them (repeats label maps' edges)."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, resized without mixing colours; 'auto' asks the data set."""
     photo_filter: Annotated[Literal["cubic", "triangle"], Earlier("triangle")] = "cubic"

@@ -141,7 +141,9 @@ def _blended(
             picture = painted(row, column)
             if not band.shape[2]:
                 band = np.zeros((*band.shape[:2], picture.shape[2]), np.float32)
-            band[: len(row.weights), column.span] += np.outer(row.weights, column.weights)[..., np.newaxis] * picture
+            band[: len(row.weights), column.span] += (
+                np.outer(row.weights, column.weights)[..., np.newaxis] * picture
+            )
         finished = end - row.start
         yield np.rint(band[:finished]).astype(picture.dtype)
         band[: len(band) - finished] = band[finished:]

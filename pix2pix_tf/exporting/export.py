@@ -178,7 +178,10 @@ def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportO
         folder = options.proof_images
         return {name: FolderSamples(folder, painter.input_channels) for name, painter in painters.items()}
     dataset = run_dataset(model.config, options.data_dir)
-    return {name: DatasetSamples(dataset, painter.side) for name, painter in painters.items()}
+    return {
+        name: DatasetSamples(dataset, painter.side, model.config.data.fit)
+        for name, painter in painters.items()
+    }
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.config import Fit, TrainConfig
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import held_out_images, resized
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
@@ -95,15 +95,17 @@ class DatasetSamples:
     Args:
         dataset: from :func:`run_dataset`.
         side: which image of a row the network takes.
+        fit: how images get the network's size.
     """
 
-    def __init__(self, dataset: ImageDataset, side: int):
-        self._dataset, self._side = dataset, side
+    def __init__(self, dataset: ImageDataset, side: int, fit: Fit):
+        self._dataset, self._side, self._fit = dataset, side, fit
         self.description = f"{dataset.name} {dataset.held_out}"
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         """See `Samples`."""
-        return [row[1 + self._side] for row in held_out_images(self._dataset, size, count, split)]
+        rows = held_out_images(self._dataset, size, count, split, self._fit)
+        return [row[1 + self._side] for row in rows]
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""
