@@ -565,6 +565,7 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
         "direction": args.direction or (of_run.data.direction if of_run is not None else None),
         "task": args.task or (of_run.data.task if of_run is not None else None),
         "upscale_factor": args.upscale_factor or (of_run.data.upscale_factor if of_run is not None else None),
+        "fit": of_run.data.fit if of_run is not None else None,
         "label_maps": None if args.label_maps == "auto" else args.label_maps,
     }
     return configs.replace(config, **{name: value for name, value in given.items() if value is not None})
@@ -696,6 +697,8 @@ class DataPreviewArgs(DataArgs):
     """Mirror at random, where the data set is trained so."""
     image_size: tuple[int, ...] | None = None
     """Height and width, each from 64 to 2048; by default the data set's own."""
+    fit: configs.Fit = "resize"
+    """How images of another shape get that size: stretched, cropped, or padded by reflection."""
     count: Annotated[int, *configs.limited(1, 64)] = 6
     """How many pairs."""
     seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
@@ -771,7 +774,7 @@ def _data_preview(arguments: list[str]) -> int:
     given = {name: getattr(args, name) for name in ("direction", "image_size")}
     settings = {name: value for name, value in given.items() if value is not None}
     settings.update(jitter=args.jitter and brought.jitter, flip=args.flip and brought.flip)
-    settings.update(seed=args.seed, label_maps=args.label_maps)
+    settings.update(seed=args.seed, label_maps=args.label_maps, fit=args.fit)
     settings.update(task=args.task, upscale_factor=args.upscale_factor)
     _import_frameworks()
     from pix2pix_tf.data.sets import ITEMS

@@ -28,6 +28,7 @@ Direction = Literal["AtoB", "BtoA"]
 Recipe = Literal["default", "paper"]
 DataKind = Literal["pairs", "unpaired", "images"]
 TaskName = Literal["pairs", "colorize", "inpaint", "edges", "deblur", "upscale"]
+Fit = Literal["resize", "crop", "pad"]
 BestMetric = Literal["l1", "psnr", "ssim"]
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
 
@@ -111,6 +112,9 @@ class DataConfig:
     """Likewise of the output (B's); translations are then written in these numbers."""
     image_size: tuple[int, ...] = (256, 256)
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
+    fit: Annotated[Fit, Earlier("resize")] = "resize"
+    """How images of another shape get the image size: 'resize' stretches them, 'crop' scales them to fill it
+    and cuts off the rest, 'pad' scales them to fit inside and reflects them (repeats label maps' edges)."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, resized without mixing colours; 'auto' asks the data set."""
     one_hot_labels: Annotated[bool, Earlier(False)] = False

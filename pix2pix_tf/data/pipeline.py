@@ -18,7 +18,7 @@ import psutil
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.config import DataConfig, TrainConfig
+from pix2pix_tf.config import DataConfig, Fit, TrainConfig
 from pix2pix_tf.data.sets import ImageDataset, Images, Side, spread
 
 # The paper resizes 256×256 images to 286×286 before cropping; other sizes in proportion.
@@ -101,7 +101,7 @@ def augmented(
     Args:
         images: one, or input and target, [height, width, channels] of any size, ``uint8`` or ``uint16``.
         sides: what they are like; label maps are resized with the nearest neighbour.
-        config: ``image_size``, ``jitter``, ``flip`` and ``photo_filter``.
+        config: ``image_size``, ``fit``, ``jitter``, ``flip`` and ``photo_filter``.
         seed: int64 [2], decides the draw.
 
     Returns:
@@ -111,23 +111,80 @@ def augmented(
     scale = JITTER_SCALE if config.jitter else 1.0
     loaded = (round(size[0] * scale), round(size[1] * scale))
     draw = tf.random.stateless_uniform([3], seed)
-    room = tf.constant([loaded[0] - size[0] + 1, loaded[1] - size[1] + 1], tf.float32)
-    offset = tf.cast(draw[:2] * room, tf.int32)
+    place = _placed(images[0], loaded, size, config.fit, draw[:2] if config.jitter else None)
     mirrored = tf.logical_and(config.flip, draw[2] < 0.5)
 
     def one(image: tf.Tensor, side: Side) -> tf.Tensor:
-        image = resized_crop(image, loaded, offset, size, side.labels, config.photo_filter)
+        image = place.cut(image, side.labels, config.photo_filter)
         image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
         return _unit_range(image, side)
 
     return tuple(one(image, side) for image, side in zip(images, sides, strict=True))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where the network's image lies in an image, or in a pair: the same for both.
+
+    Args:
+        loaded: int32 [2], height and width that the image is resized to.
+        offset: int32 [2], the top left corner in that; may be outside of it.
+        size: height and width of the network's image.
+        padded: whether some of it may be outside.
+    """
+
+    loaded: tf.Tensor
+    offset: tf.Tensor
+    size: tuple[int, int]
+    padded: bool
+
+    def cut(self, image: tf.Tensor, labels: bool, kernel: str = "triangle") -> tf.Tensor:
+        """Returns what lies there, as `resized_crop` does."""
+        if not self.padded:
+            return resized_crop(image, self.loaded, self.offset, self.size, labels, kernel)
+        image = resized_crop(image, self.loaded, tf.zeros([2], tf.int32), self.loaded, labels, kernel)
+        for axis in (0, 1):
+            last = self.loaded[axis] - 1
+            position = tf.range(self.size[axis]) + self.offset[axis]
+            if labels:
+                position = tf.clip_by_value(position, 0, last)
+            else:  # … 2 1 0 1 … n-1 n-2 …, as often as needed
+                position = last - tf.abs(last - position % tf.maximum(2 * last, 1))
+            image = tf.gather(image, position, axis=axis)
+        return tf.ensure_shape(image, (*self.size, None))
+
+
+def _placed(
+    image: tf.Tensor, canvas: tuple[int, int], size: tuple[int, int], fit: Fit, draw: tf.Tensor | None
+) -> _Place:
+    """Fits an image to a canvas, and chooses there a place for the network's image.
+
+    Args:
+        image: [height, width, channels]; of a pair the first.
+        canvas: height and width to fit to.
+        size: of the network's image, not larger.
+        fit: as in the configuration.
+        draw: float32 [2] in [0, 1), where between the edges; in the centre if ``None``.
+    """
+    loaded = tf.constant(canvas)
+    if fit != "resize":
+        shape = tf.cast(tf.shape(image)[:2], tf.float32)
+        scales = tf.constant(canvas, tf.float32) / shape
+        scale = tf.reduce_max(scales) if fit == "crop" else tf.reduce_min(scales)
+        loaded = tf.maximum(tf.cast(tf.round(shape * scale), tf.int32), 1)
+        # Rounded, the side that decides the scale may be off by one.
+        loaded = tf.maximum(loaded, canvas) if fit == "crop" else tf.minimum(loaded, canvas)
+    room = tf.maximum(loaded, canvas) - size
+    offset = room // 2 if draw is None else tf.cast(draw * tf.cast(room + 1, tf.float32), tf.int32)
+    margin = tf.maximum(canvas - loaded, 0) // 2
+    return _Place(loaded, offset - margin, size, padded=fit == "pad")
+
+
 def resized_crop(
     image: tf.Tensor,
-    loaded: tuple[int, int],
+    loaded: tuple[int, int] | tf.Tensor,
     offset: tf.Tensor,
-    size: tuple[int, int],
+    size: tuple[int, int] | tf.Tensor,
     labels: bool,
     kernel: str = "triangle",
 ) -> tf.Tensor:
@@ -144,35 +201,61 @@ def resized_crop(
     Returns:
         float32 [*size, channels] in the image's own range.
     """
-    shape = tf.shape(image)[:2]
+    shape = tf.cast(tf.shape(image)[:2], tf.float32)
+    scale = tf.cast(loaded, tf.float32) / shape
     if labels:
+        whole = tf.cast(loaded, tf.float32)
         for axis in (0, 1):
             centers = tf.cast(tf.range(size[axis]) + offset[axis], tf.float32) + 0.5
-            nearest = tf.cast(centers * (tf.cast(shape[axis], tf.float32) / loaded[axis]), tf.int32)
-            image = tf.gather(image, tf.minimum(nearest, shape[axis] - 1), axis=axis)
+            nearest = tf.cast(centers * (shape[axis] / whole[axis]), tf.int32)
+            image = tf.gather(image, tf.minimum(nearest, tf.shape(image)[axis] - 1), axis=axis)
         image = tf.cast(image, tf.float32)
     else:
         image = tf.raw_ops.ScaleAndTranslate(
             images=image[tf.newaxis],
             size=size,
-            scale=tf.constant(loaded, tf.float32) / tf.cast(shape, tf.float32),
+            scale=scale,
             translation=-tf.cast(offset, tf.float32),
             kernel_type=_KERNELS[kernel],
             antialias=True,
         )[0]
-    return tf.ensure_shape(image, (*size, None))
+    return image if tf.is_tensor(size) else tf.ensure_shape(image, (*size, None))
 
 
 def resized(image: tf.Tensor, size: tuple[int, int], side: Side) -> tf.Tensor:
     """Returns a held-out image at the network's size, in its own integer type: no jitter, no mirror."""
-    if tuple(image.shape[:2]) == size:
-        return image
-    pixels = resized_crop(image, size, tf.zeros([2], tf.int32), size, side.labels)
-    return tf.saturate_cast(tf.round(pixels), image.dtype)
+    [image] = fitted((image,), (side,), size, "resize")
+    return image
+
+
+def fitted(
+    images: tuple[tf.Tensor, ...], sides: tuple[Side, ...], size: tuple[int, int], fit: Fit
+) -> tuple[tf.Tensor, ...]:
+    """Returns a held-out image or pair at the network's size, in their own integer types.
+
+    Args:
+        images: one, or input and target, [height, width, channels] of any size, ``uint8`` or ``uint16``.
+        sides: what they are like.
+        size: height and width.
+        fit: as in the configuration; what is cropped is cropped to its centre.
+    """
+    place = _placed(images[0], size, size, fit, None)
+
+    def one(image: tf.Tensor, side: Side) -> tf.Tensor:
+        if tuple(image.shape[:2]) == size:
+            return image
+        return tf.saturate_cast(tf.round(place.cut(image, side.labels)), image.dtype)
+
+    return tuple(one(image, side) for image, side in zip(images, sides, strict=True))
 
 
 def held_out_row(
-    dataset: ImageDataset, images: Images, sides: tuple[Side, ...], number: int, size: tuple[int, int] | None
+    dataset: ImageDataset,
+    images: Images,
+    sides: tuple[Side, ...],
+    number: int,
+    size: tuple[int, int] | None,
+    fit: Fit,
 ) -> tuple[tf.Tensor, ...]:
     """Returns one row of a split at the network's size, in integers: no jitter, no mirror.
 
@@ -183,11 +266,12 @@ def held_out_row(
         images: one of a split's sets.
         sides: of what it reads.
         number: which of them.
-        size: height and width to resize all to; each as it is if ``None``.
+        size: height and width that all get; each as it is if ``None``.
+        fit: how they get it, as in the configuration.
     """
     read = images.read(tf.constant(number))
     if size is not None:
-        read = tuple(resized(image, size, side) for image, side in zip(read, sides, strict=True))
+        read = fitted(read, sides, size, fit)
     if dataset.task is None:
         return read
     seed = tf.constant([dataset.task_seed, number], tf.int64)
@@ -201,15 +285,20 @@ def _unit_range(image: tf.Tensor, side: Side) -> tf.Tensor:
 
 
 def held_out_images(
-    dataset: ImageDataset, size: tuple[int, int], count: int, split: str | None = None
+    dataset: ImageDataset,
+    size: tuple[int, int],
+    count: int,
+    split: str | None = None,
+    fit: Fit = "resize",
 ) -> list[tuple[Any, ...]]:
     """Returns images to look at: the same ones every time, spread over the split.
 
     Args:
         dataset: of any kind; of pairs, directed, so that A is the input and B the target.
-        size: height and width to resize them to.
+        size: height and width that they get.
         count: how many at most.
         split: 'train', 'val' or 'test'; what is held out by default.
+        fit: how they get it, as in the configuration.
 
     Returns:
         Up to ``count`` rows of a name and an image for each side, such as (name, input, target), ``uint8``
@@ -221,7 +310,7 @@ def held_out_images(
     for index in spread(min(len(images) for images, _ in parts), count):
         row: list[Any] = [parts[0][0].names[index]]
         for images, sides in parts:
-            row += [image.numpy() for image in held_out_row(dataset, images, sides, index, size)]
+            row += [image.numpy() for image in held_out_row(dataset, images, sides, index, size, fit)]
         rows.append(tuple(row))
     return rows
 

@@ -88,7 +88,7 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
     dataset = open_dataset(options.config, "pairs")
     split = _split(dataset, options.split)
     judged = open_judged(models, dataset, split, options.config, options.raw_weights)
-    pairs = Pairs(dataset, split, options.size or _size_of_runs(judged))
+    pairs = Pairs(dataset, split, options.size or _size_of_runs(judged), options.config.data.fit)
     left_out: list[dict[str, str]] = []
     reader = _reader(pairs, options, left_out, say)
     extractor = _extractor(options, len(pairs), left_out)

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.data.pipeline import held_out_row, resized
+from pix2pix_tf.config import Fit
+from pix2pix_tf.data.pipeline import fitted, held_out_row
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.inception import FEATURES, Inception
@@ -27,24 +28,28 @@ class Pairs:
         dataset: directed: inputs first.
         split: its name.
         size: height and width that all are compared at; each its own if ``None``.
+        fit: how pairs of another shape get that size.
     """
 
     dataset: ImageDataset
     split: str
     size: Size | None
+    fit: Fit = "resize"
 
     def __len__(self) -> int:
         return len(self.dataset.splits[self.split][0])
 
     def read(self, number: int) -> tuple[str, np.ndarray, np.ndarray]:
-        """Returns a pair's name, its input as it is, and its target as it is compared."""
+        """Returns a pair's name, its input as it is or fitted, and its target as it is compared."""
         [(images, sides)] = self.dataset.parts(self.split)
         if self.dataset.task is not None:
-            given, target = held_out_row(self.dataset, images, sides, number, self.size)
+            given, target = held_out_row(self.dataset, images, sides, number, self.size, self.fit)
             return images.names[number], given.numpy(), target.numpy()
         given, target = images.read(tf.constant(number))
-        size = self.size or tuple(target.shape[:2])
-        return images.names[number], given.numpy(), resized(target, size, sides[1]).numpy()
+        if self.size is not None:
+            as_compared, target = fitted((given, target), sides, self.size, self.fit)
+            given = given if self.fit == "resize" else as_compared  # a model may have a size of its own
+        return images.names[number], given.numpy(), target.numpy()
 
 
 class Measured:

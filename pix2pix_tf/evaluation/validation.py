@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.evaluation.measuring import unit
@@ -25,12 +26,12 @@ class Validation:
 
     Args:
         dataset: one that has targets.
-        size: height and width that the networks are trained at.
+        data: at which size the networks are trained, and how images get it.
         painters: the model's.
     """
 
-    def __init__(self, dataset: ImageDataset, size: tuple[int, int], painters: Mapping[str, Painter]):
-        self._rows = [images for _, *images in held_out_images(dataset, size, PICTURES)]
+    def __init__(self, dataset: ImageDataset, data: DataConfig, painters: Mapping[str, Painter]):
+        self._rows = [images for _, *images in held_out_images(dataset, data.size, PICTURES, fit=data.fit)]
         self._painters = painters
 
     def measure(self, paint: Mapping[str, Paint]) -> dict[str, float]:

@@ -180,7 +180,8 @@ def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportO
         folder = options.proof_images
         return {name: FolderSamples(folder, painter) for name, painter in painters.items()}
     dataset = run_dataset(model.config, options.data_dir)
-    return {name: DatasetSamples(dataset, painter) for name, painter in painters.items()}
+    fit = model.config.data.fit
+    return {name: DatasetSamples(dataset, painter, fit) for name, painter in painters.items()}
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.config import Fit, TrainConfig
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import held_out_images, resized
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
@@ -104,15 +104,16 @@ class DatasetSamples:
     Args:
         dataset: from :func:`run_dataset`.
         painter: what takes them.
+        fit: how images get the network's size.
     """
 
-    def __init__(self, dataset: ImageDataset, painter: Painter):
-        self._dataset, self._painter = dataset, painter
+    def __init__(self, dataset: ImageDataset, painter: Painter, fit: Fit):
+        self._dataset, self._painter, self._fit = dataset, painter, fit
         self.description = f"{dataset.name} {dataset.held_out}"
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         """See `Samples`."""
-        rows = held_out_images(self._dataset, size, count, split)
+        rows = held_out_images(self._dataset, size, count, split, self._fit)
         taken = (self._painter.input_channels, self._painter.paints_holes)
         return [converted(tf.constant(row[1 + self._painter.side]), *taken).numpy() for row in rows]
 

@@ -110,10 +110,11 @@ class Session:
         batches = training_batches(
             dataset, self.config, self.first_step, self.last_step, self.trainer.batches_per_step
         )
-        size = self.config.data.size
-        self._held_out = [images for _, *images in held_out_images(dataset, size, SHEET_ROWS)]
+        data = self.config.data
+        held_out = held_out_images(dataset, data.size, SHEET_ROWS, fit=data.fit)
+        self._held_out = [images for _, *images in held_out]
         label = configs.dataset_label(self.config.data.dataset)
-        validation = Validation(dataset, size, self.model.painters()) if dataset.has_targets else None
+        validation = Validation(dataset, data, self.model.painters()) if dataset.has_targets else None
         watch = Watch(validation, self.config.record, self.run_directory.best())
         recorder = Recorder(
             self.run_directory,

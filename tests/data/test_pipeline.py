@@ -11,6 +11,7 @@ from pix2pix_tf import replace
 from pix2pix_tf.data import pipeline
 from pix2pix_tf.data.pipeline import (
     augmented,
+    fitted,
     held_out_images,
     in_memory,
     resized,
@@ -473,3 +474,61 @@ def test_held_out_rows_have_an_image_of_each_side():
     lone = ImageDataset("", (PLAIN,), {"train": (alone([noise(9, 9)]),)})
     [(name, image)] = held_out_images(lone, (64, 64), 3)
     assert (name, image.shape, image.dtype) == ("pair 0", (64, 64, 3), np.uint8)
+
+
+# ---------------------------------------------------------------- other shapes
+
+
+SHAPES = [(96, 70), (333, 100), (65, 1000), (1, 7)]
+
+
+def test_a_cropped_image_keeps_its_shape_and_loses_what_is_over():
+    image = coordinates(100, 200)
+    config = config_of(fit="crop", flip=False, image_size=(100, 100))  # loaded at 112 x 224
+    lefts = set()
+    for one, other in draws((image, image), (PLAIN, LABELS), config, 60):
+        np.testing.assert_allclose(one[8:-8, 8:-8, :2], other[8:-8, 8:-8, :2], atol=1.1 / 127.5)
+        rows, columns = ((one[..., axis] + 1) * 127.5 for axis in (0, 1))
+        step = 100 / 112
+        np.testing.assert_allclose(np.diff(rows[8:-8], axis=0), step, atol=0.06)
+        np.testing.assert_allclose(np.diff(columns[:, 8:-8], axis=1), step, atol=0.06)
+        lefts.add(round(columns[50, 8]))
+    assert min(lefts) < 30
+    assert max(lefts) > 90
+
+
+def test_a_padded_image_is_whole_and_surrounded_by_its_reflection_or_its_edge():
+    image = coordinates(32, 64)
+    config = config_of(fit="pad", flip=False, jitter=False)
+    [(one, other)] = draws((image, image), (PLAIN, LABELS), config, 1)
+    one, other = (np.round((each + 1) * 127.5).astype(np.uint8) for each in (one, other))
+    rows = [*range(16, 0, -1), *range(32), *range(30, 14, -1)]
+    np.testing.assert_array_equal(one, image[rows])
+    np.testing.assert_array_equal(other, image[[0] * 16 + [*range(32)] + [31] * 16])
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_images_of_any_shape_get_the_size_in_training_and_held_out(fit):
+    sets, size = [(noise(*shape), noise(*shape)) for shape in SHAPES], (96, 70)
+    config = config_of(fit=fit, image_size=size)
+    for pair in sets:
+        for one, other in draws(pair, (PLAIN, PLAIN), config, 3):
+            assert one.shape == other.shape == (*size, 3)
+            np.testing.assert_array_equal(one, other)
+        for found in fitted(tuple(map(tf.constant, pair)), (PLAIN, LABELS), size, fit):
+            assert found.shape == (*size, 3)
+            assert found.dtype == tf.uint8
+
+
+def test_held_out_images_are_cropped_to_their_centre():
+    image = tf.constant(coordinates(64, 100))
+    for side in (PLAIN, LABELS):
+        [found] = fitted((image,), (side,), (64, 64), "crop")
+        np.testing.assert_array_equal(found, image[:, 18:82])
+
+
+def test_a_pair_of_two_sizes_is_cut_at_one_place():
+    small, large = coordinates(64, 100), np.repeat(np.repeat(coordinates(64, 100), 2, 0), 2, 1)
+    for fit in ("crop", "pad"):
+        one, other = fitted((tf.constant(small), tf.constant(large)), (LABELS, LABELS), (64, 64), fit)
+        np.testing.assert_array_equal(one, other)

@@ -225,7 +225,7 @@ def test_each_painter_is_proven_with_images_of_its_own_side(cyclegan):
     dataset = run_dataset(config, None)
     rows = held_out_images(dataset, SIZE, 3)
     for side, painter in enumerate(model_for(config).painters().values()):
-        samples = DatasetSamples(dataset, painter)
+        samples = DatasetSamples(dataset, painter, config.data.fit)
         np.testing.assert_array_equal(samples.held_out(SIZE, 3), [row[1 + side] for row in rows])
         assert [image.dtype for image in samples.for_calibration(SIZE, 2)] == [np.uint8] * 2
 
