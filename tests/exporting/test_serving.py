@@ -38,6 +38,8 @@ class Channels(NamedTuple):
     input_channels: int
     output_channels: int
     noise: int = 0
+    enlarges: int = 1
+    paints_holes: bool = False
 
 
 FACTS = (Channels(3, 1), (64, 96), SavedModel(250_000, 500_000))
