@@ -145,7 +145,7 @@ def _blended(
                 np.outer(row.weights, column.weights)[..., np.newaxis] * picture
             )
         finished = end - row.start
-        yield np.rint(band[:finished]).astype(picture.dtype)
+        yield np.rint(band[:finished], out=band[:finished]).astype(picture.dtype)
         band[: len(band) - finished] = band[finished:]
         band[len(band) - finished :] = 0
 
@@ -171,7 +171,7 @@ def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
             dtype=first.dtype,
             tile=(_TIFF_TILE, _TIFF_TILE),
             photometric="rgb" if shape[2] == 3 else "minisblack",
-            planarconfig="contig",
+            planarconfig="contig" if shape[2] > 1 else None,
             compression="zlib",
             predictor=True,
         )
