@@ -40,6 +40,7 @@ OTHER = {
     "input_channels": 1,
     "output_channels": 3,
     "image_size": (300, 200),
+    "fit": "crop",
     "label_maps": "both",
     "jitter": False,
     "flip": False,

@@ -58,11 +58,11 @@ def test_folders_are_searched_at_any_depth_and_their_subfolders_kept(
     names = ["a.png", "deep/b.bmp", "deep/한국 거리/c.png", "deep/한국 거리/A.PNG"]
     images = {name: save_image(tmp_path / "in" / name, seed=at) for at, name in enumerate(names)}
     (tmp_path / "in" / "notes.txt").write_text("no image")
-    (tmp_path / "in" / "deep" / "scan.tiff").write_bytes(b"II*\0")
+    (tmp_path / "in" / "deep" / "scan.ico").write_bytes(b"\0\0\1\0")
     (tmp_path / "in" / "empty").mkdir()
     report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
     assert f"{tmp_path / 'out'}: 4 images" in report
-    assert "scan.tiff" in report
+    assert "scan.ico" in report
     assert below(tmp_path / "out") == ["a.png", "deep/b.png", "deep/한국 거리/A.png", "deep/한국 거리/c.png"]
     for name, image in images.items():
         written = (tmp_path / "out" / name).with_suffix(".png")
