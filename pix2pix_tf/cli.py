@@ -698,7 +698,7 @@ class DataPreviewArgs(DataArgs):
     image_size: tuple[int, ...] | None = None
     """Height and width, each from 64 to 2048; by default the data set's own."""
     fit: configs.Fit = "resize"
-    """How images of another shape get that size: stretched, cropped, or padded by reflection."""
+    """How images of another shape get that size: stretched, cropped, or surrounded by their reflection."""
     count: Annotated[int, *configs.limited(1, 64)] = 6
     """How many pairs."""
     seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0

@@ -114,7 +114,7 @@ class DataConfig:
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
     fit: Annotated[Fit, Earlier("resize")] = "resize"
     """How images of another shape get the image size: 'resize' stretches them, 'crop' scales them to fill it
-    and cuts off the rest, 'pad' scales them to fit inside and reflects them (repeats label maps' edges)."""
+    and cuts off the rest, 'pad' scales them to fit inside and surrounds them by their reflection."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, resized without mixing colours; 'auto' asks the data set."""
     one_hot_labels: Annotated[bool, Earlier(False)] = False

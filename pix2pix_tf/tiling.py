@@ -145,7 +145,7 @@ def _blended(
                 np.outer(row.weights, column.weights)[..., np.newaxis] * picture
             )
         finished = end - row.start
-        yield np.rint(band[:finished]).astype(picture.dtype)
+        yield np.rint(band[:finished], out=band[:finished]).astype(picture.dtype)
         band[: len(band) - finished] = band[finished:]
         band[len(band) - finished :] = 0
 
@@ -161,20 +161,22 @@ def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
     Raises:
         SystemFault: the disk is full, or the place can't be written.
     """
-    first = next(bands)
-    shape = (height, *first.shape[1:])
-    is_big = int(np.prod(shape)) * first.dtype.itemsize > _CLASSIC_TIFF
-    with written_whole(path) as unfinished, tifffile.TiffWriter(unfinished, bigtiff=is_big) as file:
-        file.write(
-            _tiff_tiles(itertools.chain([first], bands)),
-            shape=shape,
-            dtype=first.dtype,
-            tile=(_TIFF_TILE, _TIFF_TILE),
-            photometric="rgb" if shape[2] == 3 else "minisblack",
-            planarconfig="contig",
-            compression="zlib",
-            predictor=True,
-        )
+    with written_whole(path) as unfinished:  # what can't be written is told before the work
+        unfinished.touch()
+        first = next(bands)
+        shape = (height, *first.shape[1:])
+        is_big = int(np.prod(shape)) * first.dtype.itemsize > _CLASSIC_TIFF
+        with tifffile.TiffWriter(unfinished, bigtiff=is_big) as file:
+            file.write(
+                _tiff_tiles(itertools.chain([first], bands)),
+                shape=shape,
+                dtype=first.dtype,
+                tile=(_TIFF_TILE, _TIFF_TILE),
+                photometric="rgb" if shape[2] == 3 else "minisblack",
+                planarconfig="contig" if shape[2] > 1 else None,
+                compression="zlib",
+                predictor=True,
+            )
 
 
 def _tiff_tiles(bands: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

@@ -45,7 +45,7 @@ OTHER = {
     "output_range": (0, 10),
     "output_channels": 3,
     "image_size": (300, 200),
-    "fit": "pad",
+    "fit": "crop",
     "label_maps": "both",
     "jitter": False,
     "flip": False,

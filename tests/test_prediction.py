@@ -11,6 +11,7 @@ from pix2pix_tf.config import replace
 from pix2pix_tf.errors import ConfigError, DataError, RunError, SystemFault
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.tiling import translate_in_tiles
 from tests.exported_models import ContrastModel, expected, noise, write_tflite
 
 
@@ -57,11 +58,11 @@ def test_folders_are_searched_at_any_depth_and_their_subfolders_kept(
     names = ["a.png", "deep/b.bmp", "deep/한국 거리/c.png", "deep/한국 거리/A.PNG"]
     images = {name: save_image(tmp_path / "in" / name, seed=at) for at, name in enumerate(names)}
     (tmp_path / "in" / "notes.txt").write_text("no image")
-    (tmp_path / "in" / "deep" / "scan.tiff").write_bytes(b"II*\0")
+    (tmp_path / "in" / "deep" / "scan.ico").write_bytes(b"\0\0\1\0")
     (tmp_path / "in" / "empty").mkdir()
     report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
     assert f"{tmp_path / 'out'}: 4 images" in report
-    assert "scan.tiff" in report
+    assert "scan.ico" in report
     assert below(tmp_path / "out") == ["a.png", "deep/b.png", "deep/한국 거리/A.png", "deep/한국 거리/c.png"]
     for name, image in images.items():
         written = (tmp_path / "out" / name).with_suffix(".png")
@@ -149,6 +150,26 @@ def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
     np.testing.assert_array_equal(picture(tmp_path / "out" / "one.png"), expected)
 
 
+def test_what_is_larger_than_a_tile_becomes_a_tiff(tiny_run, translate, tmp_path, save_image):
+    small = save_image(tmp_path / "in" / "small.png", width=128, height=100)
+    large = save_image(tmp_path / "in" / "large.png", width=129, height=100)
+    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", tile_size=128)
+    assert below(tmp_path / "out") == ["large.tif", "small.png"]
+    np.testing.assert_array_equal(picture(tmp_path / "out" / "small.png"), translate(small))
+    tiled = np.concatenate(list(translate_in_tiles(translate, large, (128, 128))))
+    np.testing.assert_array_equal(picture(tmp_path / "out" / "large.tif"), tiled)
+
+
+def test_a_model_of_one_size_takes_any_that_is_fitted(models, tmp_path, save_image):
+    image = noise(33, 40)
+    Image.fromarray(image).resize((80, 66), Image.Resampling.NEAREST).save(tmp_path / "twice.png")
+    predict(models / "contrast.tflite", [tmp_path / "twice.png"], tmp_path / "out", fit_input=True)
+    written = picture(tmp_path / "out" / "twice.png")
+    assert written.shape == (66, 80, 3)
+    half = np.asarray(Image.fromarray(written).resize((40, 33), Image.Resampling.BOX)).astype(int)
+    assert np.abs(half - expected(image)).mean() < 40
+
+
 # ---------------------------------------------------------------- what is refused
 
 
@@ -160,6 +181,12 @@ def test_images_that_would_become_one_file_are_named(tiny_run, tmp_path, save_im
         message = message_of(DataError, tiny_run.path, paths, tmp_path / "out")
         assert all(str(path) in message for path in paths)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_input_is_not_overwritten_by_tiles_either(tiny_run, tmp_path, save_image):
+    before = save_image(tmp_path / "in" / "one.tif", width=80, height=80)
+    message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / "in", tile_size=64)
+    np.testing.assert_array_equal(picture(tmp_path / "in" / "one.tif"), before)
 
 
 @pytest.mark.parametrize("out", ["in", "in/../in", "in/deep/.."])
@@ -222,7 +249,7 @@ def test_a_missing_model_is_told_before_a_missing_input(tmp_path):
 
 def test_what_a_model_has_no_use_for_is_refused(models, tmp_path, save_image):
     save_image(tmp_path / "one.png")
-    for given in ({"direction": "AtoB"}, {"seed": 3}):
+    for given in ({"direction": "AtoB"}, {"seed": 3}, {"fit_input": True}):
         message_of(ConfigError, models / "contrast", [tmp_path / "one.png"], tmp_path / "out", **given)
 
 

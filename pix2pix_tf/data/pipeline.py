@@ -130,7 +130,7 @@ class _Place:
         loaded: int32 [2], height and width that the image is resized to.
         offset: int32 [2], the top left corner in that; may be outside of it.
         size: height and width of the network's image.
-        padded: whether some of it may be outside.
+        padded: whether some of it may be outside; there it is the image's reflection.
     """
 
     loaded: tf.Tensor
@@ -145,12 +145,8 @@ class _Place:
         image = resized_crop(image, self.loaded, tf.zeros([2], tf.int32), self.loaded, labels, kernel)
         for axis in (0, 1):
             last = self.loaded[axis] - 1
-            position = tf.range(self.size[axis]) + self.offset[axis]
-            if labels:
-                position = tf.clip_by_value(position, 0, last)
-            else:  # … 2 1 0 1 … n-1 n-2 …, as often as needed
-                position = last - tf.abs(last - position % tf.maximum(2 * last, 1))
-            image = tf.gather(image, position, axis=axis)
+            position = (tf.range(self.size[axis]) + self.offset[axis]) % tf.maximum(2 * last, 1)
+            image = tf.gather(image, last - tf.abs(last - position), axis=axis)  # … 2 1 0 1 … n-1 n-2 …
         return tf.ensure_shape(image, (*self.size, None))
 
 

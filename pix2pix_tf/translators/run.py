@@ -133,10 +133,16 @@ class GeneratorTranslator(Translator):
         """See `Translator`: instance normalisation takes the sample's statistics for all tiles."""
         if not normalizations(self.network):
             return self
-        of_tiles = [self._moments(to_unit_range(tf.constant(tile))[tf.newaxis]) for tile in sample]
+        of_tiles = [self._measure(to_unit_range(tf.constant(tile))) for tile in sample]
         found = {name: tf.reduce_mean([of_tile[name] for of_tile in of_tiles], 0) for name in of_tiles[0]}
         set_statistics(self._of_tiles.network, self.network, found)
         return self._of_tiles
+
+    def _measure(self, tile: tf.Tensor) -> dict[str, tf.Tensor]:
+        try:
+            return self._moments(tile[tf.newaxis])
+        except tf.errors.ResourceExhaustedError as error:
+            raise out_of_memory(tile) from error
 
     @functools.cached_property
     def _moments(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:

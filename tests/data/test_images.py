@@ -9,7 +9,7 @@ import tensorflow as tf
 import tifffile
 from PIL import Image, ImageOps
 
-from pix2pix_tf.data import images
+from pix2pix_tf.data import images, pictures
 from pix2pix_tf.errors import DataError
 from tests.data.image_files import DEEP, HEIGHT, RGBA, WIDTH, deep_png, encode, exif, png, smooth
 
@@ -301,3 +301,24 @@ def test_other_arrays_are_refused_in_a_line(tmp_path, kind):
         images.load_image(path, 1, None, (0.0, 1.0))
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_bands_can_not_be_seen(monkeypatch):
+    kinds = {"PNG": "RGBA", "JPEG": "RGB", "WEBP": "RGB", "TIFF": "CMYK"}
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for kind, mode in kinds.items():
+        file = io.BytesIO()
+        Image.effect_noise((37, 29), 90).convert("RGB").convert(mode).save(file, kind, exif=exif)
+        whole = images.decode_image(file.getvalue(), 3)
+        monkeypatch.setattr(pictures, "_BAND", 100)
+        np.testing.assert_array_equal(images.decode_image(file.getvalue(), 3), whole)
+        monkeypatch.undo()
+
+
+def test_the_limit_on_pixels_can_be_another(tmp_path, save_image):
+    save_image(tmp_path / "one.png", width=40, height=30)
+    assert images.load_image(tmp_path / "one.png", 3, most_pixels=1200).shape == (30, 40, 3)
+    for read in (images.read_header, lambda path, most: images.load_image(path, 3, most_pixels=most)):
+        with pytest.raises(DataError, match="1199"):
+            read(tmp_path / "one.png", 1199)

@@ -497,14 +497,13 @@ def test_a_cropped_image_keeps_its_shape_and_loses_what_is_over():
     assert max(lefts) > 90
 
 
-def test_a_padded_image_is_whole_and_surrounded_by_its_reflection_or_its_edge():
+def test_a_padded_image_is_whole_and_surrounded_by_its_reflection():
     image = coordinates(32, 64)
     config = config_of(fit="pad", flip=False, jitter=False)
     [(one, other)] = draws((image, image), (PLAIN, LABELS), config, 1)
-    one, other = (np.round((each + 1) * 127.5).astype(np.uint8) for each in (one, other))
     rows = [*range(16, 0, -1), *range(32), *range(30, 14, -1)]
-    np.testing.assert_array_equal(one, image[rows])
-    np.testing.assert_array_equal(other, image[[0] * 16 + [*range(32)] + [31] * 16])
+    for found in (one, other):
+        np.testing.assert_array_equal(np.round((found + 1) * 127.5), image[rows])
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
