@@ -104,10 +104,13 @@ class CheckpointWriter:
         self._thread.start()
 
     def _hold_memory(self) -> None:
-        with tf.device("CPU:0"):
-            for name, variable in self._state.items():
-                zeros = tf.zeros(variable.shape, variable.dtype)
-                self._copies[name] = tf.Variable(zeros, trainable=False)
+        try:
+            with tf.device("CPU:0"):
+                for name, variable in self._state.items():
+                    zeros = tf.zeros(variable.shape, variable.dtype)
+                    self._copies[name] = tf.Variable(zeros, trainable=False)
+        except tf.errors.OpError as error:  # not enough of it
+            self._fault = error
 
     def save(self, step: int, best: Mapping[str, float] | None = None) -> None:
         """Begins to write a checkpoint; waits first for the one before it.

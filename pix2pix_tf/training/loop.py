@@ -25,7 +25,6 @@ from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording import Recorder
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.agreement import checkpoint_to_start_from, steps_per_epoch, total_steps
-from pix2pix_tf.training.faults import explaining_framework_errors
 from pix2pix_tf.training.interruption import catching_signals
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.watching import Watch
@@ -125,7 +124,7 @@ class Session:
             title=f"{label} ({dataset.held_out})",
             config_text=json.dumps(configs.to_json(self.config), indent=2),
         )
-        with explaining_framework_errors(), recorder, catching_signals() as caught:
+        with recorder, catching_signals() as caught:
             distributed = iter(self.strategy.experimental_distribute_dataset(batches))
             self._train(distributed, recorder, watch, caught)
 

@@ -8,6 +8,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.agreement import agreeing, checkpoint_to_start_from, is_finished, resolved
+from pix2pix_tf.training.faults import explaining_framework_errors
 from pix2pix_tf.training.loop import Session
 
 
@@ -40,7 +41,7 @@ def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirecto
         return run
 
     dataset = open_dataset(config)
-    with run.locked():
+    with run.locked(), explaining_framework_errors():
         config = agreeing(config, run)  # again: another process may have trained here meanwhile
         identity = dataset.identity()
         if run.latest_step() is not None:
