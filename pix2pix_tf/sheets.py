@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from pix2pix_tf.data.pixels import as_shown
+from pix2pix_tf.fonts import font_for
 
 _GAP = 8
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
@@ -29,7 +30,7 @@ def compose_sheet(title: str, columns: Sequence[str], rows: Sequence[Sequence[np
     heights = [max(image.shape[0] for image in row) for row in cells]
     widths = [max(row[column].shape[1] for row in cells) for column in range(len(columns))]
     text_size = max(11, min(20, widths[0] // 9))
-    font = ImageFont.load_default(text_size)
+    font = font_for(title + "".join(columns), text_size)
     widths = [max(width, int(font.getlength(name))) for width, name in zip(widths, columns, strict=True)]
     line = text_size + _GAP
     top = 2 * line + _GAP

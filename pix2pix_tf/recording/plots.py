@@ -6,10 +6,12 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pix2pix_tf.fonts import font_file_for
 from pix2pix_tf.models.base import Metric
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:
     figure = matplotlib.figure.Figure(figsize=(9, 1 + 2 * count), layout="constrained")
     axes = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     axes[-1].set_xlabel("step")
-    axes[0].set_title(title)
+    file = font_file_for(title)
+    axes[0].set_title(title, fontproperties=Path(file) if file else None, fontsize="large")
     for axis in axes:
         axis.grid(alpha=0.3)
     return figure, list(axes)
