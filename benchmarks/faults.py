@@ -593,6 +593,8 @@ def _fail(job: Work, root: Path, fired: Path, number: int) -> Tally:
             found = job.facts(root / job.result)
             # What could not be deleted stays under such a name, and is deleted by the next command.
             found = {name: fact for name, fact in found.items() if ".unfinished" not in name}
+            if where:  # as does a checkpoint that could not be given such a name
+                found = {k: v for k, v in found.items() if k in job.expected or "checkpoints/" not in k}
             if differ := differences(found, job.expected):
                 tally.wrong.append(f"{differ} after {where}")
             shutil.rmtree(root, ignore_errors=True)
@@ -689,8 +691,8 @@ def damage_checkpoints(folder: Path, every: int) -> Iterator[Tally]:
     """Checkpoints that are cut off or have a flipped bit: the one before is used, or the run refused."""
     going_on, draw = Continuing(folder), random.Random(2017)
     said = folder / "continuing.txt"
-    expected = digests(undisturbed(folder / "reference", going_on, STEPS - 2))
-    assert going_on(train_command(folder / "begun", STEPS - 2)) == 0
+    expected = digests(undisturbed(folder / "reference", going_on))
+    (undisturbed(folder / "begun", going_on) / "final.png").unlink()  # else it is finished, and nothing read
     root = folder / "damaged"
     for how, harm in (("cut off", _cut), ("a flipped bit", _flip)):
         tally = Tally("the newest checkpoint", how)

@@ -143,6 +143,12 @@ class CheckpointWriter:
             fault, self._fault = self._fault, None
             raise fault
 
+    def close(self) -> None:
+        """Lets what is being written come to its end, whatever that is; nobody else may write here before."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
     def _write(self, step: int, best: Mapping[str, float] | None) -> None:
         _give_way_to_training()
         tensors = {name: copy.read_value() for name, copy in self._copies.items()}

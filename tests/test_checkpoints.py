@@ -3,6 +3,7 @@
 import errno
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -164,6 +165,21 @@ def test_leftovers_of_a_kill_are_removed_at_the_start_and_whole_ones_kept(run):
     assert run.checkpoint_steps() == [5]
     CheckpointWriter(run, variables())
     assert [path.name for path in run.checkpoints.iterdir()] == ["step_000000005"]
+
+
+def test_after_closing_nothing_is_being_written(run, monkeypatch):
+    """A training that ends with an error must not write on while the next one starts."""
+    write = checkpoints.tf.raw_ops.SaveV2
+
+    def write_late(**arguments):
+        time.sleep(0.2)
+        return write(**arguments)
+
+    monkeypatch.setattr(checkpoints.tf.raw_ops, "SaveV2", write_late)
+    writer = CheckpointWriter(run, variables())
+    writer.save(1)
+    writer.close()
+    assert run.checkpoint_steps() == [1]
 
 
 # ---------------------------------------------------------------- the best one

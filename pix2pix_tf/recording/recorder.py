@@ -58,8 +58,9 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         tags = {metric.name: metric.tag for metric in self._metrics}
         labels = {metric.name: metric.bar for metric in self._metrics if metric.bar}
         self._board = TensorBoard(self._run.tensorboard, self._logged_step, tags, self._config_text)
-        self._progress = Progress(self._logged_step, self._last_step, labels)
         self._validation = JsonLines(self._run.validation_file, self._logged_step)
+        # Last, when nothing can fail any more: an error's line must not stand behind an open bar.
+        self._progress = Progress(self._logged_step, self._last_step, labels)
         self._sinks: list[Sink] = [lines, self._board, SampleSheets(self._run.samples), self._progress]
         self._start = self._logged_time = time.perf_counter()
         return self

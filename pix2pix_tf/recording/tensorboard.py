@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from pix2pix_tf.files import explain_disk_faults
 from pix2pix_tf.models.base import Sheet
@@ -67,8 +68,14 @@ class TensorBoard(Sink):
 
 def _drop_beyond(folder: Path, step: int) -> None:
     """Tells TensorBoard that the run starts again after ``step``, so that it hides what came later."""
-    writer = EventFileWriter(str(folder), filename_suffix=".restart")
-    writer.add_event(
-        Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START))
+    folder.mkdir(exist_ok=True)
+    now = time.time()
+    name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}.0.restart"
+    events = (
+        Event(wall_time=now, file_version="brain.Event:2"),
+        Event(wall_time=now, step=step + 1, session_log=SessionLog(status=SessionLog.START)),
     )
-    writer.close()
+    # TensorBoard's own writer has a thread, and what fails there is a traceback on standard error.
+    with tf.io.TFRecordWriter(str(folder / name)) as writer:
+        for event in events:
+            writer.write(event.SerializeToString())

@@ -124,7 +124,7 @@ class Session:
             title=f"{label} ({dataset.held_out})",
             config_text=json.dumps(configs.to_json(self.config), indent=2),
         )
-        with recorder, catching_signals() as caught:
+        with contextlib.closing(self.writer), recorder, catching_signals() as caught:
             distributed = iter(self.strategy.experimental_distribute_dataset(batches))
             self._train(distributed, recorder, watch, caught)
 
