@@ -1,6 +1,6 @@
 """Holds a child process before each of its file operations, and lets the parent decide what becomes of it.
 
-The kernel does it (``seccomp``'s user notification, Linux 5.5 and newer, no privileges, no compiler): every
+The kernel does it (``seccomp``'s user notification, Linux 5.19 and newer, no privileges, no compiler): every
 operation of every thread and every descendant is stopped on entry, TensorFlow's in C++ as Python's. The
 parent may let it happen, answer it with an error, copy the files as they are at that instant, or kill.
 """
@@ -51,7 +51,9 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 _AT_FDCWD = -100
 _SYS_SECCOMP, _SYS_GETPPID, _PR_SET_NO_NEW_PRIVS = 317, 110, 38
-_SET_MODE_FILTER, _NEW_LISTENER = 1, 8
+_SET_MODE_FILTER = 1
+# The second: a signal that can be caught interrupts no held call, as it would interrupt none on a file.
+_NEW_LISTENER, _WAIT_KILLABLE = 8, 32
 _ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
 _RECEIVE, _SEND, _CONTINUE = 0xC0502100, 0xC0182101, 1
 _NOTIFICATION, _ANSWER = struct.Struct("<QIIiIQ6Q"), struct.Struct("<QqiI")
@@ -203,7 +205,7 @@ def _armed() -> int:
     filter_ = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(code))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    listener = libc.syscall(_SYS_SECCOMP, _SET_MODE_FILTER, _NEW_LISTENER, filter_)
+    listener = libc.syscall(_SYS_SECCOMP, _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, filter_)
     if listener < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return listener

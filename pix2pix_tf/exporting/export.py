@@ -237,9 +237,13 @@ def _clear_leftovers(out: Path) -> None:
 
 
 def _discard(staging: Path) -> None:
+    """Removes a folder that an export wrote to, and what was moved out of it if not everything was."""
     name, _, version = staging.name.removeprefix(".").removesuffix(UNFINISHED).rpartition("-")
-    if (staging / name / version).exists():  # it would have been published last: what else was is a part only
-        shutil.rmtree(staging.with_name(f"{name}-{version}"), ignore_errors=True)
+    files = staging.with_name(f"{name}-{version}")
+    if (staging / name / version).exists() and files.exists():  # the SavedModel would have come last
+        with contextlib.suppress(OSError):
+            staging.with_name(name).rmdir()  # where it is empty
+        files.replace(staging / "taken_back")  # at once: half a report would look like somebody else's folder
     shutil.rmtree(staging, ignore_errors=True)
 
 
@@ -403,18 +407,19 @@ def _is_good(job: _Job, proof: Proof) -> bool:
 
 
 def _publish(job: _Job, model: _Staged) -> ExportedModel:
-    """Moves what passed to where it is looked for, each whole, what is served last: servers watch for it."""
+    """Moves what passed to where it is looked for, each whole, what is served after its proof."""
     for _, proof in model.proofs:
         if not _is_good(job, proof):
             path = proof.artifact.path
             path.unlink() if path.is_file() else shutil.rmtree(path)
     (model.staging / model.files).replace(job.out / model.files)
     good = [(each, model.place(proof.artifact)) for each, proof in model.proofs if _is_good(job, proof)]
-    for each in dict.fromkeys(each for each, _ in good):
-        each.announce(model.subject, job.out)
     if model.served in (place for _, place in good):
         (job.out / model.served).parent.mkdir(exist_ok=True)
         (model.staging / model.served).replace(job.out / model.served)
+    # Files beside an export that isn't there would make the folder somebody else's.
+    for each in dict.fromkeys(each for each, _ in good):
+        each.announce(model.subject, job.out)
     return ExportedModel(
         name=model.subject.name,
         proofs=[proof for _, proof in model.proofs],

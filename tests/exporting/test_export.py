@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -306,10 +307,14 @@ def test_what_a_killed_export_published_in_part_is_taken_back(quickly, tmp_path)
 def test_an_export_that_fails_while_it_publishes_takes_back_what_it_had_published(
     quickly, tmp_path, monkeypatch
 ):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    rename = Path.replace
 
-    monkeypatch.setattr(SavedModel, "announce", full)
+    def full(path, target):
+        if path.name == "1":  # the SavedModel, when the report has been moved
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(SystemFault):
         quickly(tmp_path, formats=[SavedModel()])
     assert below(tmp_path) == [".lock"]
