@@ -65,7 +65,7 @@ class Limits:
     def contain(self, value: float) -> bool:
         """Whether ``value`` is a number inside the limits; NaN and infinity never are."""
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))  # which takes no integer beyond 1e308
             and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
         )
@@ -376,7 +376,7 @@ def from_json(plain: Mapping[str, Mapping[str, Any]], defaults: TrainConfig) -> 
     given = {name: value for section in plain.values() for name, value in section.items()}
     unknown = sorted(given.keys() - known.keys())
     if unknown:
-        raise ConfigError(f"unknown settings: {', '.join(unknown)}")
+        raise ConfigError(f"unknown settings: {', '.join(unknown):.200}")
     earlier = {
         name: extra.value
         for name, annotation in known.items()
@@ -394,7 +394,7 @@ def _from_plain(name: str, annotation: Any, value: Any) -> Any:
     elif isinstance(value, list):
         value = tuple(value)
     if not any(_fits(member, value) for member in members):
-        raise ConfigError(f"{setting(name)} can't be {value!r}")
+        raise ConfigError(f"{setting(name)} can't be {value!r:.200}")
     return value
 
 

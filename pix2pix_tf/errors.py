@@ -11,6 +11,9 @@ class Pix2pixError(Exception):
 
     exit_code = 1
 
+    def __init__(self, message: str = ""):
+        super().__init__(" ".join(message.splitlines()))  # what it quotes from a file may have several
+
 
 class UserError(Pix2pixError):
     """Something that was given is wrong: a flag, a file, a folder, a run directory."""

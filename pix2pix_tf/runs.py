@@ -122,7 +122,8 @@ class RunDirectory:
         Raises:
             RunError: its config.json doesn't say so.
         """
-        count = (self._read_json().get("pairs") or {}).get("count")
+        images = self._read_json().get("pairs")
+        count = images.get("count") if isinstance(images, dict) else None
         if not isinstance(count, int):
             raise RunError(f"{self.config_file} doesn't say how many training images the run has")
         return count
@@ -175,7 +176,7 @@ class RunDirectory:
             stored = json.loads(self.config_file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise RunError(f"{self.path} is not a run directory: it has no config.json") from error
-        except (ValueError, OSError) as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise RunError(f"{self.config_file} can't be read ({error})") from error
         if not isinstance(stored, dict):
             raise RunError(f"{self.config_file} is not the configuration of a run")
@@ -210,7 +211,7 @@ class RunDirectory:
             return {**best, "step": int(best["step"])}
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError) as error:
             raise RunError(f"{self.best_file} can't be read ({error}); delete it") from error
 
     def write_best(self, step: int, values: Mapping[str, float]) -> None:

@@ -17,6 +17,7 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
 
 _SPLITS = ("train", "val", "test")
+_LARGEST_IMAGE = 2**28  # bytes: more than the largest JPEG that is read has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +110,8 @@ def archived_images(archive: Archive, dataset: str) -> Iterator[ArchivedImage]:
                 split = folder.removeprefix(f"{dataset}/")
                 is_image = ending.lower() in (".jpg", ".jpeg") and not name.startswith(".")
                 if member.isreg() and is_image and folder != split and split in _SPLITS:
+                    if member.size > _LARGEST_IMAGE:
+                        raise archive.error(f"{printable(member.name)} claims {member.size} bytes")
                     yield ArchivedImage(split, printable(name), member, tar)
         # tar stops at its own end mark; gzip compares its checksum only when all is read.
         while stream.read(1 << 20):

@@ -26,6 +26,7 @@ from pix2pix_tf.data.pixels import luma, over_white
 from pix2pix_tf.data.rasters import (
     MOST_BANDS,
     ValueRange,
+    bands_of_rows,
     is_raster_tiff,
     range_of,
     read_npy,
@@ -113,7 +114,7 @@ def read_image(path: Path) -> tuple[ImageHeader, np.ndarray]:
     with _opened(path) as file, _naming(path):
         if (raster := _raster(file, MAX_PIXELS)) is not None:
             header = _raster_header(raster)
-            return header, _converted(raster, header.channels, None, header.values)
+            return header, _by_rows(raster, header.channels, None, header.values)
         with open_picture(file, MAX_PIXELS) as image:
             header = _header(image)
             depth = np.uint16 if header.bits == 16 else np.uint8
@@ -238,7 +239,7 @@ def _pixels(
     if raster is not None:
         if values is None and raster.dtype != np.uint8:
             raise DataError(f"measurements ({raster.dtype}), of which a range of values must be known")
-        return np.ascontiguousarray(_converted(raster, channels, dtype, values))
+        return _by_rows(raster, channels, dtype, values)
     with open_picture(file, most_pixels) as image:
         depth = dtype or (np.uint16 if values or is_deep(image) else np.uint8)
         return _arranged(image, file, channels, depth, values)
@@ -273,6 +274,20 @@ def _raster(file: IO[bytes], most_pixels: int) -> np.ndarray | None:
     if start[:4] in _TIFF and is_raster_tiff(file):
         return read_tiff(file, most_pixels)
     return None
+
+
+def _by_rows(
+    raster: np.ndarray, channels: int, dtype: np.typing.DTypeLike | None, values: ValueRange | None
+) -> np.ndarray:
+    """Converts a raster [height, width, bands], some rows at a time: in between they are of wide types."""
+    height, width, _ = raster.shape
+    first, *others = bands_of_rows(width, height)
+    converted = _converted(raster[first], channels, dtype, values)
+    pixels = np.empty((height, *converted.shape[1:]), converted.dtype)
+    pixels[first] = converted
+    for rows in others:
+        pixels[rows] = _converted(raster[rows], channels, dtype, values)
+    return pixels
 
 
 def _converted(
@@ -317,6 +332,8 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+    except MemoryError:
+        raise SystemFault(f"{path}: not enough memory to read it; make the image smaller") from None
 
 
 def _raster_header(raster: np.ndarray) -> ImageHeader:

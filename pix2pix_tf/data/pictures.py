@@ -16,14 +16,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageFile
 
-from pix2pix_tf.data.rasters import explaining_damage, read_tiff
+from pix2pix_tf.data.rasters import bands_of_rows, explaining_damage, read_tiff
 from pix2pix_tf.errors import DataError
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """What is read, by Pillow's names. (Others that Pillow knows run programs, such as Ghostscript.)"""
 
-# Images are converted in bands of about so many pixels: what the arithmetic needs beside them stays small.
-_BAND = 2**20
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
 _UPRIGHT: tuple[bool, tuple[int, ...]] = (False, ())
@@ -91,13 +89,6 @@ def stored_bands(image: ImageFile.ImageFile, file: IO[bytes]) -> Iterator[np.nda
     return _sixteen_bits(image, file) if is_deep(image) else _eight_bits(image)
 
 
-def _bands(width: int, height: int) -> Iterator[tuple[int, int]]:
-    """Yields the first row of each band of an image, and the row after its last."""
-    rows = max(_BAND // width, 1)
-    for top in range(0, height, rows):
-        yield top, min(top + rows, height)
-
-
 def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
     """The samples of an image of at most 8 bits in bands, uint8 [rows, width, 2 to 4] or [rows, width]."""
     mode, is_transparent = image.mode, image.has_transparency_data
@@ -109,8 +100,8 @@ def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
         wanted = "LA" if mode in ("L", "LA") else "RGBA"
     else:
         wanted = "L" if mode in _GREY_MODES else "RGB"
-    for top, bottom in _bands(*image.size):
-        band = image.crop((0, top, image.width, bottom))
+    for rows in bands_of_rows(*image.size):
+        band = image.crop((0, rows.start, image.width, rows.stop))
         if mode == "CMYK":  # as libjpeg's users do it; Pillow rounds otherwise
             inks = 255 - np.asarray(band).astype(np.int32)
             yield (inks[..., :3] * inks[..., 3:] // 255).astype(np.uint8)
@@ -121,8 +112,8 @@ def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
 def _sixteen_bits(image: ImageFile.ImageFile, file: IO[bytes]) -> Iterator[np.ndarray]:
     """The samples of a 16-bit image in bands, uint16 [rows, width, 1 to 4] or [rows, width]."""
     if image.mode.startswith("I"):
-        for top, bottom in _bands(*image.size):
-            yield np.asarray(image.crop((0, top, image.width, bottom))).astype(np.uint16)
+        for rows in bands_of_rows(*image.size):
+            yield np.asarray(image.crop((0, rows.start, image.width, rows.stop))).astype(np.uint16)
         return
     file.seek(0)  # Pillow cuts colours of 16 bits to 8
     if image.format == "TIFF":
@@ -130,7 +121,7 @@ def _sixteen_bits(image: ImageFile.ImageFile, file: IO[bytes]) -> Iterator[np.nd
     else:
         channels = 4 if image.has_transparency_data else 0
         whole = tf.io.decode_png(file.read(), channels, tf.uint16).numpy()
-    yield from (whole[top:bottom] for top, bottom in _bands(*image.size))
+    yield from (whole[rows] for rows in bands_of_rows(*image.size))
 
 
 def _why_unreadable(start: bytes) -> str:

@@ -7,10 +7,12 @@ values, the same range for all images of a side, so that everything behind the r
 from __future__ import annotations
 
 import contextlib
+import lzma
 import math
 import os
-from collections.abc import Iterator, Sequence
-from typing import IO
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any
 
 import numpy as np
 import tifffile
@@ -18,11 +20,25 @@ import tifffile
 from pix2pix_tf.errors import DataError
 
 MOST_BANDS = 16
+_BYTES = 8  # a pixel: no more memory than the deepest picture takes, four channels of 16 bits
 _SIGNED, _REAL = 2, 3  # of the tag SampleFormat
+_UNPACKERS: dict[int, Callable[[], Any]] = {  # by the tag Compression
+    8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor
+}  # fmt: skip
 _MIN_IS_WHITE, _MIN_IS_BLACK = 0, 1  # of the tag PhotometricInterpretation
 
 ValueRange = tuple[float, float]
 """The values that the lowest and the highest level stand for."""
+
+# Arithmetic is done in bands of about so many pixels: what it needs beside the image stays small.
+_BAND = 2**20
+
+
+def bands_of_rows(width: int, height: int) -> Iterator[slice]:
+    """Yields the rows of an image from top to bottom, some at a time."""
+    rows = max(_BAND // width, 1)
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
 
 
 def is_raster_tiff(file: IO[bytes]) -> bool:
@@ -63,7 +79,11 @@ def read_tiff(file: IO[bytes], most_pixels: int) -> np.ndarray:
         tifffile.TiffFile(file) as tiff,
     ):
         series = tiff.series[0]
-        _check_shape(series.shape, most_pixels)
+        _check_size(series.shape, series.dtype, most_pixels)
+        parts = math.prod(series.keyframe.chunked)
+        if any(len(page.dataoffsets) < parts for page in series.pages if page is not None):
+            raise ValueError("pixels are missing")
+        _refuse_bombs(series, file)
         try:
             array = series.asarray()
         except ValueError as error:
@@ -75,6 +95,21 @@ def read_tiff(file: IO[bytes], most_pixels: int) -> np.ndarray:
             ) from None
     is_first = array.ndim == 3 and series.axes[0] not in "YX" and array.shape[0] <= MOST_BANDS
     return _as_bands(np.moveaxis(array, 0, -1) if is_first else array)
+
+
+def _refuse_bombs(series: tifffile.TiffPageSeries, file: IO[bytes]) -> None:
+    """Unpacks each part of a TIFF no further than its pixels go, because tifffile has no such limit."""
+    unpacker = _UNPACKERS.get(series.keyframe.compression)
+    if unpacker is None:
+        return
+    most = math.prod(series.keyframe.chunks) * series.dtype.itemsize
+    for page in series.pages:
+        if page is None:
+            continue
+        for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+            file.seek(offset)
+            if size and len(unpacker().decompress(file.read(size), most + 1)) > most:
+                raise ValueError("more than its pixels")
 
 
 def read_npy(file: IO[bytes], most_pixels: int) -> np.ndarray:
@@ -95,7 +130,7 @@ def read_npy(file: IO[bytes], most_pixels: int) -> np.ndarray:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
-        _check_shape(shape, most_pixels)
+        _check_size(shape, dtype, most_pixels)
         pixels_at = file.tell()
         if file.seek(0, os.SEEK_END) - pixels_at < math.prod(shape) * dtype.itemsize:
             raise ValueError("pixels are missing")
@@ -116,9 +151,15 @@ def explaining_damage(problem: str) -> Iterator[None]:
         raise DataError(problem) from None
 
 
-def _check_shape(shape: Sequence[int], most_pixels: int) -> None:
-    if math.prod(shape) > most_pixels * MOST_BANDS:
+def _check_size(shape: Sequence[int], dtype: np.dtype, most_pixels: int) -> None:
+    pixels = math.prod(sorted(shape)[-2:])
+    if pixels > most_pixels:
         raise DataError(f"{list(shape)} are more than the limit of {most_pixels} pixels; make it smaller")
+    if math.prod(shape) * max(dtype.itemsize, 2) > most_pixels * _BYTES:  # levels have 2
+        raise DataError(
+            f"{list(shape)} of {dtype} need more than the limit of {most_pixels * _BYTES >> 20} MB; make it "
+            "smaller, or of fewer bands or bits"
+        )
 
 
 def _as_bands(array: np.ndarray) -> np.ndarray:
@@ -144,10 +185,12 @@ def range_of(array: np.ndarray) -> ValueRange | None:
     """
     if array.dtype == np.uint8:
         return None
-    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
-    if finite.size == 0:
+    rows = (array[band] for band in bands_of_rows(array[0].size, len(array)))
+    finite = (some[np.isfinite(some)] for some in rows)
+    ends = [(some.min(), some.max()) for some in finite if some.size]
+    if not ends:
         raise DataError("not one of its values is a finite number; replace or delete it")
-    return float(finite.min()), float(finite.max())
+    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
 
 
 def to_levels(array: np.ndarray, values: ValueRange) -> np.ndarray:

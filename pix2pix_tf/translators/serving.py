@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import http
 import http.client
 import ipaddress
@@ -21,7 +20,7 @@ import requests
 import tensorflow as tf
 import urllib3
 
-from pix2pix_tf.data.images import decode_image
+from pix2pix_tf.data.images import MAX_PIXELS, decode_image
 from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.data.transparency import WITH_ALPHA
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
@@ -32,7 +31,8 @@ _SERVING_URL = re.compile(
     r"(?i:https?)://(\[[^\]\s]+\]|[^/@?#:\[\]\s]+)(:(?P<port>\d{1,5}))?"
     r"(/[^?#\s]*)?/v1/models/[^/:?#\s]+(/versions/\d+|/labels/[^/:?#\s]+)?"
 )
-_LARGEST_ANSWER = 2**30  # bytes: more than the largest image, in base64
+_LARGEST_ANSWER = 2**24  # bytes without a picture
+_BYTES_A_PIXEL = 16  # RGB of 16 bits has 8 in base64
 _REFUSALS = {
     404: "the server has no such model",
     **dict.fromkeys((401, 403, 407), "access denied, and credentials are never sent"),
@@ -113,7 +113,7 @@ class ServingTranslator(Translator):
                     return source[1], 0, (height, width, channels), bits
                 if source[3] in (1, 2, 3, 4):
                     return 0, source[3], (height, width, channels), bits
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             pass
         raise ConfigError(
             f"{self._url} is not a model that pix2pix export wrote: expected the signatures 'bytes' and "
@@ -127,7 +127,9 @@ class ServingTranslator(Translator):
         else:
             instance = {"b64": base64.b64encode(encode_png(tf.constant(given)).numpy()).decode("ascii")}
         sent = {"signature_name": "bytes", "instances": [instance]}
-        status, content = self._request(":predict", sent)
+        height, width = self._made[:2] if self.noise else given.shape[:2]
+        most = _LARGEST_ANSWER + _BYTES_A_PIXEL * min(abs(height * width), MAX_PIXELS)
+        status, content = self._request(":predict", sent, most)
         if status in (400, 413, 422) and not probing:
             raise DataError(f"{self._url} refuses the image: {_server_message(status, content)}")
         self._refuse_status(status, content)
@@ -136,7 +138,7 @@ class ServingTranslator(Translator):
             # One output goes without its name, several would have theirs.
             answer = base64.b64decode(prediction.get("image_bytes", prediction)["b64"], validate=True)
             _png_shape(answer)
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, struct.error) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
             raise ConfigError(
                 f"{self._url} did not answer as TensorFlow Serving does with a PNG in base64; is it a model "
                 "that pix2pix export wrote?"
@@ -154,8 +156,8 @@ class ServingTranslator(Translator):
         reason = _REFUSALS.get(status, "the server refuses the request")
         raise ConfigError(f"{self._url}: {reason} ({said}); check the URL")
 
-    def _request(self, what: str, body: Any = None) -> tuple[int, bytes]:
-        """Sends a request, a POST where there is a body; returns the status and the answer.
+    def _request(self, what: str, body: Any = None, most: int = _LARGEST_ANSWER) -> tuple[int, bytes]:
+        """Sends a request, a POST where there is a body; returns the status and the answer of ``most`` bytes.
 
         Of a redirect, which would turn a POST into a GET, the answer is where it leads to.
         """
@@ -173,7 +175,7 @@ class ServingTranslator(Translator):
             ) as response:
                 if response.is_redirect:
                     return response.status_code, response.headers["Location"].encode()
-                return response.status_code, _read_until(response.raw, deadline)
+                return response.status_code, _read_until(response.raw, most, deadline)
         except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
             raise self._explained(first_cause(error)) from error
 
@@ -199,20 +201,20 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _read_until(raw: urllib3.HTTPResponse, deadline: float) -> bytes:
+def _read_until(raw: urllib3.HTTPResponse, most: int, deadline: float) -> bytes:
     """Reads an answer whole, as it comes: a socket's own timeout starts anew with every byte.
 
     Raises:
         TimeoutError: it takes longer than until ``deadline``.
-        ValueError: it does not end.
+        ValueError: it has more than ``most`` bytes.
     """
     content = bytearray()
     while chunk := raw.read1(2**20, decode_content=True):
         content += chunk
         if time.monotonic() > deadline:
             raise TimeoutError
-        if len(content) > _LARGEST_ANSWER:
-            raise ValueError("an endless answer")
+        if len(content) > most:
+            raise ValueError(f"an answer of more than {most} bytes")
     return bytes(content)
 
 
@@ -220,7 +222,7 @@ def _server_message(status: int, content: bytes) -> str:
     """What a server says of a failure, in a line: ``{"error": ...}``, as TensorFlow Serving does."""
     try:
         said = json.loads(content)["error"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         said = content.decode("utf-8", "replace") if 300 <= status < 400 else None
     standard = f"{status} {http.client.responses.get(status, 'unknown')}"
     return refusal(said) if isinstance(said, str) and said.strip() else standard

@@ -2,6 +2,8 @@
 
 import io
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from pix2pix_tf.data import images, pictures
-from pix2pix_tf.errors import DataError
+from pix2pix_tf.errors import DataError, SystemFault
 from tests.data.image_files import DEEP, HEIGHT, RGBA, WIDTH, deep_png, encode, exif, png, smooth
 
 LOSSLESS = {
@@ -282,6 +284,51 @@ def test_numbers_that_are_none_are_the_lowest(tmp_path):
         images.read_header(path)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_measurements_of_many_rows_are_those_of_one(tmp_path, dtype):
+    numbers = np.arange(1100, dtype=dtype)
+    path = tmp_path / "a.npy"
+    path.write_bytes(
+        npy(np.repeat(numbers[:, np.newaxis], 1000, 1))
+    )  # more pixels than are converted at once
+    assert images.read_header(path).values == (0.0, 1099.0)
+    levels = images.load_image(path, 1, None, (0.0, 1099.0))[..., 0]
+    expected = np.round(numbers.astype(float) / 1099 * 65535)
+    np.testing.assert_array_equal(levels, np.repeat(expected[:, np.newaxis], 1000, 1))
+
+
+@pytest.mark.parametrize("form", [npy, tiff])
+def test_many_wide_bands_are_too_many_bytes(tmp_path, form):
+    path = tmp_path / "a"
+    path.write_bytes(form(np.ones((40, 40, 4), np.uint16)))
+    assert images.load_image(path, 4, None, (0, 1), most_pixels=40 * 40).shape == (40, 40, 4)
+    path.write_bytes(form(np.ones((40, 40, 5), np.uint16)))
+    with pytest.raises(DataError, match="MB"):
+        images.load_image(path, 4, None, (0, 1), most_pixels=40 * 40)
+
+
+def test_too_little_memory_is_told_with_the_file(tmp_path, save_image, monkeypatch):
+    def without_memory(*_):
+        raise MemoryError
+
+    save_image(tmp_path / "a.png")
+    monkeypatch.setattr(images, "stored_bands", without_memory)
+    with pytest.raises(SystemFault, match=re.escape(str(tmp_path / "a.png"))):
+        images.load_image(tmp_path / "a.png", 3)
+
+
+def bomb(array):
+    """A TIFF whose only strip unpacks to more than its pixels."""
+    data = tiff(array, compression="zlib", metadata=None)
+    with tifffile.TiffFile(io.BytesIO(data)) as opened:
+        page = opened.pages.first
+        [offset], [size] = page.dataoffsets, page.databytecounts
+    more = zlib.compress(array.tobytes() * 2, 9)
+    count = struct.pack("<HI", 4, 1)
+    changed = data.replace(count + struct.pack("<I", offset), count + struct.pack("<I", len(data)))
+    return changed.replace(count + struct.pack("<I", size), count + struct.pack("<I", len(more))) + more
+
+
 HOSTILE = {
     "an object": npy(np.array([{"a": 1}], dtype=object)),
     "complex": npy(np.zeros((4, 4), complex)),
@@ -289,6 +336,10 @@ HOSTILE = {
     "too many bands": npy(np.zeros((20, 20, 17))),
     "cut": npy(np.zeros((40, 40)))[:-9],
     "a claim": npy(np.zeros((40, 40))).replace(b"(40, 40)", b"(9999999999, 9999999999)"),
+    "a TIFF's claim": tiff(np.zeros((40, 40)), metadata=None).replace(
+        struct.pack("<HHII", 257, 4, 1, 40), struct.pack("<HHII", 257, 4, 1, 30_000)
+    ),
+    "a bomb in a TIFF": bomb(np.zeros((40, 40))),
     "a cut TIFF": tiff(np.zeros((40, 40, 5), np.uint16), planarconfig="contig")[:-90],
 }
 
