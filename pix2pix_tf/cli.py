@@ -770,6 +770,9 @@ def _data_check(arguments: list[str]) -> int:
 def _data_preview(arguments: list[str]) -> int:
     args = _parse(DataPreviewArgs, "data preview", arguments)
     configs.check_limits(args)
+    out = args.out if args.out.suffix else args.out.with_suffix(".png")
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {quoted(out)}: a sheet is a PNG; give a name that ends in .png")
     brought = preset(args.dataset).data
     given = {name: getattr(args, name) for name in ("direction", "image_size")}
     settings = {name: value for name, value in given.items() if value is not None}
@@ -781,7 +784,6 @@ def _data_preview(arguments: list[str]) -> int:
     from pix2pix_tf.inspection import preview_dataset
 
     config = configs.replace(_dataset_config(args), **settings)
-    out = args.out if args.out.suffix else args.out.with_suffix(".png")
     kind = preview_dataset(config, args.count, out, args.kind)
     print(f"{out}: {counted(args.count, ITEMS[kind])} as training sees them")
     return 0

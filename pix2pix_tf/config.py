@@ -253,6 +253,9 @@ class TrainConfig:
             raise ConfigError(f"`one_hot_labels` has no meaning with `model` {self.model.model}")
         if not self.data.one_hot_labels:
             refuse_unread(self.data, ["label_colors"], "no `one_hot_labels`")
+        colors = self.data.label_colors
+        if colors is not None and not (colors and all(0 <= level <= 255 for level in colors)):
+            raise ConfigError(f"`label_colors` takes numbers from 0 to 255; got {_shown(colors) or 'none'}")
         self.model.check(self)
 
     def _check_task(self) -> None:
@@ -267,7 +270,8 @@ class TrainConfig:
                 f"`task` {task} makes pairs of photos, which `model` {self.model.model} isn't trained on; "
                 f"leave one of them out"
             )
-        refuse_unread(self.data, ["input_channels", "label_maps", "one_hot_labels"], f"`task` {task}")
+        unread = ["input_channels", "input_range", "label_maps", "one_hot_labels"]
+        refuse_unread(self.data, unread, f"`task` {task}, which makes its input")
 
     @property
     def split_seed(self) -> int:

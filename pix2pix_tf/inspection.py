@@ -73,9 +73,7 @@ def describe_dataset(config: TrainConfig, kind: Kind | None = None) -> str:
     dataset = open_dataset(config, kind or usual_kind(config.data.dataset))
     kinds = []
     for what, side in zip(_SIDE_NAMES[dataset.kind], dataset.sides, strict=True):
-        kinds.append(
-            f"{what} {'grey' if side.channels == 1 else 'RGB'}{' label maps' if side.labels else ''}"
-        )
+        kinds.append(f"{what} {_colours(side.channels)}{' label maps' if side.labels else ''}")
     direction = f"{config.data.direction}: " if dataset.kind == "pairs" else ""
     return f"{dataset.description()}; {direction}{', '.join(kinds)}"
 
@@ -132,21 +130,26 @@ def _json(kind: Kind, layout: str, counts: Mapping[str, tuple[int, ...]], findin
 
 def _lines(folder: Path, report: Report) -> Iterator[str]:
     counts = ", ".join(f"{' + '.join(map(str, of_sets))} {name}" for name, of_sets in report.counts.items())
-    channels = " and ".join("grey" if count == 1 else "RGB" for count in report.channels)
+    channels = " and ".join(map(_colours, report.channels))
     bits = " and ".join(map(str, report.bits))
     yield f"{printable(str(folder))}: {_IN_WORDS[report.kind]} in {report.layout}"
     yield f"  {_IN_WORDS[report.kind]:<9} {counts or 'none'}"
     yield from (
         f"  sizes     {_sizes(sizes)}" for sizes in report.sizes[: 1 if report.kind == "pairs" else 2]
     )
-    yield f"  channels  {channels or 'none'}, {bits or 'no'} bits"
+    if channels:
+        yield f"  channels  {channels}, {bits} bits"
     for finding in report.findings:
         yield f"  {finding.severity:<9} {finding.message}"
-        if finding.cases:
-            yield _INDENT + _named(finding, folder)
+        if finding.cases and (named := _named(finding, folder)) != os.curdir:
+            yield _INDENT + named
         yield f"{_INDENT}{finding.fix}"
     severities = Counter(finding.severity for finding in report.findings)
     yield ", ".join(counted(count, severity) for severity, count in severities.items()) or _NOTHING
+
+
+def _colours(channels: int) -> str:
+    return {1: "grey", 3: "RGB"}.get(channels, f"{channels} bands")
 
 
 def _named(finding: Finding, folder: Path) -> str:

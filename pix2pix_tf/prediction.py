@@ -24,7 +24,7 @@ from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import find_run
 from pix2pix_tf.tiling import MOST_PIXELS, tile_for, translate_in_tiles, write_tiff
 from pix2pix_tf.translators import Translator, is_run, naming, refuse_missing
-from pix2pix_tf.wording import counted
+from pix2pix_tf.wording import counted, quoted
 
 TILED_SUFFIX = ".tif"
 
@@ -123,6 +123,7 @@ def predict(
     if fit_input and tile_size is not None:
         raise ConfigError("`fit_input` takes an image whole, `tile_size` cuts it; give one of them")
     fitted = translator.size if fit_input else None
+    mask_of = {source: _mask_of(masks, target.relative_to(out)) for source, target in jobs.items()}
     skipped = 0
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
@@ -130,7 +131,7 @@ def predict(
         try:
             image = translator.load_input(source, MOST_PIXELS)
             image = image if half is None else _half_of(source, image, half)
-            image = _with_hole(image, source, _mask_of(masks, target.relative_to(out)), translator)
+            image = _with_hole(image, source, mask_of[source], translator)
         except DataError:
             if not skip_bad_images:
                 raise
@@ -182,15 +183,19 @@ def _mask_of(masks: Path | None, name: Path) -> Path | None:
     """Returns the mask of the input whose output has that name.
 
     Raises:
-        DataError: a folder of masks has none, or several.
+        DataError: there are no masks, or a folder of masks has none, or several.
     """
     if masks is None or not masks.is_dir():
+        if masks is not None and not masks.exists():
+            raise DataError(f"`masks` {quoted(masks)}: there is no such image or folder")
         return masks
     place = masks / name
     found = [path for path in sorted(place.parent.glob(f"{glob.escape(name.stem)}.*")) if is_image_file(path)]
     if len(found) != 1:
         many = f"{len(found)} masks" if found else "no mask"
-        raise DataError(f"`masks` {masks} has {many} for {name.with_suffix('')}")
+        raise DataError(
+            f"`masks` {quoted(masks)} has {many} for {name.with_suffix('')}; give one of its name"
+        )
     return found[0]
 
 
@@ -203,8 +208,9 @@ def _with_hole(image: np.ndarray, source: Path, mask: Path | None, translator: T
     if not translator.paints_holes:
         return image
     if mask is not None:
+        pixels = load_image(mask, 1)
         with naming(source):
-            image = with_hole(image, load_image(mask, 1))
+            image = with_hole(image, pixels)
     if not has_hole(image):
         raise DataError(f"{source}: nothing is to be painted; make pixels transparent, or give `masks`")
     return image

@@ -164,6 +164,7 @@ def test_a_task_is_refused_with_models_that_learn_from_no_pairs(model):
     "settings",
     [
         {"input_channels": 1},
+        {"input_range": (0.0, 1.0)},
         {"label_maps": "A"},
         {"upscale_factor": 2},
         {"task": "pairs", "upscale_factor": 2},

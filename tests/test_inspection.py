@@ -191,6 +191,13 @@ def test_preview_writes_the_sheet_and_says_where(capsys, folder, tmp_path):
     assert Image.open(out_file).size[1] > 2 * 64
 
 
+def test_preview_writes_no_png_under_another_name(capsys, folder, tmp_path):
+    code, _, errors = run(capsys, "preview", folder, "--out", tmp_path / "sheet.jpg")
+    assert (code, len(errors)) == (2, 1)
+    assert "sheet.jpg" in errors[0]
+    assert not (tmp_path / "sheet.jpg").exists()
+
+
 @pytest.mark.parametrize("action", ["check", "preview"])
 def test_a_folder_that_is_not_there_costs_one_line(capsys, tmp_path, action):
     code, out, errors = run(capsys, action, tmp_path / "nowhere", "--data-dir", tmp_path / "kept")

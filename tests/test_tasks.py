@@ -189,7 +189,8 @@ def test_a_folder_of_masks_has_one_for_each_image_by_its_place(runs, photo, tmp_
         assert (changed.min(), changed.max()) == (top, top + 8)
     (tmp_path / "masks" / "a.png").unlink()
     with pytest.raises(DataError, match="masks"):
-        predict(runs["inpaint"], [tmp_path / "in"], tmp_path / "out", masks=tmp_path / "masks")
+        predict(runs["inpaint"], [tmp_path / "in"], tmp_path / "again", masks=tmp_path / "masks")
+    assert not (tmp_path / "again").exists()
 
 
 def test_masks_that_do_not_fit_are_refused(runs, photo, tmp_path):

@@ -79,7 +79,7 @@ class Report:
         layout: in words.
         counts: the usable images or pairs of each split; A's and B's where these are apart.
         sizes: of each side's pictures, how many have each size (width, height), most frequent first.
-        channels: 1 or 3, of each side.
+        channels: of each side, 1 (grey), 3 (RGB) or as many bands.
         bits: 8 or 16, of each side.
         findings: the gravest first.
     """
@@ -249,8 +249,9 @@ def _problems(code: str) -> Callable[[Chart], Iterator[_Found]]:
 
 
 def _reason(problem: Problem, file: Path) -> str:
-    line = problem.line
-    return line.removeprefix(f"{file}: ").rpartition("; ")[0] if line.startswith(f"{file}: ") else ""
+    """Returns what is wrong with a file, without its name and what to do, which its finding says."""
+    name, line = f"{file}: ", problem.line
+    return line.removeprefix(name).partition("; ")[0] if line.startswith(name) else ""
 
 
 def _layout(chart: Chart) -> Iterator[_Found]:
@@ -262,6 +263,20 @@ def _layout(chart: Chart) -> Iterator[_Found]:
 
 def _same_name(chart: Chart) -> Iterator[_Found]:
     cases = [Case(problem.files) for problem in chart.survey.problems if problem.code == "same-name"]
+    if cases:
+        yield _Found(cases)
+
+
+def _other_bands(chart: Chart) -> Iterator[_Found]:
+    def remark(file: Path) -> str:
+        image = chart.survey.checked[file]
+        return f"{image.channels}{' of measurements' if image.values else ''}"
+
+    cases = [
+        Case(problem.files[:1], f"{remark(problem.files[0])}, not {remark(problem.files[1])}")
+        for problem in chart.survey.problems
+        if problem.code == "other-bands"
+    ]
     if cases:
         yield _Found(cases)
 
@@ -531,7 +546,7 @@ class Examination(NamedTuple):
                 self.code,
                 tuple(cases),
                 printable(self.message.format(**facts)) + (", left out" if skipped else ""),
-                self.fix.format(**facts),
+                self.fix.partition(", or leave out")[0] if skipped else self.fix.format(**facts),
             )
 
 
@@ -574,6 +589,13 @@ EXAMINATIONS = (
         _problems("too-few-pixels"),
         "{images} of too few pixels",
         "replace or delete, or leave out with `skip_bad_images`",
+    ),
+    Examination(
+        "other-bands",
+        "error",
+        _other_bands,
+        "{images} of other channels than the first of their side, or of measurements where that has levels",
+        "give all images of a side the same",
     ),
     Examination(
         "different-sizes",

@@ -510,12 +510,15 @@ def _of_other_bands(item: Item, first: Item, checked: Mapping[Path, CheckedImage
     def kind(file: Path) -> tuple[int, bool]:
         return max(3, checked[file].channels), checked[file].values is not None
 
+    def words(file: Path) -> str:
+        what = "levels" if checked[file].values is None else "measurements"
+        return f"{counted(checked[file].channels, 'channel')} of {what}"
+
     return [
         Problem(
             "other-bands",
             (file, other),
-            f"{file} has {counted(checked[file].channels, 'channel')}, {other} {checked[other].channels}, or "
-            "one is of measurements and the other isn't; give all images of a side the same",
+            f"{file} has {words(file)}, {other} {words(other)}; give all images of a side the same",
         )
         for file, other in zip(item.files, first.files, strict=False)
         if not (checked[file].problem or checked[other].problem) and kind(file) != kind(other)
@@ -555,9 +558,11 @@ def _reader(items: Sequence[Item], sides: tuple[Side, ...]) -> ReadImages:
     dtypes = [tf.uint16 if side.bits == 16 else tf.uint8 for side in sides]
 
     def read_side_by_side(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        side = sides[0]
-        pair = images.load_in_pipeline(paths[index, 0], side.channels, dtypes[0], side.values)
-        return split_side_by_side(pair)
+        pairs = [
+            split_side_by_side(images.load_in_pipeline(paths[index, 0], side.channels, dtype, side.values))
+            for side, dtype in dict(zip(sides, dtypes, strict=True)).items()  # mostly one
+        ]
+        return pairs[0][0], pairs[-1][1]
 
     def read_files(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return tuple(

@@ -238,7 +238,9 @@ def _pixels(
     raster = _raster(file, most_pixels)
     if raster is not None:
         if values is None and raster.dtype != np.uint8:
-            raise DataError(f"measurements ({raster.dtype}), of which a range of values must be known")
+            raise DataError(
+                f"measurements ({raster.dtype}) of an unknown range of values; give `input_range`"
+            )
         return _by_rows(raster, channels, dtype, values)
     with open_picture(file, most_pixels) as image:
         depth = dtype or (np.uint16 if values or is_deep(image) else np.uint8)

@@ -111,11 +111,11 @@ def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
 
 def _sixteen_bits(image: ImageFile.ImageFile, file: IO[bytes]) -> Iterator[np.ndarray]:
     """The samples of a 16-bit image in bands, uint16 [rows, width, 1 to 4] or [rows, width]."""
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I") and image.format != "PNG":
         for rows in bands_of_rows(*image.size):
             yield np.asarray(image.crop((0, rows.start, image.width, rows.stop))).astype(np.uint16)
         return
-    file.seek(0)  # Pillow cuts colours of 16 bits to 8
+    file.seek(0)  # Pillow cuts colours of 16 bits to 8, and forgets which grey of 16 bits is transparent
     if image.format == "TIFF":
         whole = read_tiff(file, image.width * image.height)
     else:

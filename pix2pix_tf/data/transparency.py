@@ -79,6 +79,8 @@ def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     if image.shape[:2] != mask.shape[:2]:
         (height, width), own = image.shape[:2], mask.shape[:2]
-        raise DataError(f"its mask is {own[1]}x{own[0]} pixels, the image {width}x{height}")
+        raise DataError(
+            f"its mask is {own[1]}x{own[0]} pixels, the image {width}x{height}; give both the same size"
+        )
     alpha = np.where(mask > 127, 0, image[..., -1:]).astype(image.dtype)
     return np.concatenate([image[..., :-1], alpha], axis=-1)

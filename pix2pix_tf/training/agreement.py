@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.config import DataConfig, TrainConfig
 from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset
@@ -136,15 +136,15 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
         output_bits=data.output_bits or max(side.bits for side in dataset.sides[-1 if is_paired else 0 :]),
         input_range=data.input_range or first.values,
         output_range=data.output_range or last.values,
-        label_colors=data.label_colors or (_label_colors(dataset) if data.one_hot_labels else None),
+        label_colors=_label_colors(data, dataset) if data.one_hot_labels else None,
     )
 
 
-def _label_colors(dataset: ImageDataset) -> tuple[int, ...]:
-    """Returns the colours of the input's classes, one after the other.
+def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:
+    """Returns the colours of the input's classes, one after the other: those given, or those in the data.
 
     Raises:
-        ConfigError: the input is no label map.
+        ConfigError: the input is no label map, or the given colours are not those of classes.
         DataError: it has no classes.
     """
     if not dataset.sides[0].labels:
@@ -152,7 +152,16 @@ def _label_colors(dataset: ImageDataset) -> tuple[int, ...]:
             "`one_hot_labels` needs a label map as the input; `label_maps` says which side is one, and "
             "`direction` which is the input"
         )
-    return tuple(map(int, palette(dataset, 0).reshape(-1)))
+    if data.label_colors is None:
+        return tuple(map(int, palette(dataset, 0).reshape(-1)))
+    channels, given = dataset.sides[0].channels, data.label_colors
+    colors = [given[start : start + channels] for start in range(0, len(given), channels)]
+    if len(given) % channels or len(set(colors)) < max(2, len(colors)):
+        raise ConfigError(
+            f"`label_colors` takes {counted(channels, 'number')} for each class, and two classes or more of "
+            f"different colours; got {' '.join(map(str, given))}"
+        )
+    return given
 
 
 def steps_per_epoch(config: TrainConfig, image_count: int) -> float:

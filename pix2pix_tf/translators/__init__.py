@@ -142,7 +142,8 @@ def _find(model: str | Path) -> tuple[_Kind, str | Path]:
     path = Path(model).expanduser()
     models = f"MODEL may be {', '.join(kind.name for kind in _KINDS[:-1])} or {_KINDS[-1].name}"
     if not path.exists():
-        meant = f" (did you mean http://{model}?)" if "/v1/models/" in str(model) else ""
+        is_address = "/v1/models/" in str(model) and ":/" not in str(model)
+        meant = f" (did you mean http://{model}?)" if is_address else ""
         raise RunError(f"there is no model at {path}{meant}; {models}")
     if not path.is_dir():
         raise ConfigError(f"{path} is a file that holds no model; {models}")

@@ -8,6 +8,7 @@ from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data import checking
 from pix2pix_tf.data.doctor import EXAMINATIONS, check_folder
 from pix2pix_tf.data.folder import open_folder_dataset
+from pix2pix_tf.errors import DataError
 
 SIZE = 64
 COUNT = 60
@@ -326,6 +327,26 @@ def test_unpaired_sets_are_counted_and_compared_each_with_itself(tmp_path):
     assert examine(tmp_path, kind="unpaired") == {
         "in-two-splits": [["trainA/horse 3.png", "testA/again.png"]]
     }
+
+
+@pytest.mark.parametrize("other", [np.zeros((8, 8, 5), np.uint8), np.zeros((8, 8, 4))])
+def test_arrays_of_other_bands_or_kinds_are_found_as_training_finds_them(tmp_path, other):
+    for number in range(4):
+        save(photo(number, 8, 8), tmp_path / "A" / f"{number}.png")
+        (tmp_path / "B").mkdir(exist_ok=True)
+        np.save(tmp_path / "B" / f"{number}.npy", other if number == 2 else np.zeros((8, 8, 4), np.uint8))
+    assert examine(tmp_path)["other-bands"] == [["B/2.npy"]]
+    with pytest.raises(DataError, match=r"2\.npy"):
+        open_folder_dataset(tmp_path, 0, None, show_progress=False)
+
+
+def test_of_an_array_that_is_no_image_it_is_said_what_it_is(tmp_path):
+    for number in range(3):
+        save(photo(number), tmp_path / "A" / f"{number}.png")
+        (tmp_path / "B").mkdir(exist_ok=True)
+        np.save(tmp_path / "B" / f"{number}.npy", np.zeros(7))
+    (finding,) = [each for each in check_folder(tmp_path, DATA, 0, None).findings if each.severity == "error"]
+    assert [case.remark != "" for case in finding.cases] == [True] * 3
 
 
 def test_codes_are_names():

@@ -536,3 +536,11 @@ def test_a_broken_image_of_one_side_is_left_out_alone(tmp_path):
     # Nothing is left of a side of test, so the split is.
     assert {split: tuple(map(len, sets)) for split, sets in dataset.splits.items()} == {"train": (2, 1)}
     assert [os.path.basename(file) for file in dataset.skipped] == ["3.png", "1.png"]
+
+
+def test_the_halves_of_an_image_may_have_ranges_of_their_own(tmp_path):
+    picture = save(tmp_path / "a.png").astype(np.int64)
+    (pairs,) = open_folder(tmp_path, ranges=((0, 510), None)).splits["train"]
+    ((left, right),) = read_all(pairs)
+    np.testing.assert_array_equal(left, np.round(picture[:, :4] / 510 * 65535))
+    np.testing.assert_array_equal(right, picture[:, 4:])

@@ -442,7 +442,7 @@ def test_the_command_leaves_with_4_and_a_line_below_the_bar(
     ("flags", "named"),
     [
         ("--tflite-sizes 256", "256"),
-        ("--tflite-sizes 0x64", "0x64"),
+        ("--tflite-sizes 0x64", "height 0"),
         ("--quantize int4", "int4"),
         ("--quantize", "--quantize"),
         ("--formats", "--formats"),

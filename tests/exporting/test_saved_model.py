@@ -303,20 +303,16 @@ for bomb in files[3:]:
         model["bytes"](image_bytes=[bomb])
         print("translated")
     except tf.errors.InvalidArgumentError as error:
-        print("refused" if "more than the limit" in str(error) else error)
+        is_known = "more than the limit" in str(error) or "an animated WebP" in str(error)
+        print("refused" if is_known else error)
     same = model["bytes"](image_bytes=files[:1])["image_bytes"][0] == tf.io.read_file("0.png")
     assert same, "the next request was not served"
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used) // 1024)
 """
 
 
-def many_large_frames(file_format):
-    """An animation of a few kilobytes: 60 frames that take more than a gigabyte together."""
-    image = Image.new("P", (2500, 2500))
-    if file_format == "GIF":
-        small = encode(Image.new("P", (4, 4)), "GIF")
-        large = encode(image, "GIF")
-        return small[:-1] + large[large.rindex(b"\x2c\0\0\0\0") : -1] * 200 + b";"
+def many_large_frames():
+    """A WebP of a few kilobytes: 2000 frames that take more than a gigabyte together."""
     side = struct.pack("<I", 399)[:3]
     still = encode(Image.new("RGB", (400, 400)), "WEBP", lossless=True)
     frame = bytes(6) + side * 2 + bytes(4) + still[12:]
@@ -330,7 +326,7 @@ def many_large_frames(file_format):
 def test_a_process_that_has_only_tensorflow_serves_it_and_survives_bombs(directory, translate, tmp_path):
     sizes = [(200, 300), (384, 512), (1, 1)]
     files = [png(noise(*size, seed=number)) for number, size in enumerate(sizes)]
-    files += [png_bomb(10000, 10000), many_large_frames("GIF"), many_large_frames("WEBP")]
+    files += [png_bomb(10000, 10000), many_large_frames()]
     names = []
     for number, data in enumerate(files):
         names.append(str(tmp_path / f"input_{number}"))
@@ -345,7 +341,7 @@ def test_a_process_that_has_only_tensorflow_serves_it_and_survives_bombs(directo
     )
     assert done.returncode == 0, done.stderr[-2000:]
     *answers, megabytes = done.stdout.splitlines()
-    assert answers == ["(2, 33, 65, 3)", "refused", "translated", "translated"]
+    assert answers == ["(2, 33, 65, 3)", "refused", "refused"]
     assert int(megabytes) < 300
     for number, size in enumerate(sizes):
         output = np.asarray(Image.open(tmp_path / f"{number}.png"))

@@ -51,3 +51,27 @@ def test_photos_have_no_classes(tmp_path):
     asked = small_config(tmp_path / "run", one_hot_labels=True, direction="AtoB")
     with pytest.raises(ConfigError, match="label_maps"):
         resolved(asked, open_dataset(asked))
+
+
+@pytest.mark.parametrize(
+    "colors",
+    [(255, 0, 0, 0, 255), (255, 0, 0), (255, 0, 0, 0, 255, 0, 255, 0, 0)],
+    ids=["a number is missing", "one class", "a class twice"],
+)
+def test_given_colours_are_those_of_classes(tmp_path, colors):
+    asked = small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors, direction="BtoA")
+    with pytest.raises(ConfigError, match="label_colors"):
+        resolved(asked, open_dataset(asked))
+
+
+def test_given_colours_need_a_label_map(tmp_path):
+    colors = (255, 0, 0, 0, 255, 0)
+    asked = small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors, direction="AtoB")
+    with pytest.raises(ConfigError, match="label_maps"):
+        resolved(asked, open_dataset(asked))
+
+
+@pytest.mark.parametrize("colors", [(), (0, 0, 0, 0, 300, 0), (0, 0, 0, 0, -1, 0)])
+def test_colours_are_of_8_bits(tmp_path, colors):
+    with pytest.raises(ConfigError, match="label_colors"):
+        small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors)
