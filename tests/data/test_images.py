@@ -11,7 +11,7 @@ import tensorflow as tf
 import tifffile
 from PIL import Image, ImageOps
 
-from pix2pix_tf.data import images, pictures
+from pix2pix_tf.data import images, rasters
 from pix2pix_tf.errors import DataError, SystemFault
 from tests.data.image_files import DEEP, HEIGHT, RGBA, WIDTH, deep_png, encode, exif, png, smooth
 
@@ -362,7 +362,7 @@ def test_bands_can_not_be_seen(monkeypatch):
         file = io.BytesIO()
         Image.effect_noise((37, 29), 90).convert("RGB").convert(mode).save(file, kind, exif=exif)
         whole = images.decode_image(file.getvalue(), 3)
-        monkeypatch.setattr(pictures, "_BAND", 100)
+        monkeypatch.setattr(rasters, "_BAND", 100)
         np.testing.assert_array_equal(images.decode_image(file.getvalue(), 3), whole)
         monkeypatch.undo()
 
