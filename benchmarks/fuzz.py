@@ -83,7 +83,7 @@ class Worker:
     def __init__(self, way: Way, folder: Path, seed: int):
         self._ours, theirs = multiprocessing.Pipe()
         fork = multiprocessing.get_context("fork")  # the frameworks are imported already
-        self._process = fork.Process(target=_work, args=(theirs, way, folder, seed), daemon=True)
+        self._process = fork.Process(target=_work, args=(self._ours, theirs, way, folder, seed), daemon=True)
         self._process.start()
         theirs.close()
         self._own = psutil.Process(self._process.pid)
@@ -130,7 +130,8 @@ def _processor_seconds(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _work(channel: Any, way: Way, folder: Path, seed: int) -> None:
+def _work(parents: Any, channel: Any, way: Way, folder: Path, seed: int) -> None:
+    parents.close()  # so that its end is noticed here
     output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(output, 1)
     os.dup2(output, 2)

@@ -9,7 +9,7 @@ whenever a configuration is made, and `CHANGEABLE` marks what may differ when a 
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,6 +47,7 @@ class Earlier:
     value: Any
 
 
+_LARGEST = sys.float_info.max
 DEFAULT_MODEL = "pix2pix"
 
 
@@ -63,9 +64,9 @@ class Limits:
         return f"from {self.low} to {self.high}"
 
     def contain(self, value: float) -> bool:
-        """Whether ``value`` is a number inside the limits; NaN and infinity never are."""
+        """Whether ``value`` is a number inside the limits; NaN and what is beyond all floats never are."""
         return (
-            (isinstance(value, int) or math.isfinite(value))  # which takes no integer beyond 1e308
+            -_LARGEST <= value <= _LARGEST
             and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
         )
@@ -244,7 +245,9 @@ class TrainConfig:
             raise ConfigError(f"`image_size` takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
         for name in ("input_range", "output_range"):
             values = getattr(self.data, name)
-            if values is not None and not (len(values) == 2 and -math.inf < values[0] < values[1] < math.inf):
+            if values is not None and not (
+                len(values) == 2 and -_LARGEST <= values[0] < values[1] <= _LARGEST
+            ):
                 raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {_shown(values)}")
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give `steps` or `epochs`")

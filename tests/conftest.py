@@ -22,6 +22,7 @@ SLOW = (
     "evaluation/test_segmenter.py",
     "exporting/",
     "models/test_adversary.py",
+    "test_fuzz.py",
     "test_prediction.py",
     "test_tasks.py",
     "test_timeline.py",

@@ -84,6 +84,10 @@ def test_a_run_of_another_format_names_who_wrote_it(run):
         '{"format": 1, "config": {"data": {"colour": "red"}}}',
         '{"format": 2, "packages": null}',
         '{"format": 2, "packages": []}',
+        '{"format": 3, "packages": {"pix2pix-tf": "two\\nlines"}}',
+        '{"format": 2, "config": {"data": {"two\\nlines": 1}}}',
+        '{"format": 2, "config": {"record": {"log_every": 1' + "0" * 400 + "}}}",
+        '{"format": 2, "config": ' + "[" * 10**5 + "]" * 10**5 + "}",
     ],
 )
 def test_a_damaged_configuration_is_refused(run, content):
@@ -142,6 +146,23 @@ def test_a_run_that_does_not_tell_its_pairs_is_refused(run):
     run.config_file.write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(RunError):
         run.refuse_other_images({"count": 1, "digest": "0123456789"})
+
+
+@pytest.mark.parametrize("images", [None, "many", [3], {}, {"count": "3"}])
+def test_a_number_of_images_that_is_none_is_refused(run, images):
+    run.write_config(preset("maps"), {})
+    stored = json.loads(run.config_file.read_text(encoding="utf-8"))
+    run.config_file.write_text(json.dumps({**stored, "pairs": images}), encoding="utf-8")
+    with pytest.raises(RunError):
+        run.image_count()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"step": Infinity}', '{"step": "x"}', "[" * 10**5])
+def test_a_damaged_note_of_the_best_checkpoint_is_refused(run, content):
+    run.path.mkdir()
+    run.best_file.write_text(content)
+    with pytest.raises(RunError, match="best"):
+        run.best()
 
 
 # ---------------------------------------------------------------- checkpoints

@@ -6,6 +6,7 @@ A band at a time, because what Pillow decodes to is large already where a pictur
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import threading
 import warnings
@@ -22,6 +23,8 @@ from pix2pix_tf.errors import DataError
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """What is read, by Pillow's names. (Others that Pillow knows run programs, such as Ghostscript.)"""
 
+# What takes a bit a pixel at least, by Pillow's names. (AVIF and WebP are "raw" behind their own decoders.)
+_UNPACKED = {(kind, codec) for kind in ("PPM", "BMP", "TIFF") for codec in ("raw", "ppm", "ppm_plain")}
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
 _UPRIGHT: tuple[bool, tuple[int, ...]] = (False, ())
@@ -60,7 +63,17 @@ def open_picture(file: IO[bytes], most_pixels: int) -> Iterator[ImageFile.ImageF
             raise DataError(
                 f"{width}x{height} pixels, more than the limit of {most_pixels}; make the image smaller"
             )
+        is_unpacked = any((image.format, tile.codec_name) in _UNPACKED for tile in image.tile)
+        if is_unpacked and width * height > 8 * _size(file):
+            raise ValueError("pixels are missing")  # memory would be taken for all of them first
         yield image
+
+
+def _size(file: IO[bytes]) -> int:
+    at = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(at)
+    return size
 
 
 def is_deep(image: ImageFile.ImageFile) -> bool:

@@ -19,8 +19,8 @@ from pix2pix_tf.data.images import MAX_PIXELS, load_image
 from pix2pix_tf.data.pixels import convert_channels
 from pix2pix_tf.data.rasters import MOST_BANDS, ValueRange
 from pix2pix_tf.data.tasks.upscale import enlarged_levels
-from pix2pix_tf.data.transparency import convert_transparent, load_transparent
-from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.data.transparency import WITH_ALPHA, convert_transparent, load_transparent
+from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.wording import counted
 
 
@@ -28,6 +28,7 @@ def _kind(channels: int) -> str:
     return {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
 
 
+_MOST_ENLARGED = 4
 _PIXEL_FACTS = ("output_bits", "input_range", "output_range", "paints_holes", "enlarges")
 
 
@@ -130,13 +131,23 @@ class Translator(abc.ABC):
         return {name: getattr(self, name) for name in _PIXEL_FACTS}
 
     def _take_pixel_facts(self, facts: Mapping[str, Any]) -> None:
-        """Sets them, from a file that an export wrote; where it says nothing, nothing changes."""
+        """Sets them, from a file that an export wrote; where it says nothing, nothing changes.
+
+        Raises:
+            ValueError, TypeError: they are none.
+        """
         self.output_bits = 16 if facts.get("output_bits", self.output_bits) == 16 else 8
         self.paints_holes = bool(facts.get("paints_holes", self.paints_holes))
+        if self.paints_holes and self.input_channels not in WITH_ALPHA:
+            raise ValueError("there is no alpha to say where the holes are")
         self.enlarges = int(facts.get("enlarges", self.enlarges))
+        if not 1 <= self.enlarges <= _MOST_ENLARGED:
+            raise ValueError("nothing is enlarged that much")
         for name in ("input_range", "output_range"):
             if facts.get(name) is not None:
                 low, high = map(float, facts[name])
+                if not low < high:
+                    raise ValueError(f"{name} is empty")
                 setattr(self, name, (low, high))
 
     def enlarged(self, image: np.ndarray) -> np.ndarray:
@@ -177,6 +188,21 @@ def converted(image: tf.Tensor, channels: int, paints_holes: bool = False) -> tf
     if image.shape[-1] > 4 or not (paints_holes or channels in (1, 3)):
         raise DataError(f"an image of {counted(image.shape[-1], 'channel')}; the model takes {channels}")
     return convert_transparent(image, channels) if paints_holes else convert_channels(image, channels)
+
+
+@contextlib.contextmanager
+def refusing_damaged_facts(path: Path) -> Iterator[None]:
+    """Refuses an exported model that says of its images what can't be.
+
+    Raises:
+        ConfigError: what is read inside fails, in whichever way.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ConfigError(
+            f"{path}: what it says of its images is damaged ({brief(str(error))}); export it again"
+        ) from error
 
 
 @contextlib.contextmanager

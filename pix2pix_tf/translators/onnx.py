@@ -14,7 +14,7 @@ from pix2pix_tf.data.pixels import to_levels, to_unit_range
 from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.files import first_line
-from pix2pix_tf.translators.base import Translator, brief
+from pix2pix_tf.translators.base import Translator, brief, refusing_damaged_facts
 
 INPUT, NOISE, OUTPUT = "images", "z", "translated"  # in ONNX no two values may have one name
 METADATA = "pix2pix"
@@ -71,7 +71,8 @@ class OnnxTranslator(Translator):
         self.input_channels = 0 if takes_noise else sources[0].shape[3]
         self.output_channels = results[0].shape[3]
         facts = self._session.get_modelmeta().custom_metadata_map
-        self._take_pixel_facts(json.loads(facts.get(METADATA, "{}")))
+        with refusing_damaged_facts(path):
+            self._take_pixel_facts(json.loads(facts.get(METADATA, "{}")))
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         values = given if self.noise else to_unit_range(given)

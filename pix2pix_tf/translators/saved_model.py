@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import json
 import re
@@ -17,7 +16,7 @@ from pix2pix_tf.data.pixels import encode_png, to_levels, to_unit_range
 from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
-from pix2pix_tf.translators.base import Translator, brief, out_of_memory, refusal
+from pix2pix_tf.translators.base import Translator, brief, out_of_memory, refusal, refusing_damaged_facts
 
 
 def find(model: str | Path) -> Path | None:
@@ -62,8 +61,9 @@ class SavedModelTranslator(Translator):
         self.noise = source[1] if self._key == "z" else 0
         self.input_channels = 0 if self.noise else source[3]
         self.output_channels = result.shape[3]
-        with contextlib.suppress(OSError, ValueError):  # earlier exports don't have it
-            self._take_pixel_facts(json.loads((path / PIXEL_FACTS).read_text()))
+        if (path / PIXEL_FACTS).is_file():  # earlier exports don't have it
+            with refusing_damaged_facts(path):
+                self._take_pixel_facts(json.loads((path / PIXEL_FACTS).read_text()))
         self.output_bits = 16 if result.dtype == tf.uint16 else 8
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:

@@ -19,7 +19,7 @@ from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.quiet import hushed
-from pix2pix_tf.translators.base import Translator, brief
+from pix2pix_tf.translators.base import Translator, brief, refusing_damaged_facts
 
 SIGNATURE, IMAGE, NOISE = "serving_default", "image", "z"
 METADATA = "pix2pix"
@@ -74,7 +74,8 @@ class TFLiteTranslator(Translator):
         self.noise = int(source["shape"][1]) if takes_noise else 0
         self.input_channels = 0 if takes_noise else int(source["shape"][3])
         self.output_channels = int(result["shape"][3])
-        self._take_pixel_facts(read_metadata(content))
+        with refusing_damaged_facts(path):
+            self._take_pixel_facts(read_metadata(content))
         self._takes_levels = source["dtype"] == np.uint8
         self._lock = threading.Lock()  # an interpreter has one set of tensors
 

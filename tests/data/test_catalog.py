@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_tf.data import catalog, download
+from pix2pix_tf.data import archives, catalog, download
 from pix2pix_tf.data.catalog import catalog_entries, open_catalog_dataset
 from pix2pix_tf.data.names import CATALOG
 from pix2pix_tf.data.sets import natural_key
@@ -388,6 +388,12 @@ def test_archive_without_train_is_refused(root, tmp_path):
 def test_wrong_count_of_a_split_that_is_there_is_refused(root, tmp_path):
     archive = pack(tmp_path / "facades.tar.gz", files("facades", train=399, val=100))
     assert "399 images in facades/train instead of 400" in refused(root, archive, "facades")
+
+
+def test_image_of_more_bytes_than_any_has_is_not_read(root, tmp_path, monkeypatch):
+    archive = pack(tmp_path / "maps.tar.gz", files("maps", train=2))
+    monkeypatch.setattr(archives, "_LARGEST_IMAGE", 100)
+    assert "maps/train/1.jpg" in refused(root, archive)
 
 
 def test_image_that_is_there_twice_is_refused(root, tmp_path):

@@ -196,6 +196,14 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path, side, recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("kind", ["PPM", "BMP", "TIFF"])
+def test_a_claim_of_more_pixels_than_there_are_bits_takes_no_memory(tmp_path, kind):
+    path = tmp_path / "a"
+    path.write_bytes(encode(Image.new("1", (2000, 2000)), kind)[:1000])
+    with pytest.raises(DataError):
+        images.read_header(path)
+
+
 def test_missing_files_and_folders_are_no_images(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         images.load_image(tmp_path / "x.png", channels=3)

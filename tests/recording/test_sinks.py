@@ -69,6 +69,13 @@ def test_a_line_that_a_kill_cut_off_ends_the_file(tmp_path):
     assert path.read_text() == '{"step": 1}\n'
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"3", b'{"step": "2"}', b"{}", b"[" * 10**5])
+def test_a_damaged_line_ends_the_file(tmp_path, damage):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + damage + b'\n{"step": 3}\n')
+    assert JsonLines(path, first_step=9).kept == [{"step": 1}]
+
+
 @pytest.mark.parametrize("lines", [[], [{"step": 1}], [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}]])
 def test_the_plot_shows_what_there_is(lines):
     image = Image.open(io.BytesIO(plot_metrics(lines, METRICS, "제목")))

@@ -10,6 +10,7 @@ import tensorflow as tf
 from pix2pix_tf import translators
 from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.translators.saved_model import PIXEL_FACTS
 from tests.exported_models import SIZE, ContrastModel, expected, noise, write_onnx, write_tflite
 from tests.translators.conftest import HAS_ONNX
 
@@ -50,6 +51,26 @@ def test_a_damaged_saved_model_is_named(models, tmp_path, part, damage, refused)
         (damaged / part).write_bytes(
             {"cut": content[: len(content) // 2], "empty": b""}.get(damage, b"garbage")
         )
+    assert str(damaged) in refused(ConfigError, translators.load, damaged)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "",
+        "3",
+        "[" * 10**5,
+        '{"input_range": true}',
+        '{"input_range": [1, 0]}',
+        '{"paints_holes": true}',
+        '{"enlarges": 1e9}',
+    ],
+)
+def test_what_a_saved_model_says_of_its_images_is_checked(models, tmp_path, facts, refused):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(models / "contrast" / "9", damaged)
+    (damaged / PIXEL_FACTS).parent.mkdir()
+    (damaged / PIXEL_FACTS).write_text(facts)
     assert str(damaged) in refused(ConfigError, translators.load, damaged)
 
 

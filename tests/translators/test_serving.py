@@ -15,7 +15,6 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from pix2pix_tf import translators
 from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
-from pix2pix_tf.translators import serving as client
 from pix2pix_tf.translators.serving import ServingTranslator
 from tests.exported_models import SIZE, ContrastModel, expected, noise, serving
 
@@ -220,11 +219,23 @@ def test_a_server_that_is_too_slow_is_given_up(served, refused, drips):
     assert "0.5 seconds" in message
 
 
-def test_an_endless_answer_is_given_up(served, refused, monkeypatch):
-    translate = translators.load(served.url)
-    monkeypatch.setattr(client, "_LARGEST_ANSWER", 1000)
-    served.faults["predict"] = 200, {}, b" " * 2000
+def test_an_endless_answer_is_given_up(served, refused):
+    def endless(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(bytes(2**20))
+
+    translate = ServingTranslator(served.url, timeout=30)
+    served.faults["predict"] = endless
     assert served.url in refused(ConfigError, translate, noise(*SIZE))
+
+
+@pytest.mark.parametrize("which", ["metadata", "predict"])
+def test_an_answer_that_is_nested_too_deeply_is_another_servers(served, refused, which):
+    served.faults[which] = 200, {}, b"[" * 10**5
+    assert served.url in refused(ConfigError, lambda: translators.load(served.url)(noise(*SIZE)))
 
 
 @contextlib.contextmanager
