@@ -549,6 +549,12 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
     runs = [found[0] for found in map(find_run, args.models) if found is not None]
     of_run = runs[0].read_config() if runs else None
     if args.dataset is None and of_run is None:
+        _import_frameworks()
+        from pix2pix_tf.translators import refuse_missing
+
+        for model in args.models:
+            if not Path(model).expanduser().is_dir():  # which may hold pictures
+                refuse_missing(model)
         raise ConfigError("`dataset` is missing: only a run knows which pairs it was made for")
     config = of_run or preset(args.dataset or "")
     if of_run is not None and args.dataset is not None:
@@ -627,6 +633,8 @@ def _timeline(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.timeline import timeline
 
+    if args.out is not None and args.out.suffix.lower() != ".gif":
+        raise ConfigError(f"--out {quoted(args.out)}: a timeline is a GIF; give a name that ends in .gif")
     print(timeline(args.run, args.out, args.row))
     return 0
 

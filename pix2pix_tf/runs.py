@@ -162,9 +162,9 @@ class RunDirectory:
         before = self._read_json().get("pairs")
         if before != images:
             raise RunError(
-                f"the run in {self.path} was started with other training images ({_images_text(before)} "
-                f"then, {_images_text(images)} now); restore them to continue it, or start another run with "
-                f"`run_dir` and `init_from` {self.path}"
+                f"the run in {quoted(self.path)} was started with other training images "
+                f"({_images_text(before)} then, {_images_text(images)} now); restore them to continue it, or "
+                f"start another run with `run_dir` and `init_from` {quoted(self.path)}"
             )
 
     def _read_json(self) -> dict[str, Any]:

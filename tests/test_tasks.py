@@ -19,6 +19,7 @@ from pix2pix_tf.exporting import parity
 from pix2pix_tf.exporting.export import ExportOptions, export
 from pix2pix_tf.exporting.formats.saved_model import SavedModel
 from pix2pix_tf.exporting.formats.tflite import TFLite
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.prediction import predict
 from tests.conftest import small_config
 from tests.exporting.models import write_run
@@ -104,6 +105,26 @@ def test_evaluate_compares_finished_pictures_with_the_photos(trained, tmp_path):
     assert 0 < model["values"]["l1"]["value"] < 0.4
     with pytest.raises(ConfigError, match="inpaint"):
         evaluate([str(trained.path)], tmp_path, EvaluateOptions(replace(options.config, task="deblur")))
+
+
+@pytest.mark.parametrize(
+    ("task", "given"), [("deblur", (-1.0, 3.0)), ("upscale", (-1.0, 3.0)), ("edges", None)]
+)
+def test_where_the_input_is_a_photo_it_has_the_numbers_of_photos(tmp_path, task, given):
+    config = small_config(
+        tmp_path, task=task, input_channels=None, output_channels=1, output_range=(-1.0, 3.0)
+    )
+    (painter,) = model_for(config).painters().values()
+    assert (painter.input_range, painter.output_range) == (given, (-1.0, 3.0))
+
+
+def test_measurements_have_no_holes(tmp_path):
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", np.random.default_rng(number).normal(size=SIZE))
+    with pytest.raises(DataError, match="inpaint"):
+        open_dataset(
+            small_config(tmp_path / "run", task="inpaint", input_channels=None, dataset=str(tmp_path))
+        )
 
 
 def test_another_task_is_no_continuation(trained, photos, capsys):

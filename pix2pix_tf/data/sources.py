@@ -59,6 +59,11 @@ def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
     photos = dataclasses.replace(images.sides[0], labels=False)
     task = task_for(config.data, photos.channels)
     assert task is not None
+    if task.paints_holes and photos.values is not None:
+        raise DataError(
+            f"`task` {task.name} learns from pictures, whose holes an alpha channel can show; those of "
+            f"{images.name} are measurements"
+        )
     return pairs_made_by(task, dataclasses.replace(images, sides=(photos,)), config.split_seed)
 
 

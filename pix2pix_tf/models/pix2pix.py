@@ -210,6 +210,7 @@ class Pix2Pix(Model):
             output_channels=task.picture_channels,
             publish=self._published,
             paints_holes=task.paints_holes,
+            input_range=data.output_range if task.takes_photos else None,
             enlarges=task.enlarges,
         )
         return {task.name: of_task}

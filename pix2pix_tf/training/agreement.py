@@ -15,7 +15,7 @@ from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
-from pix2pix_tf.wording import counted
+from pix2pix_tf.wording import counted, quoted
 
 
 def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
@@ -34,8 +34,8 @@ def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
     config = continued(run.read_config(), config)
     if total_steps(config, run.image_count()) < latest:
         raise RunError(
-            f"{latest} steps of the run in {run.path} are done already; give a larger `steps` or `epochs`, "
-            "or another `run_dir`"
+            f"{latest} steps of the run in {quoted(run.path)} are done already; give a larger `steps` or "
+            "`epochs`, or another `run_dir`"
         )
     return config
 
@@ -53,9 +53,9 @@ def _refuse_lost_checkpoints(run: RunDirectory) -> None:
     had_some = logged[-1]["step"] > 2 * run.read_config().record.checkpoint_every
     if had_some or not run.checkpoints.is_dir():
         raise RunError(
-            f"the run in {run.path} was trained for {counted(int(logged[-1]['step']), 'step')}, and its "
-            f"checkpoints are gone from {run.checkpoints}; restore them to continue it, or delete "
-            f"{run.path} or give another `run_dir` to start anew"
+            f"the run in {quoted(run.path)} was trained for {counted(int(logged[-1]['step']), 'step')}, and "
+            f"its checkpoints are gone from {quoted(run.checkpoints)}; restore them to continue it, or "
+            f"delete {quoted(run.path)} or give another `run_dir` to start anew"
         )
 
 
@@ -81,7 +81,7 @@ def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
     other, checkpoint = open_checkpoint(path)
     model = other.read_config().model.model
     if model != config.model.model:
-        raise RunError(f"`init_from` {path}: that run trains {model}, not {config.model.model}")
+        raise RunError(f"`init_from` {quoted(path)}: that run trains {model}, not {config.model.model}")
     return checkpoint
 
 
@@ -112,8 +112,8 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     changes = configs.differences(stored, asked)
     if changes:
         raise RunError(
-            f"the run in {asked.run_dir} was started with other settings ({'; '.join(changes)}); leave these "
-            "flags as they were to continue it, or start another run with `run_dir`"
+            f"the run in {quoted(asked.run_dir)} was started with other settings ({'; '.join(changes)}); "
+            "leave these flags as they were to continue it, or start another run with `run_dir`"
         )
     return asked
 

@@ -29,6 +29,7 @@ from pix2pix_tf.training.interruption import catching_signals
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.watching import Watch
 from pix2pix_tf.translators.run import GeneratorTranslator, translators_for
+from pix2pix_tf.wording import quoted
 
 SHEET_ROWS = 4
 
@@ -185,7 +186,7 @@ class Session:
             self.writer.wait()
         kept = self.run_directory.latest_step()
         good = f"the last good checkpoint is step {kept}" if kept else "there is no good checkpoint yet"
-        start = f" `init_from` {self.run_directory.path}" if kept else ""
+        start = f" `init_from` {quoted(self.run_directory.path)}" if kept else ""
         return TrainingDiverged(
             f"{what}; {good} in {self.run_directory.path}; try another `run_dir`{start} with a lower "
             "`learning_rate` or `precision` float32"

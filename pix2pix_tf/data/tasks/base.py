@@ -27,6 +27,7 @@ class Task(abc.ABC):
         name: in ``--task``.
         finishes: whether what is published is more than the network: see :meth:`prepared`, :meth:`finished`.
         paints_holes: whether what is transparent in its input is a hole.
+        takes_photos: whether its input has the numbers that photos have: measurements, where these are some.
         enlarges: how many times larger than its file a picture is.
     """
 
@@ -35,6 +36,7 @@ class Task(abc.ABC):
     name: ClassVar[str]
     finishes: ClassVar[bool] = False
     paints_holes: ClassVar[bool] = False
+    takes_photos: ClassVar[bool] = False
     enlarges = 1
 
     @classmethod

@@ -21,6 +21,7 @@ class Deblur(Task):
     """The input is the photo blurred: by a Gaussian or along a line, as strongly as is drawn."""
 
     name: ClassVar[str] = "deblur"
+    takes_photos: ClassVar[bool] = True
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the photo with one blur of its own."""

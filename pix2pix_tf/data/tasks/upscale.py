@@ -24,6 +24,7 @@ class Upscale(Task):
     enlarges: int = 4
 
     name: ClassVar[str] = "upscale"
+    takes_photos: ClassVar[bool] = True
 
     @classmethod
     def of(cls, data: DataConfig, picture_channels: int) -> Self:
