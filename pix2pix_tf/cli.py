@@ -191,6 +191,11 @@ def _plain_message(boxed: str) -> str:
         r"\1 takes a number, got \2",
         message,
     )
+    message = re.sub(
+        r"Error parsing (--[\w-]+): Could not find valid parse for arguments: (.*)",
+        r"\1 can't be \2",
+        message,
+    )
     message = re.sub(r"Perhaps you meant: (--[\w-]+).*", r"(did you mean \1?)", message)
     return message or "the flags can't be understood"
 
@@ -537,7 +542,7 @@ def _evaluate(arguments: list[str]) -> int:
         inception_weights=args.inception_weights,
         answers=args.answers,
     )
-    print(table(evaluate(args.models, args.out, options)))
+    print(_with_flags(table(evaluate(args.models, args.out, options))))
     print(f"{args.out / 'report.html'} shows the pictures, {args.out / 'metrics.json'} has the numbers")
     return 0
 

@@ -14,9 +14,10 @@ from pix2pix_tf import translators
 from pix2pix_tf.config import Direction, Precision
 from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
 from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pixels import to_levels, to_unit_range
 from pix2pix_tf.data.rasters import to_values
 from pix2pix_tf.data.sets import Side
-from pix2pix_tf.data.transparency import has_hole, with_hole
+from pix2pix_tf.data.transparency import has_hole, hole_of, with_hole
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
@@ -165,6 +166,9 @@ def _write_translation(
         return
     given = resized(tf.constant(image), fitted, Side(translator.input_channels)).numpy() if fitted else image
     picture = resized(tf.constant(translator(given)), image.shape[:2], Side(translator.output_channels))
+    if fitted and translator.paints_holes:  # what is known is still the photo's, not what resizing made of it
+        known = to_levels(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
+        picture = tf.where(hole_of(image), picture, known)
     _write(target, picture.numpy(), source, translator)
 
 

@@ -175,6 +175,7 @@ def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, argume
         (["predict", "run", "in.png", "--out", "o", "--direction", "up"], ["--direction", "AtoB"]),
         (["predict", "run", "in.png", "--out", "o", "--seed", "-4"], ["--seed", "got -4"]),
         (["timeline", "run", "--out", "my film.mp4"], ["'my film.mp4'", ".gif"]),
+        (["export", "run", "--tflite-sizes", "64"], ["--tflite-sizes", "'64'"]),
         (["evaluate", "runs/none"], ["runs/none"]),
         (["data", "preview", "facades", "--count", "0"], ["--count must be from 1 to 64, got 0"]),
     ],

@@ -327,6 +327,17 @@ def test_an_exported_model_keeps_what_is_known_bit_for_bit(exported, holes, tmp_
         signature(image_bytes=tf.io.encode_jpeg(tf.zeros([8, 8, 3], tf.uint8))[tf.newaxis])
 
 
+def test_a_photo_that_is_fitted_keeps_what_is_known(exported, holes, tmp_path):
+    given = np.asarray(Image.open(holes / "1.png"))
+    assert given.shape[:2] != (64, 64)
+    mobile = next(path for path in exported["inpaint"].published if path.name.endswith("_64x64.tflite"))
+    predict(str(mobile), [holes / "1.png"], tmp_path, fit_input=True)
+    picture = np.asarray(Image.open(tmp_path / "1.png"))
+    known = given[..., 3] > 0
+    np.testing.assert_array_equal(picture[known], given[known][:, :3])
+    assert (picture[~known] != given[~known][:, :3]).any()
+
+
 def test_the_readme_says_what_is_painted(exported):
     texts = {
         name: (model.published[0].parents[1] / "README.md").read_text(encoding="utf-8")

@@ -62,9 +62,14 @@ def over_board(image: np.ndarray) -> np.ndarray:
     return np.round(image[..., :-1] * alpha + board * (1 - alpha)).astype(image.dtype)
 
 
+def hole_of(image: np.ndarray) -> np.ndarray:
+    """Returns what of an image ``uint8`` or ``uint16`` [height, width, 2 or 4] is to be painted, bool."""
+    return image[..., -1:] <= np.iinfo(image.dtype).max // 2
+
+
 def has_hole(image: np.ndarray) -> bool:
-    """Whether something of an image ``uint8`` or ``uint16`` [height, width, 2 or 4] is to be painted."""
-    return bool((image[..., -1] <= np.iinfo(image.dtype).max // 2).any())
+    """Whether something of an image, as `hole_of` takes it, is to be painted."""
+    return bool(hole_of(image).any())
 
 
 def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
