@@ -23,8 +23,9 @@ from pix2pix_tf.errors import DataError
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """What is read, by Pillow's names. (Others that Pillow knows run programs, such as Ghostscript.)"""
 
-# What takes a bit a pixel at least, by Pillow's names. (AVIF and WebP are "raw" behind their own decoders.)
-_UNPACKED = {(kind, codec) for kind in ("PPM", "BMP", "TIFF") for codec in ("raw", "ppm", "ppm_plain")}
+# How many pixels a byte can hold at most, by Pillow's codec: a bit each, of which zip can pack 1032 into one.
+_PIXELS_A_BYTE = {"raw": 8, "ppm": 8, "ppm_plain": 8, "zip": 8 * 1032}
+_BOUNDED = ("PPM", "BMP", "TIFF", "PNG")  # AVIF and WebP are "raw" behind decoders of their own
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
 _UPRIGHT: tuple[bool, tuple[int, ...]] = (False, ())
@@ -63,8 +64,8 @@ def open_picture(file: IO[bytes], most_pixels: int) -> Iterator[ImageFile.ImageF
             raise DataError(
                 f"{width}x{height} pixels, more than the limit of {most_pixels}; make the image smaller"
             )
-        is_unpacked = any((image.format, tile.codec_name) in _UNPACKED for tile in image.tile)
-        if is_unpacked and width * height > 8 * _size(file):
+        a_byte = _PIXELS_A_BYTE.get(image.tile[0].codec_name) if image.tile else None
+        if a_byte and image.format in _BOUNDED and width * height > a_byte * _size(file):
             raise ValueError("pixels are missing")  # memory would be taken for all of them first
         yield image
 

@@ -196,10 +196,10 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path, side, recwarn):
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("kind", ["PPM", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["PPM", "BMP", "TIFF", "PNG"])
 def test_a_claim_of_more_pixels_than_there_are_bits_takes_no_memory(tmp_path, kind):
     path = tmp_path / "a"
-    path.write_bytes(encode(Image.new("1", (2000, 2000)), kind)[:1000])
+    path.write_bytes(encode(Image.new("1", (2000, 2000)), kind)[: 100 if kind == "PNG" else 1000])
     with pytest.raises(DataError):
         images.read_header(path)
 
