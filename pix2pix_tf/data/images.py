@@ -27,10 +27,8 @@ from pix2pix_tf.data.rasters import (
     MOST_BANDS,
     ValueRange,
     bands_of_rows,
-    is_raster_tiff,
     range_of,
-    read_npy,
-    read_tiff,
+    read_raster,
     to_levels,
 )
 from pix2pix_tf.errors import DataError, SystemFault
@@ -48,8 +46,6 @@ KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM or .npy"
 # decoded: enough for every camera, and still safe to hold on a laptop. Beyond it a file of a few bytes can
 # claim gigabytes.
 MAX_PIXELS = 2**26
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +90,7 @@ def read_header(path: Path, most_pixels: int = MAX_PIXELS) -> ImageHeader:
         SystemFault: it can't be read.
     """
     with _opened(path) as file, _naming(path):
-        if (raster := _raster(file, most_pixels)) is not None:
+        if (raster := read_raster(file, most_pixels)) is not None:
             return _raster_header(raster)
         with open_picture(file, most_pixels) as image:
             return _header(image)
@@ -112,7 +108,7 @@ def read_image(path: Path) -> tuple[ImageHeader, np.ndarray]:
         SystemFault: the file can't be read.
     """
     with _opened(path) as file, _naming(path):
-        if (raster := _raster(file, MAX_PIXELS)) is not None:
+        if (raster := read_raster(file, MAX_PIXELS)) is not None:
             header = _raster_header(raster)
             return header, _by_rows(raster, header.channels, None, header.values)
         with open_picture(file, MAX_PIXELS) as image:
@@ -235,7 +231,7 @@ def _pixels(
         raise ValueError(
             f"images have 1 to {MOST_BANDS} channels of uint8 or uint16, not {channels} of {dtype}"
         )
-    raster = _raster(file, most_pixels)
+    raster = read_raster(file, most_pixels)
     if raster is not None:
         if values is None and raster.dtype != np.uint8:
             raise DataError(
@@ -265,17 +261,6 @@ def _arranged(
         stored[row : row + len(band)] = _converted(band, channels, dtype, values)
         row += len(band)
     return pixels
-
-
-def _raster(file: IO[bytes], most_pixels: int) -> np.ndarray | None:
-    """The numbers of a raster, [height, width, bands] of any type; ``None`` where the file is a picture."""
-    start = file.read(6)
-    file.seek(0)
-    if start == b"\x93NUMPY":
-        return read_npy(file, most_pixels)
-    if start[:4] in _TIFF and is_raster_tiff(file):
-        return read_tiff(file, most_pixels)
-    return None
 
 
 def _by_rows(

@@ -21,6 +21,7 @@ from pix2pix_tf.errors import DataError
 
 MOST_BANDS = 16
 _BYTES = 8  # a pixel: no more memory than the deepest picture takes, four channels of 16 bits
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIGNED, _REAL = 2, 3  # of the tag SampleFormat
 _UNPACKERS: dict[int, Callable[[], Any]] = {  # by the tag Compression
     8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor
@@ -41,7 +42,26 @@ def bands_of_rows(width: int, height: int) -> Iterator[slice]:
         yield slice(top, min(top + rows, height))
 
 
-def is_raster_tiff(file: IO[bytes]) -> bool:
+def read_raster(file: IO[bytes], most_pixels: int) -> np.ndarray | None:
+    """Returns the numbers of a raster, [height, width, bands] of any type; ``None`` of a picture.
+
+    Args:
+        file: the file.
+        most_pixels: refuse more.
+
+    Raises:
+        DataError: it is a raster that can't be read.
+    """
+    start = file.read(6)
+    file.seek(0)
+    if start == b"\x93NUMPY":
+        return _read_npy(file, most_pixels)
+    if start[:4] in _TIFF and _is_raster_tiff(file):
+        return read_tiff(file, most_pixels)
+    return None
+
+
+def _is_raster_tiff(file: IO[bytes]) -> bool:
     """Whether a TIFF has what no viewer shows: real or signed numbers, bands, pages of grey."""
     try:
         with tifffile.TiffFile(file) as tiff:
@@ -112,7 +132,7 @@ def _refuse_bombs(series: tifffile.TiffPageSeries, file: IO[bytes]) -> None:
                 raise ValueError("more than its pixels")
 
 
-def read_npy(file: IO[bytes], most_pixels: int) -> np.ndarray:
+def _read_npy(file: IO[bytes], most_pixels: int) -> np.ndarray:
     """Reads an array; nothing in it is ever executed.
 
     Args:
