@@ -18,12 +18,12 @@ from pix2pix_tf.data.pixels import to_levels, to_unit_range
 from pix2pix_tf.data.rasters import to_values
 from pix2pix_tf.data.sets import Side
 from pix2pix_tf.data.transparency import has_hole, hole_of, with_hole
-from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for
+from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for, write_tiff
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import find_run
-from pix2pix_tf.tiling import MOST_PIXELS, tile_for, translate_in_tiles, write_tiff
+from pix2pix_tf.tiling import MOST_PIXELS, tile_for, translate_in_tiles
 from pix2pix_tf.translators import Translator, is_run, naming, refuse_missing
 from pix2pix_tf.wording import counted, quoted
 
@@ -164,12 +164,18 @@ def _write_translation(
             bands = (to_values(band, values) for band in bands)
         write_tiff(target.with_suffix(TILED_SUFFIX), bands, len(image))
         return
-    given = resized(tf.constant(image), fitted, Side(translator.input_channels)).numpy() if fitted else image
+    picture = _resized_there_and_back(translator, image, fitted) if fitted else translator(image)
+    _write(target, picture, source, translator)
+
+
+def _resized_there_and_back(translator: Translator, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Translates an image at another size."""
+    given = resized(tf.constant(image), size, Side(translator.input_channels)).numpy()
     picture = resized(tf.constant(translator(given)), image.shape[:2], Side(translator.output_channels))
-    if fitted and translator.paints_holes:  # what is known is still the photo's, not what resizing made of it
+    if translator.paints_holes:  # what is known is still the photo's, not what resizing made of it
         known = to_levels(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
         picture = tf.where(hole_of(image), picture, known)
-    _write(target, picture.numpy(), source, translator)
+    return picture.numpy()
 
 
 def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count: int, seed: int) -> str:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tifffile
 from tqdm import tqdm
 
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.files import written_whole
 from pix2pix_tf.translators import Translator
 
 MOST_WHOLE = 2**24
@@ -26,8 +23,6 @@ TILE = 1024
 # The deepest generator halves eight times. A tile that starts on this grid is halved as the whole image is.
 _GRID = 256
 _SAMPLED = 32  # tiles that an image's statistics are taken from, at most
-_TIFF_TILE = 256
-_CLASSIC_TIFF = 2**32 - 2**25  # bytes that its 32-bit offsets surely reach
 
 
 class Window(NamedTuple):
@@ -148,44 +143,3 @@ def _blended(
         yield np.rint(band[:finished], out=band[:finished]).astype(picture.dtype)
         band[: len(band) - finished] = band[finished:]
         band[len(band) - finished :] = 0
-
-
-def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
-    """Writes a compressed TIFF as its bands come; it appears whole or not at all.
-
-    Args:
-        path: the file.
-        bands: [rows, width, channels], of one integer type.
-        height: of all bands together.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
-    """
-    with written_whole(path) as unfinished:  # what can't be written is told before the work
-        unfinished.touch()
-        first = next(bands)
-        shape = (height, *first.shape[1:])
-        is_big = int(np.prod(shape)) * first.dtype.itemsize > _CLASSIC_TIFF
-        with tifffile.TiffWriter(unfinished, bigtiff=is_big) as file:
-            file.write(
-                _tiff_tiles(itertools.chain([first], bands)),
-                shape=shape,
-                dtype=first.dtype,
-                tile=(_TIFF_TILE, _TIFF_TILE),
-                photometric="rgb" if shape[2] == 3 else "minisblack",
-                planarconfig="contig" if shape[2] > 1 else None,
-                compression="zlib",
-                predictor=True,
-            )
-
-
-def _tiff_tiles(bands: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Cuts bands of any heights into the tiles of a TIFF, row by row; the last may be smaller."""
-    waiting = next(bands)
-    for band in itertools.chain(bands, [None]):
-        whole = len(waiting) if band is None else len(waiting) // _TIFF_TILE * _TIFF_TILE
-        for top in range(0, whole, _TIFF_TILE):
-            for left in range(0, waiting.shape[1], _TIFF_TILE):
-                yield waiting[top : min(top + _TIFF_TILE, whole), left : left + _TIFF_TILE]
-        if band is not None:
-            waiting = np.concatenate([waiting[whole:], band])

@@ -231,16 +231,23 @@ def _pictures(survey: Survey, number: int) -> list[tuple[Picture, ...]]:
 # ---------------------------------------------------------------- what can't be trained on
 
 
-def _problems(code: str) -> Callable[[Chart], Iterator[_Found]]:
-    """Returns what collects the problems of one code that opening the folder has met."""
+def _problems(
+    code: str, cases_of: Callable[[Chart, Problem], list[Case]] | None = None
+) -> Callable[[Chart], Iterator[_Found]]:
+    """Returns what collects the problems of one code that opening the folder has met.
+
+    Args:
+        code: of the problems.
+        cases_of: what a problem shows; by default each of its files with the reason.
+    """
 
     def find(chart: Chart) -> Iterator[_Found]:
         every = [*chart.survey.problems, *chart.survey.bad_files.values()]
         cases = [
-            Case((file,), _reason(problem, file))
+            case
             for problem in every
             if problem.code == code
-            for file in problem.files
+            for case in (cases_of or _each_file)(chart, problem)
         ]
         if cases:
             yield _Found(cases)
@@ -248,10 +255,33 @@ def _problems(code: str) -> Callable[[Chart], Iterator[_Found]]:
     return find
 
 
-def _reason(problem: Problem, file: Path) -> str:
-    """Returns what is wrong with a file, without its name and what to do, which its finding says."""
-    name, line = f"{file}: ", problem.line
-    return line.removeprefix(name).partition("; ")[0] if line.startswith(name) else ""
+def _each_file(chart: Chart, problem: Problem) -> list[Case]:
+    """Returns each file and its reason, without what its finding says: the name, and what to do."""
+
+    def reason(file: Path) -> str:
+        name = f"{file}: "
+        is_named = problem.line.startswith(name)
+        return problem.line.removeprefix(name).partition("; ")[0] if is_named else ""
+
+    return [Case((file,), reason(file)) for file in problem.files]
+
+
+def _together(chart: Chart, problem: Problem) -> list[Case]:
+    return [Case(problem.files)]
+
+
+def _with_bands(chart: Chart, problem: Problem) -> list[Case]:
+    def bands(file: Path) -> str:
+        image = chart.survey.checked[file]
+        return f"{image.channels}{' of measurements' if image.values else ''}"
+
+    file, other = problem.files
+    return [Case((file,), f"{bands(file)}, not {bands(other)}")]
+
+
+def _with_sizes(chart: Chart, problem: Problem) -> list[Case]:
+    checked = [chart.survey.checked[file] for file in problem.files]
+    return [Case(problem.files, " and ".join(f"{image.width}x{image.height}" for image in checked))]
 
 
 def _layout(chart: Chart) -> Iterator[_Found]:
@@ -259,39 +289,6 @@ def _layout(chart: Chart) -> Iterator[_Found]:
         if problem.code == "layout":
             what, _, expected = problem.line.partition("; ")
             yield _Found([Case(problem.files)], {"what": what, "expected": expected})
-
-
-def _same_name(chart: Chart) -> Iterator[_Found]:
-    cases = [Case(problem.files) for problem in chart.survey.problems if problem.code == "same-name"]
-    if cases:
-        yield _Found(cases)
-
-
-def _other_bands(chart: Chart) -> Iterator[_Found]:
-    def remark(file: Path) -> str:
-        image = chart.survey.checked[file]
-        return f"{image.channels}{' of measurements' if image.values else ''}"
-
-    cases = [
-        Case(problem.files[:1], f"{remark(problem.files[0])}, not {remark(problem.files[1])}")
-        for problem in chart.survey.problems
-        if problem.code == "other-bands"
-    ]
-    if cases:
-        yield _Found(cases)
-
-
-def _different_sizes(chart: Chart) -> Iterator[_Found]:
-    def size(file: Path) -> str:
-        return f"{chart.survey.checked[file].width}x{chart.survey.checked[file].height}"
-
-    cases = [
-        Case(problem.files, " and ".join(map(size, problem.files)))
-        for problem in chart.survey.problems
-        if problem.code == "different-sizes"
-    ]
-    if cases:
-        yield _Found(cases)
 
 
 # ---------------------------------------------------------------- copies
@@ -558,7 +555,7 @@ EXAMINATIONS = (
     Examination(
         "same-name",
         "error",
-        _same_name,
+        _problems("same-name", _together),
         "{images} with the name of another in its folder",
         "keep one of each",
     ),
@@ -593,14 +590,14 @@ EXAMINATIONS = (
     Examination(
         "other-bands",
         "error",
-        _other_bands,
+        _problems("other-bands", _with_bands),
         "{images} of other channels than the first of their side, or of measurements where that has levels",
         "give all images of a side the same",
     ),
     Examination(
         "different-sizes",
         "error",
-        _different_sizes,
+        _problems("different-sizes", _with_sizes),
         "{items} whose sides differ in size, so that no pixel has its counterpart",
         "crop or resize both to one size",
     ),

@@ -13,7 +13,7 @@ import dataclasses
 import io
 import mimetypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal
 
@@ -110,11 +110,11 @@ def read_image(path: Path) -> tuple[ImageHeader, np.ndarray]:
     with _opened(path) as file, _naming(path):
         if (raster := read_raster(file, MAX_PIXELS)) is not None:
             header = _raster_header(raster)
-            return header, _by_rows(raster, header.channels, None, header.values)
+            return header, _of_raster(raster, header.channels, None, header.values)
         with open_picture(file, MAX_PIXELS) as image:
             header = _header(image)
             depth = np.uint16 if header.bits == 16 else np.uint8
-            return header, _arranged(image, file, header.channels, depth, None)
+            return header, _of_picture(image, file, header.channels, depth, None)
 
 
 def load_image(
@@ -237,49 +237,48 @@ def _pixels(
             raise DataError(
                 f"measurements ({raster.dtype}) of an unknown range of values; give `input_range`"
             )
-        return _by_rows(raster, channels, dtype, values)
+        return _of_raster(raster, channels, dtype, values)
     with open_picture(file, most_pixels) as image:
         depth = dtype or (np.uint16 if values or is_deep(image) else np.uint8)
-        return _arranged(image, file, channels, depth, values)
+        return _of_picture(image, file, channels, depth, values)
 
 
-def _arranged(
+def _of_picture(
     image: ImageFile.ImageFile,
     file: IO[bytes],
     channels: int,
     dtype: np.typing.DTypeLike,
     values: ValueRange | None,
 ) -> np.ndarray:
-    """Decodes a picture upright, [height, width, channels], band by band."""
+    """Decodes a picture upright, [height, width, channels]."""
     turned, reversed_axes = turn(image)
     width, height = image.size
     pixels = np.empty((width, height, channels) if turned else (height, width, channels), dtype)
     stored = np.flip(pixels, reversed_axes)
-    stored = stored.swapaxes(0, 1) if turned else stored
-    row = 0
-    for band in stored_bands(image, file):
-        stored[row : row + len(band)] = _converted(band, channels, dtype, values)
-        row += len(band)
+    _fill(stored.swapaxes(0, 1) if turned else stored, stored_bands(image, file), values)
     return pixels
 
 
-def _by_rows(
+def _of_raster(
     raster: np.ndarray, channels: int, dtype: np.typing.DTypeLike | None, values: ValueRange | None
 ) -> np.ndarray:
-    """Converts a raster [height, width, bands], some rows at a time: in between they are of wide types."""
+    """Converts a raster [height, width, bands] to ``uint8`` or ``uint16``, by default as its levels need."""
+    depth = dtype or (np.uint8 if raster.dtype == np.uint8 and values is None else np.uint16)
     height, width, _ = raster.shape
-    first, *others = bands_of_rows(width, height)
-    converted = _converted(raster[first], channels, dtype, values)
-    pixels = np.empty((height, *converted.shape[1:]), converted.dtype)
-    pixels[first] = converted
-    for rows in others:
-        pixels[rows] = _converted(raster[rows], channels, dtype, values)
+    pixels = np.empty((height, width, channels), depth)
+    _fill(pixels, (raster[rows] for rows in bands_of_rows(width, height)), values)
     return pixels
 
 
-def _converted(
-    pixels: np.ndarray, channels: int, dtype: np.typing.DTypeLike | None, values: ValueRange | None
-) -> np.ndarray:
+def _fill(pixels: np.ndarray, bands: Iterable[np.ndarray], values: ValueRange | None) -> None:
+    """Converts an image from top to bottom, some rows at a time: in between they are of wide types."""
+    row = 0
+    for band in bands:
+        pixels[row : row + len(band)] = _converted(band, pixels.shape[2], pixels.dtype, values)
+        row += len(band)
+
+
+def _converted(pixels: np.ndarray, channels: int, dtype: np.dtype, values: ValueRange | None) -> np.ndarray:
     """Returns numbers [height, width] or [height, width, channels] with other channels, in another depth."""
     pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
     if pixels.shape[2] in (2, 4) and channels in (1, 3):
@@ -291,7 +290,7 @@ def _converted(
         pixels = luma(pixels.astype(np.int32)).astype(pixels.dtype) if stored == 3 else pixels.repeat(3, 2)
     elif stored != channels:
         raise DataError(f"has {counted(stored, 'channel')}, where {channels} are taken")
-    if dtype is not None and pixels.dtype != dtype:
+    if pixels.dtype != dtype:
         wide = pixels.astype(np.int32)
         pixels = (wide * 257 if dtype == np.uint16 else (wide + 128) // 257).astype(dtype)
     return pixels

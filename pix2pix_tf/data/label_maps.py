@@ -103,6 +103,11 @@ def _peaks(colours: np.ndarray, counts: np.ndarray, distance: int) -> list[int]:
     return [peak for count, peak in found[:MOST_CLASSES] if count >= SMALLEST_SHARE * counts.sum()]
 
 
+def colors_in(flat: Sequence[int], channels: int) -> list[tuple[int, ...]]:
+    """Returns the colours, of so many channels each, that stand in a row of numbers."""
+    return [tuple(flat[start : start + channels]) for start in range(0, len(flat), channels)]
+
+
 def one_hot(image: tf.Tensor, colors: Sequence[Sequence[int]]) -> tf.Tensor:
     """Turns label maps into one channel a class.
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import MAX_PIXELS, load_with_alpha
+from pix2pix_tf.data.images import MAX_PIXELS, load_image, load_with_alpha
 from pix2pix_tf.data.pixels import convert_channels
+from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.errors import DataError
 
 WITH_ALPHA = (2, 4)
@@ -35,6 +36,34 @@ def load_transparent(path: Path, channels: int, most_pixels: int = MAX_PIXELS) -
         SystemFault: it can't be read.
     """
     return convert_transparent(tf.constant(load_with_alpha(path, most_pixels)), channels).numpy()
+
+
+def load_input(
+    path: Path,
+    channels: int,
+    paints_holes: bool,
+    values: ValueRange | None,
+    most_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Reads an image file as a model takes it, in its full depth.
+
+    Args:
+        path: the file.
+        channels: that the model takes.
+        paints_holes: the last of them is alpha.
+        values: as in :func:`load_image`.
+        most_pixels: refuse more.
+
+    Returns:
+        ``uint8`` or ``uint16`` [height, width, channels].
+
+    Raises:
+        DataError: as :func:`load_image`.
+        SystemFault: the file can't be read.
+    """
+    if paints_holes:
+        return load_transparent(path, channels, most_pixels)
+    return load_image(path, channels, None, values, most_pixels)
 
 
 def convert_transparent(image: tf.Tensor, channels: int) -> tf.Tensor:

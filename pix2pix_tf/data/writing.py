@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,9 +14,13 @@ import tifffile
 
 from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.data.rasters import ValueRange, to_values
+from pix2pix_tf.files import written_whole
 
 SUFFIXES = (".png", ".tif", ".npy")
 """The endings of what is written."""
+
+_TIFF_TILE = 256
+_CLASSIC_TIFF = 2**32 - 2**25  # bytes that its 32-bit offsets surely reach
 
 
 def suffix_for(source: Path, channels: int, is_measured: bool) -> str:
@@ -47,12 +54,54 @@ def encode_image(image: np.ndarray, suffix: str, values: ValueRange | None = Non
     if suffix == ".npy":
         np.save(file, numbers, allow_pickle=False)
     else:
-        kind = "rgb" if numbers.shape[2] == 3 else "minisblack"
-        tifffile.imwrite(
-            file,
-            numbers.squeeze(2) if numbers.shape[2] == 1 else numbers,
-            photometric=kind,
-            planarconfig="contig" if numbers.shape[2] > 1 else None,
-            compression="zlib",
-        )
+        channels = numbers.shape[2]
+        tifffile.imwrite(file, numbers.squeeze(2) if channels == 1 else numbers, **_layout(channels))
     return file.getvalue()
+
+
+def _layout(channels: int) -> dict[str, Any]:
+    """How a TIFF of so many channels is written."""
+    return {
+        "photometric": "rgb" if channels == 3 else "minisblack",
+        "planarconfig": "contig" if channels > 1 else None,
+        "compression": "zlib",
+    }
+
+
+def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
+    """Writes a compressed TIFF as its bands come; it appears whole or not at all.
+
+    Args:
+        path: the file.
+        bands: [rows, width, channels], of one integer type.
+        height: of all bands together.
+
+    Raises:
+        SystemFault: the disk is full, or the place can't be written.
+    """
+    with written_whole(path) as unfinished:  # what can't be written is told before the work
+        unfinished.touch()
+        first = next(bands)
+        shape = (height, *first.shape[1:])
+        is_big = int(np.prod(shape)) * first.dtype.itemsize > _CLASSIC_TIFF
+        with tifffile.TiffWriter(unfinished, bigtiff=is_big) as file:
+            file.write(
+                _tiff_tiles(itertools.chain([first], bands)),
+                shape=shape,
+                dtype=first.dtype,
+                tile=(_TIFF_TILE, _TIFF_TILE),
+                predictor=True,
+                **_layout(shape[2]),
+            )
+
+
+def _tiff_tiles(bands: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Cuts bands of any heights into the tiles of a TIFF, row by row; the last may be smaller."""
+    waiting = next(bands)
+    for band in itertools.chain(bands, [None]):
+        whole = len(waiting) if band is None else len(waiting) // _TIFF_TILE * _TIFF_TILE
+        for top in range(0, whole, _TIFF_TILE):
+            for left in range(0, waiting.shape[1], _TIFF_TILE):
+                yield waiting[top : min(top + _TIFF_TILE, whole), left : left + _TIFF_TILE]
+        if band is not None:
+            waiting = np.concatenate([waiting[whole:], band])

@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Fit, TrainConfig
-from pix2pix_tf.data.images import is_image_file, load_image
+from pix2pix_tf.data.images import is_image_file
 from pix2pix_tf.data.pipeline import held_out_images, resized
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.sets import ImageDataset, Side, spread
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.data.transparency import load_transparent
+from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.exporting.formats.base import Size
 from pix2pix_tf.models.base import Painter
@@ -88,10 +88,8 @@ class FolderSamples:
         return [resized(tf.constant(self._load(path)), size, side).numpy() for path in chosen]
 
     def _load(self, path: Path) -> np.ndarray:
-        channels = self._painter.input_channels
-        if self._painter.paints_holes:
-            return load_transparent(path, channels)
-        return load_image(path, channels, None, self._painter.input_range)
+        painter = self._painter
+        return load_input(path, painter.input_channels, painter.paints_holes, painter.input_range)
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""

@@ -187,12 +187,24 @@ class CycleGAN(Model):
     def painters(self) -> Mapping[str, Painter]:
         """Returns both generators."""
         data, (a, b) = self.config.data, self.channels.values()
-        bits = data.output_bits or 8
-        from_a, from_b = data.input_range, data.output_range
-        return {
-            "AtoB": Painter("generator_ab", a, b, 0, False, 0, bits, from_a, from_b),
-            "BtoA": Painter("generator_ba", b, a, 0, False, 1, bits, from_b, from_a),
-        }
+        to_b = Painter(
+            "generator_ab",
+            a,
+            b,
+            output_bits=data.output_bits or 8,
+            input_range=data.input_range,
+            output_range=data.output_range,
+        )
+        to_a = dataclasses.replace(
+            to_b,
+            network="generator_ba",
+            input_channels=b,
+            output_channels=a,
+            side=1,
+            input_range=to_b.output_range,
+            output_range=to_b.input_range,
+        )
+        return {"AtoB": to_b, "BtoA": to_a}
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns rows of A, its translation and the way back, and the same from B."""

@@ -66,8 +66,11 @@ def _task_of(config: TrainConfig) -> Task | None:
 
 def _label_colors(config: TrainConfig) -> list[tuple[int, ...]]:
     """Returns the colours of the classes that have a channel each; none where networks see the colours."""
-    flat, channels = config.data.label_colors or (), config.data.input_channels or 3
-    return [flat[start : start + channels] for start in range(0, len(flat), channels)]
+    if config.data.label_colors is None:
+        return []
+    from pix2pix_tf.data.label_maps import colors_in  # it needs TensorFlow
+
+    return colors_in(config.data.label_colors, config.data.input_channels or 3)
 
 
 class Pix2Pix(Model):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import DataConfig, TrainConfig
-from pix2pix_tf.data.label_maps import palette
+from pix2pix_tf.data.label_maps import colors_in, palette
 from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import resolve_precision
@@ -155,7 +155,7 @@ def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:
     if data.label_colors is None:
         return tuple(map(int, palette(dataset, 0).reshape(-1)))
     channels, given = dataset.sides[0].channels, data.label_colors
-    colors = [given[start : start + channels] for start in range(0, len(given), channels)]
+    colors = colors_in(given, channels)
     if len(given) % channels or len(set(colors)) < max(2, len(colors)):
         raise ConfigError(
             f"`label_colors` takes {counted(channels, 'number')} for each class, and two classes or more of "

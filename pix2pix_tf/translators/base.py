@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import MAX_PIXELS, load_image
+from pix2pix_tf.data.images import MAX_PIXELS
 from pix2pix_tf.data.pixels import convert_channels
 from pix2pix_tf.data.rasters import MOST_BANDS, ValueRange
 from pix2pix_tf.data.tasks.upscale import enlarged_levels
-from pix2pix_tf.data.transparency import WITH_ALPHA, convert_transparent, load_transparent
+from pix2pix_tf.data.transparency import WITH_ALPHA, convert_transparent, load_input
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.wording import counted
 
@@ -117,9 +117,7 @@ class Translator(abc.ABC):
 
     def load_input(self, path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Reads an image file as the model takes it: [height, width, input channels], full depth."""
-        if self.paints_holes:
-            return load_transparent(path, self.input_channels, most_pixels)
-        return load_image(path, self.input_channels, None, self.input_range, most_pixels)
+        return load_input(path, self.input_channels, self.paints_holes, self.input_range, most_pixels)
 
     @property
     def levels(self) -> tf.DType:

@@ -27,6 +27,7 @@ _NOT_AN_IMAGE = "not an image that is decoded here: neither JPEG, PNG nor WebP"
 _EMPTY = "not an image: 0 bytes"
 _WEBP_KIND = "damaged WebP: its first chunk is none of VP8, VP8L and VP8X"
 _WEBP_ANIMATED = "an animated WebP is not decoded here; send its first frame"
+_NO_ALPHA = "not a PNG, whose transparent pixels are the hole that this model paints"
 _PNG_KIND = "damaged PNG: it doesn't begin with its header"
 
 
@@ -50,6 +51,24 @@ def decode_to_unit_range(data: tf.Tensor, channels: int) -> tf.Tensor:
             default=functools.partial(_refuse, data, channels),
         )
         return tf.ensure_shape(_orient(image, _exif_orientation(exif)), [None, None, channels])
+
+
+def decode_with_alpha(data: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes a PNG with its alpha channel, which says where the hole is that a model paints.
+
+    Args:
+        data: string scalar, the bytes of a PNG.
+        channels: 2 (grey and alpha) or 4 (RGB and alpha).
+
+    Returns:
+        float32 [height, width, channels] in [-1, 1]; opaque where the file has no alpha.
+
+    Raises:
+        tf.errors.InvalidArgumentError: (when it runs) the bytes are no PNG, or a damaged one.
+    """
+    is_png = _begins_with(_bytes(data, 0, 8), _MAGIC_NUMBERS["PNG"])
+    with tf.control_dependencies([tf.debugging.Assert(is_png, [_NO_ALPHA])]):
+        return to_unit_range(tf.io.decode_png(data, channels))
 
 
 def stated_size(data: tf.Tensor) -> tf.Tensor:

@@ -16,7 +16,11 @@ import keras
 import tensorflow as tf
 
 from pix2pix_tf.data.pixels import encode_png, to_levels, to_unit_range
-from pix2pix_tf.exporting.formats.saved_model.decoding import decode_to_unit_range, stated_size
+from pix2pix_tf.exporting.formats.saved_model.decoding import (
+    decode_to_unit_range,
+    decode_with_alpha,
+    stated_size,
+)
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.translators.run import GeneratorTranslator
 from pix2pix_tf.translators.saved_model import PIXEL_FACTS
@@ -24,7 +28,6 @@ from pix2pix_tf.translators.saved_model import PIXEL_FACTS
 if TYPE_CHECKING:
     from pix2pix_tf.exporting.formats.saved_model import SavedModel
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _UNKNOWN_SIDES = [None, None]
 _LARGE_SIDE = 2**31  # two of them still multiply within int64; no side that matters is larger
 
@@ -118,7 +121,7 @@ def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Si
 
 def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(data: tf.Tensor) -> tf.Tensor:
-        decode = _decode_transparent if translator.paints_holes else decode_to_unit_range
+        decode = decode_with_alpha if translator.paints_holes else decode_to_unit_range
         image = decode(data, translator.input_channels)
         return encode_png(to_levels(_paint(translator, image), translator.levels))
 
@@ -129,14 +132,6 @@ def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Sig
         return {"image_bytes": _one_by_one(translate, image_bytes, tf.TensorSpec([], tf.string))}
 
     return translate_all
-
-
-def _decode_transparent(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes a PNG with its alpha channel to floats in [-1, 1]; opaque where it has none."""
-    is_png = tf.strings.substr(data, 0, len(_PNG)) == _PNG
-    why = "not a PNG, whose transparent pixels are the hole that this model paints"
-    with tf.control_dependencies([tf.debugging.Assert(is_png, [why])]):
-        return to_unit_range(tf.io.decode_png(data, channels))
 
 
 def _each_of_a_batch(
