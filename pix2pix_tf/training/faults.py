@@ -17,7 +17,7 @@ def explaining_framework_errors() -> Iterator[None]:
     """Turns what TensorFlow raises while it trains into one line.
 
     Raises:
-        SystemFault: there is not enough memory.
+        SystemFault: there is not enough memory, or the disk can't be read.
         DataError: a training image can no longer be read.
     """
     try:
@@ -27,8 +27,8 @@ def explaining_framework_errors() -> Iterator[None]:
             "not enough memory; take a smaller `image_size` or `batch_size`, or fewer filters"
         ) from error
     except tf.errors.UnknownError as error:  # as which Python's errors leave a tf.data pipeline
-        if reason := re.search(r"(?:DataError|SystemFault): (.*)", str(error)):
-            raise DataError(reason[1]) from error
+        if found := re.search(r"(DataError|SystemFault): (.*)", str(error)):
+            raise {"DataError": DataError, "SystemFault": SystemFault}[found[1]](found[2]) from error
         raise
     except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.DataLossError) as error:
         raise DataError(

@@ -1,0 +1,25 @@
+"""What goes wrong in a pipeline, as whoever trains is told."""
+
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf.data.images import load_in_pipeline
+from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.training.faults import explaining_framework_errors
+
+
+@pytest.mark.parametrize("fault", [DataError, SystemFault])
+def test_what_a_pipeline_met_keeps_its_kind_and_names_the_file(tmp_path, monkeypatch, fault):
+    path = tmp_path / "one.png"
+    path.write_bytes(b"no image")
+    if fault is SystemFault:
+
+        def broken(*_args, **_options):
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(Path, "open", broken)
+    read = tf.data.Dataset.from_tensors(str(path)).map(lambda file: load_in_pipeline(file, 3))
+    with pytest.raises(fault, match="one.png"), explaining_framework_errors():
+        next(iter(read))
