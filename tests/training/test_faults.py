@@ -21,5 +21,5 @@ def test_what_a_pipeline_met_keeps_its_kind_and_names_the_file(tmp_path, monkeyp
 
         monkeypatch.setattr(Path, "open", broken)
     read = tf.data.Dataset.from_tensors(str(path)).map(lambda file: load_in_pipeline(file, 3))
-    with pytest.raises(fault, match="one.png"), explaining_framework_errors():
+    with pytest.raises(fault, match=r"one\.png"), explaining_framework_errors():
         next(iter(read))
