@@ -30,7 +30,7 @@ from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError,
 from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
 from pix2pix_tf.models.registry import MODELS, preset
 from pix2pix_tf.quiet import import_frameworks
-from pix2pix_tf.wording import counted, did_you_mean, quoted
+from pix2pix_tf.wording import counted, did_you_mean, quoted, with_flags
 
 if TYPE_CHECKING:
     from pix2pix_tf.runs import RunDirectory
@@ -114,12 +114,7 @@ def _run_command(arguments: list[str]) -> int:
 
 
 def _worded(error: Pix2pixError) -> str:
-    return _with_flags(str(error))
-
-
-def _with_flags(text: str) -> str:
-    """Returns a message with flags for the names of settings."""
-    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda name: "--" + name[1].replace("_", "-"), text)
+    return with_flags(str(error))
 
 
 def _fail(message: str, exit_code: int) -> int:
@@ -171,7 +166,8 @@ def _parse(
         ) from None
 
 
-_NUMBERS = {"INT": "whole number", "FLOAT": "number"}
+_NUMBERS = {"INT": "a whole number", "FLOAT": "a number", "FLOAT FLOAT": "two numbers"}
+_NEXT = "', '"  # between arguments, as Python lists them
 
 
 def _plain_message(boxed: str) -> str:
@@ -182,8 +178,8 @@ def _plain_message(boxed: str) -> str:
         message = message.partition(aside)[0].rstrip(" .")
     # A type as tyro writes it, {None}|INT, says little to who isn't a programmer.
     message = re.sub(
-        r"Error parsing (--[\w-]+): no type matching .*?\b(INT|FLOAT)\b.* from \['(.*)'\]",
-        lambda found: f"{found[1]} takes a {_NUMBERS[found[2]]}, got {found[3]!r}",
+        r"Error parsing (--[\w-]+): no type matching .*?\b(INT|FLOAT FLOAT|FLOAT)\b.* from \['(.*)'\]",
+        lambda found: f"{found[1]} takes {_NUMBERS[found[2]]}, got {' '.join(found[3].split(_NEXT))!r}",
         message,
     )
     message = re.sub(
@@ -510,6 +506,8 @@ class EvaluateArgs:
     """A copy of the data set's .tar.gz on this machine, used instead of a download."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, for the segmentation score; 'auto' asks the data set."""
+    skip_bad_images: bool = False
+    """Leave out images that can't be read instead of stopping; the runs' own setting counts, too."""
     task: configs.TaskName | None = None
     """What makes pairs of plain photos to judge on; by default as the first run."""
     upscale_factor: Literal[2, 4] | None = None
@@ -542,7 +540,7 @@ def _evaluate(arguments: list[str]) -> int:
         inception_weights=args.inception_weights,
         answers=args.answers,
     )
-    print(_with_flags(table(evaluate(args.models, args.out, options))))
+    print(with_flags(table(evaluate(args.models, args.out, options))))
     print(f"{args.out / 'report.html'} shows the pictures, {args.out / 'metrics.json'} has the numbers")
     return 0
 
@@ -578,6 +576,7 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
         "upscale_factor": args.upscale_factor or (of_run.data.upscale_factor if of_run is not None else None),
         "fit": of_run.data.fit if of_run is not None else None,
         "label_maps": None if args.label_maps == "auto" else args.label_maps,
+        "skip_bad_images": args.skip_bad_images or None,
     }
     return configs.replace(config, **{name: value for name, value in given.items() if value is not None})
 
@@ -686,6 +685,8 @@ class DataCheckArgs(DataArgs):
     """Height and width that it is to be trained at; by default the data set's own."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps; 'auto' asks the data set, and looks at the images."""
+    task: configs.TaskName = "pairs"
+    """What is to make pairs of plain photos, as in training; 'pairs' looks for those that are there."""
     json: bool = False
     """Write one JSON object, which names every file."""
 
@@ -769,12 +770,12 @@ def _data_check(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.inspection import check_dataset
 
-    settings: dict[str, Any] = {"label_maps": args.label_maps}
+    settings: dict[str, Any] = {"label_maps": args.label_maps, "task": args.task}
     if args.image_size is not None:
         settings["image_size"] = args.image_size
     config = configs.replace(_dataset_config(args), **settings)
     report, is_good = check_dataset(config, args.kind, args.json)
-    print(_with_flags(report))
+    print(with_flags(report))
     if not is_good:
         raise DataError(f"{args.dataset} can't be trained on as it is; the report above says why")
     return 0

@@ -346,6 +346,8 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
     """
     if stored.model.model != asked.model.model:
         return [f"{setting('model')}: {stored.model.model} → {asked.model.model}"]
+    if stored.data.task != asked.data.task:  # which decides others
+        return [f"{setting('task')}: {stored.data.task} → {asked.data.task}"]
     fixed = {name for _, name, kind, _ in each_setting(stored) if CHANGEABLE not in _metadata(kind)}
     if looks_like_path(stored.data.dataset) and looks_like_path(asked.data.dataset):
         fixed -= {"dataset"}

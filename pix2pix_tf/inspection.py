@@ -93,6 +93,7 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
     Raises:
         UserError: it can't even be opened.
     """
+    kind = _with_task(config, kind, "images")
     name = config.data.dataset
     if not configs.looks_like_path(name):
         if not as_json:
@@ -132,7 +133,9 @@ def _lines(folder: Path, report: Report) -> Iterator[str]:
     counts = ", ".join(f"{' + '.join(map(str, of_sets))} {name}" for name, of_sets in report.counts.items())
     channels = " and ".join(map(_colours, report.channels))
     bits = " and ".join(map(str, report.bits))
-    yield f"{printable(str(folder))}: {_IN_WORDS[report.kind]} in {report.layout}"
+    yield f"{printable(str(folder))}: " + (
+        f"{_IN_WORDS[report.kind]} in {report.layout}" if report.layout else "no known layout"
+    )
     yield f"  {_IN_WORDS[report.kind]:<9} {counts or 'none'}"
     yield from (
         f"  sizes     {_sizes(sizes)}" for sizes in report.sizes[: 1 if report.kind == "pairs" else 2]
@@ -185,12 +188,7 @@ def preview_dataset(config: TrainConfig, count: int, out: Path, kind: Kind | Non
         UserError: the data can't be used.
         SystemFault: ``out`` can't be written.
     """
-    if config.data.task != "pairs":
-        if kind not in (None, "images"):
-            raise ConfigError(
-                f"`kind` {kind} has no meaning with `task` {config.data.task}, which makes pairs"
-            )
-        kind = "pairs"
+    kind = _with_task(config, kind, "pairs")
     dataset = open_dataset(config, kind or usual_kind(config.data.dataset))
     config = configs.replace(config, batch_size=1)
     batches = training_batches(dataset, config, 0, count)
@@ -203,6 +201,19 @@ def preview_dataset(config: TrainConfig, count: int, out: Path, kind: Kind | Non
     sheet = compose_sheet(title, _SIDE_NAMES[dataset.kind], rows)
     write_whole(out, encode_png(tf.constant(sheet)).numpy())
     return dataset.kind
+
+
+def _with_task(config: TrainConfig, kind: Kind | None, taken: Kind) -> Kind | None:
+    """Returns how a data set is taken: as asked, where no task makes pairs of its images.
+
+    Raises:
+        ConfigError: a task needs images, and others are asked for.
+    """
+    if config.data.task == "pairs":
+        return kind
+    if kind not in (None, "images"):
+        raise ConfigError(f"`kind` {kind} has no meaning with `task` {config.data.task}, which makes pairs")
+    return taken
 
 
 def _as_shown(dataset: ImageDataset, batch: Sequence[tf.Tensor]) -> list[np.ndarray]:

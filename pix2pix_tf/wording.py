@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Iterable
@@ -23,6 +24,11 @@ def counted(count: int, singular: str) -> str:
 def quoted(path: str | Path) -> str:
     """Returns a path as it can be pasted into a shell."""
     return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
+
+
+def with_flags(text: str) -> str:
+    """Returns a message with flags for the names of settings: see `pix2pix_tf.errors`."""
+    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda name: "--" + name[1].replace("_", "-"), text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

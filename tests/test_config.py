@@ -160,6 +160,11 @@ def test_a_task_is_refused_with_models_that_learn_from_no_pairs(model):
         replace(defaults(model), task="inpaint")
 
 
+def test_of_another_task_only_the_task_is_told():
+    with_colours = replace(defaults(), task="colorize", output_channels=3)
+    assert differences(with_colours, defaults()) == ["`task`: colorize → pairs"]
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -12,7 +12,7 @@ from pix2pix_tf.data.names import CATALOG
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import to_uint8
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.inspection import check_dataset, describe_dataset, list_datasets, preview_dataset
 from pix2pix_tf.sheets import compose_sheet
 
@@ -78,6 +78,18 @@ def test_every_problem_of_a_folder_is_named(folder, tmp_path):
     assert is_good
     assert "글자.png" in report
     assert report.splitlines()[-1] == "1 warning"
+
+
+def test_photos_are_checked_as_what_a_task_makes_pairs_of(tmp_path, save_image):
+    folder = tmp_path / "photos"
+    for number in range(COUNT):
+        save_image(folder / "train" / f"{number}.png", 64, 64, seed=number)
+    save_image(folder / "val" / "0.png", 64, 64, seed=COUNT)
+    report, _ = check_dataset(config_of(folder, tmp_path, task="colorize"))
+    assert report.splitlines()[1].split() == ["images", str(COUNT), "train,", "1", "val"]
+    assert report.endswith("nothing is wrong")
+    with pytest.raises(ConfigError):
+        check_dataset(config_of(folder, tmp_path, task="colorize"), "unpaired")
 
 
 def test_of_many_files_a_few_are_named_and_all_in_the_json(folder, tmp_path):

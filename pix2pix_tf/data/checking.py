@@ -20,7 +20,7 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before, or a look has other facts.
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
@@ -34,6 +34,7 @@ class CheckedImage:
         channels: 1 (grey), 3, or the bands of a raster.
         bits: of each sample, 8 or 16.
         values: the lowest and highest of a raster that isn't of 8-bit levels.
+        is_finite: whether all numbers of a raster are.
         problem: one line that says why the file can't be used, naming it; empty if it can.
         looks: what its left and its right half look like, if that was asked for.
     """
@@ -43,8 +44,14 @@ class CheckedImage:
     channels: int = 3
     bits: int = 8
     values: tuple[float, float] | None = None
+    is_finite: bool = True
     problem: str = ""
     looks: tuple[Look, Look] | None = None
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether it is a picture, not a raster of measurements or of more bands than colours have."""
+        return self.values is None and self.channels in (1, 3)
 
 
 def check_image(path: Path, with_looks: bool = False) -> CheckedImage:
@@ -61,8 +68,7 @@ def check_image(path: Path, with_looks: bool = False) -> CheckedImage:
         header, pixels = images.read_image(path)
     except DataError as error:
         return CheckedImage(problem=str(error))
-    looks = look_at(pixels) if with_looks else None
-    return CheckedImage(header.height, header.width, header.channels, header.bits, header.values, looks=looks)
+    return CheckedImage(**vars(header), looks=look_at(pixels) if with_looks else None)
 
 
 def is_decodable(data: bytes) -> bool:

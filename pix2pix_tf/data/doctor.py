@@ -150,13 +150,16 @@ class Chart:
 
     @functools.cached_property
     def label_maps(self) -> tuple[np.ndarray, ...]:
-        """Which pictures of each side look like label maps, bool [count]."""
+        """Which pictures of each side look like label maps, bool [count]; measurements never do."""
         looks = [[picture.look for picture in side] for side in self.sides]
         if self.kind == "pairs":  # a pair may be swapped
             palettes = [recurring_colours([*looks[0], *looks[1]])] * 2
         else:
             palettes = [recurring_colours(each) for each in looks]
-        return tuple(look_like_label_maps(*each) for each in zip(looks, palettes, strict=True))
+        return tuple(
+            look_like_label_maps(*each) & [picture.image.has_colours for picture in side]
+            for each, side in zip(zip(looks, palettes, strict=True), self.sides, strict=True)
+        )
 
     @functools.cached_property
     def has_label_maps(self) -> tuple[bool, ...]:
@@ -403,6 +406,14 @@ def _constant(chart: Chart) -> Iterator[_Found]:
             yield _Found(cases, {"side": name})
 
 
+def _not_numbers(chart: Chart) -> Iterator[_Found]:
+    files = dict.fromkeys(
+        picture.file for side in chart.sides for picture in side if not picture.image.is_finite
+    )
+    if files:
+        yield _Found([Case((file,)) for file in files])
+
+
 def _faint(chart: Chart) -> Iterator[_Found]:
     """Sides whose images use a fraction of the range, as class numbers do."""
     for name, side in chart.named_sides():
@@ -434,7 +445,8 @@ def _blurred_label_maps(chart: Chart) -> Iterator[_Found]:
 
 
 def _undeclared_label_maps(chart: Chart) -> Iterator[_Found]:
-    if chart.data.label_maps == "auto" and any(chart.has_label_maps):
+    is_asked = chart.data.label_maps == "auto" and chart.data.task == "pairs"
+    if is_asked and any(chart.has_label_maps):
         letters = [name for name, is_map in zip("AB", chart.has_label_maps, strict=False) if is_map]
         side = f"side {letters[0]} looks" if len(letters) == 1 else "both sides look"
         yield _Found([], {"side": side, "letters": letters[0] if len(letters) == 1 else "both"})
@@ -651,6 +663,13 @@ EXAMINATIONS = (
         "all samples{side} are from {low:.0%} to {high:.0%} of the range: nearly one colour to a network. "
         "Class numbers?",
         "paint classes in colours that differ, or scale the samples to the whole range",
+    ),
+    Examination(
+        "not-numbers",
+        "warning",
+        _not_numbers,
+        "{images} with values that are no finite numbers: taken for the lowest or the highest",
+        "replace these by what they stand for",
     ),
     Examination(
         "mixed-channels",

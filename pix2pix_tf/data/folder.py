@@ -41,6 +41,7 @@ _SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "tes
 # Where the folder doesn't say which image belongs where; the rest is for test.
 _TRAIN_SHARE, _VAL_SHARE = 0.8, 0.1
 _TO_BE_SPLIT = ""
+_FEWEST_LEVELS = 16  # of a range that whole numbers are spread over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Survey:
         problems: of the folder or of pairs.
     """
 
-    layout: str = "none"
+    layout: str = ""
     splits: Mapping[str, _Sets] = dataclasses.field(default_factory=dict)
     checked: Mapping[Path, CheckedImage] = dataclasses.field(default_factory=dict)
     bad_files: Mapping[Path, Problem] = dataclasses.field(default_factory=dict)
@@ -147,7 +148,7 @@ def open_folder_dataset(
         )
     sides = [sides_of(items, survey.checked) for items in survey.used()]
     given = iter(ranges[-sum(map(len, sides)) :])
-    sides = [tuple(_ranged(side, next(given)) for side in of_set) for of_set in sides]
+    sides = [tuple(_ranged(side, next(given), folder) for side in of_set) for of_set in sides]
     return ImageDataset(
         name=printable(folder.resolve().name),
         sides=tuple(side for of_set in sides for side in of_set),
@@ -549,8 +550,20 @@ def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tup
     return sides * 2 if items[0].is_halved else sides
 
 
-def _ranged(side: Side, values: ValueRange | None) -> Side:
-    return side if values is None else dataclasses.replace(side, bits=16, values=values)
+def _ranged(side: Side, values: ValueRange | None, folder: Path) -> Side:
+    """Returns a side whose numbers have the range that was asked for.
+
+    Raises:
+        DataError: its levels, which are whole numbers, would nearly all be one end of it or the other.
+    """
+    if values is None:
+        return side
+    if side.values is None and values[1] - values[0] < _FEWEST_LEVELS:
+        raise DataError(
+            f"{folder}: its images hold whole numbers from 0 to {2**side.bits - 1}, of which hardly any lie "
+            f"between {values[0]:g} and {values[1]:g}; give `input_range` and `output_range` in these numbers"
+        )
+    return dataclasses.replace(side, bits=16, values=values)
 
 
 def _reader(items: Sequence[Item], sides: tuple[Side, ...]) -> ReadImages:

@@ -58,6 +58,7 @@ class ImageHeader:
         channels: 1 (grey) or 3 (anything else) of a picture, alpha not counted; the bands of a raster.
         bits: of each sample as it is read, 8 or 16.
         values: the lowest and highest of a raster that isn't of 8-bit levels (`pix2pix_tf.data.rasters`).
+        is_finite: whether all numbers of a raster are.
     """
 
     height: int
@@ -65,6 +66,7 @@ class ImageHeader:
     channels: int
     bits: Literal[8, 16]
     values: ValueRange | None = None
+    is_finite: bool = True
 
 
 def is_image_file(path: Path) -> bool:
@@ -324,7 +326,9 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _raster_header(raster: np.ndarray) -> ImageHeader:
     height, width, bands = raster.shape
-    return ImageHeader(height, width, bands, 8 if raster.dtype == np.uint8 else 16, range_of(raster))
+    bits: Literal[8, 16] = 8 if raster.dtype == np.uint8 else 16
+    is_finite = all(np.isfinite(raster[rows]).all() for rows in bands_of_rows(width, height))
+    return ImageHeader(height, width, bands, bits, range_of(raster), is_finite)
 
 
 def _header(image: ImageFile.ImageFile) -> ImageHeader:

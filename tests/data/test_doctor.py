@@ -349,6 +349,17 @@ def test_of_an_array_that_is_no_image_it_is_said_what_it_is(tmp_path):
     assert [case.remark != "" for case in finding.cases] == [True] * 3
 
 
+def test_measurements_are_no_label_maps_and_what_is_no_number_is_told(tmp_path):
+    for number in range(COUNT):
+        save(photo(number), tmp_path / "A" / f"{number}.png")
+        bands = np.random.default_rng(number).random((64, 64, 5), np.float32)
+        bands[:, :32] = (0.0, 0.1, 0.9, 0.5, 1.0)  # flat, and the same in all
+        bands[0, 0, 0] = np.nan if number == 3 else 0.0
+        (tmp_path / "B").mkdir(exist_ok=True)
+        np.save(tmp_path / "B" / f"{number}.npy", bands)
+    assert examine(tmp_path) == {"not-numbers": [["B/3.npy"]], "too-few": []}
+
+
 def test_codes_are_names():
     codes = [each.code for each in EXAMINATIONS]
     assert len(set(codes)) == len(codes)

@@ -544,3 +544,9 @@ def test_the_halves_of_an_image_may_have_ranges_of_their_own(tmp_path):
     ((left, right),) = read_all(pairs)
     np.testing.assert_array_equal(left, np.round(picture[:, :4] / 510 * 65535))
     np.testing.assert_array_equal(right, picture[:, 4:])
+
+
+def test_a_range_that_levels_hardly_lie_in_is_refused(tmp_path):
+    save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="from 0 to 255"):
+        open_folder(tmp_path, ranges=(None, (0.0, 1.0)))
