@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.commands import ROOT, SMALL, error_line, run
+from tests.end_to_end.commands import ROOT, SMALL, error_line, run, typed
 
 FACADES = ROOT.parent / "shared" / "data" / "facades.tar.gz"
 
@@ -80,7 +80,7 @@ def test_predict_gives_every_image_its_own_size(trained: Path, user_folder: Path
     sizes = {"a.png": (300, 200), "b.jpg": (33, 65), "deeper/c.webp": (1, 1)}
     for name, size in sizes.items():
         Image.effect_noise(size, 60).convert("RGB").save(images / name)
-    result = run("predict", trained, images, "--out", tmp_path / "out put", cwd=tmp_path)
+    result = typed("predict", trained, images, "--out", tmp_path / "out put", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     for name, size in sizes.items():
         with Image.open((tmp_path / "out put" / name).with_suffix(".png")) as output:
@@ -99,7 +99,7 @@ def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, t
     pairs = held_out_images(open_dataset(config), config.data.size, 3)
     for number, (_, image, _) in enumerate(pairs):
         Image.fromarray(image).save(tmp_path / "in" / f"{number}.png")
-    assert run("predict", trained, tmp_path / "in", "--out", tmp_path, cwd=tmp_path).returncode == 0
+    assert typed("predict", trained, tmp_path / "in", "--out", tmp_path, cwd=tmp_path).returncode == 0
 
     sheet = np.asarray(Image.open(trained / "final.png"))
     for number in range(len(pairs)):
@@ -110,10 +110,10 @@ def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, t
 
 
 def test_data_check_and_preview(user_folder: Path, tmp_path: Path):
-    checked = run("data", "check", user_folder, "--data-dir", tmp_path / "kept", cwd=tmp_path)
+    checked = typed("data", "check", user_folder, "--data-dir", tmp_path / "kept", cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert "6 train, 3 val" in checked.stdout
-    preview = run("data", "preview", user_folder, "--count", 2, "--image-size", 64, cwd=tmp_path)
+    preview = typed("data", "preview", user_folder, "--count", 2, "--image-size", 64, cwd=tmp_path)
     assert preview.returncode == 0, preview.stderr
     with Image.open(tmp_path / "preview.png") as sheet:
         assert sheet.width >= 2 * 64
@@ -124,7 +124,7 @@ def test_init_from_takes_another_runs_weights(trained: Path, user_folder: Path, 
     from tests.end_to_end.test_resume import weights
 
     arguments = ("train", "--dataset", user_folder, *SMALL, "--direction", "BtoA", "--steps", 1)
-    result = run(
+    result = typed(
         *arguments,
         "--learning-rate",
         1e-8,
@@ -147,20 +147,20 @@ def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
     shutil.copytree(user_folder, there)
     shutil.copytree(trained, tmp_path / "run")
     arguments = ("train", "--dataset", there, "--run-dir", tmp_path / "run", "--steps", 14)
-    assert run(*arguments, cwd=tmp_path).returncode == 0
+    assert typed(*arguments, cwd=tmp_path).returncode == 0
 
-    finished = run(*arguments, cwd=tmp_path)
+    finished = typed(*arguments, cwd=tmp_path)
     assert finished.returncode == 0
     assert "finished already" in finished.stdout
 
     shutil.copytree(there, tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "train" / "집 1.png").unlink()
-    other = run("train", "--dataset", tmp_path / "elsewhere", *arguments[3:], cwd=tmp_path)
+    other = typed("train", "--dataset", tmp_path / "elsewhere", *arguments[3:], cwd=tmp_path)
     assert other.returncode == 2
     assert "--init-from" in error_line(other)
 
     shutil.copy(there / "train" / "집 1.png", there / "train" / "집 99.png")
-    result = run(*arguments[:-1], 16, cwd=tmp_path)
+    result = typed(*arguments[:-1], 16, cwd=tmp_path)
     assert result.returncode == 2
     assert "6 of them" in error_line(result)
     assert "7 of them" in error_line(result)
@@ -168,10 +168,10 @@ def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
 
 def test_channels_that_differ_from_the_datas_are_converted(user_folder: Path, tmp_path: Path):
     arguments = ("train", "--dataset", user_folder, *SMALL, "--steps", 2, "--input-channels", 1)
-    result = run(*arguments, "--output-channels", 1, "--run-dir", "run", cwd=tmp_path)
+    result = typed(*arguments, "--output-channels", 1, "--run-dir", "run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     images = user_folder / "val"
-    assert run("predict", "run", images, "--side-by-side", "--out", "out", cwd=tmp_path).returncode == 0
+    assert typed("predict", "run", images, "--side-by-side", "--out", "out", cwd=tmp_path).returncode == 0
     with Image.open(tmp_path / "out" / "집 0.png") as output:
         assert output.mode == "L"
 
@@ -190,12 +190,12 @@ def test_facades_from_an_archive(tmp_path: Path):
     archive = tmp_path / "내 archive.tar.gz"
     shutil.copy(FACADES, archive)
     source = ("--dataset", "facades", "--archive", archive, "--data-dir", tmp_path / "data")
-    result = run("train", *source, *SMALL, "--steps", 3, cwd=tmp_path)
+    result = typed("train", *source, *SMALL, "--steps", 3, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "400 train, 100 val" in result.stdout
     assert (tmp_path / "runs" / "facades" / "final.png").exists()
     archive.unlink()  # a prepared data set needs neither archive nor network
-    listed = run("data", "list", "--data-dir", tmp_path / "data", cwd=tmp_path)
+    listed = typed("data", "list", "--data-dir", tmp_path / "data", cwd=tmp_path)
     assert f"in {tmp_path / 'data' / 'pix2pix' / 'facades'}" in listed.stdout
 
 
@@ -219,7 +219,7 @@ def test_facades_from_an_archive(tmp_path: Path):
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], said: str):
     (tmp_path / "empty").mkdir()
-    result = run(*arguments, cwd=tmp_path)
+    result = typed(*arguments, cwd=tmp_path)
     assert result.returncode == 2, result.stderr
     assert said.lower() in error_line(result).lower()
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
@@ -235,7 +235,7 @@ def test_no_network_is_one_line_and_exit_code_1(tmp_path: Path):
         "--mirror-url",
         "http://127.0.0.1:9",
     )
-    result = run(*arguments, cwd=tmp_path)
+    result = typed(*arguments, cwd=tmp_path)
     assert result.returncode == 1, result.stderr
     line = error_line(result)
     assert "127.0.0.1:9" in line
@@ -245,7 +245,7 @@ def test_no_network_is_one_line_and_exit_code_1(tmp_path: Path):
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
 def test_unwritable_directory_is_one_line_and_exit_code_1(tmp_path: Path):
     (tmp_path / "locked").mkdir(mode=0o500)
-    result = run("train", *SMALL, "--steps", 1, "--run-dir", tmp_path / "locked" / "run", cwd=tmp_path)
+    result = typed("train", *SMALL, "--steps", 1, "--run-dir", tmp_path / "locked" / "run", cwd=tmp_path)
     assert result.returncode == 1
     assert "locked" in error_line(result)
 
@@ -259,10 +259,10 @@ def test_help_needs_no_tensorflow(tmp_path: Path):
 
 
 def test_a_run_is_judged_and_shown_learning(trained: Path, tmp_path: Path):
-    result = run("evaluate", trained, "--no-segmentation", "--out", tmp_path / "judged", cwd=tmp_path)
+    result = typed("evaluate", trained, "--no-segmentation", "--out", tmp_path / "judged", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "SSIM" in result.stdout
     assert {each.name for each in (tmp_path / "judged").iterdir()} == {"metrics.json", "report.html"}
-    result = run("timeline", trained, "--out", tmp_path / "run.gif", cwd=tmp_path)
+    result = typed("timeline", trained, "--out", tmp_path / "run.gif", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "run.gif").read_bytes().startswith(b"GIF8")
