@@ -1,0 +1,100 @@
+"""What is wrong with a user's folder of images, what it means, and what to do about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data.doctor.chart import Chart, Picture
+from pix2pix_tf.data.doctor.examinations import EXAMINATIONS
+from pix2pix_tf.data.doctor.findings import Finding
+from pix2pix_tf.data.folder import Item, Survey, sides_of, survey_folder
+from pix2pix_tf.data.looks import joined
+from pix2pix_tf.data.sets import Kind
+
+__all__ = ["EXAMINATIONS", "Finding", "Report", "check_folder"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `check_folder` found.
+
+    Args:
+        kind: what the folder has of what was asked for: pairs, if its images hold two side by side.
+        layout: in words.
+        counts: the usable images or pairs of each split; A's and B's where these are apart.
+        sizes: of each side's pictures, how many have each size (width, height), most frequent first.
+        channels: of each side, 1 (grey), 3 (RGB) or as many bands.
+        bits: 8 or 16, of each side.
+        findings: the gravest first.
+    """
+
+    kind: Kind
+    layout: str
+    counts: Mapping[str, tuple[int, ...]]
+    sizes: Sequence[Mapping[tuple[int, int], int]]
+    channels: tuple[int, ...]
+    bits: tuple[int, ...]
+    findings: Sequence[Finding]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the folder can be trained on."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+
+def check_folder(
+    folder: Path, data: DataConfig, seed: int, cache_dir: Path | None, kind: Kind = "pairs"
+) -> Report:
+    """Finds everything that is wrong with a folder.
+
+    Args:
+        folder: the folder.
+        data: the size, label maps and whether bad images are left out.
+        seed: as `open_folder_dataset` has it, like the others.
+        cache_dir: likewise.
+        kind: likewise.
+
+    Raises:
+        SystemFault: the folder or a file in it can't be read.
+    """
+    survey = survey_folder(folder, seed, cache_dir, kind, with_looks=True)
+    used = survey.used()
+    if any(item.is_halved for items in used for item in items):
+        kind = "pairs"
+    sides = tuple(side for number in range(len(used)) for side in _pictures(survey, number))
+    chart = Chart(folder, kind, survey, data, sides)
+    # Errors are known from opening the folder; the rest is about pictures.
+    examinations = [each for each in EXAMINATIONS if sides or each.severity == "error"]
+    facts = [side for items in used for side in sides_of(items, survey.checked)]
+    return Report(
+        kind=kind,
+        layout=survey.layout,
+        counts={name: tuple(map(len, sets)) for name, sets in survey.splits.items()},
+        sizes=[
+            dict(Counter((picture.width, picture.height) for picture in side).most_common()) for side in sides
+        ],
+        channels=tuple(side.channels for side in facts),
+        bits=tuple(side.bits for side in facts),
+        findings=[finding for each in examinations for finding in each.findings(chart)],
+    )
+
+
+def _pictures(survey: Survey, number: int) -> list[tuple[Picture, ...]]:
+    """The pictures of a set, for each side that it has."""
+
+    def of_item(item: Item, split: str) -> list[Picture]:
+        found = []
+        for file in item.files:
+            image = survey.checked[file]
+            assert image.looks is not None  # of what can be used
+            for look in image.looks if item.is_halved else (joined(*image.looks),):
+                width = image.width // (2 if item.is_halved else 1)
+                found.append(Picture(file, split, width, image.height, look, image))
+        return found
+
+    items = [of_item(item, split) for split, sets in survey.splits.items() for item in sets[number]]
+    return list(zip(*items, strict=True))

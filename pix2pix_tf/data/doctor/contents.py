@@ -1,0 +1,107 @@
+"""What is odd about the pictures themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from pix2pix_tf.data.doctor.chart import MOST, Chart, Picture
+from pix2pix_tf.data.doctor.findings import Case, Found
+from pix2pix_tf.data.doctor.flat_colours import MOST_STRAYS
+from pix2pix_tf.data.looks import Look, thumbnail_of
+
+_LEAST_ORIENTED = 5  # pairs, before a side is called the usual one
+_FAINT = 1 / 8  # of the range
+_GREY, _COLOURED = 6, 30  # levels between the channels of a thumbnail: at most, at least
+
+
+def swapped(chart: Chart) -> Iterator[Found]:
+    """Pairs whose label map, or whose grey side, is where the others have theirs not."""
+    if chart.kind != "pairs":
+        return
+    is_grey, is_coloured = ([_are(test, side) for side in chart.sides] for test in (_is_grey, _is_coloured))
+    for what, left, right in (
+        ("label map", chart.label_maps[0] & ~chart.label_maps[1], chart.label_maps[1] & ~chart.label_maps[0]),
+        ("grey image", is_grey[0] & is_coloured[1], is_grey[1] & is_coloured[0]),
+    ):
+        few, many = sorted((left, right), key=np.sum)
+        if few.any() and few.sum() + many.sum() >= max(_LEAST_ORIENTED, MOST * len(few)):
+            usual, other = ("A", "B") if many is left else ("B", "A")
+            cases = [Case((chart.sides[0][at].file,)) for at in np.flatnonzero(few)]
+            yield Found(cases, {"what": what, "usual": usual, "other": other, "many": int(many.sum())})
+            return
+
+
+def constant(chart: Chart) -> Iterator[Found]:
+    """Yields pictures of one colour."""
+    for (name, side), is_map in zip(chart.named_sides(), chart.has_label_maps, strict=True):
+        cases = [Case((picture.file,)) for picture in side if picture.look.is_constant]
+        if cases and not is_map:  # a map may well have one class
+            yield Found(cases, {"side": name})
+
+
+def not_numbers(chart: Chart) -> Iterator[Found]:
+    """Yields measurements with values that are not finite."""
+    files = dict.fromkeys(
+        picture.file for side in chart.sides for picture in side if not picture.image.is_finite
+    )
+    if files:
+        yield Found([Case((file,)) for file in files])
+
+
+def faint(chart: Chart) -> Iterator[Found]:
+    """Sides whose images use a fraction of the range, as class numbers do."""
+    for name, side in chart.named_sides():
+        low = min(min(picture.look.low) / (2**picture.image.bits - 1) for picture in side)
+        high = max(max(picture.look.high) / (2**picture.image.bits - 1) for picture in side)
+        if 0 < high - low < _FAINT:
+            yield Found([], {"side": name, "low": low, "high": high})
+
+
+def mixed_channels(chart: Chart) -> Iterator[Found]:
+    """Yields the fewer of the grey and the RGB images of a side."""
+    for name, side in chart.named_sides():
+        grey = [Case((picture.file,)) for picture in side if picture.image.channels == 1]
+        coloured = [Case((picture.file,)) for picture in side if picture.image.channels == 3]
+        few, what, others = min(
+            (grey, "grey", "RGB"), (coloured, "RGB", "grey"), key=lambda each: len(each[0])
+        )
+        is_both = side[0].file == chart.sides[-1][0].file
+        if few:
+            yield Found(few, {"side": "" if is_both else name, "what": what, "others": others})
+        if is_both:
+            return
+
+
+def blurred_label_maps(chart: Chart) -> Iterator[Found]:
+    """Yields label maps with colours of no class."""
+    for (name, side), letter, is_map in zip(chart.named_sides(), "AB", chart.has_label_maps, strict=False):
+        cases = [Case((picture.file,)) for picture in side if picture.look.strays > MOST_STRAYS]
+        if is_map and cases:
+            yield Found(cases, {"side": name, "letter": letter})
+
+
+def undeclared_label_maps(chart: Chart) -> Iterator[Found]:
+    """Yields sides that nobody said are label maps."""
+    is_asked = chart.data.label_maps == "auto" and chart.data.task == "pairs"
+    if is_asked and any(chart.has_label_maps):
+        letters = [name for name, is_map in zip("AB", chart.has_label_maps, strict=False) if is_map]
+        side = f"side {letters[0]} looks" if len(letters) == 1 else "both sides look"
+        yield Found([], {"side": side, "letters": letters[0] if len(letters) == 1 else "both"})
+
+
+def _are(test: Callable[[Look], bool], side: Sequence[Picture]) -> np.ndarray:
+    return np.array([test(picture.look) for picture in side], bool)
+
+
+def _chroma(look: Look) -> int:
+    return int(np.ptp(thumbnail_of(look).astype(np.int16), axis=-1).max())
+
+
+def _is_grey(look: Look) -> bool:
+    return _chroma(look) <= _GREY
+
+
+def _is_coloured(look: Look) -> bool:
+    return _chroma(look) >= _COLOURED
