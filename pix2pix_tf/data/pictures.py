@@ -114,13 +114,14 @@ def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
         wanted = "LA" if mode in ("L", "LA") else "RGBA"
     else:
         wanted = "L" if mode in _GREY_MODES else "RGB"
-    for rows in bands_of_rows(*image.size):
-        band = image.crop((0, rows.start, image.width, rows.stop))
+    bands = list(bands_of_rows(*image.size))
+    for rows in bands:
+        band = image.crop((0, rows.start, image.width, rows.stop)) if len(bands) > 1 else image
         if mode == "CMYK":  # as libjpeg's users do it; Pillow rounds otherwise
             inks = 255 - np.asarray(band).astype(np.int32)
             yield (inks[..., :3] * inks[..., 3:] // 255).astype(np.uint8)
         else:
-            yield np.asarray(band.convert(wanted))
+            yield np.asarray(band if band.mode == wanted else band.convert(wanted))
 
 
 def _sixteen_bits(image: ImageFile.ImageFile, file: IO[bytes]) -> Iterator[np.ndarray]:

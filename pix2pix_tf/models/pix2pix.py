@@ -156,6 +156,8 @@ class Pix2Pix(Model):
         inputs, targets = self._given(batch)
         fake = self._fake(forward, inputs)
         pixel = losses.pixel_loss(settings.pixel_loss, fake, targets)
+        if self.task is not None:  # the mean over what the network paints: λ weighs as much as elsewhere
+            pixel /= self.task.share(inputs)
         total, metrics = settings.l1_weight * pixel, {f"gen_{settings.pixel_loss}": pixel}
         objectives = {}
         if settings.gan_weight:

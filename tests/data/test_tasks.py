@@ -181,12 +181,24 @@ def test_a_hole_takes_from_10_to_40_per_cent(size):
     assert max(shares) - min(shares) > 0.1
 
 
-def test_a_hole_is_mid_grey_and_the_rest_the_photo_bit_for_bit(photo):
+def test_colours_flow_into_a_hole_and_the_rest_is_the_photo_bit_for_bit(photo):
     made = degraded("inpaint", photo)
     known = made[..., 3] > 0
     assert set(np.unique(made[..., 3])) == {-1.0, 1.0}
     np.testing.assert_array_equal(made[known][:, :3], photo.numpy()[known])
-    assert not made[~known][:, :3].any()
+    filled, lost = made[~known][:, :3], photo.numpy()[~known]
+    assert (filled >= made[known][:, :3].min(axis=0)).all()
+    assert (filled <= made[known][:, :3].max(axis=0)).all()
+    assert np.abs(filled - lost).mean() < 0.8 * np.abs(lost).mean()  # nearer than mid-grey is
+
+
+def test_a_hole_in_an_even_wall_has_its_colour_and_without_any_wall_there_is_mid_grey():
+    task, wall = TASKS["inpaint"](), tf.constant([0.5, -0.25, 0.1])
+    alpha = np.ones((50, 70, 1), np.float32)
+    alpha[5:45, 20:] = -1
+    image = tf.concat([tf.broadcast_to(wall, (50, 70, 3)) * (alpha > 0), alpha], axis=-1)
+    np.testing.assert_allclose(task.prepared(image)[..., :3], tf.broadcast_to(wall, (50, 70, 3)), atol=1e-6)
+    assert not task.prepared(tf.fill((9, 9, 4), -1.0))[..., :3].numpy().any()
 
 
 def test_a_picture_is_the_photo_around_the_hole_and_the_output_in_it(photo):

@@ -85,6 +85,10 @@ class Task(abc.ABC):
         """
         return output
 
+    def share(self, given: tf.Tensor) -> tf.Tensor:
+        """Returns the share of a batch's pixels that the network paints, above 0: float32 scalar."""
+        return tf.ones([])
+
     def prepared(self, image: tf.Tensor) -> tf.Tensor:
         """Returns what the network is given of an image [..., taken channels], once it is published."""
         return image
