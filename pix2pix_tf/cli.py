@@ -43,6 +43,7 @@ _USAGE = """usage: pix2pix COMMAND [options]
   predict   translate images or folders, or make images, with a trained run or an exported model
   evaluate  judge trained models, or anybody's pictures: numbers with intervals, and a report
   export    SavedModel for TensorFlow Serving, TFLite for mobile, each proven against the run
+  import    a generator that PyTorch has trained, as a run
   timeline  a GIF of a run's samples, from the first to the last
   train-segmenter
             the network that 'evaluate' reads label maps in photos with; it trains its own when it needs one
@@ -100,6 +101,7 @@ def _run_command(arguments: list[str]) -> int:
         "predict": _predict,
         "evaluate": _evaluate,
         "export": _export,
+        "import": _import,
         "timeline": _timeline,
         "train-segmenter": _train_segmenter,
         "data": _data,
@@ -613,6 +615,37 @@ def _train_segmenter(arguments: list[str]) -> int:
 
     reader = load_or_train(open_dataset(config, "pairs"), config.data.size, data_root(args.data_dir))
     print(f"it reads real photos with {reader.real}")
+    return 0
+
+
+# ---------------------------------------------------------------- import
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportArgs:
+    """Makes a run of a generator that pytorch-CycleGAN-and-pix2pix has trained; needs the extra torch."""
+
+    checkpoint: Positional[Path]
+    """Its latest_net_G.pth, or latest_net_G_A.pth: a unet_128, unet_256, resnet_6blocks or resnet_9blocks."""
+    out: Path
+    """The directory of the run."""
+    dataset: str = "unknown"
+    """What it was trained on, a name or the path of a folder; evaluate can be told as well."""
+    direction: configs.Direction = "AtoB"
+    """Which side it takes."""
+    eval: bool = False
+    """Normalise by the statistics that training has stored, as their test.py --eval; by default each image by
+    itself, as their test.py without it. Only batch normalisation has such."""
+
+
+def _import(arguments: list[str]) -> int:
+    args = _parse(ImportArgs, "import", arguments)
+    _import_frameworks()
+    from pix2pix_tf.importing import import_checkpoint
+
+    run, generator = import_checkpoint(args.checkpoint, args.out, args.dataset, args.direction, args.eval)
+    print(f"{run.path}: {generator.description}, {generator.base_filters} filters, norm {generator.norm}")
+    print(f"  pix2pix predict {quoted(run.path)} IMAGES --out translated")
     return 0
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pix2pix_tf.models.forward import ForwardPass
 
-GeneratorKind = Literal["unet", "encoder_decoder", "resnet"]
+GeneratorKind = Literal["unet", "encoder_decoder", "resnet", "unet_of_pytorch", "resnet_of_pytorch"]
 GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan-gp"]
 Patch = Literal[1, 16, 70, 286]
 
@@ -45,7 +45,7 @@ class AdversarialSettings(ModelSettings):
 
     generator: GeneratorKind = "unet"
     """The U-Net, the same without skip connections, or CycleGAN's residual network (9 blocks from 256 pixels
-    on, else 6)."""
+    on, else 6). Those of_pytorch differ in details, and are for imported weights."""
     base_filters: Annotated[int, *limited(1, 512)] = 64
     """Filters of the first convolution; the others follow (64 is the paper's)."""
     norm: Normalization = "instance"

@@ -51,7 +51,7 @@ class Settings(AdversarialSettings):
             raise ConfigError(
                 "`stochastic` needs `norm` instance or none: it runs as in training, image by image"
             )
-        if self.stochastic and self.generator == "resnet":
+        if self.stochastic and self.generator in ("resnet", "resnet_of_pytorch"):
             raise ConfigError("`stochastic` needs a generator with dropout: unet or encoder_decoder")
 
 

@@ -8,8 +8,14 @@ import keras
 
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.networks.generators.resnet import build_resnet
-from pix2pix_tf.networks.generators.unet import MAX_LEVELS, build_encoder_decoder, build_unet, unet_levels
+from pix2pix_tf.networks.generators.resnet import build_resnet, build_resnet_of_pytorch
+from pix2pix_tf.networks.generators.unet import (
+    MAX_LEVELS,
+    build_encoder_decoder,
+    build_unet,
+    build_unet_of_pytorch,
+    unet_levels,
+)
 from pix2pix_tf.networks.upsampling import UPSAMPLINGS
 
 __all__ = ["GENERATORS", "MAX_LEVELS", "build_generator", "unet_levels"]
@@ -38,6 +44,8 @@ GENERATORS: dict[str, Builder] = {
     "unet": build_unet,
     "encoder_decoder": build_encoder_decoder,
     "resnet": build_resnet,
+    "unet_of_pytorch": build_unet_of_pytorch,
+    "resnet_of_pytorch": build_resnet_of_pytorch,
 }
 
 
@@ -58,7 +66,8 @@ def build_generator(
 
     Args:
         kind: one of ``GENERATORS``: 'unet' or 'encoder_decoder' (Isola et al. 2017, section 6.1.1), 'resnet'
-            (Zhu et al. 2017, section 7.2).
+            (Zhu et al. 2017, section 7.2); or 'unet_of_pytorch', 'resnet_of_pytorch': as the authors' PyTorch
+            code builds these, for weights from there.
         image_size: height and width it is trained at, which decide its depth. It paints any size.
         base_filters: channels of the first convolution, 64 in the papers; all others follow.
         norm: 'instance', 'batch' or 'none'.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -27,8 +28,9 @@ def resnet_blocks(image_size: tuple[int, int]) -> int:
     return 9 if min(image_size) >= _DEEP_FROM else 6
 
 
-def build_resnet(
+def _build(
     *,
+    is_centred: bool,
     image_size: tuple[int, int],
     base_filters: int,
     norm: Normalization,
@@ -44,6 +46,10 @@ def build_resnet(
     Convolutions that keep the size see the image's reflection beyond its edges. Odd sizes are rounded up
     when halved and cropped when doubled. Images smaller than 5 pixels are extended by reflection and cropped
     back.
+
+    TensorFlow's convolution 3×3 at stride 2 pads an even image below and on the right only, PyTorch's, which
+    the authors' code has, all around: it is centred on every other pixel from the first one on, where
+    ``is_centred``.
     """
     image = keras.Input((None, None, input_channels), name="image", dtype="float32")
 
@@ -65,7 +71,10 @@ def build_resnet(
     for level in (1, 2):
         sizes.append(x)
         block, filters = f"down_{level}", base_filters * 2**level
-        x = activated(layers.Conv2D(filters, 3, 2, "same", **options(block))(x), block)
+        if is_centred:
+            x = layers.ZeroPadding2D(1, name=f"{block}_pad", dtype=dtype)(x)
+        halving = layers.Conv2D(filters, 3, 2, "valid" if is_centred else "same", **options(block))
+        x = activated(halving(x), block)
 
     width = x.shape[-1]
     for number in range(1, resnet_blocks(image_size) + 1):
@@ -77,8 +86,12 @@ def build_resnet(
 
     for level in (2, 1):
         block, filters = f"up_{level}", base_filters * 2 ** (level - 1)
-        bias = norm == "none"
-        x = doubled(upsampling, x, filters, kernel_size=3, block=block, use_bias=bias, dtype=dtype)
+        if is_centred and upsampling == "transposed":
+            x = layers.Conv2DTranspose(filters, 3, 2, "valid", **options(block))(x)
+            x = layers.Cropping2D(((1, 0), (1, 0)), name=f"{block}_centre", dtype=dtype)(x)
+        else:
+            bias = norm == "none"
+            x = doubled(upsampling, x, filters, kernel_size=3, block=block, use_bias=bias, dtype=dtype)
         x = activated(x, block)
         x = CropToMatch(name=f"{block}_crop", dtype=dtype)([x, sizes[level - 1]])
 
@@ -87,3 +100,7 @@ def build_resnet(
     x = CropToMatch(name="crop", dtype=dtype)([x, image])
     output = layers.Activation("tanh", name="output", dtype="float32")(x)
     return keras.Model(image, output, name=name)
+
+
+build_resnet = functools.partial(_build, is_centred=False)
+build_resnet_of_pytorch = functools.partial(_build, is_centred=True)

@@ -32,6 +32,7 @@ def unet_levels(image_size: tuple[int, int]) -> int:
 def _build(
     *,
     skip_connections: bool,
+    relu_after_skip: bool = False,
     image_size: tuple[int, int],
     base_filters: int,
     norm: Normalization,
@@ -47,7 +48,8 @@ def _build(
     The encoder is C64-C128-C256-C512-C512-C512-C512-C512, the decoder CD512-CD512-CD512-C512-C256-C128-C64;
     other depths and widths follow the same rule. The outermost and the innermost encoder block have no
     normalisation (the latter is the authors' erratum). Images smaller than 2**levels are extended by
-    reflection and cropped back.
+    reflection and cropped back. With ``relu_after_skip`` a decoder block's ReLU is applied to what the skip
+    connection brings, too, as the authors' PyTorch code has it.
     """
     levels = unet_levels(image_size)
     width = [base_filters * min(2**level, 8) for level in range(levels)]
@@ -64,16 +66,21 @@ def _build(
         block = f"up_{level + 2}"
         bias = norm == "none"
         kind = upsampling if level < _SHALLOW - 1 else "transposed"
+        if relu_after_skip:
+            x = layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
         x = doubled(kind, x, width[level], kernel_size=4, block=block, use_bias=bias, dtype=dtype)
         x = normalize(x, norm, f"{block}_norm", dtype)
         if level >= levels - 1 - _DROPOUT_LEVELS:
             # In float32, so that one seed drops the same units in every precision.
             x = layers.Dropout(DROPOUT_RATE, seed=level, name=f"{block}_dropout", dtype="float32")(x)
-        x = layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
+        if not relu_after_skip:
+            x = layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
         x = CropToMatch(name=f"{block}_crop", dtype=dtype)([x, twins[level]])
         if skip_connections:
             x = layers.Concatenate(name=f"{block}_skip", dtype=dtype)([x, twins[level]])
 
+    if relu_after_skip:
+        x = layers.ReLU(name="up_1_skip_act", dtype=dtype)(x)
     filters = max(base_filters // 2, 1) if last_convolution else output_channels
     x = doubled(upsampling, x, filters, kernel_size=4, block="up_1", use_bias=True, dtype=dtype)
     if last_convolution:
@@ -95,3 +102,4 @@ def _build(
 
 build_unet = functools.partial(_build, skip_connections=True)
 build_encoder_decoder = functools.partial(_build, skip_connections=False)
+build_unet_of_pytorch = functools.partial(_build, skip_connections=True, relu_after_skip=True)

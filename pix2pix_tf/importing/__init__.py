@@ -1,0 +1,107 @@
+"""``pix2pix import``: a generator that PyTorch has trained, as a run that predicts and exports like any."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.checkpoints import CheckpointWriter, average_name
+from pix2pix_tf.config import Direction, TrainConfig
+from pix2pix_tf.errors import RunError
+from pix2pix_tf.importing.pytorch import Generator, read_generator
+from pix2pix_tf.models.registry import model_for, preset
+from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.wording import quoted
+
+UNKNOWN_DATASET = "unknown"
+"""What a run's data set is called where nobody has said what its generator was trained on."""
+
+
+def import_checkpoint(
+    checkpoint: Path,
+    run_dir: Path,
+    dataset: str = UNKNOWN_DATASET,
+    direction: Direction = "AtoB",
+    eval_mode: bool = False,
+) -> tuple[RunDirectory, Generator]:
+    """Writes a run with the generator of pytorch-CycleGAN-and-pix2pix' ``latest_net_G.pth`` (or ``_G_A``).
+
+    The run has the checkpoint of step 0: the generator, and a discriminator that has learnt nothing yet.
+    Another run can start from it (``init_from``).
+
+    Args:
+        checkpoint: the file, of a ``unet_128``, ``unet_256``, ``resnet_6blocks`` or ``resnet_9blocks``.
+        run_dir: the directory of the run; there is none yet.
+        dataset: what it was trained on, a name or the path of a folder, for evaluation.
+        direction: which side it takes.
+        eval_mode: normalise batches by the statistics that training has stored, as their ``test.py --eval``
+            does. By default each image is normalised by itself, as their ``test.py`` does without. Dropout is
+            left out in either case.
+
+    Returns:
+        The run, and what was read.
+
+    Raises:
+        RunError: the file is none of these, or damaged; or there is a run already.
+        ConfigError: the package torch, or a part of the data set's name, is missing.
+        SystemFault: the file can't be read, or the run not written.
+    """
+    run = RunDirectory(run_dir)
+    run.refuse_unreadable_path()
+    if run.exists():
+        raise RunError(f"`out` {quoted(run_dir)}: there is a run already; give another directory")
+    generator = read_generator(checkpoint, eval_mode)
+    config = _config_of(generator, run_dir, dataset, direction)
+    state = _state_of(config, generator.weights)
+    with run.locked(), contextlib.closing(CheckpointWriter(run, state)) as writer:
+        run.write_config(config, {"count": 1, "digest": f"of {checkpoint.name}"})
+        writer.save(0)
+        writer.wait()
+    return run, generator
+
+
+def _config_of(generator: Generator, run_dir: Path, dataset: str, direction: Direction) -> TrainConfig:
+    return configs.replace(
+        preset(dataset, recipe="paper"),
+        generator=generator.kind,
+        base_filters=generator.base_filters,
+        norm=generator.norm,
+        upsampling="transposed",
+        last_convolution=False,
+        image_size=generator.image_size,
+        input_channels=generator.input_channels,
+        output_channels=generator.output_channels,
+        output_bits=8,
+        direction=direction,
+        precision="float32",
+        run_dir=run_dir,
+    )
+
+
+def _state_of(config: TrainConfig, weights: Mapping[str, np.ndarray]) -> dict[str, tf.Variable]:
+    """Returns what a checkpoint holds: the generator's weights, and first ones of the other networks.
+
+    Raises:
+        RunError: a weight is missing, or has another shape.
+    """
+    state = {}
+    for name, build in model_for(config).networks().items():
+        network = build("float32")
+        for variable in network.weights:
+            if "seed_generator" in variable.path:
+                continue
+            value = weights.get(variable.path) if name == "generator" else variable.numpy()
+            if value is None or value.shape != tuple(variable.shape):
+                has = "missing" if value is None else f"of shape {list(value.shape)}"
+                raise RunError(
+                    f"'{variable.path}' is {has} where {list(variable.shape)} is needed: the network differs "
+                    "from those of pytorch-CycleGAN-and-pix2pix"
+                )
+            for stored in (f"{name}/{variable.path}", average_name(f"{name}/{variable.path}")):
+                state[stored] = tf.Variable(value)
+    return state

@@ -1,0 +1,148 @@
+"""pix2pix import: the pictures that PyTorch paints, and files that are no generators."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from pix2pix_tf import cli, load
+from pix2pix_tf.errors import ConfigError, RunError, UserError
+from pix2pix_tf.importing import import_checkpoint
+
+torch = pytest.importorskip("torch", reason="the extra torch is not installed")
+
+from tests.importing.networks import ResNet, UNet  # noqa: E402 (it needs torch)
+
+CLOSE = 1e-4
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Saves a network's weights, drawn so that every one of them counts; returns the network and the file."""
+
+    def save(network):
+        torch.manual_seed(0)
+        for name, value in network.state_dict().items():
+            if "num_batches" in name:
+                continue
+            if value.ndim == 4:
+                value.normal_(0, value[0].numel() ** -0.5)
+            else:
+                value.uniform_(0.5, 1.5) if "var" in name or "weight" in name else value.normal_(0, 0.3)
+        path = tmp_path / "latest_net_G.pth"
+        torch.save(network.state_dict(), path)
+        return network, path
+
+    return save
+
+
+def image(height, width, channels=3):
+    return np.random.default_rng(0).uniform(-1, 1, (1, height, width, channels)).astype(np.float32)
+
+
+def painted_by(network, given, eval_mode):
+    """What their test.py paints, without dropout: one image at a time, in training mode but for --eval."""
+    network.train(not eval_mode)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    with torch.no_grad():
+        return network(torch.from_numpy(given.transpose(0, 3, 1, 2))).numpy().transpose(0, 2, 3, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "norm", "eval_mode", "size"),
+    [
+        (lambda norm: UNet(8, 2, norm), "batch", False, (256, 256)),
+        (lambda norm: UNet(8, 2, norm, inputs=1), "batch", True, (256, 512)),
+        (lambda norm: UNet(7, 4, norm, outputs=1), "instance", False, (128, 128)),
+        (lambda norm: UNet(7, 2, norm), "none", False, (128, 128)),
+        (lambda norm: ResNet(9, 4, norm, dropout=False), "instance", False, (64, 80)),
+        (lambda norm: ResNet(6, 4, norm), "batch", True, (64, 64)),
+        (lambda norm: ResNet(6, 2, norm, inputs=4), "batch", False, (60, 76)),
+    ],
+    ids=["unet_256", "eval", "unet_128", "none", "resnet_9blocks", "resnet_6blocks", "four channels"],
+)
+def test_the_run_paints_what_pytorch_paints(save, tmp_path, make, norm, eval_mode, size):
+    network, path = save(make(norm))
+    run, found = import_checkpoint(path, tmp_path / "run", eval_mode=eval_mode)
+    given = image(*size, found.input_channels)
+    expected = painted_by(network, given, eval_mode)[0]
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(load(run.path).paint(given[0]), expected, rtol=0, atol=CLOSE)
+
+
+def test_the_command_makes_a_run_that_predicts_and_starts_others(save, tmp_path, capsys, save_image):
+    from pix2pix_tf import train
+    from tests.conftest import small_config
+
+    _, path = save(UNet(7, 2, "batch"))
+    run = tmp_path / "run"
+    assert cli.main(["import", str(path), "--out", str(run)]) == 0
+    assert "unet_128" in capsys.readouterr().out
+    save_image(tmp_path / "in" / "a.png", 50, 40)
+    assert cli.main(["predict", str(run), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "a.png").exists()
+    assert cli.main(["import", str(path), "--out", str(run)]) == 2  # there is one
+    config = small_config(
+        tmp_path / "next",
+        generator="unet_of_pytorch",
+        base_filters=2,
+        upsampling="transposed",
+        last_convolution=False,
+        image_size=(128, 128),
+        init_from=run,
+        steps=1,
+    )
+    assert train(config, say=lambda line: None).latest_step() == 1
+
+
+class Hostile:
+    def __reduce__(self):
+        return (pytest.fail, ("code of the file was run",))
+
+
+def changed(state, **changes):
+    return {name: changes.get(name, value) for name, value in state.items()}
+
+
+CONTENTS = {
+    "text": lambda state: b"not a checkpoint",
+    "empty": lambda state: b"",
+    "code": lambda state: pickle.dumps(Hostile()),
+    "a module": lambda state: {"net": state},
+    "another network": lambda state: {"conv.weight": torch.zeros(3, 3, 3, 3)},
+    "no numbers": lambda state: {name: value * np.nan for name, value in state.items()},
+    "a lost weight": lambda state: dict(list(state.items())[:-4]),
+    "another shape": lambda state: {**state, "model.model.3.weight": torch.zeros(5, 3, 4, 4)},
+    "one dimension": lambda state: {**state, "model.model.0.weight": torch.zeros(5)},
+    "no tensors": lambda state: {"model.model.0.weight": 3},
+}
+
+
+@pytest.mark.parametrize("kind", CONTENTS)
+def test_what_is_no_generator_is_refused_in_a_line_and_leaves_nothing(kind, tmp_path):
+    content = CONTENTS[kind](UNet(7, 1, "batch").state_dict())
+    path = tmp_path / "net.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(UserError) as refused:
+        import_checkpoint(path, tmp_path / "run")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["nothing.pth", "."])
+def test_a_missing_file_is_told(tmp_path, name):
+    with pytest.raises(RunError):
+        import_checkpoint(tmp_path / name, tmp_path / "run")
+
+
+def test_without_torch_it_is_said_what_to_install(save, tmp_path, monkeypatch):
+    _, path = save(UNet(7, 1, "batch"))
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(ConfigError, match="torch"):
+        import_checkpoint(path, tmp_path / "run")
