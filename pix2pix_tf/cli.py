@@ -25,7 +25,7 @@ from tyro.conf import Positional
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Precision, Recipe, TrainConfig
-from pix2pix_tf.data.names import full_name
+from pix2pix_tf.data.names import UNKNOWN, full_name
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
 from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
 from pix2pix_tf.models.registry import MODELS, preset
@@ -629,7 +629,7 @@ class ImportArgs:
     """Its latest_net_G.pth, or latest_net_G_A.pth: a unet_128, unet_256, resnet_6blocks or resnet_9blocks."""
     out: Path
     """The directory of the run."""
-    dataset: str = "unknown"
+    dataset: str = UNKNOWN
     """What it was trained on, a name or the path of a folder; evaluate can be told as well."""
     direction: configs.Direction = "AtoB"
     """Which side it takes."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+UNKNOWN = "unknown"  # of an imported run, where nobody has said what its generator was trained on
 PROCEDURAL = "procedural"
 
 

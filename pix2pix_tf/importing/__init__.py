@@ -12,20 +12,18 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf.checkpoints import CheckpointWriter, average_name
 from pix2pix_tf.config import Direction, TrainConfig
+from pix2pix_tf.data.names import UNKNOWN
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.importing.pytorch import Generator, read_generator
 from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.wording import quoted
 
-UNKNOWN_DATASET = "unknown"
-"""What a run's data set is called where nobody has said what its generator was trained on."""
-
 
 def import_checkpoint(
     checkpoint: Path,
     run_dir: Path,
-    dataset: str = UNKNOWN_DATASET,
+    dataset: str = UNKNOWN,
     direction: Direction = "AtoB",
     eval_mode: bool = False,
 ) -> tuple[RunDirectory, Generator]:

@@ -22,6 +22,7 @@ _BLOCKS_AT = {6: (128, 128), 9: (256, 256)}  # residual blocks, and a size of im
 _LEVELS = (6, 7, 8)  # of a U-Net; images of 2**levels pixels have so many
 
 State = Mapping[str, np.ndarray]
+Kind = Literal["unet_of_pytorch", "resnet_of_pytorch"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Generator:
         weights: float32, by the names that the built network has.
     """
 
-    kind: Literal["unet_of_pytorch", "resnet_of_pytorch"]
+    kind: Kind
     description: str
     image_size: tuple[int, int]
     base_filters: int
@@ -145,17 +146,7 @@ def _unet(state: State, norm: Normalization) -> Generator | None:
             kernel is not None and level < len(down) and kernel.shape[3] % 2 == 0
         ):  # they concatenate what is skipped before what is decoded
             weights[f"up_{level}_conv/kernel"] = np.concatenate(np.split(kernel, 2, axis=3)[::-1], axis=3)
-    outside = _outside(weights, "down_1", "up_1")
-    if outside is None:
-        return None
-    return Generator(
-        "unet_of_pytorch",
-        f"unet_{size}",
-        (size, size),
-        norm=norm,
-        weights=weights,
-        **outside,
-    )
+    return _generator("unet_of_pytorch", f"unet_{size}", (size, size), norm, weights, ("down_1", "up_1"))
 
 
 def _resnet(state: State, norm: Normalization) -> Generator | None:
@@ -174,17 +165,8 @@ def _resnet(state: State, norm: Normalization) -> Generator | None:
         for part, inner in enumerate(_convolutions(state, rf"model\.{place}\.conv_block\.(\d+)"), 1):
             its_norm = f"{block}.{inner + 1}"
             _take(weights, f"residual_{number}_{part}", state, f"{block}.{inner}", its_norm, norm)
-    ends = _outside(weights, "in", "out")
-    if ends is None:
-        return None
-    return Generator(
-        "resnet_of_pytorch",
-        f"resnet_{len(places)}blocks",
-        _BLOCKS_AT[len(places)],
-        norm=norm,
-        weights=weights,
-        **ends,
-    )
+    description, size = f"resnet_{len(places)}blocks", _BLOCKS_AT[len(places)]
+    return _generator("resnet_of_pytorch", description, size, norm, weights, ("in", "out"))
 
 
 def _convolutions(state: State, pattern: str) -> Iterator[int]:
@@ -220,7 +202,7 @@ def _take(
         return  # it is missed where the network is built
     # [out, in, y, x], transposed [in, out, y, x], become [y, x, in, out] and [y, x, out, in].
     weights[f"{name}_conv/kernel"] = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
-    channels = kernel.shape[1 if name.startswith("up_") else 0]
+    channels = kernel.shape[1 if _is_transposed(name) else 0]
     zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
     if not its_norm or norm == "none":
         weights[f"{name}_conv/bias"] = state.get(f"{convolution}.bias", zeros)
@@ -233,14 +215,29 @@ def _take(
         weights[f"{name}_norm/moving_variance"] = state.get(f"{its_norm}.running_var", ones)
 
 
-def _outside(weights: Mapping[str, np.ndarray], first: str, last: str) -> dict[str, int] | None:
-    """Returns the width and the channels that the first and the last convolution tell."""
-    begin, end = (weights.get(f"{name}_conv/kernel") for name in (first, last))
-    if begin is None or end is None:
+def _generator(
+    kind: Kind,
+    description: str,
+    image_size: tuple[int, int],
+    norm: Normalization,
+    weights: Mapping[str, np.ndarray],
+    ends: tuple[str, str],
+) -> Generator | None:
+    """Returns what was read, with the width and the channels that the convolutions at both ends tell."""
+    first, last = (weights.get(f"{name}_conv/kernel") for name in ends)
+    if first is None or last is None:
         return None
-    is_transposed = last.startswith("up_")
-    return {
-        "base_filters": begin.shape[3],
-        "input_channels": begin.shape[2],
-        "output_channels": end.shape[2 if is_transposed else 3],
-    }
+    return Generator(
+        kind,
+        description,
+        image_size,
+        base_filters=first.shape[3],
+        norm=norm,
+        input_channels=first.shape[2],
+        output_channels=last.shape[2 if _is_transposed(ends[1]) else 3],
+        weights=weights,
+    )
+
+
+def _is_transposed(block: str) -> bool:
+    return block.startswith("up_")
