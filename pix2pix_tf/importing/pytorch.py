@@ -16,7 +16,6 @@ import numpy as np
 
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
-from pix2pix_tf.files import first_line
 
 _BLOCKS_AT = {6: (128, 128), 9: (256, 256)}  # residual blocks, and a size of images that has so many
 _LEVELS = (6, 7, 8)  # of a U-Net; images of 2**levels pixels have so many
@@ -99,7 +98,11 @@ def _load(path: Path) -> State:
             raise RunError(f"{path}: a folder; give a checkpoint's file, latest_net_G.pth") from None
         raise SystemFault(f"{path}: can't be read ({error.strerror or error})") from None
     except Exception as error:  # unpickling and zip files fail in many ways
-        raise RunError(f"{path}: no checkpoint of PyTorch, or a damaged one ({first_line(error)})") from error
+        # PyTorch's own words tell how to run a file's code all the same.
+        raise RunError(
+            f"{path}: no checkpoint of PyTorch, a damaged one, or one with more than weights in it; give a "
+            "latest_net_G.pth"
+        ) from error
     if not isinstance(stored, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in stored.items()
     ):
