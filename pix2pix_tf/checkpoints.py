@@ -73,6 +73,23 @@ def restore(path: Path, state: Mapping[str, tf.Variable | keras.Variable]) -> No
         variable.assign(tensors[name])
 
 
+def write_network(path: Path, network: keras.Model) -> None:
+    """Writes a network as a .keras file, whole or not at all.
+
+    Raises:
+        SystemFault: the disk is full, or the place can't be written.
+    """
+    unfinished = path.with_name(".unfinished.keras")  # from whose end Keras takes the kind of file
+    with explain_disk_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            network.save(unfinished)
+            flush_to_disk(unfinished)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
 class CheckpointWriter:
     """Writes checkpoints beside training, one at a time.
 

@@ -28,6 +28,7 @@ from pix2pix_tf.config import Precision, Recipe, TrainConfig
 from pix2pix_tf.data.names import UNKNOWN, full_name
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
 from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
+from pix2pix_tf.models.distilled import student_of
 from pix2pix_tf.models.registry import MODELS, preset
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.wording import counted, did_you_mean, quoted, with_flags
@@ -43,6 +44,7 @@ _USAGE = """usage: pix2pix COMMAND [options]
   predict   translate images or folders, or make images, with a trained run or an exported model
   evaluate  judge trained models, or anybody's pictures: numbers with intervals, and a report
   export    SavedModel for TensorFlow Serving, TFLite for mobile, each proven against the run
+  distill   a small network that paints like a trained run: for phones, browsers, and whoever waits
   import    a generator that PyTorch has trained, as a run
   timeline  a GIF of a run's samples, from the first to the last
   train-segmenter
@@ -101,6 +103,7 @@ def _run_command(arguments: list[str]) -> int:
         "predict": _predict,
         "evaluate": _evaluate,
         "export": _export,
+        "distill": _distill,
         "import": _import,
         "timeline": _timeline,
         "train-segmenter": _train_segmenter,
@@ -215,7 +218,10 @@ class TrainArgs:
 
 
 def _train(arguments: list[str]) -> int:
-    args = train_args(arguments)
+    return _trained(train_args(arguments))
+
+
+def _trained(args: TrainArgs) -> int:
     _import_frameworks()
     if args.dry_run:
         print(_resolved_text(args.config))
@@ -234,21 +240,29 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
     Raises:
         UserError: a flag is wrong, or the run directory can't be read.
     """
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("--model", "--recipe", "--dataset", "--task", "--run-dir", "--steps", "--epochs"):
-        early.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
-    given = vars(early.parse_known_args(list(arguments))[0])
-    if given["--steps"] is not None and given["--epochs"] is not None:
-        raise ConfigError("--steps and --epochs both say how long to train; give one of them")
-
     deciding = ("--model", "--recipe", "--dataset", "--task", "--run-dir")
-    default = _train_defaults(*(given[name] for name in deciding))
-    if given["--steps"] is not None:
-        default = configs.replace(default, epochs=None, steps=1)
-    elif given["--epochs"] is not None:
-        default = configs.replace(default, steps=None, epochs=1.0)
+    given = _early(arguments, *deciding)
+    default = _with_length(_train_defaults(*(given[name] for name in deciding)), arguments)
     description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(MODELS)}."
     return _parse(TrainArgs, "train", arguments, TrainArgs(default), description)
+
+
+def _early(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
+    """Returns the flags that decide the defaults of the others, ``None`` where they aren't given."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name in names:
+        early.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
+    return vars(early.parse_known_args(list(arguments))[0])
+
+
+def _with_length(default: TrainConfig, arguments: Sequence[str]) -> TrainConfig:
+    """Returns the defaults with the length in steps or in epochs, whichever is given."""
+    given = _early(arguments, "--steps", "--epochs")
+    if given["--steps"] is not None and given["--epochs"] is not None:
+        raise ConfigError("--steps and --epochs both say how long to train; give one of them")
+    if given["--steps"] is not None:
+        return configs.replace(default, epochs=None, steps=1)
+    return default if given["--epochs"] is None else configs.replace(default, steps=None, epochs=1.0)
 
 
 def _train_defaults(
@@ -305,6 +319,61 @@ def _what_next(run: RunDirectory) -> str:
             "  train elsewhere       the same flags with another --run-dir",
         )
     )
+
+
+# ---------------------------------------------------------------- distill
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillArgs(TrainArgs):
+    """Trains a small network that paints like a trained run; the same command again continues.
+
+    Call it as 'pix2pix distill RUN [options]', RUN being a run directory or one of its checkpoints. What
+    isn't said is as the teacher was trained, its data and its length, too. Where there are no pairs, as for a
+    run of cyclegan or a --dataset of plain images, inputs suffice.
+    """
+
+
+def _distill(arguments: list[str]) -> int:
+    return _trained(distill_args(arguments))
+
+
+def distill_args(arguments: Sequence[str]) -> DistillArgs:
+    """Resolves the flags of ``pix2pix distill``.
+
+    Raises:
+        UserError: a flag is wrong, there is no such teacher, or the run directory can't be read.
+    """
+    if any(help_flag in arguments for help_flag in ("-h", "--help")) and arguments[0].startswith("-"):
+        student = student_of(preset(), Path("RUN"))
+        return _parse(DistillArgs, "distill RUN", ["--help"], DistillArgs(student))
+    if not arguments or arguments[0].startswith("-"):
+        raise ConfigError("name the run to learn from first: pix2pix distill RUN")
+    run, *flags = arguments
+    student = _with_length(
+        _student_defaults(run, _early(flags, "--dataset", "--direction", "--run-dir")), flags
+    )
+    return _parse(DistillArgs, "distill RUN", flags, DistillArgs(student))
+
+
+def _student_defaults(teacher: str, given: dict[str, str | None]) -> TrainConfig:
+    from pix2pix_tf.data.sources import usual_kind
+    from pix2pix_tf.runs import RunDirectory, open_checkpoint
+
+    run, dataset = open_checkpoint(teacher)[0], given["--dataset"]
+    config = run.read_config()
+    directions: tuple[configs.Direction, ...] = typing.get_args(configs.Direction)
+    direction = next((each for each in directions if each == given["--direction"]), None)
+    makes_pairs = config.data.task != "pairs" or dataset is None
+    has_targets = makes_pairs or usual_kind(dataset or "") == "pairs"
+    student = student_of(config, Path(teacher), direction, has_targets)
+    directory = RunDirectory(Path(given["--run-dir"]) if given["--run-dir"] is not None else student.run_dir)
+    if not directory.exists():
+        return student
+    stored = directory.read_config()
+    if stored.model.model != student.model.model:
+        return student  # what that contradicts is said where a run is continued
+    return configs.replace(stored, teacher=Path(teacher), run_dir=directory.path)
 
 
 # ---------------------------------------------------------------- predict

@@ -151,9 +151,11 @@ class ModelSettings:
 
     Attributes:
         data: what the model is trained on: pairs, two unpaired sets or one set of images.
+        side: which side of pairs it takes, where it is trained on images: 0 the input, 1 the target.
     """
 
     data: ClassVar[DataKind] = "pairs"
+    side: ClassVar[int] = 1
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME")]
     """What is trained."""

@@ -23,8 +23,8 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
     Args:
         config: ``dataset`` and whatever else of ``config.data`` concerns its files.
         kind: what is wanted; what the model is trained on if not given. Pairs can be taken for unpaired sets
-            (each image then has no counterpart to train on), and the target side of pairs or of unpaired sets
-            for images. Where there is a task, pairs are made of images.
+            (each image then has no counterpart to train on), and one side of pairs or of unpaired sets, the
+            target unless the model takes inputs, for images. Where there is a task, pairs are made of images.
         show_progress: show a bar while files are fetched or checked.
 
     Returns:
@@ -45,8 +45,10 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
     elif kind != "unpaired":
         dataset = dataset.directed(config.data.direction)
         if kind == "images" and dataset.kind != "images":
-            dataset = images_of(dataset, 1)
+            dataset = images_of(dataset, config.model.side)
     channels: tuple[int | None, ...] = (config.data.input_channels, config.data.output_channels)
+    if kind == "images":
+        channels = channels[config.model.side :][:1]
     if config.model.data == "unpaired" and dataset.kind == "pairs" and config.data.direction == "BtoA":
         channels = channels[::-1]  # of such models they are A's and B's
     return _with_channels(dataset, channels[-len(dataset.sides) :])

@@ -33,7 +33,15 @@ Patch = Literal[1, 16, 70, 286]
 # What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.
 _UNDECIDED: dict[GanLoss, float] = {"vanilla": 0.0, "lsgan": 0.5, "hinge": 0.0}
 _OF_DISCRIMINATOR = (
-    *("patch", "spectral_norm", "gan_loss", "gradient_penalty", "critic_steps", "pool_size"),
+    *(
+        "discriminator_filters",
+        "patch",
+        "spectral_norm",
+        "gan_loss",
+        "gradient_penalty",
+        "critic_steps",
+        "pool_size",
+    ),
     *("diff_augment", "feature_matching"),
 )
 _SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
@@ -55,6 +63,8 @@ class AdversarialSettings(ModelSettings):
     convolution 3×3, 'transposed' is the papers' convolution, which lays a grid over even walls."""
     last_convolution: Annotated[bool, Earlier(False)] = True
     """A convolution 3×3 at full size paints a U-Net's picture, instead of the last doubling itself."""
+    discriminator_filters: Annotated[int | None, *limited(1, 512), Earlier(None)] = None
+    """Filters of the discriminator's first convolution; as --base-filters if not given."""
     patch: Patch = 70
     """Pixels, each way, that one verdict of the discriminator is about; 286 is all of a 256×256 image."""
     spectral_norm: bool = False
@@ -169,7 +179,7 @@ class Adversary:
         condition_channels, image_channels = self._channels
         return build_discriminator(
             patch=self._settings.patch,
-            base_filters=self._settings.base_filters,
+            base_filters=self._settings.discriminator_filters or self._settings.base_filters,
             norm=self._settings.norm,
             condition_channels=condition_channels,
             image_channels=image_channels,

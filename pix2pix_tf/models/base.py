@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pix2pix_tf.config import ModelSettings, TrainConfig
@@ -82,6 +83,7 @@ class Painter:
             weights; nothing where it is the network itself.
         paints_holes: what is transparent in its input is a hole that it paints.
         enlarges: how many times larger than an image's file its picture is. The network takes it enlarged.
+        judge: the network that judges its pictures in training; none if empty.
     """
 
     network: str
@@ -96,6 +98,27 @@ class Painter:
     publish: Callable[[keras.Model], keras.Model] | None = None
     paints_holes: bool = False
     enlarges: int = 1
+    judge: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """Another run that a model learns from.
+
+    Its network is kept in the run as it is when training begins. In the forward pass it is called
+    `Teacher.NETWORK`. The judge of its pictures, where there is one, is where this model's begins.
+
+    Args:
+        run: a run directory, or one of its checkpoints.
+        painter: which of its painters.
+        judge: the name, in this model, of what begins as the painter's judge; none if empty.
+    """
+
+    NETWORK: ClassVar[str] = "teacher"
+
+    run: Path
+    painter: str
+    judge: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +184,10 @@ class Model(abc.ABC):
             held_out: images that were not trained on, a row of them one for each image of the data set.
             painters: those of :meth:`painters`, as they stand.
         """
+
+    def teacher(self) -> Teacher | None:
+        """Returns the run that is learned from, besides the data, if there is one."""
+        return None
 
     def batches_per_step(self) -> int:
         """Returns how many batches a step takes, one for each update."""

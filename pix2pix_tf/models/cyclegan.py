@@ -194,6 +194,7 @@ class CycleGAN(Model):
             output_bits=data.output_bits or 8,
             input_range=data.input_range,
             output_range=data.output_range,
+            judge=self.adversaries["b"].name,
         )
         to_a = dataclasses.replace(
             to_b,
@@ -203,6 +204,7 @@ class CycleGAN(Model):
             side=1,
             input_range=to_b.output_range,
             output_range=to_b.input_range,
+            judge=self.adversaries["a"].name,
         )
         return {"AtoB": to_b, "BtoA": to_a}
 

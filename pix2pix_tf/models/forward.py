@@ -68,6 +68,15 @@ class ForwardPass:
             variable.assign(scope.get_current_value(variable))
         return output
 
+    def recall(self, name: str, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the output of a network that isn't trained here, as it is after its training.
+
+        Args:
+            name: of the network.
+            inputs: float32 [batch, ...].
+        """
+        return tf.stop_gradient(self.networks[name](inputs, training=False))
+
     def run_with_features(self, name: str, inputs: tf.Tensor | Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Returns a network's output in training, and behind it what its leaky ReLUs gave on the way.
 

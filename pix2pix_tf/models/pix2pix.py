@@ -150,15 +150,10 @@ class Pix2Pix(Model):
     def _losses(
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        from pix2pix_tf import losses
-
         settings = self.settings
-        inputs, targets = self._given(batch)
+        inputs, targets = self._given(batch, forward)
         fake = self._fake(forward, inputs)
-        pixel = losses.pixel_loss(settings.pixel_loss, fake, targets)
-        if self.task is not None:  # the mean over what the network paints: λ weighs as much as elsewhere
-            pixel /= self.task.share(inputs)
-        total, metrics = settings.l1_weight * pixel, {f"gen_{settings.pixel_loss}": pixel}
+        total, metrics = self._pixel_losses(forward, inputs, targets, fake)
         objectives = {}
         if settings.gan_weight:
             verdict = self._verdict(forward, inputs, targets, fake)
@@ -170,11 +165,25 @@ class Pix2Pix(Model):
     def _discriminator_loss(
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        inputs, targets = self._given(batch)
+        inputs, targets = self._given(batch, forward)
         verdict = self._verdict(forward, inputs, targets, self._fake(forward, inputs))
         return {"discriminator": verdict.discriminator}, verdict.metrics
 
-    def _given(self, batch: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _pixel_losses(
+        self, forward: ForwardPass, inputs: tf.Tensor, targets: tf.Tensor, fake: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Returns what the generator minimises besides the adversarial loss, and its metrics."""
+        pixel = self._distance(inputs, fake, targets)
+        return self.settings.l1_weight * pixel, {f"gen_{self.settings.pixel_loss}": pixel}
+
+    def _distance(self, inputs: tf.Tensor, fake: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        from pix2pix_tf.losses import pixel_loss
+
+        pixel = pixel_loss(self.settings.pixel_loss, fake, targets)
+        # The mean over what the network paints: λ weighs as much as elsewhere.
+        return pixel if self.task is None else pixel / self.task.share(inputs)
+
+    def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the batch as the networks are given it."""
         inputs, targets = batch
         if self.label_colors:
@@ -184,7 +193,9 @@ class Pix2Pix(Model):
         return inputs, targets
 
     def _fake(self, forward: ForwardPass, inputs: tf.Tensor) -> tf.Tensor:
-        output = forward.run("generator", inputs)
+        return self._picture(inputs, forward.run("generator", inputs))
+
+    def _picture(self, inputs: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
         return output if self.task is None else self.task.composed(inputs, output)
 
     def _verdict(
@@ -203,6 +214,7 @@ class Pix2Pix(Model):
             output_bits=data.output_bits or 8,
             input_range=data.input_range,
             output_range=data.output_range,
+            judge=self.adversary.name if self.settings.gan_weight else "",
         )
         if self.label_colors:
             channels = data.input_channels or 3

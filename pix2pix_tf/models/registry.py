@@ -16,6 +16,8 @@ MODELS = {
     "pix2pix": "pix2pix_tf.models.pix2pix:Pix2Pix",
     "cyclegan": "pix2pix_tf.models.cyclegan:CycleGAN",
     "wgan": "pix2pix_tf.models.wgan:WassersteinGAN",
+    "distilled": "pix2pix_tf.models.distilled:Distilled",
+    "distilled_from_inputs": "pix2pix_tf.models.distilled:DistilledFromInputs",
 }
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from pix2pix_tf.files import explain_disk_faults, write_whole
+from pix2pix_tf.checkpoints import write_network
+from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.base import Metric, Sheet
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
 from pix2pix_tf.recording.plots import plot_metrics, plot_validation
@@ -108,13 +109,6 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         if validated := read_metrics(self._run.validation_file):
             write_whole(self._run.validation_plot, plot_validation(validated, self._title))
         for name, network in networks.items():
-            path = self._run.keras_file(name)
-            with explain_disk_faults(path):
-                unfinished = path.with_name(".unfinished.keras")
-                try:
-                    network.save(unfinished)
-                    unfinished.replace(path)
-                finally:
-                    unfinished.unlink(missing_ok=True)
+            write_network(self._run.keras_file(name), network)
         # Last, because its presence tells that the run is whole.
         write_sheet(self._run.final_sheet, f"{self._title}, step {step}", sheet)

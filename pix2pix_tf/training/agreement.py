@@ -9,7 +9,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import DataConfig, TrainConfig
 from pix2pix_tf.data.label_maps import colors_in, palette
 from pix2pix_tf.data.names import full_name, looks_like_path
-from pix2pix_tf.data.sets import ImageDataset
+from pix2pix_tf.data.sets import ImageDataset, Side
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for
@@ -123,6 +123,8 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     data = config.data
     first, last = dataset.sides[0], dataset.sides[-1]
     is_paired = config.model.data != "unpaired"
+    if config.model.data == "images" and config.model.side == 0:
+        last = Side(data.output_channels or 3)  # of inputs alone, none says what their pictures are like
     # What a task makes of photos has the channels that it has.
     input_channels = (
         data.input_channels if dataset.task is not None else data.input_channels or first.channels
@@ -133,7 +135,7 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
         precision=resolve_precision(config.optimization.precision),
         input_channels=input_channels,
         output_channels=data.output_channels or last.channels,
-        output_bits=data.output_bits or max(side.bits for side in dataset.sides[-1 if is_paired else 0 :]),
+        output_bits=data.output_bits or (last.bits if is_paired else max(first.bits, last.bits)),
         input_range=data.input_range or first.values,
         output_range=data.output_range or last.values,
         label_colors=_label_colors(data, dataset) if data.one_hot_labels else None,

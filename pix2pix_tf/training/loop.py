@@ -27,6 +27,7 @@ from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.agreement import checkpoint_to_start_from, steps_per_epoch, total_steps
 from pix2pix_tf.training.interruption import catching_signals
 from pix2pix_tf.training.step import Trainer
+from pix2pix_tf.training.teaching import judge_to_start_from, kept_teacher
 from pix2pix_tf.training.watching import Watch
 from pix2pix_tf.translators.run import GeneratorTranslator, translators_for
 from pix2pix_tf.wording import quoted
@@ -55,7 +56,9 @@ class Session:
         self.strategy = strategy_for(config.optimization.batch_size)
         self.last_step = total_steps(config, dataset.count("train"))
         self.model = model_for(config)
-        self.trainer = Trainer(self.model, config, self.last_step, self.strategy)
+        with self.strategy.scope():
+            teacher = kept_teacher(self.model, run, config.optimization.precision)
+        self.trainer = Trainer(self.model, config, self.last_step, self.strategy, teacher)
         self.writer = CheckpointWriter(run, self.trainer.state(), config.record.keep_every)
         self.damaged: list[Path] = []
         self.first_step = self._restore_or_start()
@@ -95,10 +98,12 @@ class Session:
             )
         if self.config.record.init_from is not None:
             self._take_weights(checkpoint_to_start_from(self.config.record.init_from, self.config))
+        elif (judge := judge_to_start_from(self.model)) is not None:
+            self._take_weights(*judge)
         return 0
 
-    def _take_weights(self, checkpoint: Path) -> None:
-        self.trainer.take_weights(checkpoint)
+    def _take_weights(self, checkpoint: Path, renamed: Mapping[str, str] | None = None) -> None:
+        self.trainer.take_weights(checkpoint, renamed)
         # Kept, because the other run may be trained on before this one has a checkpoint of its own.
         self.writer.save(0)
         self.writer.wait()

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pix2pix_tf.checkpoints import average_name, restore
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.models.base import Model
+from pix2pix_tf.models.base import Model, Teacher
 from pix2pix_tf.models.forward import ForwardPass, changing_weights
 from pix2pix_tf.training.averages import Averages
 from pix2pix_tf.training.optimizers import Adam, LossScale, all_finite
@@ -27,6 +27,7 @@ class Trainer:
         config: with ``precision`` resolved (no 'auto').
         total_steps: of the whole run; the learning rate's schedule ends there.
         strategy: where the variables live and steps run; the current one by default.
+        teacher: the network of the model's `Teacher`, where it has one.
 
     Attributes:
         networks: Keras models by name.
@@ -40,10 +41,12 @@ class Trainer:
         config: TrainConfig,
         total_steps: int,
         strategy: tf.distribute.Strategy | None = None,
+        teacher: keras.Model | None = None,
     ):
         self.strategy = strategy or tf.distribute.get_strategy()
         self.metrics = tuple(metric.name for metric in model.metrics())
         self._options = config.optimization
+        self._recalled = {} if teacher is None else {Teacher.NETWORK: teacher}
         self._total_steps = total_steps
         self._phases = [phase for phase in model.phases() for _ in range(phase.repeats)]
         self.batches_per_step = model.batches_per_step()
@@ -75,13 +78,19 @@ class Trainer:
         """Returns the weights that samples are painted with, by the same names: averages where there are."""
         return self.weights() | (self._averages.variables if self._averages is not None else {})
 
-    def take_weights(self, checkpoint: Path) -> None:
+    def take_weights(self, checkpoint: Path, renamed: Mapping[str, str] | None = None) -> None:
         """Begins with the weights of another run; averages begin there, too.
+
+        Args:
+            checkpoint: of that run.
+            renamed: of the networks to take, their names there; all by their own names if not given.
 
         Raises:
             RunError: the checkpoint is damaged, or its networks are others.
         """
-        restore(checkpoint, self.weights())
+        for name, other in (renamed or {name: name for name in self.networks}).items():
+            own = self.weights([name]).items()
+            restore(checkpoint, {other + key.removeprefix(name): variable for key, variable in own})
         if self._averages is not None:
             self._averages.reset()
 
@@ -127,7 +136,8 @@ class Trainer:
         batches = zip(*(tf.split(images, count) for images in batch), strict=True) if count > 1 else [batch]
         measured: dict[str, list[tf.Tensor]] = {name: [] for name in self.metrics}
         for number, part in enumerate(batches):
-            forward = ForwardPass(self.networks, self._extra_state, self._options.seed, step, number)
+            networks = self.networks | self._recalled
+            forward = ForwardPass(networks, self._extra_state, self._options.seed, step, number)
             for name, value in self._update(number, part, forward, step).items():
                 measured[name].append(value)
         self._share_changing_weights()

@@ -1,0 +1,150 @@
+"""A small generator that learns from a large one: from its pictures, and with its discriminator.
+
+Knowledge distillation of conditional GANs, as in GAN compression (Li et al. 2020): the student is trained as
+its teacher was, against the teacher's discriminator, and its pictures are drawn to the teacher's as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.config import CHANGEABLE, DataKind, TrainConfig, limited
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.models import pix2pix
+from pix2pix_tf.models.base import Metric, Paint, Sheet, Teacher
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+    from pix2pix_tf.models.forward import ForwardPass
+
+STUDENT_FILTERS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class _TaughtSettings(pix2pix.Settings):
+    teacher: Annotated[Path | None, CHANGEABLE] = None
+    """The run that is learned from, or one of its checkpoints, RUN@STEP. What is needed of it is kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PairsSettings(_TaughtSettings):
+    """The settings of pix2pix, and the teacher's part."""
+
+    l1_weight: Annotated[float, *limited(0.0)] = 50.0
+    """Weight of the pixel loss against the adversarial loss."""
+    teacher_weight: Annotated[float, *limited(0.0)] = 50.0
+    """Weight of the same distance to the teacher's picture instead of the target."""
+
+
+class Distilled(pix2pix.Pix2Pix):
+    """pix2pix whose generator learns its teacher's pictures besides the targets."""
+
+    Settings = PairsSettings
+    settings: PairsSettings
+
+    def teacher(self) -> Teacher:
+        """Returns the run that is learned from."""
+        return _teacher(self)
+
+    def metrics(self) -> Sequence[Metric]:
+        """Returns those of pix2pix, and how far the teacher is."""
+        apart = Metric("gen_teacher", "generator/teacher", bar="T", plot="generator, to its teacher")
+        first, *others = super().metrics()
+        return [first, apart, *others]
+
+    def _pixel_losses(
+        self, forward: ForwardPass, inputs: tf.Tensor, targets: tf.Tensor, fake: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        total, metrics = super()._pixel_losses(forward, inputs, targets, fake)
+        taught = self._picture(inputs, forward.recall(Teacher.NETWORK, inputs))
+        apart = self._distance(inputs, fake, taught)
+        return total + self.settings.teacher_weight * apart, {**metrics, "gen_teacher": apart}
+
+
+@dataclasses.dataclass(frozen=True)
+class InputsSettings(_TaughtSettings):
+    """The settings of pix2pix."""
+
+    data: ClassVar[DataKind] = "images"
+    side: ClassVar[int] = 0
+
+
+class DistilledFromInputs(pix2pix.Pix2Pix):
+    """pix2pix whose targets are its teacher's pictures: it needs nothing but inputs."""
+
+    Settings = InputsSettings
+
+    def teacher(self) -> Teacher:
+        """Returns the run that is learned from."""
+        return _teacher(self)
+
+    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
+        """Returns rows of input and output."""
+        (paint,) = painters.values()
+        return Sheet(("input", "output"), [(image, paint(image)) for (image,) in held_out])
+
+    def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> tuple[tf.Tensor, tf.Tensor]:
+        [inputs] = batch
+        return inputs, forward.recall(Teacher.NETWORK, inputs)
+
+
+def _teacher(model: pix2pix.Pix2Pix) -> Teacher:
+    settings = model.settings
+    assert isinstance(settings, _TaughtSettings)
+    if settings.teacher is None:
+        raise ConfigError(f"`model` {settings.model} needs a `teacher`; pix2pix distill RUN names it")
+    [painter], judge = model.painters(), model.adversary.name if settings.gan_weight else ""
+    return Teacher(settings.teacher, painter, judge)
+
+
+def student_of(
+    teacher: TrainConfig, run: Path, direction: configs.Direction | None = None, has_targets: bool = True
+) -> TrainConfig:
+    """Returns the configuration of a teacher's student, where nothing else is said.
+
+    Args:
+        teacher: what the teacher was trained with.
+        run: where it is: a run directory, or one of its checkpoints.
+        direction: which of its generators is the teacher; that of its training if not given.
+        has_targets: whether there are pairs to learn from, or inputs only.
+
+    Returns:
+        The teacher's data, network and training, with a sixteenth of the weights or so.
+
+    Raises:
+        ConfigError: there is nothing to learn from such a run.
+    """
+    if teacher.model.data == "images" and teacher.model.side == 1:
+        raise ConfigError(f"{run} makes images from noise; a run is distilled that translates images")
+    is_unpaired = teacher.model.data == "unpaired"
+    has_targets = has_targets and teacher.model.data == "pairs"
+    kind, name = (PairsSettings, "distilled") if has_targets else (InputsSettings, "distilled_from_inputs")
+    student = TrainConfig(kind(model=name, recipe=teacher.model.recipe, teacher=run))
+    known = {setting for _, setting, _, _ in configs.each_setting(student)}
+    left_open = {"model", "recipe", "teacher", "precision", "run_dir", "init_from", "l1_weight"}
+    given = {
+        setting: value
+        for _, setting, _, value in configs.each_setting(teacher)
+        if setting in known - left_open
+    }
+    given |= {
+        "base_filters": STUDENT_FILTERS,
+        "discriminator_filters": given.get("discriminator_filters") or given["base_filters"],
+        "direction": direction or teacher.data.direction,
+        "run_dir": run.with_name(f"{run.name}-distilled"),
+    }
+    if not given["gan_weight"]:
+        given["discriminator_filters"] = None
+    if is_unpaired:
+        given["unconditional"] = True
+        if given["direction"] == "BtoA":  # its channels and ranges are A's and B's
+            for setting in ("channels", "range"):
+                there, back = f"input_{setting}", f"output_{setting}"
+                given |= {there: given[back], back: given[there]}
+    return configs.replace(student, **given)

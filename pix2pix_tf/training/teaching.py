@@ -1,0 +1,79 @@
+"""What a run takes of its teacher: a network that it keeps, and where its discriminator begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from pix2pix_tf.checkpoints import average_name, restore, write_network
+from pix2pix_tf.config import Precision
+from pix2pix_tf.errors import RunError
+from pix2pix_tf.files import first_line
+from pix2pix_tf.models.base import Model, Painter, Teacher
+from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.runs import RunDirectory, open_checkpoint
+from pix2pix_tf.translators.run import painter_of
+from pix2pix_tf.wording import quoted
+
+
+def kept_teacher(model: Model, run: RunDirectory, precision: Precision) -> keras.Model | None:
+    """Returns the network that a model learns from, which its run keeps from its first step on.
+
+    Args:
+        model: whose teacher; one without gives ``None``.
+        run: which keeps it: the teacher's own run may go on, or away.
+        precision: resolved.
+
+    Raises:
+        RunError: there is no such teacher, or what was kept of it is gone or damaged.
+        SystemFault: it can't be written.
+    """
+    teacher = model.teacher()
+    if teacher is None:
+        return None
+    file = run.keras_file(Teacher.NETWORK)
+    if not file.is_file():
+        if run.latest_step() is not None:
+            raise RunError(f"{quoted(file)} is gone; restore it to continue the run, or train in another")
+        write_network(file, _network_of(teacher, precision))
+    try:
+        return keras.models.load_model(file, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{quoted(file)} can't be read ({first_line(error)}); restore it") from error
+
+
+def judge_to_start_from(model: Model) -> tuple[Path, dict[str, str]] | None:
+    """Returns the checkpoint with the teacher's discriminator, and its name there by its name here.
+
+    Returns:
+        ``None`` where one of them has none.
+
+    Raises:
+        RunError: there is no such teacher.
+    """
+    teacher = model.teacher()
+    if teacher is None or not teacher.judge:
+        return None
+    _, painter, checkpoint = _opened(teacher)
+    return (checkpoint, {teacher.judge: painter.judge}) if painter.judge else None
+
+
+def _opened(teacher: Teacher) -> tuple[Model, Painter, Path]:
+    run, checkpoint = open_checkpoint(teacher.run)
+    model = model_for(run.read_config())
+    return model, painter_of(model, teacher.painter), checkpoint
+
+
+def _network_of(teacher: Teacher, precision: Precision) -> keras.Model:
+    """Returns the network as it is published, but for what a task adds to it."""
+    model, painter, checkpoint = _opened(teacher)
+    network = model.networks()[painter.network](precision)
+    is_averaged = model.config.optimization.ema_decay > 0
+    names = {
+        f"{painter.network}/{variable.path}": variable
+        for variable in network.weights
+        if "seed_generator" not in variable.path
+    }
+    restore(checkpoint, {average_name(name) if is_averaged else name: names[name] for name in names})
+    return network
