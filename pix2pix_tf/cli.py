@@ -329,9 +329,12 @@ class DistillArgs(TrainArgs):
     """Trains a small network that paints like a trained run; the same command again continues.
 
     Call it as 'pix2pix distill RUN [options]', RUN being a run directory or one of its checkpoints. What
-    isn't said is as the teacher was trained, its data and its length, too. Where there are no pairs, as for a
-    run of cyclegan or a --dataset of plain images, inputs suffice.
+    isn't said is as the teacher was trained, its data and its length, too.
     """
+
+    inputs_only: bool = False
+    """Learn from the teacher's pictures alone, without targets: of --dataset, which may be a folder of plain
+    images, the inputs suffice. So it is in any case where the teacher had no pairs."""
 
 
 def _distill(arguments: list[str]) -> int:
@@ -350,22 +353,18 @@ def distill_args(arguments: Sequence[str]) -> DistillArgs:
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("name the run to learn from first: pix2pix distill RUN")
     run, *flags = arguments
-    student = _with_length(
-        _student_defaults(run, _early(flags, "--dataset", "--direction", "--run-dir")), flags
-    )
+    has_targets = "--inputs-only" not in flags and "--inputs_only" not in flags
+    student = _student_defaults(run, has_targets, _early(flags, "--direction", "--run-dir"))
+    student = _with_length(student, flags)
     return _parse(DistillArgs, "distill RUN", flags, DistillArgs(student))
 
 
-def _student_defaults(teacher: str, given: dict[str, str | None]) -> TrainConfig:
-    from pix2pix_tf.data.sources import usual_kind
+def _student_defaults(teacher: str, has_targets: bool, given: dict[str, str | None]) -> TrainConfig:
     from pix2pix_tf.runs import RunDirectory, open_checkpoint
 
-    run, dataset = open_checkpoint(teacher)[0], given["--dataset"]
-    config = run.read_config()
+    config = open_checkpoint(teacher)[0].read_config()
     directions: tuple[configs.Direction, ...] = typing.get_args(configs.Direction)
     direction = next((each for each in directions if each == given["--direction"]), None)
-    makes_pairs = config.data.task != "pairs" or dataset is None
-    has_targets = makes_pairs or usual_kind(dataset or "") == "pairs"
     student = student_of(config, Path(teacher), direction, has_targets)
     directory = RunDirectory(Path(given["--run-dir"]) if given["--run-dir"] is not None else student.run_dir)
     if not directory.exists():

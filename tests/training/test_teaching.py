@@ -1,0 +1,122 @@
+"""Distillation: what a student takes of its teacher, and that it needs nothing of it afterwards."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pix2pix_tf import load, replace, train
+from pix2pix_tf.checkpoints import read_checkpoint
+from pix2pix_tf.cli import distill_args
+from pix2pix_tf.errors import ConfigError, RunError
+from pix2pix_tf.models.distilled import student_of
+from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.recording.jsonl import read_metrics
+from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.training.step import Trainer
+from pix2pix_tf.training.teaching import judge_to_start_from, kept_teacher
+from tests.conftest import small_config
+
+IMAGE = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
+
+
+def student_config(teacher, run_dir, **settings):
+    small = {"base_filters": 4, "precision": "float32", "run_dir": run_dir}
+    has_targets = settings.pop("has_targets", True)
+    config = student_of(teacher.read_config(), teacher.path, has_targets=has_targets)
+    return replace(config, **{**small, **settings})
+
+
+def weights(run, step):
+    names = [f"generator/{variable.path}" for variable in load(run.path).network.weights]
+    return read_checkpoint(run.checkpoint(step), [name for name in names if "seed" not in name])
+
+
+def quietly(config):
+    return train(config, say=lambda line: None)
+
+
+def test_a_student_begins_with_what_its_teacher_publishes_and_with_its_discriminator(tiny_run, tmp_path):
+    config = student_config(tiny_run, tmp_path / "student")
+    model = model_for(config)
+    teacher = kept_teacher(model, RunDirectory(config.run_dir), "float32")
+    np.testing.assert_array_equal(teacher(IMAGE, training=False)[0], load(tiny_run.path).paint(IMAGE[0]))
+
+    trainer = Trainer(model, config, 10, teacher=teacher)
+    trainer.take_weights(*judge_to_start_from(model))
+    own = trainer.weights(["discriminator"])
+    theirs = read_checkpoint(tiny_run.checkpoint(tiny_run.latest_step()), list(own))
+    assert own
+    for name, variable in own.items():
+        np.testing.assert_array_equal(variable.numpy(), theirs[name])
+
+
+def test_without_targets_a_student_learns_its_teachers_pictures(tiny_run, tmp_path):
+    config = student_config(tiny_run, tmp_path / "student", has_targets=False)
+    model = model_for(config)
+    teacher = kept_teacher(model, RunDirectory(config.run_dir), "float32")
+    trainer = Trainer(model, config, 10, teacher=teacher)
+    student = trainer.networks["generator"]
+    # Without dropout's noise the student's picture is known beforehand.
+    for layer in student.layers:
+        if "dropout" in layer.name:
+            layer.rate = 0.0
+    apart = np.abs(student(IMAGE, training=False) - teacher(IMAGE, training=False)).mean()
+    values = trainer.train_step((tf.constant(IMAGE),), tf.constant(0, tf.int64))
+    measured = dict(zip(trainer.metrics, map(float, values), strict=True))
+    assert measured["gen_l1"] == pytest.approx(float(apart), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_student_learns_and_continues_without_its_teacher(tiny_run, tmp_path):
+    teacher = RunDirectory(tmp_path / "teacher")
+    shutil.copytree(tiny_run.path, teacher.path)
+    undisturbed = quietly(student_config(teacher, tmp_path / "undisturbed", steps=30))
+    lines = read_metrics(undisturbed.metrics_file)
+    assert lines[-1]["gen_teacher"] < 0.8 * lines[0]["gen_teacher"]
+
+    quietly(student_config(teacher, tmp_path / "continued", steps=10))
+    config = student_config(teacher, tmp_path / "continued", steps=30)
+    shutil.rmtree(teacher.path)
+    continued = quietly(config)
+    expected = weights(undisturbed, 30)
+    for name, value in weights(continued, 30).items():
+        np.testing.assert_array_equal(value, expected[name])
+
+    continued.keras_file("teacher").unlink()
+    with pytest.raises(RunError, match="gone"):
+        quietly(replace(config, steps=40))
+
+
+@pytest.mark.slow
+def test_a_run_is_distilled_from_a_folder_of_inputs(tiny_run, tmp_path, save_image):
+    for number in range(3):
+        save_image(tmp_path / "labels" / f"{number}.png", 70, 64, seed=number)
+    flags = ["--inputs-only", "--dataset", str(tmp_path / "labels"), "--steps", "2", "--base-filters", "4"]
+    args = distill_args([str(tiny_run.path), *flags, "--run-dir", str(tmp_path / "student")])
+    run = quietly(args.config)
+    assert run.read_config().model.model == "distilled_from_inputs"
+    picture = load(run.path).translate_file(tmp_path / "labels" / "0.png")
+    assert picture.shape == (64, 70, 3)
+
+
+def test_of_two_generators_the_direction_says_which_is_the_teacher(tmp_path):
+    config = small_config(
+        tmp_path,
+        "cyclegan",
+        input_channels=1,
+        output_channels=3,
+        output_range=(0.0, 9.0),
+        identity_weight=0.0,
+    )
+    student = student_of(config, tmp_path, "BtoA")
+    assert (student.data.input_channels, student.data.output_channels) == (3, 1)
+    assert (student.data.input_range, student.data.output_range) == ((0.0, 9.0), None)
+    teacher = model_for(student).teacher()
+    assert model_for(config).painters()[teacher.painter].judge == "discriminator_a"
+
+
+def test_what_makes_images_from_noise_is_no_teacher(tmp_path):
+    with pytest.raises(ConfigError):
+        student_of(small_config(tmp_path, "wgan"), tmp_path)
