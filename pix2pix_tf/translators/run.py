@@ -20,6 +20,7 @@ from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Model, Painter
 from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.networks.phases import in_phases, set_phases
 from pix2pix_tf.networks.statistics import (
     moments,
     normalizations,
@@ -48,7 +49,7 @@ class GeneratorTranslator(Translator):
 
     Attributes:
         network: the Keras model as it is published, for whoever wants it bare; its weights are still to be
-            set.
+            set. Who changes its weights calls :meth:`take_changed_weights`.
         painter: as given.
     """
 
@@ -64,6 +65,9 @@ class GeneratorTranslator(Translator):
         self.network = network if painter.publish is None else painter.publish(network)
         if painter.stochastic:
             _refuse_without_dropout(self.network)
+        # What paints: the same layers, but for those that another form computes faster.
+        self._painting = in_phases(self.network)
+        self.take_changed_weights()
         self._seed = seed
         self._paint = tf.function(self.generate, input_signature=self._signature())
         # GPUs would otherwise round float32 products to ten bits, and paint another picture than processors.
@@ -106,6 +110,7 @@ class GeneratorTranslator(Translator):
         averaged = config.optimization.ema_decay > 0 and not raw_weights
         weights = translator._weights()
         restore(checkpoint, {average_name(name) if averaged else name: weights[name] for name in weights})
+        translator.take_changed_weights()
         return translator
 
     def _weights(self) -> dict[str, keras.Variable]:
@@ -124,6 +129,11 @@ class GeneratorTranslator(Translator):
         """
         for name, variable in self._weights().items():
             variable.assign(weights[name])
+        self.take_changed_weights()
+
+    def take_changed_weights(self) -> None:
+        """Makes pictures be painted with the weights that ``network`` has now."""
+        set_phases(self._painting, self.network)
 
     def _signature(self) -> list[tf.TensorSpec]:
         shape = (1, self.noise) if self.noise else (1, None, None, self.input_channels)
@@ -159,6 +169,8 @@ class GeneratorTranslator(Translator):
         """The same, its normalisation by statistics that are given."""
         fixed = copy.copy(self)
         fixed.network = with_fixed_statistics(self.network)
+        fixed._painting = in_phases(fixed.network)
+        set_phases(fixed._painting, self.network)
         fixed._paint = tf.function(fixed.generate, input_signature=self._signature())
         return fixed
 
@@ -182,13 +194,13 @@ class GeneratorTranslator(Translator):
             float32 [1, height, width, output channels] in [-1, 1]. A stochastic network's noise is the
             seed's, the same for every image.
         """
-        return self._run(self.network, inputs)
+        return self._run(self._painting, inputs)
 
     def _run(self, network: keras.Model, inputs: tf.Tensor) -> Any:
         """Calls the network, or one made of its layers."""
         if not self.painter.stochastic:
             return network(inputs, training=False)
-        dropouts = [layer for layer in self.network.layers if isinstance(layer, keras.layers.Dropout)]
+        dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
         seeds = [
             (layer.seed_generator.state, tf.constant([self._seed, number], tf.uint32))
             for number, layer in enumerate(dropouts)

@@ -35,6 +35,7 @@ def translator_of(described, direction=None, seed=0, contrast=4, precision="floa
             draw = np.random.default_rng(len(layer.name))
             layer.moving_mean.assign(draw.normal(0, 0.05, layer.moving_mean.shape))
             layer.moving_variance.assign(draw.uniform(0.2, 0.4, layer.moving_variance.shape))
+    translator.take_changed_weights()
     return translator
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.networks.fast import convolutions
 from pix2pix_tf.networks.fast.convolutions import (
     FlatConvolution,
@@ -87,6 +88,8 @@ def assert_training_is_keras_own(kind, shape):
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize(("kind", "shape"), CASES)
 def test_in_mixed_precision_only_the_rounding_differs(kind, shape, dtype):
+    if dtype == "mixed_bfloat16" and resolve_precision("auto") != dtype:
+        pytest.skip("without hardware for it TensorFlow rounds a product's sums to bfloat16, term by term")
     layer, exact = built(kind, shape, dtype=dtype), built(kind, shape)
     x = tf.cast(tf.random.stateless_normal(shape, (5, 6)), layer.compute_dtype)
     exact.kernel.assign(tf.cast(tf.cast(layer.kernel.value, x.dtype), tf.float32))

@@ -41,6 +41,7 @@ def untrained(**settings):
     for variable in translator.network.trainable_variables:
         if "kernel" in variable.path:
             variable.assign(variable * 4)
+    translator.take_changed_weights()
     return translator
 
 

@@ -24,8 +24,8 @@ from pix2pix_tf.data.pixels import to_unit_range
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.formats.tflite.file import finished
 from pix2pix_tf.files import explain_disk_faults
-from pix2pix_tf.networks.fast.convolutions import NearestConvolution
 from pix2pix_tf.networks.layers import ReflectionPadding, ReflectToAtLeast
+from pix2pix_tf.networks.phases import PhaseConvolution, set_phases
 from pix2pix_tf.quiet import hushed
 from pix2pix_tf.translators.tflite import IMAGE, NOISE, SIGNATURE
 
@@ -178,71 +178,25 @@ def _mobile_form(
     mobile = keras.models.clone_model(
         network, input_tensors=given, clone_function=_mobile_layer, call_function=called
     )
+    set_phases(mobile, network)
     for layer in network.layers:
-        if layer.weights:
-            mobile.get_layer(layer.name).set_weights(_weights_of(layer))
+        own = mobile.get_layer(layer.name)
+        if layer.weights and not isinstance(own, PhaseConvolution):
+            own.set_weights(layer.get_weights())
     return mobile
-
-
-def _weights_of(layer: layers.Layer) -> list[np.ndarray]:
-    """Returns a layer's weights as its mobile form has them."""
-    if not isinstance(layer, NearestConvolution):
-        return layer.get_weights()
-    return [layer.kernel.numpy(), *layer.get_weights()[1:]]
 
 
 def _mobile_layer(layer: layers.Layer) -> layers.Layer:
     """Returns a layer that computes the same, its weights still to be set."""
+    phased = PhaseConvolution.of(layer)
+    if phased is not None:
+        return phased
     form = type(layer)
     if isinstance(layer, ReflectToAtLeast):
         form = _SlicedReflection
     elif isinstance(layer, ReflectionPadding):
         form = _SlicedPadding
-    elif isinstance(layer, layers.Conv2DTranspose) and _ForwardConvolution.can_be(layer):
-        form = _ForwardConvolution
     return form.from_config(layer.get_config())
-
-
-class _ForwardConvolution(layers.Conv2DTranspose):
-    """A transposed convolution that doubles its image, as a convolution whose channels then become pixels.
-
-    An output pixel is made of 2×2 input pixels, and which of the kernel's taps, up to 4×4, they meet depends
-    on whether its row and its column are even. So one convolution 2×2 gives all four cases as channels.
-    XNNPACK computes that much faster than a transposed convolution.
-    """
-
-    @staticmethod
-    def can_be(layer: layers.Conv2DTranspose) -> bool:
-        """Whether a transposed convolution has this form."""
-        height, width = layer.kernel_size
-        return (
-            tuple(layer.strides) == (2, 2)
-            and layer.padding == "same"
-            and layer.output_padding is None
-            and tuple(layer.dilation_rate) == (1, 1)
-            and height == width
-            and 2 <= height <= 4
-        )
-
-    def call(self, x: Any, training: bool | None = None) -> Any:
-        """Returns ``x`` at twice its size."""
-        filters, channels = self.kernel.shape[2:]
-        _, height, width, _ = x.shape
-        missing = 4 - self.kernel_size[0]
-        shift = int(not missing)  # pixel i meets the outputs from 2i - shift on
-        # Of the window that begins at pixel i - 1: output 2i - shift is x[i - 1] · k[2] + x[i] · k[0], the
-        # one behind it x[i - 1] · k[3] + x[i] · k[1].
-        kernel = tf.pad(
-            keras.ops.convert_to_tensor(self.kernel), [[0, missing], [0, missing], [0, 0], [0, 0]]
-        )
-        taps = tf.reshape(kernel, [2, 2, 2, 2, filters, channels])
-        taps = tf.transpose(tf.reverse(taps, [0, 2]), [0, 2, 5, 1, 3, 4])
-        x = tf.pad(x, [[0, 0], [1, shift], [1, shift], [0, 0]])
-        x = tf.nn.conv2d(x, tf.reshape(taps, [2, 2, channels, 4 * filters]), strides=1, padding="VALID")
-        if self.use_bias:
-            x = x + tf.tile(keras.ops.convert_to_tensor(self.bias), [4])
-        x = tf.nn.depth_to_space(x, 2)[:, shift : shift + 2 * height, shift : shift + 2 * width]
-        return self.activation(x)
 
 
 class _SlicedReflection(ReflectToAtLeast):
