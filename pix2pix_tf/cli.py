@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 Args = TypeVar("Args")
 
+DEMO_MODEL = "facades-small"
+
 _USAGE = """usage: pix2pix COMMAND [options]
 
   train     learn from pairs, from two sets without pairs, or from one; the same command again continues
@@ -46,6 +48,7 @@ _USAGE = """usage: pix2pix COMMAND [options]
   export    SavedModel for TensorFlow Serving, TFLite for mobile, each proven against the run
   distill   a small network that paints like a trained run: for phones, browsers, and whoever waits
   import    a generator that PyTorch has trained, as a run
+  demo      a page to draw on, and an exported network that answers in the browser
   timeline  a GIF of a run's samples, from the first to the last
   train-segmenter
             the network that 'evaluate' reads label maps in photos with; it trains its own when it needs one
@@ -105,6 +108,7 @@ def _run_command(arguments: list[str]) -> int:
         "export": _export,
         "distill": _distill,
         "import": _import,
+        "demo": _demo,
         "timeline": _timeline,
         "train-segmenter": _train_segmenter,
         "data": _data,
@@ -714,6 +718,33 @@ def _import(arguments: list[str]) -> int:
     run, generator = import_checkpoint(args.checkpoint, args.out, args.dataset, args.direction, args.eval)
     print(f"{run.path}: {generator.description}, {generator.base_filters} filters, norm {generator.norm}")
     print(f"  pix2pix predict {quoted(run.path)} IMAGES --out translated")
+    return 0
+
+
+# ---------------------------------------------------------------- demo
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoArgs:
+    """Opens a page to draw on: an exported network answers in the browser, on this machine."""
+
+    model: Positional[str] = DEMO_MODEL
+    """A .tflite that 'pix2pix export' wrote, or a model that comes with this package."""
+    port: Annotated[int, *configs.limited(0, 65535)] = 0
+    """Where the page is served, on the loopback interface; 0 takes a port that is free."""
+    open_browser: bool = True
+    """Open the page."""
+    runtime: Path | None = None
+    """The folder of LiteRT.js, node_modules/@litertjs; by default it is downloaded once (12 MB)."""
+
+
+def _demo(arguments: list[str]) -> int:
+    args = _parse(DemoArgs, "demo", arguments)
+    configs.check_limits(args)
+    _import_frameworks()
+    from pix2pix_tf.demo import demo
+
+    demo(args.model, args.port, args.runtime, args.open_browser)
     return 0
 
 

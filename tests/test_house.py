@@ -16,7 +16,7 @@ FLOORS = (
     ("runs", "checkpoints"),
     ("translators", "recording"),
     ("evaluation",),
-    ("training", "exporting", "importing", "prediction", "inspection", "tiling", "timeline"),
+    ("training", "exporting", "importing", "prediction", "inspection", "tiling", "timeline", "demo"),
     ("cli", "__init__", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

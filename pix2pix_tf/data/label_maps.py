@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.data.names import classes_known_of
 from pix2pix_tf.data.sets import ImageDataset, spread
 from pix2pix_tf.errors import DataError
 
@@ -66,6 +67,31 @@ def each_of(dataset: ImageDataset, split: str, side: int) -> Iterator[np.ndarray
     [pairs] = dataset.splits[split]
     for number in spread(len(pairs), MOST_READ):
         yield pairs.read(tf.constant(number))[side].numpy()
+
+
+def named_classes(dataset: ImageDataset, side: int) -> dict[str, tuple[int, ...]]:
+    """Returns the colours of the classes in the label maps of a side by name, the most frequent first.
+
+    Where nobody has named a class it is called 'class' and its number.
+
+    Args:
+        dataset: pairs, or images.
+        side: which of its sides are label maps.
+
+    Raises:
+        DataError: see :func:`palette`.
+    """
+    known = classes_known_of(dataset.name)
+    named = {}
+    for number, color in enumerate(palette(dataset, side).tolist(), start=1):
+        near = (
+            name
+            for name, known_color in known.items()
+            if len(color) == len(known_color)
+            and max(abs(one - other) for one, other in zip(color, known_color, strict=True)) <= _NEAR
+        )
+        named[next(near, f"class {number}")] = tuple(color)
+    return named
 
 
 def _even_pixels(image: np.ndarray) -> np.ndarray:

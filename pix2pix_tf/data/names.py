@@ -29,6 +29,7 @@ class CatalogSet:
         counts: images in each split, where that is verified; the others are learnt at preparation.
         homepage: where the pictures come from.
         license: what is certain about the pictures' licence, empty if nothing.
+        classes: what the colours of its label maps stand for, where that is known.
     """
 
     name: str
@@ -39,6 +40,7 @@ class CatalogSet:
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     homepage: str = "https://phillipi.github.io/pix2pix/"
     license: str = ""
+    classes: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
 
 
 _CATALOG = (
@@ -50,6 +52,21 @@ _CATALOG = (
         counts={"train": 400, "val": 100, "test": 106},
         homepage="https://cmp.felk.cvut.cz/~tylecr1/facade/",
         settings={"direction": "BtoA", "epochs": 200, "batch_size": 1},
+        # In the order of the CMP's classes; the colours as the JPEGs have them.
+        classes={
+            "background": (0, 0, 222),
+            "wall": (0, 48, 255),
+            "window": (0, 128, 255),
+            "door": (1, 207, 255),
+            "cornice": (32, 255, 224),
+            "sill": (112, 254, 142),
+            "balcony": (192, 255, 63),
+            "blind": (255, 240, 1),
+            "decoration": (255, 159, 0),
+            "moulding": (255, 80, 0),
+            "pillar": (254, 0, 0),
+            "shop": (174, 0, 1),
+        },
     ),
     CatalogSet(
         name="cityscapes",
@@ -133,6 +150,16 @@ def settings_of(dataset: str) -> Mapping[str, Any]:
     if name in CATALOG:
         return CATALOG[name].settings
     return CYCLE_GAN_SETTINGS if name.startswith("cycle_gan/") else {}
+
+
+def classes_known_of(dataset: str) -> Mapping[str, tuple[int, ...]]:
+    """Returns what the colours of a data set's label maps stand for, as far as that is known."""
+    if dataset == PROCEDURAL:
+        from pix2pix_tf.data.procedural.canvas import PALETTE
+
+        return PALETTE
+    name = full_name(dataset)
+    return CATALOG[name].classes if name in CATALOG else {}
 
 
 def looks_like_path(dataset: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Fit, TrainConfig
 from pix2pix_tf.data.images import is_image_file
+from pix2pix_tf.data.label_maps import named_classes
 from pix2pix_tf.data.pipeline import held_out_images, resized
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.sets import ImageDataset, Side, spread
@@ -34,6 +35,9 @@ class Samples(Protocol):
 
     description: str
 
+    def classes(self) -> Mapping[str, Sequence[int]]:
+        """Returns the colours of the classes by name, where the images are label maps."""
+
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """Returns up to ``count`` that were not trained on; images of that size."""
 
@@ -51,6 +55,10 @@ class NoiseSamples:
     def __init__(self, numbers: int):
         self.description = f"noise of seed {_SEED}"
         self._numbers = numbers
+
+    def classes(self) -> Mapping[str, Sequence[int]]:
+        """See `Samples`."""
+        return {}
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""
@@ -81,6 +89,10 @@ class FolderSamples:
         self._painter = painter
         self.description = str(folder)
 
+    def classes(self) -> Mapping[str, Sequence[int]]:
+        """See `Samples`."""
+        return {}
+
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""
         chosen = (self._files[number] for number in spread(len(self._files), count))
@@ -108,6 +120,11 @@ class DatasetSamples:
     def __init__(self, dataset: ImageDataset, painter: Painter, fit: Fit):
         self._dataset, self._painter, self._fit = dataset, painter, fit
         self.description = f"{dataset.name} {dataset.held_out}"
+
+    def classes(self) -> Mapping[str, Sequence[int]]:
+        """See `Samples`."""
+        side = self._painter.side
+        return named_classes(self._dataset, side) if self._dataset.sides[side].labels else {}
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         """See `Samples`."""

@@ -15,6 +15,7 @@ from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.runs import find_run
 from pix2pix_tf.translators import onnx, run, saved_model, serving, tflite
 from pix2pix_tf.translators.base import Translator, naming
+from pix2pix_tf.translators.shipped import shipped_models
 
 __all__ = ["Translator", "is_run", "load", "models_inside", "naming", "refuse_missing"]
 
@@ -61,8 +62,9 @@ def load(
 
     Args:
         model: a run directory; a directory with a SavedModel, or with several versions of one, of
-            which the highest is taken; a .tflite or an .onnx file; or the URL of a model that TensorFlow
-            Serving serves, http://host:8501/v1/models/NAME or .../NAME/versions/N.
+            which the highest is taken; a .tflite or an .onnx file; the name of a model that comes with the
+            package; or the URL of a model that TensorFlow Serving serves, http://host:8501/v1/models/NAME or
+            .../NAME/versions/N.
         step: of which checkpoint, the newest by default. For runs only, like the following.
         direction: which of a run's generators, where it has several; the usual one by default.
         precision: 'float32' gives the same picture everywhere; a mixed precision is faster and differs
@@ -140,7 +142,8 @@ def _find(model: str | Path) -> tuple[_Kind, str | Path]:
         if place is not None:
             return kind, place
     path = Path(model).expanduser()
-    models = f"MODEL may be {', '.join(kind.name for kind in _KINDS[:-1])} or {_KINDS[-1].name}"
+    names = f"one that comes with the package ({', '.join(shipped_models())})"
+    models = f"MODEL may be {', '.join(kind.name for kind in _KINDS)} or {names}"
     if not path.exists():
         is_address = "/v1/models/" in str(model) and ":/" not in str(model)
         meant = f" (did you mean http://{model}?)" if is_address else ""

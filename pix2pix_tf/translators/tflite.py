@@ -20,6 +20,7 @@ from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.quiet import hushed
 from pix2pix_tf.translators.base import Translator, brief, refusing_damaged_facts
+from pix2pix_tf.translators.shipped import shipped_file
 
 SIGNATURE, IMAGE, NOISE = "serving_default", "image", "z"
 METADATA = "pix2pix"
@@ -27,7 +28,7 @@ METADATA = "pix2pix"
 
 def find(model: str | Path) -> Path | None:
     """Returns the .tflite file that is meant, None where the model is another kind's."""
-    path = Path(model).expanduser()
+    path = shipped_file(model) or Path(model).expanduser()
     return path if path.suffix.lower() == ".tflite" and path.is_file() else None
 
 

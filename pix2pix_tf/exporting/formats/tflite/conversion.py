@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import math
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,7 @@ def convert(
     size: tuple[int, int],
     quantization: Quantization,
     calibration: Iterable[np.ndarray] | None = None,
+    classes: Mapping[str, Sequence[int]] | None = None,
 ) -> bytes:
     """Converts a translator's network to a .tflite for images of one size.
 
@@ -85,6 +86,7 @@ def convert(
         quantization: see above.
         calibration: for 'int8', what the network was trained on: ``uint8`` images [height, width, input
             channels] of that size, or noise float32 [numbers]; some dozens are enough. Ignored otherwise.
+        classes: the colours of the classes by name, where images are label maps; the file tells them.
 
     Returns:
         The bytes of the file.
@@ -103,7 +105,9 @@ def convert(
         mobile = _mobile_form(network, shape, ranges)
         if is_int8:
             mobile = _between_levels(mobile)
-        return finished(_converted(mobile, quantization), quantization, translator.pixel_facts())
+        facts = translator.pixel_facts()
+        facts["classes"] = [{"name": name, "color": list(color)} for name, color in (classes or {}).items()]
+        return finished(_converted(mobile, quantization), quantization, facts)
 
 
 def partitions(model: bytes) -> Partitions:

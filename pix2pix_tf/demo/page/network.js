@@ -1,0 +1,64 @@
+// The network: the .tflite of an export, in LiteRT.js.
+
+import { isWebGPUSupported, loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
+
+export class Network {
+  // model: what /model.json says. device: "wasm" or "webgpu".
+  static async load(model, device = "wasm") {
+    // Threads share memory, which a browser allows to isolated pages only.
+    await (Network.runtime ??= loadLiteRt("/litert/core/wasm/", { threads: self.crossOriginIsolated }));
+    const compiled = await loadAndCompile("/model.tflite", { accelerator: device });
+    return new Network(model, compiled);
+  }
+
+  static async hasGraphicsCard() {
+    return isWebGPUSupported() && (await navigator.gpu.requestAdapter()) !== null;
+  }
+
+  constructor(model, compiled) {
+    this.model = model;
+    this.compiled = compiled;
+    this.takesLevels = compiled.getInputDetails()[0].dtype === "uint8";
+  }
+
+  // From the bytes of an image, red, green, blue, alpha, to those of its picture.
+  async paint(bytes) {
+    const { height, width, input_channels: channels } = this.model;
+    const input = Tensor.fromTypedArray(this.#values(bytes), [1, height, width, channels]);
+    const outputs = await this.compiled.run([input]);
+    const values = await outputs[0].data();
+    const picture = this.#picture(values);
+    for (const tensor of [input, ...outputs]) tensor.delete();
+    return picture;
+  }
+
+  #values(bytes) {
+    const channels = this.model.input_channels;
+    const count = bytes.length / 4;
+    const values = this.takesLevels ? new Uint8Array(count * channels) : new Float32Array(count * channels);
+    for (let pixel = 0; pixel < count; pixel++) {
+      for (let channel = 0; channel < channels; channel++) {
+        const level = channels === 1 ? grey(bytes, 4 * pixel) : bytes[4 * pixel + channel];
+        values[pixel * channels + channel] = this.takesLevels ? level : level / 127.5 - 1;
+      }
+    }
+    return values;
+  }
+
+  #picture(values) {
+    const channels = this.model.output_channels;
+    const bytes = new Uint8ClampedArray(4 * (values.length / channels)).fill(255);
+    const isLevel = values instanceof Uint8Array;
+    for (let pixel = 0; pixel < bytes.length / 4; pixel++) {
+      for (let channel = 0; channel < 3; channel++) {
+        const value = values[pixel * channels + (channels === 1 ? 0 : channel)];
+        bytes[4 * pixel + channel] = isLevel ? value : (value + 1) * 127.5;  // it rounds and clamps
+      }
+    }
+    return bytes;
+  }
+}
+
+function grey(bytes, at) {
+  return Math.round(0.2989 * bytes[at] + 0.587 * bytes[at + 1] + 0.114 * bytes[at + 2]);
+}
