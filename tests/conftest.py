@@ -17,6 +17,7 @@ from pix2pix_tf import preset, replace
 
 # What starts processes, converts networks, or loads what was converted, is slow without saying so itself.
 SLOW = (
+    "browser/",
     "end_to_end/",
     "evaluation/test_evaluator.py",
     "evaluation/test_segmenter.py",
