@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pix2pix_tf.config import TrainConfig, setting
-from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, full_name, looks_like_path
+from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, UNKNOWN, full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, pairs_made_by, unpaired
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.wording import counted
@@ -95,6 +95,8 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             raise ConfigError(
                 f"{setting(name_of_setting)} is for data sets of the catalogue, not for '{data.dataset}'"
             )
+    if name == UNKNOWN:
+        raise DataError("nobody has said which data set that run's network was trained on; give a `dataset`")
     if name == PROCEDURAL:
         from pix2pix_tf.data.procedural import procedural_dataset
 
