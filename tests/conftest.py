@@ -23,6 +23,7 @@ SLOW = (
     "evaluation/test_segmenter.py",
     "exporting/",
     "models/test_adversary.py",
+    "test_demo.py",
     "test_fuzz.py",
     "test_prediction.py",
     "test_tasks.py",
