@@ -34,6 +34,7 @@ def main() -> None:
 
     exact, fast = (translator(args.run, precision) for precision in ("float32", "mixed_bfloat16"))
     fast.network.set_weights(exact.network.get_weights())
+    fast.take_changed_weights()
 
     def plain(image: np.ndarray) -> np.ndarray:
         x = tf.cast(image[np.newaxis], tf.float32) / 127.5 - 1.0
