@@ -30,11 +30,8 @@ def main() -> None:
     args = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    models = {
-        (filters, kind): converted(filters, args.image_size, kind)
-        for filters in args.filters
-        for kind in KINDS
-    }
+    keys = list(itertools.product(args.filters, KINDS))
+    models = {(filters, kind): converted(filters, args.image_size, kind) for filters, kind in keys}
     times: dict[tuple[int, str], list[float]] = {key: [] for key in models}
     for _ in range(args.rounds):
         for key, model in models.items():

@@ -28,7 +28,7 @@ from pix2pix_tf.config import Precision, Recipe, TrainConfig
 from pix2pix_tf.data.names import UNKNOWN, full_name
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
 from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
-from pix2pix_tf.models.distilled import student_of
+from pix2pix_tf.models.distilled import TaughtSettings, student_directory, student_of
 from pix2pix_tf.models.registry import MODELS, preset
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.wording import counted, did_you_mean, quoted, with_flags
@@ -357,26 +357,32 @@ def distill_args(arguments: Sequence[str]) -> DistillArgs:
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("name the run to learn from first: pix2pix distill RUN")
     run, *flags = arguments
+    given = _early(flags, "--model", "--recipe", "--direction", "--gan-weight", "--run-dir")
+    for name in ("--model", "--recipe"):
+        if given[name] is not None:
+            raise ConfigError(f"{name} has no meaning here: a student is what its teacher is")
     has_targets = "--inputs-only" not in flags and "--inputs_only" not in flags
-    student = _student_defaults(run, has_targets, _early(flags, "--direction", "--run-dir"))
-    student = _with_length(student, flags)
+    student = _with_length(_student_defaults(Path(run), has_targets, given), flags)
     return _parse(DistillArgs, "distill RUN", flags, DistillArgs(student))
 
 
-def _student_defaults(teacher: str, has_targets: bool, given: dict[str, str | None]) -> TrainConfig:
+def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | None]) -> TrainConfig:
     from pix2pix_tf.runs import RunDirectory, open_checkpoint
 
-    config = open_checkpoint(teacher)[0].read_config()
+    directory = RunDirectory(Path(given["--run-dir"] or student_directory(teacher)))
+    if directory.exists():  # it needs its teacher no more
+        stored = directory.read_config()
+        before = stored.model.teacher if isinstance(stored.model, TaughtSettings) else None
+        if before is None or before.absolute() != teacher.absolute():
+            whose = "is no student's" if before is None else f"learns from {quoted(before)}"
+            raise ConfigError(f"--run-dir {quoted(directory.path)}: the run there {whose}; give another")
+        return configs.replace(stored, run_dir=directory.path)
     directions: tuple[configs.Direction, ...] = typing.get_args(configs.Direction)
     direction = next((each for each in directions if each == given["--direction"]), None)
-    student = student_of(config, Path(teacher), direction, has_targets)
-    directory = RunDirectory(Path(given["--run-dir"]) if given["--run-dir"] is not None else student.run_dir)
-    if not directory.exists():
-        return student
-    stored = directory.read_config()
-    if stored.model.model != student.model.model:
-        return student  # what that contradicts is said where a run is continued
-    return configs.replace(stored, teacher=Path(teacher), run_dir=directory.path)
+    weight = given["--gan-weight"]
+    has_discriminator = weight is None or weight.strip("0.") != ""
+    config = open_checkpoint(teacher)[0].read_config()
+    return student_of(config, teacher, direction, has_targets, has_discriminator)
 
 
 # ---------------------------------------------------------------- predict

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.names import classes_known_of
-from pix2pix_tf.data.sets import ImageDataset, spread
+from pix2pix_tf.data.sets import ImageDataset, images_of, spread
 from pix2pix_tf.errors import DataError
 
 MOST_CLASSES = 32
@@ -75,12 +75,16 @@ def named_classes(dataset: ImageDataset, side: int) -> dict[str, tuple[int, ...]
     Where nobody has named a class it is called 'class' and its number.
 
     Args:
-        dataset: pairs, or images.
-        side: which of its sides are label maps.
+        dataset: of any kind.
+        side: which of its sides; nothing is returned where it isn't one of label maps.
 
     Raises:
         DataError: see :func:`palette`.
     """
+    if not dataset.sides[side].labels:
+        return {}
+    if dataset.kind == "unpaired":
+        dataset, side = images_of(dataset, side), 0
     known = classes_known_of(dataset.name)
     named = {}
     for number, color in enumerate(palette(dataset, side).tolist(), start=1):

@@ -10,6 +10,8 @@ import contextlib
 import http
 import http.server
 import json
+import sys
+import threading
 import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -69,7 +71,7 @@ class Demo:
         files |= {f"/litert/{name}": file for name, file in runtime_files(runtime).items()}
         files["/"] = _PAGE / "index.html"
         try:
-            self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _handler_of(files))
+            self._server = _Server(("127.0.0.1", port), _handler_of(files))
         except OSError as error:
             raise SystemFault(f"`port` {port}: {error.strerror or error}; give another, or 0") from error
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
@@ -95,9 +97,17 @@ def demo(
     """Serves the page until Ctrl-C; see :class:`Demo`."""
     page = Demo(model, port, runtime)
     say(f"{page.url} draws for {quoted(str(model))}; Ctrl-C ends it")
-    if open_browser:
-        webbrowser.open(page.url)
+    if open_browser:  # beside the server: browsers of the terminal return only when they are left
+        threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
     page.serve()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    """Says nothing of connections that a browser has closed."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _refuse_undrawable(path: Path, model: TFLiteTranslator) -> None:
@@ -138,11 +148,14 @@ def _handler_of(files: Mapping[str, Path | bytes]) -> type[http.server.BaseHTTPR
             name = self.path.partition("?")[0]
             found = files.get(name)
             # A page of elsewhere whose name was made to mean this machine has another host.
-            host = self.headers.get("Host", "").rpartition(":")[0]
-            if found is None or host not in ("127.0.0.1", "localhost"):
+            host = self.headers.get("Host", "").partition(":")[0]
+            try:
+                body = found.read_bytes() if isinstance(found, Path) else found
+            except OSError:
+                body = None
+            if found is None or body is None or host not in ("127.0.0.1", "localhost"):
                 self.send_error(http.HTTPStatus.NOT_FOUND)
                 return
-            body = found if isinstance(found, bytes) else found.read_bytes()
             kind = ".json" if isinstance(found, bytes) else found.suffix
             self.send_response(http.HTTPStatus.OK)
             self.send_header("Content-Type", _TYPES[kind])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -123,8 +124,14 @@ class DatasetSamples:
 
     def classes(self) -> Mapping[str, Sequence[int]]:
         """See `Samples`."""
-        side = self._painter.side
-        return named_classes(self._dataset, side) if self._dataset.sides[side].labels else {}
+        return self._classes
+
+    @functools.cached_property
+    def _classes(self) -> Mapping[str, Sequence[int]]:
+        try:
+            return named_classes(self._dataset, self._painter.side)
+        except DataError:  # said to be label maps, they have no colours to draw with
+            return {}
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         """See `Samples`."""

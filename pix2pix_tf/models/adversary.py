@@ -32,17 +32,9 @@ Patch = Literal[1, 16, 70, 286]
 
 # What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.
 _UNDECIDED: dict[GanLoss, float] = {"vanilla": 0.0, "lsgan": 0.5, "hinge": 0.0}
-_OF_DISCRIMINATOR = (
-    *(
-        "discriminator_filters",
-        "patch",
-        "spectral_norm",
-        "gan_loss",
-        "gradient_penalty",
-        "critic_steps",
-        "pool_size",
-    ),
-    *("diff_augment", "feature_matching"),
+OF_DISCRIMINATOR = (
+    *("discriminator_filters", "patch", "spectral_norm", "gan_loss", "gradient_penalty", "critic_steps"),
+    *("pool_size", "diff_augment", "feature_matching"),
 )
 _SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
 
@@ -93,7 +85,7 @@ class AdversarialSettings(ModelSettings):
                 "`gan_loss` wgan-gp needs `norm` instance or none: it looks at every image alone"
             )
         if not self.gan_weight:
-            refuse_unread(self, _OF_DISCRIMINATOR, "`gan_weight` 0")
+            refuse_unread(self, OF_DISCRIMINATOR, "`gan_weight` 0")
         if self.gan_loss != "wgan-gp":
             refuse_unread(self, ["gradient_penalty"], f"`gan_loss` {self.gan_loss}")
         if self.diff_augment and self.feature_matching:

@@ -15,6 +15,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import CHANGEABLE, DataKind, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models import pix2pix
+from pix2pix_tf.models.adversary import OF_DISCRIMINATOR
 from pix2pix_tf.models.base import Metric, Paint, Sheet, Teacher
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ STUDENT_FILTERS = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class _TaughtSettings(pix2pix.Settings):
+class TaughtSettings(pix2pix.Settings):
+    """What students have in common."""
+
     teacher: Annotated[Path | None, CHANGEABLE] = None
     """The run that is learned from, or one of its checkpoints, RUN@STEP. What is needed of it is kept."""
 
 
 @dataclasses.dataclass(frozen=True)
-class PairsSettings(_TaughtSettings):
+class PairsSettings(TaughtSettings):
     """The settings of pix2pix, and the teacher's part."""
 
     l1_weight: Annotated[float, *limited(0.0)] = 50.0
@@ -68,7 +71,7 @@ class Distilled(pix2pix.Pix2Pix):
 
 
 @dataclasses.dataclass(frozen=True)
-class InputsSettings(_TaughtSettings):
+class InputsSettings(TaughtSettings):
     """The settings of pix2pix."""
 
     data: ClassVar[DataKind] = "images"
@@ -96,7 +99,7 @@ class DistilledFromInputs(pix2pix.Pix2Pix):
 
 def _teacher(model: pix2pix.Pix2Pix) -> Teacher:
     settings = model.settings
-    assert isinstance(settings, _TaughtSettings)
+    assert isinstance(settings, TaughtSettings)
     if settings.teacher is None:
         raise ConfigError(f"`model` {settings.model} needs a `teacher`; pix2pix distill RUN names it")
     [painter], judge = model.painters(), model.adversary.name if settings.gan_weight else ""
@@ -104,7 +107,11 @@ def _teacher(model: pix2pix.Pix2Pix) -> Teacher:
 
 
 def student_of(
-    teacher: TrainConfig, run: Path, direction: configs.Direction | None = None, has_targets: bool = True
+    teacher: TrainConfig,
+    run: Path,
+    direction: configs.Direction | None = None,
+    has_targets: bool = True,
+    has_discriminator: bool = True,
 ) -> TrainConfig:
     """Returns the configuration of a teacher's student, where nothing else is said.
 
@@ -113,6 +120,7 @@ def student_of(
         run: where it is: a run directory, or one of its checkpoints.
         direction: which of its generators is the teacher; that of its training if not given.
         has_targets: whether there are pairs to learn from, or inputs only.
+        has_discriminator: whether there is an adversarial loss; never where the teacher had none.
 
     Returns:
         The teacher's data, network and training, with a sixteenth of the weights or so.
@@ -122,6 +130,10 @@ def student_of(
     """
     if teacher.model.data == "images" and teacher.model.side == 1:
         raise ConfigError(f"{run} makes images from noise; a run is distilled that translates images")
+    if not has_targets and (teacher.data.task != "pairs" or teacher.data.one_hot_labels):
+        raise ConfigError(
+            f"{run} takes its inputs from a `task`, or one channel a class; it is distilled with its targets"
+        )
     is_unpaired = teacher.model.data == "unpaired"
     has_targets = has_targets and teacher.model.data == "pairs"
     kind, name = (PairsSettings, "distilled") if has_targets else (InputsSettings, "distilled_from_inputs")
@@ -133,18 +145,27 @@ def student_of(
         for _, setting, _, value in configs.each_setting(teacher)
         if setting in known - left_open
     }
+    gan_weight = given["gan_weight"] if has_discriminator else 0.0
     given |= {
         "base_filters": STUDENT_FILTERS,
         "discriminator_filters": given.get("discriminator_filters") or given["base_filters"],
         "direction": direction or teacher.data.direction,
-        "run_dir": run.with_name(f"{run.name}-distilled"),
+        "run_dir": student_directory(run),
     }
-    if not given["gan_weight"]:
-        given["discriminator_filters"] = None
+    if not gan_weight:
+        given = {name: value for name, value in given.items() if name not in OF_DISCRIMINATOR}
+        given["gan_weight"] = 0.0
     if is_unpaired:
-        given["unconditional"] = True
+        if gan_weight:
+            given["unconditional"] = True
         if given["direction"] == "BtoA":  # its channels and ranges are A's and B's
             for setting in ("channels", "range"):
                 there, back = f"input_{setting}", f"output_{setting}"
                 given |= {there: given[back], back: given[there]}
     return configs.replace(student, **given)
+
+
+def student_directory(teacher: Path) -> Path:
+    """Returns where a teacher's student is kept, where nothing else is said: beside it."""
+    path = teacher if teacher.name not in ("", "..") else teacher.resolve()
+    return path.with_name(f"{path.name}-distilled")

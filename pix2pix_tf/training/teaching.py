@@ -33,10 +33,10 @@ def kept_teacher(model: Model, run: RunDirectory, precision: Precision) -> keras
     if teacher is None:
         return None
     file = run.keras_file(Teacher.NETWORK)
-    if not file.is_file():
-        if run.latest_step() is not None:
-            raise RunError(f"{quoted(file)} is gone; restore it to continue the run, or train in another")
+    if run.latest_step() is None:
         write_network(file, _network_of(teacher, precision))
+    elif not file.is_file():
+        raise RunError(f"{quoted(file)} is gone; restore it to continue the run, or train in another")
     try:
         return keras.models.load_model(file, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -146,6 +146,7 @@ class GeneratorTranslator(Translator):
         of_tiles = [self._measure(to_unit_range(tf.constant(tile))) for tile in sample]
         found = {name: tf.reduce_mean([of_tile[name] for of_tile in of_tiles], 0) for name in of_tiles[0]}
         set_statistics(self._of_tiles.network, self.network, found)
+        set_phases(self._of_tiles._painting, self.network)
         return self._of_tiles
 
     def _measure(self, tile: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -170,7 +171,6 @@ class GeneratorTranslator(Translator):
         fixed = copy.copy(self)
         fixed.network = with_fixed_statistics(self.network)
         fixed._painting = in_phases(fixed.network)
-        set_phases(fixed._painting, self.network)
         fixed._paint = tf.function(fixed.generate, input_signature=self._signature())
         return fixed
 

@@ -79,7 +79,6 @@ class Page:
         WebDriverWait(self.browser, 60).until(
             lambda browser: browser.execute_script("return document.body.dataset.ready") or self.trouble()
         )
-        self.browser.execute_script("delete document.body.dataset.ready")
         return self
 
     def trouble(self):

@@ -84,6 +84,10 @@ def test_a_student_learns_and_continues_without_its_teacher(tiny_run, tmp_path):
     for name, value in weights(continued, 30).items():
         np.testing.assert_array_equal(value, expected[name])
 
+    again = distill_args([str(teacher.path), "--run-dir", str(continued.path), "--steps", "40"])
+    assert again.config == replace(continued.read_config(), steps=40)
+    with pytest.raises(ConfigError, match="learns from"):
+        distill_args([str(tiny_run.path), "--run-dir", str(continued.path)])
     continued.keras_file("teacher").unlink()
     with pytest.raises(RunError, match="gone"):
         quietly(replace(config, steps=40))
@@ -120,3 +124,30 @@ def test_of_two_generators_the_direction_says_which_is_the_teacher(tmp_path):
 def test_what_makes_images_from_noise_is_no_teacher(tmp_path):
     with pytest.raises(ConfigError):
         student_of(small_config(tmp_path, "wgan"), tmp_path)
+
+
+def test_a_teacher_of_a_start_that_failed_is_not_kept(tiny_run, tmp_path):
+    run = RunDirectory(tmp_path / "student")
+    run.keras_file("teacher").parent.mkdir()
+    run.keras_file("teacher").write_bytes(b"another network")
+    model = model_for(student_config(tiny_run, run.path))
+    teacher = kept_teacher(model, run, "float32")
+    np.testing.assert_array_equal(teacher(IMAGE, training=False)[0], load(tiny_run.path).paint(IMAGE[0]))
+
+
+@pytest.mark.parametrize("flags", [["--model", "pix2pix"], ["--recipe", "paper"]])
+def test_a_student_is_what_its_teacher_is(tiny_run, tmp_path, flags):
+    with pytest.raises(ConfigError, match=flags[0]):
+        distill_args([str(tiny_run.path), "--run-dir", str(tmp_path / "student"), *flags])
+
+
+def test_a_student_can_do_without_a_discriminator(tiny_run, tmp_path):
+    flags = ["--gan-weight", "0", "--run-dir", str(tmp_path / "student")]
+    config = distill_args([str(tiny_run.path), *flags]).config
+    assert list(model_for(config).networks()) == ["generator"]
+
+
+def test_a_student_is_kept_beside_its_teacher_wherever_one_stands(tiny_run, monkeypatch):
+    expected = tiny_run.path.with_name(f"{tiny_run.path.name}-distilled")
+    monkeypatch.chdir(tiny_run.path)
+    assert distill_args(["."]).config.run_dir == expected

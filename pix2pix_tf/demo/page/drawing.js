@@ -22,6 +22,10 @@ export class Drawing {
   remember() {
     this.past.push(this.pixels.slice());
     if (this.past.length > MOST_REMEMBERED) this.past.shift();
+  }
+
+  // To be called when there was one: what was taken back before can't be redone any more.
+  settle() {
     this.future = [];
   }
 
@@ -38,6 +42,11 @@ export class Drawing {
     to.push(this.pixels);
     this.pixels = from.pop();
     return true;
+  }
+
+  // Takes back what came since, without a way to redo it.
+  forget() {
+    this.pixels = this.past.pop();
   }
 
   // Puts back what was remembered last, so that a shape can be drawn anew while it is dragged.

@@ -5,14 +5,18 @@ import { isWebGPUSupported, loadAndCompile, loadLiteRt, Tensor } from "@litertjs
 export class Network {
   // model: what /model.json says. device: "wasm" or "webgpu".
   static async load(model, device = "wasm") {
-    // Threads share memory, which a browser allows to isolated pages only.
-    await (Network.runtime ??= loadLiteRt("/litert/core/wasm/", { threads: self.crossOriginIsolated }));
+    await (Network.runtime ??= loadRuntime());
     const compiled = await loadAndCompile("/model.tflite", { accelerator: device });
     return new Network(model, compiled);
   }
 
   static async hasGraphicsCard() {
-    return isWebGPUSupported() && (await navigator.gpu.requestAdapter()) !== null;
+    const adapter = isWebGPUSupported() ? navigator.gpu.requestAdapter() : null;
+    return (await Promise.resolve(adapter).catch(() => null)) !== null;
+  }
+
+  delete() {
+    this.compiled.delete();
   }
 
   constructor(model, compiled) {
@@ -57,6 +61,20 @@ export class Network {
     }
     return bytes;
   }
+}
+
+// Threads share memory, which a browser allows to isolated pages only; and LiteRT.js has them only where there
+// is relaxed SIMD.
+async function loadRuntime() {
+  const folder = "/litert/core/wasm/";
+  if (self.crossOriginIsolated) {
+    try {
+      return await loadLiteRt(folder, { threads: true });
+    } catch (error) {
+      console.info("on one thread, as", error);
+    }
+  }
+  return loadLiteRt(folder);
 }
 
 function grey(bytes, at) {

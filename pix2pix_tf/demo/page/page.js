@@ -104,21 +104,22 @@ class Page {
   #listen() {
     const canvas = by("drawing");
     canvas.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
+      if (event.button !== 0 || this.started) return;
       canvas.setPointerCapture(event.pointerId);
+      this.pointer = event.pointerId;
       this.start(this.#place(event));
     });
-    canvas.addEventListener("pointermove", (event) => {
+    const ofOurPointer = (react) => (event) => event.pointerId === this.pointer && react(event);
+    canvas.addEventListener("pointermove", ofOurPointer((event) => {
       for (const each of event.getCoalescedEvents?.() ?? [event]) this.move(this.#place(each));
-    });
-    canvas.addEventListener("pointerup", () => this.end());
-    canvas.addEventListener("pointercancel", () => this.giveUp());
+    }));
+    canvas.addEventListener("pointerup", ofOurPointer(() => this.end()));
+    canvas.addEventListener("pointercancel", ofOurPointer(() => this.giveUp()));
     canvas.addEventListener("keydown", (event) => this.#drawByKey(event));
     canvas.addEventListener("blur", () => this.show());
     canvas.addEventListener("focus", () => this.show());
     document.addEventListener("keydown", (event) => this.#chooseByKey(event));
-    by("undo").addEventListener("click", () => this.drawing.undo() && this.show());
-    by("redo").addEventListener("click", () => this.drawing.redo() && this.show());
+    for (const id of ["undo", "redo"]) by(id).addEventListener("click", () => this.#goBack(id));
     by("clear").addEventListener("click", () => this.#change(() => this.drawing.clear()));
     by("samples").addEventListener("change", ({ target }) => {
       const sample = SAMPLES[target.value];
@@ -174,20 +175,32 @@ class Page {
   }
 
   end() {
-    this.started = null;
+    this.drawing.settle();
+    this.#stop();
+  }
+
+  #stop() {
+    this.started = this.pointer = null;
     this.show();
   }
 
   giveUp() {
     if (!this.started) return;
-    this.drawing.undo();
-    this.drawing.future = [];
-    this.end();
+    this.drawing.forget();
+    this.#stop();
+  }
+
+  // "undo" or "redo"; a shape that is just being drawn is what undo takes back.
+  #goBack(change) {
+    if (this.started) this.giveUp();
+    else if (this.drawing[change]()) this.show();
   }
 
   #change(change) {
+    this.giveUp();
     this.drawing.remember();
     change();
+    this.drawing.settle();
     this.show();
   }
 
@@ -214,7 +227,7 @@ class Page {
       const change = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" ? "undo" : null;
       if (!change) return;
       event.preventDefault();
-      if (this.drawing[change]()) this.show();
+      this.#goBack(change);
       return;
     }
     if (event.altKey) return;
@@ -239,7 +252,6 @@ class Page {
       const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
       const colors = this.hasClasses ? this.brushes.map(({ color }) => color) : null;
       this.#change(() => this.drawing.take(pixels, colors));
-      by("trouble").hidden = true;
     } catch {
       complain(`${file.name} is no image that this browser can read.`);
     }
@@ -254,6 +266,7 @@ class Page {
     context.putImageData(new ImageData(this.drawing.bytes, this.model.width), 0, 0);
     if (document.activeElement === by("drawing") && by("drawing").matches(":focus-visible")) this.#showCursor(context);
     this.changed = true;
+    delete document.body.dataset.ready;
     if (!this.busy) this.#answer();
   }
 
@@ -273,6 +286,7 @@ class Page {
         this.changed = false;
         const begin = performance.now();
         this.picture = await this.network.paint(this.drawing.bytes);
+        by("trouble").hidden = true;
         const taken = performance.now() - begin;
         by("picture").getContext("2d").putImageData(new ImageData(this.picture, this.model.width), 0, 0);
         by("status").textContent = `${this.model.name}, ${this.model.width}×${this.model.height}: ${taken.toFixed(0)} ms`;
@@ -290,7 +304,10 @@ class Page {
     by("device").parentElement.hidden = false;
     by("device").addEventListener("change", async ({ target }) => {
       try {
+        const former = this.network;
         this.network = await Network.load(this.model, target.value);
+        while (this.busy) await new Promise(requestAnimationFrame);
+        former.delete();
         this.show();
       } catch (error) {
         complain(`The graphics card can't compute this network: ${error.message ?? error}`);
@@ -306,7 +323,7 @@ function save(bytes, { width, height }, name) {
   canvas.toBlob((blob) => {
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);  // some browsers read it only later
   });
 }
 
