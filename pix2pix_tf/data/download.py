@@ -55,7 +55,9 @@ class _Part:
     size: int = 0
 
 
-def download_archive(url: str, target: Path, show_progress: bool = True) -> Path:
+def download_archive(
+    url: str, target: Path, show_progress: bool = True, other_ways: str = _OTHER_WAYS
+) -> Path:
     """Downloads a ``.tar.gz``, unless it is already there.
 
     What came before a cut stays in ``target`` + ``.part`` and is continued by the next try or the next
@@ -65,6 +67,7 @@ def download_archive(url: str, target: Path, show_progress: bool = True) -> Path
         url: an ``http`` or ``https`` address.
         target: the file to make; its folders are made too.
         show_progress: show a bar, if stderr is a terminal.
+        other_ways: what to do where it can't be had, in words.
 
     Returns:
         ``target``.
@@ -82,14 +85,14 @@ def download_archive(url: str, target: Path, show_progress: bool = True) -> Path
         with filelock.FileLock(f"{target}.lock"):
             if not target.exists():
                 part = target.with_name(f"{target.name}.part")
-                _fetch(url, part, show_progress)
+                _fetch(url, part, show_progress, other_ways)
                 _refuse_other_than_gzip(url, part)
                 os.replace(part, target)
                 _state_of(part).unlink(missing_ok=True)
     return target
 
 
-def _fetch(url: str, part: Path, show_progress: bool) -> None:
+def _fetch(url: str, part: Path, show_progress: bool, other_ways: str) -> None:
     """Tries until ``part`` is whole, or nothing new came for too many tries in a row."""
     from tqdm import tqdm
 
@@ -110,7 +113,7 @@ def _fetch(url: str, part: Path, show_progress: bool) -> None:
             hopeless = isinstance(cut, _OfflineError) and most == before
             if hopeless or failures > len(PAUSES_SECONDS):
                 kept = f"; the same command goes on after the {_megabytes(most)} that came" if most else ""
-                raise SystemFault(f"can't download {url} ({cut}){kept}; {_OTHER_WAYS}") from cut
+                raise SystemFault(f"can't download {url} ({cut}){kept}; {other_ways}") from cut
             time.sleep(PAUSES_SECONDS[failures - 1])
 
 

@@ -20,6 +20,7 @@ _INTEGRITY = {
     "core": "PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
     "wasm-utils": "4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
 }
+_OTHER_WAYS = "bring it from where there is a network ('npm ci' in web/) and name its folder by `runtime`"
 _KINDS = ("litert_wasm_internal", "litert_wasm_threaded_internal", "litert_wasm_compat_internal")
 _FILES = (
     "core/dist/index.js",
@@ -55,13 +56,7 @@ def _bring(folder: Path, registry: str = _REGISTRY) -> None:
             continue
         archive = folder / f"{package}-{VERSION}.tgz"
         url = f"{registry}/@litertjs/{package}/-/{package}-{VERSION}.tgz"
-        try:
-            download_archive(url, archive)
-        except SystemFault as error:
-            reason = str(error).partition(";")[0]
-            raise SystemFault(
-                f"{reason}; where there is a network, 'npm ci' in web/ brings it, and `runtime` names it"
-            ) from error
+        download_archive(url, archive, other_ways=_OTHER_WAYS)
         _refuse_other(archive, _INTEGRITY[package], url)
         with tarfile.open(archive) as packed, explain_disk_faults(folder):
             for name in needed:
