@@ -34,6 +34,10 @@ class _CutError(Exception):
     """The transfer stopped for a reason that may pass."""
 
 
+class _UnavailableError(Exception):
+    """The server won't give the file, however often it is asked."""
+
+
 class _OfflineError(_CutError):
     """No connection was made at all."""
 
@@ -85,14 +89,17 @@ def download_archive(
         with filelock.FileLock(f"{target}.lock"):
             if not target.exists():
                 part = target.with_name(f"{target.name}.part")
-                _fetch(url, part, show_progress, other_ways)
-                _refuse_other_than_gzip(url, part)
+                try:
+                    _fetch(url, part, show_progress)
+                    _refuse_other_than_gzip(url, part)
+                except _UnavailableError as error:
+                    raise SystemFault(f"{error}; {other_ways}") from error
                 os.replace(part, target)
                 _state_of(part).unlink(missing_ok=True)
     return target
 
 
-def _fetch(url: str, part: Path, show_progress: bool, other_ways: str) -> None:
+def _fetch(url: str, part: Path, show_progress: bool) -> None:
     """Tries until ``part`` is whole, or nothing new came for too many tries in a row."""
     from tqdm import tqdm
 
@@ -113,7 +120,7 @@ def _fetch(url: str, part: Path, show_progress: bool, other_ways: str) -> None:
             hopeless = isinstance(cut, _OfflineError) and most == before
             if hopeless or failures > len(PAUSES_SECONDS):
                 kept = f"; the same command goes on after the {_megabytes(most)} that came" if most else ""
-                raise SystemFault(f"can't download {url} ({cut}){kept}; {other_ways}") from cut
+                raise _UnavailableError(f"can't download {url} ({cut}){kept}") from cut
             time.sleep(PAUSES_SECONDS[failures - 1])
 
 
@@ -160,7 +167,7 @@ def _request(url: str, found: _Part) -> requests.Response:
 def _explained(url: str, reason: BaseException) -> Exception:
     """Says why there is no answer, or no more of it."""
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return SystemFault(f"the certificate of {url} isn't trusted ({reason.verify_message}); {_OTHER_WAYS}")
+        return _UnavailableError(f"the certificate of {url} isn't trusted ({reason.verify_message})")
     if isinstance(reason, TimeoutError):
         return _CutError("the server doesn't answer in time")
     said = getattr(reason, "strerror", None) or str(reason)
@@ -174,7 +181,7 @@ def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int,
 
     Raises:
         _CutError: the server is busy, or has another file now.
-        SystemFault: it doesn't give the file.
+        _UnavailableError: it doesn't give the file.
     """
     status = response.status_code
     if status == http.HTTPStatus.OK:
@@ -191,7 +198,7 @@ def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int,
     said = f"HTTP {status} {response.reason}"
     if status >= 500 or status in (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS):
         raise _CutError(said)
-    raise SystemFault(f"can't download {response.url} ({said}); {_OTHER_WAYS}")
+    raise _UnavailableError(f"can't download {response.url} ({said})")
 
 
 def _read_part(part: Path, url: str) -> _Part:
@@ -230,6 +237,6 @@ def _refuse_other_than_gzip(url: str, part: Path) -> None:
         begins = file.read(len(_GZIP_MAGIC))
     if begins != _GZIP_MAGIC:
         _discard(part)
-        raise SystemFault(
-            f"{url} answered with something else than a .tar.gz (a network's login page?); {_OTHER_WAYS}"
+        raise _UnavailableError(
+            f"{url} answered with something else than a .tar.gz (a network's login page?)"
         )
