@@ -22,6 +22,7 @@ from pix2pix_tf.wording import quoted
 
 FORMAT = 2
 _READABLE = (1, FORMAT)  # format 1 knew one model
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")  # Path makes gs:/bucket of gs://bucket
 _CHECKPOINT = re.compile(r"step_(\d{9})")
 _PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
@@ -105,8 +106,13 @@ class RunDirectory:
         """Checks the directory's name: TensorFlow takes some characters for patterns when it reads.
 
         Raises:
-            RunError: it is a file's, or checkpoints written here could not be read again.
+            RunError: it is a file's, or an address, or checkpoints written here could not be read again.
         """
+        if _ADDRESS.match(str(self.path)):
+            raise RunError(
+                f"`run_dir` {self.path} is an address, and runs are kept in folders; a bucket can be mounted "
+                "as one"
+            )
         if self.path.exists() and not self.path.is_dir():
             raise RunError(
                 f"`run_dir` {self.path} is a file; give a folder, which is made where it is missing"

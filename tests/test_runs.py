@@ -209,6 +209,12 @@ def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
         RunDirectory(tmp_path / name).refuse_unreadable_path()
 
 
+def test_an_address_is_refused_instead_of_made_a_folder():
+    with pytest.raises(RunError, match="address"):
+        RunDirectory(Path("gs://bucket/run")).refuse_unreadable_path()
+    RunDirectory(Path("C:/runs/facades")).refuse_unreadable_path()
+
+
 def test_a_home_directory_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
