@@ -152,8 +152,9 @@ def student_of(
         "direction": direction or teacher.data.direction,
         "run_dir": student_directory(run),
     }
+    judged = (*OF_DISCRIMINATOR, "unconditional")
     if not gan_weight:
-        given = {name: value for name, value in given.items() if name not in OF_DISCRIMINATOR}
+        given = {name: value for name, value in given.items() if name not in judged}
         given["gan_weight"] = 0.0
     if is_unpaired:
         if gan_weight:
