@@ -3,7 +3,7 @@
     python benchmarks/predict.py [--run RUN] [--images 100]
 
 Median milliseconds of one 256×256 image, images per second of many, and the PSNR of bfloat16 against
-float32. Without --run the paper's network is taken with its initial weights: the same speed, no picture.
+float32. Without --run the default's network is taken with its initial weights: the same speed, no picture.
 """
 
 from __future__ import annotations
