@@ -1,15 +1,18 @@
 """Label maps as one channel a class: what the networks are given, and what is published."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.data.label_maps import classes_of, one_hot, palette
+from pix2pix_tf.data.label_maps import classes_of, named_classes, one_hot, palette
 from pix2pix_tf.data.pixels import to_unit_range
 from pix2pix_tf.data.procedural import draw_pair
+from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.training.agreement import resolved
 from pix2pix_tf.translators.run import translators_for
 from tests.conftest import small_config
@@ -75,3 +78,14 @@ def test_given_colours_need_a_label_map(tmp_path):
 def test_colours_are_of_8_bits(tmp_path, colors):
     with pytest.raises(ConfigError, match="label_colors"):
         small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors)
+
+
+def test_classes_are_named_where_their_colours_are_known_in_pairs_and_in_unpaired_sets():
+    for model, side in (("pix2pix", 0), ("cyclegan", 1)):
+        dataset = open_dataset(preset("procedural", model))
+        named = named_classes(dataset, side)
+        assert named == {name: PALETTE[name] for name in named}
+        assert {"wall", "window", "door"} <= named.keys()
+        assert named_classes(dataset, 1 - side) == {}
+    strangers = dataclasses.replace(open_dataset(preset("procedural")), name="mine")
+    assert next(iter(named_classes(strangers, 0))) == "class 1"
