@@ -26,6 +26,31 @@ def average_name(name: str) -> str:
     return f"average/{name}"
 
 
+def stored_weights(name: str, network: keras.Model) -> dict[str, keras.Variable]:
+    """Returns what a checkpoint holds of a network, by its names there: all but dropout's random state."""
+    return {
+        f"{name}/{variable.path}": variable
+        for variable in network.weights
+        if "seed_generator" not in variable.path
+    }
+
+
+def restore_published(path: Path, name: str, network: keras.Model, averaged: bool) -> None:
+    """Assigns a checkpoint to one network.
+
+    Args:
+        path: of the checkpoint.
+        name: of the network there.
+        network: whose weights are assigned.
+        averaged: whether the moving averages are taken.
+
+    Raises:
+        DamagedCheckpoint, RunError: see :func:`restore`.
+    """
+    weights = stored_weights(name, network)
+    restore(path, {average_name(key) if averaged else key: weights[key] for key in weights})
+
+
 def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Reads some tensors of a checkpoint.
 

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 Args = TypeVar("Args")
 
-DEMO_MODEL = "facades-small"
-
 _USAGE = """usage: pix2pix COMMAND [options]
 
   train     learn from pairs, from two sets without pairs, or from one; the same command again continues
@@ -394,8 +392,9 @@ class PredictArgs:
     TIFFs where an image is too large to be translated whole or no PNG can hold it."""
 
     model: Positional[str]
-    """A run directory, a SavedModel (its directory, or that of its versions), a .tflite or .onnx file, or the
-    URL of a model that TensorFlow Serving serves: http://host:8501/v1/models/NAME."""
+    """A run directory, a SavedModel (its directory, or that of its versions), a .tflite or .onnx file, the
+    URL of a model that TensorFlow Serving serves, http://host:8501/v1/models/NAME, or a model that comes with
+    the package: facades-small, procedural-small."""
     inputs: Positional[tuple[Path, ...]]
     """Images, or folders of images (with their subfolders); none for a model that makes images from noise."""
     out: Path
@@ -734,7 +733,7 @@ def _import(arguments: list[str]) -> int:
 class DemoArgs:
     """Opens a page to draw on: an exported network answers in the browser, on this machine."""
 
-    model: Positional[str] = DEMO_MODEL
+    model: Positional[str] = "facades-small"
     """A .tflite that 'pix2pix export' wrote, or a model that comes with this package."""
     port: Annotated[int, *configs.limited(0, 65535)] = 0
     """Where the page is served, on the loopback interface; 0 takes a port that is free."""

@@ -51,7 +51,7 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
         channels = channels[config.model.side :][:1]
     if config.model.data == "unpaired" and dataset.kind == "pairs" and config.data.direction == "BtoA":
         channels = channels[::-1]  # of such models they are A's and B's
-    return _with_channels(dataset, channels[-len(dataset.sides) :])
+    return _with_channels(dataset, channels)
 
 
 def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:

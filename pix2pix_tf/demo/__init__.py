@@ -20,6 +20,7 @@ from typing import Any
 from pix2pix_tf.demo.runtime import runtime_files
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.translators import load
+from pix2pix_tf.translators.shipped import shipped_models
 from pix2pix_tf.translators.tflite import TFLiteTranslator, find, read_metadata
 from pix2pix_tf.wording import quoted
 
@@ -60,7 +61,7 @@ class Demo:
         if path is None:
             raise ConfigError(
                 f"{model}: the page draws for a .tflite; 'pix2pix export RUN' writes one, and "
-                "facades-small comes with this package"
+                f"{' and '.join(shipped_models())} come with this package"
             )
         translator = load(path)
         assert isinstance(translator, TFLiteTranslator)
@@ -145,8 +146,7 @@ def _handler_of(files: Mapping[str, Path | bytes]) -> type[http.server.BaseHTTPR
             self._answer(with_body=False)
 
         def _answer(self, with_body: bool) -> None:
-            name = self.path.partition("?")[0]
-            found = files.get(name)
+            found = files.get(self.path.partition("?")[0])
             # A page of elsewhere whose name was made to mean this machine has another host.
             host = self.headers.get("Host", "").partition(":")[0]
             try:

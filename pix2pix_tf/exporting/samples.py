@@ -36,8 +36,9 @@ class Samples(Protocol):
 
     description: str
 
+    @property
     def classes(self) -> Mapping[str, Sequence[int]]:
-        """Returns the colours of the classes by name, where the images are label maps."""
+        """The colours of the classes by name, where the images are label maps."""
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """Returns up to ``count`` that were not trained on; images of that size."""
@@ -56,10 +57,7 @@ class NoiseSamples:
     def __init__(self, numbers: int):
         self.description = f"noise of seed {_SEED}"
         self._numbers = numbers
-
-    def classes(self) -> Mapping[str, Sequence[int]]:
-        """See `Samples`."""
-        return {}
+        self.classes: Mapping[str, Sequence[int]] = {}
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""
@@ -89,10 +87,7 @@ class FolderSamples:
             raise DataError(f"`proof_images` {folder}: there are no images")
         self._painter = painter
         self.description = str(folder)
-
-    def classes(self) -> Mapping[str, Sequence[int]]:
-        """See `Samples`."""
-        return {}
+        self.classes: Mapping[str, Sequence[int]] = {}
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         """See `Samples`."""
@@ -122,12 +117,9 @@ class DatasetSamples:
         self._dataset, self._painter, self._fit = dataset, painter, fit
         self.description = f"{dataset.name} {dataset.held_out}"
 
+    @functools.cached_property
     def classes(self) -> Mapping[str, Sequence[int]]:
         """See `Samples`."""
-        return self._classes
-
-    @functools.cached_property
-    def _classes(self) -> Mapping[str, Sequence[int]]:
         try:
             return named_classes(self._dataset, self._painter.side)
         except DataError:  # said to be label maps, they have no colours to draw with

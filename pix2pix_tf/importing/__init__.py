@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.checkpoints import CheckpointWriter, average_name
+from pix2pix_tf.checkpoints import CheckpointWriter, average_name, stored_weights
 from pix2pix_tf.config import Direction, TrainConfig
 from pix2pix_tf.data.names import UNKNOWN
 from pix2pix_tf.errors import RunError
@@ -90,9 +90,7 @@ def _state_of(config: TrainConfig, weights: Mapping[str, np.ndarray]) -> dict[st
     state = {}
     for name, build in model_for(config).networks().items():
         network = build("float32")
-        for variable in network.weights:
-            if "seed_generator" in variable.path:
-                continue
+        for key, variable in stored_weights(name, network).items():
             value = weights.get(variable.path) if name == "generator" else variable.numpy()
             if value is None or value.shape != tuple(variable.shape):
                 has = "missing" if value is None else f"of shape {list(value.shape)}"
@@ -100,6 +98,6 @@ def _state_of(config: TrainConfig, weights: Mapping[str, np.ndarray]) -> dict[st
                     f"'{variable.path}' is {has} where {list(variable.shape)} is needed: the network differs "
                     "from those of pytorch-CycleGAN-and-pix2pix"
                 )
-            for stored in (f"{name}/{variable.path}", average_name(f"{name}/{variable.path}")):
+            for stored in (key, average_name(key)):
                 state[stored] = tf.Variable(value)
     return state

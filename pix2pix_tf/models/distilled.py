@@ -35,6 +35,18 @@ class TaughtSettings(pix2pix.Settings):
     """The run that is learned from, or one of its checkpoints, RUN@STEP. What is needed of it is kept."""
 
 
+class _Student(pix2pix.Pix2Pix):
+    settings: TaughtSettings
+
+    def teacher(self) -> Teacher:
+        """Returns the run that is learned from."""
+        settings = self.settings
+        if settings.teacher is None:
+            raise ConfigError(f"`model` {settings.model} needs a `teacher`; pix2pix distill RUN names it")
+        [painter], judge = self.painters(), self.adversary.name if settings.gan_weight else ""
+        return Teacher(settings.teacher, painter, judge)
+
+
 @dataclasses.dataclass(frozen=True)
 class PairsSettings(TaughtSettings):
     """The settings of pix2pix, and the teacher's part."""
@@ -45,15 +57,11 @@ class PairsSettings(TaughtSettings):
     """Weight of the same distance to the teacher's picture instead of the target."""
 
 
-class Distilled(pix2pix.Pix2Pix):
+class Distilled(_Student):
     """pix2pix whose generator learns its teacher's pictures besides the targets."""
 
     Settings = PairsSettings
     settings: PairsSettings
-
-    def teacher(self) -> Teacher:
-        """Returns the run that is learned from."""
-        return _teacher(self)
 
     def metrics(self) -> Sequence[Metric]:
         """Returns those of pix2pix, and how far the teacher is."""
@@ -78,14 +86,10 @@ class InputsSettings(TaughtSettings):
     side: ClassVar[int] = 0
 
 
-class DistilledFromInputs(pix2pix.Pix2Pix):
+class DistilledFromInputs(_Student):
     """pix2pix whose targets are its teacher's pictures: it needs nothing but inputs."""
 
     Settings = InputsSettings
-
-    def teacher(self) -> Teacher:
-        """Returns the run that is learned from."""
-        return _teacher(self)
 
     def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
         """Returns rows of input and output."""
@@ -95,15 +99,6 @@ class DistilledFromInputs(pix2pix.Pix2Pix):
     def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> tuple[tf.Tensor, tf.Tensor]:
         [inputs] = batch
         return inputs, forward.recall(Teacher.NETWORK, inputs)
-
-
-def _teacher(model: pix2pix.Pix2Pix) -> Teacher:
-    settings = model.settings
-    assert isinstance(settings, TaughtSettings)
-    if settings.teacher is None:
-        raise ConfigError(f"`model` {settings.model} needs a `teacher`; pix2pix distill RUN names it")
-    [painter], judge = model.painters(), model.adversary.name if settings.gan_weight else ""
-    return Teacher(settings.teacher, painter, judge)
 
 
 def student_of(

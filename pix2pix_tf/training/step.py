@@ -88,9 +88,12 @@ class Trainer:
         Raises:
             RunError: the checkpoint is damaged, or its networks are others.
         """
-        for name, other in (renamed or {name: name for name in self.networks}).items():
-            own = self.weights([name]).items()
-            restore(checkpoint, {other + key.removeprefix(name): variable for key, variable in own})
+        taken = {
+            other + key.removeprefix(name): variable
+            for name, other in (renamed or {name: name for name in self.networks}).items()
+            for key, variable in self.weights([name]).items()
+        }
+        restore(checkpoint, taken)
         if self._averages is not None:
             self._averages.reset()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from pix2pix_tf.checkpoints import average_name, restore, write_network
+from pix2pix_tf.checkpoints import restore_published, write_network
 from pix2pix_tf.config import Precision
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.files import first_line
@@ -69,11 +69,6 @@ def _network_of(teacher: Teacher, precision: Precision) -> keras.Model:
     """Returns the network as it is published, but for what a task adds to it."""
     model, painter, checkpoint = _opened(teacher)
     network = model.networks()[painter.network](precision)
-    is_averaged = model.config.optimization.ema_decay > 0
-    names = {
-        f"{painter.network}/{variable.path}": variable
-        for variable in network.weights
-        if "seed_generator" not in variable.path
-    }
-    restore(checkpoint, {average_name(name) if is_averaged else name: names[name] for name in names})
+    averaged = model.config.optimization.ema_decay > 0
+    restore_published(checkpoint, painter.network, network, averaged)
     return network

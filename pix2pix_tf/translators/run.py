@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.checkpoints import average_name, restore
+from pix2pix_tf.checkpoints import restore_published, stored_weights
 from pix2pix_tf.config import Precision
 from pix2pix_tf.data.pixels import to_levels, to_unit_range
 from pix2pix_tf.devices import resolve_precision
@@ -108,18 +108,9 @@ class GeneratorTranslator(Translator):
             painter = dataclasses.replace(painter, stochastic=stochastic)
         translator = cls(described, painter, precision, seed)
         averaged = config.optimization.ema_decay > 0 and not raw_weights
-        weights = translator._weights()
-        restore(checkpoint, {average_name(name) if averaged else name: weights[name] for name in weights})
+        restore_published(checkpoint, painter.network, translator.network, averaged)
         translator.take_changed_weights()
         return translator
-
-    def _weights(self) -> dict[str, keras.Variable]:
-        """The variables that a checkpoint holds, by their names there: all but the dropout's random state."""
-        return {
-            f"{self.painter.network}/{variable.path}": variable
-            for variable in self.network.weights
-            if "seed_generator" not in variable.path
-        }
 
     def set_weights(self, weights: Mapping[str, np.ndarray | tf.Tensor]) -> None:
         """Sets the network's weights.
@@ -127,7 +118,7 @@ class GeneratorTranslator(Translator):
         Args:
             weights: float32, by their names in a checkpoint; those of other networks may be among them.
         """
-        for name, variable in self._weights().items():
+        for name, variable in stored_weights(self.painter.network, self.network).items():
             variable.assign(weights[name])
         self.take_changed_weights()
 

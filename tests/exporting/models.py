@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import preset, replace
-from pix2pix_tf.checkpoints import CheckpointWriter, average_name
+from pix2pix_tf.checkpoints import CheckpointWriter, average_name, stored_weights
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.translators.run import GeneratorTranslator
@@ -50,7 +50,8 @@ def write_run(path, kind="pix2pix", steps=(10, 20), **settings):
     described = model(kind, run_dir=path, **settings)
     state = {}
     for direction in described.painters():
-        weights = translator_of(described, direction, contrast=3)._weights()
+        translator = translator_of(described, direction, contrast=3)
+        weights = stored_weights(translator.painter.network, translator.network)
         for name, variable in weights.items():
             state |= {each: tf.Variable(variable.numpy()) for each in (name, average_name(name))}
     run.write_config(described.config, {"count": 1, "digest": ""})

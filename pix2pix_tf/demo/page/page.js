@@ -32,7 +32,8 @@ class Page {
       ? model.classes.map(({ name, color }) => ({ name, color: color.length === 1 ? Array(3).fill(color[0]) : color }))
       : WITHOUT_CLASSES;
     const background = this.brushes.find(({ name }) => BACKGROUNDS.includes(name)) ?? this.brushes[0];
-    this.drawing = new Drawing(model.width, model.height, background.color);
+    this.background = background.color;
+    this.drawing = new Drawing(model.width, model.height, this.background);
     this.tool = "rectangle";
     this.brush = this.brushes.find(({ name }) => name === "window") ?? this.brushes.at(-1);
     this.cursor = { x: model.width >> 1, y: model.height >> 1 };
@@ -143,12 +144,7 @@ class Page {
   // ---------------------------------------------------------------- drawing
 
   get color() {
-    return this.tool === "eraser" ? this.backgroundColor : this.brush.color;
-  }
-
-  get backgroundColor() {
-    const bytes = new Uint8Array(Uint32Array.of(this.drawing.empty).buffer);
-    return [...bytes.subarray(0, 3)];
+    return this.tool === "eraser" ? this.background : this.brush.color;
   }
 
   start(place) {

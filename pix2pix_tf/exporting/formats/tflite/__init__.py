@@ -98,7 +98,7 @@ class TFLite(Format):
         from pix2pix_tf.files import write_whole
 
         samples = subject.samples.for_calibration(size, _CALIBRATION_SAMPLES) if kind == "int8" else None
-        content = convert(subject.translator, size, kind, samples, subject.samples.classes())
+        content = convert(subject.translator, size, kind, samples, subject.samples.classes)
         shape, suffix = f"{size[0]}x{size[1]}", "" if kind == "none" else f"_{kind}"
         path = folder / f"{subject.name}_{shape}{suffix}.tflite"
         write_whole(path, content)
