@@ -217,6 +217,11 @@ class TrainArgs:
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     dry_run: bool = False
     """Print what all settings resolve to, and stop."""
+    hosts: str | None = None
+    """Addresses of all hosts that train together, such as node1:2222,node2:2222, the one that writes the run
+    first. Under TF_CONFIG or srun they are found without this."""
+    host_index: int | None = None
+    """Which of these this process is, from 0."""
 
 
 def _train(arguments: list[str]) -> int:
@@ -228,9 +233,13 @@ def _trained(args: TrainArgs) -> int:
     if args.dry_run:
         print(_resolved_text(args.config))
         return 0
+    from pix2pix_tf.distribution import find_cluster
     from pix2pix_tf.training.train import train
 
-    print(_what_next(train(args.config)))
+    cluster = find_cluster(args.hosts.split(",") if args.hosts else (), args.host_index)
+    run = train(args.config, cluster=cluster)
+    if cluster is None or cluster.index == 0:
+        print(_what_next(run))
     return 0
 
 

@@ -22,6 +22,7 @@ from pix2pix_tf.data.names import looks_like_path
 from pix2pix_tf.errors import ConfigError
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+AllReduce = Literal["float32", "bfloat16"]
 Normalization = Literal["instance", "batch", "none"]
 Upsampling = Literal["nearest", "transposed", "resize"]
 Direction = Literal["AtoB", "BtoA"]
@@ -183,6 +184,11 @@ class OptimizationConfig:
     """Passes over the training images in the whole run."""
     batch_size: Annotated[int, *limited(1)] = 1
     """Pairs (or images of each side) in an update, over all devices."""
+    accumulate: Annotated[int, *limited(1), CHANGEABLE] = 1
+    """Parts of a batch that are computed one after the other, in the memory of one; their gradients are
+    summed. With batch normalisation each part has its own statistics."""
+    all_reduce: Annotated[AllReduce, CHANGEABLE] = "float32"
+    """In what gradients are summed over devices: bfloat16 sends half as many bytes, and rounds."""
     learning_rate: Annotated[float, *limited(1e-8, 1.0)] = 2e-4
     """Adam's learning rate, for all networks."""
     lr_schedule: LearningRateSchedule = "constant"
@@ -253,6 +259,11 @@ class TrainConfig:
                 raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {_shown(values)}")
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give `steps` or `epochs`")
+        if self.optimization.batch_size % self.optimization.accumulate:
+            raise ConfigError(
+                f"`accumulate` {self.optimization.accumulate} must divide `batch_size` "
+                f"{self.optimization.batch_size}"
+            )
         self._check_task()
         if self.data.one_hot_labels and self.model.data != "pairs":
             raise ConfigError(f"`one_hot_labels` has no meaning with `model` {self.model.model}")

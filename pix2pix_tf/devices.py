@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from pathlib import Path
 
 import tensorflow as tf
@@ -46,25 +44,3 @@ def _processor_flags() -> frozenset[str]:
         return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
     except OSError:
         return frozenset()
-
-
-def strategy_for(batch_size: int) -> tf.distribute.Strategy:
-    """Returns the strategy that uses as many GPUs as can share a batch evenly.
-
-    Args:
-        batch_size: over all devices.
-
-    Returns:
-        TensorFlow's default strategy where that is one GPU, or none.
-    """
-    gpus = tf.config.list_logical_devices("GPU")
-    sharing = math.gcd(batch_size, len(gpus))
-    if sharing > 1:
-        return _mirrored(tuple(gpu.name for gpu in gpus[:sharing]))
-    return tf.distribute.get_strategy()
-
-
-@functools.cache
-def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    # One for the whole process: a second one would number its collective operations like the first.
-    return tf.distribute.MirroredStrategy(devices)

@@ -55,6 +55,15 @@ class ProofFailed(Pix2pixError):
     exit_code = 4
 
 
+class HostLost(Pix2pixError):
+    """Another host of the training did not come, or is gone: all are to be started again.
+
+    Orchestrators do that by the exit code: SIGTERM's, as for a host that was to stop and has saved.
+    """
+
+    exit_code = 128 + 15
+
+
 class Interrupted(Pix2pixError):
     """Training stopped on a signal, after saving.
 

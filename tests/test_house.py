@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "pix2pix_tf"
 # A room may import from its own floor and from those below.
 FLOORS = (
     ("errors", "files", "fonts", "quiet", "web", "wording"),
-    ("config", "devices", "data", "sheets"),
+    ("config", "devices", "distribution", "data", "sheets"),
     ("losses", "networks"),
     ("models",),
     ("runs", "checkpoints"),

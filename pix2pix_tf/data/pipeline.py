@@ -33,8 +33,29 @@ _MADE, _MADE_HELD_OUT = 1, 2
 _KERNELS = {"triangle": "triangle", "cubic": "keyscubic"}
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The devices that batches are for, of all devices that share a step.
+
+    Args:
+        devices: the numbers of these.
+        total: of all.
+    """
+
+    devices: range = range(1)
+    total: int = 1
+
+
+ALONE = Share()
+
+
 def training_batches(
-    dataset: ImageDataset, config: TrainConfig, first_step: int, last_step: int, batches_per_step: int = 1
+    dataset: ImageDataset,
+    config: TrainConfig,
+    first_step: int,
+    last_step: int,
+    batches_per_step: int = 1,
+    share: Share = ALONE,
 ) -> tf.data.Dataset:
     """Returns the batches of steps ``first_step`` to ``last_step`` - 1.
 
@@ -44,16 +65,28 @@ def training_batches(
         first_step: steps already done.
         last_step: steps of the whole run.
         batches_per_step: how many batches a step takes, such as a critic's; they come as one.
+        share: for which devices; one element for each of them a step, one after the other.
 
     Returns:
         A data set of tuples with a tensor for each side: (input, target) of pairs, (a, b) of unpaired
-        sets, (image,) of images; float32 [batch * batches_per_step, height, width, channels] in [-1, 1].
+        sets, (image,) of images; float32 [batch * batches_per_step / devices, height, width, channels] in
+        [-1, 1]. What all devices get together is the same, however many there are.
         A task makes pairs of what is cropped already; their target is what its network is to give.
     """
     parts = dataset.parts("train")
-    per_step = config.optimization.batch_size * batches_per_step
+    options = config.optimization
+    per_step = batches_per_step * options.accumulate
+    per_device = options.batch_size // options.accumulate // share.total  # of what is computed at once
 
-    def prepare(position: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def position_of(number: tf.Tensor) -> tf.Tensor:
+        """Which position of the run stands at a place of what these devices get."""
+        row, place = number // per_device, number % per_device
+        row, part = row // per_step, row % per_step
+        step, device = row // len(share.devices), row % len(share.devices) + share.devices.start
+        return ((step * per_step + part) * share.total + device) * per_device + place
+
+    def prepare(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        position = position_of(number)
         prepared: tuple[tf.Tensor, ...] = ()
         for place, (images, sides) in enumerate(parts):
             seed = _set_seed(config.optimization.seed, place)
@@ -66,9 +99,11 @@ def training_batches(
             return dataset.task.degraded(photo, seed), dataset.task.target(photo)
         return prepared
 
-    positions = tf.data.Dataset.range(first_step * per_step, last_step * per_step)
-    batches = positions.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batches.batch(per_step, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    element = per_step * per_device
+    of_step = element * len(share.devices)
+    numbers = tf.data.Dataset.range(first_step * of_step, last_step * of_step)
+    batches = numbers.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.batch(element, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def _set_seed(seed: int, place: int) -> int:

@@ -38,7 +38,9 @@ def augmented(
 
 def _recoloured(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
     """Brightness by up to ±0.5, saturation by 0 to 2, contrast by 0.5 to 1.5."""
-    brightness, saturation, contrast = tf.unstack(forward.uniform([3, images.shape[0], 1, 1, 1]))
+    brightness, saturation, contrast = tf.unstack(
+        forward.uniform([3, images.shape[0], 1, 1, 1], batch_axis=1)
+    )
     images += brightness - 0.5
     grey = tf.reduce_mean(images, axis=-1, keepdims=True)
     images = grey + 2 * saturation * (images - grey)
@@ -49,7 +51,7 @@ def _recoloured(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
 def _moved(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
     """By whole pixels; what comes in is 0."""
     batch, height, width, _ = images.shape
-    draws = tf.unstack(forward.uniform([2, batch]) * 2 - 1)
+    draws = tf.unstack(forward.uniform([2, batch], batch_axis=1) * 2 - 1)
     down, right = (tf.round(by * _FURTHEST * side) for by, side in zip(draws, (height, width), strict=True))
     zero, one = tf.zeros([batch]), tf.ones([batch])
     transforms = tf.stack([one, zero, -right, zero, one, -down, zero, zero], axis=1)
@@ -67,7 +69,7 @@ def _with_hole(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
     """A rectangle of half the sides is 0, its centre anywhere in the image."""
     batch, *sides, _ = images.shape
     inside = []
-    for side, draw in zip(sides, tf.unstack(forward.uniform([2, batch, 1])), strict=True):
+    for side, draw in zip(sides, tf.unstack(forward.uniform([2, batch, 1], batch_axis=1)), strict=True):
         start = tf.floor(draw * side) - side * _CUT_OUT / 2
         places = tf.range(side, dtype=tf.float32)
         inside.append((places >= start) & (places < start + side * _CUT_OUT))

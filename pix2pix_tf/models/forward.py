@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import tensorflow as tf
+
+from pix2pix_tf.networks.layers import drawn_for_part, part_of_batch
 
 # Where the numbers that seeds are folded with begin, so that no two draws share one; below are the layers.
 _LATER_RUNS = 1 << 16
@@ -18,7 +21,8 @@ _fold = tf.random.experimental.stateless_fold_in
 class ForwardPass:
     """What a model's losses are computed with: networks in training, its own state, and random numbers.
 
-    Everything random is a pure function of the seed, the step, the update in the step and the device.
+    Everything random is a pure function of the seed, the step, the update in the step and the place in the batch:
+    it doesn't matter on how many devices and in how many parts the batch is computed.
 
     Args:
         networks: by name.
@@ -26,6 +30,7 @@ class ForwardPass:
         seed: the run's.
         step: steps done before this one, an int64 scalar.
         update: which update of the step this is.
+        part: which part of the batch, where it is computed in parts, one after the other, and of how many.
     """
 
     def __init__(
@@ -35,14 +40,19 @@ class ForwardPass:
         seed: int,
         step: tf.Tensor,
         update: int = 0,
+        part: tuple[int, int] = (0, 1),
     ):
         self.networks = networks
         self.state = state
-        device = tf.distribute.get_replica_context().replica_id_in_sync_group
-        key = _fold(tf.stack([tf.constant(seed, tf.int64), step]), tf.cast(device, tf.int64))
+        self._part = part
+        context = tf.distribute.get_replica_context()
+        devices = context.num_replicas_in_sync
+        # Each part of a batch is laid out over the devices.
+        self._place = (part[0] * devices + context.replica_id_in_sync_group, part[1] * devices)
+        root = tf.stack([tf.constant(seed, tf.int64), step])
+        key = _fold(root, tf.constant(0, tf.int64))
         self._seed = _fold(key, _LATER_UPDATES + update) if update else key
-        # What all devices must agree on is drawn from a seed without the device.
-        self._shared_seed = _fold(tf.stack([tf.constant(seed, tf.int64), step]), _LATER_UPDATES + update)
+        self._shared_seed = _fold(root, _LATER_UPDATES + update)
         self._runs = self._draws = 0
 
     def run(self, name: str, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
@@ -62,7 +72,7 @@ class ForwardPass:
             (layer.seed_generator.state, tf.cast(_fold(key, number), tf.uint32))
             for number, layer in enumerate(dropouts)
         ]
-        with keras.StatelessScope(state_mapping=seeds) as scope:
+        with part_of_batch(*self._place), keras.StatelessScope(state_mapping=seeds) as scope:
             output = network(inputs, training=True)
         for variable in changing_weights(network):
             variable.assign(scope.get_current_value(variable))
@@ -89,13 +99,25 @@ class ForwardPass:
         return keras.Model(network.inputs, [network.output, *inside])(inputs, training=True)
 
     def normal(self, shape: Sequence[int]) -> tf.Tensor:
-        """Returns standard normal numbers, float32, other ones at each call and on each device."""
-        return tf.random.stateless_normal(shape, self._next_seed(self._seed))
+        """Returns standard normal numbers, float32, other ones at each call and for each image.
 
-    def uniform(self, shape: Sequence[int], shared: bool = False) -> tf.Tensor:
-        """Returns numbers in [0, 1), float32, other ones at each call; on all devices the same if shared."""
+        Args:
+            shape: [batch, ...].
+        """
+        draw = functools.partial(tf.random.stateless_normal, seed=self._next_seed(self._seed))
+        return drawn_for_part(shape, draw, *self._place)
+
+    def uniform(self, shape: Sequence[int], shared: bool = False, batch_axis: int = 0) -> tf.Tensor:
+        """Returns numbers in [0, 1), float32, other ones at each call and for each image.
+
+        Args:
+            shape: with an axis for the batch: of this device, or of all devices if shared.
+            shared: the same on all devices.
+            batch_axis: which axis that is.
+        """
         seed = self._shared_seed if shared else self._seed
-        return tf.random.stateless_uniform(shape, self._next_seed(seed))
+        draw = functools.partial(tf.random.stateless_uniform, seed=self._next_seed(seed))
+        return drawn_for_part(shape, draw, *(self._part if shared else self._place), batch_axis)
 
     def _next_seed(self, seed: tf.Tensor) -> tf.Tensor:
         self._draws += 1

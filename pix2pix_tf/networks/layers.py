@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +17,58 @@ from pix2pix_tf.networks.fast.convolutions import HalvingConvolution
 
 LEAKY_SLOPE = 0.2
 NORM_EPSILON = 1e-5
+
+
+_PART: contextvars.ContextVar[tuple[int | tf.Tensor, int]] = contextvars.ContextVar("part", default=(0, 1))
+
+
+@contextlib.contextmanager
+def part_of_batch(index: int | tf.Tensor, count: int) -> Iterator[None]:
+    """Tells layers which of ``count`` equal parts of a batch they are given."""
+    token = _PART.set((index, count))
+    try:
+        yield
+    finally:
+        _PART.reset(token)
+
+
+def drawn_for_part(
+    shape: Sequence[int],
+    draw: Callable[[list[int]], tf.Tensor],
+    index: int | tf.Tensor,
+    count: int,
+    batch_axis: int = 0,
+) -> tf.Tensor:
+    """Draws for a part of a batch what would be drawn for it if the batch were computed at once.
+
+    Args:
+        shape: of the part's numbers.
+        draw: gives random numbers of a shape.
+        index: which part it is.
+        count: of how many.
+        batch_axis: which axis numbers the images.
+    """
+    if count == 1:
+        return draw(list(shape))
+    whole = [size * count if axis == batch_axis else size for axis, size in enumerate(shape)]
+    places = index * shape[batch_axis] + tf.range(shape[batch_axis])
+    return tf.gather(draw(whole), places, axis=batch_axis)
+
+
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
+class Dropout(layers.Dropout):
+    """``keras.layers.Dropout`` that drops the same units of an image in whatever part of a batch it comes."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Returns ``x`` with units dropped in training."""
+        index, count = _PART.get()
+        if not training or count == 1:
+            return super().call(x, training=training)
+
+        def drop(shape: list[int]) -> tf.Tensor:
+            return super(Dropout, self).call(tf.ones(shape, x.dtype), training=True)
+
+        return x * drawn_for_part(x.shape, drop, index, count)
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
@@ -205,7 +259,10 @@ def normalize(x: Any, norm: Normalization, name: str, dtype: str) -> Any:
     if norm == "instance":
         return InstanceNormalization(name=name, dtype=dtype)(x)
     if norm == "batch":
-        return layers.BatchNormalization(momentum=0.9, epsilon=NORM_EPSILON, name=name, dtype=dtype)(x)
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+        return layers.BatchNormalization(
+            momentum=0.9, epsilon=NORM_EPSILON, name=name, dtype=dtype, synchronized=devices > 1
+        )(x)
     return x
 
 

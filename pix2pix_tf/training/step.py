@@ -33,6 +33,8 @@ class Trainer:
         networks: Keras models by name.
         metrics: the names of what a step returns, in that order.
         batches_per_step: how many batches of ``batch_size`` a step takes, one for each update.
+
+    Batches that are accumulated come as their parts, which each device has a share of.
     """
 
     def __init__(
@@ -132,29 +134,56 @@ class Trainer:
             float32 [len(metrics)], means over the whole batch and over the updates that measure them.
         """
         per_device = self.strategy.run(self._device_step, args=(batch, step))
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_device, axis=None)
+        return self.strategy.experimental_local_results(per_device)[0]
 
     def _device_step(self, batch: tuple[tf.Tensor, ...], step: tf.Tensor) -> tf.Tensor:
-        count = len(self._phases)
-        batches = zip(*(tf.split(images, count) for images in batch), strict=True) if count > 1 else [batch]
+        parts = self._options.accumulate
+        count = len(self._phases) * parts
+        batches = (
+            list(zip(*(tf.split(images, count) for images in batch), strict=True)) if count > 1 else [batch]
+        )
         measured: dict[str, list[tf.Tensor]] = {name: [] for name in self.metrics}
-        for number, part in enumerate(batches):
-            networks = self.networks | self._recalled
-            forward = ForwardPass(networks, self._extra_state, self._options.seed, step, number)
-            for name, value in self._update(number, part, forward, step).items():
-                measured[name].append(value)
+        for number in range(len(self._phases)):
+            for metrics in self._update(number, batches[number * parts : (number + 1) * parts], step):
+                for name, value in metrics.items():
+                    measured[name].append(value)
         self._share_changing_weights()
         if self._averages is not None:
             self._averages.update(step + 1)
-        share = 1.0 / self.strategy.num_replicas_in_sync
-        return share * tf.stack([_mean(values) for values in measured.values()])
+        means = tf.stack([_mean(values) for values in measured.values()])
+        if self.strategy.num_replicas_in_sync == 1:
+            return means
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, [means])[0]
 
     def _update(
-        self, number: int, batch: Sequence[tf.Tensor], forward: ForwardPass, step: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
-        """Does one of a step's updates; returns its metrics."""
+        self, number: int, parts: Sequence[Sequence[tf.Tensor]], step: tf.Tensor
+    ) -> list[Mapping[str, tf.Tensor]]:
+        """Does one of a step's updates; returns the metrics of each part of its batch."""
+        sums, measured = None, []
+        for place, part in enumerate(parts):
+            forward = ForwardPass(
+                self.networks | self._recalled,
+                self._extra_state,
+                self._options.seed,
+                step,
+                number,
+                (place, len(parts)),
+            )
+            # One after the other: at the same time they would take the memory of the whole batch.
+            with tf.control_dependencies(tf.nest.flatten(sums) if sums is not None else []):
+                gradients, metrics = self._gradients(number, part, forward)
+            sums = gradients if sums is None else tf.nest.map_structure(tf.add, sums, gradients)
+            measured.append(metrics)
+        assert sums is not None  # a batch has a part
+        self._apply(sums, step, {name: self._updates(name, number, step) for name in sums})
+        return measured
+
+    def _gradients(
+        self, number: int, batch: Sequence[tf.Tensor], forward: ForwardPass
+    ) -> tuple[dict[str, list[tf.Tensor]], Mapping[str, tf.Tensor]]:
+        """Returns one update's gradients of each network that it trains, and its metrics."""
         phase = self._phases[number]
-        factor = 1.0 / self.strategy.num_replicas_in_sync
+        factor = 1.0 / (self.strategy.num_replicas_in_sync * self._options.accumulate)
         scale = factor * self._loss_scale.scale if self._loss_scale is not None else factor
         with contextlib.ExitStack() as tapes:
             tape_of = {
@@ -174,8 +203,7 @@ class Trainer:
         # gradients need only, and a generator's loss would now and then see a newer discriminator.
         with tf.control_dependencies([*objectives.values(), *metrics.values()]):
             gradients = tf.nest.map_structure(tf.identity, gradients)
-        self._apply(gradients, step, {name: self._updates(name, number, step) for name in gradients})
-        return metrics
+        return gradients, metrics
 
     def _updates(self, network: str, number: int, step: tf.Tensor) -> tf.Tensor:
         """How often a network was updated since training began, up to that update of the step."""
@@ -204,8 +232,7 @@ class Trainer:
             step: steps done before this one.
             updates: of each network, with this one, since training began.
         """
-        context = tf.distribute.get_replica_context()
-        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.nest.flatten(gradients))
+        sums = self._summed(tf.nest.flatten(gradients))
         rate = self.learning_rate(step)
 
         def update(summed: list[tf.Tensor]) -> None:
@@ -219,6 +246,15 @@ class Trainer:
         finite = all_finite(unscaled)
         tf.cond(finite, lambda: update(unscaled), lambda: None)
         self._loss_scale.update(finite)
+
+    def _summed(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Sums gradients over the devices."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return gradients
+        context = tf.distribute.get_replica_context()
+        sent = [tf.cast(gradient, self._options.all_reduce) for gradient in gradients]
+        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent)
+        return [tf.cast(each, tf.float32) for each in sums]
 
 
 def _mean(values: list[tf.Tensor]) -> tf.Tensor:

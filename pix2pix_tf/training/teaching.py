@@ -17,25 +17,33 @@ from pix2pix_tf.translators.run import painter_of
 from pix2pix_tf.wording import quoted
 
 
-def kept_teacher(model: Model, run: RunDirectory, precision: Precision) -> keras.Model | None:
-    """Returns the network that a model learns from, which its run keeps from its first step on.
+def keep_teacher(model: Model, run: RunDirectory, precision: Precision) -> None:
+    """Lets a run that begins keep the network that its model learns from.
 
     Args:
-        model: whose teacher; one without gives ``None``.
+        model: whose teacher; it may have none.
         run: which keeps it: the teacher's own run may go on, or away.
         precision: resolved.
 
     Raises:
-        RunError: there is no such teacher, or what was kept of it is gone or damaged.
+        RunError: there is no such teacher.
         SystemFault: it can't be written.
     """
     teacher = model.teacher()
-    if teacher is None:
+    if teacher is not None and run.latest_step() is None:
+        write_network(run.keras_file(Teacher.NETWORK), _network_of(teacher, precision))
+
+
+def kept_teacher(model: Model, run: RunDirectory) -> keras.Model | None:
+    """Returns the network that a model learns from, as its run keeps it; ``None`` where it has none.
+
+    Raises:
+        RunError: it is gone or damaged.
+    """
+    if model.teacher() is None:
         return None
     file = run.keras_file(Teacher.NETWORK)
-    if run.latest_step() is None:
-        write_network(file, _network_of(teacher, precision))
-    elif not file.is_file():
+    if not file.is_file():
         raise RunError(f"{quoted(file)} is gone; restore it to continue the run, or train in another")
     try:
         return keras.models.load_model(file, compile=False)

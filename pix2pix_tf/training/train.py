@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from typing import Any
 
+from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.distribution import Cluster, Hosts, joined
+from pix2pix_tf.models.registry import config_from_json
+from pix2pix_tf.runs import RunDirectory, package_versions
 from pix2pix_tf.training.agreement import agreeing, checkpoint_to_start_from, is_finished, resolved
 from pix2pix_tf.training.faults import explaining_framework_errors
 from pix2pix_tf.training.loop import Session
 
 
-def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirectory:
+def train(
+    config: TrainConfig, say: Callable[[str], None] = print, cluster: Cluster | None = None
+) -> RunDirectory:
     """Trains a model, from the start or from where the run directory stands.
 
     Killed at any instant and called again, it ends with the same weights as if nothing had happened.
@@ -21,6 +28,8 @@ def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirecto
         config: what to train. Where the run directory holds a run already, it must agree with it in
             everything that decides the weights; the length of the run may change.
         say: is told in a line or two what happens.
+        cluster: of several hosts, as `find_cluster` finds it; all of them call this. The first one alone uses
+            the run directory, and must come to it; the data each host must have.
 
     Returns:
         The finished run.
@@ -30,25 +39,58 @@ def train(config: TrainConfig, say: Callable[[str], None] = print) -> RunDirecto
         SystemFault: no space, no network, no permission.
         TrainingDiverged: a loss or a weight is no longer finite; the last good checkpoint is kept.
         Interrupted: SIGTERM or Ctrl-C; everything is saved.
+        HostLost: another host is gone, or did not come.
     """
+    at_once = config.optimization.batch_size // config.optimization.accumulate
+    with joined(cluster, at_once, _to_agree_on(config)) as hosts, contextlib.ExitStack() as held:
+        return _train(config, say, hosts, held)
+
+
+def _train(
+    config: TrainConfig, say: Callable[[str], None], hosts: Hosts, held: contextlib.ExitStack
+) -> RunDirectory:
     run = RunDirectory(config.run_dir)
+
+    def agree() -> dict[str, Any]:
+        agreed = agreeing(config, run)
+        if config.record.init_from is not None:
+            checkpoint_to_start_from(config.record.init_from, agreed)
+        return {"config": configs.to_json(agreed), "is_finished": is_finished(run, agreed)}
+
+    def start() -> dict[str, Any]:
+        held.enter_context(run.locked())
+        agreed = agreeing(config, run)  # again: another process may have trained here meanwhile
+        if run.latest_step() is not None:
+            run.refuse_other_images(identity)
+        return configs.to_json(resolved(agreed, dataset))
+
     # Before the data are opened, so that a contradiction costs no download and leaves no directory.
-    config = agreeing(config, run)
-    if config.record.init_from is not None:
-        checkpoint_to_start_from(config.record.init_from, config)
-    if is_finished(run, config):
-        say(f"this run is finished already: all {run.latest_step()} steps are done")
+    agreed = hosts.chief_decides(agree)
+    config = config_from_json(agreed["config"])
+    if agreed["is_finished"]:
+        say("this run is finished already: all its steps are done")
         return run
 
     dataset = open_dataset(config)
-    with run.locked(), explaining_framework_errors():
-        config = agreeing(config, run)  # again: another process may have trained here meanwhile
+    with explaining_framework_errors():
         identity = dataset.identity()
-        if run.latest_step() is not None:
-            run.refuse_other_images(identity)
-        config = resolved(config, dataset)
-        session = Session(config, run, dataset)
-        run.write_config(config, identity)
+        hosts.refuse_difference("the training images", identity)
+        config = config_from_json(hosts.chief_decides(start))
+        session = Session(config, run, dataset, hosts)
+        hosts.chief_decides(lambda: run.write_config(config, identity))
         say(session.description())
         session.run()
     return run
+
+
+_OWN = ("run_dir", "data_dir", "archive", "mirror_url")
+"""What each host may have in its own place."""
+
+
+def _to_agree_on(config: TrainConfig) -> dict[str, Any]:
+    """What hosts must have alike, by what messages call it."""
+    settings = {name: value for group in configs.to_json(config).values() for name, value in group.items()}
+    return {
+        **{configs.setting(name): value for name, value in settings.items() if name not in _OWN},
+        **{f"the version of {package}": version for package, version in package_versions().items()},
+    }

@@ -217,7 +217,8 @@ def _refuse_without_dropout(network: keras.Model) -> None:
         ConfigError: it can't be stochastic.
     """
     kinds = {type(layer) for layer in network.layers}
-    if keras.layers.Dropout not in kinds or keras.layers.BatchNormalization in kinds:
+    has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
+    if not has_dropout or keras.layers.BatchNormalization in kinds:
         raise ConfigError("`stochastic` needs a network with dropout and without batch normalisation")
 
 

@@ -10,6 +10,7 @@ from keras import layers
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.networks.layers import (
     CropToMatch,
+    Dropout,
     ReflectToAtLeast,
     conv_block,
     initial_weights,
@@ -72,7 +73,7 @@ def _build(
         x = normalize(x, norm, f"{block}_norm", dtype)
         if level >= levels - 1 - _DROPOUT_LEVELS:
             # In float32, so that one seed drops the same units in every precision.
-            x = layers.Dropout(DROPOUT_RATE, seed=level, name=f"{block}_dropout", dtype="float32")(x)
+            x = Dropout(DROPOUT_RATE, seed=level, name=f"{block}_dropout", dtype="float32")(x)
         if not relu_after_skip:
             x = layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
         x = CropToMatch(name=f"{block}_crop", dtype=dtype)([x, twins[level]])

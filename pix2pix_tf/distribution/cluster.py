@@ -1,0 +1,106 @@
+"""Which processes train together, and which of them this one is: told by flags or by what started it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pix2pix_tf.errors import ConfigError
+
+_ADDRESS = re.compile(r".+:[0-9]{1,5}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The processes of a training, two or more.
+
+    Args:
+        hosts: their addresses, ``name:port``; the first writes the run.
+        index: of this process among them.
+
+    Raises:
+        ConfigError: an address has no port or is given twice, or there is no host of that index.
+    """
+
+    hosts: tuple[str, ...]
+    index: int
+
+    def __post_init__(self) -> None:
+        """Checks the addresses."""
+        for host in self.hosts:
+            if not _ADDRESS.fullmatch(host) or int(host.rpartition(":")[2]) > 65535:
+                raise ConfigError(f"`hosts` takes addresses with a port, such as node1:2222; got {host!r}")
+            if self.hosts.count(host) > 1:
+                raise ConfigError(f"`hosts` names {host} twice")
+        if not 0 <= self.index < len(self.hosts):
+            raise ConfigError(
+                f"`host_index` {self.index}: {len(self.hosts)} hosts have the numbers from 0 to "
+                f"{len(self.hosts) - 1}"
+            )
+
+    def named(self, index: int) -> str:
+        """Returns what messages call a host."""
+        return f"host {index} ({self.hosts[index]})"
+
+
+def find_cluster(hosts: Sequence[str] = (), index: int | None = None) -> Cluster | None:
+    """Returns the cluster that this process is part of; ``None`` where it trains alone.
+
+    Args:
+        hosts: addresses, as given by the user; they go before what is found in the environment.
+        index: of this process among them.
+
+    Raises:
+        ConfigError: what was given, or found in ``TF_CONFIG`` or SLURM's variables, has no meaning.
+    """
+    if hosts or index is not None:
+        if not hosts or index is None:
+            raise ConfigError(
+                "`hosts` and `host_index` belong together: all addresses, and which is this one"
+            )
+        cluster = Cluster(tuple(hosts), index)
+    elif "TF_CONFIG" in os.environ:
+        cluster = _from_tf_config()
+    elif int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1:
+        cluster = _from_slurm()
+    else:
+        return None
+    return cluster if len(cluster.hosts) > 1 else None
+
+
+def _from_tf_config() -> Cluster:
+    """Reads what orchestrators such as Kubeflow's training operator and Vertex set."""
+    import tensorflow as tf
+
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    try:
+        jobs, task, index = resolver.cluster_spec().as_dict(), resolver.task_type, resolver.task_id
+        return _of_jobs(jobs, task, index)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"the environment's TF_CONFIG can't be understood: {error}") from error
+
+
+def _of_jobs(jobs: Mapping[str, Any], task: str | None, index: int | None) -> Cluster:
+    """Lays a chief and its workers in a row; parameter servers and evaluators have no part in this."""
+    if not jobs:
+        return Cluster(("localhost:0",), 0)
+    if task not in ("chief", "worker") or task not in jobs:
+        raise ConfigError(f"TF_CONFIG makes this process a '{task}'; here are chiefs and workers only")
+    rows = {job: [str(host) for host in jobs.get(job, ())] for job in ("chief", "worker")}
+    before = len(rows["chief"]) if task == "worker" else 0
+    return Cluster((*rows["chief"], *rows["worker"]), before + int(index or 0))
+
+
+def _from_slurm() -> Cluster:
+    """Reads the variables of ``srun``."""
+    import tensorflow as tf
+
+    try:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(auto_set_gpu=False)
+        [hosts] = resolver.cluster_spec().as_dict().values()
+        return Cluster(tuple(hosts), int(os.environ["SLURM_PROCID"]))
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise ConfigError(f"the environment's SLURM variables can't be understood: {error}") from error

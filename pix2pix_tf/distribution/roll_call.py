@@ -1,0 +1,139 @@
+"""Before TensorFlow connects the hosts: are all there, and do they want the same?
+
+TensorFlow would wait for a missing host without end and without a word. So the first host hears the others
+on its port, which TensorFlow takes afterwards: each sends a line of JSON, and all are sent the outcome.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pix2pix_tf.distribution.cluster import Cluster
+from pix2pix_tf.errors import ConfigError, HostLost, SystemFault
+
+_GREETING = "pix2pix roll call"
+_AGAIN = 0.2  # seconds until a host that isn't there yet is tried again
+_LONGEST_LINE = 1 << 20
+
+Facts = Mapping[str, Any]
+
+
+def roll_call(cluster: Cluster, facts: Facts, seconds: float) -> None:
+    """Waits until all hosts are there, and compares what they want.
+
+    Args:
+        cluster: of which every host calls this.
+        facts: what must be the same everywhere, plain JSON values by what messages call them.
+        seconds: to wait for all.
+
+    Raises:
+        HostLost: a host did not come in time.
+        ConfigError: facts differ.
+        SystemFault: the port of this host is taken.
+    """
+    deadline = time.monotonic() + seconds
+    with _own_port(cluster) as server:
+        verdict = (
+            _heard(cluster, facts, server, deadline)
+            if cluster.index == 0
+            else _told(cluster, facts, deadline)
+        )
+    if verdict["missing"]:
+        raise HostLost(verdict["missing"])
+    if verdict["differing"]:
+        raise ConfigError(verdict["differing"])
+
+
+@contextlib.contextmanager
+def _own_port(cluster: Cluster) -> Iterator[socket.socket]:
+    """Takes the port that TensorFlow will take: every host notices here that another program has it."""
+    port = int(cluster.hosts[cluster.index].rpartition(":")[2])
+    try:
+        server = socket.create_server(("", port))
+    except OSError as error:
+        raise SystemFault(
+            f"port {port} of {cluster.named(cluster.index)} can't be taken ({error.strerror}); end the "
+            "program that has it, or give another in `hosts`"
+        ) from error
+    with server:
+        yield server
+
+
+def _heard(cluster: Cluster, facts: Facts, server: socket.socket, deadline: float) -> dict[str, str]:
+    """Hears all others, on the first host; returns what is wrong, and tells them."""
+    own = json.loads(json.dumps(facts))
+    missing, differing = set(range(1, len(cluster.hosts))), []
+    with contextlib.ExitStack() as open_ones:
+        connections = []
+        while missing and (left := deadline - time.monotonic()) > 0:
+            server.settimeout(left)
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                connection = open_ones.enter_context(server.accept()[0])
+                connection.settimeout(max(0.1, deadline - time.monotonic()))
+                _send(connection, {"greeting": _GREETING})
+                answer = _receive(connection)
+                missing.discard(answer["index"])
+                differing += _differences(cluster, answer["index"], own, answer["facts"])
+                connections.append(connection)
+        verdict = {"missing": "", "differing": ""}
+        if differing:
+            verdict["differing"] = (
+                f"the hosts were started differently ({'; '.join(differing)}); make them alike"
+            )
+        if missing:
+            names = ", ".join(cluster.named(index) for index in sorted(missing))
+            verdict["missing"] = (
+                f"{names} did not come; start the same command there, and see that its network reaches "
+                f"{cluster.hosts[0]}"
+            )
+        for connection in connections:
+            with contextlib.suppress(OSError):  # who has gone meanwhile is missed by TensorFlow
+                _send(connection, verdict)
+    return verdict
+
+
+def _told(cluster: Cluster, facts: Facts, deadline: float) -> dict[str, str]:
+    """Tells the first host, as another, and returns what it says."""
+    host, _, port = cluster.hosts[0].rpartition(":")
+    reason: object = "no answer"
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            with socket.create_connection((host, int(port)), timeout=left) as connection:
+                # What still stands there of an earlier training doesn't greet.
+                connection.settimeout(min(left, 5.0))
+                if _receive(connection).get("greeting") == _GREETING:
+                    _send(connection, {"index": cluster.index, "facts": facts})
+                    connection.settimeout(left + 10.0)  # its deadline may be later
+                    return _receive(connection)
+        except (OSError, ValueError, AttributeError) as error:
+            reason = error
+        time.sleep(_AGAIN)
+    return {
+        "missing": f"{cluster.named(0)} could not be reached ({reason}); start the same command there, and see "
+        "that its port is open",
+        "differing": "",
+    }
+
+
+def _differences(cluster: Cluster, index: int, own: Any, other: Any) -> list[str]:
+    """Lists what a host wants otherwise than the first."""
+    return [
+        f"{name} {own.get(name)} on {cluster.named(0)}, {other.get(name)} on {cluster.named(index)}"
+        for name in {**own, **other}
+        if own.get(name) != other.get(name)
+    ]
+
+
+def _send(connection: socket.socket, content: Mapping[str, Any]) -> None:
+    connection.sendall(json.dumps(content).encode() + b"\n")
+
+
+def _receive(connection: socket.socket) -> Any:
+    """Returns the next line's content; ``ValueError`` where it is none."""
+    with connection.makefile("rb") as lines:
+        return json.loads(lines.readline(_LONGEST_LINE))
