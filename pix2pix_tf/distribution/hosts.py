@@ -46,6 +46,7 @@ class Hosts:
         self.strategy = strategy
         self.cluster = cluster
         self.is_chief = cluster is None or cluster.index == 0
+        self._devices_here = strategy.num_replicas_in_sync // (1 if cluster is None else len(cluster.hosts))
         self._wishes: tf.Tensor | None = None
 
     def description(self) -> str:
@@ -66,8 +67,7 @@ class Hosts:
         Args:
             make: gives the batches for some of all devices.
         """
-        total = self.strategy.num_replicas_in_sync
-        own = total // (1 if self.cluster is None else len(self.cluster.hosts))
+        total, own = self.strategy.num_replicas_in_sync, self._devices_here
         first = 0 if self.cluster is None else own * self.cluster.index
         share = Share(range(first, first + own), total)
         return iter(self.strategy.distribute_datasets_from_function(lambda _: make(share)))
@@ -148,8 +148,7 @@ class Hosts:
 
         def of_device() -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            on_host = context.num_replicas_in_sync // len(self.cluster.hosts)
-            is_first = tf.equal(context.replica_id_in_sync_group % on_host, 0)
+            is_first = tf.equal(context.replica_id_in_sync_group % self._devices_here, 0)
             own = tf.where(is_first, value, tf.zeros_like(value))
             return context.all_reduce(tf.distribute.ReduceOp.SUM, [own])[0]
 

@@ -114,8 +114,8 @@ def _told(cluster: Cluster, facts: Facts, deadline: float) -> dict[str, str]:
             reason = error
         time.sleep(_AGAIN)
     return {
-        "missing": f"{cluster.named(0)} could not be reached ({reason}); start the same command there, and see "
-        "that its port is open",
+        "missing": f"{cluster.named(0)} could not be reached ({reason}); start the same command there, and "
+        "see that its port is open",
         "differing": "",
     }
 

@@ -21,8 +21,8 @@ _fold = tf.random.experimental.stateless_fold_in
 class ForwardPass:
     """What a model's losses are computed with: networks in training, its own state, and random numbers.
 
-    Everything random is a pure function of the seed, the step, the update in the step and the place in the batch:
-    it doesn't matter on how many devices and in how many parts the batch is computed.
+    Everything random is a pure function of the seed, the step, the update in the step and the place in the
+    batch: it doesn't matter on how many devices and in how many parts the batch is computed.
 
     Args:
         networks: by name.
@@ -117,7 +117,8 @@ class ForwardPass:
         """
         seed = self._shared_seed if shared else self._seed
         draw = functools.partial(tf.random.stateless_uniform, seed=self._next_seed(seed))
-        return drawn_for_part(shape, draw, *(self._part if shared else self._place), batch_axis)
+        index, count = self._part if shared else self._place
+        return drawn_for_part(shape, draw, index, count, batch_axis)
 
     def _next_seed(self, seed: tf.Tensor) -> tf.Tensor:
         self._draws += 1
