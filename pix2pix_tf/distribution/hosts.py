@@ -122,16 +122,20 @@ class Hosts:
         if self.cluster is None:
             return
 
-        def take_over() -> None:
+        def take_over(ours: Sequence[tf.Variable]) -> None:
             context = tf.distribute.get_replica_context()
             is_first = tf.equal(context.replica_id_in_sync_group, 0)
-            own = [tf.where(is_first, each, tf.zeros_like(each)) for each in variables.values()]
+            own = [tf.where(is_first, each, tf.zeros_like(each)) for each in ours]
             values = context.all_reduce(tf.distribute.ReduceOp.SUM, own)
-            for variable, value in zip(variables.values(), values, strict=True):
+            for variable, value in zip(ours, values, strict=True):
                 # On the handle, as `assign` asks how devices are to agree.
                 tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
-        tf.function(lambda: self.strategy.run(take_over))()
+        def take_over_all() -> None:
+            for dtype in sorted({each.dtype.name for each in variables.values()}):  # they are sent together
+                take_over([each for each in variables.values() if each.dtype.name == dtype])
+
+        tf.function(lambda: self.strategy.run(take_over_all))()
 
     def _from_chief(self, text: str) -> str:
         own = np.frombuffer(text.encode() if self.is_chief else b"", np.uint8)
