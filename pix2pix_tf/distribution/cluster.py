@@ -99,7 +99,10 @@ def _from_slurm() -> Cluster:
     import tensorflow as tf
 
     try:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(auto_set_gpu=False)
+        # srun shows each task its GPUs; the numbers here only keep the resolver from counting them.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            gpus_per_node=int(os.environ["SLURM_STEP_NUM_TASKS"]), gpus_per_task=1, auto_set_gpu=False
+        )
         [hosts] = resolver.cluster_spec().as_dict().values()
         return Cluster(tuple(hosts), int(os.environ["SLURM_PROCID"]))
     except (ValueError, TypeError, KeyError, RuntimeError) as error:

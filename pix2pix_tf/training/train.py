@@ -55,7 +55,8 @@ def _train(
         agreed = agreeing(config, run)
         if config.record.init_from is not None:
             checkpoint_to_start_from(config.record.init_from, agreed)
-        return {"config": configs.to_json(agreed), "is_finished": is_finished(run, agreed)}
+        finished = run.latest_step() if is_finished(run, agreed) else None
+        return {"config": configs.to_json(agreed), "finished": finished}
 
     def start() -> dict[str, Any]:
         held.enter_context(run.locked())
@@ -67,8 +68,8 @@ def _train(
     # Before the data are opened, so that a contradiction costs no download and leaves no directory.
     agreed = hosts.chief_decides(agree)
     config = config_from_json(agreed["config"])
-    if agreed["is_finished"]:
-        say("this run is finished already: all its steps are done")
+    if agreed["finished"] is not None:
+        say(f"this run is finished already: all {agreed['finished']} steps are done")
         return run
 
     dataset = open_dataset(config)

@@ -10,6 +10,7 @@ from PIL import Image
 from pix2pix_tf import replace
 from pix2pix_tf.data import pipeline
 from pix2pix_tf.data.pipeline import (
+    Share,
     augmented,
     fitted,
     held_out_images,
@@ -117,6 +118,22 @@ def test_a_step_of_several_batches_takes_them_in_order():
     apart = [inputs for inputs, _ in training_batches(numbered(7), config, 3, 6)]
     assert once.shape == (6, 64, 64, 3)
     np.testing.assert_array_equal(once, np.concatenate(apart))
+
+
+@pytest.mark.parametrize(("accumulate", "hosts"), [(1, [1, 1, 2]), (2, [1, 1])])
+def test_devices_share_each_part_of_each_batch_of_a_step(accumulate, hosts):
+    config = config_of(batch_size=4, seed=5, accumulate=accumulate)
+    whole = [inputs for inputs, _ in training_batches(numbered(7), config, 1, 3, batches_per_step=3)]
+    parts = [[], []]  # of each step: device, then batch by batch
+    for host, count in enumerate(hosts):
+        first = sum(hosts[:host])
+        share = Share(range(first, first + count), sum(hosts))
+        found = [inputs for inputs, _ in training_batches(numbered(7), config, 1, 3, 3, share)]
+        for number, inputs in enumerate(found):
+            parts[number // count].append(np.split(inputs, 3 * accumulate))
+    for of_step, expected in zip(parts, whole, strict=True):
+        together = [part for of_batch in zip(*of_step, strict=True) for part in of_batch]
+        np.testing.assert_array_equal(np.concatenate(together), expected)
 
 
 def test_input_and_target_stay_together():

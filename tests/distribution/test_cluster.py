@@ -1,0 +1,92 @@
+"""Who trains together: flags, TF_CONFIG, SLURM."""
+
+import json
+
+import pytest
+
+from pix2pix_tf.distribution import Cluster, find_cluster
+from pix2pix_tf.errors import ConfigError
+
+TWO = ("node1:2222", "node2:2222")
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.delenv("SLURM_STEP_NUM_TASKS", raising=False)
+
+
+def test_a_process_that_nobody_started_with_others_is_alone():
+    assert find_cluster() is None
+    assert find_cluster(("localhost:2222",), 0) is None
+
+
+def test_flags_go_before_the_environment(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1", "b:1"]}}))
+    assert find_cluster(TWO, 1) == Cluster(TWO, 1)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "index"),
+    [
+        (TWO, None),
+        ((), 0),
+        (TWO, 2),
+        (TWO, -1),
+        (("node1", "node2"), 0),
+        (("node1:2222", "node1:2222"), 0),
+        (("node1:99999", "node2:1"), 0),
+        (("node1:2222", ""), 0),
+    ],
+)
+def test_wrong_addresses_are_refused(hosts, index):
+    with pytest.raises(ConfigError):
+        find_cluster(hosts, index)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "task", "expected"),
+    [
+        ({"worker": TWO}, {"type": "worker", "index": 1}, Cluster(TWO, 1)),
+        ({"chief": TWO[:1], "worker": TWO[1:]}, {"type": "chief", "index": 0}, Cluster(TWO, 0)),
+        ({"chief": TWO[:1], "worker": TWO[1:]}, {"type": "worker", "index": 0}, Cluster(TWO, 1)),
+        ({"worker": TWO, "evaluator": ["e:1"]}, {"type": "worker", "index": 0}, Cluster(TWO, 0)),
+        ({"worker": TWO[:1]}, {"type": "worker", "index": 0}, None),
+        ({}, {}, None),
+    ],
+)
+def test_orchestrators_say_it_in_tf_config(monkeypatch, cluster, task, expected):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    assert find_cluster() == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not JSON",
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "ps", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "b:1"], "evaluator": ["c:1"]}, "task": {"type": "evaluator"}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 7}}',
+        '{"cluster": {"worker": 3}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_what_can_not_be_meant_is_refused(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ConfigError):
+        find_cluster()
+
+
+def test_srun_says_it_in_its_variables(monkeypatch):
+    variables = {
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURM_PROCID": "2",
+        "SLURM_STEP_NODELIST": "node[07-08]",
+        "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    hosts = ("node07:8888", "node07:8889", "node08:8888", "node08:8889")
+    assert find_cluster() == Cluster(hosts, 2)
+    monkeypatch.delenv("SLURM_STEP_NODELIST")
+    with pytest.raises(ConfigError):
+        find_cluster()

@@ -1,0 +1,145 @@
+"""Several hosts, as processes on loopback: they do the step of one, stop together, and lose nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pix2pix_tf.runs import RunDirectory
+from tests.end_to_end.commands import SMALL, command, environment, run
+from tests.end_to_end.servers import free_port
+from tests.end_to_end.test_resume import assert_same_weights, weights
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="TensorFlow's collectives are for Linux")
+
+LATE = 30  # seconds, on a busy machine
+
+MODELS = {
+    # Dropout, batch normalisation and random changes: all that could depend on how a batch is shared.
+    "pix2pix": (*SMALL, "--recipe", "paper", "--diff-augment"),
+    "cyclegan": ("--base-filters", 4, "--image-size", 64, "--pool-size", 2),
+    "wgan": ("--generator-filters", 2, "--critic-filters", 2, "--image-size", 64, "--critic-steps", 2),
+}
+
+
+def start(arguments: tuple[object, ...], count: int) -> list[subprocess.Popen[str]]:
+    hosts = ",".join(f"localhost:{free_port()}" for _ in range(count))
+    return [
+        subprocess.Popen(
+            command(*arguments, "--hosts", hosts, "--host-index", index),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        for index in range(count)
+    ]
+
+
+def end(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Waits for all; returns their exit codes and what they wrote."""
+    written = [process.communicate(timeout=300) for process in processes]
+    return [(process.returncode, *texts) for process, texts in zip(processes, written, strict=True)]
+
+
+def until_step(process: subprocess.Popen[str], run_dir: RunDirectory, lines: int) -> None:
+    metrics = run_dir.metrics_file
+    while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") >= lines):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_hosts_do_the_step_of_one(model: str, tmp_path: Path):
+    """All that the step changes, Adam's moments included: the moments after one step are the gradients."""
+    train = ("train", "--model", model, *MODELS[model], "--batch-size", 4, "--precision", "float32")
+    train += ("--steps", 1, "--log-every", 1, "--run-dir")
+    alone = run(*train, tmp_path / "alone", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    (code, said, errors), (other_code, other_said, other_errors) = end(start((*train, tmp_path / "two"), 2))
+    assert (code, other_code) == (0, 0), errors + other_errors
+    assert "on 2 devices of 2 hosts" in said
+    assert "takes part" in other_said
+    assert "step/s" not in other_errors
+
+    expected, found = weights(tmp_path / "alone"), weights(tmp_path / "two")
+    assert expected.keys() == found.keys()
+    for name in expected:
+        gap = np.linalg.norm((found[name] - expected[name]).astype(np.float64))
+        assert gap <= 1e-5 * np.linalg.norm(expected[name]) + 1e-9, name
+    one, two = (json.loads((tmp_path / name / "metrics.jsonl").read_text()) for name in ("alone", "two"))
+    for name in one.keys() - {"seconds", "steps_per_second"}:
+        assert two[name] == pytest.approx(one[name], rel=1e-5), name
+
+
+TRAIN = ("train", *SMALL, "--batch-size", 2, "--precision", "float32", "--log-every", 1)
+TRAIN += ("--checkpoint-every", 5, "--sample-every", 1000, "--steps", 25, "--run-dir")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    found = end(start((*TRAIN, folder / "run"), 2))
+    assert [code for code, *_ in found] == [0, 0], found
+    return folder / "run"
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_host_stops_the_others_to_be_started_again(killed: int, undisturbed: Path, tmp_path: Path):
+    run_dir = RunDirectory(tmp_path / "run")
+    processes = start((*TRAIN, run_dir.path), 2)
+    until_step(processes[0], run_dir, 12)
+    processes[killed].kill()
+    killed_at = time.monotonic()
+    processes[1 - killed].wait(LATE)
+    assert time.monotonic() - killed_at < LATE
+    found = end(processes)
+    code, _, errors = found[1 - killed]
+    assert code == 128 + signal.SIGTERM, errors
+    assert "Traceback" not in errors
+
+    again = end(start((*TRAIN, run_dir.path), 2))
+    assert [code for code, *_ in again] == [0, 0], again
+    assert "continuing after step" in again[0][1]
+    assert_same_weights(undisturbed, run_dir.path)
+
+
+def test_a_signal_to_one_host_saves_and_stops_all(undisturbed: Path, tmp_path: Path):
+    run_dir = RunDirectory(tmp_path / "run")
+    processes = start((*TRAIN, run_dir.path), 2)
+    until_step(processes[0], run_dir, 7)
+    processes[1].send_signal(signal.SIGTERM)
+    found = end(processes)
+    assert [code for code, *_ in found] == [128 + signal.SIGTERM] * 2, found
+    assert run_dir.latest_step() not in (None, 5, 25)
+
+    again = end(start((*TRAIN, run_dir.path), 2))
+    assert [code for code, *_ in again] == [0, 0], again
+    assert_same_weights(undisturbed, run_dir.path)
+
+
+def test_hosts_that_can_not_train_together_say_so_in_a_line(tmp_path: Path):
+    hosts = ",".join(f"localhost:{free_port()}" for _ in range(2))
+    flags = ("--run-dir", tmp_path / "run", "--hosts", hosts, "--host-index")
+    each = [
+        subprocess.Popen(
+            command("train", *SMALL, "--steps", 5, "--batch-size", size, *flags, index),
+            env=environment(),
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        for index, size in enumerate((2, 4))
+    ]
+    found = end(each)
+    assert [code for code, *_ in found] == [2, 2], found
+    assert all(len(errors.splitlines()) == 1 and "--batch-size" in errors for *_, errors in found)
+
+    odd = end(start(("train", *SMALL, "--steps", 5, "--batch-size", 1, "--run-dir", tmp_path / "run"), 2))
+    assert [code for code, *_ in odd] == [2, 2], odd
+    assert not (tmp_path / "run").exists()
