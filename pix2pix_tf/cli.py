@@ -865,12 +865,31 @@ class DataPreviewArgs(DataArgs):
     """Decides the order, the jitter and the mirroring, as in training."""
 
 
-_DATA_USAGE = """usage: pix2pix data list | download NAME | check DATASET | preview DATASET [options]
+@dataclasses.dataclass(frozen=True)
+class DataPackArgs:
+    """Writes a folder's images into a few large files, which open in moments and are read at random."""
+
+    folder: Positional[Path]
+    """Your folder of images."""
+    out: Path
+    """The folder of the pack; give it as --dataset."""
+    kind: Literal["pairs", "unpaired", "images"] | None = None
+    """How to take it; by default as it is by itself."""
+    seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
+    """Decides which images are held out, where the folder doesn't say."""
+    data_dir: Path | None = None
+    """Where it is remembered which images were checked."""
+    skip_bad_images: bool = False
+    """Leave out images that can't be read, and count them, instead of stopping."""
+
+
+_DATA_USAGE = """usage: pix2pix data list | download NAME | check DATASET | preview DATASET | pack FOLDER
 
   list       the data sets that have a name, and which of them are on this machine
   download   fetch and prepare one of them
   check      tell what is wrong with a data set or with your folder
   preview    write a sheet of pairs as training sees them
+  pack       write a folder's images into a few large files, for sets of many thousands
 
 'pix2pix data list --help' (or any other) shows the options."""
 
@@ -881,6 +900,7 @@ def _data(arguments: list[str]) -> int:
         "download": _data_download,
         "check": _data_check,
         "preview": _data_preview,
+        "pack": _data_pack,
     }
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_DATA_USAGE)
@@ -957,3 +977,18 @@ def _dataset_config(args: DataArgs) -> TrainConfig:
         mirror_url=args.mirror_url,
         skip_bad_images=args.skip_bad_images,
     )
+
+
+def _data_pack(arguments: list[str]) -> int:
+    args = _parse(DataPackArgs, "data pack", arguments)
+    configs.check_limits(args)
+    _import_frameworks()
+    from pix2pix_tf.data.packed import pack_folder
+    from pix2pix_tf.data.preparing import data_root
+    from pix2pix_tf.data.sources import existing_folder, usual_kind
+
+    folder = existing_folder(str(args.folder.absolute()))
+    kind = args.kind or usual_kind(str(folder))
+    dataset = pack_folder(folder, args.out, args.seed, data_root(args.data_dir), kind, args.skip_bad_images)
+    print(f"{dataset.description()}; pix2pix train --dataset {quoted(args.out)} learns from it")
+    return 0

@@ -138,17 +138,8 @@ def open_folder_dataset(
         DataError: nothing, or not everything, of the folder can be used.
         SystemFault: the folder or a file in it can't be read.
     """
-    survey = survey_folder(folder, seed, cache_dir, kind, show_progress)
-    problems = [*survey.problems, *([] if skip_bad_images else survey.bad_files.values())]
-    if problems:
-        raise DataError(printable(problems[0].line + _and_more(len(problems) - 1, folder)))
-    if "train" not in survey.splits:
-        raise DataError(
-            printable(f"{folder}: none of its images to train on can be used; see {_check(folder)}")
-        )
-    sides = [sides_of(items, survey.checked) for items in survey.used()]
-    given = iter(ranges[-sum(map(len, sides)) :])
-    sides = [tuple(_ranged(side, next(given), folder) for side in of_set) for of_set in sides]
+    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, show_progress)
+    sides = ranged(sides, ranges, folder)
     return ImageDataset(
         name=printable(folder.resolve().name),
         sides=tuple(side for of_set in sides for side in of_set),
@@ -161,6 +152,38 @@ def open_folder_dataset(
         },
         skipped=[printable(os.fspath(file)) for file in survey.bad_files],
     )
+
+
+def examined(
+    folder: Path,
+    seed: int,
+    cache_dir: Path | None,
+    kind: Kind = "pairs",
+    skip_bad_images: bool = False,
+    show_progress: bool = True,
+) -> tuple[Survey, list[tuple[Side, ...]]]:
+    """Returns what is in a folder that can be trained on, and the sides of each of its sets.
+
+    Args:
+        folder: as `open_folder_dataset` has it, like the others.
+        seed: likewise.
+        cache_dir: likewise.
+        kind: likewise.
+        skip_bad_images: likewise.
+        show_progress: likewise.
+
+    Raises:
+        DataError, SystemFault: as there.
+    """
+    survey = survey_folder(folder, seed, cache_dir, kind, show_progress)
+    problems = [*survey.problems, *([] if skip_bad_images else survey.bad_files.values())]
+    if problems:
+        raise DataError(printable(problems[0].line + _and_more(len(problems) - 1, folder)))
+    if "train" not in survey.splits:
+        raise DataError(
+            printable(f"{folder}: none of its images to train on can be used; see {_check(folder)}")
+        )
+    return survey, [sides_of(items, survey.checked) for items in survey.used()]
 
 
 def likely_kind(folder: Path) -> Kind:
@@ -548,6 +571,18 @@ def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tup
 
     sides = tuple(side(at) for at in range(len(items[0].files)))
     return sides * 2 if items[0].is_halved else sides
+
+
+def ranged(
+    sides: Sequence[tuple[Side, ...]], ranges: Sequence[ValueRange | None], folder: Path
+) -> list[tuple[Side, ...]]:
+    """Returns the sides of each set with the ranges that were asked for, the last ones of fewer sides.
+
+    Raises:
+        DataError: a range has no meaning for them.
+    """
+    given = iter(ranges[-sum(map(len, sides)) :])
+    return [tuple(_ranged(side, next(given), folder) for side in of_set) for of_set in sides]
 
 
 def _ranged(side: Side, values: ValueRange | None, folder: Path) -> Side:

@@ -165,7 +165,12 @@ def load_with_alpha(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
         return np.flip(pixels.swapaxes(0, 1) if turned else pixels, reversed_axes)
 
 
-def decode_image(data: bytes, channels: int, dtype: np.typing.DTypeLike = np.uint8) -> np.ndarray:
+def decode_image(
+    data: bytes,
+    channels: int,
+    dtype: np.typing.DTypeLike = np.uint8,
+    values: ValueRange | None = None,
+) -> np.ndarray:
     """Decodes the bytes of an image file as a viewer would show it.
 
     Grey becomes RGB by repetition, RGB becomes grey by BT.601 luma, the same way for every format. 8-bit
@@ -175,6 +180,7 @@ def decode_image(data: bytes, channels: int, dtype: np.typing.DTypeLike = np.uin
         data: of a file of one of `KINDS`.
         channels: 1 (grey) or 3 (RGB).
         dtype: ``uint8`` or ``uint16``.
+        values: of measurements, what becomes the lowest and the highest level.
 
     Returns:
         ``dtype`` [height, width, channels], each value in the full range of ``dtype``.
@@ -182,23 +188,28 @@ def decode_image(data: bytes, channels: int, dtype: np.typing.DTypeLike = np.uin
     Raises:
         DataError: the bytes are no image, a damaged one, or one of more than `MAX_PIXELS` pixels.
     """
-    return _pixels(io.BytesIO(data), channels, dtype, None)
+    return _pixels(io.BytesIO(data), channels, dtype, values)
 
 
-def decode_in_pipeline(data: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8) -> tf.Tensor:
+def decode_in_pipeline(
+    data: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8, values: ValueRange | None = None
+) -> tf.Tensor:
     """Decodes as `decode_image`, eagerly or as an operation of a ``tf.data`` pipeline.
 
     Args:
         data: string scalar, the bytes of the file.
         channels: 1 (grey) or 3 (RGB).
         dtype: ``tf.uint8`` or ``tf.uint16``.
+        values: as `decode_image` has it.
 
     Returns:
         ``dtype`` tensor [height, width, channels].
     """
-    return _in_pipeline(
-        lambda given: decode_image(given, channels, dtype.as_numpy_dtype), data, channels, dtype
-    )
+
+    def decode(given: bytes) -> np.ndarray:
+        return decode_image(given, channels, dtype.as_numpy_dtype, values)
+
+    return _in_pipeline(decode, data, channels, dtype)
 
 
 def load_in_pipeline(

@@ -17,6 +17,7 @@ from pix2pix_tf.data.sets import natural_key
 from pix2pix_tf.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
     ReadBytes = Callable[[tf.Tensor], tf.Tensor]
@@ -107,16 +108,31 @@ def _reader(files: list[str], shards: Sequence[int], offsets: Sequence[int], fea
     """Returns the function from an index to a feature of the record that begins at that place."""
     import tensorflow as tf
 
+    read_record = record_reader(files, shards, offsets)
+    features = {feature: tf.io.FixedLenFeature([], tf.string)}
+    return lambda index: tf.io.parse_single_example(read_record(index), features)[feature]
+
+
+def record_reader(
+    files: list[str], shards: Sequence[int] | np.ndarray, offsets: Sequence[int] | np.ndarray
+) -> ReadBytes:
+    """Returns a function of TensorFlow operations from an int64 scalar to that record, a scalar string.
+
+    Args:
+        files: TFRecord files.
+        shards: in which of them each record lies.
+        offsets: at which byte it begins there.
+    """
+    import tensorflow as tf
+
     with tf.device("CPU"):
         file_of_shard = tf.constant(files)
         shard_of_record = tf.constant(shards, tf.int64)
         offset_of_record = tf.constant(offsets, tf.int64)
-    features = {feature: tf.io.FixedLenFeature([], tf.string)}
 
     def read(index: tf.Tensor) -> tf.Tensor:
         file = tf.gather(file_of_shard, tf.gather(shard_of_record, index))
-        record = _read_record(file, tf.gather(offset_of_record, index))
-        return tf.io.parse_single_example(record, features)[feature]
+        return _read_record(file, tf.gather(offset_of_record, index))
 
     return read
 

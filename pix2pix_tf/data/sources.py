@@ -78,8 +78,10 @@ def usual_kind(dataset: str) -> Kind:
     name = full_name(dataset)
     if looks_like_path(dataset):
         from pix2pix_tf.data.folder import likely_kind
+        from pix2pix_tf.data.packed import is_pack, open_pack
 
-        return likely_kind(Path(dataset).expanduser())
+        folder = Path(dataset).expanduser()
+        return open_pack(folder).kind if is_pack(folder) else likely_kind(folder)
     if name == PROCEDURAL or name in CATALOG:
         return "pairs"
     return "unpaired" if name.startswith("cycle_gan/") else "images"
@@ -103,16 +105,21 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
         return procedural_dataset(config.optimization.seed, data.size)
     if is_folder:
         from pix2pix_tf.data.folder import open_folder_dataset
+        from pix2pix_tf.data.packed import is_pack, open_pack
         from pix2pix_tf.data.preparing import data_root
 
+        folder = existing_folder(data.dataset)
+        ranges = _of_sides(config, data.input_range, data.output_range)
+        if is_pack(folder):
+            return open_pack(folder, ranges)
         return open_folder_dataset(
-            existing_folder(data.dataset),
+            folder,
             seed=config.split_seed,
             cache_dir=data_root(data.data_dir),
             kind=kind,
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
-            ranges=_of_sides(config, data.input_range, data.output_range),
+            ranges=ranges,
         )
     if name in CATALOG:
         from pix2pix_tf.data.catalog import open_catalog_dataset

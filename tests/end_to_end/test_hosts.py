@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,13 @@ def until_step(process: subprocess.Popen[str], run_dir: RunDirectory, lines: int
         time.sleep(0.02)
 
 
+def gap(expected: dict[str, np.ndarray], found: dict[str, np.ndarray], names: Iterable[str]) -> float:
+    """How far tensors are apart, relative to their norm."""
+    apart = [np.linalg.norm((found[name] - expected[name]).astype(np.float64)) for name in names]
+    size = [np.linalg.norm(expected[name].astype(np.float64)) for name in names]
+    return float(np.linalg.norm(apart) / (np.linalg.norm(size) + 1e-12))
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_two_hosts_do_the_step_of_one(model: str, tmp_path: Path):
     """All that the step changes, Adam's moments included: the moments after one step are the gradients."""
@@ -70,9 +78,11 @@ def test_two_hosts_do_the_step_of_one(model: str, tmp_path: Path):
 
     expected, found = weights(tmp_path / "alone"), weights(tmp_path / "two")
     assert expected.keys() == found.keys()
-    for name in expected:
-        gap = np.linalg.norm((found[name] - expected[name]).astype(np.float64))
-        assert gap <= 1e-5 * np.linalg.norm(expected[name]) + 1e-9, name
+    assert gap(expected, found, expected) <= 1e-5
+    for (
+        name
+    ) in expected:  # a weight whose gradient is nearly 0 moves as far as others, by the gradient's sign
+        assert gap(expected, found, [name]) <= (3e-5 if "_adam/" in name else 1e-3), name
     one, two = (json.loads((tmp_path / name / "metrics.jsonl").read_text()) for name in ("alone", "two"))
     for name in one.keys() - {"seconds", "steps_per_second"}:
         assert two[name] == pytest.approx(one[name], rel=1e-5), name

@@ -1,0 +1,243 @@
+"""Data sets of millions: a folder's image files in a few large ones, which open in moments.
+
+``pack.json`` says what there is. Each set's files lie, as they are, one record after the other in TFRecord
+shards, and ``NAME.index.npy`` tells where each record begins: 16 bytes an image are all that opening a set
+holds in memory. Random access stays, and with it the order that is a pure function of seed and position.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from pix2pix_tf.data.folder import examined, ranged
+from pix2pix_tf.data.images import decode_in_pipeline
+from pix2pix_tf.data.pixels import split_side_by_side
+from pix2pix_tf.data.rasters import ValueRange
+from pix2pix_tf.data.records import record_reader
+from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side
+from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.files import UNFINISHED, explain_disk_faults, write_whole
+
+MANIFEST = "pack.json"
+SHARD_BYTES = 1 << 28
+_FORMAT = 1
+_FRAME_BYTES = 16  # of a record: its length, and the checksums of that and of its contents
+
+Record = tuple[str, Sequence[bytes]]
+"""A name, and the bytes of the image file or files."""
+
+
+def is_pack(folder: Path) -> bool:
+    """Whether a folder is a packed data set."""
+    return (folder / MANIFEST).is_file()
+
+
+def pack_folder(
+    folder: Path,
+    out: Path,
+    seed: int,
+    cache_dir: Path | None,
+    kind: Kind = "pairs",
+    skip_bad_images: bool = False,
+) -> ImageDataset:
+    """Packs a folder of images.
+
+    Args:
+        folder: in one of the layouts of `pix2pix_tf.data.folder`, every image of which is checked.
+        out: the folder of the pack, without one as yet.
+        seed: decides which images are held out, where the folder doesn't say.
+        cache_dir: as `open_folder_dataset` has it, like the others.
+        kind: likewise.
+        skip_bad_images: likewise.
+
+    Returns:
+        What was packed, as it is opened.
+
+    Raises:
+        ConfigError: there is a pack already.
+        DataError: images can't be used.
+        SystemFault: one can't be read, or the pack can't be written.
+    """
+    if is_pack(out):
+        raise ConfigError(f"`out` {out} holds a packed data set already; give another folder, or delete it")
+    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images)
+    splits: dict[str, list[dict[str, Any]]] = {}
+    for split, sets in survey.splits.items():
+        splits[split] = []
+        for items, place in zip(sets, ("",) if len(sets) == 1 else ("-A", "-B"), strict=True):
+            files = ((item.name, [file.read_bytes() for file in item.files]) for item in items)
+            shown = tqdm(files, f"packing {split}{place}", len(items), unit="image", delay=2, disable=None)
+            written = write_records(out, split + place, shown)
+            splits[split].append({**written, "halved": items[0].is_halved})
+    write_manifest(out, folder.resolve().name, sides, splits)
+    return open_pack(out)
+
+
+def write_records(
+    out: Path, name: str, records: Iterable[Record], shard_bytes: int = SHARD_BYTES
+) -> dict[str, Any]:
+    """Writes one set's shards and their index.
+
+    Args:
+        out: the folder.
+        name: of the set; its files begin with it.
+        records: in their order.
+        shard_bytes: after how many the next shard begins.
+
+    Returns:
+        What the manifest says of the set.
+
+    Raises:
+        SystemFault: the disk is full, or the place can't be written.
+    """
+    places: list[np.ndarray] = []
+    digest = hashlib.sha256()
+    shards: list[str] = []
+    remaining = iter(records)
+    with explain_disk_faults(out):
+        out.mkdir(parents=True, exist_ok=True)
+        while (first := next(remaining, None)) is not None:
+            shard = f"{name}-{len(shards):05d}.tfrecord"
+            offsets = _write_shard(out / shard, itertools.chain([first], remaining), shard_bytes, digest)
+            places.append(np.stack([np.full_like(offsets, len(shards)), offsets], axis=1))
+            shards.append(shard)
+        index = np.concatenate(places)
+        unfinished = out / f".{name}.index{UNFINISHED}.npy"
+        np.save(unfinished, index)
+        unfinished.replace(out / f"{name}.index.npy")
+    return {"name": name, "count": len(index), "shards": shards, "digest": digest.hexdigest()}
+
+
+def _write_shard(path: Path, records: Iterator[Record], most_bytes: int, digest: Any) -> np.ndarray:
+    """Writes records until a shard is full; returns where each begins."""
+    unfinished, offsets, end = path.with_name(path.name + UNFINISHED), [], 0
+    with tf.io.TFRecordWriter(str(unfinished)) as writer:
+        for name, files in records:
+            features = {"name": _bytes_feature([name.encode()]), "files": _bytes_feature(files)}
+            record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+            writer.write(record)
+            digest.update(hashlib.sha256(record).digest())
+            offsets.append(end)
+            end += len(record) + _FRAME_BYTES
+            if end >= most_bytes:
+                break
+    unfinished.replace(path)
+    return np.array(offsets, np.int64)
+
+
+def _bytes_feature(values: Sequence[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def write_manifest(
+    out: Path, name: str, sides: Sequence[Sequence[Side]], splits: dict[str, list[dict[str, Any]]]
+) -> None:
+    """Writes what makes the files a pack, last.
+
+    Args:
+        out: the folder.
+        name: of the data set.
+        sides: of each set.
+        splits: what :func:`write_records` has said of each set, and whether it is ``halved``: its files are
+            pairs side by side.
+    """
+    content = {
+        "format": _FORMAT,
+        "name": name,
+        "sides": [[dataclasses.asdict(side) for side in of_set] for of_set in sides],
+        "splits": splits,
+    }
+    write_whole(out / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def open_pack(folder: Path, ranges: Sequence[ValueRange | None] = (None, None)) -> ImageDataset:
+    """Opens a packed data set, in moments whatever its size.
+
+    Args:
+        folder: of the pack.
+        ranges: as `open_folder_dataset` has it.
+
+    Raises:
+        DataError: it is damaged, or of a later release.
+    """
+    try:
+        stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if stored["format"] != _FORMAT:
+            raise DataError(f"{folder} was packed by a later release, in format {stored['format']}; update")
+        sides = ranged([tuple(map(_side, of_set)) for of_set in stored["sides"]], ranges, folder)
+        return ImageDataset(
+            name=stored["name"],
+            sides=tuple(itertools.chain(*sides)),
+            splits={
+                split: tuple(_images(folder, each, of_set) for each, of_set in zip(sets, sides, strict=True))
+                for split, sets in stored["splits"].items()
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the packed data set {folder} is damaged ({error}); pack it again") from error
+
+
+def _side(stored: dict[str, Any]) -> Side:
+    values = stored.pop("values")
+    return Side(**stored, values=None if values is None else (values[0], values[1]))
+
+
+def _images(folder: Path, stored: dict[str, Any], sides: tuple[Side, ...]) -> Images:
+    index = np.load(folder / f"{stored['name']}.index.npy", mmap_mode="r", allow_pickle=False)
+    if index.shape != (stored["count"], 2):
+        raise ValueError(f"the index of {stored['name']} is not that of {stored['count']} images")
+    shards = [folder / shard for shard in stored["shards"]]
+    missing = [shard.name for shard in shards if not shard.is_file()]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
+    is_halved = bool(stored["halved"])
+    read_record = record_reader(list(map(str, shards)), index[:, 0], index[:, 1])
+    features = {
+        "name": tf.io.FixedLenFeature([], tf.string),
+        "files": tf.io.FixedLenFeature([1 if is_halved else len(sides)], tf.string),
+    }
+
+    def parsed(number: tf.Tensor) -> dict[str, tf.Tensor]:
+        return tf.io.parse_single_example(read_record(number), features)
+
+    def decoded(file: tf.Tensor, side: Side) -> tf.Tensor:
+        dtype = tf.uint16 if side.bits == 16 else tf.uint8
+        return decode_in_pipeline(file, side.channels, dtype, side.values)
+
+    def read(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        files = tf.unstack(parsed(number)["files"])
+        if not is_halved:
+            return tuple(decoded(file, side) for file, side in zip(files, sides, strict=True))
+        pairs = [split_side_by_side(decoded(files[0], side)) for side in dict.fromkeys(sides)]  # mostly one
+        return pairs[0][0], pairs[-1][1]
+
+    names = _Names(stored["count"], lambda number: parsed(tf.constant(number))["name"].numpy().decode())
+    return Images(names, read, stored["digest"])
+
+
+class _Names(Sequence[str]):
+    """The names of records, each read when it is asked for."""
+
+    def __init__(self, count: int, read: Any):
+        self._count = count
+        self._read = read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(self._count))]
+        if not -self._count <= number < self._count:
+            raise IndexError(number)
+        return self._read(number % self._count)

@@ -1,0 +1,130 @@
+"""Packed data sets: the folder's images in its order, from a few files."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf import preset, replace
+from pix2pix_tf.data.folder import open_folder_dataset
+from pix2pix_tf.data.packed import MANIFEST, is_pack, open_pack, pack_folder, write_records
+from pix2pix_tf.data.pipeline import training_batches
+from pix2pix_tf.data.sources import open_dataset, usual_kind
+from pix2pix_tf.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def folders(tmp_path, save_image):
+    """A folder of each layout and depth, by the kind that it is taken as."""
+    for number in range(12):
+        for split in ("train", "val"):
+            save_image(tmp_path / f"pairs/{split}/Fassade {number}.png", 80, 30, seed=number)
+        save_image(tmp_path / f"deep/A/{number}.png", mode="L", seed=number)
+        save_image(tmp_path / f"deep/B/{number}.png", mode="I;16", seed=100 + number)
+        save_image(tmp_path / f"unpaired/trainA/a{number}.jpg", 40 + number, 30, seed=number)
+        save_image(tmp_path / f"images/{number}.webp", 40, 30 + number, seed=number)
+        measured = np.random.default_rng(number).normal(size=(30, 40)).astype(np.float32)
+        (tmp_path / "measured").mkdir(exist_ok=True)
+        Image.fromarray(measured).save(tmp_path / f"measured/{number}.tif")
+    for number in range(5):
+        save_image(tmp_path / f"unpaired/trainB/b{number}.png", 50, 60, mode="RGBA", seed=number)
+    return tmp_path
+
+
+KINDS = {"pairs": "pairs", "deep": "pairs", "unpaired": "unpaired", "images": "images", "measured": "images"}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_pack_reads_what_its_folder_reads(folders, name):
+    folder, out = folders / name, folders / "packed 한글" / name
+    expected = open_folder_dataset(folder, 3, None, KINDS[name], show_progress=False)
+    pack_folder(folder, out, 3, None, KINDS[name])
+    found = open_pack(out)
+    assert (found.sides, found.kind, found.name) == (expected.sides, expected.kind, expected.name)
+    assert found.splits.keys() == expected.splits.keys()
+    for split, sets in expected.splits.items():
+        for images, packed in zip(sets, found.splits[split], strict=True):
+            assert list(packed.names) == list(images.names)
+            numbers = tf.data.Dataset.range(len(images))  # in a graph, as the pipeline reads
+            for one, other in zip(numbers.map(images.read), numbers.map(packed.read), strict=True):
+                for image, same in zip(one, other, strict=True):
+                    assert image.dtype == same.dtype
+                    np.testing.assert_array_equal(image, same)
+
+
+def test_training_sees_the_same_batches(folders):
+    config = replace(preset(str(folders / "pairs")), image_size=64, batch_size=3, seed=5)
+    pack_folder(folders / "pairs", folders / "packed", config.split_seed, None)
+    packed = replace(config, dataset=str(folders / "packed"))
+    each = [training_batches(open_dataset(one), one, 2, 8) for one in (config, packed)]
+    for of_folder, of_pack in zip(*each, strict=True):
+        for images, same in zip(of_folder, of_pack, strict=True):
+            np.testing.assert_array_equal(images, same)
+    assert usual_kind(str(folders / "packed")) == "pairs"
+
+
+def test_records_go_on_in_the_next_shard(folders):
+    records = [(f"{number}", [bytes([number]) * 50]) for number in range(10)]
+    written = write_records(folders / "out", "train", records, shard_bytes=200)
+    assert len(written["shards"]) == 4
+    index = np.load(folders / "out/train.index.npy")
+    assert index[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+    assert {path.name for path in (folders / "out").iterdir()} == {*written["shards"], "train.index.npy"}
+
+
+def test_other_images_are_told_apart(folders, save_image):
+    before = pack_folder(folders / "pairs", folders / "one", 0, None).identity()
+    assert open_pack(folders / "one").identity() == before
+    save_image(folders / "pairs/train/Fassade 3.png", 80, 30, seed=99)
+    assert pack_folder(folders / "pairs", folders / "two", 0, None).identity() != before
+
+
+def test_a_pack_is_whole_or_none_and_is_not_written_over(folders):
+    out = folders / "packed"
+    pack_folder(folders / "pairs", out, 0, None)
+    with pytest.raises(ConfigError):
+        pack_folder(folders / "pairs", out, 0, None)
+    (out / MANIFEST).unlink()  # written last
+    assert not is_pack(out)
+    pack_folder(folders / "pairs", out, 0, None)
+    assert len(open_pack(out).splits["train"][0]) == 12
+
+
+@pytest.mark.parametrize("damage", ["no shard", "no index", "short index", "no JSON", "later", "keys"])
+def test_a_damaged_pack_is_refused(folders, damage):
+    out = folders / "packed"
+    pack_folder(folders / "pairs", out, 0, None)
+    manifest = json.loads((out / MANIFEST).read_text())
+    index = np.load(out / "train.index.npy")
+    if damage == "no shard":
+        (out / "train-00000.tfrecord").unlink()
+    elif damage == "no index":
+        (out / "train.index.npy").unlink()
+    elif damage == "short index":
+        np.save(out / "train.index.npy", index[:-1])
+    else:
+        texts = {"no JSON": "{", "later": json.dumps({**manifest, "format": 9}), "keys": '{"format": 1}'}
+        (out / MANIFEST).write_text(texts[damage])
+    with pytest.raises(DataError):
+        open_pack(out)
+
+
+def test_a_damaged_record_is_noticed_where_it_is_read(folders):
+    out = folders / "packed"
+    pack_folder(folders / "pairs", out, 0, None)
+    shard = out / "train-00000.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    [images] = open_pack(out).splits["train"]
+    with pytest.raises(tf.errors.DataLossError):
+        list(tf.data.Dataset.range(len(images)).map(images.read))
+
+
+def test_ranges_are_those_that_are_asked_for(folders):
+    pack_folder(folders / "measured", folders / "packed", 0, None, "images")
+    [side] = open_pack(folders / "packed", (None, (-8.0, 8.0))).sides
+    assert side == dataclasses.replace(open_pack(folders / "packed").sides[0], values=(-8.0, 8.0))
