@@ -147,7 +147,6 @@ class Trainer:
             for metrics in self._update(number, batches[number * parts : (number + 1) * parts], step):
                 for name, value in metrics.items():
                     measured[name].append(value)
-        self._share_changing_weights()
         if self._averages is not None:
             self._averages.update(step + 1)
         means = tf.stack([_mean(values) for values in measured.values()])
@@ -209,15 +208,6 @@ class Trainer:
         """How often a network was updated since training began, up to that update of the step."""
         of_network = [network in itertools.chain(*phase.trains.values()) for phase in self._phases]
         return step * sum(of_network) + sum(of_network[: number + 1])
-
-    def _share_changing_weights(self) -> None:
-        """Gives every device the mean of all devices' running averages, so that any one may be saved."""
-        variables = [each for network in self.networks.values() for each in changing_weights(network)]
-        if variables and self.strategy.num_replicas_in_sync > 1:
-            context = tf.distribute.get_replica_context()
-            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [each.value for each in variables])
-            for variable, mean in zip(variables, means, strict=True):
-                variable.assign(mean)
 
     def _apply(
         self,
