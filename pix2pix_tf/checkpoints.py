@@ -205,6 +205,7 @@ class CheckpointWriter:
                 if best is not None:
                     self._run.write_best(step, best)
                 self._drop_old()
+            self._run.publish()
         except Exception as error:
             self._fault = error  # raised where the loop waits
 

@@ -287,6 +287,7 @@ def _train_defaults(
     if task in typing.get_args(configs.TaskName):
         asked = configs.replace(asked, task=task)
     run = RunDirectory(Path(run_dir) if run_dir is not None else asked.run_dir)
+    run.fetch()
     if not run.exists():
         return asked
     stored = run.read_config()
@@ -303,7 +304,9 @@ def _resolved_text(config: TrainConfig) -> str:
     from pix2pix_tf.runs import RunDirectory
     from pix2pix_tf.training.agreement import agreeing
 
-    config = agreeing(config, RunDirectory(config.run_dir))
+    run = RunDirectory(config.run_dir)
+    run.fetch()
+    config = agreeing(config, run)
     precision = resolve_precision(config.optimization.precision)
     settings = configs.to_json(configs.replace(config, precision=precision, run_dir=config.run_dir))
     return json.dumps(settings, indent=2, ensure_ascii=False)
@@ -319,14 +322,14 @@ def _what_next(run: RunDirectory) -> str:
     for name, painter in painters.items():
         inputs = "" if painter.noise else "IMAGE_OR_FOLDER "
         direction = f"--direction {name} " if len(painters) > 1 else ""
-        uses.append(f"pix2pix predict {quoted(run.path)} {inputs}{direction}--out pictures")
+        uses.append(f"pix2pix predict {quoted(run.place)} {inputs}{direction}--out pictures")
     return "\n".join(
         (
             f"{run.final_sheet} shows what it has learnt{', on pairs that it never saw' if judged else ''}",
-            f"  look at the losses    tensorboard --logdir {quoted(run.path)}",
+            f"  look at the losses    tensorboard --logdir {quoted(run.place)}",
             *(f"  paint pictures        {use}" for use in uses),
-            *([f"  judge them            pix2pix evaluate {quoted(run.path)}"] if judged else []),
-            f"  train for longer      pix2pix train --run-dir {quoted(run.path)} --steps {longer}",
+            *([f"  judge them            pix2pix evaluate {quoted(run.place)}"] if judged else []),
+            f"  train for longer      pix2pix train --run-dir {quoted(run.place)} --steps {longer}",
             "  train elsewhere       the same flags with another --run-dir",
         )
     )

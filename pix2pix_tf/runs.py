@@ -18,11 +18,11 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.files import explain_disk_faults, locked, write_whole
 from pix2pix_tf.models.registry import config_from_json
+from pix2pix_tf.storage import StoredFolder, address_of
 from pix2pix_tf.wording import quoted
 
 FORMAT = 2
 _READABLE = (1, FORMAT)  # format 1 knew one model
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")  # Path makes gs:/bucket of gs://bucket
 _CHECKPOINT = re.compile(r"step_(\d{9})")
 _PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
@@ -31,11 +31,19 @@ class RunDirectory:
     """The files of one training run.
 
     Args:
-        path: the directory; it need not exist yet.
+        path: the directory, here or in an object store; it need not exist yet.
+        writing: whether this process trains there.
+
+    Attributes:
+        path: the directory on this machine; of one in a store, its copy.
+        place: what messages call it.
     """
 
-    def __init__(self, path: Path):
-        self.path = path.expanduser()
+    def __init__(self, path: Path, writing: bool = False):
+        address = address_of(path)
+        self._stored = StoredFolder(address, writing) if address is not None else None
+        self.path = path.expanduser() if self._stored is None else self._stored.copy
+        self.place = address or str(self.path)
         self.config_file = self.path / "config.json"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
@@ -54,6 +62,36 @@ class RunDirectory:
     def keras_file(self, network: str) -> Path:
         """Returns where a finished run keeps a published network for whoever wants only Keras."""
         return self.path / f"{network}.keras"
+
+    def fetch(self) -> None:
+        """Makes the copy here what is in the object store, where it is kept in one.
+
+        Raises:
+            ConfigError, SystemFault: the store can't be used.
+        """
+        if self._stored is not None:
+            self._stored.fetch()
+
+    def publish(self) -> None:
+        """Writes what has changed to the object store, where it is kept in one: whole, or nothing.
+
+        Raises:
+            ConfigError, SystemFault: the store can't be used, or somebody else trains there.
+        """
+        if self._stored is not None:
+            self._stored.publish()
+
+    def beside(self, name: str) -> Path:
+        """Returns where something that is made of the run goes by default.
+
+        Raises:
+            ConfigError: the run is in an object store.
+        """
+        if self._stored is not None:
+            raise ConfigError(
+                f"`out` is missing: say where on this machine that goes, as {self.place} is in a store"
+            )
+        return self.path / name
 
     def exists(self) -> bool:
         """Whether a run has been started here."""
@@ -108,11 +146,6 @@ class RunDirectory:
         Raises:
             RunError: it is a file's, or an address, or checkpoints written here could not be read again.
         """
-        if _ADDRESS.match(str(self.path)):
-            raise RunError(
-                f"`run_dir` {self.path} is an address, and runs are kept in folders; a bucket can be mounted "
-                "as one"
-            )
         if self.path.exists() and not self.path.is_dir():
             raise RunError(
                 f"`run_dir` {self.path} is a file; give a folder, which is made where it is missing"
@@ -287,12 +320,12 @@ def find_run(model: str | Path) -> tuple[RunDirectory, int | None] | None:
     Raises:
         RunError: the run has no best checkpoint, or what stands behind the @ is no step.
     """
-    run = RunDirectory(Path(model))
-    if run.exists():
+    run = _there(model)
+    if run is not None:
         return run, None
     directory, at, which = str(model).rpartition("@")
-    run = RunDirectory(Path(directory))
-    if not at or not run.exists():
+    run = _there(directory) if at else None
+    if run is None:
         return None
     if which == "best":
         best = run.best()
@@ -302,6 +335,12 @@ def find_run(model: str | Path) -> tuple[RunDirectory, int | None] | None:
     if not which.isdecimal():
         raise RunError(f"{model}: what stands behind @ is a step, or 'best'")
     return run, int(which)
+
+
+def _there(path: str | Path) -> RunDirectory | None:
+    run = RunDirectory(Path(path))
+    run.fetch()
+    return run if run.exists() else None
 
 
 def open_checkpoint(model: str | Path, step: int | None = None) -> tuple[RunDirectory, Path]:

@@ -52,7 +52,7 @@ def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
     # A longer title can widen a sheet.
     width, height = (min(frame.size[axis] for frame in frames) for axis in (0, 1))
     frames = [frame.crop((0, 0, width, height)) for frame in frames]
-    out = out or directory.path / "timeline.gif"
+    out = out or directory.beside("timeline.gif")
     write_whole(out, _small_enough(frames))
     return out
 

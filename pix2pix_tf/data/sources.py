@@ -11,6 +11,7 @@ from pix2pix_tf.config import TrainConfig, setting
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, UNKNOWN, full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, pairs_made_by, unpaired
 from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.storage import local_folder
 from pix2pix_tf.wording import counted
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def usual_kind(dataset: str) -> Kind:
         from pix2pix_tf.data.folder import likely_kind
         from pix2pix_tf.data.packed import is_pack, open_pack
 
-        folder = Path(dataset).expanduser()
+        folder = local_folder(dataset)
         return open_pack(folder).kind if is_pack(folder) else likely_kind(folder)
     if name == PROCEDURAL or name in CATALOG:
         return "pairs"
@@ -200,12 +201,12 @@ def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> I
 
 
 def existing_folder(dataset: str) -> Path:
-    """Returns the folder that ``--dataset`` names.
+    """Returns the folder that ``--dataset`` names, fetched where it is in an object store.
 
     Raises:
         DataError: there is none; a bare word was probably meant as a name, so these are listed.
     """
-    folder = Path(dataset).expanduser()
+    folder = local_folder(dataset)
     if folder.exists():
         return folder
     if folder.is_absolute():  # as a run remembers it

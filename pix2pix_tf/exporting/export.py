@@ -141,7 +141,7 @@ class _Job:
             painters = {options.direction: painter_of(model, options.direction)}
         name = options.name or model_name_for(directory.path)
         check_model_name(name)
-        out = (options.out or directory.path / "export").expanduser()
+        out = (options.out or directory.beside("export")).expanduser()
         _refuse_foreign(out)
         samples = _samples_for(model, painters, options)
         subjects = []

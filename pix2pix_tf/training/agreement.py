@@ -15,6 +15,7 @@ from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
+from pix2pix_tf.storage import address_of
 from pix2pix_tf.wording import counted, quoted
 
 
@@ -69,7 +70,9 @@ def is_finished(run: RunDirectory, config: TrainConfig) -> bool:
 
 def _absolute(dataset: str) -> str:
     """A folder's full path; the name of a data set that has one as it is."""
-    return str(Path(dataset).expanduser().resolve()) if looks_like_path(dataset) else full_name(dataset)
+    if not looks_like_path(dataset):
+        return full_name(dataset)
+    return address_of(dataset) or str(Path(dataset).expanduser().resolve())
 
 
 def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:

@@ -139,6 +139,7 @@ class Keeper:
         self.wait()
         networks = {each.painter.network: each.network for each in self.translators.values()}
         self._recorder.finish(self._last_step, self._current_sheet(), networks)
+        self._run.publish()
 
     def wait(self) -> None:
         """Waits until the last checkpoint is on disk.

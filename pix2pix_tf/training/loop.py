@@ -67,8 +67,8 @@ class Session:
         return (
             f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.keeper.translators)}; "
             f"{self.last_step} steps of {config.optimization.batch_size} at {width}x{height} in "
-            f"{config.optimization.precision}{self.hosts.description()}; run directory {config.run_dir}"
-            f"{continuing}"
+            f"{config.optimization.precision}{self.hosts.description()}; run directory "
+            f"{self.run_directory.place}{continuing}"
         )
 
     def run(self) -> None:

@@ -49,28 +49,35 @@ def train(
 def _train(
     config: TrainConfig, say: Callable[[str], None], hosts: Hosts, held: contextlib.ExitStack
 ) -> RunDirectory:
-    run = RunDirectory(config.run_dir)
+    run = RunDirectory(config.run_dir, writing=True)
 
     def agree() -> dict[str, Any]:
-        agreed = agreeing(config, run)
+        seen = RunDirectory(config.run_dir)
+        seen.fetch()
+        agreed = agreeing(config, seen)
         if config.record.init_from is not None:
             checkpoint_to_start_from(config.record.init_from, agreed)
-        finished = run.latest_step() if is_finished(run, agreed) else None
+        finished = seen.latest_step() if is_finished(seen, agreed) else None
         return {"config": configs.to_json(agreed), "finished": finished}
 
     def start() -> dict[str, Any]:
         held.enter_context(run.locked())
+        run.fetch()
         agreed = agreeing(config, run)  # again: another process may have trained here meanwhile
         if run.latest_step() is not None:
             run.refuse_other_images(identity)
         return configs.to_json(resolved(agreed, dataset))
+
+    def describe() -> None:
+        run.write_config(config, identity)
+        run.publish()
 
     # Before the data are opened, so that a contradiction costs no download and leaves no directory.
     agreed = hosts.chief_decides(agree)
     config = config_from_json(agreed["config"])
     if agreed["finished"] is not None:
         say(f"this run is finished already: all {agreed['finished']} steps are done")
-        return run
+        return RunDirectory(config.run_dir)
 
     dataset = open_dataset(config)
     with explaining_framework_errors():
@@ -78,7 +85,7 @@ def _train(
         hosts.refuse_difference("the training images", identity)
         config = config_from_json(hosts.chief_decides(start))
         session = Session(config, run, dataset, hosts)
-        hosts.chief_decides(lambda: run.write_config(config, identity))
+        hosts.chief_decides(describe)
         say(session.description())
         session.run()
     return run

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pix2pix_tf.config import Precision
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.runs import find_run
+from pix2pix_tf.storage import address_of, local_folder
 from pix2pix_tf.translators import onnx, run, saved_model, serving, tflite
 from pix2pix_tf.translators.base import Translator, naming
 from pix2pix_tf.translators.shipped import shipped_models
@@ -137,6 +138,8 @@ def models_inside(folder: Path) -> list[str]:
 
 def _find(model: str | Path) -> tuple[_Kind, str | Path]:
     """Returns which kind of model is meant, and where it is."""
+    if address_of(model) is not None and find_run(model) is None:
+        model = local_folder(model)
     for kind in _KINDS:
         place = kind.find(model)
         if place is not None:

@@ -1,0 +1,233 @@
+"""Folders in object stores: each has a copy on this machine, which everything else works with.
+
+A store can't rename a folder, so that nothing would appear there whole or not at all. Therefore a list of
+the folder's files, with the digest of each, is written last, and only what it names is there: who reads
+finds the folder as it was when a list was written. `fsspec` speaks to the stores: s3:// with s3fs, gs://
+with gcsfs, and whatever else it knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import fsspec
+from tqdm import tqdm
+
+from pix2pix_tf.errors import ConfigError, DataError, Pix2pixError, SystemFault
+from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, write_whole
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.+)")  # pathlib makes gs:/bucket of gs://bucket
+_SERVERS = ("http", "https", "file")
+_LIST = "files.json"
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+
+
+def address_of(path: str | Path) -> str | None:
+    """Returns the address in an object store, such as ``s3://bucket/run``; ``None`` for a path here."""
+    found = _ADDRESS.fullmatch(str(path))
+    return f"{found[1]}://{found[2].rstrip('/')}" if found and found[1] not in _SERVERS else None
+
+
+def local_folder(path: str | Path) -> Path:
+    """Returns a folder on this machine, fetched first where it lies in an object store.
+
+    Raises:
+        DataError: there is nothing at that address.
+        ConfigError, SystemFault: the store can't be used.
+    """
+    address = address_of(path)
+    return Path(path).expanduser() if address is None else _fetched(address)
+
+
+def _copies_of(address: str) -> Path:
+    """Returns where the copies of a folder in a store are kept."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    digest = hashlib.sha256(address.encode()).hexdigest()
+    return root / "pix2pix_tf" / "stores" / digest[:16]
+
+
+class StoredFolder:
+    """A folder in an object store that one process at a time writes, through its copy here.
+
+    Args:
+        address: of the folder.
+        writing: whether this process writes it. Who reads has another copy, so that it disturbs nobody.
+
+    Attributes:
+        copy: the folder on this machine.
+    """
+
+    def __init__(self, address: str, writing: bool = False):
+        self.address = address
+        self.copy = _copies_of(address) / ("written" if writing else "read") / address.rpartition("/")[2]
+        self._writing = writing
+        self._list = self.copy.with_name(f"{self.copy.name}.{_LIST}")
+        self._known: dict[str, Any] | None = None  # the list as this process has last seen or written it
+
+    def fetch(self) -> bool:
+        """Makes the copy what the store's list says; returns whether there is one.
+
+        Raises:
+            ConfigError, SystemFault: the store can't be used, or what it holds is damaged.
+        """
+        store, root = _store(self.address)
+        with _explaining(self.address), _alone(self.copy):
+            there = self._read_list(store, root)
+            before = self._copied()
+            self.copy.mkdir(parents=True, exist_ok=True)
+            for name in before.keys() - there["files"].keys():
+                (self.copy / name).unlink(missing_ok=True)
+            _remove_empty_folders(self.copy)
+            wanted = [name for name, digest in there["files"].items() if before.get(name) != digest]
+            for name in _shown(wanted, self.address):
+                target = self.copy / name
+                _get(store, f"{root}/{name}", target)
+                # What is written anew at times may be newer than the list; what is in a folder never is.
+                if "/" in name and _digest(target) != there["files"][name]:
+                    raise SystemFault(f"{self.address}/{name} is damaged, or is being written; try again")
+            write_whole(self._list, json.dumps(there["files"]))
+        self._known = there
+        return bool(there["files"])
+
+    def publish(self) -> None:
+        """Writes what has changed in the copy to the store, and the list last.
+
+        Raises:
+            ConfigError, SystemFault: the store can't be used, or another process has written there.
+        """
+        store, root = _store(self.address)
+        with _explaining(self.address):
+            there = self._read_list(store, root)
+            if self._known is not None and there["writer"] != self._known["writer"]:
+                raise SystemFault(
+                    f"{self.address} was written by another process meanwhile; a store has no lock: train "
+                    "there from one machine at a time"
+                )
+            files = {name: _digest(self.copy / name) for name in self._own_files()}
+            for name, digest in files.items():
+                if there["files"].get(name) != digest:
+                    store.put_file(str(self.copy / name), f"{root}/{name}")
+            self._known = {"files": files, "writer": uuid.uuid4().hex}
+            store.pipe_file(f"{root}/{_LIST}", json.dumps(self._known).encode())
+            write_whole(self._list, json.dumps(files))
+            for name in there["files"].keys() - files.keys():
+                store.rm_file(f"{root}/{name}")
+
+    def _own_files(self) -> list[str]:
+        files = (path for path in self.copy.rglob("*") if path.is_file())
+        names = (path.relative_to(self.copy).as_posix() for path in files)
+        return sorted(name for name in names if UNFINISHED not in name and not name.startswith("."))
+
+    def _copied(self) -> dict[str, str]:
+        """The digests of what the copy has, by the files' names."""
+        if self._writing:
+            return {name: _digest(self.copy / name) for name in self._own_files()}
+        try:
+            digests = json.loads(self._list.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {name: digest for name, digest in digests.items() if (self.copy / name).is_file()}
+
+    @staticmethod
+    def _read_list(store: Any, root: str) -> dict[str, Any]:
+        try:
+            return json.loads(store.cat_file(f"{root}/{_LIST}"))
+        except FileNotFoundError:
+            return {"files": {}, "writer": None}
+
+
+def _fetched(address: str) -> Path:
+    """Returns a copy of a folder, or of a file, that somebody has put into a store."""
+    store, root = _store(address)
+    name = address.rpartition("/")[2]
+    copy = _copies_of(address) / "fetched" / name
+    listing = copy.with_name(f"{name}.{_LIST}")
+    with _explaining(address), _alone(copy):
+        found = store.find(root, detail=True)
+        marks = {path.removeprefix(root).lstrip("/"): _mark(info) for path, info in found.items()}
+        if not marks:
+            raise DataError(f"there is nothing at {address}")
+        try:
+            before = json.loads(listing.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            before = {}
+        for gone in before.keys() - marks.keys():
+            (copy / gone).unlink(missing_ok=True)
+        wanted = [each for each in marks if before.get(each) != marks[each] or not (copy / each).is_file()]
+        for each in _shown(wanted, address):
+            _get(store, f"{root}/{each}".rstrip("/"), copy / each if each else copy)
+        write_whole(listing, json.dumps(marks))
+    return copy
+
+
+def _mark(info: dict[str, Any]) -> list[Any]:
+    """Of what a store says of a file, what changes with its contents."""
+    changing = ("ETag", "etag", "LastModified", "mtime")
+    return [info["size"], *(str(info[key]) for key in changing if key in info)]
+
+
+def _store(address: str) -> tuple[Any, str]:
+    """Returns the file system of an address, and the path in it."""
+    scheme = address.partition(":")[0]
+    try:
+        return fsspec.core.url_to_fs(address, use_listings_cache=False)
+    except ImportError as error:
+        package = _PACKAGES.get(scheme)
+        advice = f"pip install {package}" if package else first_line(error)
+        raise ConfigError(f"{address}: what speaks to such a store is not installed; {advice}") from error
+    except ValueError as error:
+        raise ConfigError(f"{address}: nothing is known of '{scheme}'; {first_line(error)}") from error
+
+
+def _get(store: Any, source: str, target: Path) -> None:
+    unfinished = target.with_name(f".{target.name}{UNFINISHED}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    store.get_file(source, str(unfinished))
+    unfinished.replace(target)
+
+
+def _shown(names: list[str], address: str) -> Iterable[str]:
+    return tqdm(names, f"fetching {address}", unit="file", leave=False, delay=2, disable=None)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove_empty_folders(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+
+
+@contextlib.contextmanager
+def _alone(copy: Path) -> Iterator[None]:
+    """Lets one process at a time change a copy."""
+    with explain_disk_faults(copy):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(copy.with_name(f".{copy.name}.lock")):
+        yield
+
+
+@contextlib.contextmanager
+def _explaining(address: str) -> Iterator[None]:
+    """Says in a line why a store could not be used: each has errors of its own."""
+    try:
+        yield
+    except Pix2pixError:
+        raise
+    except Exception as error:
+        raise SystemFault(
+            f"{address} can't be read or written: {first_line(error)}; check the address, the network and "
+            "the permissions, and run again"
+        ) from error

@@ -1,0 +1,208 @@
+"""Folders in object stores, against a real one on loopback: whole or not at all, whatever fails."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pix2pix_tf import storage
+from pix2pix_tf.data.folder import open_folder_dataset
+from pix2pix_tf.errors import ConfigError, DataError, SystemFault
+from pix2pix_tf.storage import StoredFolder, address_of, local_folder
+from tests.stores import object_store
+
+
+@pytest.fixture
+def store(tmp_path):
+    with object_store(tmp_path / "cache") as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        ("s3://bucket/run", "s3://bucket/run"),
+        (Path("s3://bucket/run"), "s3://bucket/run"),
+        ("gs://bucket/a b/Fassaden 한글/", "gs://bucket/a b/Fassaden 한글"),
+        ("runs/facades", None),
+        ("/data/s3:/x", None),
+        (r"C:\runs\facades", None),
+        ("C:/runs/facades", None),
+        ("http://host:8501/v1/models/NAME", None),
+    ],
+)
+def test_addresses_are_told_from_paths(path, address):
+    assert address_of(path) == address
+
+
+def contents(folder):
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+def write(folder, files):
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        path.unlink()
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+OLD = {"config.json": "1", "checkpoints/step_1/state": "one", "checkpoints/step_2/state": "two"}
+NEW = {
+    "config.json": "1",
+    "checkpoints/step_2/state": "two",
+    "checkpoints/step_3/state": "three",
+    "a b/ü": "",
+}
+
+
+def test_what_is_published_is_fetched_elsewhere(store):
+    writer, reader = StoredFolder("s3://bucket/run", writing=True), StoredFolder("s3://bucket/run")
+    assert not reader.fetch()
+    assert not writer.fetch()
+    for files in (OLD, NEW):
+        write(writer.copy, files)
+        writer.publish()
+        assert reader.fetch()
+        assert contents(reader.copy) == files
+    assert not store.exists("bucket/run/checkpoints/step_1/state")
+
+
+def test_who_goes_on_elsewhere_has_what_was_published_last(store, tmp_path, monkeypatch):
+    writer = StoredFolder("s3://bucket/run", writing=True)
+    writer.fetch()
+    write(writer.copy, OLD)
+    writer.publish()
+    write(writer.copy, {**NEW, "config.json": "changed since"})
+    for cache in ("cache", "elsewhere"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+        again = StoredFolder("s3://bucket/run", writing=True)
+        again.fetch()
+        assert contents(again.copy) == OLD
+
+
+class Failing:
+    """A store that fails at one of its writing operations, before it or after it."""
+
+    def __init__(self, store, at, after):
+        self._store, self._left, self._after = store, at, after
+        self.failed = False
+
+    def __getattr__(self, name):
+        operation = getattr(self._store, name)
+        if name not in ("put_file", "pipe_file", "rm_file"):
+            return operation
+
+        def fail_in_time(*arguments):
+            self._left -= 1
+            if self._left < 0:
+                self.failed = True
+                if self._after and self._left == -1:
+                    operation(*arguments)
+                raise OSError("no route to host")
+            return operation(*arguments)
+
+        return fail_in_time
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_wherever_publishing_fails_the_folder_is_the_old_or_the_new_one(store, monkeypatch, after):
+    find_store = storage._store
+    for at in range(20):
+        address = f"s3://bucket/run{at}"
+        writer = StoredFolder(address, writing=True)
+        writer.fetch()
+        write(writer.copy, OLD)
+        writer.publish()
+        write(writer.copy, NEW)
+        failing = Failing(store, at, after)
+        monkeypatch.setattr(
+            storage, "_store", lambda address, failing=failing: (failing, find_store(address)[1])
+        )
+        if at < 4:
+            with pytest.raises(SystemFault):
+                writer.publish()
+        else:
+            writer.publish()
+        monkeypatch.setattr(storage, "_store", find_store)
+        reader = StoredFolder(address)
+        reader.fetch()
+        assert contents(reader.copy) in (OLD, NEW)
+        StoredFolder(address, writing=True).fetch()
+        again = StoredFolder(address, writing=True)
+        again.fetch()
+        write(again.copy, NEW)
+        again.publish()
+        reader.fetch()
+        assert contents(reader.copy) == NEW
+        if not failing.failed:
+            break
+    assert at == 4  # two new files, the list, and one that is gone
+
+
+def test_two_writers_notice_each_other(store):
+    one, other = (StoredFolder("s3://bucket/run", writing=True) for _ in range(2))
+    one.fetch()
+    other.fetch()
+    write(one.copy, OLD)
+    one.publish()
+    with pytest.raises(SystemFault):
+        other.publish()
+
+
+def test_a_damaged_file_is_not_taken_for_whole(store):
+    writer = StoredFolder("s3://bucket/run", writing=True)
+    writer.fetch()
+    write(writer.copy, OLD)
+    writer.publish()
+    store.pipe_file("bucket/run/checkpoints/step_2/state", b"tw")
+    with pytest.raises(SystemFault):
+        StoredFolder("s3://bucket/run").fetch()
+
+
+def test_a_folder_that_somebody_put_there_is_fetched_once_and_followed(store, tmp_path, save_image):
+    for number in range(3):
+        save_image(tmp_path / f"pairs/train/{number}.png", 80, 30, seed=number)
+    store.put(str(tmp_path / "pairs"), "bucket/pairs", recursive=True)
+    folder = local_folder("s3://bucket/pairs")
+    assert folder.name == "pairs"
+    found = open_folder_dataset(folder, 0, None, show_progress=False)
+    assert (
+        found.identity() == open_folder_dataset(tmp_path / "pairs", 0, None, show_progress=False).identity()
+    )
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
+    save_image(tmp_path / "new.png", 80, 30, seed=9)
+    store.put_file(str(tmp_path / "new.png"), "bucket/pairs/train/2.png")
+    store.rm_file("bucket/pairs/train/0.png")
+    local_folder("s3://bucket/pairs")
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
+    assert {path.name for path in after} == {"1.png", "2.png"}
+    assert [path.name for path in after if after[path] == before[path]] == ["1.png"]
+    assert (folder / "train/2.png").read_bytes() == (tmp_path / "new.png").read_bytes()
+
+
+def test_what_is_not_there_is_said(store, monkeypatch):
+    with pytest.raises(DataError):
+        local_folder("s3://bucket/nothing")
+    with pytest.raises(SystemFault):
+        StoredFolder("s3://no-such-bucket/run", writing=True).publish()
+    with pytest.raises(ConfigError):
+        StoredFolder("warp://b/run").fetch()
+
+
+def test_a_store_that_can_not_be_reached_is_a_fault_of_the_system(tmp_path):
+    with object_store(tmp_path / "cache"):
+        stopped = os.environ["AWS_ENDPOINT_URL"]
+    assert stopped
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_MAX_ATTEMPTS": "1",
+            "XDG_CACHE_HOME": str(tmp_path),
+        }.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemFault):
+            StoredFolder("s3://elsewhere/run").fetch()
