@@ -4,7 +4,6 @@ import json
 import subprocess
 import time
 
-import numpy as np
 import pytest
 
 from pix2pix_tf.runs import RunDirectory
