@@ -56,7 +56,7 @@ def test_a_run_lives_in_a_store(store, tmp_path, save_image, monkeypatch):
             "predict", model, tmp_path / "pairs/val/0.png", "--side-by-side", "--out", out, cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
-        pictures[model] = np.asarray((out / "0.png").read_bytes())
+        pictures[model] = (out / "0.png").read_bytes()
     assert pictures[RUN] == pictures[tmp_path / "here"]
     done = run("evaluate", f"{RUN}@24", "--out", tmp_path / "evaluated", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
