@@ -39,7 +39,7 @@ def start(arguments: list[str], hosts: int) -> list[subprocess.Popen[str]]:
 
 
 def wait(processes: list[subprocess.Popen[str]]) -> tuple[list[int], float, list[str]]:
-    """Waits for all; returns exit codes (``hung`` is -99), the seconds until the last, and what they wrote."""
+    """Waits for all; returns exit codes (-99: it hung), the seconds until the last, and what they wrote."""
     began = time.monotonic()
     codes, errors = [], []
     for process in processes:
@@ -118,8 +118,19 @@ def main() -> None:
             others.update(code for index, code in enumerate(codes) if index != victim)
             tally["hung"] += codes.count(-99)
             tally["tracebacks"] += sum("Traceback" in text for text in errors)
-            print(json.dumps({"kill": kills, "signal": int(number), "victim": victim, "codes": codes,
-                              "seconds": round(seconds, 1), "errors": [text[-200:] for text in errors]}), flush=True)
+            print(
+                json.dumps(
+                    {
+                        "kill": kills,
+                        "signal": int(number),
+                        "victim": victim,
+                        "codes": codes,
+                        "seconds": round(seconds, 1),
+                        "errors": [text[-200:] for text in errors],
+                    }
+                ),
+                flush=True,
+            )
             if kills >= given.kills:
                 break
         codes, _, errors = wait_long(start(flags(name), given.hosts))

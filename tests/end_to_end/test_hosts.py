@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pix2pix_tf.runs import RunDirectory
-from tests.end_to_end.commands import SMALL, command, environment, run
+from tests.end_to_end.commands import SMALL, command, environment, typed
 from tests.end_to_end.servers import free_port
 from tests.end_to_end.test_resume import assert_same_weights, weights
 
@@ -25,7 +25,7 @@ LATE = 30  # seconds, on a busy machine
 MODELS = {
     # Dropout, batch normalisation and random changes: all that could depend on how a batch is shared.
     "pix2pix": (*SMALL, "--recipe", "paper", "--diff-augment"),
-    "cyclegan": ("--base-filters", 4, "--image-size", 64, "--pool-size", 2),
+    "cyclegan": ("--generator", "unet", *SMALL, "--pool-size", 2),
     "wgan": ("--generator-filters", 2, "--critic-filters", 2, "--image-size", 64, "--critic-steps", 2),
 }
 
@@ -68,8 +68,7 @@ def test_two_hosts_do_the_step_of_one(model: str, tmp_path: Path):
     """All that the step changes, Adam's moments included: the moments after one step are the gradients."""
     train = ("train", "--model", model, *MODELS[model], "--batch-size", 4, "--precision", "float32")
     train += ("--steps", 1, "--log-every", 1, "--run-dir")
-    alone = run(*train, tmp_path / "alone", cwd=tmp_path)
-    assert alone.returncode == 0, alone.stderr
+    assert typed(*train, tmp_path / "alone", cwd=tmp_path).returncode == 0
     (code, said, errors), (other_code, other_said, other_errors) = end(start((*train, tmp_path / "two"), 2))
     assert (code, other_code) == (0, 0), errors + other_errors
     assert "on 2 devices of 2 hosts" in said
@@ -100,17 +99,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("killed", [0, 1])
-def test_a_killed_host_stops_the_others_to_be_started_again(killed: int, undisturbed: Path, tmp_path: Path):
+def test_a_killed_host_stops_the_others_to_be_started_again(undisturbed: Path, tmp_path: Path):
     run_dir = RunDirectory(tmp_path / "run")
     processes = start((*TRAIN, run_dir.path), 2)
     until_step(processes[0], run_dir, 12)
-    processes[killed].kill()
-    killed_at = time.monotonic()
-    processes[1 - killed].wait(LATE)
-    assert time.monotonic() - killed_at < LATE
-    found = end(processes)
-    code, _, errors = found[1 - killed]
+    processes[0].kill()  # which also leads the cluster
+    processes[1].wait(LATE)
+    _, (code, _, errors) = end(processes)
     assert code == 128 + signal.SIGTERM, errors
     assert "Traceback" not in errors
 
