@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,6 +69,8 @@ def find_cluster(hosts: Sequence[str] = (), index: int | None = None) -> Cluster
         cluster = _from_slurm()
     else:
         return None
+    if sys.platform == "win32" and len(cluster.hosts) > 1:
+        raise ConfigError("several hosts train together on Linux only")
     return cluster if len(cluster.hosts) > 1 else None
 
 

@@ -33,6 +33,24 @@ def run(batches, batch_size=1, seed=0):
     return np.concatenate(out), held[:, 0, 0, 0], int(state["pool/count"])
 
 
+def test_a_batch_in_parts_is_as_the_batch():
+    whole, parts = create_pool("pool", SIZE, (2, 3, 1)), create_pool("pool", SIZE, (2, 3, 1))
+
+    @tf.function
+    def in_parts(images, step):
+        each = [
+            from_pool(ForwardPass({}, parts, 3, step, part=(index, 2)), "pool", half)
+            for index, half in enumerate(tf.split(images, 2))
+        ]
+        return tf.concat(each, axis=0)
+
+    for number in range(6):
+        images, step = numbered(1 + 4 * number, 4), tf.constant(number, tf.int64)
+        expected = from_pool(ForwardPass({}, whole, 3, step), "pool", images)
+        np.testing.assert_array_equal(in_parts(images, step), expected)
+    np.testing.assert_array_equal(parts["pool/images"], whole["pool/images"])
+
+
 def test_until_it_is_full_images_pass_and_are_kept():
     out, held, count = run(3)
     np.testing.assert_array_equal(out, [1, 2, 3])

@@ -399,6 +399,30 @@ def test_batch_normalisation_updates_its_running_averages():
     assert all((after[name] != before[name]).any() for name in first)
 
 
+# ---------------------------------------------------------------- a batch in parts
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"pool_size": 3, "diff_augment": True}, {"gan_loss": "wgan-gp", "critic_steps": 2}]
+)
+def test_a_batch_in_parts_gives_the_step_of_the_batch(settings):
+    def trained_once(accumulate):
+        model = trainer_of(config_of(batch_size=4, accumulate=accumulate, **settings))
+        return step(model, pairs(4 * model.batches_per_step)), values(model.state())
+
+    metrics, whole = trained_once(1)
+    in_parts, parts = trained_once(2)
+    for name, value in metrics.items():
+        assert in_parts[name] == pytest.approx(value, rel=SAME, abs=SAME), name
+    for name in whole:
+        if name.endswith("/m"):  # the gradients
+            np.testing.assert_allclose(
+                np.linalg.norm(parts[name] - whole[name]), 0.0, atol=10 * SAME * np.linalg.norm(whole[name])
+            )
+        elif name.startswith("pool"):
+            np.testing.assert_allclose(parts[name], whole[name], atol=1e-5)
+
+
 # ---------------------------------------------------------------- several devices
 
 TWO_DEVICES = """
