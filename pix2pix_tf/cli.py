@@ -15,6 +15,7 @@ import json
 import os
 import re
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,22 +73,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         return _run_command(arguments)
-    except Interrupted as stopped:
-        print(f"pix2pix: {_worded(stopped)}", file=sys.stderr)
-        return stopped.exit_code
-    except Pix2pixError as error:
-        return _fail(_worded(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("stopped", 130)
-    except BrokenPipeError:
-        return 1
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{place}{error.strerror or error}{'; free space and run again' if full else ''}", 1)
-    except MemoryError:
-        smaller = "a smaller --image-size or --batch-size" if arguments[0] == "train" else "smaller images"
-        return _fail(f"not enough memory; take {smaller}", 1)
+    except (Pix2pixError, KeyboardInterrupt, OSError, MemoryError) as error:
+        return _told(error, arguments[0])
+
+
+def _told(error: BaseException, command: str) -> int:
+    """Says in a line what went wrong, where that is known; returns the exit code."""
+    match error:
+        case Interrupted():
+            print(f"pix2pix: {_worded(error)}", file=sys.stderr)
+            return error.exit_code
+        case Pix2pixError():
+            return _fail(_worded(error), error.exit_code)
+        case KeyboardInterrupt():
+            return _fail("stopped", 130)
+        case BrokenPipeError():
+            return 1
+        case OSError():
+            full = error.errno == errno.ENOSPC
+            place = f"{error.filename}: " if error.filename else ""
+            return _fail(f"{place}{error.strerror or error}{'; free space and run again' if full else ''}", 1)
+        case MemoryError():
+            smaller = "a smaller --image-size or --batch-size" if command == "train" else "smaller images"
+            return _fail(f"not enough memory; take {smaller}", 1)
+    traceback.print_exception(error)
+    return 1
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -237,7 +247,15 @@ def _trained(args: TrainArgs) -> int:
     from pix2pix_tf.training.train import train
 
     cluster = find_cluster(args.hosts.split(",") if args.hosts else (), args.host_index)
-    run = train(args.config, cluster=cluster)
+    try:
+        run = train(args.config, cluster=cluster)
+    except BaseException as error:
+        if cluster is None:
+            raise
+        # Here and at once: what TensorFlow holds would be given back behind this, and wait for other hosts.
+        code = _told(error, "train")
+        sys.stderr.flush()
+        os._exit(code)
     if cluster is None or cluster.index == 0:
         print(_what_next(run))
     return 0

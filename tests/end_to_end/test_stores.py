@@ -64,4 +64,4 @@ def test_a_run_lives_in_a_store(store, tmp_path, save_image, monkeypatch):
     assert (refused.returncode, "--out" in refused.stderr) == (2, True), refused.stderr
     done = run("export", RUN, "--formats", "tflite", "--out", tmp_path / "exported", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "exported").glob("*.tflite"))
+    assert list((tmp_path / "exported").rglob("*.tflite"))
