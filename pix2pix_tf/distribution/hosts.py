@@ -240,5 +240,5 @@ def _missing_peers() -> Iterator[None]:
             raise
         raise HostLost(
             "another host has stopped or can't be reached any more; start all hosts again, and they go on "
-            f"from the last checkpoint ({first_line(error)})"
+            "from the last checkpoint"
         ) from error
