@@ -88,7 +88,8 @@ class DataConfig:
     """Which images are learned from, and how they are prepared."""
 
     dataset: str = "procedural"
-    """'procedural' (drawn by the program), a catalogue name such as 'facades', or the path of your folder."""
+    """'procedural' (drawn by the program), a catalogue name such as 'facades', or the path of your folder, or
+    its address in an object store."""
     data_dir: Annotated[Path | None, CHANGEABLE] = None
     """Where data sets are kept; by default where tensorflow-datasets keeps them."""
     archive: Annotated[Path | None, CHANGEABLE] = None
@@ -211,8 +212,8 @@ class RecordConfig:
     """What a run leaves behind, and where."""
 
     run_dir: Annotated[Path | None, CHANGEABLE] = None
-    """The run's directory; by default runs/DATASET, runs/DATASET-MODEL or runs/DATASET-TASK. The same one
-    continues the run."""
+    """The run's directory, or its address in an object store (s3://…); by default runs/DATASET,
+    runs/DATASET-MODEL or runs/DATASET-TASK. The same one continues the run."""
     init_from: Path | None = None
     """Start from the weights of another run."""
     log_every: Annotated[int, *limited(1), CHANGEABLE] = 50
