@@ -32,6 +32,7 @@ from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, forma
 from pix2pix_tf.models.distilled import TaughtSettings, student_directory, student_of
 from pix2pix_tf.models.registry import MODELS, preset
 from pix2pix_tf.quiet import import_frameworks
+from pix2pix_tf.storage import address_of
 from pix2pix_tf.wording import counted, did_you_mean, quoted, with_flags
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _parse(
     options: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(shown):
-            return tyro.cli(
+            parsed = tyro.cli(
                 kind,
                 prog=f"pix2pix {command}",
                 args=list(arguments),
@@ -181,6 +182,25 @@ def _parse(
         raise ConfigError(
             f"{_plain_message(shown.getvalue())}; 'pix2pix {command} --help' lists the flags"
         ) from None
+    _refuse_addresses(parsed)
+    return parsed
+
+
+def _refuse_addresses(args: Any) -> None:
+    """Checks that what must be on this machine is no address in an object store.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    groups = [args, getattr(getattr(args, "config", None), "data", None)]
+    for group in filter(dataclasses.is_dataclass, groups):
+        for field in dataclasses.fields(group):
+            value = getattr(group, field.name)
+            for path in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(path, Path) and address_of(path) is not None:
+                    raise ConfigError(
+                        f"{configs.setting(field.name)} {address_of(path)}: that must be on this machine"
+                    )
 
 
 _NUMBERS = {"INT": "a whole number", "FLOAT": "a number", "FLOAT FLOAT": "two numbers"}
@@ -305,7 +325,7 @@ def _train_defaults(
     if task in typing.get_args(configs.TaskName):
         asked = configs.replace(asked, task=task)
     run = RunDirectory(Path(run_dir) if run_dir is not None else asked.run_dir)
-    run.fetch()
+    run.fetch("config.json")
     if not run.exists():
         return asked
     stored = run.read_config()
@@ -344,7 +364,7 @@ def _what_next(run: RunDirectory) -> str:
     return "\n".join(
         (
             f"{run.final_sheet} shows what it has learnt{', on pairs that it never saw' if judged else ''}",
-            f"  look at the losses    tensorboard --logdir {quoted(run.place)}",
+            f"  look at the losses    tensorboard --logdir {quoted(run.path)}",
             *(f"  paint pictures        {use}" for use in uses),
             *([f"  judge them            pix2pix evaluate {quoted(run.place)}"] if judged else []),
             f"  train for longer      pix2pix train --run-dir {quoted(run.place)} --steps {longer}",
@@ -397,14 +417,16 @@ def distill_args(arguments: Sequence[str]) -> DistillArgs:
 def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | None]) -> TrainConfig:
     from pix2pix_tf.runs import RunDirectory, open_checkpoint
 
-    directory = RunDirectory(Path(given["--run-dir"] or student_directory(teacher)))
+    place = Path(given["--run-dir"] or student_directory(teacher))
+    directory = RunDirectory(place)
+    directory.fetch("config.json")
     if directory.exists():  # it needs its teacher no more
         stored = directory.read_config()
         before = stored.model.teacher if isinstance(stored.model, TaughtSettings) else None
         if before is None or before.absolute() != teacher.absolute():
             whose = "is no student's" if before is None else f"learns from {quoted(before)}"
-            raise ConfigError(f"--run-dir {quoted(directory.path)}: the run there {whose}; give another")
-        return configs.replace(stored, run_dir=directory.path)
+            raise ConfigError(f"--run-dir {quoted(directory.place)}: the run there {whose}; give another")
+        return configs.replace(stored, run_dir=place)
     directions: tuple[configs.Direction, ...] = typing.get_args(configs.Direction)
     direction = next((each for each in directions if each == given["--direction"]), None)
     weight = given["--gan-weight"]
@@ -890,7 +912,7 @@ class DataPreviewArgs(DataArgs):
 class DataPackArgs:
     """Writes a folder's images into a few large files, which open in moments and are read at random."""
 
-    folder: Positional[Path]
+    folder: Positional[str]
     """Your folder of images."""
     out: Path
     """The folder of the pack; give it as --dataset."""
@@ -1008,7 +1030,7 @@ def _data_pack(arguments: list[str]) -> int:
     from pix2pix_tf.data.preparing import data_root
     from pix2pix_tf.data.sources import existing_folder, usual_kind
 
-    folder = existing_folder(str(args.folder.absolute()))
+    folder = existing_folder(args.folder if address_of(args.folder) else str(Path(args.folder).absolute()))
     kind = args.kind or usual_kind(str(folder))
     dataset = pack_folder(folder, args.out, args.seed, data_root(args.data_dir), kind, args.skip_bad_images)
     print(f"{dataset.description()}; pix2pix train --dataset {quoted(args.out)} learns from it")

@@ -16,6 +16,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.catalog import catalog_entries
 from pix2pix_tf.data.doctor import Finding, Report, check_folder
 from pix2pix_tf.data.names import CYCLE_GAN, full_name
+from pix2pix_tf.data.packed import is_pack
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import encode_png, to_uint8
 from pix2pix_tf.data.preparing import data_root
@@ -25,6 +26,7 @@ from pix2pix_tf.data.sources import existing_folder, open_dataset, usual_kind
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import printable, write_whole
 from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.storage import local_folder
 from pix2pix_tf.wording import counted
 
 _NAME_WIDTH = 22
@@ -95,7 +97,7 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
     """
     kind = _with_task(config, kind, "images")
     name = config.data.dataset
-    if not configs.looks_like_path(name):
+    if not configs.looks_like_path(name) or is_pack(local_folder(name)):
         if not as_json:
             return describe_dataset(config, kind) + f"\n{_NOTHING}", True
         dataset = open_dataset(config, kind or usual_kind(name))

@@ -7,6 +7,7 @@ import glob
 import json
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib import metadata
@@ -23,6 +24,9 @@ from pix2pix_tf.wording import quoted
 
 FORMAT = 2
 _READABLE = (1, FORMAT)  # format 1 knew one model
+_FETCHED: dict[str, float] = {}
+_RECENTLY = 20.0
+"""Seconds for which what was fetched is not looked after again: a command asks for a run several times."""
 _CHECKPOINT = re.compile(r"step_(\d{9})")
 _PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
@@ -41,7 +45,9 @@ class RunDirectory:
 
     def __init__(self, path: Path, writing: bool = False):
         address = address_of(path)
-        self._stored = StoredFolder(address, writing) if address is not None else None
+        self._stored: StoredFolder | None = None
+        if address is not None:
+            self._stored = StoredFolder(address, writing, known_by="config.json", lasting="checkpoints/")
         self.path = path.expanduser() if self._stored is None else self._stored.copy
         self.place = address or str(self.path)
         self.config_file = self.path / "config.json"
@@ -63,14 +69,17 @@ class RunDirectory:
         """Returns where a finished run keeps a published network for whoever wants only Keras."""
         return self.path / f"{network}.keras"
 
-    def fetch(self) -> None:
+    def fetch(self, only: str | None = None) -> None:
         """Makes the copy here what is in the object store, where it is kept in one.
+
+        Args:
+            only: a file of it; everything by default.
 
         Raises:
             ConfigError, SystemFault: the store can't be used.
         """
         if self._stored is not None:
-            self._stored.fetch()
+            self._stored.fetch(only)
 
     def publish(self) -> None:
         """Writes what has changed to the object store, where it is kept in one: whole, or nothing.
@@ -80,6 +89,7 @@ class RunDirectory:
         """
         if self._stored is not None:
             self._stored.publish()
+            _FETCHED.pop(self.place, None)
 
     def beside(self, name: str) -> Path:
         """Returns where something that is made of the run goes by default.
@@ -148,11 +158,11 @@ class RunDirectory:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(
-                f"`run_dir` {self.path} is a file; give a folder, which is made where it is missing"
+                f"`run_dir` {self.place} is a file; give a folder, which is made where it is missing"
             )
         if glob.has_magic(str(self.path.absolute())):
             raise RunError(
-                f"`run_dir` {self.path}: TensorFlow can't read files below a name with *, ? or [; rename it"
+                f"`run_dir` {self.place}: TensorFlow can't read files below a name with *, ? or [; rename it"
             )
 
     def image_count(self) -> int:
@@ -179,7 +189,7 @@ class RunDirectory:
             known = packages if isinstance(packages, dict) else {}
             written_by = known.get("pix2pix-tf", "an unknown version")
             raise RunError(
-                f"{self.path} was written by pix2pix-tf {written_by} in format {stored.get('format')}, this "
+                f"{self.place} was written by pix2pix-tf {written_by} in format {stored.get('format')}, this "
                 f"version reads format {FORMAT}; use that version, or train in another `run_dir`"
             )
         try:
@@ -201,20 +211,20 @@ class RunDirectory:
         before = self._read_json().get("pairs")
         if before != images:
             raise RunError(
-                f"the run in {quoted(self.path)} was started with other training images "
+                f"the run in {quoted(self.place)} was started with other training images "
                 f"({_images_text(before)} then, {_images_text(images)} now); restore them to continue it, or "
-                f"start another run with `run_dir` and `init_from` {quoted(self.path)}"
+                f"start another run with `run_dir` and `init_from` {quoted(self.place)}"
             )
 
     def _read_json(self) -> dict[str, Any]:
         if not self.path.is_dir():
             raise RunError(
-                f"there is no run at {self.path}; pix2pix train --run-dir {quoted(self.path)} makes one"
+                f"there is no run at {self.place}; pix2pix train --run-dir {quoted(self.place)} makes one"
             )
         try:
             stored = json.loads(self.config_file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise RunError(f"{self.path} is not a run directory: it has no config.json") from error
+            raise RunError(f"{self.place} is not a run directory: it has no config.json") from error
         except (ValueError, RecursionError, OSError) as error:
             raise RunError(f"{self.config_file} can't be read ({error})") from error
         if not isinstance(stored, dict):
@@ -286,7 +296,7 @@ class RunDirectory:
             RunError: (when entered) another process is training here.
             SystemFault: (when entered) the directory can't be written.
         """
-        busy = f"another process is training in {self.path}; wait for it, or choose another `run_dir`"
+        busy = f"another process is training in {self.place}; wait for it, or choose another `run_dir`"
         return locked(self.path, RunError(busy))
 
     def existing_checkpoint(self, step: int | None = None) -> Path:
@@ -298,12 +308,12 @@ class RunDirectory:
         steps = self.checkpoint_steps()
         if not steps:
             raise RunError(
-                f"{self.path} has no checkpoint yet; pix2pix train --run-dir {quoted(self.path)} goes on, "
+                f"{self.place} has no checkpoint yet; pix2pix train --run-dir {quoted(self.place)} goes on, "
                 "and Ctrl-C there saves one at once"
             )
         if step is not None and step not in steps:
             raise RunError(
-                f"{self.path} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
+                f"{self.place} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
             )
         return self.checkpoint(steps[-1] if step is None else step)
 
@@ -330,7 +340,7 @@ def find_run(model: str | Path) -> tuple[RunDirectory, int | None] | None:
     if which == "best":
         best = run.best()
         if best is None:
-            raise RunError(f"{run.path} has no best checkpoint: its training measured none")
+            raise RunError(f"{run.place} has no best checkpoint: its training measured none")
         return run, int(best["step"])
     if not which.isdecimal():
         raise RunError(f"{model}: what stands behind @ is a step, or 'best'")
@@ -339,7 +349,9 @@ def find_run(model: str | Path) -> tuple[RunDirectory, int | None] | None:
 
 def _there(path: str | Path) -> RunDirectory | None:
     run = RunDirectory(Path(path))
-    run.fetch()
+    if address_of(path) is not None and time.monotonic() - _FETCHED.get(run.place, -_RECENTLY) > _RECENTLY:
+        run.fetch()
+        _FETCHED[run.place] = time.monotonic()
     return run if run.exists() else None
 
 

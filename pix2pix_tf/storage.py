@@ -33,7 +33,7 @@ _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "
 
 def address_of(path: str | Path) -> str | None:
     """Returns the address in an object store, such as ``s3://bucket/run``; ``None`` for a path here."""
-    found = _ADDRESS.fullmatch(str(path))
+    found = _ADDRESS.fullmatch(str(path).replace(os.sep, "/"))  # of Windows' paths, too
     return f"{found[1]}://{found[2].rstrip('/')}" if found and found[1] not in _SERVERS else None
 
 
@@ -61,38 +61,50 @@ class StoredFolder:
     Args:
         address: of the folder.
         writing: whether this process writes it. Who reads has another copy, so that it disturbs nobody.
+        known_by: a file that such a folder has, by which one without a list is known that somebody put there.
+        lasting: where files lie that never change, and are checked for it. Others may be newer than the list.
 
     Attributes:
         copy: the folder on this machine.
     """
 
-    def __init__(self, address: str, writing: bool = False):
+    def __init__(self, address: str, writing: bool = False, known_by: str = "", lasting: str = ""):
         self.address = address
+        self._known_by = known_by
+        self._lasting = lasting
         self.copy = _copies_of(address) / ("written" if writing else "read") / address.rpartition("/")[2]
         self._writing = writing
         self._list = self.copy.with_name(f"{self.copy.name}.{_LIST}")
+        self._has_published = False
         self._known: dict[str, Any] | None = None  # the list as this process has last seen or written it
 
-    def fetch(self) -> bool:
+    def fetch(self, only: str | None = None) -> bool:
         """Makes the copy what the store's list says; returns whether there is one.
+
+        Args:
+            only: a file of it; the whole folder by default.
 
         Raises:
             ConfigError, SystemFault: the store can't be used, or what it holds is damaged.
         """
-        store, root = _store(self.address)
         with _explaining(self.address), _alone(self.copy):
+            store, root = _store(self.address)
             there = self._read_list(store, root)
             before = self._copied()
             self.copy.mkdir(parents=True, exist_ok=True)
+            wanted = [name for name, digest in there["files"].items() if before.get(name) != digest]
+            if only is not None:
+                if only in wanted:
+                    _get(store, f"{root}/{only}", self.copy / only)
+                return bool(there["files"])
             for name in before.keys() - there["files"].keys():
                 (self.copy / name).unlink(missing_ok=True)
             _remove_empty_folders(self.copy)
-            wanted = [name for name, digest in there["files"].items() if before.get(name) != digest]
             for name in _shown(wanted, self.address):
-                target = self.copy / name
+                target = _inside(self.copy, name)
                 _get(store, f"{root}/{name}", target)
-                # What is written anew at times may be newer than the list; what is in a folder never is.
-                if "/" in name and _digest(target) != there["files"][name]:
+                is_lasting = bool(self._lasting) and name.startswith(self._lasting) and there["writer"]
+                if is_lasting and _digest(target) != there["files"][name]:
                     raise SystemFault(f"{self.address}/{name} is damaged, or is being written; try again")
             write_whole(self._list, json.dumps(there["files"]))
         self._known = there
@@ -104,10 +116,11 @@ class StoredFolder:
         Raises:
             ConfigError, SystemFault: the store can't be used, or another process has written there.
         """
-        store, root = _store(self.address)
+        assert self._known is not None  # who writes has fetched what is there
         with _explaining(self.address):
+            store, root = _store(self.address)
             there = self._read_list(store, root)
-            if self._known is not None and there["writer"] != self._known["writer"]:
+            if there["writer"] != self._known["writer"]:
                 raise SystemFault(
                     f"{self.address} was written by another process meanwhile; a store has no lock: train "
                     "there from one machine at a time"
@@ -119,7 +132,11 @@ class StoredFolder:
             self._known = {"files": files, "writer": uuid.uuid4().hex}
             store.pipe_file(f"{root}/{_LIST}", json.dumps(self._known).encode())
             write_whole(self._list, json.dumps(files))
-            for name in there["files"].keys() - files.keys():
+            gone = there["files"].keys() - files.keys()
+            if not self._has_published:  # what a killed process has written before its list
+                self._has_published = True
+                gone |= _names(store, root).keys() - files.keys() - {_LIST}
+            for name in gone:
                 store.rm_file(f"{root}/{name}")
 
     def _own_files(self) -> list[str]:
@@ -137,23 +154,22 @@ class StoredFolder:
             return {}
         return {name: digest for name, digest in digests.items() if (self.copy / name).is_file()}
 
-    @staticmethod
-    def _read_list(store: Any, root: str) -> dict[str, Any]:
+    def _read_list(self, store: Any, root: str) -> dict[str, Any]:
         try:
             return json.loads(store.cat_file(f"{root}/{_LIST}"))
         except FileNotFoundError:
-            return {"files": {}, "writer": None}
+            found = _names(store, root)
+            return {"files": found if self._known_by in found else {}, "writer": None}
 
 
 def _fetched(address: str) -> Path:
     """Returns a copy of a folder, or of a file, that somebody has put into a store."""
-    store, root = _store(address)
     name = address.rpartition("/")[2]
     copy = _copies_of(address) / "fetched" / name
     listing = copy.with_name(f"{name}.{_LIST}")
     with _explaining(address), _alone(copy):
-        found = store.find(root, detail=True)
-        marks = {path.removeprefix(root).lstrip("/"): _mark(info) for path, info in found.items()}
+        store, root = _store(address)
+        marks = _names(store, root)
         if not marks:
             raise DataError(f"there is nothing at {address}")
         try:
@@ -161,18 +177,35 @@ def _fetched(address: str) -> Path:
         except (OSError, ValueError):
             before = {}
         for gone in before.keys() - marks.keys():
-            (copy / gone).unlink(missing_ok=True)
-        wanted = [each for each in marks if before.get(each) != marks[each] or not (copy / each).is_file()]
-        for each in _shown(wanted, address):
-            _get(store, f"{root}/{each}".rstrip("/"), copy / each if each else copy)
-        write_whole(listing, json.dumps(marks))
+            _inside(copy, gone).unlink(missing_ok=True)
+        have = {
+            name: mark for name, mark in marks.items() if before.get(name) == mark and (copy / name).is_file()
+        }
+        try:
+            for each in _shown([name for name in marks if name not in have], address):
+                _get(store, f"{root}/{each}".rstrip("/"), _inside(copy, each) if each else copy)
+                have[each] = marks[each]
+        finally:  # what is stopped goes on where it was
+            write_whole(listing, json.dumps(have))
     return copy
 
 
-def _mark(info: dict[str, Any]) -> list[Any]:
-    """Of what a store says of a file, what changes with its contents."""
-    changing = ("ETag", "etag", "LastModified", "mtime")
-    return [info["size"], *(str(info[key]) for key in changing if key in info)]
+def _names(store: Any, root: str) -> dict[str, str]:
+    """Returns the files below a place by name, with what changes when their contents do."""
+    changing = ("size", "ETag", "etag", "LastModified", "mtime")
+    return {
+        path.removeprefix(root).lstrip("/"): " ".join(str(info[key]) for key in changing if key in info)
+        for path, info in store.find(root, detail=True).items()
+        if not path.endswith("/") and (path != root or info["size"])  # consoles make such for folders
+    }
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Returns where a file of a store goes, which may be anybody's."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
+        raise DataError(f"the store has a file {name!r}, which is no name below a folder; remove it")
+    return folder.joinpath(*parts)
 
 
 def _store(address: str) -> tuple[Any, str]:

@@ -42,7 +42,7 @@ def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
     height = directory.read_config().data.size[0]
     sheets = sorted(directory.samples.glob("step_*.png"))
     if not sheets:
-        raise RunError(f"{directory.path} has no samples yet; they come every `sample_every` steps")
+        raise RunError(f"{directory.place} has no samples yet; they come every `sample_every` steps")
     frames = []
     for number in spread(len(sheets), _MOST_FRAMES):
         frame = one_row(np.asarray(Image.open(sheets[number]).convert("RGB")), height, row - 1)

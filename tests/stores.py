@@ -5,6 +5,7 @@ import os
 from unittest import mock
 
 import pytest
+import requests
 
 
 @contextlib.contextmanager
@@ -28,6 +29,7 @@ def object_store(cache):
     try:
         with mock.patch.dict(os.environ, found_by):
             s3fs.S3FileSystem.clear_instance_cache()
+            requests.post(f"http://127.0.0.1:{port}/moto-api/reset", timeout=10).raise_for_status()
             boto3.client("s3").create_bucket(Bucket="bucket")
             yield s3fs.S3FileSystem(use_listings_cache=False)
     finally:

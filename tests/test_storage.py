@@ -1,5 +1,6 @@
 """Folders in object stores, against a real one on loopback: whole or not at all, whatever fails."""
 
+import json
 import os
 from pathlib import Path
 
@@ -151,20 +152,59 @@ def test_two_writers_notice_each_other(store):
         other.publish()
 
 
-def test_a_damaged_file_is_not_taken_for_whole(store):
-    writer = StoredFolder("s3://bucket/run", writing=True)
+def test_a_damaged_file_is_not_taken_for_whole(store, tmp_path, monkeypatch):
+    options = {"lasting": "checkpoints/"}
+    writer = StoredFolder("s3://bucket/run", writing=True, **options)
     writer.fetch()
+    write(writer.copy, {**OLD, "tensorboard/events": "a"})
+    writer.publish()
+    store.pipe_file("bucket/run/tensorboard/events", b"ab")  # has grown since: the writer was killed
+    assert StoredFolder("s3://bucket/run", **options).fetch()
+    store.pipe_file("bucket/run/checkpoints/step_2/state", b"tw")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    with pytest.raises(SystemFault):
+        StoredFolder("s3://bucket/run", **options).fetch()
+
+
+def test_what_a_killed_writer_has_left_is_removed(store):
+    store.pipe_file("bucket/run/checkpoints/step_9/state", b"orphan")
+    writer = StoredFolder("s3://bucket/run", writing=True, known_by="config.json")
+    assert not writer.fetch()
     write(writer.copy, OLD)
     writer.publish()
-    store.pipe_file("bucket/run/checkpoints/step_2/state", b"tw")
-    with pytest.raises(SystemFault):
-        StoredFolder("s3://bucket/run").fetch()
+    assert not store.exists("bucket/run/checkpoints/step_9/state")
+
+
+def test_a_folder_that_was_put_there_without_a_list_is_taken_as_it_is(store):
+    for name, text in OLD.items():
+        store.pipe_file(f"bucket/run/{name}", text.encode())
+    for writing in (False, True):
+        folder = StoredFolder("s3://bucket/run", writing, known_by="config.json")
+        assert folder.fetch()
+        assert contents(folder.copy) == OLD
+    write(folder.copy, NEW)
+    folder.publish()
+    reader = StoredFolder("s3://bucket/run", known_by="config.json")
+    assert reader.fetch()
+    assert contents(reader.copy) == NEW
+
+
+def test_names_in_a_store_lead_nowhere_else(store, tmp_path):
+    store.pipe_file("bucket/run/x/../../../escaped", b"x")
+    with pytest.raises(DataError):
+        local_folder("s3://bucket/run")
+    listed = {"files": {"../../escaped": "1"}, "writer": "somebody"}
+    store.pipe_file("bucket/other/files.json", json.dumps(listed).encode())
+    with pytest.raises(DataError):
+        StoredFolder("s3://bucket/other").fetch()
+    assert not list(tmp_path.rglob("escaped"))
 
 
 def test_a_folder_that_somebody_put_there_is_fetched_once_and_followed(store, tmp_path, save_image):
     for number in range(3):
         save_image(tmp_path / f"pairs/train/{number}.png", 80, 30, seed=number)
     store.put(str(tmp_path / "pairs"), "bucket/pairs", recursive=True)
+    store.pipe_file("bucket/pairs/train/", b"")  # as consoles make for folders
     folder = local_folder("s3://bucket/pairs")
     assert folder.name == "pairs"
     found = open_folder_dataset(folder, 0, None, show_progress=False)
@@ -186,7 +226,7 @@ def test_what_is_not_there_is_said(store, monkeypatch):
     with pytest.raises(DataError):
         local_folder("s3://bucket/nothing")
     with pytest.raises(SystemFault):
-        StoredFolder("s3://no-such-bucket/run", writing=True).publish()
+        StoredFolder("s3://no-such-bucket/run", writing=True).fetch()
     with pytest.raises(ConfigError):
         StoredFolder("warp://b/run").fetch()
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -96,9 +96,27 @@ class Images:
         import tensorflow as tf
 
         chosen = np.asarray(numbers, np.int64)
-        return Images(
-            [self.names[number] for number in numbers], lambda index: self.read(tf.gather(chosen, index))
-        )
+        names = _Chosen(self.names, chosen)
+        digest = None
+        if self.digest is not None:
+            digest = hashlib.sha256(self.digest.encode() + chosen.tobytes()).hexdigest()
+        return Images(names, lambda index: self.read(tf.gather(chosen, index)), digest)
+
+
+class _Chosen(Sequence[str]):
+    """Some of many names, looked up when they are asked for."""
+
+    def __init__(self, names: Sequence[str], chosen: np.ndarray):
+        self._names = names
+        self._chosen = chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self._names[int(number)] for number in self._chosen[place]]
+        return self._names[int(self._chosen[place])]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -112,7 +112,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
         folder = existing_folder(data.dataset)
         ranges = _of_sides(config, data.input_range, data.output_range)
         if is_pack(folder):
-            return open_pack(folder, ranges)
+            return _of_kind(open_pack(folder, ranges), kind)
         return open_folder_dataset(
             folder,
             seed=config.split_seed,
@@ -150,6 +150,19 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
         skip_bad_images=data.skip_bad_images,
         show_progress=show_progress,
     )
+
+
+def _of_kind(pack: ImageDataset, kind: Kind) -> ImageDataset:
+    """Returns a packed data set, unless it can't be taken for that kind.
+
+    Raises:
+        DataError: it can't.
+    """
+    if pack.kind != kind and (kind == "pairs" or pack.kind == "images"):
+        raise DataError(
+            f"{pack.name} was packed as {pack.kind}, where {kind} are needed; pack it with `kind` {kind}"
+        )
+    return pack
 
 
 def _labelled(dataset: ImageDataset, label_maps: str) -> ImageDataset:

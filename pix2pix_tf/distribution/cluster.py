@@ -65,7 +65,7 @@ def find_cluster(hosts: Sequence[str] = (), index: int | None = None) -> Cluster
         cluster = Cluster(tuple(hosts), index)
     elif "TF_CONFIG" in os.environ:
         cluster = _from_tf_config()
-    elif int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1:
+    elif os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         cluster = _from_slurm()
     else:
         return None

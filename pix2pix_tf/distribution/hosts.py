@@ -28,7 +28,7 @@ Later, one that is killed is missed at once, as its connections close, and one t
 seconds of TensorFlow's heartbeat.
 """
 
-_FROM_PEERS = re.compile("collective|/job:worker|coordination", re.IGNORECASE)
+_FROM_PEERS = re.compile("collective|coordination|remote target", re.IGNORECASE)
 
 
 class Hosts:
@@ -70,7 +70,9 @@ class Hosts:
         total, own = self.strategy.num_replicas_in_sync, self._devices_here
         first = 0 if self.cluster is None else own * self.cluster.index
         share = Share(range(first, first + own), total)
-        return iter(self.strategy.distribute_datasets_from_function(lambda _: make(share)))
+        # Of what may end, TensorFlow would have the hosts agree at every step whether it has.
+        endless = self.strategy.distribute_datasets_from_function(lambda _: make(share).repeat())
+        return iter(endless)
 
     def chief_decides(self, decide: Callable[[], Any]) -> Any:
         """Returns everywhere what the first host has found; what goes wrong there goes wrong everywhere.
@@ -179,16 +181,21 @@ def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[H
     if cluster is None:
         yield Hosts(_strategy_alone(batch_size))
         return
-    roll_call(cluster, facts, WAIT)
+    is_connected = _connected.cache_info().currsize > 0
+    if not is_connected:
+        roll_call(cluster, facts, WAIT)
     with _missing_peers():
         strategy = _connected(cluster)
+        hosts = Hosts(strategy, cluster)
+        if is_connected:
+            hosts.refuse_difference("the settings", dict(facts))
         devices = strategy.num_replicas_in_sync
         if batch_size % devices:
             raise ConfigError(
-                f"`batch_size` {batch_size} can't be shared evenly by the {devices} devices of "
-                f"{len(cluster.hosts)} hosts; give a multiple of {devices}"
+                f"`batch_size`, divided by `accumulate`, is {batch_size}, which the {devices} devices of "
+                f"{len(cluster.hosts)} hosts can't share evenly; make that a multiple of {devices}"
             )
-        yield Hosts(strategy, cluster)
+        yield hosts
 
 
 def _strategy_alone(batch_size: int) -> tf.distribute.Strategy:

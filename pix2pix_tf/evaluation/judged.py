@@ -87,7 +87,7 @@ def _refuse_seen(run: RunDirectory, config: TrainConfig, judged: Sequence[str]) 
     seen = set(judged).intersection(*(images.names for images in trained_on))
     if seen:
         raise ConfigError(
-            f"{run.path} was trained on {len(seen)} of the {counted(len(judged), 'pair')} to judge on: its "
+            f"{run.place} was trained on {len(seen)} of the {counted(len(judged), 'pair')} to judge on: its "
             "`split_seed` divided the folder otherwise"
         )
 

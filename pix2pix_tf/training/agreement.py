@@ -35,7 +35,7 @@ def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
     config = continued(run.read_config(), config)
     if total_steps(config, run.image_count()) < latest:
         raise RunError(
-            f"{latest} steps of the run in {quoted(run.path)} are done already; give a larger `steps` or "
+            f"{latest} steps of the run in {quoted(run.place)} are done already; give a larger `steps` or "
             "`epochs`, or another `run_dir`"
         )
     return config
@@ -54,9 +54,9 @@ def _refuse_lost_checkpoints(run: RunDirectory) -> None:
     had_some = logged[-1]["step"] > 2 * run.read_config().record.checkpoint_every
     if had_some or not run.checkpoints.is_dir():
         raise RunError(
-            f"the run in {quoted(run.path)} was trained for {counted(int(logged[-1]['step']), 'step')}, and "
+            f"the run in {quoted(run.place)} was trained for {counted(int(logged[-1]['step']), 'step')}, and "
             f"its checkpoints are gone from {quoted(run.checkpoints)}; restore them to continue it, or "
-            f"delete {quoted(run.path)} or give another `run_dir` to start anew"
+            f"delete {quoted(run.place)} or give another `run_dir` to start anew"
         )
 
 
@@ -88,7 +88,7 @@ def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
     return checkpoint
 
 
-_OF_THE_DATA = (
+OF_THE_DATA = (
     "input_channels",
     "output_channels",
     "output_bits",
@@ -107,7 +107,7 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     """
     settings = {
         "precision": (asked.optimization.precision, "auto", stored.optimization.precision),
-        **{name: (getattr(asked.data, name), None, getattr(stored.data, name)) for name in _OF_THE_DATA},
+        **{name: (getattr(asked.data, name), None, getattr(stored.data, name)) for name in OF_THE_DATA},
     }
     asked = configs.replace(
         asked, **{name: before if now == unset else now for name, (now, unset, before) in settings.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pix2pix_tf import config as configs
@@ -109,13 +109,16 @@ class Keeper:
         with contextlib.closing(self._writer), self._recorder:
             yield
 
-    def keep(self, step: int, means: Mapping[str, float] | None, stopping: bool) -> None:
+    def keep(
+        self, step: int, means: Mapping[str, float] | None, stopping: bool, check: Callable[[], object]
+    ) -> None:
         """Keeps what is due after a step.
 
         Args:
             step: steps done with this one.
             means: of the metrics since the last ones, if they are to be logged.
             stopping: no step follows.
+            check: raises where the metrics are not finite; called before anything is saved.
 
         Raises:
             TrainingDiverged: a weight is not finite; from one of the next calls, too.
@@ -132,6 +135,7 @@ class Keeper:
             recorder.validate(step, values)
             best = values if is_best else None
         if stopping or best is not None or is_kept(step, self._config):
+            check()
             self._writer.save(step, best)
 
     def finish(self) -> None:

@@ -21,7 +21,7 @@ from pix2pix_tf.training.agreement import total_steps
 from pix2pix_tf.training.interruption import catching_signals
 from pix2pix_tf.training.keeping import Keeper, is_kept
 from pix2pix_tf.training.step import Trainer
-from pix2pix_tf.training.teaching import keep_teacher, kept_teacher
+from pix2pix_tf.training.teaching import taken_teacher
 from pix2pix_tf.wording import quoted
 
 
@@ -46,9 +46,7 @@ class Session:
         self.hosts = hosts
         self.last_step = total_steps(config, dataset.count("train"))
         model = model_for(config)
-        hosts.chief_decides(lambda: keep_teacher(model, run, config.optimization.precision))
-        with hosts.strategy.scope():
-            teacher = kept_teacher(model, run)
+        teacher = taken_teacher(model, run, config.optimization.precision, hosts)
         self.trainer = Trainer(model, config, self.last_step, hosts.strategy, teacher)
         self.keeper = Keeper(config, run, model, self.trainer) if hosts.is_chief else None
         self.first_step = hosts.chief_decides(lambda: self._chief().restore_or_start())
@@ -85,7 +83,7 @@ class Session:
             self._train(batches, caught)
             self.hosts.chief_decides(lambda: self._chief().finish())
             if caught:
-                self._leave(last, caught)
+                raise self._interrupted(last, caught)
 
     def _train(self, batches: Iterator[Any], caught: list[int]) -> None:
         for done in range(self.first_step, self.last_step):
@@ -100,11 +98,12 @@ class Session:
             if logging:
                 self._pending.clear()
             if stopped and step < self.last_step:
-                self._leave(step, caught)
+                self.hosts.chief_decides(lambda: self._chief().wait())
+                raise self._interrupted(step, caught)
 
     def _keep(self, keeper: Keeper, step: int, means: dict[str, float] | None, stopping: bool) -> None:
         try:
-            keeper.keep(step, means, stopping)
+            keeper.keep(step, means, stopping, lambda: self._finite_means(step))
         except TrainingDiverged as error:
             raise self._diverged(str(error)) from error
 
@@ -124,9 +123,9 @@ class Session:
     def _diverged(self, what: str) -> TrainingDiverged:
         kept = self.keeper.last_good() if self.keeper else None
         good = f"the last good checkpoint is step {kept}" if kept else "there is no good checkpoint yet"
-        start = f" `init_from` {quoted(self.run_directory.path)}" if kept else ""
+        start = f" `init_from` {quoted(self.run_directory.place)}" if kept else ""
         return TrainingDiverged(
-            f"{what}; {good} in {self.run_directory.path}; try another `run_dir`{start} with a lower "
+            f"{what}; {good} in {self.run_directory.place}; try another `run_dir`{start} with a lower "
             "`learning_rate` or `precision` float32"
         )
 
@@ -134,10 +133,9 @@ class Session:
         assert self.keeper is not None  # only the first host calls this
         return self.keeper
 
-    def _leave(self, step: int, caught: list[int]) -> None:
-        self.hosts.chief_decides(lambda: self._chief().wait())
+    def _interrupted(self, step: int, caught: list[int]) -> Interrupted:
         number = caught[0] if caught else signal.SIGTERM  # another host was told to stop
-        raise Interrupted(
+        return Interrupted(
             f"stopped by {signal.Signals(number).name} after step {step} of {self.last_step}; everything is "
             "saved, the same command continues",
             number,

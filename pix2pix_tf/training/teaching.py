@@ -8,6 +8,7 @@ import keras
 
 from pix2pix_tf.checkpoints import restore_published, write_network
 from pix2pix_tf.config import Precision
+from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.files import first_line
 from pix2pix_tf.models.base import Model, Painter, Teacher
@@ -17,31 +18,40 @@ from pix2pix_tf.translators.run import painter_of
 from pix2pix_tf.wording import quoted
 
 
-def keep_teacher(model: Model, run: RunDirectory, precision: Precision) -> None:
-    """Lets a run that begins keep the network that its model learns from.
+def taken_teacher(model: Model, run: RunDirectory, precision: Precision, hosts: Hosts) -> keras.Model | None:
+    """Returns the network that a model learns from, which its run keeps from its first step on.
 
     Args:
-        model: whose teacher; it may have none.
+        model: whose teacher; one without gives ``None``.
         run: which keeps it: the teacher's own run may go on, or away.
         precision: resolved.
+        hosts: whose first one has it, and gives it to the others.
 
     Raises:
-        RunError: there is no such teacher.
+        RunError: there is no such teacher, or what was kept of it is gone or damaged.
         SystemFault: it can't be written.
     """
     teacher = model.teacher()
-    if teacher is not None and run.latest_step() is None:
-        write_network(run.keras_file(Teacher.NETWORK), _network_of(teacher, precision))
-
-
-def kept_teacher(model: Model, run: RunDirectory) -> keras.Model | None:
-    """Returns the network that a model learns from, as its run keeps it; ``None`` where it has none.
-
-    Raises:
-        RunError: it is gone or damaged.
-    """
-    if model.teacher() is None:
+    if teacher is None:
         return None
+    kept: list[keras.Model] = []
+
+    def keep() -> str:
+        if run.latest_step() is None:
+            write_network(run.keras_file(Teacher.NETWORK), _network_of(teacher, precision))
+        kept.append(_read(run))
+        return kept[0].to_json()
+
+    architecture = hosts.chief_decides(keep)
+    with hosts.strategy.scope():
+        network = keras.models.model_from_json(architecture)
+    if kept:
+        network.set_weights(kept[0].get_weights())
+    hosts.share({str(number): weight.value for number, weight in enumerate(network.weights)})
+    return network
+
+
+def _read(run: RunDirectory) -> keras.Model:
     file = run.keras_file(Teacher.NETWORK)
     if not file.is_file():
         raise RunError(f"{quoted(file)} is gone; restore it to continue the run, or train in another")

@@ -6,13 +6,21 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import tensorflow as tf
+
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.distribution import Cluster, Hosts, joined
 from pix2pix_tf.models.registry import config_from_json
 from pix2pix_tf.runs import RunDirectory, package_versions
-from pix2pix_tf.training.agreement import agreeing, checkpoint_to_start_from, is_finished, resolved
+from pix2pix_tf.training.agreement import (
+    OF_THE_DATA,
+    agreeing,
+    checkpoint_to_start_from,
+    is_finished,
+    resolved,
+)
 from pix2pix_tf.training.faults import explaining_framework_errors
 from pix2pix_tf.training.loop import Session
 
@@ -28,8 +36,9 @@ def train(
         config: what to train. Where the run directory holds a run already, it must agree with it in
             everything that decides the weights; the length of the run may change.
         say: is told in a line or two what happens.
-        cluster: of several hosts, as `find_cluster` finds it; all of them call this. The first one alone uses
-            the run directory, and must come to it; the data each host must have.
+        cluster: of several hosts, as `find_cluster` finds it; all of them call this, before anything else is
+            done with TensorFlow. The first one alone uses the run directory, and must come to it; the data
+            each must have. Where this raises, the process must end: until then the others wait for it.
 
     Returns:
         The finished run.
@@ -73,8 +82,9 @@ def _train(
         run.publish()
 
     # Before the data are opened, so that a contradiction costs no download and leaves no directory.
+    own = {name: getattr(config.data, name) for name in _OWN}
     agreed = hosts.chief_decides(agree)
-    config = config_from_json(agreed["config"])
+    config = configs.replace(config_from_json(agreed["config"]), **own)
     if agreed["finished"] is not None:
         say(f"this run is finished already: all {agreed['finished']} steps are done")
         return RunDirectory(config.run_dir)
@@ -83,7 +93,7 @@ def _train(
     with explaining_framework_errors():
         identity = dataset.identity()
         hosts.refuse_difference("the training images", identity)
-        config = config_from_json(hosts.chief_decides(start))
+        config = configs.replace(config_from_json(hosts.chief_decides(start)), **own)
         session = Session(config, run, dataset, hosts)
         hosts.chief_decides(describe)
         say(session.description())
@@ -91,14 +101,17 @@ def _train(
     return run
 
 
-_OWN = ("run_dir", "data_dir", "archive", "mirror_url")
+_OWN = ("data_dir", "archive", "mirror_url")
 """What each host may have in its own place."""
+_CHIEFS = ("run_dir", "dataset", "precision", *OF_THE_DATA)
+"""What the first host decides, which alone need know how the run was started."""
 
 
 def _to_agree_on(config: TrainConfig) -> dict[str, Any]:
     """What hosts must have alike, by what messages call it."""
     settings = {name: value for group in configs.to_json(config).values() for name, value in group.items()}
     return {
-        **{configs.setting(name): value for name, value in settings.items() if name not in _OWN},
+        **{configs.setting(name): each for name, each in settings.items() if name not in (*_OWN, *_CHIEFS)},
+        "the number of GPUs": len(tf.config.list_physical_devices("GPU")),
         **{f"the version of {package}": version for package, version in package_versions().items()},
     }

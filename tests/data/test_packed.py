@@ -124,6 +124,23 @@ def test_a_damaged_record_is_noticed_where_it_is_read(folders):
         list(tf.data.Dataset.range(len(images)).map(images.read))
 
 
+def test_a_pack_of_another_kind_is_refused(folders):
+    for name in ("unpaired", "images"):
+        pack_folder(folders / name, folders / "packed" / name, 0, None, KINDS[name])
+        with pytest.raises(DataError):
+            open_dataset(preset(str(folders / "packed" / name)), "pairs")
+    assert open_dataset(preset(str(folders / "packed/unpaired")), "images").kind == "images"
+
+
+def test_pairs_taken_apart_are_told_from_others_without_reading_their_names(folders):
+    pack_folder(folders / "pairs", folders / "packed", 0, None)
+    apart = open_dataset(preset(str(folders / "packed"), "cyclegan"))
+    assert [list(images.names) for images in apart.splits["train"]] == [
+        [f"Fassade {number}" for number in range(first, 12, 2)] for first in range(2)
+    ]
+    assert apart.identity() != open_pack(folders / "packed").identity()
+
+
 def test_ranges_are_those_that_are_asked_for(folders):
     pack_folder(folders / "measured", folders / "packed", 0, None, "images")
     [side] = open_pack(folders / "packed", (None, (-8.0, 8.0))).sides

@@ -9,16 +9,19 @@ import tensorflow as tf
 from pix2pix_tf import load, replace, train
 from pix2pix_tf.checkpoints import read_checkpoint
 from pix2pix_tf.cli import distill_args
+from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.distilled import student_of
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.step import Trainer
-from pix2pix_tf.training.teaching import judge_to_start_from, kept_teacher
+from pix2pix_tf.training.teaching import judge_to_start_from, taken_teacher
 from tests.conftest import small_config
 
 IMAGE = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
+
+ALONE = Hosts(tf.distribute.get_strategy())
 
 
 def student_config(teacher, run_dir, **settings):
@@ -45,7 +48,9 @@ def quietly(config):
 def test_a_student_begins_with_what_its_teacher_publishes_and_with_its_discriminator(tiny_run, tmp_path):
     config = student_config(tiny_run, tmp_path / "student")
     model = model_for(config)
-    teacher = kept_teacher(model, RunDirectory(config.run_dir), "float32")
+    teacher = taken_teacher(
+        model, RunDirectory(config.run_dir), "float32", Hosts(tf.distribute.get_strategy())
+    )
     assert_paints_as(teacher, tiny_run)
 
     trainer = Trainer(model, config, 10, teacher=teacher)
@@ -60,7 +65,9 @@ def test_a_student_begins_with_what_its_teacher_publishes_and_with_its_discrimin
 def test_without_targets_a_student_learns_its_teachers_pictures(tiny_run, tmp_path):
     config = student_config(tiny_run, tmp_path / "student", has_targets=False)
     model = model_for(config)
-    teacher = kept_teacher(model, RunDirectory(config.run_dir), "float32")
+    teacher = taken_teacher(
+        model, RunDirectory(config.run_dir), "float32", Hosts(tf.distribute.get_strategy())
+    )
     trainer = Trainer(model, config, 10, teacher=teacher)
     student = trainer.networks["generator"]
     # Without dropout's noise the student's picture is known beforehand.
@@ -136,7 +143,7 @@ def test_a_teacher_of_a_start_that_failed_is_not_kept(tiny_run, tmp_path):
     run.keras_file("teacher").parent.mkdir()
     run.keras_file("teacher").write_bytes(b"another network")
     model = model_for(student_config(tiny_run, run.path))
-    teacher = kept_teacher(model, run, "float32")
+    teacher = taken_teacher(model, run, "float32", ALONE)
     assert_paints_as(teacher, tiny_run)
 
 
