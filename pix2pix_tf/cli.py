@@ -195,7 +195,7 @@ def _refuse_addresses(args: Any) -> None:
     groups = [args, getattr(getattr(args, "config", None), "data", None)]
     for group in filter(dataclasses.is_dataclass, groups):
         for field in dataclasses.fields(group):
-            value = getattr(group, field.name)
+            value = () if field.name == "run" else getattr(group, field.name)
             for path in value if isinstance(value, list | tuple) else [value]:
                 if isinstance(path, Path) and address_of(path) is not None:
                     raise ConfigError(

@@ -25,7 +25,7 @@ LATE = 30  # seconds, on a busy machine
 MODELS = {
     # Dropout, batch normalisation and random changes: all that could depend on how a batch is shared.
     "pix2pix": (*SMALL, "--recipe", "paper", "--diff-augment"),
-    "cyclegan": ("--generator", "unet", *SMALL, "--pool-size", 2),
+    "cyclegan": ("--base-filters", 4, "--image-size", 64, "--pool-size", 2),
     "wgan": ("--generator-filters", 2, "--critic-filters", 2, "--image-size", 64, "--critic-steps", 2),
 }
 
