@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -92,20 +93,18 @@ class Session:
             stopped = self.hosts.any(bool(caught))
             stopping = stopped or step == self.last_step
             logging = stopping or step % self.config.record.log_every == 0
-            means = self._finite_means(step) if logging or is_kept(step, self.config) else None
-            if self.keeper is not None:
-                self._keep(self.keeper, step, means if logging else None, stopping)
+            check = functools.partial(self._finite_means, step)
+            try:
+                means = check() if logging or is_kept(step, self.config) else None
+                if self.keeper is not None:
+                    self.keeper.keep(step, means if logging else None, stopping, check)
+            except TrainingDiverged as error:
+                raise self._diverged(str(error)) from error
             if logging:
                 self._pending.clear()
             if stopped and step < self.last_step:
                 self.hosts.chief_decides(lambda: self._chief().wait())
                 raise self._interrupted(step, caught)
-
-    def _keep(self, keeper: Keeper, step: int, means: dict[str, float] | None, stopping: bool) -> None:
-        try:
-            keeper.keep(step, means, stopping, lambda: self._finite_means(step))
-        except TrainingDiverged as error:
-            raise self._diverged(str(error)) from error
 
     def _finite_means(self, step: int) -> dict[str, float]:
         """Means of the metrics since the last line.
@@ -117,7 +116,7 @@ class Session:
         if not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]
             first_bad = step - len(values) + 1 + int(row)
-            raise self._diverged(f"{self.trainer.metrics[column]} is no longer finite at step {first_bad}")
+            raise TrainingDiverged(f"{self.trainer.metrics[column]} is no longer finite at step {first_bad}")
         return dict(zip(self.trainer.metrics, map(float, values.mean(axis=0)), strict=True))
 
     def _diverged(self, what: str) -> TrainingDiverged:
