@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="TensorFlow's co
 LATE = 30  # seconds, on a busy machine
 
 MODELS = {
-    # Dropout, batch normalisation and random changes: all that could depend on how a batch is shared.
+    # Dropout and random changes; below noise, batch normalisation and several batches a step.
     "pix2pix": (*SMALL, "--recipe", "paper", "--diff-augment"),
     "wgan": ("--generator-filters", 2, "--critic-filters", 2, "--image-size", 64, "--critic-steps", 2),
 }
