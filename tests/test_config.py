@@ -13,7 +13,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import MODELS, config_from_json, defaults
 
 # Where every setting of pix2pix has a meaning, and a valid value of each other than there.
-BASE = replace(defaults(), gan_loss="wgan-gp", unconditional=True)
+BASE = replace(defaults(), gan_loss="wgan-gp", unconditional=True, batch_size=6)
 OTHER = {
     "base_filters": 7,
     "discriminator_filters": 9,
@@ -54,6 +54,8 @@ OTHER = {
     "steps": 12,
     "epochs": 0.25,
     "batch_size": 3,
+    "accumulate": 3,
+    "all_reduce": "bfloat16",
     "learning_rate": 1e-3,
     "lr_schedule": "cosine",
     "beta_1": 0.0,
@@ -74,6 +76,8 @@ OTHER = {
     "split_seed": 5,
 }
 MAY_CHANGE = {
+    "accumulate",
+    "all_reduce",
     *("data_dir", "archive", "mirror_url", "steps", "epochs", "run_dir", "stochastic"),
     *("log_every", "sample_every", "checkpoint_every", "keep_every", "evaluate_every", "best_metric"),
 }

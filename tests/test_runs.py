@@ -10,7 +10,7 @@ import pytest
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import to_json
 from pix2pix_tf.data.sets import Images
-from pix2pix_tf.errors import RunError, SystemFault
+from pix2pix_tf.errors import ConfigError, RunError, SystemFault
 from pix2pix_tf.runs import FORMAT, RunDirectory
 
 
@@ -210,10 +210,14 @@ def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
         RunDirectory(tmp_path / name).refuse_unreadable_path()
 
 
-def test_an_address_is_refused_instead_of_made_a_folder():
-    with pytest.raises(RunError, match="address"):
-        RunDirectory(Path("gs://bucket/run")).refuse_unreadable_path()
-    RunDirectory(Path("C:/runs/facades")).refuse_unreadable_path()
+def test_a_run_at_an_address_has_a_copy_here_and_no_place_beside_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    run = RunDirectory(Path("gs://bucket/run"))
+    run.refuse_unreadable_path()
+    assert run.place == "gs://bucket/run"
+    assert run.path.is_relative_to(tmp_path)
+    with pytest.raises(ConfigError):
+        run.beside("export")
 
 
 def test_a_home_directory_is_expanded(monkeypatch, tmp_path):
