@@ -148,11 +148,7 @@ class StoredFolder:
         """The digests of what the copy has, by the files' names."""
         if self._writing:
             return {name: _digest(self.copy / name) for name in self._own_files()}
-        try:
-            digests = json.loads(self._list.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return {name: digest for name, digest in digests.items() if (self.copy / name).is_file()}
+        return _made_of(self.copy, self._list)
 
     def _read_list(self, store: Any, root: str) -> dict[str, Any]:
         try:
@@ -172,15 +168,10 @@ def _fetched(address: str) -> Path:
         marks = _names(store, root)
         if not marks:
             raise DataError(f"there is nothing at {address}")
-        try:
-            before = json.loads(listing.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            before = {}
+        before = _made_of(copy, listing)
         for gone in before.keys() - marks.keys():
             _inside(copy, gone).unlink(missing_ok=True)
-        have = {
-            name: mark for name, mark in marks.items() if before.get(name) == mark and (copy / name).is_file()
-        }
+        have = {name: mark for name, mark in marks.items() if before.get(name) == mark}
         try:
             for each in _shown([name for name in marks if name not in have], address):
                 _get(store, f"{root}/{each}".rstrip("/"), _inside(copy, each) if each else copy)
@@ -188,6 +179,15 @@ def _fetched(address: str) -> Path:
         finally:  # what is stopped goes on where it was
             write_whole(listing, json.dumps(have))
     return copy
+
+
+def _made_of(copy: Path, listing: Path) -> dict[str, str]:
+    """What the files of a copy were made of, as far as they are there: digests or marks, by name."""
+    try:
+        stored = json.loads(listing.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {name: of for name, of in stored.items() if (copy / name).is_file()}
 
 
 def _names(store: Any, root: str) -> dict[str, str]:

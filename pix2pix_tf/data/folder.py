@@ -603,19 +603,24 @@ def _ranged(side: Side, values: ValueRange | None, folder: Path) -> Side:
 
 def _reader(items: Sequence[Item], sides: tuple[Side, ...]) -> ReadImages:
     paths = tf.constant([[os.fsencode(os.path.abspath(file)) for file in item.files] for item in items])
-    dtypes = [tf.uint16 if side.bits == 16 else tf.uint8 for side in sides]
 
-    def read_side_by_side(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        pairs = [
-            split_side_by_side(images.load_in_pipeline(paths[index, 0], side.channels, dtype, side.values))
-            for side, dtype in dict(zip(sides, dtypes, strict=True)).items()  # mostly one
-        ]
-        return pairs[0][0], pairs[-1][1]
+    def loaded(path: tf.Tensor, side: Side) -> tf.Tensor:
+        return images.load_in_pipeline(path, side.channels, side.dtype, side.values)
 
-    def read_files(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return tuple(
-            images.load_in_pipeline(paths[index, at], side.channels, dtype, side.values)
-            for at, (side, dtype) in enumerate(zip(sides, dtypes, strict=True))
-        )
+    return lambda index: read_sides(tf.unstack(paths[index]), sides, loaded)
 
-    return read_side_by_side if items[0].is_halved else read_files
+
+def read_sides(
+    files: Sequence[tf.Tensor], sides: tuple[Side, ...], read: Callable[[tf.Tensor, Side], tf.Tensor]
+) -> tuple[tf.Tensor, ...]:
+    """Returns the image of each side: of a file of its own, or of its half of the only one.
+
+    Args:
+        files: what ``read`` takes, string scalars.
+        sides: what the images are like.
+        read: gives a file's image, as that of a side.
+    """
+    if len(files) == len(sides):
+        return tuple(read(file, side) for file, side in zip(files, sides, strict=True))
+    pairs = [split_side_by_side(read(files[0], side)) for side in dict.fromkeys(sides)]  # mostly one
+    return pairs[0][0], pairs[-1][1]

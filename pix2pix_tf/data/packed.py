@@ -19,14 +19,13 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.data.folder import examined, ranged
+from pix2pix_tf.data.folder import examined, ranged, read_sides
 from pix2pix_tf.data.images import decode_in_pipeline
-from pix2pix_tf.data.pixels import split_side_by_side
 from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.data.records import record_reader
-from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side
+from pix2pix_tf.data.sets import ImageDataset, Images, Kind, LazyNames, Side
 from pix2pix_tf.errors import ConfigError, DataError
-from pix2pix_tf.files import UNFINISHED, explain_disk_faults, write_whole
+from pix2pix_tf.files import write_whole, written_whole
 
 MANIFEST = "pack.json"
 SHARD_BYTES = 1 << 28
@@ -104,24 +103,21 @@ def write_records(
     digest = hashlib.sha256()
     shards: list[str] = []
     remaining = iter(records)
-    with explain_disk_faults(out):
-        out.mkdir(parents=True, exist_ok=True)
-        while (first := next(remaining, None)) is not None:
-            shard = f"{name}-{len(shards):05d}.tfrecord"
-            offsets = _write_shard(out / shard, itertools.chain([first], remaining), shard_bytes, digest)
-            places.append(np.stack([np.full_like(offsets, len(shards)), offsets], axis=1))
-            shards.append(shard)
-        index = np.concatenate(places)
-        unfinished = out / f".{name}.index{UNFINISHED}.npy"
-        np.save(unfinished, index)
-        unfinished.replace(out / f"{name}.index.npy")
+    while (first := next(remaining, None)) is not None:
+        shard = f"{name}-{len(shards):05d}.tfrecord"
+        offsets = _write_shard(out / shard, itertools.chain([first], remaining), shard_bytes, digest)
+        places.append(np.stack([np.full_like(offsets, len(shards)), offsets], axis=1))
+        shards.append(shard)
+    index = np.concatenate(places)
+    with written_whole(out / f"{name}.index.npy") as unfinished, unfinished.open("wb") as file:
+        np.save(file, index)
     return {"name": name, "count": len(index), "shards": shards, "digest": digest.hexdigest()}
 
 
 def _write_shard(path: Path, records: Iterator[Record], most_bytes: int, digest: Any) -> np.ndarray:
     """Writes records until a shard is full; returns where each begins."""
-    unfinished, offsets, end = path.with_name(path.name + UNFINISHED), [], 0
-    with tf.io.TFRecordWriter(str(unfinished)) as writer:
+    offsets, end = [], 0
+    with written_whole(path) as unfinished, tf.io.TFRecordWriter(str(unfinished)) as writer:
         for name, files in records:
             features = {"name": _bytes_feature([name.encode()]), "files": _bytes_feature(files)}
             record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
@@ -131,7 +127,6 @@ def _write_shard(path: Path, records: Iterator[Record], most_bytes: int, digest:
             end += len(record) + _FRAME_BYTES
             if end >= most_bytes:
                 break
-    unfinished.replace(path)
     return np.array(offsets, np.int64)
 
 
@@ -211,33 +206,10 @@ def _images(folder: Path, stored: dict[str, Any], sides: tuple[Side, ...]) -> Im
         return tf.io.parse_single_example(read_record(number), features)
 
     def decoded(file: tf.Tensor, side: Side) -> tf.Tensor:
-        dtype = tf.uint16 if side.bits == 16 else tf.uint8
-        return decode_in_pipeline(file, side.channels, dtype, side.values)
+        return decode_in_pipeline(file, side.channels, side.dtype, side.values)
 
     def read(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        files = tf.unstack(parsed(number)["files"])
-        if not is_halved:
-            return tuple(decoded(file, side) for file, side in zip(files, sides, strict=True))
-        pairs = [split_side_by_side(decoded(files[0], side)) for side in dict.fromkeys(sides)]  # mostly one
-        return pairs[0][0], pairs[-1][1]
+        return read_sides(tf.unstack(parsed(number)["files"]), sides, decoded)
 
-    names = _Names(stored["count"], lambda number: parsed(tf.constant(number))["name"].numpy().decode())
+    names = LazyNames(stored["count"], lambda number: parsed(tf.constant(number))["name"].numpy().decode())
     return Images(names, read, stored["digest"])
-
-
-class _Names(Sequence[str]):
-    """The names of records, each read when it is asked for."""
-
-    def __init__(self, count: int, read: Any):
-        self._count = count
-        self._read = read
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, number: Any) -> Any:
-        if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(self._count))]
-        if not -self._count <= number < self._count:
-            raise IndexError(number)
-        return self._read(number % self._count)

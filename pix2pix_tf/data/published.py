@@ -130,11 +130,10 @@ def _open_images(builder: Any, stored: str, side: Side, faults: _Faults) -> Imag
     names, read = open_split(builder, stored, image=_FEATURE, name=None)
 
     def decoded(index: tf.Tensor) -> tuple[tf.Tensor]:
-        import tensorflow as tf
 
         from pix2pix_tf.data.images import decode_in_pipeline
 
-        return (decode_in_pipeline(read(index), side.channels, tf.uint16 if side.bits == 16 else tf.uint8),)
+        return (decode_in_pipeline(read(index), side.channels, side.dtype),)
 
     images, broken = Images(names, decoded), set(faults.of(stored, names, read))
     return images.only([place for place in range(len(names)) if place not in broken]) if broken else images

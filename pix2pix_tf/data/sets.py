@@ -58,6 +58,37 @@ class Side:
     bits: Literal[8, 16] = 8
     values: tuple[float, float] | None = None
 
+    @property
+    def dtype(self) -> tf.DType:
+        """The type of the images."""
+        import tensorflow as tf
+
+        return tf.uint16 if self.bits == 16 else tf.uint8
+
+
+class LazyNames(Sequence[str]):
+    """Names that are looked up when they are asked for: of a million images nobody asks for all.
+
+    Args:
+        count: how many.
+        read: gives the name of a number.
+    """
+
+    def __init__(self, count: int, read: Callable[[int], str]):
+        self._count = count
+        self._read = read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: Any) -> Any:
+        """Returns a name, or those of a slice."""
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(self._count))]
+        if not -self._count <= number < self._count:
+            raise IndexError(number)
+        return self._read(number % self._count)
+
 
 @dataclasses.dataclass(frozen=True)
 class Images:
@@ -96,27 +127,11 @@ class Images:
         import tensorflow as tf
 
         chosen = np.asarray(numbers, np.int64)
-        names = _Chosen(self.names, chosen)
+        names = LazyNames(len(chosen), lambda number: self.names[int(chosen[number])])
         digest = None
         if self.digest is not None:
             digest = hashlib.sha256(self.digest.encode() + chosen.tobytes()).hexdigest()
         return Images(names, lambda index: self.read(tf.gather(chosen, index)), digest)
-
-
-class _Chosen(Sequence[str]):
-    """Some of many names, looked up when they are asked for."""
-
-    def __init__(self, names: Sequence[str], chosen: np.ndarray):
-        self._names = names
-        self._chosen = chosen
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self._names[int(number)] for number in self._chosen[place]]
-        return self._names[int(self._chosen[place])]
 
 
 @dataclasses.dataclass(frozen=True)

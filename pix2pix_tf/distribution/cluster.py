@@ -57,6 +57,7 @@ def find_cluster(hosts: Sequence[str] = (), index: int | None = None) -> Cluster
     Raises:
         ConfigError: what was given, or found in ``TF_CONFIG`` or SLURM's variables, has no meaning.
     """
+    cluster: Cluster | None = None
     if hosts or index is not None:
         if not hosts or index is None:
             raise ConfigError(
@@ -67,14 +68,14 @@ def find_cluster(hosts: Sequence[str] = (), index: int | None = None) -> Cluster
         cluster = _from_tf_config()
     elif os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         cluster = _from_slurm()
-    else:
+    if cluster is None or len(cluster.hosts) == 1:
         return None
-    if sys.platform == "win32" and len(cluster.hosts) > 1:
+    if sys.platform == "win32":
         raise ConfigError("several hosts train together on Linux only")
-    return cluster if len(cluster.hosts) > 1 else None
+    return cluster
 
 
-def _from_tf_config() -> Cluster:
+def _from_tf_config() -> Cluster | None:
     """Reads what orchestrators such as Kubeflow's training operator and Vertex set."""
     import tensorflow as tf
 
@@ -86,10 +87,10 @@ def _from_tf_config() -> Cluster:
         raise ConfigError(f"the environment's TF_CONFIG can't be understood: {error}") from error
 
 
-def _of_jobs(jobs: Mapping[str, Any], task: str | None, index: int | None) -> Cluster:
+def _of_jobs(jobs: Mapping[str, Any], task: str | None, index: int | None) -> Cluster | None:
     """Lays a chief and its workers in a row; parameter servers and evaluators have no part in this."""
     if not jobs:
-        return Cluster(("localhost:0",), 0)
+        return None
     if task not in ("chief", "worker") or task not in jobs:
         raise ConfigError(f"TF_CONFIG makes this process a '{task}'; here are chiefs and workers only")
     rows = {job: [str(host) for host in jobs.get(job, ())] for job in ("chief", "worker")}
