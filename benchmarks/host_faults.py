@@ -14,28 +14,16 @@ import collections
 import json
 import random
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+import loopback
 import numpy as np
 
 FLAGS = ("--base-filters", "8", "--image-size", "64", "--precision", "float32", "--log-every", "1")
 HANGS = 90.0  # seconds: the minute of the roll call, and some more
-
-
-def start(arguments: list[str], hosts: int) -> list[subprocess.Popen[str]]:
-    """Starts one process a host."""
-    with_ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(hosts)]
-    addresses = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in with_ports)
-    for each in with_ports:
-        each.close()
-    command = [sys.executable, "-m", "pix2pix_tf", "train", *arguments, "--hosts", addresses, "--host-index"]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-    return [subprocess.Popen([*command, str(index)], **pipes) for index in range(hosts)]
 
 
 def wait(processes: list[subprocess.Popen[str]]) -> tuple[list[int], float, list[str]]:
@@ -75,15 +63,6 @@ def disturb(processes: list[subprocess.Popen[str]], metrics: Path, draw: random.
     return victim, number
 
 
-def weights(run_dir: Path) -> dict[str, np.ndarray]:
-    """Reads the newest checkpoint."""
-    import tensorflow as tf
-
-    newest = sorted((run_dir / "checkpoints").glob("step_?????????"))[-1]
-    reader = tf.train.load_checkpoint(str(newest / "state"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-
-
 def main() -> None:
     """Runs the campaign."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -99,16 +78,15 @@ def main() -> None:
         sizes = ["--batch-size", str(given.hosts), "--steps", str(given.steps), "--checkpoint-every", "7"]
         return [*FLAGS, *sizes, "--sample-every", "50", "--run-dir", str(folder / name)]
 
-    codes, _, errors = wait_long(start(flags("undisturbed"), given.hosts))
-    assert not any(codes), errors
-    expected = weights(folder / "undisturbed")
+    loopback.finish(loopback.start(flags("undisturbed"), given.hosts))
+    expected = loopback.state(folder / "undisturbed")
     tally: dict[str, object] = {"kills": 0, "runs": 0, "other_weights": 0, "hung": 0, "tracebacks": 0}
     others: collections.Counter[int] = collections.Counter()
     longest, kills, runs, wrong = 0.0, 0, 0, 0
     while kills < given.kills:
         name = f"run{runs}"
         while True:
-            processes = start(flags(name), given.hosts)
+            processes = loopback.start(flags(name), given.hosts)
             victim, number = disturb(processes, folder / name / "metrics.jsonl", draw)
             codes, seconds, errors = wait(processes)
             if not any(codes):
@@ -133,19 +111,12 @@ def main() -> None:
             )
             if kills >= given.kills:
                 break
-        codes, _, errors = wait_long(start(flags(name), given.hosts))
-        assert not any(codes), errors
-        found = weights(folder / name)
+        loopback.finish(loopback.start(flags(name), given.hosts))
+        found = loopback.state(folder / name)
         wrong += any(not np.array_equal(expected[key], found[key]) for key in expected)
         runs += 1
     tally |= {"kills": kills, "runs": runs, "other_weights": wrong, "longest_seconds": round(longest, 1)}
     print(json.dumps({**tally, "exit_codes_of_the_others": {str(key): others[key] for key in others}}))
-
-
-def wait_long(processes: list[subprocess.Popen[str]]) -> tuple[list[int], float, list[str]]:
-    """Waits for a training that nobody disturbs."""
-    errors = [process.communicate()[1] for process in processes]
-    return [process.returncode for process in processes], 0.0, errors
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import loopback
 from rich.console import Console
 from rich.table import Table
 
@@ -61,10 +61,7 @@ def measure(count: int, together: bool, given: argparse.Namespace, all_reduce: s
     """Returns the median seconds of a step, and the bytes that a step sends."""
     cores = sorted(os.sched_getaffinity(0))
     folder = Path(tempfile.mkdtemp())
-    ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = ",".join(f"127.0.0.1:{port.getsockname()[1]}" for port in ports)
-    for port in ports:
-        port.close()
+    addresses = loopback.free_addresses(count)
     processes, runs = [], []
     for index in range(count):
         share = max(1, len(cores) // max(count, given.widest))
