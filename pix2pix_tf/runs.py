@@ -24,7 +24,7 @@ from pix2pix_tf.wording import quoted
 
 FORMAT = 2
 _READABLE = (1, FORMAT)  # format 1 knew one model
-_FETCHED: dict[str, float] = {}
+_FETCHED: dict[Path, float] = {}
 _RECENTLY = 20.0
 """Seconds for which what was fetched is not looked after again: a command asks for a run several times."""
 _CHECKPOINT = re.compile(r"step_(\d{9})")
@@ -78,8 +78,12 @@ class RunDirectory:
         Raises:
             ConfigError, SystemFault: the store can't be used.
         """
-        if self._stored is not None:
-            self._stored.fetch(only)
+        if self._stored is None:
+            return
+        self._stored.fetch(only)
+        if only is None:
+            with contextlib.suppress(RunError):  # a damaged note is told to who asks for the best
+                self._forget_best_that_is_not_there()
 
     def publish(self) -> None:
         """Writes what has changed to the object store, where it is kept in one: whole, or nothing.
@@ -89,7 +93,7 @@ class RunDirectory:
         """
         if self._stored is not None:
             self._stored.publish()
-            _FETCHED.pop(self.place, None)
+            _FETCHED.clear()
 
     def beside(self, name: str) -> Path:
         """Returns where something that is made of the run goes by default.
@@ -263,6 +267,12 @@ class RunDirectory:
         except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError) as error:
             raise RunError(f"{self.best_file} can't be read ({error}); delete it") from error
 
+    def _forget_best_that_is_not_there(self) -> None:
+        """Of a writer killed between the note and the list of a store, the note alone has come there."""
+        best = self.best()
+        if best is not None and best["step"] not in self.checkpoint_steps():
+            self.recover_best()
+
     def write_best(self, step: int, values: Mapping[str, float]) -> None:
         """Notes which checkpoint is the best.
 
@@ -349,9 +359,9 @@ def find_run(model: str | Path) -> tuple[RunDirectory, int | None] | None:
 
 def _there(path: str | Path) -> RunDirectory | None:
     run = RunDirectory(Path(path))
-    if address_of(path) is not None and time.monotonic() - _FETCHED.get(run.place, -_RECENTLY) > _RECENTLY:
+    if address_of(path) is not None and time.monotonic() - _FETCHED.get(run.path, -_RECENTLY) > _RECENTLY:
         run.fetch()
-        _FETCHED[run.place] = time.monotonic()
+        _FETCHED[run.path] = time.monotonic()
     return run if run.exists() else None
 
 

@@ -60,7 +60,8 @@ class StoredFolder:
 
     Args:
         address: of the folder.
-        writing: whether this process writes it. Who reads has another copy, so that it disturbs nobody.
+        writing: whether this process writes it. Who reads has another copy, so that it disturbs nobody; what
+            never changes is linked from one to the other.
         known_by: a file that such a folder has, by which one without a list is known that somebody put there.
         lasting: where files lie that never change, and are checked for it. Others may be newer than the list.
 
@@ -72,7 +73,11 @@ class StoredFolder:
         self.address = address
         self._known_by = known_by
         self._lasting = lasting
-        self.copy = _copies_of(address) / ("written" if writing else "read") / address.rpartition("/")[2]
+        name = address.rpartition("/")[2]
+        self.copy, self._other_copy = (
+            _copies_of(address) / kind / name
+            for kind in (("written", "read") if writing else ("read", "written"))
+        )
         self._writing = writing
         self._list = self.copy.with_name(f"{self.copy.name}.{_LIST}")
         self._has_published = False
@@ -94,17 +99,21 @@ class StoredFolder:
             self.copy.mkdir(parents=True, exist_ok=True)
             wanted = [name for name, digest in there["files"].items() if before.get(name) != digest]
             if only is not None:
-                if only in wanted:
+                if only not in there["files"]:
+                    (self.copy / only).unlink(missing_ok=True)
+                elif only in wanted:
                     _get(store, f"{root}/{only}", self.copy / only)
                 return bool(there["files"])
             for name in before.keys() - there["files"].keys():
                 (self.copy / name).unlink(missing_ok=True)
             _remove_empty_folders(self.copy)
             for name in _shown(wanted, self.address):
-                target = _inside(self.copy, name)
-                _get(store, f"{root}/{name}", target)
+                target, digest = _inside(self.copy, name), there["files"][name]
                 is_lasting = bool(self._lasting) and name.startswith(self._lasting) and there["writer"]
-                if is_lasting and _digest(target) != there["files"][name]:
+                if is_lasting and _linked(self._other_copy / name, target, digest):
+                    continue
+                _get(store, f"{root}/{name}", target)
+                if is_lasting and _digest(target) != digest:
                     raise SystemFault(f"{self.address}/{name} is damaged, or is being written; try again")
             write_whole(self._list, json.dumps(there["files"]))
         self._known = there
@@ -222,10 +231,30 @@ def _store(address: str) -> tuple[Any, str]:
 
 
 def _get(store: Any, source: str, target: Path) -> None:
-    unfinished = target.with_name(f".{target.name}{UNFINISHED}")
+    unfinished = _unfinished(target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.unlink(missing_ok=True)  # which may be a link: it must not be written through
     store.get_file(source, str(unfinished))
     unfinished.replace(target)
+
+
+def _unfinished(target: Path) -> Path:
+    return target.with_name(f".{target.name}{UNFINISHED}")
+
+
+def _linked(source: Path, target: Path, digest: str) -> bool:
+    """Makes a file the same as another on this machine, if that is there and what it should be."""
+    unfinished = _unfinished(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        unfinished.unlink(missing_ok=True)
+        unfinished.hardlink_to(source)
+        if _digest(unfinished) != digest:
+            return False
+    except OSError:  # not there, or a file system without links
+        return False
+    unfinished.replace(target)
+    return True
 
 
 def _shown(names: list[str], address: str) -> Iterable[str]:

@@ -9,6 +9,7 @@ import pytest
 from pix2pix_tf import storage
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
+from pix2pix_tf.runs import RunDirectory, find_run
 from pix2pix_tf.storage import StoredFolder, address_of, local_folder
 from tests.stores import object_store
 
@@ -150,6 +151,38 @@ def test_two_writers_notice_each_other(store):
     one.publish()
     with pytest.raises(SystemFault):
         other.publish()
+
+
+def test_who_reads_and_who_writes_on_one_machine_fetch_and_keep_checkpoints_once(store, monkeypatch):
+    options = {"lasting": "checkpoints/"}
+    writer, reader = (StoredFolder("s3://bucket/run", writing, **options) for writing in (True, False))
+    writer.fetch()
+    write(writer.copy, OLD)
+    writer.publish()
+    fetched = []
+    get = storage._get
+    monkeypatch.setattr(storage, "_get", lambda *of: (fetched.append(of[1]), get(*of)))
+    reader.fetch()
+    assert fetched == ["bucket/run/config.json"]
+    assert contents(reader.copy) == OLD
+    state = "checkpoints/step_2/state"
+    assert (reader.copy / state).samefile(writer.copy / state)
+    (reader.copy / state).unlink()
+    (writer.copy / state).write_text("damaged")
+    reader.fetch()
+    assert contents(reader.copy) == OLD
+
+
+def test_the_best_checkpoint_is_one_that_is_there(store):
+    address = "s3://bucket/run"
+    writer = RunDirectory(Path(address), writing=True)
+    writer.fetch()
+    note = writer.best_text(4, {"l1": 0.2})
+    write(writer.path, {"config.json": "1", "checkpoints/step_000000004/best.json": note, "best.json": note})
+    writer.publish()
+    store.pipe_file("bucket/run/best.json", writer.best_text(8, {"l1": 0.1}).encode())  # then it was killed
+    _, step = find_run(f"{address}@best")
+    assert step == 4
 
 
 def test_a_damaged_file_is_not_taken_for_whole(store, tmp_path, monkeypatch):

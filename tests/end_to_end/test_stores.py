@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pix2pix_tf.runs import RunDirectory
-from tests.end_to_end.commands import SMALL, command, environment, run
+from tests.end_to_end.commands import SMALL, command, environment, typed
 from tests.end_to_end.test_resume import assert_same_weights
 from tests.stores import object_store
 
@@ -27,7 +27,7 @@ def test_a_run_lives_in_a_store(store, tmp_path, save_image, monkeypatch):
     store.put(str(tmp_path / "pairs"), "bucket/pairs", recursive=True)
     train = ("train", "--dataset", "s3://bucket/pairs", *SMALL, "--precision", "float32", "--log-every", 1)
     train += ("--checkpoint-every", 4, "--sample-every", 10, "--steps", 30, "--run-dir")
-    undisturbed = run(*train, tmp_path / "here", cwd=tmp_path)
+    undisturbed = typed(*train, tmp_path / "here", cwd=tmp_path)
     assert undisturbed.returncode == 0, undisturbed.stderr
 
     process = subprocess.Popen(command(*train, RUN), env=environment(), stderr=subprocess.DEVNULL)
@@ -37,7 +37,7 @@ def test_a_run_lives_in_a_store(store, tmp_path, save_image, monkeypatch):
     process.wait()
     assert not store.exists(f"{RUN}/final.png")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
-    again = run(*train, RUN, cwd=tmp_path)
+    again = typed(*train, RUN, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "continuing after step" in again.stdout
     assert RUN in again.stdout
@@ -45,23 +45,23 @@ def test_a_run_lives_in_a_store(store, tmp_path, save_image, monkeypatch):
     store.get(RUN, str(kept.path), recursive=True)
     assert_same_weights(tmp_path / "here", kept.path)
     assert [json.loads(line)["step"] for line in kept.metrics_file.open()] == list(range(1, 31))
-    finished = run(*train, RUN, cwd=tmp_path)
+    finished = typed(*train, RUN, cwd=tmp_path)
     assert (finished.returncode, "finished already" in finished.stdout) == (0, True), finished.stderr
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a third machine"))
     pictures = {}
     for model in (RUN, tmp_path / "here"):
         out = tmp_path / f"of {len(pictures)}"
-        done = run(
+        done = typed(
             "predict", model, tmp_path / "pairs/val/0.png", "--side-by-side", "--out", out, cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
         pictures[model] = (out / "0.png").read_bytes()
     assert pictures[RUN] == pictures[tmp_path / "here"]
-    done = run("evaluate", f"{RUN}@24", "--out", tmp_path / "evaluated", cwd=tmp_path)
+    done = typed("evaluate", f"{RUN}@24", "--out", tmp_path / "evaluated", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    refused = run("export", RUN, "--formats", "tflite", cwd=tmp_path)
+    refused = typed("export", RUN, "--formats", "tflite", cwd=tmp_path)
     assert (refused.returncode, "--out" in refused.stderr) == (2, True), refused.stderr
-    done = run("export", RUN, "--formats", "tflite", "--out", tmp_path / "exported", cwd=tmp_path)
+    done = typed("export", RUN, "--formats", "tflite", "--out", tmp_path / "exported", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "exported").rglob("*.tflite"))
