@@ -1,6 +1,6 @@
 """Trains the same steps on 1, 2 and 4 hosts, and tells how far apart they come out.
 
-    python benchmarks/hosts_alike.py [--steps 50] [--models pix2pix paper cyclegan wgan]
+    python benchmarks/hosts_alike.py [--steps 50] [--models pix2pix paper cyclegan wgan] [--learning-rate 1e-6]
 
 The hosts are processes on loopback. One host that computes its batch in parts (``--accumulate``) adds up the
 same numbers in nearly the same order as that many hosts, with nothing sent: what it is away from the plain
@@ -58,10 +58,12 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--hosts", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--learning-rate", help="a small one keeps rounding from growing; the models' own")
     given = parser.parse_args()
     table = Table("model", "steps", "of", "and", "weights apart", "metrics apart")
     for model in given.models:
         flags = (*MODELS[model], "--steps", str(given.steps))
+        flags += ("--learning-rate", given.learning_rate) if given.learning_rate else ()
         folder = Path(tempfile.mkdtemp())
         alone = train(flags, 1, folder / "alone")
         for count in given.hosts:
