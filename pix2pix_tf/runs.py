@@ -41,6 +41,7 @@ class RunDirectory:
     Attributes:
         path: the directory on this machine; of one in a store, its copy.
         place: what messages call it.
+        is_stored: whether it lies in an object store.
     """
 
     def __init__(self, path: Path, writing: bool = False):
@@ -50,6 +51,7 @@ class RunDirectory:
             self._stored = StoredFolder(address, writing, known_by="config.json", lasting="checkpoints/")
         self.path = path.expanduser() if self._stored is None else self._stored.copy
         self.place = address or str(self.path)
+        self.is_stored = address is not None
         self.config_file = self.path / "config.json"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"

@@ -63,11 +63,12 @@ class Session:
         continuing = f", continuing after step {self.first_step}" if self.first_step else ""
         if damaged := self.keeper.damaged:
             continuing += f", as what came later is damaged (see {', '.join(map(str, damaged))})"
+        no_lock = ", where no lock keeps others from training too" if self.run_directory.is_stored else ""
         return (
             f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.keeper.translators)}; "
             f"{self.last_step} steps of {config.optimization.batch_size} at {width}x{height} in "
             f"{config.optimization.precision}{self.hosts.description()}; run directory "
-            f"{self.run_directory.place}{continuing}"
+            f"{self.run_directory.place}{no_lock}{continuing}"
         )
 
     def run(self) -> None:

@@ -132,6 +132,15 @@ def test_a_signal_to_one_host_saves_and_stops_all(undisturbed: Path, tmp_path: P
     assert_same_weights(undisturbed, run_dir.path)
 
 
+def test_a_teacher_is_handed_to_all_hosts(undisturbed: Path, tmp_path: Path):
+    distill = ("distill", undisturbed, "--base-filters", 4, "--steps", 1, "--log-every", 1, "--run-dir")
+    assert typed(*distill, tmp_path / "alone", cwd=tmp_path).returncode == 0
+    found = end(start((*distill, tmp_path / "two"), 2))
+    assert [code for code, *_ in found] == [0, 0], found
+    expected, two = weights(tmp_path / "alone"), weights(tmp_path / "two")
+    assert gap(expected, two, expected) <= 1e-5
+
+
 def test_hosts_that_can_not_train_together_say_so_in_a_line(tmp_path: Path):
     hosts = ",".join(f"localhost:{free_port()}" for _ in range(2))
     flags = ("--run-dir", tmp_path / "run", "--hosts", hosts, "--host-index")
