@@ -13,8 +13,9 @@ import hashlib
 import json
 import os
 import re
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, write_
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.+)")  # pathlib makes gs:/bucket of gs://bucket
 _SERVERS = ("http", "https", "file")
 _LIST = "files.json"
+_TRIES = 5
+_PAUSES = (1.0, 4.0, 15.0, 40.0)  # seconds, before what could not be written is tried again
+_NOTED_EVERY = 10.0  # seconds
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 
 
@@ -64,6 +68,7 @@ class StoredFolder:
             never changes is linked from one to the other.
         known_by: a file that such a folder has, by which one without a list is known that somebody put there.
         lasting: where files lie that never change, and are checked for it. Others may be newer than the list.
+            What no list names there is removed; elsewhere only what this folder's writers have written.
 
     Attributes:
         copy: the folder on this machine.
@@ -81,7 +86,8 @@ class StoredFolder:
         self._writing = writing
         self._list = self.copy.with_name(f"{self.copy.name}.{_LIST}")
         self._has_published = False
-        self._known: dict[str, Any] | None = None  # the list as this process has last seen or written it
+        self._name = uuid.uuid4().hex
+        self._before: str | None = None  # who has written what this process goes on from
 
     def fetch(self, only: str | None = None) -> bool:
         """Makes the copy what the store's list says; returns whether there is one.
@@ -94,30 +100,48 @@ class StoredFolder:
         """
         with _explaining(self.address), _alone(self.copy):
             store, root = _store(self.address)
-            there = self._read_list(store, root)
-            before = self._copied()
-            self.copy.mkdir(parents=True, exist_ok=True)
-            wanted = [name for name, digest in there["files"].items() if before.get(name) != digest]
-            if only is not None:
-                if only not in there["files"]:
-                    (self.copy / only).unlink(missing_ok=True)
-                elif only in wanted:
-                    _get(store, f"{root}/{only}", self.copy / only)
-                return bool(there["files"])
-            for name in before.keys() - there["files"].keys():
-                (self.copy / name).unlink(missing_ok=True)
-            _remove_empty_folders(self.copy)
-            for name in _shown(wanted, self.address):
-                target, digest = _inside(self.copy, name), there["files"][name]
-                is_lasting = bool(self._lasting) and name.startswith(self._lasting) and there["writer"]
-                if is_lasting and _linked(self._other_copy / name, target, digest):
+            for _ in range(_TRIES):
+                there = self._read_list(store, root)
+                try:
+                    if only is None:
+                        self._take_all(store, root, there)
+                    else:
+                        self._take_one(store, root, there, only)
+                    break
+                except FileNotFoundError:  # a publication came between, and has removed it
                     continue
-                _get(store, f"{root}/{name}", target)
-                if is_lasting and _digest(target) != digest:
-                    raise SystemFault(f"{self.address}/{name} is damaged, or is being written; try again")
-            write_whole(self._list, json.dumps(there["files"]))
-        self._known = there
+            else:
+                raise SystemFault(f"{self.address} lacks files that it lists, or changes all the time")
+        self._before = there["writer"]
         return bool(there["files"])
+
+    def _take_one(self, store: Any, root: str, there: Mapping[str, Any], name: str) -> None:
+        if name not in there["files"]:
+            (self.copy / name).unlink(missing_ok=True)
+        elif self._copied().get(name) != there["files"][name]:
+            _get(store, f"{root}/{name}", self.copy / name)
+
+    def _take_all(self, store: Any, root: str, there: Mapping[str, Any]) -> None:
+        before = self._copied()
+        have = {name: digest for name, digest in there["files"].items() if before.get(name) == digest}
+        for name in before.keys() - have.keys():
+            (self.copy / name).unlink()
+        _remove_empty_folders(self.copy)
+        try:
+            for name in _shown([name for name in there["files"] if name not in have], self.address):
+                self._take(store, root, there, name)
+                have[name] = there["files"][name]
+        finally:  # what is stopped goes on where it was
+            write_whole(self._list, json.dumps(have))
+
+    def _take(self, store: Any, root: str, there: Mapping[str, Any], name: str) -> None:
+        target, digest = _inside(self.copy, name), there["files"][name]
+        is_lasting = bool(self._lasting) and name.startswith(self._lasting) and there["writer"]
+        if is_lasting and _linked(self._other_copy / name, target, digest):
+            return
+        _get(store, f"{root}/{name}", target)
+        if is_lasting and _digest(target) != digest:
+            raise SystemFault(f"{self.address}/{name} is damaged, or is being written; try again")
 
     def publish(self) -> None:
         """Writes what has changed in the copy to the store, and the list last.
@@ -125,28 +149,43 @@ class StoredFolder:
         Raises:
             ConfigError, SystemFault: the store can't be used, or another process has written there.
         """
-        assert self._known is not None  # who writes has fetched what is there
         with _explaining(self.address):
-            store, root = _store(self.address)
-            there = self._read_list(store, root)
-            if there["writer"] != self._known["writer"]:
-                raise SystemFault(
-                    f"{self.address} was written by another process meanwhile; a store has no lock: train "
-                    "there from one machine at a time"
-                )
-            files = {name: _digest(self.copy / name) for name in self._own_files()}
-            for name, digest in files.items():
-                if there["files"].get(name) != digest:
-                    store.put_file(str(self.copy / name), f"{root}/{name}")
-            self._known = {"files": files, "writer": uuid.uuid4().hex}
-            store.pipe_file(f"{root}/{_LIST}", json.dumps(self._known).encode())
-            write_whole(self._list, json.dumps(files))
-            gone = there["files"].keys() - files.keys()
-            if not self._has_published:  # what a killed process has written before its list
-                self._has_published = True
-                gone |= _names(store, root).keys() - files.keys() - {_LIST}
-            for name in gone:
-                store.rm_file(f"{root}/{name}")
+            for pause in (*_PAUSES, None):
+                try:
+                    return self._publish()
+                except Pix2pixError:
+                    raise
+                except Exception:
+                    if pause is None:
+                        raise
+                    time.sleep(pause)
+
+    def _publish(self) -> None:
+        store, root = _store(self.address)
+        there = self._own_list(store, root)
+        files = {name: _digest(self.copy / name) for name in self._own_files()}
+        for name, digest in files.items():
+            if there["files"].get(name) != digest:
+                store.put_file(str(self.copy / name), f"{root}/{name}")
+        self._own_list(store, root)  # again, as all this can take minutes
+        store.pipe_file(f"{root}/{_LIST}", json.dumps({"files": files, "writer": self._name}).encode())
+        write_whole(self._list, json.dumps(files))
+        gone = there["files"].keys() - files.keys()
+        if self._lasting and not self._has_published:  # what a killed process has written before its list
+            gone |= {name for name in _names(store, root) if name.startswith(self._lasting)} - files.keys()
+        for name in gone:
+            store.rm_file(f"{root}/{name}")
+        self._has_published = True
+
+    def _own_list(self, store: Any, root: str) -> dict[str, Any]:
+        """Reads the list, which must be this process' own, or the one that it went on from."""
+        there = self._read_list(store, root)
+        if there["writer"] not in (self._before, self._name):
+            raise SystemFault(
+                f"{self.address} was written by another process meanwhile; a store has no lock: train "
+                "there from one machine at a time"
+            )
+        return there
 
     def _own_files(self) -> list[str]:
         files = (path for path in self.copy.rglob("*") if path.is_file())
@@ -154,10 +193,9 @@ class StoredFolder:
         return sorted(name for name in names if UNFINISHED not in name and not name.startswith("."))
 
     def _copied(self) -> dict[str, str]:
-        """The digests of what the copy has, by the files' names."""
-        if self._writing:
-            return {name: _digest(self.copy / name) for name in self._own_files()}
-        return _made_of(self.copy, self._list)
+        """The digests of what the copy has, by name; who reads changes no file, and has noted them."""
+        noted = {} if self._writing else _made_of(self.copy, self._list)
+        return {name: noted.get(name) or _digest(self.copy / name) for name in self._own_files()}
 
     def _read_list(self, store: Any, root: str) -> dict[str, Any]:
         try:
@@ -181,11 +219,15 @@ def _fetched(address: str) -> Path:
         for gone in before.keys() - marks.keys():
             _inside(copy, gone).unlink(missing_ok=True)
         have = {name: mark for name, mark in marks.items() if before.get(name) == mark}
+        noted = time.monotonic()
         try:
             for each in _shown([name for name in marks if name not in have], address):
                 _get(store, f"{root}/{each}".rstrip("/"), _inside(copy, each) if each else copy)
                 have[each] = marks[each]
-        finally:  # what is stopped goes on where it was
+                if time.monotonic() - noted > _NOTED_EVERY:
+                    write_whole(listing, json.dumps(have))
+                    noted = time.monotonic()
+        finally:  # what is stopped goes on where it was; what is killed, nearly there
             write_whole(listing, json.dumps(have))
     return copy
 

@@ -109,8 +109,31 @@ class Failing:
 
 
 @pytest.mark.parametrize("after", [False, True])
+def test_what_fails_for_a_while_is_published(store, monkeypatch, after):
+    find_store = storage._store
+    monkeypatch.setattr(storage, "_PAUSES", (0.0,))
+    for at in range(4):
+        writer = StoredFolder(f"s3://bucket/run{at}", writing=True)
+        writer.fetch()
+        write(writer.copy, OLD)
+        writer.publish()
+        write(writer.copy, NEW)
+        failing = [Failing(store, at, after), store]
+        monkeypatch.setattr(
+            storage, "_store", lambda address, stores=failing: (stores.pop(0), find_store(address)[1])
+        )
+        writer.publish()
+        monkeypatch.setattr(storage, "_store", find_store)
+        assert not failing
+        reader = StoredFolder(f"s3://bucket/run{at}")
+        reader.fetch()
+        assert contents(reader.copy) == NEW
+
+
+@pytest.mark.parametrize("after", [False, True])
 def test_wherever_publishing_fails_the_folder_is_the_old_or_the_new_one(store, monkeypatch, after):
     find_store = storage._store
+    monkeypatch.setattr(storage, "_PAUSES", ())
     for at in range(20):
         address = f"s3://bucket/run{at}"
         writer = StoredFolder(address, writing=True)
@@ -151,6 +174,29 @@ def test_two_writers_notice_each_other(store):
     one.publish()
     with pytest.raises(SystemFault):
         other.publish()
+
+
+def test_a_writer_that_came_during_a_publication_is_noticed(store, tmp_path, monkeypatch):
+    one = StoredFolder("s3://bucket/run", writing=True)
+    one.fetch()
+    write(one.copy, OLD)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    other = StoredFolder("s3://bucket/run", writing=True)
+    other.fetch()
+    write(other.copy, NEW)
+    digest = storage._digest
+
+    def publish_meanwhile(path):
+        monkeypatch.setattr(storage, "_digest", digest)
+        other.publish()
+        return digest(path)
+
+    monkeypatch.setattr(storage, "_digest", publish_meanwhile)
+    with pytest.raises(SystemFault):
+        one.publish()
+    reader = StoredFolder("s3://bucket/run")
+    reader.fetch()
+    assert contents(reader.copy) == NEW
 
 
 def test_who_reads_and_who_writes_on_one_machine_fetch_and_keep_checkpoints_once(store, monkeypatch):
@@ -201,11 +247,50 @@ def test_a_damaged_file_is_not_taken_for_whole(store, tmp_path, monkeypatch):
 
 def test_what_a_killed_writer_has_left_is_removed(store):
     store.pipe_file("bucket/run/checkpoints/step_9/state", b"orphan")
-    writer = StoredFolder("s3://bucket/run", writing=True, known_by="config.json")
+    store.pipe_file("bucket/run/another/checkpoints/step_1/state", b"of a run below")
+    writer = StoredFolder("s3://bucket/run", True, known_by="config.json", lasting="checkpoints/")
     assert not writer.fetch()
     write(writer.copy, OLD)
     writer.publish()
     assert not store.exists("bucket/run/checkpoints/step_9/state")
+    assert store.exists("bucket/run/another/checkpoints/step_1/state")
+
+
+def test_who_reads_while_a_publication_removes_files_gets_the_new_ones(store, monkeypatch):
+    writer, reader = StoredFolder("s3://bucket/run", writing=True), StoredFolder("s3://bucket/run")
+    writer.fetch()
+    write(writer.copy, OLD)
+    writer.publish()
+    get = storage._get
+    fetched = []
+
+    def get_late(store, source, target):
+        if not fetched:
+            write(writer.copy, NEW)
+            writer.publish()
+            fetched.append(source)
+        get(store, source, target)
+
+    monkeypatch.setattr(storage, "_get", get_late)
+    reader.fetch()
+    assert contents(reader.copy) == NEW
+
+
+def test_a_fetch_that_was_stopped_goes_on_where_it_was(store, monkeypatch):
+    writer, reader = StoredFolder("s3://bucket/run", writing=True), StoredFolder("s3://bucket/run")
+    writer.fetch()
+    write(writer.copy, OLD)
+    writer.publish()
+    reader.fetch()
+    for path in (reader.copy / "config.json", reader._list):  # killed before the last file and the note
+        path.unlink()
+    write(reader.copy / "checkpoints/step_7", {"state": "of an earlier list"})
+    fetched = []
+    get = storage._get
+    monkeypatch.setattr(storage, "_get", lambda *of: (fetched.append(of[1]), get(*of)))
+    reader.fetch()
+    assert contents(reader.copy) == OLD
+    assert fetched == ["bucket/run/config.json"]
 
 
 def test_a_folder_that_was_put_there_without_a_list_is_taken_as_it_is(store):

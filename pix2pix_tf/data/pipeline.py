@@ -346,10 +346,16 @@ def held_out_images(
     return rows
 
 
-def in_memory(dataset: ImageDataset, name: str) -> ImageDataset:
-    """Returns the data set with one split decoded in memory, or as it is where that would not fit."""
+def in_memory(dataset: ImageDataset, name: str, processes: int = 1) -> ImageDataset:
+    """Returns the data set with one split decoded in memory, or as it is where that would not fit.
+
+    Args:
+        dataset: any.
+        name: of the split.
+        processes: that do so on this machine at the same time.
+    """
     sets = dataset.splits[name]
-    if sum(map(_decoded_bytes, sets)) > _CACHE_SHARE * _available_bytes():
+    if sum(map(_decoded_bytes, sets)) > _CACHE_SHARE * _available_bytes() / processes:
         return dataset
     return dataclasses.replace(dataset, splits={**dataset.splits, name: tuple(map(_decoded, sets))})
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pix2pix_tf.errors import ConfigError
 
+_FIRST_PORT = 8888  # of the tasks on a node, under SLURM
 _ADDRESS = re.compile(r".+:[0-9]{1,5}")
 
 
@@ -41,6 +42,11 @@ class Cluster:
                 f"`host_index` {self.index}: {len(self.hosts)} hosts have the numbers from 0 to "
                 f"{len(self.hosts) - 1}"
             )
+
+    def count_here(self) -> int:
+        """Returns how many of the processes are on this one's machine, as far as addresses tell."""
+        machines = [host.rpartition(":")[0] for host in self.hosts]
+        return machines.count(machines[self.index])
 
     def named(self, index: int) -> str:
         """Returns what messages call a host."""
@@ -105,9 +111,14 @@ def _from_slurm() -> Cluster:
     try:
         # srun shows each task its GPUs; the numbers here only keep the resolver from counting them.
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            gpus_per_node=int(os.environ["SLURM_STEP_NUM_TASKS"]), gpus_per_task=1, auto_set_gpu=False
+            gpus_per_node=int(os.environ["SLURM_STEP_NUM_TASKS"]),
+            gpus_per_task=1,
+            auto_set_gpu=False,
+            port_base=_FIRST_PORT,
         )
         [hosts] = resolver.cluster_spec().as_dict().values()
-        return Cluster(tuple(hosts), int(os.environ["SLURM_PROCID"]))
+        # The resolver sorts nodes by their names, srun numbers tasks in its own order: node10 before node8.
+        own = f"{os.environ['SLURMD_NODENAME']}:{_FIRST_PORT + int(os.environ['SLURM_LOCALID'])}"
+        return Cluster(tuple(hosts), hosts.index(own))
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise ConfigError(f"the environment's SLURM variables can't be understood: {error}") from error

@@ -40,12 +40,14 @@ class Hosts:
 
     Attributes:
         is_chief: whether this process writes the run.
+        processes_here: how many of them share this machine's memory.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None = None):
         self.strategy = strategy
         self.cluster = cluster
         self.is_chief = cluster is None or cluster.index == 0
+        self.processes_here = 1 if cluster is None else cluster.count_here()
         self._devices_here = strategy.num_replicas_in_sync // (1 if cluster is None else len(cluster.hosts))
         self._wishes: tf.Tensor | None = None
 

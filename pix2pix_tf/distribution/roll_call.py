@@ -18,6 +18,7 @@ from pix2pix_tf.errors import ConfigError, HostLost, SystemFault
 
 _GREETING = "pix2pix roll call"
 _AGAIN = 0.2  # seconds until a host that isn't there yet is tried again
+_ANSWER = 5.0  # seconds
 _LONGEST_LINE = 1 << 20
 
 Facts = Mapping[str, Any]
@@ -74,7 +75,7 @@ def _heard(cluster: Cluster, facts: Facts, server: socket.socket, deadline: floa
             server.settimeout(left)
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 connection = open_ones.enter_context(server.accept()[0])
-                connection.settimeout(max(0.1, deadline - time.monotonic()))
+                connection.settimeout(_ANSWER)  # others wait while one that isn't a host says nothing
                 _send(connection, {"greeting": _GREETING})
                 answer = _receive(connection)
                 missing.discard(answer["index"])
@@ -105,7 +106,7 @@ def _told(cluster: Cluster, facts: Facts, deadline: float) -> dict[str, str]:
         try:
             with socket.create_connection((host, int(port)), timeout=left) as connection:
                 # What still stands there of an earlier training doesn't greet.
-                connection.settimeout(min(left, 5.0))
+                connection.settimeout(min(left, _ANSWER))
                 if _receive(connection).get("greeting") == _GREETING:
                     _send(connection, {"index": cluster.index, "facts": facts})
                     connection.settimeout(left + 10.0)  # its deadline may be later

@@ -48,6 +48,7 @@ class Keeper:
         self._writer = CheckpointWriter(run, trainer.state(), config.record.keep_every)
         self.translators = translators_for(model, seed=config.optimization.seed)
         self.damaged: list[Path] = []
+        self._begins_elsewhere = False
 
     def restore_or_start(self) -> int:
         """Brings the model to where the run stands; returns the steps done.
@@ -70,16 +71,23 @@ class Keeper:
                 "another `run_dir`"
             )
         if self._config.record.init_from is not None:
-            self._take_weights(checkpoint_to_start_from(self._config.record.init_from, self._config))
+            other = checkpoint_to_start_from(self._config.record.init_from, self._config)
+            self._trainer.take_weights(other)
+            self._begins_elsewhere = True
         elif (judge := judge_to_start_from(self._model)) is not None:
-            self._take_weights(*judge)
+            self._trainer.take_weights(*judge)
+            self._begins_elsewhere = True
         return 0
 
-    def _take_weights(self, checkpoint: Path, renamed: Mapping[str, str] | None = None) -> None:
-        self._trainer.take_weights(checkpoint, renamed)
-        # Kept, because the other run may be trained on before this one has a checkpoint of its own.
-        self._writer.save(0)
-        self._writer.wait()
+    def keep_start(self) -> None:
+        """Keeps weights of another run, which may be trained on before this one has a checkpoint of its own.
+
+        Raises:
+            SystemFault: it can't be written.
+        """
+        if self._begins_elsewhere:
+            self._writer.save(0)
+            self._writer.wait()
 
     @contextlib.contextmanager
     def opened(self, dataset: ImageDataset, first_step: int, last_step: int) -> Iterator[None]:

@@ -54,6 +54,10 @@ class Session:
         hosts.share(self.trainer.state())
         self._pending: list[tf.Tensor] = []
 
+    def keep_start(self) -> None:
+        """Keeps what the first host begins with, when the run says by which settings."""
+        self._chief().keep_start()
+
     def description(self) -> str:
         """Returns what is about to happen, in a line."""
         config = self.config
@@ -73,7 +77,7 @@ class Session:
 
     def run(self) -> None:
         """Trains to the last step."""
-        dataset = in_memory(self.dataset, "train")
+        dataset = in_memory(self.dataset, "train", self.hosts.processes_here)
         first, last = self.first_step, self.last_step
         batches = self.hosts.batches(
             lambda share: training_batches(
@@ -84,8 +88,6 @@ class Session:
         with keeping, catching_signals() as caught:
             self._train(batches, caught)
             self.hosts.chief_decides(lambda: self._chief().finish())
-            if caught:
-                raise self._interrupted(last, caught)
 
     def _train(self, batches: Iterator[Any], caught: list[int]) -> None:
         for done in range(self.first_step, self.last_step):

@@ -79,6 +79,7 @@ def _train(
 
     def describe() -> None:
         run.write_config(config, identity)
+        session.keep_start()  # after the settings: a checkpoint without them is no run
         run.publish()
 
     # Before the data are opened, so that a contradiction costs no download and leaves no directory.

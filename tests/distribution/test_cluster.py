@@ -79,14 +79,16 @@ def test_what_can_not_be_meant_is_refused(monkeypatch, text):
 def test_srun_says_it_in_its_variables(monkeypatch):
     variables = {
         "SLURM_STEP_NUM_TASKS": "4",
-        "SLURM_PROCID": "2",
-        "SLURM_STEP_NODELIST": "node[07-08]",
+        "SLURM_PROCID": "3",
+        "SLURMD_NODENAME": "node10",
+        "SLURM_LOCALID": "1",
+        "SLURM_STEP_NODELIST": "node[9-10]",
         "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    hosts = ("node07:8888", "node07:8889", "node08:8888", "node08:8889")
-    assert find_cluster() == Cluster(hosts, 2)
+    hosts = ("node10:8888", "node10:8889", "node9:8888", "node9:8889")
+    assert find_cluster() == Cluster(hosts, 1)
     monkeypatch.delenv("SLURM_STEP_NODELIST")
     with pytest.raises(ConfigError):
         find_cluster()
