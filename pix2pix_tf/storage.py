@@ -85,7 +85,7 @@ class StoredFolder:
         )
         self._writing = writing
         self._list = self.copy.with_name(f"{self.copy.name}.{_LIST}")
-        self._has_published = False
+        self._may_have_left = True  # files that no list names: one that was killed before its list has
         self._name = uuid.uuid4().hex
         self._before: str | None = None  # who has written what this process goes on from
 
@@ -163,6 +163,7 @@ class StoredFolder:
     def _publish(self) -> None:
         store, root = _store(self.address)
         there = self._own_list(store, root)
+        may_have_left, self._may_have_left = self._may_have_left, True
         files = {name: _digest(self.copy / name) for name in self._own_files()}
         for name, digest in files.items():
             if there["files"].get(name) != digest:
@@ -171,11 +172,11 @@ class StoredFolder:
         store.pipe_file(f"{root}/{_LIST}", json.dumps({"files": files, "writer": self._name}).encode())
         write_whole(self._list, json.dumps(files))
         gone = there["files"].keys() - files.keys()
-        if self._lasting and not self._has_published:  # what a killed process has written before its list
+        if self._lasting and may_have_left:
             gone |= {name for name in _names(store, root) if name.startswith(self._lasting)} - files.keys()
         for name in gone:
             store.rm_file(f"{root}/{name}")
-        self._has_published = True
+        self._may_have_left = False
 
     def _own_list(self, store: Any, root: str) -> dict[str, Any]:
         """Reads the list, which must be this process' own, or the one that it went on from."""
