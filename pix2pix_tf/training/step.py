@@ -18,7 +18,7 @@ from pix2pix_tf.training.averages import Averages
 from pix2pix_tf.training.optimizers import Adam, LossScale, all_finite
 from pix2pix_tf.training.schedules import learning_rate
 
-# In parts, so that the first gradients are sent while the last are computed: an eighth of a step on two hosts.
+# In parts: the first gradients are sent while the last are computed, which saved an eighth of a step.
 _TOGETHER = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=32 << 20)
 
 
