@@ -124,8 +124,8 @@ class StoredFolder:
     def _take_all(self, store: Any, root: str, there: Mapping[str, Any]) -> None:
         before = self._copied()
         have = {name: digest for name, digest in there["files"].items() if before.get(name) == digest}
-        for name in before.keys() - have.keys():
-            (self.copy / name).unlink()
+        for path in (*map(self.copy.joinpath, before.keys() - have.keys()), *self._unfinished()):
+            path.unlink()
         _remove_empty_folders(self.copy)
         try:
             for name in _shown([name for name in there["files"] if name not in have], self.address):
@@ -192,6 +192,10 @@ class StoredFolder:
         files = (path for path in self.copy.rglob("*") if path.is_file())
         names = (path.relative_to(self.copy).as_posix() for path in files)
         return sorted(name for name in names if UNFINISHED not in name and not name.startswith("."))
+
+    def _unfinished(self) -> list[Path]:
+        """What a killed fetch was at, which would keep the folder of a checkpoint that is gone."""
+        return [path for path in self.copy.rglob(f".*{UNFINISHED}") if path.is_file()]
 
     def _copied(self) -> dict[str, str]:
         """The digests of what the copy has, by name; who reads changes no file, and has noted them."""

@@ -9,6 +9,7 @@ import pytest
 from pix2pix_tf import storage
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
+from pix2pix_tf.files import UNFINISHED
 from pix2pix_tf.runs import RunDirectory, find_run
 from pix2pix_tf.storage import StoredFolder, address_of, local_folder
 from tests.stores import object_store
@@ -284,12 +285,13 @@ def test_a_fetch_that_was_stopped_goes_on_where_it_was(store, monkeypatch):
     reader.fetch()
     for path in (reader.copy / "config.json", reader._list):  # killed before the last file and the note
         path.unlink()
-    write(reader.copy / "checkpoints/step_7", {"state": "of an earlier list"})
+    write(reader.copy / "checkpoints/step_7", {"state": "of an earlier list", f".index{UNFINISHED}": ""})
     fetched = []
     get = storage._get
     monkeypatch.setattr(storage, "_get", lambda *of: (fetched.append(of[1]), get(*of)))
     reader.fetch()
     assert contents(reader.copy) == OLD
+    assert not (reader.copy / "checkpoints/step_7").exists()
     assert fetched == ["bucket/run/config.json"]
 
 
