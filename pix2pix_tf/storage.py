@@ -116,10 +116,10 @@ class StoredFolder:
         return bool(there["files"])
 
     def _take_one(self, store: Any, root: str, there: Mapping[str, Any], name: str) -> None:
-        if name not in there["files"]:
-            (self.copy / name).unlink(missing_ok=True)
-        elif self._copied().get(name) != there["files"][name]:
+        if name in there["files"]:
             _get(store, f"{root}/{name}", self.copy / name)
+        else:
+            (self.copy / name).unlink(missing_ok=True)
 
     def _take_all(self, store: Any, root: str, there: Mapping[str, Any]) -> None:
         before = self._copied()
@@ -278,29 +278,21 @@ def _store(address: str) -> tuple[Any, str]:
 
 
 def _get(store: Any, source: str, target: Path) -> None:
-    unfinished = _unfinished(target)
+    unfinished = target.with_name(f".{target.name}{UNFINISHED}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished.unlink(missing_ok=True)  # which may be a link: it must not be written through
     store.get_file(source, str(unfinished))
     unfinished.replace(target)
 
 
-def _unfinished(target: Path) -> Path:
-    return target.with_name(f".{target.name}{UNFINISHED}")
-
-
 def _linked(source: Path, target: Path, digest: str) -> bool:
-    """Makes a file the same as another on this machine, if that is there and what it should be."""
-    unfinished = _unfinished(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Makes a file, which is not there, the same as another if that is what it should be."""
     try:
-        unfinished.unlink(missing_ok=True)
-        unfinished.hardlink_to(source)
-        if _digest(unfinished) != digest:
+        if _digest(source) != digest:
             return False
-    except OSError:  # not there, or a file system without links
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.hardlink_to(source)
+    except OSError:  # there is no other, or the file system has no links
         return False
-    unfinished.replace(target)
     return True
 
 

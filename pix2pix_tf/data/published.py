@@ -130,7 +130,6 @@ def _open_images(builder: Any, stored: str, side: Side, faults: _Faults) -> Imag
     names, read = open_split(builder, stored, image=_FEATURE, name=None)
 
     def decoded(index: tf.Tensor) -> tuple[tf.Tensor]:
-
         from pix2pix_tf.data.images import decode_in_pipeline
 
         return (decode_in_pipeline(read(index), side.channels, side.dtype),)

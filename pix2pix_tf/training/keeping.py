@@ -70,13 +70,14 @@ class Keeper:
                 f"no checkpoint in {run.checkpoints} can be read any more; restore one of them, or train in "
                 "another `run_dir`"
             )
+        start: tuple[Path, Mapping[str, str] | None] | None
         if self._config.record.init_from is not None:
-            other = checkpoint_to_start_from(self._config.record.init_from, self._config)
-            self._trainer.take_weights(other)
-            self._begins_elsewhere = True
-        elif (judge := judge_to_start_from(self._model)) is not None:
-            self._trainer.take_weights(*judge)
-            self._begins_elsewhere = True
+            start = checkpoint_to_start_from(self._config.record.init_from, self._config), None
+        else:
+            start = judge_to_start_from(self._model)
+        if start is not None:
+            self._trainer.take_weights(*start)
+        self._begins_elsewhere = start is not None
         return 0
 
     def keep_start(self) -> None:
