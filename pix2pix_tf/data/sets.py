@@ -51,12 +51,14 @@ class Side:
         labels: the pixels are classes painted in flat colours, so no filter may mix them.
         bits: 8 or 16; the images are ``uint8`` or ``uint16``.
         values: what 0 and the highest level stand for, where the files hold measurements.
+        missing: the level that stands for a pixel without a value, of a color image in all its channels.
     """
 
     channels: int = 3
     labels: bool = False
     bits: Literal[8, 16] = 8
     values: tuple[float, float] | None = None
+    missing: int | None = None
 
     @property
     def dtype(self) -> tf.DType:
