@@ -268,7 +268,7 @@ def _trained(args: TrainArgs) -> int:
 
     cluster = find_cluster(args.hosts.split(",") if args.hosts else (), args.host_index)
     try:
-        run = train(args.config, cluster=cluster)
+        run = train(args.config, lambda line: print(with_flags(line)), cluster)
     except BaseException as error:
         if cluster is None:
             raise

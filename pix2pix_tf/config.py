@@ -194,6 +194,8 @@ class OptimizationConfig:
     """Adam's learning rate, for all networks."""
     lr_schedule: LearningRateSchedule = "constant"
     """'linear' is constant for half of the run, then falls to 0; 'cosine' falls over the whole run."""
+    lr_end_step: Annotated[int | None, *limited(1, MOST_STEPS), CHANGEABLE] = None
+    """The step at which --lr-schedule ends: later steps keep its last rate. None: the run's last step."""
     beta_1: Annotated[float, *limited(0.0, 0.9999)] = 0.5
     """Adam's decay of the mean gradient."""
     beta_2: Annotated[float, *limited(0.0, 0.9999999)] = 0.999
@@ -265,6 +267,8 @@ class TrainConfig:
                 f"`accumulate` {self.optimization.accumulate} must divide `batch_size` "
                 f"{self.optimization.batch_size}"
             )
+        if self.optimization.lr_schedule == "constant":
+            refuse_unread(self.optimization, ["lr_end_step"], "`lr_schedule` constant")
         self._check_task()
         if self.data.one_hot_labels and self.model.data != "pairs":
             raise ConfigError(f"`one_hot_labels` has no meaning with `model` {self.model.model}")

@@ -13,7 +13,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import MODELS, config_from_json, defaults
 
 # Where every setting of pix2pix has a meaning, and a valid value of each other than there.
-BASE = replace(defaults(), gan_loss="wgan-gp", unconditional=True, batch_size=6)
+BASE = replace(defaults(), gan_loss="wgan-gp", unconditional=True, batch_size=6, lr_schedule="linear")
 OTHER = {
     "base_filters": 7,
     "discriminator_filters": 9,
@@ -58,6 +58,7 @@ OTHER = {
     "all_reduce": "bfloat16",
     "learning_rate": 1e-3,
     "lr_schedule": "cosine",
+    "lr_end_step": 9,
     "beta_1": 0.0,
     "beta_2": 0.99,
     "ema_decay": 0.5,
@@ -78,6 +79,7 @@ OTHER = {
 MAY_CHANGE = {
     "accumulate",
     "all_reduce",
+    "lr_end_step",
     *("data_dir", "archive", "mirror_url", "steps", "epochs", "run_dir", "stochastic"),
     *("log_every", "sample_every", "checkpoint_every", "keep_every", "evaluate_every", "best_metric"),
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from pix2pix_tf.config import LearningRateSchedule
+from pix2pix_tf.config import LearningRateSchedule, OptimizationConfig
 
 
 def _constant(progress: tf.Tensor) -> tf.Tensor:
@@ -31,16 +31,14 @@ _SCHEDULES: dict[LearningRateSchedule, Callable[[tf.Tensor], tf.Tensor]] = {
 }
 
 
-def learning_rate(
-    schedule: LearningRateSchedule, highest: float, step: tf.Tensor | int, total_steps: int
-) -> tf.Tensor:
+def learning_rate(options: OptimizationConfig, step: tf.Tensor | int, total_steps: int) -> tf.Tensor:
     """Returns the learning rate of a step, a float32 scalar.
 
     Args:
-        schedule: which.
-        highest: the learning rate that it begins with.
+        options: the schedule, where it begins and ends.
         step: steps done before.
-        total_steps: steps of the whole run. A run that is made longer follows the longer schedule from there.
+        total_steps: of the whole run; without `lr_end_step` the schedule of a longer run is a longer one.
     """
-    progress = tf.cast(step, tf.float32) / float(total_steps)
-    return highest * _SCHEDULES[schedule](progress)
+    end = options.lr_end_step or total_steps
+    progress = tf.cast(tf.minimum(step, end - 1), tf.float32) / float(end)
+    return options.learning_rate * _SCHEDULES[options.lr_schedule](progress)

@@ -28,7 +28,7 @@ class Trainer:
     Args:
         model: what is trained.
         config: with ``precision`` resolved (no 'auto').
-        total_steps: of the whole run; the learning rate's schedule ends there.
+        total_steps: of the whole run.
         strategy: where the variables live and steps run; the current one by default.
         teacher: the network of the model's `Teacher`, where it has one.
 
@@ -121,8 +121,7 @@ class Trainer:
 
     def learning_rate(self, step: tf.Tensor | int) -> tf.Tensor:
         """Returns the learning rate after ``step`` steps, a float32 scalar."""
-        options = self._options
-        return learning_rate(options.lr_schedule, options.learning_rate, step, self._total_steps)
+        return learning_rate(self._options, step, self._total_steps)
 
     @tf.function(reduce_retracing=True)
     def train_step(self, batch: tuple[tf.Tensor, ...], step: tf.Tensor) -> tf.Tensor:

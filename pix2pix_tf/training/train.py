@@ -17,6 +17,7 @@ from pix2pix_tf.runs import RunDirectory, package_versions
 from pix2pix_tf.training.agreement import (
     OF_THE_DATA,
     agreeing,
+    changed_rate,
     checkpoint_to_start_from,
     is_finished,
     resolved,
@@ -78,6 +79,10 @@ def _train(
         return configs.to_json(resolved(agreed, dataset))
 
     def describe() -> None:
+        if session.first_step:
+            line = changed_rate(run.read_config(), config, session.first_step, dataset.count("train"))
+            if line is not None:
+                say(line)
         run.write_config(config, identity)
         session.keep_start()  # after the settings: a checkpoint without them is no run
         run.publish()

@@ -1,18 +1,72 @@
-"""The learning rate at the beginning, half-way and at the end of a run."""
+"""The learning rate at the beginning, half-way and at the end of a run, and where a run is made longer."""
 
 import pytest
 
+from pix2pix_tf import preset, replace
+from pix2pix_tf.cli import train_args
+from pix2pix_tf.config import OptimizationConfig
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.recording.jsonl import read_metrics
+from pix2pix_tf.training.agreement import changed_rate
+
 from pix2pix_tf.training.schedules import learning_rate
+from pix2pix_tf.training.train import train
+from tests.conftest import small_config
 
 
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
-        ("constant", (1.0, 1.0, 1.0, 1.0, 1.0)),
-        ("linear", (1.0, 1.0, 1.0, 0.5, 0.0)),
-        ("cosine", (1.0, 0.853553, 0.5, 0.146447, 0.0)),
+        ("constant", (1.0, 1.0, 1.0, 1.0)),
+        ("linear", (1.0, 1.0, 1.0, 0.5)),
+        ("cosine", (1.0, 0.853553, 0.5, 0.146447)),
     ],
 )
 def test_the_rate_follows_the_schedule(schedule, expected):
-    found = [float(learning_rate(schedule, 2e-4, step, 100)) / 2e-4 for step in (0, 25, 50, 75, 100)]
+    options = OptimizationConfig(lr_schedule=schedule)
+    found = [float(learning_rate(options, step, 100)) / 2e-4 for step in (0, 25, 50, 75)]
     assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_schedule_that_ends_elsewhere_keeps_its_last_rate():
+    of_8 = [float(learning_rate(OptimizationConfig(lr_schedule="linear"), step, 8)) for step in range(8)]
+    options = OptimizationConfig(lr_schedule="linear", lr_end_step=8)
+    of_12 = [float(learning_rate(options, step, 12)) for step in range(12)]
+    assert of_12 == [*of_8, *[of_8[-1]] * 4]
+
+
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        ({"steps": 12}, ("5e-05", "0.000133")),
+        ({"steps": None, "epochs": 4}, ("5e-05", "0.000133")),
+        ({"steps": 12, "lr_end_step": 8}, ()),
+        ({"steps": 12, "lr_end_step": 4}, ("5e-05", "0.0001")),
+        ({"log_every": 7}, ()),
+    ],
+)
+def test_a_rate_that_jumps_is_reported(settings, rates):
+    stored = replace(preset(), steps=8, lr_schedule="linear")
+    line = changed_rate(stored, replace(stored, **settings), step=8, image_count=3)
+    assert (line is not None) == bool(rates)
+    assert all(rate in line for rate in rates)
+    constant = replace(stored, lr_schedule="constant")
+    assert changed_rate(constant, replace(constant, steps=12), 8, 3) is None
+
+
+def test_an_end_without_a_schedule_is_refused():
+    with pytest.raises(ConfigError):
+        replace(preset(), lr_schedule="constant", lr_end_step=8)
+
+
+@pytest.mark.slow
+def test_a_longer_run_reports_the_jump_or_keeps_the_end_from_then_on(tmp_path):
+    config, said = small_config(tmp_path / "run", steps=4, lr_schedule="linear"), []
+    train(config, said.append)
+    run = train(replace(config, steps=6, lr_end_step=4), said.append)
+    assert not [line for line in said if "lr_end_step" in line]
+    assert float(read_metrics(run.metrics_file)[-1]["learning_rate"]) == pytest.approx(1e-4)
+    continued = train_args(["--run-dir", str(run.path), "--steps", "8"]).config
+    assert continued.optimization.lr_end_step == 4
+    train(replace(continued, lr_end_step=None), said.append)
+    assert len([line for line in said if "lr_end_step" in line]) == 1
