@@ -15,8 +15,8 @@ from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
-from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.storage import address_of
+from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.wording import counted, quoted
 
 
@@ -184,17 +184,10 @@ def total_steps(config: TrainConfig, image_count: int) -> int:
 
 
 def changed_rate(stored: TrainConfig, config: TrainConfig, step: int, image_count: int) -> str | None:
-    """Returns a line if continuing after ``step`` with ``config`` changes the end of the schedule.
-
-    Args:
-        stored: what the run was trained with so far.
-        config: what it is continued with.
-        step: steps done before.
-        image_count: training pairs or images.
-    """
+    """Returns a line if ``config`` ends the schedule elsewhere than the run did up to ``step``."""
     before, now = (total_steps(each, image_count) for each in (stored, config))
     ends = (stored.optimization.lr_end_step or before, config.optimization.lr_end_step or now)
-    if not step or config.optimization.lr_schedule == "constant" or ends[0] == ends[1]:
+    if config.optimization.lr_schedule == "constant" or ends[0] == ends[1]:
         return None
     old = float(learning_rate(stored.optimization, step - 1, before))
     new = float(learning_rate(config.optimization, step, now))

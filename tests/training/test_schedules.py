@@ -8,7 +8,6 @@ from pix2pix_tf.config import OptimizationConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.training.agreement import changed_rate
-
 from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.training.train import train
 from tests.conftest import small_config
