@@ -27,8 +27,9 @@ JITTER_SCALE = 286 / 256
 # Decoded images may take this share of the memory that is free when training starts.
 _CACHE_SHARE = 0.25
 
-# What seeds are folded with where a task draws, in training and where images are held out.
-_MADE, _MADE_HELD_OUT = 1, 2
+# What seeds are folded with where a task draws, in training and where images are held out. Of int64, as the
+# folded seed has as many bits as that.
+_MADE, _MADE_HELD_OUT = np.int64(1), np.int64(2)
 
 _KERNELS = {"triangle": "triangle", "cubic": "keyscubic"}
 
@@ -108,7 +109,6 @@ def training_batches(
 
 def _set_seed(seed: int, place: int) -> int:
     """Returns the seed of a split's set: the run's for the first, another for the second."""
-    # The shuffle reads the eight lowest bits of a seed and no more, so that some of these must differ.
     return seed ^ (0x5BD1E995 * place)
 
 
@@ -125,7 +125,11 @@ def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     """
     epoch, index = position // count, position % count
     key = tf.stack([tf.constant(seed, tf.int64), epoch])
-    return tf.random.experimental.index_shuffle(index, key, tf.constant(count - 1, tf.int64))
+    # The shuffle reads only 8 bits of each of a key's two words, more above 65,536 images. Four shuffles with
+    # hashed keys use 64 bits.
+    for hashed in tf.unstack(tf.random.stateless_uniform([4, 2], key, None, None, tf.int64)):
+        index = tf.random.experimental.index_shuffle(index, hashed, tf.constant(count - 1, tf.int64))
+    return index
 
 
 def augmented(

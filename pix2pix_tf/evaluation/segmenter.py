@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -139,7 +138,7 @@ def _build(image_size: tuple[int, int], channels: int, classes: int, dtype: str,
         Float32 [batch, height, width, channels] in [-1, 1] → logits, float32 [batch, height, width, classes].
     """
     # Each layer its own seed: Keras' global one is the caller's.
-    seeds = itertools.count(1000 * seed % 2**31)
+    seeds = map(int, np.random.SeedSequence(seed).generate_state(64))
 
     def options(name: str) -> dict[str, Any]:
         first = keras.initializers.HeNormal(seed=next(seeds))
@@ -319,7 +318,7 @@ def _other_light(photos: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     tint, light = (
         tf.random.stateless_uniform(
             [2, photos.shape[0], 1, 1, channels],
-            tf.random.experimental.stateless_fold_in(key, number),
+            tf.random.experimental.stateless_fold_in(key, np.int64(number)),
             -_COLOUR_SHIFT,
             _COLOUR_SHIFT,
         )

@@ -15,7 +15,10 @@ _LATER_RUNS = 1 << 16
 _DRAWS = 1 << 17
 _LATER_UPDATES = 1 << 20
 
-_fold = tf.random.experimental.stateless_fold_in
+
+def _fold(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
+    # An int32 number would leave 32 bits of the seed.
+    return tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int64))
 
 
 class ForwardPass:
@@ -69,7 +72,7 @@ class ForwardPass:
         key = _fold(self._seed, _LATER_RUNS + self._runs) if self._runs else self._seed
         self._runs += 1
         seeds = [
-            (layer.seed_generator.state, tf.cast(_fold(key, number), tf.uint32))
+            (layer.seed_generator.state, tf.bitcast(_fold(_fold(key, number), 0)[0], tf.uint32))
             for number, layer in enumerate(dropouts)
         ]
         with part_of_batch(*self._place), keras.StatelessScope(state_mapping=seeds) as scope:

@@ -86,6 +86,15 @@ def test_training_pairs_are_a_function_of_seed_and_position(name, photos):
     assert not np.array_equal(whole[1], inputs(replace(config, seed=1), 0)[1])
 
 
+def test_no_two_steps_have_the_same_hole(photos):
+    config = replace(preset(), image_size=64, task="inpaint")
+    dataset = pairs_made_by(TASKS["inpaint"](), photos, 0)
+    holes = [  # these two positions have the same 32-bit hash
+        next(iter(training_batches(dataset, config, step, step + 1)))[0][..., -1] for step in (45520, 47586)
+    ]
+    assert not np.array_equal(*holes)
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_held_out_pairs_are_a_function_of_seed_and_place(name, photos):
     task = TASKS[name]()

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf.data.procedural import draw_pair
+from pix2pix_tf.models.forward import ForwardPass
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.networks import build_discriminator, build_generator
 from pix2pix_tf.networks.fast import convolutions
-from pix2pix_tf.networks.layers import InstanceNormalization
+from pix2pix_tf.networks.layers import Dropout, InstanceNormalization
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
 from tests.networks.inputs import filter_everything_minimally
@@ -67,9 +68,12 @@ NUMBER = 4  # of the step that is compared
 
 def seeds_of(config, layers, number):
     """The dropout states that the step derives from the run's seed, the step and the device 0."""
-    fold = tf.random.experimental.stateless_fold_in
-    seed = fold(tf.constant([config.optimization.seed, number], tf.int64), tf.constant(0, tf.int64))
-    return [tf.cast(fold(seed, layer), tf.uint32) for layer in range(layers)]
+
+    def fold(key, number):
+        return tf.random.experimental.stateless_fold_in(key, tf.constant(number, tf.int64))
+
+    seed = fold(tf.constant([config.optimization.seed, number], tf.int64), 0)
+    return [tf.bitcast(fold(fold(seed, layer), 0)[0], tf.uint32) for layer in range(layers)]
 
 
 @contextlib.contextmanager
@@ -287,6 +291,19 @@ def test_another_step_drops_other_units(trained, model):
         reset(model, trained[1])
         seen.add(step(model, batch, number)["gen_l1"])
     assert len(seen) == 4
+
+
+def test_no_two_steps_of_a_run_drop_the_same_units():
+    # These two have the same 32-bit hash.
+    inputs = keras.Input((1000,))
+    network = keras.Model(inputs, Dropout(0.5, seed=0)(inputs))
+    one, other = (
+        ForwardPass({"network": network}, {}, 3, tf.constant(number, tf.int64)).run(
+            "network", tf.ones([1, 1000])
+        )
+        for number in (13489, 23111)
+    )
+    assert 0.4 < np.mean(one == other) < 0.6
 
 
 def test_another_process_starts_from_the_same_weights_and_another_seed_from_others(trained):
