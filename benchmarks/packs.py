@@ -94,7 +94,8 @@ def main() -> None:
             return ((f"{number:07d}", [files[number % 100]]) for number in range(given.pairs))
 
         began = time.perf_counter()
-        written = write_records(pack, "train", records())
+        digests = np.arange(2 * given.pairs, dtype=np.uint64).reshape(-1, 2)
+        written = write_records(pack, "train", records(), digests)
         write_manifest(pack, "pack", [(Side(), Side())], {"train": [{**written, "halved": True}]})
         packed = time.perf_counter() - began
         (folder / "train").mkdir(parents=True)

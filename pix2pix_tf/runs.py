@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,8 @@ from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
@@ -53,6 +56,7 @@ class RunDirectory:
         self.place = address or str(self.path)
         self.is_stored = address is not None
         self.config_file = self.path / "config.json"
+        self.images_file = self.path / "training_images.npy"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.metrics_file = self.path / "metrics.jsonl"
@@ -254,6 +258,29 @@ class RunDirectory:
             "packages": package_versions(),
         }
         write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def write_training_images(self, digests: np.ndarray) -> None:
+        """Stores the digests of all images that decide the weights, `ImageDataset.digests`.
+
+        Raises:
+            SystemFault: the directory can't be written.
+        """
+        content = io.BytesIO()
+        np.save(content, digests, allow_pickle=False)
+        write_whole(self.images_file, content.getvalue())
+
+    def training_images(self) -> np.ndarray:
+        """Returns what was stored of the training images; nothing where that isn't known.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        try:
+            return np.load(self.images_file, allow_pickle=False)
+        except FileNotFoundError:  # such as an imported run
+            return np.empty(0, np.uint64)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{self.images_file} can't be read ({error}); restore it, or delete it") from error
 
     def best(self) -> dict[str, float] | None:
         """Returns the best checkpoint's step, and the metrics it is best by; ``None`` if none was measured.

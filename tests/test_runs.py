@@ -9,7 +9,7 @@ import pytest
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import to_json
-from pix2pix_tf.data.sets import Images
+from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
 from pix2pix_tf.runs import FORMAT, RunDirectory
 
@@ -123,21 +123,27 @@ def test_a_run_below_a_file_can_not_be_written(tmp_path):
         pass
 
 
-def split_of(names, shade=0):
-    picture = np.full((2, 2, 3), shade, np.uint8)
-    return Images(names, lambda index: (picture, picture))
+def identity_of(shades):
+    images = Images(list(map(str, shades)), lambda index: (np.full((2, 2, 3), shades[index], np.uint8),))
+    return ImageDataset("made up", (Side(),), {"train": (images,)}).identity()
 
 
-def test_a_run_knows_its_pairs_again_and_refuses_others(run):
-    names = ["1", "2", "deep/3"]
-    pairs = split_of(names).identity()
-    run.write_config(preset("maps"), pairs)
-    run.refuse_other_images(split_of(list(names)).identity())
-    for others in (names[:2], [*names[:2], "4"], names[::-1], ["1", "2deep/3"], ["1\0002", "deep/3"]):
+def test_a_run_knows_its_images_again_and_refuses_others(run):
+    shades = list(range(40))
+    run.write_config(preset("maps"), identity_of(shades))
+    run.refuse_other_images(identity_of(list(shades)))
+    for others in (shades[:-1], shades[::-1], [*shades[:3], 99, *shades[4:]]):
         with pytest.raises(RunError):
-            run.refuse_other_images(split_of(others).identity())
-    with pytest.raises(RunError):
-        run.refuse_other_images(split_of(names, shade=1).identity())
+            run.refuse_other_images(identity_of(others))
+
+
+def test_a_run_tells_what_it_was_trained_on_as_far_as_that_is_known(run):
+    assert len(run.training_images()) == 0
+    run.write_training_images(np.array([3, 2**64 - 1], np.uint64))
+    assert run.training_images().tolist() == [3, 2**64 - 1]
+    run.images_file.write_bytes(b"")
+    with pytest.raises(RunError, match=run.images_file.name):
+        run.training_images()
 
 
 def test_a_run_that_does_not_tell_its_pairs_is_refused(run):

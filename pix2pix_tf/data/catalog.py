@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from pix2pix_tf.data.preparing import (
     prepared_builder,
     prepared_counts,
 )
-from pix2pix_tf.data.records import open_split
+from pix2pix_tf.data.records import open_split, record_digests
 from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.errors import DataError
 
@@ -205,13 +206,14 @@ def open_catalog_dataset(
             f"without them with `skip_bad_images`, or delete {builder.data_dir} to prepare it again"
         )
     sides = (Side(labels="A" in facts.labels), Side(labels="B" in facts.labels))
-    splits = {split: (_open_pairs(builder, split),) for split in sorted(builder.info.splits)}
+    splits = {split: (_open_pairs(builder, split, show_progress),) for split in sorted(builder.info.splits)}
     return ImageDataset(name, sides, splits, skipped)
 
 
-def _open_pairs(builder: Pix2pix, split: str) -> Images:
+def _open_pairs(builder: Pix2pix, split: str, show_progress: bool) -> Images:
     names, read = open_split(builder, split, image="pair", name="name")
-    return Images(names, lambda index: _decode_pair(read(index)))
+    known = functools.partial(record_digests, Path(builder.data_dir), split, len(names), read, show_progress)
+    return Images(names, lambda index: _decode_pair(read(index)), lambda: known()[:, 1:])
 
 
 def _decode_pair(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before, or a look has other facts.
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
@@ -37,6 +38,7 @@ class CheckedImage:
         is_finite: whether all numbers of a raster are.
         problem: one line that says why the file can't be used, naming it; empty if it can.
         looks: what its left and its right half look like, if that was asked for.
+        digests: of its pixels, and of those of its left and its right half.
     """
 
     height: int = 0
@@ -47,6 +49,7 @@ class CheckedImage:
     is_finite: bool = True
     problem: str = ""
     looks: tuple[Look, Look] | None = None
+    digests: tuple[int, ...] = (0, 0, 0)
 
     @property
     def has_colours(self) -> bool:
@@ -65,19 +68,18 @@ def check_image(path: Path, with_looks: bool = False) -> CheckedImage:
         SystemFault: the file can't be read; that says nothing about the image.
     """
     try:
-        header, pixels = images.read_image(path)
+        header, pixels, digests = images.read_image(path)
     except DataError as error:
         return CheckedImage(problem=str(error))
-    return CheckedImage(**vars(header), looks=look_at(pixels) if with_looks else None)
+    return CheckedImage(**vars(header), looks=look_at(pixels) if with_looks else None, digests=digests)
 
 
-def is_decodable(data: bytes) -> bool:
-    """Whether bytes are those of an image that can be decoded."""
+def digests_of_file(data: bytes) -> tuple[int, int, int]:
+    """Returns the `content_digests` of the bytes of an image file; zeros where it can't be decoded."""
     try:
-        images.decode_image(data, channels=3)
+        return images.decode_stored(io.BytesIO(data))[2]
     except DataError:
-        return False
-    return True
+        return (0, 0, 0)
 
 
 def check_images(
@@ -87,7 +89,7 @@ def check_images(
 
     Args:
         paths: the files.
-        index_file: where the outcome is remembered, by path, size and time of change; None for nowhere.
+        index_file: where the outcome is remembered, by path, size and times of change; None for nowhere.
             If it can't be read or written, the files are checked again next time.
         show_progress: draw a bar when it takes more than a moment.
         with_looks: as in `check_image`; what was checked without is then checked again.
@@ -135,16 +137,16 @@ def _in_parallel(
         executor.shutdown(cancel_futures=True)
 
 
-# A file's path, size and time of change.
-_Stamp = tuple[str, int, int]
+# A file's path, size, and when its content and anything of it was changed: only the first can be set.
+_Stamp = tuple[str, int, int, int]
 
 
 def _stamp(path: Path) -> _Stamp:
     try:
         stat = path.stat()
     except OSError:  # reported by the check
-        return (os.path.abspath(path), -1, -1)
-    return (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+        return (os.path.abspath(path), -1, -1, -1)
+    return (os.path.abspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def _read_index(index_file: Path | None) -> dict[_Stamp, CheckedImage]:
@@ -154,18 +156,16 @@ def _read_index(index_file: Path | None) -> dict[_Stamp, CheckedImage]:
         index: Any = json.loads(index_file.read_text(encoding="utf-8"))
         if index["version"] != INDEX_VERSION:
             return {}
-        return {
-            (path, size, changed): _remembered(**outcome) for path, size, changed, outcome in index["files"]
-        }
+        return {tuple(stamp): _remembered(**outcome) for *stamp, outcome in index["files"]}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
 
 
-def _remembered(looks: Sequence[Sequence[Any]] | None, **facts: Any) -> CheckedImage:
-    if looks is None:
-        return CheckedImage(**facts)
-    left, right = looks
-    return CheckedImage(**facts, looks=(Look(*left), Look(*right)))
+def _remembered(looks: Sequence[Sequence[Any]] | None, digests: Sequence[int], **facts: Any) -> CheckedImage:
+    if looks is not None:
+        left, right = looks
+        facts["looks"] = (Look(*left), Look(*right))
+    return CheckedImage(**facts, digests=tuple(digests))
 
 
 def _write_index(index_file: Path | None, outcomes: dict[_Stamp, CheckedImage]) -> None:

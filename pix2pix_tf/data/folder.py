@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
 import hashlib
 import itertools
 import os
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data import images
@@ -145,7 +147,11 @@ def open_folder_dataset(
         sides=tuple(side for of_set in sides for side in of_set),
         splits={
             name: tuple(
-                Images([item.name for item in items], _reader(items, of_set))
+                Images(
+                    [item.name for item in items],
+                    _reader(items, of_set),
+                    functools.partial(digests_of, items, survey.checked),
+                )
                 for items, of_set in zip(sets, sides, strict=True)
             )
             for name, sets in survey.splits.items()
@@ -571,6 +577,19 @@ def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tup
 
     sides = tuple(side(at) for at in range(len(items[0].files)))
     return sides * 2 if items[0].is_halved else sides
+
+
+def digests_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> np.ndarray:
+    """Returns the digests of the images that are read of each item, ``uint64`` [items, images]."""
+    return np.array(
+        [
+            checked[item.files[0]].digests[1:]
+            if item.is_halved
+            else [checked[file].digests[0] for file in item.files]
+            for item in items
+        ],
+        np.uint64,
+    )
 
 
 def ranged(

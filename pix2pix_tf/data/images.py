@@ -22,7 +22,7 @@ import tensorflow as tf
 from PIL import ImageFile
 
 from pix2pix_tf.data.pictures import is_deep, is_grey, open_picture, stored_bands, turn
-from pix2pix_tf.data.pixels import luma, over_white
+from pix2pix_tf.data.pixels import content_digests, luma, over_white
 from pix2pix_tf.data.rasters import (
     MOST_BANDS,
     ValueRange,
@@ -98,25 +98,32 @@ def read_header(path: Path, most_pixels: int = MAX_PIXELS) -> ImageHeader:
             return _header(image)
 
 
-def read_image(path: Path) -> tuple[ImageHeader, np.ndarray]:
+def read_image(path: Path) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
     """Reads and decodes an image file as it is, in one opening.
 
     Returns:
-        What it says of itself, and its pixels as `decode_image` gives them, with the file's own channels and
-        depth; of measurements the levels of their own range.
+        What it says of itself; its pixels as `decode_image` gives them, with the file's own channels and
+        depth, of measurements the levels of their own range; and the `content_digests` of what is stored.
 
     Raises:
         DataError: as `load_image`.
         SystemFault: the file can't be read.
     """
     with _opened(path) as file, _naming(path):
-        if (raster := read_raster(file, MAX_PIXELS)) is not None:
-            header = _raster_header(raster)
-            return header, _of_raster(raster, header.channels, None, header.values)
-        with open_picture(file, MAX_PIXELS) as image:
-            header = _header(image)
-            depth = np.uint16 if header.bits == 16 else np.uint8
-            return header, _of_picture(image, file, header.channels, depth, None)
+        return decode_stored(file)
+
+
+def decode_stored(file: IO[bytes]) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
+    """Decodes an open file as `read_image` does, with errors that don't name it."""
+    if (raster := read_raster(file, MAX_PIXELS)) is not None:
+        header = _raster_header(raster)
+        pixels = _of_raster(raster, header.channels, None, header.values)
+        return header, pixels, content_digests(raster)
+    with open_picture(file, MAX_PIXELS) as image:
+        header = _header(image)
+        depth = np.uint16 if header.bits == 16 else np.uint8
+        pixels = _of_picture(image, file, header.channels, depth, None)
+        return header, pixels, content_digests(pixels)
 
 
 def load_image(

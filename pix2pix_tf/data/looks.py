@@ -6,14 +6,13 @@ them where it doesn't.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf.data.pixels import as_rgb
+from pix2pix_tf.data.pixels import as_rgb, content_digest
 
 _HEIGHT, _WIDTH = 8, 9  # of a thumbnail: 8 differences of neighbours in each of 8 rows
 _GRID = 32  # samples of a half each way: a class of a hundredth of the pixels has ten
@@ -23,7 +22,6 @@ NEAR = 16
 _SMALLEST_SHARE = 0.01
 _MOST_COLOURS, _MOST_CANDIDATES = 12, 24
 _RIM = 2
-_DIGITS = 16
 _PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
@@ -118,13 +116,11 @@ def rgb(colours: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def _look(pixels: np.ndarray, eight_bits: np.ndarray, thumbnail: np.ndarray) -> Look:
-    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
-    digest.update(np.ascontiguousarray(pixels).data)
     inner = pixels[:, _RIM:-_RIM] if pixels.shape[1] > 2 * _RIM else pixels
     samples, is_even = _samples(eight_bits)
     codes = samples.astype(np.int32) @ _PLACES
     return Look(
-        digest.hexdigest()[:_DIGITS],
+        f"{content_digest(pixels):016x}",
         thumbnail.tobytes().hex(),
         inner.min(axis=0).min(axis=0).tolist(),
         inner.max(axis=0).max(axis=0).tolist(),

@@ -1,14 +1,14 @@
 """Data sets of millions: a folder's image files in a few large ones, which open in moments.
 
 ``pack.json`` says what there is. Each set's files lie, as they are, one record after the other in TFRecord
-shards, and ``NAME.index.npy`` tells where each record begins: 16 bytes an image are all that opening a set
-holds in memory. Random access stays, and with it the order that is a pure function of seed and position.
+shards, and ``NAME.index.npy`` tells where each record begins, and the digests of its images: 16 bytes an
+image are all that opening a set holds in memory. Random access stays, and with it the order that is a pure
+function of seed and position.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.data.folder import examined, ranged, read_sides
+from pix2pix_tf.data.folder import digests_of, examined, ranged, read_sides
 from pix2pix_tf.data.images import decode_in_pipeline
 from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.data.records import record_reader
@@ -29,7 +29,7 @@ from pix2pix_tf.files import write_whole, written_whole
 
 MANIFEST = "pack.json"
 SHARD_BYTES = 1 << 28
-_FORMAT = 1
+_FORMAT = 2
 _FRAME_BYTES = 16  # of a record: its length, and the checksums of that and of its contents
 
 Record = tuple[str, Sequence[bytes]]
@@ -76,14 +76,14 @@ def pack_folder(
         for items, place in zip(sets, ("",) if len(sets) == 1 else ("-A", "-B"), strict=True):
             files = ((item.name, [file.read_bytes() for file in item.files]) for item in items)
             shown = tqdm(files, f"packing {split}{place}", len(items), unit="image", delay=2, disable=None)
-            written = write_records(out, split + place, shown)
+            written = write_records(out, split + place, shown, digests_of(items, survey.checked))
             splits[split].append({**written, "halved": items[0].is_halved})
     write_manifest(out, folder.resolve().name, sides, splits)
     return open_pack(out)
 
 
 def write_records(
-    out: Path, name: str, records: Iterable[Record], shard_bytes: int = SHARD_BYTES
+    out: Path, name: str, records: Iterable[Record], digests: np.ndarray, shard_bytes: int = SHARD_BYTES
 ) -> dict[str, Any]:
     """Writes one set's shards and their index.
 
@@ -91,6 +91,7 @@ def write_records(
         out: the folder.
         name: of the set; its files begin with it.
         records: in their order.
+        digests: as `Images.digests` returns them.
         shard_bytes: after how many the next shard begins.
 
     Returns:
@@ -100,21 +101,20 @@ def write_records(
         SystemFault: the disk is full, or the place can't be written.
     """
     places: list[np.ndarray] = []
-    digest = hashlib.sha256()
     shards: list[str] = []
     remaining = iter(records)
     while (first := next(remaining, None)) is not None:
         shard = f"{name}-{len(shards):05d}.tfrecord"
-        offsets = _write_shard(out / shard, itertools.chain([first], remaining), shard_bytes, digest)
+        offsets = _write_shard(out / shard, itertools.chain([first], remaining), shard_bytes)
         places.append(np.stack([np.full_like(offsets, len(shards)), offsets], axis=1))
         shards.append(shard)
-    index = np.concatenate(places)
+    index = np.concatenate([np.concatenate(places), digests.view(np.int64)], axis=1)
     with written_whole(out / f"{name}.index.npy") as unfinished, unfinished.open("wb") as file:
         np.save(file, index)
-    return {"name": name, "count": len(index), "shards": shards, "digest": digest.hexdigest()}
+    return {"name": name, "count": len(index), "shards": shards}
 
 
-def _write_shard(path: Path, records: Iterator[Record], most_bytes: int, digest: Any) -> np.ndarray:
+def _write_shard(path: Path, records: Iterator[Record], most_bytes: int) -> np.ndarray:
     """Writes records until a shard is full; returns where each begins."""
     offsets, end = [], 0
     with written_whole(path) as unfinished, tf.io.TFRecordWriter(str(unfinished)) as writer:
@@ -122,7 +122,6 @@ def _write_shard(path: Path, records: Iterator[Record], most_bytes: int, digest:
             features = {"name": _bytes_feature([name.encode()]), "files": _bytes_feature(files)}
             record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
             writer.write(record)
-            digest.update(hashlib.sha256(record).digest())
             offsets.append(end)
             end += len(record) + _FRAME_BYTES
             if end >= most_bytes:
@@ -168,7 +167,9 @@ def open_pack(folder: Path, ranges: Sequence[ValueRange | None] = (None, None)) 
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if stored["format"] != _FORMAT:
-            raise DataError(f"{folder} was packed by a later release, in format {stored['format']}; update")
+            raise DataError(
+                f"{folder} was packed in format {stored['format']}, format {_FORMAT} is read; pack it again"
+            )
         sides = ranged([tuple(map(_side, of_set)) for of_set in stored["sides"]], ranges, folder)
         return ImageDataset(
             name=stored["name"],
@@ -189,7 +190,7 @@ def _side(stored: dict[str, Any]) -> Side:
 
 def _images(folder: Path, stored: dict[str, Any], sides: tuple[Side, ...]) -> Images:
     index = np.load(folder / f"{stored['name']}.index.npy", mmap_mode="r", allow_pickle=False)
-    if index.shape != (stored["count"], 2):
+    if index.shape != (stored["count"], 2 + len(sides)):
         raise ValueError(f"the index of {stored['name']} is not that of {stored['count']} images")
     shards = [folder / shard for shard in stored["shards"]]
     missing = [shard.name for shard in shards if not shard.is_file()]
@@ -212,4 +213,4 @@ def _images(folder: Path, stored: dict[str, Any], sides: tuple[Side, ...]) -> Im
         return read_sides(tf.unstack(parsed(number)["files"]), sides, decoded)
 
     names = LazyNames(stored["count"], lambda number: parsed(tf.constant(number))["name"].numpy().decode())
-    return Images(names, read, stored["digest"])
+    return Images(names, read, lambda: index[:, 2:].view(np.uint64))

@@ -380,7 +380,7 @@ def _decoded(images: Images) -> Images:
     # The bar appears only on a terminal, and only where it takes a while.
     decoded = list(tqdm(reading, "decoding", len(images), leave=False, unit="image", delay=2, disable=None))
     packed = [_PackedImages(list(side)) for side in zip(*decoded, strict=True)]
-    return Images(images.names, lambda index: tuple(side.get(index) for side in packed))
+    return dataclasses.replace(images, read=lambda index: tuple(side.get(index) for side in packed))
 
 
 def _decoded_bytes(images: Images) -> float:

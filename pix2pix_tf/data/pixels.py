@@ -5,6 +5,7 @@ What files are read with (numpy) and what graphs do (TensorFlow) are the same fo
 
 from __future__ import annotations
 
+import hashlib
 from typing import TypeVar
 
 import numpy as np
@@ -98,6 +99,23 @@ def split_side_by_side(pair: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     half = width // 2
     with tf.control_dependencies([tf.debugging.Assert(half >= 1, [_TOO_NARROW])]):
         return pair[:, :half], pair[:, width - half :]
+
+
+def content_digest(pixels: np.ndarray) -> int:
+    """Returns 64 bits of the pixels of an image [height, width, channels], however they are stored."""
+    if pixels.shape[2] == 3 and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1]  # gray, written as RGB
+    pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    digest = hashlib.blake2b(f"{pixels.shape} {pixels.dtype}".encode(), digest_size=8)
+    digest.update(pixels.data)
+    return int.from_bytes(digest.digest())
+
+
+def content_digests(pixels: np.ndarray) -> tuple[int, int, int]:
+    """Returns the digests of an image, and of the halves that `split_side_by_side` makes of it."""
+    half = max(1, pixels.shape[1] // 2)
+    left, right = content_digest(pixels[:, :half]), content_digest(pixels[:, -half:])
+    return content_digest(pixels), left, right
 
 
 def to_unit_range(image: tf.Tensor) -> tf.Tensor:

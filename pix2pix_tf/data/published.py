@@ -6,17 +6,15 @@ Importing this module doesn't import TensorFlow.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from pix2pix_tf.data.names import CYCLE_GAN
@@ -28,15 +26,13 @@ from pix2pix_tf.data.preparing import (
     prepared_counts,
     unusable,
 )
-from pix2pix_tf.data.records import open_split
+from pix2pix_tf.data.records import open_split, record_digests
 from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.errors import DataError, SystemFault
-from pix2pix_tf.files import first_line, write_whole
+from pix2pix_tf.files import first_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-    from pix2pix_tf.data.records import ReadBytes
 
 _FEATURE = "image"
 _ALONE = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
@@ -87,12 +83,11 @@ def open_published_dataset(
     root = data_root(data_dir)
     builder = _prepared(name, root, existing_archive(archive, ".zip"), show_progress)
     side = _side(builder)
-    faults = _Faults(Path(builder.data_path), show_progress)
+    skipped: list[str] = []
     splits = {
-        split: tuple(_open_images(builder, one, side, faults) for one in stored)
+        split: tuple(_open_images(builder, one, side, skipped, show_progress) for one in stored)
         for split, stored in _splits(builder).items()
     }
-    skipped = faults.found
     if skipped and not skip_bad_images:
         raise DataError(
             f"{builder.data_path}: image {skipped[0]} can't be decoded ({len(skipped)} in all are broken); "
@@ -125,8 +120,8 @@ def _side(builder: Any) -> Side:
     return Side(channels=1 if feature.shape[-1] == 1 else 3, bits=16 if feature.np_dtype == "uint16" else 8)
 
 
-def _open_images(builder: Any, stored: str, side: Side, faults: _Faults) -> Images:
-    """Returns those images of a stored split that can be decoded."""
+def _open_images(builder: Any, stored: str, side: Side, skipped: list[str], show_progress: bool) -> Images:
+    """Returns those images of a stored split that can be decoded; adds the names of the others."""
     names, read = open_split(builder, stored, image=_FEATURE, name=None)
 
     def decoded(index: tf.Tensor) -> tuple[tf.Tensor]:
@@ -134,8 +129,10 @@ def _open_images(builder: Any, stored: str, side: Side, faults: _Faults) -> Imag
 
         return (decode_in_pipeline(read(index), side.channels, side.dtype),)
 
-    images, broken = Images(names, decoded), set(faults.of(stored, names, read))
-    return images.only([place for place in range(len(names)) if place not in broken]) if broken else images
+    digests = record_digests(Path(builder.data_path), stored, len(names), read, show_progress)
+    images, is_good = Images(names, decoded, lambda: digests[:, :1]), digests.any(axis=1)
+    skipped += [names[int(place)] for place in np.flatnonzero(~is_good)]
+    return images if is_good.all() else images.only(np.flatnonzero(is_good))
 
 
 # ---------------------------------------------------------------------------- preparing
@@ -232,59 +229,3 @@ def _without_download(builder: Any, folder: str) -> None:
 
     generators: Callable[[Any], Any] = builder._split_generators
     builder._split_generators = lambda dl_manager: generators(Unpacked())
-
-
-# ---------------------------------------------------------------------------- broken images
-
-
-class _Faults:
-    """Finds the images that can't be decoded, and remembers them beside the prepared files.
-
-    Args:
-        folder: of the prepared data set.
-        show_progress: show a bar, if stderr is a terminal and it takes a while.
-
-    Attributes:
-        found: the names of the broken ones.
-    """
-
-    def __init__(self, folder: Path, show_progress: bool):
-        from pix2pix_tf.data.checking import INDEX_VERSION
-
-        self.found: list[str] = []
-        self._file = folder / f"decoded-by-pix2pix-{INDEX_VERSION}.json"
-        self._show_progress = show_progress
-        self._known: dict[str, list[int]] = {}
-        with contextlib.suppress(OSError, ValueError):
-            self._known = dict(json.loads(self._file.read_text("utf-8")))
-
-    def of(self, split: str, names: Sequence[str], read: ReadBytes) -> list[int]:
-        """Returns the places of a split's broken images, and notes their names."""
-        if split not in self._known:
-            self._known[split] = self._broken(split, len(names), read)
-            with contextlib.suppress(SystemFault):  # it only saves time
-                write_whole(self._file, json.dumps(self._known))
-        self.found += [names[place] for place in self._known[split]]
-        return self._known[split]
-
-    def _broken(self, split: str, count: int, read: ReadBytes) -> list[int]:
-        import tensorflow as tf
-        from tqdm import tqdm
-
-        from pix2pix_tf.data.checking import is_decodable
-
-        some = tf.data.Dataset.range(count).map(read, tf.data.AUTOTUNE, deterministic=True).batch(64)
-        disable = None if self._show_progress else True  # None: only on a terminal
-        bar = tqdm(desc=f"checking {split}", total=count, unit="image", leave=False, delay=2, disable=disable)
-        decodable: list[bool] = []
-        try:
-            with bar, ThreadPoolExecutor(os.cpu_count()) as executor:
-                for stored in some.as_numpy_iterator():
-                    decodable += executor.map(is_decodable, stored)
-                    bar.update(len(stored))
-        except tf.errors.OpError as error:
-            raise DataError(
-                f"{self._file.parent}: {split} is damaged ({first_line(error)}); delete that folder and run "
-                "again"
-            ) from error
-        return [place for place, is_good in enumerate(decodable) if not is_good]

@@ -7,17 +7,22 @@ where a data set was prepared that way.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pix2pix_tf.data.sets import natural_key
-from pix2pix_tf.errors import DataError
+from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.files import first_line, written_whole
 
 if TYPE_CHECKING:
-    import numpy as np
     import tensorflow as tf
 
     ReadBytes = Callable[[tf.Tensor], tf.Tensor]
@@ -111,6 +116,54 @@ def _reader(files: list[str], shards: Sequence[int], offsets: Sequence[int], fea
     read_record = record_reader(files, shards, offsets)
     features = {feature: tf.io.FixedLenFeature([], tf.string)}
     return lambda index: tf.io.parse_single_example(read_record(index), features)[feature]
+
+
+def record_digests(
+    folder: Path, split: str, count: int, read: ReadBytes, show_progress: bool = True
+) -> np.ndarray:
+    """Returns the `content_digests` of the images of a prepared split, ``uint64`` [count, 3].
+
+    All are decoded, once: what was found is kept beside the prepared files.
+
+    Args:
+        folder: of the prepared data set.
+        split: its name there.
+        count: of its images.
+        read: gives the bytes of an image file.
+        show_progress: show a bar, if stderr is a terminal and it takes a while.
+
+    Returns:
+        Zeros for an image that can't be decoded.
+
+    Raises:
+        DataError: the files are damaged.
+    """
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    from pix2pix_tf.data.checking import INDEX_VERSION, digests_of_file
+
+    kept = folder / f"decoded-by-pix2pix-{INDEX_VERSION}-{split}.npy"
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        if (known := np.load(kept, allow_pickle=False)).shape == (count, 3):
+            return known
+    some = tf.data.Dataset.range(count).map(read, tf.data.AUTOTUNE, deterministic=True).batch(64)
+    disable = None if show_progress else True  # None: only on a terminal
+    bar = tqdm(desc=f"checking {split}", total=count, unit="image", leave=False, delay=2, disable=disable)
+    found: list[tuple[int, int, int]] = []
+    try:
+        with bar, ThreadPoolExecutor(os.cpu_count()) as executor:
+            for stored in some.as_numpy_iterator():
+                found += executor.map(digests_of_file, stored)
+                bar.update(len(stored))
+    except tf.errors.OpError as error:
+        raise DataError(
+            f"{folder}: {split} is damaged ({first_line(error)}); delete that folder and run again"
+        ) from error
+    digests = np.array(found, np.uint64)
+    with contextlib.suppress(SystemFault), written_whole(kept) as unfinished, unfinished.open("wb") as file:
+        np.save(file, digests)  # it only saves time
+    return digests
 
 
 def record_reader(

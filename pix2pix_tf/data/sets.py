@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,39 +100,45 @@ class Images:
         read: a function of TensorFlow operations (it is called inside ``tf.data`` maps) from an int64
             scalar index in [0, len(names)) to a tuple of one image, or of the two of a pair, which are of
             one size: [height, width, channels] of any size, ``uint8`` or ``uint16`` as their sides say.
-        digest: tells them from others, where names are not all to be read for that.
+        known: gives what `digests` returns, where that is known without reading the images.
     """
 
     names: Sequence[str]
     read: ReadImages
-    digest: str | None = None
+    known: Callable[[], np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def identity(self) -> dict[str, int | str]:
-        """Returns what tells these images from others: their count, a digest of names and some pixels."""
-        names = json.dumps(list(self.names)) if self.digest is None else self.digest
-        digest = hashlib.sha256(names.encode())
-        for index in spread(len(self), 8):
-            for image in self.read(index):
-                digest.update(np.asarray(image).tobytes())
-        return {"count": len(self), "digest": digest.hexdigest()}
+    def digests(self) -> np.ndarray:
+        """Returns 64 bits of the pixels of each image as it is stored, ``uint64`` [numbers, images of each].
+
+        A copy has the same ones under any path or name, in a pack, or encoded otherwise without loss.
+        """
+        from pix2pix_tf.data.pixels import content_digest
+
+        if self.known is not None:
+            return self.known()
+        read = map(self.read, np.arange(len(self)))
+        return np.array([[content_digest(np.asarray(image)) for image in each] for each in read], np.uint64)
 
     def mapped(self, change: Callable[[tuple[tf.Tensor, ...]], tuple[tf.Tensor, ...]]) -> Images:
         """Returns these images with what is read of each number changed by a function of operations."""
-        return Images(self.names, lambda index: change(self.read(index)), self.digest)
+        return Images(self.names, lambda index: change(self.read(index)), self.digests)
 
-    def only(self, numbers: Sequence[int]) -> Images:
+    def taking(self, part: slice) -> Images:
+        """Returns some of the images of each number."""
+        return Images(self.names, lambda index: self.read(index)[part], lambda: self.digests()[:, part])
+
+    def only(self, numbers: Sequence[int] | np.ndarray) -> Images:
         """Returns some of these images, in that order."""
         import tensorflow as tf
 
         chosen = np.asarray(numbers, np.int64)
         names = LazyNames(len(chosen), lambda number: self.names[int(chosen[number])])
-        digest = None
-        if self.digest is not None:
-            digest = hashlib.sha256(self.digest.encode() + chosen.tobytes()).hexdigest()
-        return Images(names, lambda index: self.read(tf.gather(chosen, index)), digest)
+        return Images(
+            names, lambda index: self.read(tf.gather(chosen, index)), lambda: self.digests()[chosen]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,13 +188,17 @@ class ImageDataset:
         sides = [read] if len(sets) == 1 else [(side,) for side in self.sides]
         return list(zip(sets, sides, strict=True))
 
-    def identity(self) -> dict[str, int | str]:
-        """Returns what tells the images to train on from others: ``count`` (as above) and ``digest``."""
-        each = [images.identity() for images in self.splits["train"]]
-        if len(each) == 1:
-            return each[0]
-        both = hashlib.sha256(json.dumps([[one["count"], one["digest"]] for one in each]).encode())
-        return {"count": self.count("train"), "digest": both.hexdigest()}
+    def digests(self, split: str) -> np.ndarray:
+        """Returns the digests of all images of a split, ``uint64``, sorted, each once."""
+        return np.unique(np.concatenate([images.digests().ravel() for images in self.splits[split]]))
+
+    def identity(self, split: str = "train") -> dict[str, int | str]:
+        """Returns what tells the images of a split, in their order, from others: ``count`` and ``digest``."""
+        digest = hashlib.sha256()
+        for images in self.splits[split]:
+            digests = images.digests()
+            digest.update(f"{digests.shape}".encode() + digests.astype("<u8").tobytes())
+        return {"count": self.count(split), "digest": digest.hexdigest()}
 
     def directed(self, direction: Direction) -> ImageDataset:
         """Returns the data set whose first side is the input and second the target of ``direction``."""
@@ -197,9 +206,7 @@ class ImageDataset:
             return self
         splits: dict[str, tuple[Images, ...]]
         if self.kind == "pairs":
-            splits = {
-                name: (pairs.mapped(lambda pair: pair[::-1]),) for name, (pairs,) in self.splits.items()
-            }
+            splits = {name: (pairs.taking(slice(None, None, -1)),) for name, (pairs,) in self.splits.items()}
         else:
             splits = {name: sets[::-1] for name, sets in self.splits.items()}
         return dataclasses.replace(self, sides=self.sides[::-1], splits=splits)
@@ -238,10 +245,7 @@ def unpaired(dataset: ImageDataset) -> ImageDataset:
     def two_sets(split: str, pairs: Images) -> tuple[Images, Images]:
         numbers = range(len(pairs))
         a, b = (numbers[::2], numbers[1::2]) if split == "train" else (numbers, numbers)
-        return (
-            pairs.only(a).mapped(lambda pair: pair[:1]),
-            pairs.only(b).mapped(lambda pair: pair[1:]),
-        )
+        return pairs.only(a).taking(slice(0, 1)), pairs.only(b).taking(slice(1, 2))
 
     splits = {split: two_sets(split, pairs) for split, (pairs,) in dataset.splits.items()}
     return dataclasses.replace(dataset, splits=splits, from_pairs=True)
@@ -251,7 +255,7 @@ def images_of(dataset: ImageDataset, side: int) -> ImageDataset:
     """Returns one side of pairs or of unpaired sets, 0 the first and 1 the second, as images alone."""
 
     def one(sets: tuple[Images, ...]) -> Images:
-        return sets[side] if len(sets) == 2 else sets[0].mapped(lambda pair: pair[side : side + 1])
+        return sets[side] if len(sets) == 2 else sets[0].taking(slice(side, side + 1))
 
     splits = {split: (one(sets),) for split, sets in dataset.splits.items()}
     return dataclasses.replace(dataset, sides=(dataset.sides[side],), splits=splits)

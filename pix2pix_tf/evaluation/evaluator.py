@@ -89,7 +89,14 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
     split = _split(dataset, options.split)
     judged = open_judged(models, dataset, split, options.config, options.raw_weights)
     pairs = Pairs(dataset, split, options.size or _size_of_runs(judged), options.config.data.fit)
-    left_out: list[dict[str, str]] = []
+    left_out = [
+        {
+            "metric": f"{each.name} on pictures that are all new",
+            "because": f"it was trained on {each.trained_on} of these {counted(len(pairs), 'picture')}",
+        }
+        for each in judged
+        if each.trained_on
+    ]
     reader = _reader(pairs, options, left_out, say)
     extractor = _extractor(options, len(pairs), left_out)
 
@@ -105,7 +112,12 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
         "packages": package_versions(),
         "metrics": {each.name: _described(each) for each in metrics},
         "models": {
-            each.name: {"path": each.path, "step": each.step, **_numbers(measured[each.name], metrics)}
+            each.name: {
+                "path": each.path,
+                "step": each.step,
+                "trained_on": each.trained_on,
+                **_numbers(measured[each.name], metrics),
+            }
             for each in judged
         },
         "targets": _numbers(targets, [each for each in metrics if each.of_targets]),

@@ -11,12 +11,11 @@ import tensorflow as tf
 
 from pix2pix_tf import config as configs
 from pix2pix_tf import translators
-from pix2pix_tf.config import TrainConfig, looks_like_path
+from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.folder import files_by_name
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
-from pix2pix_tf.data.sets import ImageDataset, Side
-from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, find_run
@@ -33,6 +32,7 @@ class Judged(NamedTuple):
         path: as it was given.
         step: of a run, the steps of the checkpoint.
         run: of a run, its directory.
+        trained_on: of a run, how many of the pairs it was trained on.
         paint: from an input's name, the input as it is, and the target that the picture is compared with, to
             the picture, uint8 [height, width, channels] of the target's height and width.
     """
@@ -42,6 +42,7 @@ class Judged(NamedTuple):
     step: int | None
     run: RunDirectory | None
     paint: Callable[[str, np.ndarray, np.ndarray], np.ndarray]
+    trained_on: int = 0
 
 
 def open_judged(
@@ -67,29 +68,25 @@ def open_judged(
             continue
         judged.append(_model(name, model, dataset, config, raw_weights))
         if judged[-1].run is not None and split != "train":
-            _refuse_seen(judged[-1].run, config, images.names)
+            judged[-1] = judged[-1]._replace(trained_on=_trained_on(judged[-1].run, images))
     return judged
 
 
-def _refuse_seen(run: RunDirectory, config: TrainConfig, judged: Sequence[str]) -> None:
-    """Refuses a run for which the same folder was divided otherwise, so that it has seen what is judged on.
+def _trained_on(run: RunDirectory, images: Images) -> int:
+    """Returns how many of some pairs a run was trained on, by their pixels.
 
     Raises:
-        ConfigError: it has.
+        ConfigError: most of them, so that they are not held out; a few may be copies within a data set.
     """
-    own = run.read_config()
-    folders = [each.data.dataset for each in (own, config)]
-    if own.split_seed == config.split_seed or not all(map(looks_like_path, folders)):
-        return
-    if len({Path(folder).expanduser().resolve() for folder in folders}) > 1:
-        return
-    trained_on = open_dataset(configs.replace(config, split_seed=own.split_seed), "pairs").splits["train"]
-    seen = set(judged).intersection(*(images.names for images in trained_on))
-    if seen:
+    is_known = np.isin(images.digests(), run.training_images())
+    is_unpaired = run.read_config().model.data == "unpaired"  # A and B then come from different pairs
+    count = int((is_known.any(axis=1) if is_unpaired else is_known.all(axis=1)).sum())
+    if count > len(images) / 2:
         raise ConfigError(
-            f"{run.place} was trained on {len(seen)} of the {counted(len(judged), 'pair')} to judge on: its "
-            "`split_seed` divided the folder otherwise"
+            f"{run.place} was trained on {count} of the {counted(len(images), 'pair')} to judge on, under "
+            "whatever names; give pairs that are held out, or the run's `split_seed`"
         )
+    return count
 
 
 def is_folder_of_pictures(model: str) -> bool:

@@ -366,7 +366,7 @@ def _header(pairs: ImageDataset, image_size: tuple[int, int], seed: int, steps: 
     """Returns what decides a network: nothing else may lead to the same file."""
     return {
         "version": _VERSION,
-        "images": pairs.identity(),
+        "images": [pairs.identity(split) for split in ("train", pairs.held_out)],
         "image_size": list(image_size),
         "seed": seed,
         "steps": steps,

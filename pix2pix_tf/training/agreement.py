@@ -89,6 +89,13 @@ def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
     return checkpoint
 
 
+def sources(config: TrainConfig) -> list[RunDirectory]:
+    """Returns the runs whose weights a new run starts from or learns from."""
+    teacher = model_for(config).teacher()
+    paths = [config.record.init_from, teacher.run if teacher else None]
+    return [open_checkpoint(path)[0] for path in paths if path is not None]
+
+
 OF_THE_DATA = (
     "input_channels",
     "output_channels",

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import config as configs
@@ -21,6 +22,7 @@ from pix2pix_tf.training.agreement import (
     checkpoint_to_start_from,
     is_finished,
     resolved,
+    sources,
 )
 from pix2pix_tf.training.faults import explaining_framework_errors
 from pix2pix_tf.training.loop import Session
@@ -84,6 +86,9 @@ def _train(
             if line is not None:
                 say(line)
         run.write_config(config, identity)
+        if run.latest_step() is None:
+            seen = [dataset.digests("train"), *(each.training_images() for each in sources(config))]
+            run.write_training_images(np.unique(np.concatenate(seen)))
         session.keep_start()  # after the settings: a checkpoint without them is no run
         run.publish()
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from pix2pix_tf.data import archives, catalog, download
 from pix2pix_tf.data.catalog import catalog_entries, open_catalog_dataset
+from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.data.names import CATALOG
 from pix2pix_tf.data.sets import natural_key
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
@@ -102,6 +103,16 @@ def test_pairs_are_the_halves_of_the_stored_images_in_natural_order(root, maps):
             whole = decoded(contents[f"maps/{name}/{stem}.jpg"])
             np.testing.assert_array_equal(a, whole[:, :8])
             np.testing.assert_array_equal(b, whole[:, 8:])
+
+
+def test_a_folder_of_the_extracted_images_is_known_to_hold_the_same(root, maps, tmp_path):
+    with tarfile.open(maps) as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = open_folder_dataset(tmp_path / "maps", 0, None, show_progress=False)
+    for _ in range(2):  # the second time from what is kept
+        dataset = open_catalog_dataset("maps", root, archive=maps)
+        for split in dataset.splits:
+            assert dataset.identity(split) == folder.identity(split)
 
 
 def test_middle_column_of_an_odd_width_belongs_to_neither_half(root, tmp_path):

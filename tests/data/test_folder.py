@@ -1,5 +1,6 @@
 """Folders as users have them: every layout, everything that can be wrong, and what is remembered."""
 
+import dataclasses
 import io
 import itertools
 import json
@@ -363,6 +364,48 @@ def test_a_survey_has_everything(damaged_folder):
     assert survey_folder(damaged_folder / "no", 0, None).problems
 
 
+# ---------------------------------------------------------------- what tells images from others
+
+
+def test_images_are_known_by_their_pixels(tmp_path):
+    """Of many, as any of them may be another; under other names, encoded otherwise, halved or in two folders."""
+    draw = np.random.default_rng(0)
+    pixels = [draw.integers(0, 256, (6, 8, 1 if at % 2 else 3), np.uint8) for at in range(30)]
+    for at, each in enumerate(pixels):
+        for name in ("own/train", "other/train", "apart/trainA", "apart/trainB"):
+            (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(each.squeeze())
+        image.save(tmp_path / f"own/train/{at}.png")
+        image.convert("RGB").save(tmp_path / f"other/train/image {at}.bmp")
+        image.crop((0, 0, 4, 6)).save(tmp_path / f"apart/trainA/{at}.tif")
+        image.crop((4, 0, 8, 6)).save(tmp_path / f"apart/trainB/{at}.webp", lossless=True)
+    own = open_folder(tmp_path / "own", tmp_path / "cache")
+    assert own.identity() == open_folder(tmp_path / "own", tmp_path / "cache").identity()
+    for same in ("other", "apart"):
+        assert open_folder(tmp_path / same).identity() == own.identity()
+    read = dataclasses.replace(own.splits["train"][0], known=None)
+    np.testing.assert_array_equal(read.digests(), own.splits["train"][0].digests())
+    Image.new("RGB", (8, 6), (9, 9, 9)).save(tmp_path / "own/train/17.png")
+    assert open_folder(tmp_path / "own", tmp_path / "cache").identity() != own.identity()
+
+
+def test_measurements_are_known_by_their_own_numbers(tmp_path):
+    """Not by the levels that they become, which are the same here."""
+    measured = np.random.default_rng(0).normal(size=(6, 4, 1)).astype(np.float32)
+    found = []
+    for name, values in (
+        ("once", measured),
+        ("twice", 2 * measured),
+        ("other bytes", measured.astype(">f4")),
+    ):
+        (tmp_path / name).mkdir()
+        for at in range(3):
+            np.save(tmp_path / name / f"{at}.npy", values)
+        opened = open_folder_dataset(tmp_path / name, 0, None, "images", show_progress=False)
+        found.append(opened.identity())
+    assert found[0] == found[2] != found[1]
+
+
 # ---------------------------------------------------------------- what is remembered
 
 
@@ -397,6 +440,17 @@ def test_file_changed_in_place_is_decoded_again(tmp_path, decoded):
     os.utime(picture, ns=(changed, changed + 1000))  # as little as file systems can tell apart
     assert "not an image" in problem_of(tmp_path / "data", cache_dir=tmp_path / "cache")
     assert decoded == ["1.bmp", "1.bmp"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no time of the last change of a file's attributes")
+def test_file_with_another_ones_size_and_time_is_decoded_again(tmp_path, decoded):
+    picture = tmp_path / "data" / "train" / "1.bmp"
+    save(picture)
+    before = open_folder(tmp_path / "data", tmp_path / "cache").identity()
+    times = picture.stat()
+    save(picture, seed=1)
+    os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert open_folder(tmp_path / "data", tmp_path / "cache").identity() != before
 
 
 def test_interrupted_check_goes_on_where_it_was(tmp_path, decoded, monkeypatch):

@@ -68,18 +68,23 @@ def test_training_sees_the_same_batches(folders):
 
 def test_records_go_on_in_the_next_shard(folders):
     records = [(f"{number}", [bytes([number]) * 50]) for number in range(10)]
-    written = write_records(folders / "out", "train", records, shard_bytes=200)
+    digests = np.arange(20, dtype=np.uint64).reshape(10, 2)
+    written = write_records(folders / "out", "train", records, digests, shard_bytes=200)
     assert len(written["shards"]) == 4
     index = np.load(folders / "out/train.index.npy")
     assert index[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+    assert index[:, 2:].tolist() == digests.tolist()
     assert {path.name for path in (folders / "out").iterdir()} == {*written["shards"], "train.index.npy"}
 
 
-def test_other_images_are_told_apart(folders, save_image):
-    before = pack_folder(folders / "pairs", folders / "one", 0, None).identity()
-    assert open_pack(folders / "one").identity() == before
-    save_image(folders / "pairs/train/Fassade 3.png", 80, 30, seed=99)
-    assert pack_folder(folders / "pairs", folders / "two", 0, None).identity() != before
+@pytest.mark.parametrize("name", KINDS)
+def test_images_are_the_same_in_a_pack_and_others_are_told_apart(folders, save_image, name):
+    folder = folders / name
+    before = open_folder_dataset(folder, 0, None, KINDS[name], show_progress=False).identity()
+    assert pack_folder(folder, folders / "one", 0, None, KINDS[name]).identity() == before
+    if name == "pairs":
+        save_image(folder / "train/Fassade 3.png", 80, 30, seed=99)
+        assert pack_folder(folder, folders / "two", 0, None).identity() != before
 
 
 def test_a_pack_is_whole_or_none_and_is_not_written_over(folders):

@@ -1,5 +1,6 @@
 """The three kinds of data sets, and how one becomes another."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -73,12 +74,16 @@ def test_directed_pairs_swap_their_sides(dataset):
     assert dataset.directed("AtoB") is dataset
 
 
-def test_identity_is_of_the_images_to_train_on(dataset):
-    (train,) = dataset.splits["train"]
-    assert dataset.identity() == train.identity()
+def test_identity_is_of_the_images_and_their_order(dataset):
     assert dataset.identity()["count"] == 7
+    assert dataset.identity() != dataset.identity("val")
+    assert (
+        dataset.identity() == dataclasses.replace(dataset, splits={"train": (pairs(7, "other"),)}).identity()
+    )
+    assert dataset.identity() != dataset.directed("BtoA").identity()
     sets = unpaired(dataset)
     assert sets.identity()["count"] == sets.count("train") == 4
+    assert set(sets.digests("train")) < set(dataset.digests("train"))
     # Either set changes it, and so does their order.
     a, b = sets.splits["train"]
     others = [(a, a), (b, a), (a.only([1, 0, 2, 3]), b), (a, b.only([0, 2, 1]))]

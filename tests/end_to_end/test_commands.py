@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pix2pix_tf.runs import RunDirectory
 from tests.end_to_end.commands import ROOT, SMALL, error_line, run, typed
 
 FACADES = ROOT.parent / "shared" / "data" / "facades.tar.gz"
@@ -123,13 +124,15 @@ def test_data_check_and_preview(user_folder: Path, tmp_path: Path):
 def test_init_from_takes_another_runs_weights(trained: Path, user_folder: Path, tmp_path: Path):
     from tests.end_to_end.test_resume import weights
 
+    shutil.copytree(trained, tmp_path / "other")
+    RunDirectory(tmp_path / "other").write_training_images(np.array([5], np.uint64))
     arguments = ("train", "--dataset", user_folder, *SMALL, "--direction", "BtoA", "--steps", 1)
     result = typed(
         *arguments,
         "--learning-rate",
         1e-8,
         "--init-from",
-        trained,
+        tmp_path / "other",
         "--run-dir",
         tmp_path / "next",
         cwd=tmp_path,
@@ -138,6 +141,8 @@ def test_init_from_takes_another_runs_weights(trained: Path, user_folder: Path, 
     before, after = weights(trained), weights(tmp_path / "next")
     name = "generator/down_1_conv/kernel"
     assert np.abs(before[name] - after[name]).max() < 1e-6
+    seen = RunDirectory(tmp_path / "next").training_images()
+    assert set(seen) == {5, *RunDirectory(trained).training_images()}
 
 
 def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(

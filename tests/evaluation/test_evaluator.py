@@ -232,17 +232,38 @@ def test_pictures_are_found_by_their_whole_names(tmp_path):
         judge([wrong], tmp_path / "out", config=config)
 
 
-def test_a_run_that_has_seen_the_pairs_is_refused(tiny_run, tmp_path):
-    config = small_config(None, dataset=str(flat_pairs(tmp_path / "pairs")))
+def test_a_run_that_has_seen_the_pairs_is_refused_or_reported(tiny_run, tmp_path):
+    """Whatever they are called now: here a copy in two folders, of what the run has seen side by side."""
+    for number, pair in enumerate(np.random.default_rng(0).integers(0, 256, (8, 64, 128, 3), np.uint8)):
+        split = "train" if number < 4 else "val"
+        write_pictures(tmp_path / "pairs", {f"{split}/{number}": pair})
+        write_pictures(
+            tmp_path / "copy", {f"{split}A/x{number}": pair[:, :64], f"{split}B/x{number}": pair[:, 64:]}
+        )
+    own = open_dataset(small_config(None, dataset=str(tmp_path / "pairs")))
+    config = small_config(None, dataset=str(tmp_path / "copy"))
     run = RunDirectory(shutil.copytree(tiny_run.path, tmp_path / "run"))
-    for split_seed, is_refused in ((0, False), (1, True)):
-        other = replace(config, split_seed=split_seed, input_channels=3, output_channels=3)
-        run.write_config(other, {"count": 1})
-        if is_refused:
-            with pytest.raises(ConfigError, match="split_seed"):
-                judge([run.path], tmp_path / "out", config=config)
-        else:
-            assert judge([run.path], tmp_path / "out", config=config)["count"] > 1
+    trained_on, [held_out] = own.digests("train"), own.splits["val"]
+
+    def evaluated(seen, settings=None):
+        run.write_training_images(seen)
+        run.write_config(settings or run.read_config(), {"count": 1})
+        return judge([run.path], tmp_path / "out", config=config)
+
+    assert evaluated(trained_on)["models"]["run"]["trained_on"] == 0
+    results = evaluated(np.append(trained_on, held_out.digests()[0]))
+    assert results["models"]["run"]["trained_on"] == 1
+    assert any("trained on 1 of" in each["because"] for each in results["left_out"])
+    with pytest.raises(ConfigError, match=f"{len(held_out)} of the"):
+        evaluated(held_out.digests().ravel())
+    run.write_training_images(held_out.digests().ravel())
+    assert (
+        judge([run.path], tmp_path / "out", config=config, split="train")["models"]["run"]["trained_on"] == 0
+    )
+    # Of unpaired sets it has seen one image or the other of each.
+    run.write_config(replace(small_config(None, "cyclegan"), input_channels=3, output_channels=3), {})
+    with pytest.raises(ConfigError, match=f"{len(held_out)} of the"):
+        judged._trained_on(RunDirectory(run.path), held_out.taking(slice(0, 1)))
 
 
 def test_pairs_of_training_are_judged_on_only_if_asked_for(tiny_run, tmp_path):

@@ -251,6 +251,8 @@ def test_what_decides_a_network_decides_its_file(dataset, segmenter, folder, mon
     other = procedural_dataset(1, SIZE, train_count=24, val_count=6, test_count=0)
     changed = [(other, SIZE, 0, STEPS), (dataset, (64, 80), 0, STEPS), (dataset, SIZE, 1, STEPS)]
     changed.append((dataset, SIZE, 0, STEPS + 1))
+    held_out_differs = {**dataset.splits, "val": other.splits["val"]}  # which it is measured on
+    changed.append((dataclasses.replace(dataset, splits=held_out_differs), SIZE, 0, STEPS))
     for images, size, seed, steps in changed:
         load_or_train(images, size, folder, no_one, seed, steps)
     assert len(trained) == len(changed)
@@ -276,7 +278,7 @@ def test_a_damaged_file_is_refused_by_name(damage, dataset, segmenter, folder, t
             arrays = dict(stored)
         if damage == "other images":
             header = json.loads(arrays["header"].tobytes())
-            header["images"]["digest"] = "0" * 64
+            header["images"][0]["digest"] = "0" * 64
             arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         else:
             arrays["palette"] = arrays["palette"][:3]

@@ -84,9 +84,11 @@ def test_without_targets_a_student_learns_its_teachers_pictures(tiny_run, tmp_pa
 def test_a_student_learns_and_continues_without_its_teacher(tiny_run, tmp_path):
     teacher = RunDirectory(tmp_path / "teacher")
     shutil.copytree(tiny_run.path, teacher.path)
+    teacher.write_training_images(np.array([5], np.uint64))
     undisturbed = quietly(student_config(teacher, tmp_path / "undisturbed", steps=30))
     lines = read_metrics(undisturbed.metrics_file)
     assert lines[-1]["gen_teacher"] < 0.8 * lines[0]["gen_teacher"]
+    assert set(undisturbed.training_images()) == {5, *tiny_run.training_images()}
 
     quietly(student_config(teacher, tmp_path / "continued", steps=10))
     config = student_config(teacher, tmp_path / "continued", steps=30)
