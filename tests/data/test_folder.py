@@ -368,7 +368,7 @@ def test_a_survey_has_everything(damaged_folder):
 
 
 def test_images_are_known_by_their_pixels(tmp_path):
-    """Of many, as any of them may be another; under other names, encoded otherwise, halved or in two folders."""
+    """Whatever their names, encoding and layout are; of many, any one may be replaced."""
     draw = np.random.default_rng(0)
     pixels = [draw.integers(0, 256, (6, 8, 1 if at % 2 else 3), np.uint8) for at in range(30)]
     for at, each in enumerate(pixels):

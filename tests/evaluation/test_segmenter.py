@@ -1,5 +1,6 @@
 """Classes read off colours and photos: what the segmentation score is made from."""
 
+import dataclasses
 import io
 import json
 
