@@ -698,11 +698,12 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
         )
         is_known = both_are_folders or full_name(args.dataset) == of_run.data.dataset
         config = configs.replace(of_run, dataset=args.dataset) if is_known else preset(args.dataset)
+    is_undirected = bool(runs) and runs[0].imported() == {"direction": None}
     given = {
         "data_dir": args.data_dir,
         "archive": args.archive,
         "image_size": args.image_size,
-        "direction": args.direction or (of_run.data.direction if of_run is not None else None),
+        "direction": args.direction or (of_run.data.direction if of_run and not is_undirected else None),
         "task": args.task or (of_run.data.task if of_run is not None else None),
         "upscale_factor": args.upscale_factor or (of_run.data.upscale_factor if of_run is not None else None),
         "fit": of_run.data.fit if of_run is not None else None,
@@ -760,8 +761,9 @@ class ImportArgs:
     """The directory of the run."""
     dataset: str = UNKNOWN
     """What it was trained on, a name or the path of a folder; evaluate can be told as well."""
-    direction: configs.Direction = "AtoB"
-    """Which side it takes."""
+    direction: configs.Direction | None = None
+    """Which side of pairs it takes, BtoA if it was trained with that; by default the data set's. predict,
+    evaluate and export can be told as well."""
     eval: bool = False
     """Normalise by the statistics that training has stored, as their test.py --eval; by default each image by
     itself, as their test.py without it. Only batch normalisation has such."""
@@ -774,6 +776,8 @@ def _import(arguments: list[str]) -> int:
 
     run, generator = import_checkpoint(args.checkpoint, args.out, args.dataset, args.direction, args.eval)
     print(f"{run.path}: {generator.description}, {generator.base_filters} filters, norm {generator.norm}")
+    direction = run.read_config().data.direction
+    print(f"  of pairs it takes side {direction[0]}, unless --direction says otherwise, here or at its use")
     print(f"  pix2pix predict {quoted(run.path)} IMAGES --out translated")
     return 0
 

@@ -187,8 +187,16 @@ class RunDirectory:
             raise RunError(f"{self.config_file} doesn't say how many training images the run has")
         return count
 
-    def read_config(self) -> TrainConfig:
+    def imported(self) -> Mapping[str, Any] | None:
+        """Returns what was said of an imported generator; None where the run was trained here."""
+        images = self._read_json().get("pairs")
+        return images.get("imported") if isinstance(images, dict) else None
+
+    def read_config(self, direction: str | None = None) -> TrainConfig:
         """Reads what the run was started with.
+
+        Args:
+            direction: which side of pairs an imported generator takes: its file doesn't say.
 
         Raises:
             RunError: this is no run, its file is damaged, or another version wrote it.
@@ -203,11 +211,12 @@ class RunDirectory:
                 f"version reads format {FORMAT}; use that version, or train in another `run_dir`"
             )
         try:
-            return config_from_json(stored["config"])
+            config = config_from_json(stored["config"])
         except (ConfigError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f"{self.config_file} can't be used ({error}); train in another `run_dir`, or restore the file"
             ) from error
+        return configs.replace(config, direction=direction) if direction and self.imported() else config
 
     def refuse_other_images(self, images: Mapping[str, Any]) -> None:
         """Checks that the training images are those that the run was started with.

@@ -88,6 +88,10 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
     dataset = open_dataset(options.config, "pairs")
     split = _split(dataset, options.split)
     judged = open_judged(models, dataset, split, options.config, options.raw_weights)
+    direction = options.config.data.direction
+    for each in judged:
+        if each.run is not None and each.run.imported():  # its file doesn't say which side it was trained on
+            say(f"{each.name} is imported: its input is taken to be side {direction[0]} ({direction})")
     pairs = Pairs(dataset, split, options.size or _size_of_runs(judged), options.config.data.fit)
     left_out = [
         {
@@ -106,7 +110,7 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
     results = {
         "dataset": dataset.name,
         "split": split,
-        "direction": options.config.data.direction,
+        "direction": direction,
         "count": len(pairs),
         "image_size": list(pairs.size) if pairs.size else None,
         "packages": package_versions(),

@@ -21,7 +21,8 @@ def table(results: Mapping[str, Any]) -> str:
     """
     names = list(results["models"])
     shown = Table(
-        title=f"{escape(results['dataset'])} {results['split']}, {counted(results['count'], 'pair')}"
+        title=f"{escape(results['dataset'])} {results['split']}, {counted(results['count'], 'pair')}, "
+        f"{results['direction']}"
     )
     shown.add_column("")
     for name in (*names, "targets"):

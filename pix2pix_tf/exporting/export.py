@@ -134,7 +134,7 @@ class _Job:
         if not options.formats:
             raise ConfigError("`formats`: name at least one")
         directory, checkpoint = open_checkpoint(run, options.step)
-        config = directory.read_config()
+        config = directory.read_config(options.direction)
         model = model_for(config)
         painters = model.painters()
         if options.direction is not None:

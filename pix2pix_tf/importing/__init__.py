@@ -24,7 +24,7 @@ def import_checkpoint(
     checkpoint: Path,
     run_dir: Path,
     dataset: str = UNKNOWN,
-    direction: Direction = "AtoB",
+    direction: Direction | None = None,
     eval_mode: bool = False,
 ) -> tuple[RunDirectory, Generator]:
     """Writes a run with the generator of pytorch-CycleGAN-and-pix2pix' ``latest_net_G.pth`` (or ``_G_A``).
@@ -36,7 +36,7 @@ def import_checkpoint(
         checkpoint: the file, of a ``unet_128``, ``unet_256``, ``resnet_6blocks`` or ``resnet_9blocks``.
         run_dir: the directory of the run; there is none yet.
         dataset: what it was trained on, a name or the path of a folder, for evaluation.
-        direction: which side it takes.
+        direction: which side of pairs it takes; by default the data set's, and chosen anew at each use.
         eval_mode: normalise batches by the statistics that training has stored, as their ``test.py --eval``
             does. By default each image is normalised by itself, as their ``test.py`` does without. Dropout is
             left out in either case.
@@ -57,15 +57,17 @@ def import_checkpoint(
     config = _config_of(generator, run_dir, dataset, direction)
     state = _state_of(config, generator.weights)
     with run.locked(), contextlib.closing(CheckpointWriter(run, state)) as writer:
-        run.write_config(config, {"count": 1, "digest": f"of {checkpoint.name}"})
+        told = {"direction": direction}
+        run.write_config(config, {"count": 1, "digest": f"of {checkpoint.name}", "imported": told})
         writer.save(0)
         writer.wait()
     return run, generator
 
 
-def _config_of(generator: Generator, run_dir: Path, dataset: str, direction: Direction) -> TrainConfig:
+def _config_of(generator: Generator, run_dir: Path, dataset: str, direction: Direction | None) -> TrainConfig:
+    brought = preset(dataset, recipe="paper")
     return configs.replace(
-        preset(dataset, recipe="paper"),
+        brought,
         generator=generator.kind,
         base_filters=generator.base_filters,
         norm=generator.norm,
@@ -75,7 +77,7 @@ def _config_of(generator: Generator, run_dir: Path, dataset: str, direction: Dir
         input_channels=generator.input_channels,
         output_channels=generator.output_channels,
         output_bits=8,
-        direction=direction,
+        direction=direction or brought.data.direction,
         precision="float32",
         run_dir=run_dir,
     )

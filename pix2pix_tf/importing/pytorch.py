@@ -1,26 +1,29 @@
 """Reads the generators that pytorch-CycleGAN-and-pix2pix saves (Zhu, Park et al.).
 
-Their modules have numbers for names; what stands where follows from numbers and shapes alone, so that a file
-needs no word beside it: how deep and wide the network is, how it normalises, whether it has dropout.
+Their modules have numbers for names, from which depth, width and normalization follow. Every entry of the
+file must be one that the network has, and every one of the network must be there: others are refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
 
+_THEIRS = "pytorch-CycleGAN-and-pix2pix (unet_128, unet_256, resnet_6blocks or resnet_9blocks)"
 _BLOCKS_AT = {6: (128, 128), 9: (256, 256)}  # residual blocks, and a size of images that has so many
 _LEVELS = (6, 7, 8)  # of a U-Net; images of 2**levels pixels have so many
 
 State = Mapping[str, np.ndarray]
+Blocks = list[tuple[str, str, str]]  # a block's name here, its convolution and its normalization there
 Kind = Literal["unet_of_pytorch", "resnet_of_pytorch"]
 
 
@@ -62,22 +65,44 @@ def read_generator(path: Path, eval_mode: bool) -> Generator:
         SystemFault: it can't be read.
     """
     state = _load(path)
-    norm = _normalization(state, eval_mode)
-    if "model.model.0.weight" in state:
-        generator = _unet(state, norm)
+    kind: Kind = "unet_of_pytorch" if "model.model.0.weight" in state else "resnet_of_pytorch"
+    if kind == "unet_of_pytorch":
+        blocks, levels = _unet_blocks(state)
+        size = (2**levels, 2**levels) if levels in _LEVELS else None
+        name, ends = f"unet_{2**levels}", ("down_1", "up_1")
     elif any(".conv_block." in name for name in state):
-        generator = _resnet(state, norm)
+        blocks, count = _resnet_blocks(state)
+        size = _BLOCKS_AT.get(count)
+        name, ends = f"resnet_{count}blocks", ("in", "out")
     else:
-        generator = None
-    if generator is None:
-        raise RunError(
-            f"{path}: no generator of pytorch-CycleGAN-and-pix2pix (unet_128, unet_256, resnet_6blocks or "
-            "resnet_9blocks); give its latest_net_G.pth"
-        )
-    wrong = next((name for name, value in generator.weights.items() if not np.isfinite(value).all()), None)
+        outputs = [len(value) for value in state.values() if value.ndim == 4][-1:]
+        is_discriminator = "net.0.weight" in state or ("model.0.weight" in state and outputs == [1])
+        found = "a discriminator" if is_discriminator else "another network"
+        raise RunError(f"{path}: {found}, no generator of {_THEIRS}; give its latest_net_G.pth")
+    if size is None:
+        raise RunError(f"{path}: a {name}, whose depth can't be imported; give one of {_THEIRS}")
+    try:
+        weights, norm = _weights(state, blocks, ends[1], eval_mode)
+    except ValueError as error:
+        raise RunError(f"{path}: a changed {name}: {error}; give one of {_THEIRS}") from error
+    if kind == "unet_of_pytorch":  # they concatenate what is skipped before what is decoded
+        for level in range(1, levels):
+            kernel = weights[f"up_{level}_conv/kernel"]
+            weights[f"up_{level}_conv/kernel"] = np.roll(kernel, kernel.shape[3] // 2, axis=3)
+    wrong = next((name for name, value in weights.items() if not np.isfinite(value).all()), None)
     if wrong is not None:
         raise RunError(f"{path}: '{wrong}' holds values that are no finite numbers; give another checkpoint")
-    return generator
+    first, last = (weights[f"{end}_conv/kernel"] for end in ends)
+    return Generator(
+        kind,
+        name,
+        size,
+        base_filters=first.shape[3],
+        norm=norm,
+        input_channels=first.shape[2],
+        output_channels=last.shape[2 if _is_transposed(ends[1]) else 3],
+        weights=weights,
+    )
 
 
 def _load(path: Path) -> State:
@@ -98,148 +123,120 @@ def _load(path: Path) -> State:
             raise RunError(f"{path}: a folder; give a checkpoint's file, latest_net_G.pth") from None
         raise SystemFault(f"{path}: can't be read ({error.strerror or error})") from None
     except Exception as error:  # unpickling and zip files fail in many ways
+        objects: list[str] = []
+        with contextlib.suppress(Exception):  # lists names, runs nothing
+            objects = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
         # PyTorch's own words tell how to run a file's code all the same.
         raise RunError(
-            f"{path}: no checkpoint of PyTorch, a damaged one, or one with more than weights in it; give a "
-            "latest_net_G.pth"
+            f"{path}: holds Python objects ({objects[0]}), which only running their code could restore; "
+            "save the network's state_dict() instead"
+            if objects
+            else f"{path}: no checkpoint of PyTorch, or a damaged one; give a latest_net_G.pth"
         ) from error
-    if not isinstance(stored, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in stored.items()
-    ):
-        raise RunError(f"{path}: holds more than a network's weights; give a latest_net_G.pth")
-    # As networks on several GPUs are saved.
-    return {name.removeprefix("module."): value.to(torch.float32).numpy() for name, value in stored.items()}
+
+    def is_network(found: Any) -> bool:
+        return isinstance(found, Mapping) and all(
+            isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
+        )
+
+    # Some put it inside, such as {"state_dict": ..., "epoch": 200}.
+    networks = {"": stored}
+    if not is_network(stored) and isinstance(stored, Mapping):
+        networks = {name: each for name, each in stored.items() if each and is_network(each)}
+    if len(networks) != 1 or not is_network(network := next(iter(networks.values()))):
+        several = f"several networks ({', '.join(map(str, networks))})" if len(networks) > 1 else ""
+        raise RunError(f"{path}: holds {several or 'no network'}; give a latest_net_G.pth")
+    # As networks on several GPUs, and compiled ones, are saved.
+    return {
+        re.sub(r"^(module\.|_orig_mod\.)+", "", name): value.to(torch.float32).numpy()
+        for name, value in network.items()
+    }
 
 
-def _normalization(state: State, eval_mode: bool) -> Normalization:
-    """Tells how a generator normalises, which instance normalisation leaves no trace of but for biases.
-
-    Their networks give convolutions a bias where instance normalisation follows, which makes it useless.
-    """
-    convolutions = [name for name, value in state.items() if name.endswith("weight") and value.ndim == 4]
-    # The outermost of either network has a bias in any case.
-    biases = sum(name.replace("weight", "bias") in state for name in convolutions)
-    has_stored = any(name.endswith("running_mean") for name in state)
-    if has_stored and biases <= 1:
-        return "batch" if eval_mode else "instance"
-    return "instance" if biases > 1 else "none"
-
-
-def _unet(state: State, norm: Normalization) -> Generator | None:
-    """Walks into the nested blocks: each a convolution, the block inside and a transposed convolution."""
-    down, up = [("model.model.0", "")], [("model.model.3", "")]
-    inside = "model.model.1.model."
+def _unet_blocks(state: State) -> tuple[Blocks, int]:
+    """Walks into the nested levels: each a convolution, the level inside and a transposed convolution."""
+    blocks = [("down_1", "model.model.0", ""), ("up_1", "model.model.3", "")]
+    level, inside = 2, "model.model.1.model."
     while f"{inside}5.weight" in state:
-        down.append((f"{inside}1", f"{inside}2"))
-        up.append((f"{inside}5", f"{inside}6"))
-        inside += "3.model."
-    down.append((f"{inside}1", ""))
-    up.append((f"{inside}3", f"{inside}4"))
-    if len(down) not in _LEVELS:
-        return None
-    size = 2 ** len(down)
-    weights: dict[str, np.ndarray] = {}
-    for level, ((halving, its_norm), (doubling, norm_of_doubling)) in enumerate(
-        zip(down, up, strict=True), 1
-    ):
-        _take(weights, f"down_{level}", state, halving, its_norm, norm)
-        _take(weights, f"up_{level}", state, doubling, norm_of_doubling, norm)
-        kernel = weights.get(f"up_{level}_conv/kernel")
-        if (
-            kernel is not None and level < len(down) and kernel.shape[3] % 2 == 0
-        ):  # they concatenate what is skipped before what is decoded
-            weights[f"up_{level}_conv/kernel"] = np.concatenate(np.split(kernel, 2, axis=3)[::-1], axis=3)
-    return _generator("unet_of_pytorch", f"unet_{size}", (size, size), norm, weights, ("down_1", "up_1"))
+        blocks += [
+            (f"down_{level}", f"{inside}1", f"{inside}2"),
+            (f"up_{level}", f"{inside}5", f"{inside}6"),
+        ]
+        level, inside = level + 1, f"{inside}3.model."
+    blocks += [(f"down_{level}", f"{inside}1", ""), (f"up_{level}", f"{inside}3", f"{inside}4")]
+    return blocks, level
 
 
-def _resnet(state: State, norm: Normalization) -> Generator | None:
-    """Takes the convolutions in their order: in, two that halve, residual blocks, two that double, out."""
-    outside = list(_convolutions(state, r"model\.(\d+)"))
-    names = ("in", "down_1", "down_2", "up_2", "up_1", "out")
-    places = {int(found[1]) for name in state if (found := re.match(r"model\.(\d+)\.conv_block\.", name))}
-    if len(outside) != len(names) or len(places) not in _BLOCKS_AT:
-        return None
-    weights: dict[str, np.ndarray] = {}
-    for name, place in zip(names, outside, strict=True):
-        its_norm = "" if name == "out" else f"model.{place + 1}"
-        _take(weights, name, state, f"model.{place}", its_norm, norm)
-    for number, place in enumerate(sorted(places), 1):
-        block = f"model.{place}.conv_block"
-        for part, inner in enumerate(_convolutions(state, rf"model\.{place}\.conv_block\.(\d+)"), 1):
-            its_norm = f"{block}.{inner + 1}"
-            _take(weights, f"residual_{number}_{part}", state, f"{block}.{inner}", its_norm, norm)
-    description, size = f"resnet_{len(places)}blocks", _BLOCKS_AT[len(places)]
-    return _generator("resnet_of_pytorch", description, size, norm, weights, ("in", "out"))
+def _resnet_blocks(state: State) -> tuple[Blocks, int]:
+    """Lists the convolutions in their order: in, two that halve, residual blocks, two that double, out."""
+    places = {found[1] for name in state if (found := re.match(r"model\.(\d+)\.conv_block\.", name))}
+    end = 10 + len(places)
+    numbers = {"in": 1, "down_1": 4, "down_2": 7, "up_2": end, "up_1": end + 3, "out": end + 7}
+    blocks = [
+        (name, f"model.{number}", "" if name == "out" else f"model.{number + 1}")
+        for name, number in numbers.items()
+    ]
+    second = 5 if "model.10.conv_block.5.weight" in state else 6  # behind dropout
+    for number, place in enumerate(range(10, end), 1):
+        for part, inner in enumerate((1, second), 1):
+            block = f"model.{place}.conv_block."
+            blocks.append((f"residual_{number}_{part}", f"{block}{inner}", f"{block}{inner + 1}"))
+    return blocks, len(places)
 
 
-def _convolutions(state: State, pattern: str) -> Iterator[int]:
-    """Yields the numbers of the convolutions in a sequence of modules, in order."""
-    found = (
-        (int(match[1]), value)
-        for name, value in state.items()
-        if (match := re.fullmatch(rf"{pattern}\.weight", name))
-    )
-    yield from sorted(number for number, value in found if value.ndim == 4)
-
-
-def _take(
-    weights: dict[str, np.ndarray],
-    name: str,
-    state: State,
-    convolution: str,
-    its_norm: str,
-    norm: Normalization,
-) -> None:
-    """Adds a convolution, and its normalisation, to the weights, as Keras has them.
+def _weights(
+    state: State, blocks: Blocks, last: str, eval_mode: bool
+) -> tuple[dict[str, np.ndarray], Normalization]:
+    """Returns the weights as Keras has them, and how the network normalizes.
 
     Args:
-        weights: is added to.
-        name: of the block in the network here.
         state: theirs.
-        convolution: the module's name.
-        its_norm: that of the normalisation behind it; empty where there is none.
-        norm: which one.
+        blocks: all that the network has.
+        last: the block that makes the output.
+        eval_mode: see `pix2pix_tf.importing.import_checkpoint`.
+
+    Raises:
+        ValueError: something is missing, left over or of another shape.
     """
-    kernel = state.get(f"{convolution}.weight")
-    if kernel is None or kernel.ndim != 4:
-        return  # it is missed where the network is built
-    # [out, in, y, x], transposed [in, out, y, x], become [y, x, in, out] and [y, x, out, in].
-    weights[f"{name}_conv/kernel"] = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
-    channels = kernel.shape[1 if _is_transposed(name) else 0]
-    zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
-    if not its_norm or norm == "none":
-        weights[f"{name}_conv/bias"] = state.get(f"{convolution}.bias", zeros)
-        return
-    # A bias before a normalisation is taken away by it.
-    weights[f"{name}_norm/gamma"] = state.get(f"{its_norm}.weight", ones)
-    weights[f"{name}_norm/beta"] = state.get(f"{its_norm}.bias", zeros)
-    if norm == "batch":
-        weights[f"{name}_norm/moving_mean"] = state.get(f"{its_norm}.running_mean", zeros)
-        weights[f"{name}_norm/moving_variance"] = state.get(f"{its_norm}.running_var", ones)
+    if any(name.endswith(".conv_block.0.weight") for name in state):
+        raise ValueError("its residual blocks are padded with zeros (padding_type), not by reflection")
+    left = dict(state)
 
+    def take(name: str, *shape: int) -> np.ndarray:
+        value = left.pop(name, None)
+        if value is None or (value.shape != shape if shape else value.ndim != 4):
+            found = "missing" if value is None else f"of shape {list(value.shape)}"
+            raise ValueError(f"'{name}' is {found}")
+        return value
 
-def _generator(
-    kind: Kind,
-    description: str,
-    image_size: tuple[int, int],
-    norm: Normalization,
-    weights: Mapping[str, np.ndarray],
-    ends: tuple[str, str],
-) -> Generator | None:
-    """Returns what was read, with the width and the channels that the convolutions at both ends tell."""
-    first, last = (weights.get(f"{name}_conv/kernel") for name in ends)
-    if first is None or last is None:
-        return None
-    return Generator(
-        kind,
-        description,
-        image_size,
-        base_filters=first.shape[3],
-        norm=norm,
-        input_channels=first.shape[2],
-        output_channels=last.shape[2 if _is_transposed(ends[1]) else 3],
-        weights=weights,
-    )
+    # Instance normalization leaves no trace but biases, which it makes useless.
+    _, convolution, its_norm = next(block for block in blocks if block[2])
+    is_instance = f"{convolution}.bias" in state
+    is_batch = not is_instance and f"{its_norm}.running_mean" in state
+    weights: dict[str, np.ndarray] = {}
+    for name, convolution, its_norm in blocks:
+        kernel = take(f"{convolution}.weight")
+        # [out, in, y, x], transposed [in, out, y, x], become [y, x, in, out] and [y, x, out, in].
+        weights[f"{name}_conv/kernel"] = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
+        channels = kernel.shape[1 if _is_transposed(name) else 0]
+        zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+        has_bias = is_instance or name == last
+        bias = take(f"{convolution}.bias", channels) if has_bias else zeros
+        if not its_norm or not (is_instance or is_batch):
+            weights[f"{name}_conv/bias"] = bias
+            continue
+        is_affine = is_batch or f"{its_norm}.weight" in state
+        weights[f"{name}_norm/gamma"] = take(f"{its_norm}.weight", channels) if is_affine else ones
+        weights[f"{name}_norm/beta"] = take(f"{its_norm}.bias", channels) if is_affine else zeros
+        if is_batch or (not is_affine and f"{its_norm}.running_mean" in state):  # of PyTorch before 0.4
+            left.pop(f"{its_norm}.num_batches_tracked", None)
+            weights[f"{name}_norm/moving_mean"] = take(f"{its_norm}.running_mean", channels)
+            weights[f"{name}_norm/moving_variance"] = take(f"{its_norm}.running_var", channels)
+    if left:
+        raise ValueError(f"'{next(iter(left))}' belongs to no part of such a network")
+    if is_batch and eval_mode:
+        return weights, "batch"
+    return weights, "instance" if is_batch or is_instance else "none"
 
 
 def _is_transposed(block: str) -> bool:

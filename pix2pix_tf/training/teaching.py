@@ -79,7 +79,7 @@ def judge_to_start_from(model: Model) -> tuple[Path, dict[str, str]] | None:
 
 def _opened(teacher: Teacher) -> tuple[Model, Painter, Path]:
     run, checkpoint = open_checkpoint(teacher.run)
-    model = model_for(run.read_config())
+    model = model_for(run.read_config(teacher.painter))
     return model, painter_of(model, teacher.painter), checkpoint
 
 

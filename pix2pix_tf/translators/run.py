@@ -101,7 +101,7 @@ class GeneratorTranslator(Translator):
             ConfigError: the run has no such direction.
         """
         directory, checkpoint = open_checkpoint(model, step)
-        config = directory.read_config()
+        config = directory.read_config(direction)
         described = model_for(config)
         painter = painter_of(described, direction)
         if stochastic is not None:

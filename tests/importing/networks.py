@@ -51,19 +51,22 @@ class UNet(nn.Module):
 
 
 class Residual(nn.Module):
-    def __init__(self, filters, norm, dropout):
+    def __init__(self, filters, norm, dropout, zeros=False):
         super().__init__()
-        convolution = functools.partial(nn.Conv2d, filters, filters, 3, bias=norm == "instance")
-        first = [nn.ReflectionPad2d(1), convolution(), NORMS[norm](filters), nn.ReLU()]
+        convolution = functools.partial(
+            nn.Conv2d, filters, filters, 3, padding=int(zeros), bias=norm == "instance"
+        )
+        padding = [] if zeros else [nn.ReflectionPad2d(1)]
+        first = [*padding, convolution(), NORMS[norm](filters), nn.ReLU()]
         first += [nn.Dropout(0.5)] if dropout else []
-        self.conv_block = nn.Sequential(*first, nn.ReflectionPad2d(1), convolution(), NORMS[norm](filters))
+        self.conv_block = nn.Sequential(*first, *padding, convolution(), NORMS[norm](filters))
 
     def forward(self, x):
         return x + self.conv_block(x)
 
 
 class ResNet(nn.Module):
-    def __init__(self, blocks, filters, norm, inputs=3, outputs=3, dropout=True):
+    def __init__(self, blocks, filters, norm, inputs=3, outputs=3, dropout=True, zeros=False):
         super().__init__()
         bias = norm == "instance"
         parts = [
@@ -74,7 +77,7 @@ class ResNet(nn.Module):
         ]
         for width in (filters, 2 * filters):
             parts += [nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), NORMS[norm](2 * width), nn.ReLU()]
-        parts += [Residual(4 * filters, norm, dropout) for _ in range(blocks)]
+        parts += [Residual(4 * filters, norm, dropout, zeros) for _ in range(blocks)]
         for width in (4 * filters, 2 * filters):
             doubling = nn.ConvTranspose2d(width, width // 2, 3, 2, 1, output_padding=1, bias=bias)
             parts += [doubling, NORMS[norm](width // 2), nn.ReLU()]
@@ -82,3 +85,11 @@ class ResNet(nn.Module):
 
     def forward(self, x):
         return self.model(x)
+
+
+class Discriminator(nn.Module):
+    def __init__(self, filters, inputs=6):
+        super().__init__()
+        first = [nn.Conv2d(inputs, filters, 4, 2, 1), nn.LeakyReLU(0.2)]
+        second = [nn.Conv2d(filters, 2 * filters, 4, 1, 1, bias=False), nn.BatchNorm2d(2 * filters)]
+        self.model = nn.Sequential(*first, *second, nn.LeakyReLU(0.2), nn.Conv2d(2 * filters, 1, 4, 1, 1))

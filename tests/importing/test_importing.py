@@ -1,5 +1,6 @@
 """pix2pix import: the pictures that PyTorch paints, and files that are no generators."""
 
+import json
 import pickle
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from pix2pix_tf import cli, load
 from pix2pix_tf.errors import ConfigError, RunError, UserError
 from pix2pix_tf.importing import import_checkpoint
+from pix2pix_tf.importing.pytorch import read_generator
 
 torch = pytest.importorskip("torch", reason="the extra torch is not installed")
 
-from tests.importing.networks import ResNet, UNet  # noqa: E402 (it needs torch)
+from tests.importing.networks import Discriminator, ResNet, UNet  # noqa: E402 (it needs torch)
 
 CLOSE = 1e-4
 
@@ -111,13 +113,25 @@ CONTENTS = {
     "text": lambda state: b"not a checkpoint",
     "empty": lambda state: b"",
     "code": lambda state: pickle.dumps(Hostile()),
-    "a module": lambda state: {"net": state},
+    "two networks": lambda state: {"netG_A": state, "netG_B": state},
     "another network": lambda state: {"conv.weight": torch.zeros(3, 3, 3, 3)},
     "no numbers": lambda state: {name: value * np.nan for name, value in state.items()},
     "a lost weight": lambda state: dict(list(state.items())[:-4]),
     "another shape": lambda state: {**state, "model.model.3.weight": torch.zeros(5, 3, 4, 4)},
     "one dimension": lambda state: {**state, "model.model.0.weight": torch.zeros(5)},
     "no tensors": lambda state: {"model.model.0.weight": 3},
+    "one entry more": lambda state: {**state, "model.model.4.filt": torch.ones(3)},
+    "a bias more": lambda state: {**state, "model.model.0.bias": torch.ones(1)},
+}
+
+NETWORKS = {
+    "discriminator": lambda: Discriminator(1).state_dict(),
+    "state_dict()": lambda: UNet(7, 1, "batch"),  # pickled whole
+    "unet_32": lambda: UNet(5, 1, "batch").state_dict(),
+    "unet_512": lambda: UNet(9, 1, "batch").state_dict(),
+    "resnet_3blocks": lambda: ResNet(3, 1, "instance").state_dict(),
+    "padding_type": lambda: ResNet(6, 1, "instance", zeros=True).state_dict(),
+    "padding_type ": lambda: ResNet(6, 1, "batch", dropout=False, zeros=True).state_dict(),
 }
 
 
@@ -133,6 +147,69 @@ def test_what_is_no_generator_is_refused_in_a_line_and_leaves_nothing(kind, tmp_
         import_checkpoint(path, tmp_path / "run")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_another_network_is_refused_as_what_it_is(kind, tmp_path):
+    torch.save(NETWORKS[kind](), tmp_path / "net.pth")
+    with pytest.raises(RunError) as refused:
+        import_checkpoint(tmp_path / "net.pth", tmp_path / "run")
+    assert kind.strip() in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda state: {"state_dict": state, "epoch": 200, "optimizer": {"state": {}, "groups": [1]}},
+        lambda state: {f"_orig_mod.module.{name}": value for name, value in state.items()},
+        lambda state: {f"module._orig_mod.{name}": value.half() for name, value in state.items()},
+    ],
+    ids=["state_dict", "compiled", "parallel"],
+)
+def test_what_surrounds_the_weights_is_taken_off(wrapped, save, tmp_path):
+    network, path = save(UNet(7, 1, "batch"))
+    plain = read_generator(path, eval_mode=False)
+    torch.save(wrapped(network.state_dict()), path)
+    found = read_generator(path, eval_mode=False)
+    assert (found.description, found.weights.keys()) == (plain.description, plain.weights.keys())
+    for name, value in plain.weights.items():
+        np.testing.assert_allclose(found.weights[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_direction_is_chosen_at_import_or_at_use(save, tmp_path, capsys, save_image):
+    _, path = save(UNet(7, 1, "batch"))
+    run, pairs = tmp_path / "run", tmp_path / "pairs"
+    assert cli.main(["import", str(path), "--out", str(run)]) == 0
+    for number in range(12):
+        save_image(pairs / f"{number}.png", 64, 128, seed=number)
+    found = {}
+    for flags in ([], ["--direction", "BtoA"]):
+        command = ["evaluate", str(run), "--dataset", str(pairs), "--split", "train", "--out", str(tmp_path)]
+        assert cli.main([*command, "--no-segmentation", *flags]) == 0
+        results = json.loads((tmp_path / "metrics.json").read_text())
+        assert results["direction"] in capsys.readouterr().out
+        found[results["direction"]] = results["models"]["run"]["values"]["l1"]["value"]
+    assert found.keys() == {"AtoB", "BtoA"}
+    assert found["AtoB"] != found["BtoA"]
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, "BtoA"), ("AtoB", "AtoB")])
+def test_the_data_sets_direction_is_the_default(said, expected, save, tmp_path):
+    _, path = save(UNet(7, 1, "batch"))
+    run, _ = import_checkpoint(path, tmp_path / "run", "facades", said)
+    assert run.read_config().data.direction == expected
+    undeclared, _ = import_checkpoint(path, tmp_path / "undeclared", direction=said)
+    args = cli._parse(cli.EvaluateArgs, "evaluate", [str(undeclared.path), "--dataset", "facades"])
+    assert cli._judged_on(args).data.direction == expected
+
+
+@pytest.mark.slow
+def test_an_export_has_the_direction_that_is_asked_for(save, tmp_path, save_image):
+    _, path = save(UNet(7, 1, "batch"))
+    run, _ = import_checkpoint(path, tmp_path / "run")
+    save_image(tmp_path / "in" / "a.png", 128, 128)
+    command = ["export", str(run.path), "--formats", "tflite", "--proof-images", str(tmp_path / "in")]
+    assert cli.main([*command, "--direction", "BtoA"]) == 0
 
 
 @pytest.mark.parametrize("name", ["nothing.pth", "."])
