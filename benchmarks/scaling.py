@@ -1,6 +1,6 @@
 """What a step costs on 1, 2 and 4 hosts: processes on loopback, pinned to equal shares of the cores.
 
-    python benchmarks/scaling.py [--base-filters 64] [--image-size 128] [--all-reduce float32 bfloat16]
+    python -m benchmarks.scaling [--base-filters 64] [--image-size 128] [--all-reduce float32 bfloat16]
 
 Every process has a batch of one, whatever their number. Beside the hosts that train together, as many
 processes train by themselves, pinned the same way: what these are slower by than a lone one is the memory's
@@ -20,9 +20,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import loopback
 from rich.console import Console
 from rich.table import Table
+
+from tests.campaigns import loopback
 
 WARM = 2  # steps that are not counted
 

@@ -1,4 +1,4 @@
-"""The benchmarks still fit the package: each can be imported, which runs none of it."""
+"""The benchmarks and campaigns still fit the package: each can be imported, which runs none of it."""
 
 import importlib.util
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
+CAMPAIGNS = Path(__file__).parent / "campaigns"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
@@ -19,3 +20,9 @@ def test_a_benchmark_can_be_imported(name, monkeypatch):
     assert module.__doc__
     for own in FOLDER.glob("*.py"):
         sys.modules.pop(own.stem, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the campaigns trace processes as Linux does")
+@pytest.mark.parametrize("name", sorted(path.stem for path in CAMPAIGNS.glob("[a-z]*.py")))
+def test_a_campaign_can_be_imported(name):
+    assert importlib.import_module(f"tests.campaigns.{name}").__doc__

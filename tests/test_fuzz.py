@@ -1,12 +1,9 @@
-"""A little of `benchmarks/fuzz.py`: hostile files are read, or refused in a line that names them."""
+"""A little of `tests/campaigns/fuzz.py`: hostile files are read, or refused in a line that names them."""
 
 import random
 import sys
-from pathlib import Path
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
 
@@ -14,10 +11,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of mem
 @pytest.fixture
 def problems(monkeypatch, tmp_path):
     """Tries some inputs of a way; returns what was wrong."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.chdir(tmp_path)
-    import fuzz
-    import ways
+    from tests.campaigns import fuzz, ways  # not on Windows
 
     def problems(name, count):
         [way] = [way for way in ways.WAYS if way.name == name]
@@ -28,9 +23,7 @@ def problems(monkeypatch, tmp_path):
         found = {(trial.kind, trial.change): fuzz.tried(trial).problem for trial in trials}
         return {what: problem for what, problem in found.items() if problem}
 
-    yield problems
-    for name in ("fuzz", "ways", "mutations"):
-        sys.modules.pop(name, None)
+    return problems
 
 
 @pytest.mark.parametrize("name", ["reader", "archive"])

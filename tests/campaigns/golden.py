@@ -1,8 +1,8 @@
 """Records what the program computes, so that a refactoring can prove that it changed nothing.
 
-    python tests/campaigns/golden.py record before.json     # in the checkout before the change
-    python tests/campaigns/golden.py record after.json      # in the one after it, on the same machine
-    python tests/campaigns/golden.py compare before.json after.json
+    python -m tests.campaigns.golden record before.json     # in the checkout before the change
+    python -m tests.campaigns.golden record after.json      # in the one after it, on the same machine
+    python -m tests.campaigns.golden compare before.json after.json
 
 It runs commands and reads the files that they leave, so the package's layout doesn't matter. Every value
 is a digest of numbers: weights, pixels, metrics. It takes about ten minutes on two cores.
@@ -23,8 +23,6 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 import numpy as np
 from PIL import Image
 

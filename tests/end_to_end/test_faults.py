@@ -1,4 +1,4 @@
-"""The campaign of benchmarks/faults.py in short: processes killed in the middle of file operations."""
+"""The campaign of tests/campaigns/faults.py in short: processes killed in the middle of file operations."""
 
 import json
 import signal
@@ -8,13 +8,8 @@ import sys
 import pytest
 
 from pix2pix_tf.files import write_whole
+from tests.campaigns import injector
 from tests.end_to_end.commands import ROOT, environment
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-try:
-    import injector
-finally:
-    sys.path.pop(0)
 
 pytestmark = pytest.mark.skipif(bool(injector.missing()), reason=injector.missing())
 
@@ -45,8 +40,8 @@ def test_a_file_is_old_or_new_wherever_its_writing_is_killed(tmp_path):
 
 
 def test_checkpoints_survive_kills_in_their_writing():
-    command = [sys.executable, str(ROOT / "benchmarks/faults.py"), "--part", "kill_checkpoints"]
-    done = subprocess.run([*command, "--every", "13"], capture_output=True, text=True, env=environment())
+    command = [sys.executable, "-m", "tests.campaigns.faults", "--part", "kill_checkpoints", "--every", "13"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=ROOT)
     assert done.returncode == 0, done.stderr
     [tally] = map(json.loads, done.stdout.splitlines())
     assert tally["injected"] >= 5

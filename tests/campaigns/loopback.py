@@ -1,4 +1,4 @@
-"""Hosts of a training as processes on loopback, for the benchmarks beside."""
+"""Hosts of a training as processes on loopback, for campaigns and benchmarks."""
 
 from __future__ import annotations
 

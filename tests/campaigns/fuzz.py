@@ -1,6 +1,6 @@
 """Files that are damaged, foreign or made to do harm, through every way into the package.
 
-    python benchmarks/fuzz.py [--count 6000] [--seed 0] [--only NAME ...] [--keep FOLDER]
+    python -m tests.campaigns.fuzz [--count 6000] [--seed 0] [--only NAME ...] [--keep FOLDER]
 
 prints a table, and leaves with 1 where a fault was found. An input is decided by the seed, its way and its
 number; ``--keep`` stores those that show a fault.
@@ -34,11 +34,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import ways
-from mutations import CANARY
-from ways import Way
+from tests.campaigns import ways
+from tests.campaigns.mutations import CANARY
+from tests.campaigns.ways import Way
 
 MOST_SECONDS = 5.0
 MOST_WAITING = 60.0  # other processes may have the processors

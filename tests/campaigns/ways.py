@@ -16,10 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mutations
 import numpy as np
-from mutations import HEIGHT, WIDTH
 from PIL import Image
+
+from tests.campaigns import mutations
+from tests.campaigns.mutations import HEIGHT, WIDTH
 
 
 class Trial(NamedTuple):

@@ -1,6 +1,6 @@
 """Kills random hosts of a training at random instants, starts all again, and compares what comes out.
 
-    python benchmarks/host_faults.py --kills 100 --hosts 2
+    python -m tests.campaigns.host_faults --kills 100 --hosts 2
 
 The hosts are processes on loopback. Each kill is SIGKILL or, one in four, SIGTERM, of one host: mostly while
 it trains, sometimes while it starts. Told are the longest time until the others had stopped, their exit
@@ -19,8 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import loopback
 import numpy as np
+
+from tests.campaigns import loopback
 
 FLAGS = ("--base-filters", "8", "--image-size", "64", "--precision", "float32", "--log-every", "1")
 HANGS = 90.0  # seconds: the minute of the roll call, and some more

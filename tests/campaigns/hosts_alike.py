@@ -1,6 +1,6 @@
 """Trains the same steps on 1, 2 and 4 hosts, and tells how far apart they come out.
 
-    python benchmarks/hosts_alike.py [--models pix2pix paper cyclegan wgan] [--learning-rate 1e-6]
+    python -m tests.campaigns.hosts_alike [--models pix2pix paper cyclegan wgan] [--learning-rate 1e-6]
 
 The hosts are processes on loopback. One host that computes its batch in parts (``--accumulate``) adds up the
 same numbers in nearly the same order as that many hosts, with nothing sent: what it is away from the plain
@@ -14,10 +14,11 @@ import json
 import tempfile
 from pathlib import Path
 
-import loopback
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+from tests.campaigns import loopback
 
 SMALL = ("--base-filters", "8", "--image-size", "64")
 MODELS = {

@@ -1,6 +1,6 @@
 """Nothing is lost: faults at every file operation, in real commands, and what is left after each of them.
 
-    python benchmarks/faults.py [--every 1] [--only NAME ...]
+    python -m tests.campaigns.faults [--every 1] [--only NAME ...]
 
 prints a table, and leaves with 1 where anything was lost, wrong or half written. ``--every 10`` takes each
 tenth operation. Linux on x86-64 only (see injector.py).
@@ -43,10 +43,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import injector
-from injector import Child, Operation
+from tests.campaigns import injector
+from tests.campaigns.injector import Child, Operation
 
 IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a kill can't tell, and it is quicker
 STEPS = 8
@@ -863,7 +861,7 @@ def main() -> None:
 
 def run_part(name: str, every: int) -> list[Tally]:
     """Runs a part in a process of its own."""
-    command = [sys.executable, __file__, "--part", name, "--every", str(every)]
+    command = [sys.executable, "-m", "tests.campaigns.faults", "--part", name, "--every", str(every)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
