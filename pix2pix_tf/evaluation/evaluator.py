@@ -107,6 +107,7 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
     measured = {each.name: measure(each, pairs, reader, extractor) for each in judged}
     targets = measure(_TARGETS, pairs, reader, extractor)
     metrics = list(_defined(targets, reader is not None, left_out))
+    is_few = len(pairs) < intervals.FEWEST
     results = {
         "dataset": dataset.name,
         "split": split,
@@ -126,13 +127,13 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
         },
         "targets": _numbers(targets, [each for each in metrics if each.of_targets]),
         "frequencies": spectrum_frequencies().tolist(),
-        "comparisons": list(_comparisons(measured, targets, metrics)),
+        "comparisons": [] if is_few else list(_comparisons(measured, targets, metrics)),
         "left_out": left_out,
     }
     if extractor is not None:
         _add_distances(results, extractor, measured, targets)
-    if len(judged) > 1 and len(pairs) < intervals.FEWEST:
-        because = f"{counted(len(pairs), 'picture')} can't tell it from chance; {intervals.FEWEST} can"
+    if len(judged) > 1 and is_few:
+        because = f"{counted(len(pairs), 'picture')} are too few to compare models; take {intervals.FEWEST}"
         left_out.append({"metric": "which model is better", "because": because})
     if people:
         _add_people(results, people)
@@ -226,8 +227,8 @@ def _numbers(measured: Measured, metrics: Sequence[Metric]) -> dict[str, Any]:
     for metric in metrics:
         rows = measured.rows(metric)
         values[metric.name] = {**_rounded(interval(rows, metric.value)), "count": len(rows)}
-    spectrum = measured.rows("spectrum").mean(axis=0)
-    return {"values": values, "spectrum": [float(f"{power:.4g}") for power in spectrum]}
+    powers = np.ma.masked_invalid(measured.rows("spectrum")).mean(axis=0).filled(0)
+    return {"values": values, "spectrum": [float(f"{power:.4g}") for power in powers]}
 
 
 def _rounded(found: Interval) -> dict[str, float]:
@@ -295,7 +296,7 @@ def _shown(
     numbers = list(range(len(pairs)))
     most = min(_MOST_SHOWN, max(2, _MOST_PIXELS // measured[judged[0].name].largest))
     if len(numbers) > most:
-        errors = measured[judged[0].name].rows("l1")[:, 0]
+        errors = np.mean([each.rows("l1")[:, 0] for each in measured.values()], axis=0)
         worst = np.argsort(-errors)[: most // 2]
         numbers = sorted({*worst.tolist(), *spread(len(numbers), most // 2).tolist()})
     outputs: list[dict[str, np.ndarray]] = [{} for _ in numbers]

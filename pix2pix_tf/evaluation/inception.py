@@ -125,8 +125,8 @@ def _root_of_covariance(features: np.ndarray) -> np.ndarray:
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:
     """Returns the unbiased squared MMD with the kernel (x·y / d + 1)³ (KID, Bińkowski et al. 2018).
 
-    Mean over subsets of 1000 pictures, of half of them where there are fewer, drawn without replacement; the
-    interval has 95 % of the subsets.
+    Mean over subsets of 1000 pictures, of half of them where there are fewer, drawn without replacement. The
+    interval has 95 % of the subsets, scaled to the size of the whole set.
 
     Args:
         ours: float [pictures, features], four pictures at least.
@@ -138,8 +138,9 @@ def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:
         unbiased_mmd(*(each[random.choice(len(each), size, replace=False)] for each in (ours, theirs)))
         for _ in range(_SUBSETS)
     ]
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(np.mean(found)), float(low), float(high))
+    mean, ends = np.mean(found), np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = mean + (ends - mean) * np.sqrt(size / (min(len(ours), len(theirs)) - size))
+    return Interval(float(mean), float(low), float(high))
 
 
 def unbiased_mmd(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -1,4 +1,8 @@
-"""How sure a number is: bootstrap intervals over the pictures (Efron 1979), paired where two are compared."""
+"""How sure a number is: Bayesian bootstrap intervals (Rubin 1981), paired where two models are compared.
+
+A resample weighs every image and leaves none out, so a class that few images have, or a ratio to what few of
+them have, is defined in each as in the whole set.
+"""
 
 from __future__ import annotations
 
@@ -85,20 +89,21 @@ def _is_larger_than_chance(apart: Interval, count: int, metric: Metric) -> bool:
 
 
 def _means(rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields means [resamples, k] over pictures drawn with replacement, the same draws for every call."""
-    drawn = _drawn(len(rows))
+    """Yields weighted means [resamples, k] over the pictures, with the same weights for every call."""
+    weights = _weights(len(rows))
     for start in range(0, RESAMPLES, _AT_ONCE):
-        yield drawn[start : start + _AT_ONCE].astype(np.float64) @ rows / len(rows)
+        yield weights[start : start + _AT_ONCE].astype(np.float64) @ rows
 
 
 @functools.lru_cache(maxsize=1)
-def _drawn(count: int) -> np.ndarray:
-    """Returns how often each resample has each picture: uint8 [resamples, pictures]."""
-    random = np.random.default_rng(0)
-    drawn = np.empty((RESAMPLES, count), np.uint8)
-    for resample in drawn:
-        resample[:] = np.bincount(random.integers(count, size=count), minlength=count)
-    return drawn
+def _weights(count: int) -> np.ndarray:
+    """Returns the weights of each resample, of sum 1: float32 [resamples, pictures]."""
+    weights = np.empty((RESAMPLES, count), np.float32)
+    random, shape = np.random.default_rng(0), max(count - 1, 1) / count  # means vary as without weights
+    for resample in weights:
+        drawn = random.standard_gamma(shape, count)
+        resample[:] = drawn / drawn.sum()
+    return weights
 
 
 def _around(value: float, drawn: np.ndarray) -> Interval:

@@ -178,7 +178,10 @@ def lattice_power(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def radial_power(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Returns the luma's power spectrum, averaged over all directions, at `spectrum_frequencies`."""
+    """Returns the luma's power spectrum, averaged over all directions, at `spectrum_frequencies`.
+
+    NaN where a picture is too small to have a frequency.
+    """
     luma = grey(picture)
     power = np.square(np.abs(np.fft.fft2(luma - luma.mean()))) / luma.size
     frequency = np.hypot(*np.meshgrid(*map(np.fft.fftfreq, luma.shape), indexing="ij"))
@@ -186,7 +189,7 @@ def radial_power(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
     inside = (places < _SPECTRUM_BINS) & (frequency.ravel() > 0)
     counts = np.bincount(places[inside], minlength=_SPECTRUM_BINS)
     sums = np.bincount(places[inside], power.ravel()[inside], _SPECTRUM_BINS)
-    return sums / np.maximum(counts, 1)
+    return np.where(counts, sums / np.maximum(counts, 1), np.nan)
 
 
 def spectrum_frequencies() -> np.ndarray:

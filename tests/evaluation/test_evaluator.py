@@ -17,6 +17,7 @@ from pix2pix_tf.evaluation.inception import Inception
 from pix2pix_tf.evaluation.judged import open_judged, short_names
 from pix2pix_tf.evaluation.measuring import Pairs, unit
 from pix2pix_tf.evaluation.metrics import METRICS, peak_signal_to_noise_ratio
+from pix2pix_tf.evaluation.table import table
 from pix2pix_tf.runs import RunDirectory
 from tests.conftest import small_config
 
@@ -271,7 +272,12 @@ def test_pairs_of_training_are_judged_on_only_if_asked_for(tiny_run, tmp_path):
     with pytest.raises(ConfigError, match="train"):
         judge([tiny_run.path], tmp_path / "out", config=config)
     results = judge([tiny_run.path, f"{tiny_run.path}@10"], tmp_path / "out", config=config, split="train")
-    assert not any(each["larger_than_chance"] for each in results["comparisons"])
+    assert not results["comparisons"]
+    assert "too few to compare" in table(results)
+    assert (
+        "too few to compare"
+        in (tmp_path / "out" / "report.html").read_text(encoding="utf-8").partition("</h1>")[0]
+    )
     assert {"which model is better", "FID and KID"} <= {each["metric"] for each in results["left_out"]}
 
 

@@ -9,6 +9,7 @@ from pix2pix_tf.evaluation.intervals import FEWEST, compare, interval
 from pix2pix_tf.evaluation.metrics import METRICS
 
 [L1] = [metric for metric in METRICS if metric.name == "l1"]
+OF_CLASSES = [metric for metric in METRICS if metric.name in ("class_accuracy", "class_iou")]
 [SHARPNESS] = [metric for metric in METRICS if metric.name == "sharpness"]
 
 
@@ -20,9 +21,9 @@ def errors(count=100, mean=0.17, spread=0.05, seed=0):
 def many_resamples(monkeypatch):
     """So many that the draws of two implementations no longer matter to 5e-4."""
     monkeypatch.setattr(intervals, "RESAMPLES", 30_000)
-    intervals._drawn.cache_clear()
+    intervals._weights.cache_clear()
     yield
-    intervals._drawn.cache_clear()
+    intervals._weights.cache_clear()
 
 
 def test_an_interval_of_means_is_that_of_another_implementation(many_resamples):
@@ -53,6 +54,27 @@ def test_a_ratio_of_means_has_the_interval_of_the_ratio():
 def test_the_same_pictures_have_the_same_interval_again():
     rows = errors()
     assert interval(rows, L1.value) == interval(rows, L1.value)
+
+
+def test_a_class_of_one_picture_counts_in_every_resample():
+    confusion = np.zeros((100, 3, 3))
+    confusion[:, 0, 0] = confusion[:, 1, 0] = 50
+    confusion[7, 2, 0] = 10  # never found
+    for metric in OF_CLASSES:
+        value, low, high = interval(confusion.reshape(100, -1), metric.value)
+        assert low == pytest.approx(value, abs=0.01)
+        assert high == pytest.approx(value, abs=0.01)
+    perfect = np.zeros((100, 3, 3))
+    perfect[:, 0, 0], perfect[:, 1, 1], perfect[7, 2, 2] = 50, 50, 10
+    for metric in OF_CLASSES:
+        assert interval(perfect.reshape(100, -1), metric.value) == pytest.approx((1, 1, 1))
+
+
+def test_a_ratio_is_defined_where_few_targets_have_a_texture():
+    rows = np.zeros((100, 2))
+    rows[:, 0], rows[7, 1] = 1e-3, 0.1
+    value, low, high = interval(rows, SHARPNESS.value)
+    assert low < value < high < 1000 * value
 
 
 def compared(ours, theirs, metric=L1):

@@ -8,7 +8,8 @@ import skimage.color
 import skimage.metrics
 
 from pix2pix_tf.data.procedural import draw_pair
-from pix2pix_tf.evaluation import inception
+from pix2pix_tf.evaluation import evaluator, inception
+from pix2pix_tf.evaluation.measuring import Measured
 from pix2pix_tf.evaluation.metrics import (
     MEASUREMENTS,
     METRICS,
@@ -210,3 +211,22 @@ def test_fid_and_kid_are_their_formulas(monkeypatch):
     within = sum(kernel(each[i], each[j]) for each in (x, y) for i, j in pairs if i != j) / (20 * 19)
     across = sum(kernel(x[i], y[j]) for i, j in pairs) / 400
     assert inception.unbiased_mmd(x, y) == pytest.approx(within - 2 * across, rel=1e-4)
+
+
+def test_the_interval_of_kid_is_that_of_the_whole_set(monkeypatch):
+    random = np.random.default_rng(0)
+    ours, theirs = random.normal(0, 1, (400, 4)), random.normal(2, 1, (400, 4))
+    widths = []
+    for subset in (200, 50):
+        monkeypatch.setattr(inception, "_LARGEST_SUBSET", subset)
+        found = inception.kernel_distance(ours, theirs)
+        widths.append(found.high - found.low)
+    assert widths[1] == pytest.approx(widths[0], rel=0.3)
+
+
+def test_a_small_picture_takes_no_power_from_frequencies_that_it_lacks(pair):
+    both, large = Measured(), Measured()
+    for measured, images in ((both, (pair[0], pair[0][:32, :32])), (large, pair[:1])):
+        for image in images:
+            measured.add({"spectrum": MEASUREMENTS["spectrum"](image, image)})
+    assert evaluator._numbers(both, [])["spectrum"][1:3] == evaluator._numbers(large, [])["spectrum"][1:3]

@@ -13,6 +13,7 @@ from PIL import Image
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation import report
 from pix2pix_tf.evaluation.report import Picture, gallery, read_answers, wilson_interval, write_report
+from pix2pix_tf.evaluation.report.plots import fine_detail
 from pix2pix_tf.evaluation.report.words import badness_of
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp; 건물"
@@ -164,6 +165,12 @@ def test_what_differs_without_being_better_is_told_from_what_does_not_differ(pag
     both, same = (page(each) for each in (given, results("anna", "otto")))
     assert both.headline() != same.headline()
     assert "neither is better" in both.headline()
+
+
+def test_too_few_pictures_are_not_called_alike(page):
+    few = page(results("a", "b", comparisons=[]))
+    assert "too few to compare" in few.headline()
+    assert "best, within chance" not in few.source
 
 
 def test_the_headline_of_many_models_names_the_best(page):
@@ -337,6 +344,12 @@ def test_spectra_are_drawn_with_logarithmic_axes_beside_the_targets(page):
     heights = [int(point.split(",")[1]) for point in lines(found, 0)[0].split()]
     # 3, 0.2 and 0.01 between 4 at the top and 0.01 at the bottom.
     assert heights == [round(1000 * math.log(4 / power) / math.log(400)) for power in (3, 0.2, 0.01)]
+
+
+def test_detail_that_is_missing_counts_as_none():
+    found = results("a")
+    found["models"]["a"]["spectrum"] = [0.0, 3.0, 0.0, 0.045]
+    assert "10%" in fine_detail(found)[0]
 
 
 def test_curves_are_drawn_for_every_model_and_value(page):

@@ -153,9 +153,9 @@ def fine_detail(results: Mapping[str, Any]) -> list[str]:
     *models, targets = (dict(line.points.tolist()) for line in _all_spectra(results))
     said = []
     for name, powers in zip(results["models"], models, strict=True):
-        fine = [x for x in powers if x >= 0.25 and x in targets]
-        if fine:
-            share = sum(powers[x] for x in fine) / sum(targets[x] for x in fine)
+        fine = [x for x in targets if x >= 0.25]
+        if fine and powers:
+            share = sum(powers.get(x, 0) for x in fine) / sum(targets[x] for x in fine)
             said.append(f"In details of 2 to 4 pixels {name} has {share:.0%} of the targets’ power.")
     return said
 

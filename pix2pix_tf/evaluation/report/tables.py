@@ -87,7 +87,7 @@ def _best(
     """Which of several models is best, and whether it beats each of the others beyond chance."""
     ranks = {name: badness_of(results, metric, estimate.get("value")) for name, estimate in found.items()}
     known = {name: rank for name, rank in ranks.items() if rank is not None}
-    if len(known) < 2 or len(set(known.values())) == 1:
+    if not results.get("comparisons") or len(set(known.values())) < 2:
         return None, False
     best = min(known, key=lambda name: known[name])
     beaten = {

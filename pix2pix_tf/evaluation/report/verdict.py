@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pix2pix_tf.evaluation.intervals import FEWEST
 from pix2pix_tf.evaluation.report.words import interval_width, label_of, listing, number_text
 
 
@@ -37,7 +38,9 @@ def verdict(results: Mapping[str, Any]) -> dict[str, Any]:
     if len(models) < 2:
         return {"headline": _one_model(results), "sentences": []}
     if not tallies:
-        return {"headline": f"{listing(models)}: measured, not compared", "sentences": []}
+        few = results.get("count") or FEWEST
+        why = f"{few} pictures are too few to compare" if few < FEWEST else "measured, not compared"
+        return {"headline": f"{listing(models)}: {why}", "sentences": []}
     if len(tallies) == 1:
         [((first, second), tally)] = tallies.items()
         return {"headline": _two_models(first, second, tally), "sentences": _findings(first, second, tally)}
