@@ -16,9 +16,10 @@ import tensorflow as tf
 
 from pix2pix_tf.errors import DamagedCheckpoint, RunError, TrainingDiverged
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, flush_to_disk
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import FORMAT, RunDirectory
 
 KEPT = 3
+_FORMAT = "format"  # the name of a tensor
 
 
 def average_name(name: str) -> str:
@@ -68,6 +69,12 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         reader = tf.train.load_checkpoint(str(path / "state"))
         stored = reader.get_variable_to_shape_map()
+        written_in = int(reader.get_tensor(_FORMAT)) if _FORMAT in stored else None
+        if written_in != FORMAT:
+            raise RunError(
+                f"the checkpoint {path} has format {written_in}, this version reads format {FORMAT}; use the "
+                "version that wrote it, or train in another `run_dir`"
+            )
         missing = [name for name in names if name not in stored]
         if not missing:
             return {name: reader.get_tensor(name) for name in names}
@@ -221,9 +228,9 @@ class CheckpointWriter:
         try:
             tf.raw_ops.SaveV2(
                 prefix=str(unfinished / "state"),
-                tensor_names=list(tensors),
-                shape_and_slices=[""] * len(tensors),
-                tensors=list(tensors.values()),
+                tensor_names=[*tensors, _FORMAT],
+                shape_and_slices=[""] * (len(tensors) + 1),
+                tensors=[*tensors.values(), tf.constant(FORMAT)],
             )
             if best is not None:
                 (unfinished / self._run.best_file.name).write_text(self._run.best_text(step, best))

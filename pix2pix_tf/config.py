@@ -12,13 +12,13 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from pix2pix_tf.data.names import looks_like_path
+from pix2pix_tf.data.names import CATALOG, full_name, looks_like_path
 from pix2pix_tf.errors import ConfigError
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -39,13 +39,6 @@ class _Changeable:
 
 
 CHANGEABLE = _Changeable()
-
-
-@dataclasses.dataclass(frozen=True)
-class Earlier:
-    """What annotates a setting that came later: the value that runs have which don't know it."""
-
-    value: Any
 
 
 _LARGEST = sys.float_info.max
@@ -107,27 +100,27 @@ class DataConfig:
     """Channels of the input (of A, where images are unpaired); by default what the data has."""
     output_channels: Annotated[int | None, *limited(1, 16)] = None
     """Channels of the output (of B, where images are unpaired); by default what the data has."""
-    output_bits: Annotated[Literal[8, 16] | None, Earlier(8)] = None
+    output_bits: Literal[8, 16] | None = None
     """Bits of each sample of a translation (of both, where images are unpaired); by default the data's."""
-    input_range: Annotated[tuple[float, float] | None, Earlier(None)] = None
+    input_range: tuple[float, float] | None = None
     """Lowest and highest value of the input's numbers (A's); by default the type's, or that of the data."""
-    output_range: Annotated[tuple[float, float] | None, Earlier(None)] = None
+    output_range: tuple[float, float] | None = None
     """Likewise of the output (B's); translations are then written in these numbers."""
     image_size: tuple[int, ...] = (256, 256)
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
-    fit: Annotated[Fit, Earlier("resize")] = "resize"
+    fit: Fit = "resize"
     """How images of another shape get the image size: 'resize' stretches them, 'crop' scales them to fill it
     and cuts off the rest, 'pad' scales them to fit inside and surrounds them by their reflection."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, resized without mixing colours; 'auto' asks the data set."""
-    one_hot_labels: Annotated[bool, Earlier(False)] = False
+    one_hot_labels: bool = False
     """Where the input is a label map: give the networks one channel a class instead of its colours."""
-    label_colors: Annotated[tuple[int, ...] | None, Earlier(None)] = None
+    label_colors: tuple[int, ...] | None = None
     """The classes' colours for --one-hot-labels, as many numbers each as the map has channels; by default
     those found in the data."""
-    photo_filter: Annotated[Literal["cubic", "triangle"], Earlier("triangle")] = "cubic"
+    photo_filter: Literal["cubic", "triangle"] = "cubic"
     """What training resizes photos with; 'cubic' keeps them sharper."""
-    split_seed: Annotated[int | None, *limited(0, 2**31 - 1), Earlier(None)] = 0
+    split_seed: Annotated[int | None, *limited(0, 2**31 - 1)] = 0
     """Decides which images of a folder are held out, where its subfolders don't; None: as --seed."""
     jitter: bool = True
     """Resize to 286/256 of the image size, then crop at random (paper, section 6.2)."""
@@ -154,14 +147,16 @@ class ModelSettings:
     Attributes:
         data: what the model is trained on: pairs, two unpaired sets or one set of images.
         side: which side of pairs it takes, where it is trained on images: 0 the input, 1 the target.
+        takes_images: whether it translates images, and isn't one that makes them from noise.
     """
 
     data: ClassVar[DataKind] = "pairs"
     side: ClassVar[int] = 1
+    takes_images: ClassVar[bool] = True
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME")]
     """What is trained."""
-    recipe: Annotated[Recipe, Earlier("paper")] = "default"
+    recipe: Recipe = "default"
     """What the defaults are: those that paint best, or the networks and the training as published."""
 
     def check(self, config: TrainConfig) -> None:
@@ -200,7 +195,7 @@ class OptimizationConfig:
     """Adam's decay of the mean gradient."""
     beta_2: Annotated[float, *limited(0.0, 0.9999999)] = 0.999
     """Adam's decay of the mean squared gradient."""
-    ema_decay: Annotated[float, *limited(0.0, 0.99999), Earlier(0.0)] = 0.999
+    ema_decay: Annotated[float, *limited(0.0, 0.99999)] = 0.999
     """Decay, a step, of the moving average of the published networks' weights; short runs warm up to it, 0
     publishes the weights of the last step."""
     precision: Precision = "auto"
@@ -267,32 +262,10 @@ class TrainConfig:
                 f"`accumulate` {self.optimization.accumulate} must divide `batch_size` "
                 f"{self.optimization.batch_size}"
             )
-        if self.optimization.lr_schedule == "constant":
-            refuse_unread(self.optimization, ["lr_end_step"], "`lr_schedule` constant")
-        self._check_task()
-        if self.data.one_hot_labels and self.model.data != "pairs":
-            raise ConfigError(f"`one_hot_labels` has no meaning with `model` {self.model.model}")
-        if not self.data.one_hot_labels:
-            refuse_unread(self.data, ["label_colors"], "no `one_hot_labels`")
         colors = self.data.label_colors
         if colors is not None and not (colors and all(0 <= level <= 255 for level in colors)):
             raise ConfigError(f"`label_colors` takes numbers from 0 to 255; got {_shown(colors) or 'none'}")
         self.model.check(self)
-
-    def _check_task(self) -> None:
-        """Refuses what has no meaning with pairs made from photos, or without them."""
-        task = self.data.task
-        if task != "upscale":
-            refuse_unread(self.data, ["upscale_factor"], f"`task` {task}")
-        if task == "pairs":
-            return
-        if self.model.data != "pairs":
-            raise ConfigError(
-                f"`task` {task} makes pairs of photos, which `model` {self.model.model} isn't trained on; "
-                f"leave one of them out"
-            )
-        unread = ["input_channels", "input_range", "label_maps", "one_hot_labels"]
-        refuse_unread(self.data, unread, f"`task` {task}, which makes its input")
 
     @property
     def split_seed(self) -> int:
@@ -389,29 +362,19 @@ def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:
 def from_json(plain: Mapping[str, Mapping[str, Any]], defaults: TrainConfig) -> TrainConfig:
     """Rebuilds a configuration from :func:`to_json`.
 
-    A setting is found by its name, whatever group an earlier release had it in. One that is missing is one
-    that came later: it has what `Earlier` says, or else its default.
-
     Args:
-        plain: from :func:`to_json`, of this or an earlier release.
+        plain: from :func:`to_json`.
         defaults: of the model that ``plain`` names.
 
     Raises:
-        ConfigError: a setting is unknown or of another type.
+        ConfigError: a setting is missing, unknown or of another type.
     """
     known = {name: annotation for _, name, annotation, _ in each_setting(defaults)}
     given = {name: value for section in plain.values() for name, value in section.items()}
-    unknown = sorted(given.keys() - known.keys())
-    if unknown:
-        raise ConfigError(f"unknown settings: {', '.join(unknown):.200}")
-    earlier = {
-        name: extra.value
-        for name, annotation in known.items()
-        for extra in _metadata(annotation)
-        if isinstance(extra, Earlier)
-    }
+    if odd := sorted(given.keys() ^ known.keys()):
+        raise ConfigError(f"missing or unknown settings: {', '.join(odd):.200}")
     stored = {name: _from_plain(name, known[name], value) for name, value in given.items()}
-    return replace(defaults, **{**earlier, **stored})
+    return replace(defaults, **stored)
 
 
 def _from_plain(name: str, annotation: Any, value: Any) -> Any:
@@ -456,20 +419,85 @@ def _limits_of(annotation: Any) -> Limits | None:
     return next((extra for extra in _metadata(annotation) if isinstance(extra, Limits)), None)
 
 
-def refuse_unread(settings: Any, names: Iterable[str], because: str) -> None:
-    """Refuses settings that differ from their defaults where nothing would read them.
+def _is(name: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda given: given[name] in values
+
+
+def _archived(given: Mapping[str, Any]) -> bool:
+    name = full_name(given["dataset"])
+    return name in CATALOG or name.startswith("cycle_gan/")
+
+
+_Conditions = Mapping[str, Callable[[Mapping[str, Any]], Any] | str]
+_DISCRIMINATOR: _Conditions = {"gan_weight": lambda given: given["gan_weight"]}
+_TRANSLATES: _Conditions = {"task": _is("task", "pairs"), "model": lambda given: given["model"].takes_images}
+_NO_FILES: _Conditions = {"dataset": "which is drawn at the image size"}
+_NO_MEASUREMENTS: _Conditions = {"dataset": "whose images are no measurements"}
+_NO_TARGETS: _Conditions = {"dataset": "which has no held-out pairs"}
+
+READ_IF: Mapping[str, _Conditions] = {
+    "archive": {"dataset": _archived},
+    "mirror_url": {"dataset": lambda given: full_name(given["dataset"]) in CATALOG},
+    "direction": {
+        "model": lambda given: given["model"].data != "unpaired",
+        "dataset": "whose images have one side",
+    },
+    "task": {"model": lambda given: given["model"].data == "pairs"},
+    "upscale_factor": {"task": _is("task", "upscale")},
+    "input_channels": _TRANSLATES,
+    "input_range": {**_TRANSLATES, **_NO_MEASUREMENTS},
+    "output_range": _NO_MEASUREMENTS,
+    "fit": _NO_FILES,
+    "photo_filter": _NO_FILES,
+    "label_maps": {"task": _is("task", "pairs")},
+    "one_hot_labels": {**_TRANSLATES, "model": lambda given: given["model"].data == "pairs"},
+    "label_colors": {"one_hot_labels": _is("one_hot_labels", True)},
+    "split_seed": {"dataset": "which is split already"},
+    "skip_bad_images": {"dataset": "whose images were checked when it was made"},
+    "epochs": {"steps": _is("steps", None)},
+    "lr_end_step": {"lr_schedule": lambda given: given["lr_schedule"] != "constant"},
+    "evaluate_every": _NO_TARGETS,
+    "best_metric": _NO_TARGETS,
+    "last_convolution": {"generator": _is("generator", "unet", "encoder_decoder", "unet_of_pytorch")},
+    **dict.fromkeys(("discriminator_filters", "patch", "spectral_norm", "gan_loss"), _DISCRIMINATOR),
+    **dict.fromkeys(("critic_steps", "pool_size", "diff_augment", "unconditional"), _DISCRIMINATOR),
+    "gradient_penalty": {**_DISCRIMINATOR, "gan_loss": _is("gan_loss", "wgan-gp")},
+    # Features are compared place by place, and unpaired images have no common places.
+    "feature_matching": {**_DISCRIMINATOR, "model": lambda given: given["model"].data != "unpaired"},
+    "pixel_loss": {"l1_weight": lambda given: given["l1_weight"] or given.get("teacher_weight")},
+    "identity_weight": {"cycle_weight": lambda given: given["cycle_weight"]},
+}
+"""When a setting is read: what another setting must be, for each that matters. A setting that isn't listed is
+always read, and a condition on a setting that the model doesn't have is met.
+
+A text stands for what only the opened data set knows (`ImageDataset.used`), and says why it isn't read.
+"""
+
+
+def refuse_unread(config: TrainConfig, before: TrainConfig, used: Collection[str] | None = None) -> None:
+    """Refuses settings without effect.
 
     Args:
-        settings: a dataclass.
-        names: of those fields.
-        because: what makes them meaningless.
+        config: what is asked for.
+        before: what it would be if nothing had been given.
+        used: the settings that the opened data set has used; not checked if not given.
 
     Raises:
-        ConfigError: one was given.
+        ConfigError: a setting was given that nothing reads; names it and why.
     """
-    for field in dataclasses.fields(settings):
-        if field.name in names and getattr(settings, field.name) != field.default:
-            raise ConfigError(f"{setting(field.name)} has no meaning with {because}")
+    given = {name: value for _, name, _, value in each_setting(config)} | {"model": config.model}
+    usual = {name: value for _, name, _, value in each_setting(before)}
+    for name, conditions in READ_IF.items():
+        if given.get(name) in (None, usual.get(name)):
+            continue
+        for other, is_read in conditions.items():
+            if isinstance(is_read, str):
+                met, why = used is None or name in used, f", {is_read}"
+            else:
+                met, why = other not in given or is_read(given), ""
+            if not met:
+                shown = config.model.model if other == "model" else _shown(given[other])
+                raise ConfigError(f"{setting(name)} has no effect with {setting(other)} {shown}{why}")
 
 
 def check_limits(settings: Any) -> None:

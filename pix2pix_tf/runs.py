@@ -25,8 +25,7 @@ from pix2pix_tf.models.registry import config_from_json
 from pix2pix_tf.storage import StoredFolder, address_of
 from pix2pix_tf.wording import quoted
 
-FORMAT = 2
-_READABLE = (1, FORMAT)  # format 1 knew one model
+FORMAT = 3  # of config.json and of checkpoints
 _FETCHED: dict[Path, float] = {}
 _RECENTLY = 20.0
 """Seconds for which what was fetched is not looked after again: a command asks for a run several times."""
@@ -202,7 +201,7 @@ class RunDirectory:
             RunError: this is no run, its file is damaged, or another version wrote it.
         """
         stored = self._read_json()
-        if stored.get("format") not in _READABLE:
+        if stored.get("format") != FORMAT:
             packages = stored.get("packages")
             known = packages if isinstance(packages, dict) else {}
             written_by = known.get("pix2pix-tf", "an unknown version")

@@ -93,6 +93,7 @@ class Survey:
         checked: what decoding each file has shown.
         bad_files: single images that can't be used; their items are not in ``splits``.
         problems: of the folder or of pairs.
+        is_split_here: whether the folder leaves open which images are held out.
     """
 
     layout: str = ""
@@ -100,6 +101,7 @@ class Survey:
     checked: Mapping[Path, CheckedImage] = dataclasses.field(default_factory=dict)
     bad_files: Mapping[Path, Problem] = dataclasses.field(default_factory=dict)
     problems: Sequence[Problem] = ()
+    is_split_here: bool = False
 
     def used(self) -> list[list[Item]]:
         """Returns the items of all splits, for each set."""
@@ -157,6 +159,7 @@ def open_folder_dataset(
             for name, sets in survey.splits.items()
         },
         skipped=[printable(os.fspath(file)) for file in survey.bad_files],
+        used=frozenset({"split_seed"} if survey.is_split_here else ()),
     )
 
 
@@ -279,7 +282,7 @@ def survey_folder(
         divided = [_split_by_hash(items, seed) for items in usable[_TO_BE_SPLIT]]
         usable = {split: tuple(each[split] for each in divided) for split in _SPLIT_NAMES}
     splits = {split: sets for split, sets in usable.items() if all(sets)}
-    return Survey(layout, splits, checked, bad_files, problems)
+    return Survey(layout, splits, checked, bad_files, problems, _TO_BE_SPLIT in found)
 
 
 def _index_file(folder: Path, cache_dir: Path | None) -> Path | None:

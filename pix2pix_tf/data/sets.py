@@ -155,6 +155,8 @@ class ImageDataset:
         task: what makes pairs of images that are read alone, each an input of its own; their sides are then
             those of the pairs.
         task_seed: decides, with an image's number, the input that is made of it where it is held out.
+        used: the settings that had an effect when it was opened, of those that depend on what it is: see
+            `pix2pix_tf.config.READ_IF`.
     """
 
     name: str
@@ -164,6 +166,7 @@ class ImageDataset:
     from_pairs: bool = False
     task: Task | None = None
     task_seed: int = 0
+    used: frozenset[str] = frozenset()
 
     @property
     def kind(self) -> Kind:
@@ -270,4 +273,5 @@ def pairs_made_by(task: Task, dataset: ImageDataset, seed: int) -> ImageDataset:
         seed: decides how those that are held out are made, always in the same way.
     """
     sides = (Side(task.input_channels), *dataset.sides)
-    return dataclasses.replace(dataset, sides=sides, task=task, task_seed=seed)
+    used = dataset.used | {"split_seed"}
+    return dataclasses.replace(dataset, sides=sides, task=task, task_seed=seed, used=used)

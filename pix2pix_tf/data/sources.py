@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pix2pix_tf.config import TrainConfig, setting
+from pix2pix_tf.config import TrainConfig, refuse_unread, replace
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, UNKNOWN, full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, pairs_made_by, unpaired
 from pix2pix_tf.errors import ConfigError, DataError
@@ -39,8 +39,10 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
     """
     kind = kind or config.model.data
     if kind == "pairs" and config.data.task != "pairs":
-        return _made_of(open_dataset(config, "images", show_progress), config)
+        return _with_targets(_made_of(open_dataset(config, "images", show_progress), config))
     dataset = _labelled(_opened(config, kind, show_progress), config.data.label_maps)
+    if dataset.kind != "images" or config.model.side == 0:  # or the way that a student's teacher goes
+        dataset = dataclasses.replace(dataset, used=dataset.used | {"direction"})
     if kind == "unpaired" and dataset.kind == "pairs":
         dataset = unpaired(dataset)
     elif kind != "unpaired":
@@ -52,7 +54,13 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
         channels = channels[config.model.side :][:1]
     if config.model.data == "unpaired" and dataset.kind == "pairs" and config.data.direction == "BtoA":
         channels = channels[::-1]  # of such models they are A's and B's
-    return _with_channels(dataset, channels)
+    return _with_targets(_with_channels(dataset, channels))
+
+
+def _with_targets(dataset: ImageDataset) -> ImageDataset:
+    """Notes that held-out pairs are looked at, where there are some."""
+    looks = {"evaluate_every", "best_metric"} if dataset.has_targets else set()
+    return dataclasses.replace(dataset, used=dataset.used | looks)
 
 
 def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
@@ -92,18 +100,14 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
     """Opens a data set as the kind that it has, which may be one that has to be made into what is wanted."""
     data, name = config.data, full_name(config.data.dataset)
     is_folder = looks_like_path(data.dataset)
-    taken = {"archive": name in CATALOG or name.startswith("cycle_gan/"), "mirror_url": name in CATALOG}
-    for name_of_setting, is_taken in taken.items():
-        if getattr(data, name_of_setting) is not None and not is_taken:
-            raise ConfigError(
-                f"{setting(name_of_setting)} is for data sets of the catalogue, not for '{data.dataset}'"
-            )
+    refuse_unread(config, replace(config, archive=None, mirror_url=None))
     if name == UNKNOWN:
         raise DataError("nobody has said which data set that run's network was trained on; give a `dataset`")
     if name == PROCEDURAL:
         from pix2pix_tf.data.procedural import procedural_dataset
 
-        return procedural_dataset(config.optimization.seed, data.size)
+        drawn = procedural_dataset(config.optimization.seed, data.size)
+        return dataclasses.replace(drawn, used=frozenset({"photo_filter"} if data.jitter else ()))
     if is_folder:
         from pix2pix_tf.data.folder import open_folder_dataset
         from pix2pix_tf.data.packed import is_pack, open_pack
@@ -112,8 +116,8 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
         folder = existing_folder(data.dataset)
         ranges = _of_sides(config, data.input_range, data.output_range)
         if is_pack(folder):
-            return _of_kind(open_pack(folder, ranges), kind)
-        return open_folder_dataset(
+            return _of_kind(_using(open_pack(folder, ranges), "input_range", "output_range"), kind)
+        images = open_folder_dataset(
             folder,
             seed=config.split_seed,
             cache_dir=data_root(data.data_dir),
@@ -122,10 +126,11 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             show_progress=show_progress,
             ranges=ranges,
         )
+        return _using(images, "skip_bad_images", "input_range", "output_range")
     if name in CATALOG:
         from pix2pix_tf.data.catalog import open_catalog_dataset
 
-        return open_catalog_dataset(
+        published = open_catalog_dataset(
             name,
             data_dir=data.data_dir,
             archive=data.archive,
@@ -133,6 +138,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
         )
+        return _using(published, "skip_bad_images")
     from pix2pix_tf.data.published import is_published, open_published_dataset
 
     if not is_published(name):
@@ -143,13 +149,19 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
         raise DataError(
             f"'{data.dataset}' is {what}, where {'pairs' if kind == 'pairs' else 'two'} are needed"
         )
-    return open_published_dataset(
+    published = open_published_dataset(
         name,
         data_dir=data.data_dir,
         archive=data.archive,
         skip_bad_images=data.skip_bad_images,
         show_progress=show_progress,
     )
+    return _using(published, "skip_bad_images")
+
+
+def _using(dataset: ImageDataset, *settings: str) -> ImageDataset:
+    """Notes which settings files were read by, besides those of every image file."""
+    return dataclasses.replace(dataset, used=dataset.used | {"fit", "photo_filter", *settings})
 
 
 def _of_kind(pack: ImageDataset, kind: Kind) -> ImageDataset:

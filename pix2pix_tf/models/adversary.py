@@ -8,13 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pix2pix_tf.config import (
-    Earlier,
     ModelSettings,
     Normalization,
     TrainConfig,
     Upsampling,
     limited,
-    refuse_unread,
 )
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric
@@ -32,10 +30,6 @@ Patch = Literal[1, 16, 70, 286]
 
 # What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.
 _UNDECIDED: dict[GanLoss, float] = {"vanilla": 0.0, "lsgan": 0.5, "hinge": 0.0}
-OF_DISCRIMINATOR = (
-    *("discriminator_filters", "patch", "spectral_norm", "gan_loss", "gradient_penalty", "critic_steps"),
-    *("pool_size", "diff_augment", "feature_matching"),
-)
 _SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
 
 
@@ -50,12 +44,12 @@ class AdversarialSettings(ModelSettings):
     """Filters of the first convolution; the others follow (64 is the paper's)."""
     norm: Normalization = "instance"
     """'instance' treats every image alone, in training and after; 'batch' uses running averages after."""
-    upsampling: Annotated[Upsampling, Earlier("transposed")] = "nearest"
+    upsampling: Upsampling = "nearest"
     """How the generator doubles its images, the last four times: 'nearest' and 'resize' interpolate before a
     convolution 3×3, 'transposed' is the papers' convolution, which lays a grid over even walls."""
-    last_convolution: Annotated[bool, Earlier(False)] = True
+    last_convolution: bool = True
     """A convolution 3×3 at full size paints a U-Net's picture, instead of the last doubling itself."""
-    discriminator_filters: Annotated[int | None, *limited(1, 512), Earlier(None)] = None
+    discriminator_filters: Annotated[int | None, *limited(1, 512)] = None
     """Filters of the discriminator's first convolution; as --base-filters if not given."""
     patch: Patch = 70
     """Pixels, each way, that one verdict of the discriminator is about; 286 is all of a 256×256 image."""
@@ -84,10 +78,6 @@ class AdversarialSettings(ModelSettings):
             raise ConfigError(
                 "`gan_loss` wgan-gp needs `norm` instance or none: it looks at every image alone"
             )
-        if not self.gan_weight:
-            refuse_unread(self, OF_DISCRIMINATOR, "`gan_weight` 0")
-        if self.gan_loss != "wgan-gp":
-            refuse_unread(self, ["gradient_penalty"], f"`gan_loss` {self.gan_loss}")
         if self.diff_augment and self.feature_matching:
             raise ConfigError(
                 "`feature_matching` compares features place by place, and `diff_augment` moves each image "

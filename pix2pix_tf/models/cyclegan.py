@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pix2pix_tf.config import DataKind, TrainConfig, limited, refuse_unread
+from pix2pix_tf.config import DataKind, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversary import (
     AdversarialSettings,
@@ -48,8 +48,6 @@ class Settings(AdversarialSettings):
         super().check(config)
         if not self.gan_weight:
             raise ConfigError("`gan_weight` 0 leaves CycleGAN nothing to tell the two sets apart by")
-        if not self.cycle_weight:
-            refuse_unread(self, ["identity_weight"], "`cycle_weight` 0")
         channels = (config.data.input_channels, config.data.output_channels)
         if self.identity_weight and None not in channels and channels[0] != channels[1]:
             raise ConfigError(

@@ -15,7 +15,6 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import CHANGEABLE, DataKind, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models import pix2pix
-from pix2pix_tf.models.adversary import OF_DISCRIMINATOR
 from pix2pix_tf.models.base import Metric, Paint, Sheet, Teacher
 
 if TYPE_CHECKING:
@@ -135,6 +134,7 @@ def student_of(
     student = TrainConfig(kind(model=name, recipe=teacher.model.recipe, teacher=run))
     known = {setting for _, setting, _, _ in configs.each_setting(student)}
     left_open = {"model", "recipe", "teacher", "precision", "run_dir", "init_from", "l1_weight"}
+    left_open |= set() if has_targets else {"evaluate_every", "best_metric"}
     given = {
         setting: value
         for _, setting, _, value in configs.each_setting(teacher)
@@ -147,9 +147,9 @@ def student_of(
         "direction": direction or teacher.data.direction,
         "run_dir": student_directory(run),
     }
-    judged = (*OF_DISCRIMINATOR, "unconditional")
     if not gan_weight:
-        given = {name: value for name, value in given.items() if name not in judged}
+        of_discriminator = [name for name, others in configs.READ_IF.items() if "gan_weight" in others]
+        given = {name: value for name, value in given.items() if name not in of_discriminator}
         given["gan_weight"] = 0.0
     if is_unpaired:
         if gan_weight:

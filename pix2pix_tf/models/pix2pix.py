@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited, refuse_unread
+from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversary import AdversarialSettings, Adversary, Verdict, generator_builder
 from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
@@ -36,12 +36,8 @@ class Settings(AdversarialSettings):
     def check(self, config: TrainConfig) -> None:
         """Refuses what makes no sense together."""
         super().check(config)
-        if not (self.gan_weight or self.l1_weight):
+        if not (self.gan_weight or self.l1_weight or getattr(self, "teacher_weight", 0)):
             raise ConfigError("`gan_weight` and `l1_weight` are both 0: there is nothing to learn from")
-        if not self.gan_weight:
-            refuse_unread(self, ["unconditional"], "`gan_weight` 0")
-        if not self.l1_weight:
-            refuse_unread(self, ["pixel_loss"], "`l1_weight` 0")
         if self.pool_size and self.gan_loss == "wgan-gp" and not self.unconditional:
             raise ConfigError(
                 "`pool_size` with `gan_loss` wgan-gp needs `unconditional`: the penalty is on ways between a "

@@ -88,15 +88,16 @@ def preset(
     settings = dict(settings_of(dataset))
     if kind.Settings.data == "images":  # the papers' lengths are those of translation
         settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
+    if kind.Settings.data == "unpaired":  # which learns both directions
+        settings.pop("direction", None)
     return configs.replace(defaults(model, recipe), dataset=dataset, **settings)
 
 
 def config_from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
-    """Rebuilds a configuration from :func:`pix2pix_tf.config.to_json`, of this or an earlier release.
+    """Rebuilds a configuration from :func:`pix2pix_tf.config.to_json`.
 
     Raises:
-        ConfigError: a setting is unknown or of another type.
+        ConfigError: a setting is missing, unknown or of another type.
     """
     settings = plain.get("model", {})
-    name = settings.get("model", DEFAULT_MODEL)
-    return configs.from_json(plain, defaults(name, settings.get("recipe", "paper")))
+    return configs.from_json(plain, defaults(settings.get("model", ""), settings.get("recipe", "default")))

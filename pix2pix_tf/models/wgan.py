@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from pix2pix_tf.config import DataKind, Earlier, ModelSettings, TrainConfig, Upsampling, limited
+from pix2pix_tf.config import DataKind, ModelSettings, TrainConfig, Upsampling, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
 
@@ -27,15 +27,16 @@ class Settings(ModelSettings):
     """The settings of the Wasserstein model."""
 
     data: ClassVar[DataKind] = "images"
+    takes_images: ClassVar[bool] = False
 
     noise: Annotated[int, *limited(1, 1024)] = 10
     """Standard normal numbers that an image is made from."""
     generator_filters: Annotated[int, *limited(1, 512)] = 32
     """Filters of the generator's last hidden layer; those before it have 2, 4, 8 times as many."""
-    upsampling: Annotated[Upsampling, Earlier("transposed")] = "nearest"
+    upsampling: Upsampling = "nearest"
     """How the generator doubles its images: 'nearest' and 'resize' interpolate before a convolution 3×3,
     'transposed' is a convolution that lays a grid over even walls."""
-    last_convolution: Annotated[bool, Earlier(False)] = True
+    last_convolution: bool = True
     """A convolution 3×3 at full size makes the image, instead of the last doubling itself."""
     critic_filters: Annotated[int, *limited(1, 512)] = 16
     """Filters of the critic's first layer; those behind it have 2, 4, 8 times as many."""

@@ -12,7 +12,7 @@ from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Side
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
 from pix2pix_tf.storage import address_of
@@ -20,20 +20,31 @@ from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.wording import counted, quoted
 
 
-def agreeing(config: TrainConfig, run: RunDirectory) -> TrainConfig:
+def agreeing(config: TrainConfig, run: RunDirectory, dataset: ImageDataset | None = None) -> TrainConfig:
     """Returns ``config`` with what it leaves open filled in as the run was started, if it was.
 
     A run without a checkpoint has nothing to lose: it may be started anew with other settings.
 
+    Args:
+        config: what is asked for.
+        run: where.
+        dataset: of ``config``, where it is open already.
+
     Raises:
         RunError: ``config`` contradicts the run, or the directory can't be used.
+        ConfigError: a setting was given that has no effect.
     """
+    used = None if dataset is None else dataset.used
     run.refuse_unreadable_path()
     latest = run.latest_step()
     if latest is None:
         _refuse_lost_checkpoints(run)
+        usual = preset(config.data.dataset, config.model.model, config.model.recipe)
+        configs.refuse_unread(config, usual, used)
         return config
-    config = continued(run.read_config(), config)
+    stored = run.read_config()
+    config = continued(stored, config)
+    configs.refuse_unread(config, stored, used)
     if total_steps(config, run.image_count()) < latest:
         raise RunError(
             f"{latest} steps of the run in {quoted(run.place)} are done already; give a larger `steps` or "
@@ -136,18 +147,16 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     is_paired = config.model.data != "unpaired"
     if config.model.data == "images" and config.model.side == 0:
         last = Side(data.output_channels or 3)  # of inputs alone, none says what their pictures are like
-    # What a task makes of photos has the channels that it has.
-    input_channels = (
-        data.input_channels if dataset.task is not None else data.input_channels or first.channels
-    )
+    # What a task makes of photos has the channels that it has, and noise has none.
+    has_input = dataset.task is None and config.model.takes_images
     return configs.replace(
         config,
         dataset=_absolute(config.data.dataset),  # it may be continued from another working directory
         precision=resolve_precision(config.optimization.precision),
-        input_channels=input_channels,
+        input_channels=data.input_channels or first.channels if has_input else None,
         output_channels=data.output_channels or last.channels,
         output_bits=data.output_bits or (last.bits if is_paired else max(first.bits, last.bits)),
-        input_range=data.input_range or first.values,
+        input_range=data.input_range or first.values if has_input else None,
         output_range=data.output_range or last.values,
         label_colors=_label_colors(data, dataset) if data.one_hot_labels else None,
     )

@@ -75,7 +75,7 @@ def _train(
     def start() -> dict[str, Any]:
         held.enter_context(run.locked())
         run.fetch()
-        agreed = agreeing(config, run)  # again: another process may have trained here meanwhile
+        agreed = agreeing(config, run, dataset)  # again: another process may have trained here meanwhile
         if run.latest_step() is not None:
             run.refuse_other_images(identity)
         return configs.to_json(resolved(agreed, dataset))
