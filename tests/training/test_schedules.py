@@ -5,7 +5,6 @@ import pytest
 from pix2pix_tf import preset, replace
 from pix2pix_tf.cli import train_args
 from pix2pix_tf.config import OptimizationConfig
-from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.training.agreement import changed_rate
 from pix2pix_tf.training.schedules import learning_rate
@@ -51,11 +50,6 @@ def test_a_rate_that_jumps_is_reported(settings, rates):
     assert all(rate in line for rate in rates)
     constant = replace(stored, lr_schedule="constant")
     assert changed_rate(constant, replace(constant, steps=12), 8, 3) is None
-
-
-def test_an_end_without_a_schedule_is_refused():
-    with pytest.raises(ConfigError):
-        replace(preset(), lr_schedule="constant", lr_end_step=8)
 
 
 @pytest.mark.slow
