@@ -635,6 +635,8 @@ class EvaluateArgs:
     """Where data sets are kept, if not where the run had them."""
     archive: Path | None = None
     """A copy of the data set's .tar.gz on this machine, used instead of a download."""
+    layout: configs.Layout | None = None
+    """How a folder holds pairs, as in training; by default as the first run."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, for the segmentation score; 'auto' asks the data set."""
     skip_bad_images: bool = False
@@ -707,6 +709,7 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
         "task": args.task or (of_run.data.task if of_run is not None else None),
         "upscale_factor": args.upscale_factor or (of_run.data.upscale_factor if of_run is not None else None),
         "fit": of_run.data.fit if of_run is not None else None,
+        "layout": args.layout,
         "label_maps": None if args.label_maps == "auto" else args.label_maps,
         "skip_bad_images": args.skip_bad_images or None,
     }
@@ -861,6 +864,8 @@ class DataArgs:
     """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
     kind: Literal["pairs", "unpaired", "images"] | None = None
     """How to take it; by default as it is by itself."""
+    layout: configs.Layout = "auto"
+    """How a folder holds pairs: 'side-by-side' in one image, or in two 'folders'; 'auto' finds out."""
     skip_bad_images: bool = False
     """Leave out images that can't be read, and count them, instead of stopping."""
 
@@ -924,6 +929,8 @@ class DataPackArgs:
     """How to take it; by default as it is by itself."""
     seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
     """Decides which images are held out, where the folder doesn't say."""
+    layout: configs.Layout = "auto"
+    """How the folder holds pairs: 'side-by-side' in one image, or in two 'folders'; 'auto' finds out."""
     data_dir: Path | None = None
     """Where it is remembered which images were checked."""
     skip_bad_images: bool = False
@@ -1022,6 +1029,7 @@ def _dataset_config(args: DataArgs) -> TrainConfig:
         data_dir=args.data_dir,
         archive=args.archive,
         mirror_url=args.mirror_url,
+        layout=args.layout,
         skip_bad_images=args.skip_bad_images,
     )
 
@@ -1036,6 +1044,7 @@ def _data_pack(arguments: list[str]) -> int:
 
     folder = existing_folder(args.folder if address_of(args.folder) else str(Path(args.folder).absolute()))
     kind = args.kind or usual_kind(str(folder))
-    dataset = pack_folder(folder, args.out, args.seed, data_root(args.data_dir), kind, args.skip_bad_images)
+    root, skip = data_root(args.data_dir), args.skip_bad_images
+    dataset = pack_folder(folder, args.out, args.seed, root, kind, skip, args.layout)
     print(f"{dataset.description()}; pix2pix train --dataset {quoted(args.out)} learns from it")
     return 0

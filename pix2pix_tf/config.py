@@ -29,6 +29,7 @@ Direction = Literal["AtoB", "BtoA"]
 Recipe = Literal["default", "paper"]
 DataKind = Literal["pairs", "unpaired", "images"]
 TaskName = Literal["pairs", "colorize", "inpaint", "edges", "deblur", "upscale"]
+Layout = Literal["auto", "side-by-side", "folders"]
 Fit = Literal["resize", "crop", "pad"]
 BestMetric = Literal["l1", "psnr", "ssim"]
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
@@ -111,6 +112,9 @@ class DataConfig:
     fit: Fit = "resize"
     """How images of another shape get the image size: 'resize' stretches them, 'crop' scales them to fill it
     and cuts off the rest, 'pad' scales them to fit inside and surrounds them by their reflection."""
+    layout: Layout = "auto"
+    """How a folder holds pairs: 'side-by-side' in one image, or in two 'folders'; 'auto' finds out, and
+    refuses what looks like plain photos."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, resized without mixing colours; 'auto' asks the data set."""
     one_hot_labels: bool = False
@@ -453,6 +457,7 @@ READ_IF: Mapping[str, _Conditions] = {
     "one_hot_labels": {**_TRANSLATES, "model": lambda given: given["model"].data == "pairs"},
     "label_colors": {"one_hot_labels": _is("one_hot_labels", True)},
     "split_seed": {"dataset": "which is split already"},
+    "layout": {"dataset": "which is no folder of images"},
     "skip_bad_images": {"dataset": "whose images were checked when it was made"},
     "epochs": {"steps": _is("steps", None)},
     "lr_end_step": {"lr_schedule": lambda given: given["lr_schedule"] != "constant"},

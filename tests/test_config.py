@@ -75,6 +75,7 @@ OTHER = {
     "last_convolution": False,
     "photo_filter": "triangle",
     "split_seed": 5,
+    "layout": "folders",
 }
 MAY_CHANGE = {
     "accumulate",

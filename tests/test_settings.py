@@ -110,7 +110,7 @@ def test_downloads_are_for_what_is_downloaded(name, folder):
 
 
 OF_FILES = {"input_range", "output_range", "fit", "photo_filter"}
-OF_FOLDERS = OF_FILES | {"skip_bad_images"}
+OF_FOLDERS = OF_FILES | {"skip_bad_images", "layout"}
 OF_PAIRS = {"direction", "evaluate_every", "best_metric"}
 
 

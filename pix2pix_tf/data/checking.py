@@ -16,12 +16,12 @@ from typing import Any
 from tqdm import tqdm
 
 from pix2pix_tf.data import images
-from pix2pix_tf.data.looks import Look, look_at
+from pix2pix_tf.data.looks import Look, look_at, seam_of
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before, or a look has other facts.
-INDEX_VERSION = 5
+INDEX_VERSION = 6
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
@@ -39,6 +39,7 @@ class CheckedImage:
         problem: one line that says why the file can't be used, naming it; empty if it can.
         looks: what its left and its right half look like, if that was asked for.
         digests: of its pixels, and of those of its left and its right half.
+        seam: as in `pix2pix_tf.data.looks.seam_of`.
     """
 
     height: int = 0
@@ -50,6 +51,7 @@ class CheckedImage:
     problem: str = ""
     looks: tuple[Look, Look] | None = None
     digests: tuple[int, ...] = (0, 0, 0)
+    seam: float | None = None
 
     @property
     def has_colours(self) -> bool:
@@ -71,7 +73,8 @@ def check_image(path: Path, with_looks: bool = False) -> CheckedImage:
         header, pixels, digests = images.read_image(path)
     except DataError as error:
         return CheckedImage(problem=str(error))
-    return CheckedImage(**vars(header), looks=look_at(pixels) if with_looks else None, digests=digests)
+    looks = look_at(pixels) if with_looks else None
+    return CheckedImage(**vars(header), looks=looks, digests=digests, seam=seam_of(pixels))
 
 
 def digests_of_file(data: bytes) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import itertools
 import os
+import statistics
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.config import Layout
 from pix2pix_tf.data import images
 from pix2pix_tf.data.checking import CheckedImage, check_images
 from pix2pix_tf.data.pixels import split_side_by_side
@@ -43,6 +45,8 @@ _SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "tes
 # Where the folder doesn't say which image belongs where; the rest is for test.
 _TRAIN_SHARE, _VAL_SHARE = 0.8, 0.1
 _TO_BE_SPLIT = ""
+_FEWEST_SEAMS = 5  # that tell photos from pairs
+_SEAMLESS = 1.6  # times the step between neighboring columns: photos have 1, pairs 4 and more
 _FEWEST_LEVELS = 16  # of a range that whole numbers are spread over
 
 
@@ -94,6 +98,7 @@ class Survey:
         bad_files: single images that can't be used; their items are not in ``splits``.
         problems: of the folder or of pairs.
         is_split_here: whether the folder leaves open which images are held out.
+        is_seamless: whether pairs side by side look like single photos.
     """
 
     layout: str = ""
@@ -102,6 +107,7 @@ class Survey:
     bad_files: Mapping[Path, Problem] = dataclasses.field(default_factory=dict)
     problems: Sequence[Problem] = ()
     is_split_here: bool = False
+    is_seamless: bool = False
 
     def used(self) -> list[list[Item]]:
         """Returns the items of all splits, for each set."""
@@ -118,6 +124,7 @@ def open_folder_dataset(
     skip_bad_images: bool = False,
     show_progress: bool = True,
     ranges: Sequence[ValueRange | None] = (None, None),
+    layout: Layout = "auto",
 ) -> ImageDataset:
     """Opens a folder in one of the layouts of `LAYOUTS`, after decoding every image once.
 
@@ -132,6 +139,8 @@ def open_folder_dataset(
         show_progress: draw a bar when checking takes long.
         ranges: of A's and B's numbers, what becomes the lowest and the highest level, the last one of images
             alone; ``None`` for what the files have: the type's, or of measurements the extremes.
+        layout: 'side-by-side' or 'folders' where it is known how pairs lie; 'auto' refuses photos that don't
+            look like two images side by side.
 
     Returns:
         The data set, of the kind that the folder has: pairs where anything else is wanted of side-by-side
@@ -142,7 +151,7 @@ def open_folder_dataset(
         DataError: nothing, or not everything, of the folder can be used.
         SystemFault: the folder or a file in it can't be read.
     """
-    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, show_progress)
+    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, show_progress, layout)
     sides = ranged(sides, ranges, folder)
     return ImageDataset(
         name=printable(folder.resolve().name),
@@ -170,6 +179,7 @@ def examined(
     kind: Kind = "pairs",
     skip_bad_images: bool = False,
     show_progress: bool = True,
+    layout: Layout = "auto",
 ) -> tuple[Survey, list[tuple[Side, ...]]]:
     """Returns what is in a folder that can be trained on, and the sides of each of its sets.
 
@@ -180,17 +190,25 @@ def examined(
         kind: likewise.
         skip_bad_images: likewise.
         show_progress: likewise.
+        layout: likewise.
 
     Raises:
         DataError, SystemFault: as there.
     """
-    survey = survey_folder(folder, seed, cache_dir, kind, show_progress)
+    survey = survey_folder(folder, seed, cache_dir, kind, show_progress, layout=layout)
     problems = [*survey.problems, *([] if skip_bad_images else survey.bad_files.values())]
     if problems:
         raise DataError(printable(problems[0].line + _and_more(len(problems) - 1, folder)))
     if "train" not in survey.splits:
         raise DataError(
             printable(f"{folder}: none of its images to train on can be used; see {_check(folder)}")
+        )
+    if survey.is_seamless:
+        raise DataError(
+            printable(
+                f"{folder}: its images look like photos, not like pairs: the left half goes on in the right "
+                "one; give `layout` side-by-side if they are pairs, else a `task` that makes pairs of photos"
+            )
         )
     return survey, [sides_of(items, survey.checked) for items in survey.used()]
 
@@ -226,6 +244,7 @@ def survey_folder(
     kind: Kind = "pairs",
     show_progress: bool = True,
     with_looks: bool = False,
+    layout: Layout = "auto",
 ) -> Survey:
     """Finds out everything about a folder.
 
@@ -236,19 +255,20 @@ def survey_folder(
         kind: likewise.
         show_progress: likewise.
         with_looks: say what every image looks like, too.
+        layout: likewise.
 
     Raises:
         SystemFault: the folder or a file in it can't be read.
     """
     try:
-        layout, roots = _find_layout(folder, kind)
+        found_layout, roots = _find_layout(folder, kind, layout)
     except _LayoutError as error:
         return Survey(problems=[Problem("layout", (folder,), str(error))])
     problems: list[Problem] = []
     found = {split: _find_items(sides, kind, problems) for split, sides in roots.items()}
     if not problems and not any(found.get("train", found.get(_TO_BE_SPLIT, ()))):
         line = f"{folder}: no images to train on; {LAYOUTS[kind]}"
-        return Survey(layout, problems=[Problem("layout", (folder,), line)])
+        return Survey(found_layout, problems=[Problem("layout", (folder,), line)])
 
     every_item = [item for sets in found.values() for items in sets for item in items]
     files = [file for item in every_item for file in item.files]
@@ -258,8 +278,10 @@ def survey_folder(
         for file, outcome in checked.items()
         if outcome.problem
     }
-    if kind == "images" and _all_twice_as_wide(every_item, checked):
-        layout = layout.replace("images", "side-by-side images", 1)
+    is_seamless = layout == "auto" and _is_seamless(every_item, checked)
+    seem_paired = layout == "side-by-side" or (not is_seamless and _all_twice_as_wide(every_item, checked))
+    if kind == "images" and seem_paired:
+        found_layout = found_layout.replace("images", "side-by-side images", 1)
         found = {
             split: tuple([dataclasses.replace(item, is_halved=True) for item in items] for items in sets)
             for split, sets in found.items()
@@ -282,7 +304,8 @@ def survey_folder(
         divided = [_split_by_hash(items, seed) for items in usable[_TO_BE_SPLIT]]
         usable = {split: tuple(each[split] for each in divided) for split in _SPLIT_NAMES}
     splits = {split: sets for split, sets in usable.items() if all(sets)}
-    return Survey(layout, splits, checked, bad_files, problems, _TO_BE_SPLIT in found)
+    is_seamless = is_seamless and any(item.is_halved for item in every_item)
+    return Survey(found_layout, splits, checked, bad_files, problems, _TO_BE_SPLIT in found, is_seamless)
 
 
 def _index_file(folder: Path, cache_dir: Path | None) -> Path | None:
@@ -299,7 +322,7 @@ def _index_file(folder: Path, cache_dir: Path | None) -> Path | None:
 _Roots = dict[str, tuple[Path, ...]]
 
 
-def _find_layout(folder: Path, kind: Kind) -> tuple[str, _Roots]:
+def _find_layout(folder: Path, kind: Kind, wanted: Layout = "auto") -> tuple[str, _Roots]:
     """Names the layout of a folder and its splits' folders; raises `_LayoutError` if that is not possible."""
     expected = LAYOUTS[kind]
     if not folder.exists():
@@ -342,7 +365,12 @@ def _find_layout(folder: Path, kind: Kind) -> tuple[str, _Roots]:
         "A/ and B/": two_folders(),
         f"{images_together} in one folder": {_TO_BE_SPLIT: (folder,)} if _holds_images(folder) else {},
     }
-    found = {layout: roots for layout, roots in layouts.items() if roots}
+    found = {
+        layout: roots
+        for layout, roots in layouts.items()
+        if roots
+        and (wanted == "auto" or (wanted == "folders") == all(len(root) == 2 for root in roots.values()))
+    }
     if not found:
         raise _LayoutError(f"{folder}: no images in a known layout; {expected}")
     if len(found) > 1:
@@ -524,6 +552,13 @@ def _all_twice_as_wide(items: Sequence[Item], checked: Mapping[Path, CheckedImag
     """Whether single images are pairs side by side by all signs, so that none is taken for one image."""
     readable = [one for item in items if not (one := checked[item.files[0]]).problem]
     return bool(readable) and all(one.width == 2 * one.height for one in readable)
+
+
+def _is_seamless(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> bool:
+    """Whether single files look like photos, and not like pairs side by side."""
+    every = [checked[item.files[0]] for item in items]
+    known = [one.seam for one in every if one.seam is not None]
+    return 2 * len(known) >= max(len(every), 2 * _FEWEST_SEAMS) and statistics.median(known) < _SEAMLESS
 
 
 def _too_small(item: Item, checked: Mapping[Path, CheckedImage]) -> dict[Path, Problem]:

@@ -75,6 +75,29 @@ def look_at(pixels: np.ndarray) -> tuple[Look, Look]:
     return left, right
 
 
+def seam_of(pixels: np.ndarray) -> float | None:
+    """Compares the step from the left half to the right one with the steps between columns near it.
+
+    Args:
+        pixels: as in `look_at`.
+
+    Returns:
+        Their ratio: about 1 in a photo, 4 to 10 in a pair side by side. None where the columns tell nothing:
+        they are even, or noise.
+    """
+    half = pixels.shape[1] // 2
+    if half < 4:
+        return None
+    columns = np.concatenate([pixels[:, max(0, half - 10) : half], pixels[:, -half:][:, :10]], axis=1)
+    columns = columns / (257 if pixels.dtype == np.uint16 else 1)
+    steps = np.abs(np.diff(columns, axis=1)).mean(axis=(0, 2))
+    at = len(steps) // 2
+    near = max(0.5, *np.median([steps[:at], steps[at + 1 :]], axis=1))
+    rims = columns[:, at : at + 2]
+    contrast = np.abs(rims - rims.mean(axis=0)).mean(axis=(0, 2)).min()
+    return round(float(steps[at] / near), 3) if contrast >= 2 * near else None
+
+
 def joined(left: Look, right: Look) -> Look:
     """Returns the look of a picture that has been looked at in halves."""
     both = np.concatenate([thumbnail_of(left), thumbnail_of(right)], axis=1).astype(np.uint16)

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from pix2pix_tf.config import Layout
 from pix2pix_tf.data.folder import digests_of, examined, ranged, read_sides
 from pix2pix_tf.data.images import decode_in_pipeline
 from pix2pix_tf.data.rasters import ValueRange
@@ -48,6 +49,7 @@ def pack_folder(
     cache_dir: Path | None,
     kind: Kind = "pairs",
     skip_bad_images: bool = False,
+    layout: Layout = "auto",
 ) -> ImageDataset:
     """Packs a folder of images.
 
@@ -58,6 +60,7 @@ def pack_folder(
         cache_dir: as `open_folder_dataset` has it, like the others.
         kind: likewise.
         skip_bad_images: likewise.
+        layout: likewise.
 
     Returns:
         What was packed, as it is opened.
@@ -69,7 +72,7 @@ def pack_folder(
     """
     if is_pack(out):
         raise ConfigError(f"`out` {out} holds a packed data set already; give another folder, or delete it")
-    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images)
+    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, layout=layout)
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, sets in survey.splits.items():
         splits[split] = []

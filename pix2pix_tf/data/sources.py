@@ -125,8 +125,9 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
             ranges=ranges,
+            layout=data.layout,
         )
-        return _using(images, "skip_bad_images", "input_range", "output_range")
+        return _using(images, "layout", "skip_bad_images", "input_range", "output_range")
     if name in CATALOG:
         from pix2pix_tf.data.catalog import open_catalog_dataset
 

@@ -276,6 +276,42 @@ def test_what_may_not_be_meant(tmp_path, files, size, said):
 # ---------------------------------------------------------------- what can't be trained on
 
 
+@pytest.mark.parametrize("size", [(96, 64), (128, 64), (65, 90)])
+def test_photos_are_not_taken_for_pairs(tmp_path, size):
+    for number in range(12):
+        save(photo(number, *size), tmp_path / f"{number}.png")
+    assert "not-pairs" in [finding.code for finding in check_folder(tmp_path, DATA, 0, None).findings]
+    with pytest.raises(DataError, match="layout"):
+        open_folder_dataset(tmp_path, 0, None)
+    single = open_folder_dataset(tmp_path, 0, None, "images")
+    assert [len(single.sides), sum(len(sets[0]) for sets in single.splits.values())] == [1, 12]
+    assert len(open_folder_dataset(tmp_path, 0, None, layout="side-by-side").sides) == 2
+    said = check_folder(tmp_path, data(layout="side-by-side"), 0, None).findings
+    assert "not-pairs" not in [finding.code for finding in said]
+    with pytest.raises(DataError):
+        open_folder_dataset(tmp_path, 0, None, layout="folders")
+
+
+PAIRS = {
+    "gray and colors": lambda seed: beside(photo(seed, mode="L").convert("RGB"), photo(seed)),
+    "blurred and sharp": lambda seed: beside(photo(seed).filter(ImageFilter.GaussianBlur(2)), photo(seed)),
+    "edges": lambda seed: beside(sketch(seed), photo(seed)),
+    "600": lambda seed: beside(photo(seed, 600, 600), label_map(seed, 600, 600)),
+    "label maps": lambda seed: beside(label_map(seed), label_map(seed + 99)),
+    "tall": lambda seed: beside(photo(seed, 48, 64), photo(seed + 99, 48, 64)),
+    "noise": lambda seed: Image.effect_noise((128, 64), 60).convert("RGB"),
+}
+
+
+@pytest.mark.parametrize("quality", [None, 75])
+@pytest.mark.parametrize("kind", PAIRS)
+def test_pairs_are_not_taken_for_photos(tmp_path, kind, quality):
+    for number in range(10):
+        options = {"quality": quality} if quality else {}
+        save(PAIRS[kind](number), tmp_path / f"{number}.{'jpg' if quality else 'png'}", **options)
+    assert len(open_folder_dataset(tmp_path, 0, None).sides) == 2
+
+
 def test_errors_have_their_files(folder):
     (folder / "train" / "text.png").write_text("text")
     whole = path_of(folder, 8).read_bytes()

@@ -109,8 +109,9 @@ EXAMINATIONS = (
         "not-pairs",
         "warning",
         sizes.not_pairs,
-        "no image is wider than high: are they pairs, side by side?",
-        "put A on the left and B on the right of one image, or into folders A/ and B/",
+        "{why}: are they pairs, side by side?",
+        "if they are, give `layout` side-by-side; else put A on the left and B on the right of one image, or "
+        "into folders A/ and B/, or give a `task` that makes pairs of photos",
     ),
     Examination(
         "in-two-splits",
