@@ -615,6 +615,23 @@ def _chosen_formats(args: ExportArgs) -> list[Format]:
 
 
 @dataclasses.dataclass(frozen=True)
+class ShareArgs:
+    """What is held out of a folder that doesn't say so itself."""
+
+    val_share: float | None = None
+    """Share of a folder that is held out to evaluate on, where its subfolders don't say; as in training."""
+    test_share: float | None = None
+    """Share that is held out for --split test."""
+
+    def given(self) -> dict[str, float]:
+        """Returns the settings that were given."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+
+_Shares = Annotated[ShareArgs, tyro.conf.arg(name="")]
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluateArgs:
     """Judges pictures by numbers with intervals and shows them side by side: metrics.json, report.html."""
 
@@ -625,8 +642,9 @@ class EvaluateArgs:
     """The pairs to judge on: a name or the path of a folder; by default those of the first run."""
     out: Path = Path("evaluation")
     """The folder that metrics.json and report.html go to."""
-    split: Literal["train", "val", "test"] | None = None
-    """Which part of the data set; what is held out by default."""
+    split: Literal["train", "val", "test", "all"] | None = None
+    """Which part of the data set; what is held out by default. 'all' is for folders that are all held out."""
+    shares: _Shares = ShareArgs()
     direction: configs.Direction | None = None
     """Which side of the pairs is the input, and which of a run's generators; by default as the first run."""
     image_size: tuple[int, ...] | None = None
@@ -712,6 +730,7 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
         "layout": args.layout,
         "label_maps": None if args.label_maps == "auto" else args.label_maps,
         "skip_bad_images": args.skip_bad_images or None,
+        **args.shares.given(),
     }
     return configs.replace(config, **{name: value for name, value in given.items() if value is not None})
 
@@ -877,7 +896,9 @@ class DataDownloadArgs(DataArgs):
 
 @dataclasses.dataclass(frozen=True)
 class DataCheckArgs(DataArgs):
-    """Tells what is wrong with a data set or with your folder; exits 2 if it can't be trained on."""
+    """Tells what is wrong with a data set or with your folder; exits 2 if it can't be used."""
+
+    shares: _Shares = ShareArgs()
 
     image_size: tuple[int, ...] | None = None
     """Height and width that it is to be trained at; by default the data set's own."""
@@ -931,6 +952,7 @@ class DataPackArgs:
     """Decides which images are held out, where the folder doesn't say."""
     layout: configs.Layout = "auto"
     """How the folder holds pairs: 'side-by-side' in one image, or in two 'folders'; 'auto' finds out."""
+    shares: _Shares = ShareArgs()
     data_dir: Path | None = None
     """Where it is remembered which images were checked."""
     skip_bad_images: bool = False
@@ -990,7 +1012,7 @@ def _data_check(arguments: list[str]) -> int:
     _import_frameworks()
     from pix2pix_tf.inspection import check_dataset
 
-    settings: dict[str, Any] = {"label_maps": args.label_maps, "task": args.task}
+    settings: dict[str, Any] = {"label_maps": args.label_maps, "task": args.task, **args.shares.given()}
     if args.image_size is not None:
         settings["image_size"] = args.image_size
     config = configs.replace(_dataset_config(args), **settings)
@@ -1044,7 +1066,8 @@ def _data_pack(arguments: list[str]) -> int:
 
     folder = existing_folder(args.folder if address_of(args.folder) else str(Path(args.folder).absolute()))
     kind = args.kind or usual_kind(str(folder))
-    root, skip = data_root(args.data_dir), args.skip_bad_images
-    dataset = pack_folder(folder, args.out, args.seed, root, kind, skip, args.layout)
+    data, root = configs.replace(preset(), **args.shares.given()).data, data_root(args.data_dir)
+    skip, shares = args.skip_bad_images, (data.val_share, data.test_share)
+    dataset = pack_folder(folder, args.out, args.seed, root, kind, skip, args.layout, shares)
     print(f"{dataset.description()}; pix2pix train --dataset {quoted(args.out)} learns from it")
     return 0

@@ -126,6 +126,10 @@ class DataConfig:
     """What training resizes photos with; 'cubic' keeps them sharper."""
     split_seed: Annotated[int | None, *limited(0, 2**31 - 1)] = 0
     """Decides which images of a folder are held out, where its subfolders don't; None: as --seed."""
+    val_share: Annotated[float, *limited(0, 0.9)] = 0.1
+    """Share of these that is held out to evaluate on; of 50 images and more at least ten, unless it is 0."""
+    test_share: Annotated[float, *limited(0, 0.9)] = 0.1
+    """Share of these that is held out for evaluate's --split test."""
     jitter: bool = True
     """Resize to 286/256 of the image size, then crop at random (paper, section 6.2)."""
     flip: bool = True
@@ -261,6 +265,8 @@ class TrainConfig:
                 raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {_shown(values)}")
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give `steps` or `epochs`")
+        if self.data.val_share + self.data.test_share >= 1:
+            raise ConfigError("`val_share` and `test_share` leave nothing to train on")
         if self.optimization.batch_size % self.optimization.accumulate:
             raise ConfigError(
                 f"`accumulate` {self.optimization.accumulate} must divide `batch_size` "
@@ -437,6 +443,7 @@ _DISCRIMINATOR: _Conditions = {"gan_weight": lambda given: given["gan_weight"]}
 _TRANSLATES: _Conditions = {"task": _is("task", "pairs"), "model": lambda given: given["model"].takes_images}
 _NO_FILES: _Conditions = {"dataset": "which is drawn at the image size"}
 _NO_MEASUREMENTS: _Conditions = {"dataset": "whose images are no measurements"}
+_SPLIT_ALREADY: _Conditions = {"dataset": "which is split already"}
 _NO_TARGETS: _Conditions = {"dataset": "which has no held-out pairs"}
 
 READ_IF: Mapping[str, _Conditions] = {
@@ -456,7 +463,7 @@ READ_IF: Mapping[str, _Conditions] = {
     "label_maps": {"task": _is("task", "pairs")},
     "one_hot_labels": {**_TRANSLATES, "model": lambda given: given["model"].data == "pairs"},
     "label_colors": {"one_hot_labels": _is("one_hot_labels", True)},
-    "split_seed": {"dataset": "which is split already"},
+    **dict.fromkeys(("split_seed", "val_share", "test_share"), _SPLIT_ALREADY),
     "layout": {"dataset": "which is no folder of images"},
     "skip_bad_images": {"dataset": "whose images were checked when it was made"},
     "epochs": {"steps": _is("steps", None)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import Counter
@@ -72,7 +73,7 @@ def describe_dataset(config: TrainConfig, kind: Kind | None = None) -> str:
         config: the data set.
         kind: how to take it; as it is by itself if None.
     """
-    dataset = open_dataset(config, kind or usual_kind(config.data.dataset))
+    dataset = open_dataset(config, kind or usual_kind(config.data.dataset), to_train=False)
     kinds = []
     for what, side in zip(_SIDE_NAMES[dataset.kind], dataset.sides, strict=True):
         kinds.append(f"{what} {_colours(side.channels)}{' label maps' if side.labels else ''}")
@@ -100,7 +101,7 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
     if not configs.looks_like_path(name) or is_pack(local_folder(name)):
         if not as_json:
             return describe_dataset(config, kind) + f"\n{_NOTHING}", True
-        dataset = open_dataset(config, kind or usual_kind(name))
+        dataset = open_dataset(config, kind or usual_kind(name), to_train=False)
         counts = {split: tuple(map(len, sets)) for split, sets in dataset.splits.items()}
         return _json(dataset.kind, full_name(name), counts, []), True
     folder = existing_folder(name)
@@ -191,7 +192,9 @@ def preview_dataset(config: TrainConfig, count: int, out: Path, kind: Kind | Non
         SystemFault: ``out`` can't be written.
     """
     kind = _with_task(config, kind, "pairs")
-    dataset = open_dataset(config, kind or usual_kind(config.data.dataset))
+    dataset = open_dataset(config, kind or usual_kind(config.data.dataset), to_train=False)
+    if "train" not in dataset.splits:
+        dataset = dataclasses.replace(dataset, splits={"train": dataset.splits[dataset.held_out]})
     config = configs.replace(config, batch_size=1)
     batches = training_batches(dataset, config, 0, count)
     rows = [_as_shown(dataset, batch) for batch in batches]

@@ -76,6 +76,8 @@ OTHER = {
     "photo_filter": "triangle",
     "split_seed": 5,
     "layout": "folders",
+    "val_share": 0.2,
+    "test_share": 0.0,
 }
 MAY_CHANGE = {
     "accumulate",

@@ -282,3 +282,17 @@ def test_the_unpaired_data_sets_of_cyclegan_are_listed(tmp_path):
     listed = list_datasets(tmp_path)
     for name in ("horse2zebra ", "summer2winter_yosemite ", "cycle_gan/maps "):
         assert f"\n{name}" in listed
+
+
+def test_what_is_held_out_of_a_flat_folder_is_what_check_and_pack_are_told(tmp_path, save_image, capsys):
+    for number in range(8):
+        save_image(tmp_path / "flat" / f"{number}.png", width=160, height=70, seed=number)
+    shares = ["--val-share", "0.9", "--test-share", "0", "--data-dir", str(tmp_path / "kept")]
+    assert main(["data", "check", str(tmp_path / "flat"), "--json", *shares]) == 0
+    counts = {split: count for split, [count] in json.loads(capsys.readouterr().out)["counts"].items()}
+    assert counts.keys() == {"train", "val"}
+    assert counts["val"] > 4
+    assert main(["data", "pack", str(tmp_path / "flat"), "--out", str(tmp_path / "pack"), *shares]) == 0
+    packed = open_dataset(config_of(tmp_path / "pack", tmp_path))
+    assert {split: packed.count(split) for split in packed.splits} == counts
+    assert main(["data", "check", str(tmp_path / "flat"), "--val-share", "0.5", "--test-share", "0.6"]) == 2

@@ -112,6 +112,7 @@ def test_downloads_are_for_what_is_downloaded(name, folder):
 OF_FILES = {"input_range", "output_range", "fit", "photo_filter"}
 OF_FOLDERS = OF_FILES | {"skip_bad_images", "layout"}
 OF_PAIRS = {"direction", "evaluate_every", "best_metric"}
+OF_SPLITS = {"split_seed", "val_share", "test_share"}
 
 
 def test_what_only_opened_data_can_tell(folder, tmp_path):
@@ -121,7 +122,7 @@ def test_what_only_opened_data_can_tell(folder, tmp_path):
         for name, conditions in READ_IF.items()
         if any(isinstance(each, str) for each in conditions.values())
     }
-    assert left_to_data == OF_FOLDERS | OF_PAIRS | {"split_seed"}
+    assert left_to_data == OF_FOLDERS | OF_PAIRS | OF_SPLITS
 
     def used(dataset, model="pix2pix", **settings):
         return open_dataset(replace(preset(str(dataset), model), image_size=64, **settings)).used
@@ -132,18 +133,18 @@ def test_what_only_opened_data_can_tell(folder, tmp_path):
         (tmp_path / "photos" / image.name).write_bytes(image.read_bytes())
     (tmp_path / "split").mkdir()
     (tmp_path / "split" / "train").symlink_to(folder)
-    assert used(folder) == OF_FOLDERS | OF_PAIRS | {"split_seed"}
+    assert used(folder) == OF_FOLDERS | OF_PAIRS | OF_SPLITS
     assert used(tmp_path / "split") == OF_FOLDERS | {"direction"}
     assert used(tmp_path / "pack") == OF_FILES | OF_PAIRS
     assert used("procedural", jitter=True) == OF_PAIRS | {"photo_filter"}
     assert used("procedural", jitter=False) == OF_PAIRS
-    assert used(tmp_path / "photos", "wgan") == OF_FOLDERS | {"split_seed"}
-    assert used(tmp_path / "photos", "distilled_from_inputs") == OF_FOLDERS | {"split_seed", "direction"}
+    assert used(tmp_path / "photos", "wgan") == OF_FOLDERS | OF_SPLITS
+    assert used(tmp_path / "photos", "distilled_from_inputs") == OF_FOLDERS | OF_SPLITS | {"direction"}
     assert used(tmp_path / "pack", "cyclegan") == OF_FILES | OF_PAIRS
     assert used(tmp_path / "pack", task="colorize") == OF_FILES | OF_PAIRS | {"split_seed"}
 
 
-@pytest.mark.parametrize("name", ["split_seed", "skip_bad_images", "evaluate_every"])
+@pytest.mark.parametrize("name", ["split_seed", "val_share", "skip_bad_images", "evaluate_every"])
 def test_training_refuses_what_its_data_do_not_use(name, folder, tmp_path):
     pack_folder(folder, tmp_path / "pack", 0, None, "unpaired")
     config = replace(

@@ -42,8 +42,9 @@ LAYOUTS = {
 """How a folder of each kind may look."""
 
 _SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
-# Where the folder doesn't say which image belongs where; the rest is for test.
-_TRAIN_SHARE, _VAL_SHARE = 0.8, 0.1
+SHARES = (0.1, 0.1)
+"""Of val and test, where the folder doesn't say which image belongs where."""
+FEWEST_HELD_OUT = 10  # images that models can be compared by
 _TO_BE_SPLIT = ""
 _FEWEST_SEAMS = 5  # that tell photos from pairs
 _SEAMLESS = 1.6  # times the step between neighboring columns: photos have 1, pairs 4 and more
@@ -125,6 +126,7 @@ def open_folder_dataset(
     show_progress: bool = True,
     ranges: Sequence[ValueRange | None] = (None, None),
     layout: Layout = "auto",
+    shares: tuple[float, float] = SHARES,
 ) -> ImageDataset:
     """Opens a folder in one of the layouts of `LAYOUTS`, after decoding every image once.
 
@@ -141,6 +143,7 @@ def open_folder_dataset(
             alone; ``None`` for what the files have: the type's, or of measurements the extremes.
         layout: 'side-by-side' or 'folders' where it is known how pairs lie; 'auto' refuses photos that don't
             look like two images side by side.
+        shares: of val and test, where the folder doesn't say which image belongs where.
 
     Returns:
         The data set, of the kind that the folder has: pairs where anything else is wanted of side-by-side
@@ -151,7 +154,7 @@ def open_folder_dataset(
         DataError: nothing, or not everything, of the folder can be used.
         SystemFault: the folder or a file in it can't be read.
     """
-    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, show_progress, layout)
+    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, show_progress, layout, shares)
     sides = ranged(sides, ranges, folder)
     return ImageDataset(
         name=printable(folder.resolve().name),
@@ -168,7 +171,7 @@ def open_folder_dataset(
             for name, sets in survey.splits.items()
         },
         skipped=[printable(os.fspath(file)) for file in survey.bad_files],
-        used=frozenset({"split_seed"} if survey.is_split_here else ()),
+        used=frozenset(("split_seed", "val_share", "test_share") if survey.is_split_here else ()),
     )
 
 
@@ -180,29 +183,21 @@ def examined(
     skip_bad_images: bool = False,
     show_progress: bool = True,
     layout: Layout = "auto",
+    shares: tuple[float, float] = SHARES,
 ) -> tuple[Survey, list[tuple[Side, ...]]]:
-    """Returns what is in a folder that can be trained on, and the sides of each of its sets.
+    """Returns what is in a folder that can be used, and the sides of each of its sets.
 
-    Args:
-        folder: as `open_folder_dataset` has it, like the others.
-        seed: likewise.
-        cache_dir: likewise.
-        kind: likewise.
-        skip_bad_images: likewise.
-        show_progress: likewise.
-        layout: likewise.
+    The arguments are those of `open_folder_dataset`.
 
     Raises:
         DataError, SystemFault: as there.
     """
-    survey = survey_folder(folder, seed, cache_dir, kind, show_progress, layout=layout)
+    survey = survey_folder(folder, seed, cache_dir, kind, show_progress, layout=layout, shares=shares)
     problems = [*survey.problems, *([] if skip_bad_images else survey.bad_files.values())]
     if problems:
         raise DataError(printable(problems[0].line + _and_more(len(problems) - 1, folder)))
-    if "train" not in survey.splits:
-        raise DataError(
-            printable(f"{folder}: none of its images to train on can be used; see {_check(folder)}")
-        )
+    if not survey.splits:
+        raise DataError(printable(f"{folder}: none of its images can be used; see {_check(folder)}"))
     if survey.is_seamless:
         raise DataError(
             printable(
@@ -245,17 +240,11 @@ def survey_folder(
     show_progress: bool = True,
     with_looks: bool = False,
     layout: Layout = "auto",
+    shares: tuple[float, float] = SHARES,
 ) -> Survey:
     """Finds out everything about a folder.
 
-    Args:
-        folder: as `open_folder_dataset` has it, like the others.
-        seed: likewise.
-        cache_dir: likewise.
-        kind: likewise.
-        show_progress: likewise.
-        with_looks: say what every image looks like, too.
-        layout: likewise.
+    The arguments are those of `open_folder_dataset`; ``with_looks`` adds what every image looks like.
 
     Raises:
         SystemFault: the folder or a file in it can't be read.
@@ -266,8 +255,8 @@ def survey_folder(
         return Survey(problems=[Problem("layout", (folder,), str(error))])
     problems: list[Problem] = []
     found = {split: _find_items(sides, kind, problems) for split, sides in roots.items()}
-    if not problems and not any(found.get("train", found.get(_TO_BE_SPLIT, ()))):
-        line = f"{folder}: no images to train on; {LAYOUTS[kind]}"
+    if not problems and not any(map(any, found.values())):
+        line = f"{folder}: no images; {LAYOUTS[kind]}"
         return Survey(found_layout, problems=[Problem("layout", (folder,), line)])
 
     every_item = [item for sets in found.values() for items in sets for item in items]
@@ -301,7 +290,9 @@ def survey_folder(
         for split, sets in found.items()
     }
     if _TO_BE_SPLIT in usable:
-        divided = [_split_by_hash(items, seed) for items in usable[_TO_BE_SPLIT]]
+        sets = usable[_TO_BE_SPLIT]
+        fewest = [1 if sets[1:] else min(FEWEST_HELD_OUT, max(1, len(items) // 5)) for items in sets]
+        divided = [_split_by_hash(*each, seed, *shares) for each in zip(sets, fewest, strict=True)]
         usable = {split: tuple(each[split] for each in divided) for split in _SPLIT_NAMES}
     splits = {split: sets for split, sets in usable.items() if all(sets)}
     is_seamless = is_seamless and any(item.is_halved for item in every_item)
@@ -375,10 +366,7 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout = "auto") -> tuple[str
         raise _LayoutError(f"{folder}: no images in a known layout; {expected}")
     if len(found) > 1:
         raise _LayoutError(f"{folder}: a mixture of layouts ({' and '.join(found)}); {expected}")
-    layout, roots = found.popitem()
-    if "train" not in roots and _TO_BE_SPLIT not in roots:
-        raise _LayoutError(f"{folder}: has {', '.join(roots)} but nothing to train on; {expected}")
-    return layout, roots
+    return found.popitem()
 
 
 def _by_split(find: Callable[[str], tuple[Path, ...] | None]) -> _Roots:
@@ -523,11 +511,13 @@ def _without_partner(root: Path, lonely: Mapping[str, Path], other: Path) -> lis
     return [*problems, Problem("missing-partner", tuple(files), line)]
 
 
-def _split_by_hash(items: Sequence[Item], seed: int) -> dict[str, list[Item]]:
-    """Holds about a tenth out for val and for test; images that are added later move none of the others.
+def _split_by_hash(
+    items: Sequence[Item], fewest: int, seed: int, val_share: float, test_share: float
+) -> dict[str, list[Item]]:
+    """Holds about these shares out, and at least ``fewest`` for val where it has a share.
 
-    Only where train or val would stay empty, as happens with a handful, one is moved. Of unpaired sides, what
-    has one name goes to one split.
+    The hash of a name decides, so images that are added later move none of the others, but for those that val
+    took from train to have enough. Of unpaired sides, what has one name goes to one split.
     """
 
     def place(item: Item) -> float:  # uniform in [0, 1)
@@ -535,10 +525,11 @@ def _split_by_hash(items: Sequence[Item], seed: int) -> dict[str, list[Item]]:
         return int.from_bytes(digest[:6], "big") / 2**48
 
     ordered = sorted(items, key=place)  # first train, then val, then test
-    train_end = bisect.bisect_left(ordered, _TRAIN_SHARE, key=place)
-    val_end = bisect.bisect_left(ordered, _TRAIN_SHARE + _VAL_SHARE, key=place)
-    train_end = max(1, min(train_end, len(ordered) - 1))
-    val_end = max(val_end, train_end + 1)
+    val_end = bisect.bisect_left(ordered, 1 - test_share, key=place)
+    train_end = bisect.bisect_left(ordered, 1 - test_share - val_share, key=place)
+    fewest = fewest if val_share else 0
+    train_end = max(1, min(train_end, val_end - fewest))
+    val_end = max(val_end, train_end + fewest)
     chosen = {"train": ordered[:train_end], "val": ordered[train_end:val_end], "test": ordered[val_end:]}
     return {
         split: sorted(members, key=lambda item: natural_key(item.name)) for split, members in chosen.items()

@@ -23,7 +23,7 @@ SMALLEST_SHARE = 2e-4
 
 
 def palette(dataset: ImageDataset, side: int) -> np.ndarray:
-    """Returns the colours of the classes in the label maps to train on, the most frequent first.
+    """Returns the colors of the classes in the label maps to train on, or else held out; frequent ones first.
 
     In a map that was blurred, by JPEG for one, only the inside of even areas counts: on the edges are mixed
     colours that belong to no class.
@@ -41,7 +41,8 @@ def palette(dataset: ImageDataset, side: int) -> np.ndarray:
     if dataset.sides[side].bits != 8:
         raise DataError(f"{dataset.name}: its label maps have 16 bits a channel; give maps of 8")
     whole, inside = [], []
-    for label_map in each_of(dataset, "train", side):
+    split = "train" if "train" in dataset.splits else dataset.held_out
+    for label_map in each_of(dataset, split, side):
         codes = label_map.astype(np.int32) @ _PLACES[-label_map.shape[-1] :]
         whole.append(np.unique(codes, return_counts=True))
         inside.append(np.unique(codes[1:-1, 1:-1][_even_pixels(label_map)], return_counts=True))

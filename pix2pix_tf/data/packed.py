@@ -20,7 +20,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.config import Layout
-from pix2pix_tf.data.folder import digests_of, examined, ranged, read_sides
+from pix2pix_tf.data.folder import SHARES, digests_of, examined, ranged, read_sides
 from pix2pix_tf.data.images import decode_in_pipeline
 from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.data.records import record_reader
@@ -50,17 +50,15 @@ def pack_folder(
     kind: Kind = "pairs",
     skip_bad_images: bool = False,
     layout: Layout = "auto",
+    shares: tuple[float, float] = SHARES,
 ) -> ImageDataset:
     """Packs a folder of images.
 
     Args:
         folder: in one of the layouts of `pix2pix_tf.data.folder`, every image of which is checked.
         out: the folder of the pack, without one as yet.
-        seed: decides which images are held out, where the folder doesn't say.
-        cache_dir: as `open_folder_dataset` has it, like the others.
-        kind: likewise.
-        skip_bad_images: likewise.
-        layout: likewise.
+
+    The others are those of `open_folder_dataset`.
 
     Returns:
         What was packed, as it is opened.
@@ -72,7 +70,7 @@ def pack_folder(
     """
     if is_pack(out):
         raise ConfigError(f"`out` {out} holds a packed data set already; give another folder, or delete it")
-    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, layout=layout)
+    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, layout=layout, shares=shares)
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, sets in survey.splits.items():
         splits[split] = []

@@ -148,8 +148,8 @@ class ImageDataset:
     Args:
         name: what the user calls it.
         sides: what A and B are like, or the one side of a set of images.
-        splits: by name, ``train`` always there: of pairs, one `Images` that reads both images of a pair; of
-            unpaired images, one each for A and B, which may differ in everything; of images, one.
+        splits: by name, ``train`` wherever models are trained: of pairs, one `Images` that reads both images
+            of a pair; of unpaired images, one each for A and B, which may differ in everything; else one.
         skipped: files left out because they could not be read (``--skip-bad-images``).
         from_pairs: of unpaired sets, whether outside of ``train`` the i-th images of both belong together.
         task: what makes pairs of images that are read alone, each an input of its own; their sides are then
@@ -173,7 +173,7 @@ class ImageDataset:
         """Pairs, unpaired or images."""
         if len(self.sides) == 1:
             return "images"
-        return "pairs" if len(self.splits["train"]) == 1 else "unpaired"
+        return "pairs" if len(self.splits[self.held_out]) == 1 else "unpaired"
 
     @property
     def has_targets(self) -> bool:
@@ -228,6 +228,23 @@ class ImageDataset:
     def held_out(self) -> str:
         """The name of the split that samples and figures are made from: val, else test, else train."""
         return next(name for name in ("val", "test", "train") if name in self.splits)
+
+
+def with_all(dataset: ImageDataset) -> ImageDataset:
+    """Returns pairs with a split ``all`` that has those of every split, one split after the other."""
+    every = {split: pairs for split, (pairs,) in dataset.splits.items()}
+    names = [name for pairs in every.values() for name in pairs.names]
+    if len(set(names)) < len(names):
+        names = [f"{split}/{name}" for split, pairs in every.items() for name in pairs.names]
+    ends = np.cumsum([len(pairs) for pairs in every.values()])
+
+    def read(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        part = int(np.searchsorted(ends, int(index), "right"))
+        pairs = list(every.values())[part]
+        return pairs.read(index - ends[part] + len(pairs))
+
+    whole = Images(names, read, lambda: np.concatenate([pairs.digests() for pairs in every.values()]))
+    return dataclasses.replace(dataset, splits={**dataset.splits, "all": (whole,)})
 
 
 def unpaired(dataset: ImageDataset) -> ImageDataset:

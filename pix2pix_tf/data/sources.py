@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: bool = True) -> ImageDataset:
+def open_dataset(
+    config: TrainConfig, kind: Kind | None = None, show_progress: bool = True, to_train: bool = True
+) -> ImageDataset:
     """Opens the data set of a configuration, downloading and preparing it where that is needed.
 
     Args:
@@ -27,6 +29,7 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
             (each image then has no counterpart to train on), and one side of pairs or of unpaired sets, the
             target unless the model takes inputs, for images. Where there is a task, pairs are made of images.
         show_progress: show a bar while files are fetched or checked.
+        to_train: refuse a data set that has held-out images only.
 
     Returns:
         Pairs directed, so that A is the input and B the target; unpaired sets as A and B, whatever the
@@ -39,8 +42,14 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, show_progress: b
     """
     kind = kind or config.model.data
     if kind == "pairs" and config.data.task != "pairs":
-        return _with_targets(_made_of(open_dataset(config, "images", show_progress), config))
+        images = open_dataset(config, "images", show_progress, to_train)
+        return _with_targets(_made_of(images, config))
     dataset = _labelled(_opened(config, kind, show_progress), config.data.label_maps)
+    if "train" not in dataset.splits and (to_train or dataset.kind != kind == "unpaired"):
+        raise DataError(
+            f"{dataset.name}: has {' and '.join(dataset.splits)} but nothing to train on; add images in "
+            "train/, or evaluate models on it with 'pix2pix evaluate'"
+        )
     if dataset.kind != "images" or config.model.side == 0:  # or the way that a student's teacher goes
         dataset = dataclasses.replace(dataset, used=dataset.used | {"direction"})
     if kind == "unpaired" and dataset.kind == "pairs":
@@ -126,6 +135,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             show_progress=show_progress,
             ranges=ranges,
             layout=data.layout,
+            shares=(data.val_share, data.test_share),
         )
         return _using(images, "layout", "skip_bad_images", "input_range", "output_range")
     if name in CATALOG:

@@ -16,7 +16,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.preparing import data_root
-from pix2pix_tf.data.sets import ImageDataset, spread
+from pix2pix_tf.data.sets import ImageDataset, spread, with_all
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.evaluation import inception, intervals
@@ -50,7 +50,7 @@ class EvaluateOptions:
 
     Args:
         config: of the data set, and in which direction its pairs are taken.
-        split: 'train', 'val' or 'test'; what is held out by default.
+        split: 'train', 'val', 'test' or 'all'; what is held out by default.
         size: height and width that pictures are compared at; by default what the runs were trained at, the
             largest of them, or each pair's own where there is no run.
         raw_weights: of runs, not their averages.
@@ -85,7 +85,9 @@ def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Sa
         SystemFault: a file can't be read or written.
     """
     people = read_answers(options.answers)
-    dataset = open_dataset(options.config, "pairs")
+    dataset = open_dataset(options.config, "pairs", to_train=False)
+    if options.split == "all":
+        dataset = with_all(dataset)
     split = _split(dataset, options.split)
     judged = open_judged(models, dataset, split, options.config, options.raw_weights)
     direction = options.config.data.direction
@@ -155,7 +157,7 @@ def _split(dataset: ImageDataset, asked: str | None) -> str:
     """
     if asked is None and dataset.held_out == "train":
         raise ConfigError(
-            f"{dataset.name} has no pairs but those to train on; `split` train judges on these all the same"
+            f"{dataset.name} has no pairs but those to train on; `split` train or all evaluates on these"
         )
     if asked not in (None, *dataset.splits):
         raise ConfigError(f"`split` {asked}: {dataset.name} has {', '.join(dataset.splits)}")
@@ -181,6 +183,10 @@ def _reader(
         return LabelReader(palette(pairs.dataset, 1))
     if not sides[0].labels:
         because = "neither side is a label map; if one is, say so with `label_maps`"
+        left_out.append({"metric": "segmentation score", "because": because})
+        return None
+    if "train" not in pairs.dataset.splits:
+        because = "there are no pairs to train a segmentation network on"
         left_out.append({"metric": "segmentation score", "because": because})
         return None
     size = pairs.size or options.config.data.size

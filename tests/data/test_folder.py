@@ -14,11 +14,21 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pix2pix_tf import preset, replace
 from pix2pix_tf.data import checking
-from pix2pix_tf.data.folder import likely_kind, open_folder_dataset, survey_folder
+from pix2pix_tf.data.folder import (
+    FEWEST_HELD_OUT,
+    Item,
+    _split_by_hash,
+    likely_kind,
+    open_folder_dataset,
+    survey_folder,
+)
 from pix2pix_tf.data.sets import Side
+from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
+from pix2pix_tf.inspection import check_dataset, preview_dataset
 
 
 def save(path, width=8, height=4, seed=0, mode="RGB"):
@@ -167,6 +177,46 @@ def test_small_folder_has_something_to_train_and_to_look_at(flat_folder, tmp_pat
     assert ("val" in split) == (count > 1)
 
 
+def split_of(count, seed=0, shares=(0.1, 0.1)):
+    items = [Item(str(at), ()) for at in range(count)]
+    chosen = _split_by_hash(items, min(FEWEST_HELD_OUT, count // 5), seed, *shares)
+    return {split: {item.name for item in members} for split, members in chosen.items()}
+
+
+@pytest.mark.parametrize("count", [50, 60, 120])
+def test_val_has_enough_to_compare_models_by(count):
+    for seed in range(50):
+        found = split_of(count, seed)
+        assert len(found["val"]) >= FEWEST_HELD_OUT
+        assert len(found["train"]) > count / 2
+
+
+def test_what_was_trained_on_is_never_held_out_when_files_are_added():
+    for seed in range(50):
+        before, after = split_of(55, seed), split_of(110, seed)
+        assert before["train"] <= after["train"]
+
+
+def test_shares_decide_how_much_is_held_out(flat_folder):
+    dataset = open_folder(flat_folder, shares=(0.3, 0.0))
+    assert dataset.splits.keys() == {"train", "val"}
+    assert 40 <= dataset.count("val") <= 80
+    assert names(open_folder(flat_folder, shares=(0.0, 0.0))).keys() == {"train"}
+
+
+@pytest.mark.parametrize("files", [["val/1.png"], ["test/1.png"], ["valA/1.png", "valB/1.png"]])
+def test_a_folder_of_held_out_pairs_is_for_evaluation_only(tmp_path, files):
+    for file in files:
+        save(tmp_path / "data" / file, 16, 16)
+    config = replace(preset(str(tmp_path / "data")), data_dir=tmp_path / "cache")
+    with pytest.raises(DataError, match="nothing to train on"):
+        open_dataset(config)
+    dataset = open_dataset(config, to_train=False)
+    assert (dataset.kind, dataset.count(dataset.held_out)) == ("pairs", 1)
+    assert check_dataset(config)[1]
+    preview_dataset(replace(config, image_size=64), 1, tmp_path / "preview.png")
+
+
 # ---------------------------------------------------------------- names
 
 
@@ -282,7 +332,6 @@ def test_mixed_layouts_are_refused(tmp_path, files):
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        (["test/1.png"], "nothing to train on"),
         (["trainA/1.png"], "trainA: the folder of the other side is missing"),
         (["train/A/1.png"], "A: the folder of the other side"),
         (["val/1.png", "valid/1.png", "train/1.png"], "both are names of the val images"),
@@ -301,7 +350,7 @@ def test_missing_and_empty_folders_and_files_are_refused(tmp_path):
     save(tmp_path / "x.png")
     assert "a file, not a folder" in problem_of(tmp_path / "x.png")
     (tmp_path / "empty" / "train").mkdir(parents=True)
-    assert "no images to train on" in problem_of(tmp_path / "empty")
+    assert "no images" in problem_of(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -350,7 +399,7 @@ def test_damaged_images_are_left_out_on_request(damaged_folder):
 
 def test_nothing_left_after_skipping(tmp_path):
     (tmp_path / "1.png").write_text("text")
-    assert "none of its images to train on can be used" in problem_of(tmp_path, skip_bad_images=True)
+    assert "none of its images can be used" in problem_of(tmp_path, skip_bad_images=True)
 
 
 def test_a_survey_has_everything(damaged_folder):

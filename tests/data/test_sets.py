@@ -11,7 +11,7 @@ import tensorflow as tf
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import dataset_label
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, full_name, looks_like_path, settings_of
-from pix2pix_tf.data.sets import ImageDataset, Images, Side, images_of, unpaired
+from pix2pix_tf.data.sets import ImageDataset, Images, Side, images_of, unpaired, with_all
 from pix2pix_tf.data.sources import open_dataset, usual_kind
 from pix2pix_tf.errors import DataError
 from tests.conftest import small_config
@@ -54,6 +54,15 @@ def test_unpaired_sets_have_no_counterparts_to_train_on_and_true_ones_held_out(d
     assert made.count("train") == 4
     with pytest.raises(DataError, match="made up"):
         unpaired(ImageDataset("made up", (PHOTO, LABELS), {"train": (pairs(1),)}))
+
+
+@pytest.mark.parametrize("name", ["pair", "held"])
+def test_all_splits_together_have_every_pair_under_a_name_of_its_own(dataset, name):
+    splits = {**dataset.splits, "val": (pairs(3, name),)}
+    (every,) = with_all(dataclasses.replace(dataset, splits=splits)).splits["all"]
+    assert values(every) == [(number, 100 + number) for number in (*range(7), *range(3))]
+    assert len(set(every.names)) == 10
+    assert len(np.unique(every.digests()[:, 0])) == 7
 
 
 @pytest.mark.parametrize("made_of", [lambda dataset: dataset, unpaired])

@@ -233,6 +233,14 @@ def test_pictures_are_found_by_their_whole_names(tmp_path):
         judge([wrong], tmp_path / "out", config=config)
 
 
+def test_a_folder_that_is_all_held_out_is_evaluated_as_a_whole(tmp_path):
+    folder = flat_pairs(tmp_path / "pairs", 11)
+    config = small_config(None, dataset=str(folder))
+    names = [file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.png")]
+    made = write_pictures(tmp_path / "made", {name: np.zeros((64, 64, 3), np.uint8) for name in names})
+    assert judge([made], tmp_path / "out", config=config, split="all")["count"] == 11
+
+
 def test_a_run_that_has_seen_the_pairs_is_refused_or_reported(tiny_run, tmp_path):
     """Whatever they are called now: here a copy in two folders, of what the run has seen side by side."""
     for number, pair in enumerate(np.random.default_rng(0).integers(0, 256, (8, 64, 128, 3), np.uint8)):

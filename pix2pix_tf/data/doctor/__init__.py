@@ -61,7 +61,8 @@ def check_folder(
     Raises:
         SystemFault: the folder or a file in it can't be read.
     """
-    survey = survey_folder(folder, seed, cache_dir, kind, with_looks=True, layout=data.layout)
+    shares = (data.val_share, data.test_share)
+    survey = survey_folder(folder, seed, cache_dir, kind, with_looks=True, layout=data.layout, shares=shares)
     used = survey.used()
     if any(item.is_halved for items in used for item in items):
         kind = "pairs"

@@ -183,7 +183,7 @@ EXAMINATIONS = (
         "too-few",
         "warning",
         sizes.too_few,
-        "only {few} to train on: learnt by heart rather than understood",
+        "only {few} to train on: at most learned by heart, rather than understood",
         "collect more; hundreds are usual",
     ),
     Examination(

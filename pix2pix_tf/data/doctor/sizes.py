@@ -64,8 +64,8 @@ def not_pairs(chart: Chart) -> Iterator[Found]:
 
 def too_few(chart: Chart) -> Iterator[Found]:
     """Yields that there is little to train on."""
-    counts = [len(items) for items in chart.survey.splits.get("train", ())]
-    if counts and min(counts) < _FEW:
+    counts = [len(items) for items in chart.survey.splits.get("train", ((),))]
+    if min(counts) < _FEW:
         yield Found([], {"few": counted(min(counts), item_of(chart))})
 
 
