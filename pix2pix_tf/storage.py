@@ -87,6 +87,7 @@ class StoredFolder:
         self._list = self.copy.with_name(f"{self.copy.name}.{_LIST}")
         self._may_have_left = True  # files that no list names: one that was killed before its list has
         self._name = uuid.uuid4().hex
+        self._digests: dict[str, tuple[object, str]] = {}  # and of which state of a file each is
         self._before: str | None = None  # who has written what this process goes on from
 
     def fetch(self, only: str | None = None) -> bool:
@@ -140,7 +141,7 @@ class StoredFolder:
         if is_lasting and _linked(self._other_copy / name, target, digest):
             return
         _get(store, f"{root}/{name}", target)
-        if is_lasting and _digest(target) != digest:
+        if is_lasting and self._digest(name) != digest:
             raise SystemFault(f"{self.address}/{name} is damaged, or is being written; try again")
 
     def publish(self) -> None:
@@ -164,7 +165,7 @@ class StoredFolder:
         store, root = _store(self.address)
         there = self._own_list(store, root)
         may_have_left, self._may_have_left = self._may_have_left, True
-        files = {name: _digest(self.copy / name) for name in self._own_files()}
+        files = {name: self._digest(name) for name in self._own_files()}
         for name, digest in files.items():
             if there["files"].get(name) != digest:
                 store.put_file(str(self.copy / name), f"{root}/{name}")
@@ -200,7 +201,15 @@ class StoredFolder:
     def _copied(self) -> dict[str, str]:
         """The digests of what the copy has, by name; who reads changes no file, and has noted them."""
         noted = {} if self._writing else _made_of(self.copy, self._list)
-        return {name: noted.get(name) or _digest(self.copy / name) for name in self._own_files()}
+        return {name: noted.get(name) or self._digest(name) for name in self._own_files()}
+
+    def _digest(self, name: str) -> str:
+        """Returns a file's digest, read again only after a change: work doesn't grow with the folder."""
+        stat = (self.copy / name).stat()
+        state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+        if self._digests.get(name, (None,))[0] != state:
+            self._digests[name] = state, _digest(self.copy / name)
+        return self._digests[name][1]
 
     def _read_list(self, store: Any, root: str) -> dict[str, Any]:
         try:

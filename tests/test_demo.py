@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import json
+import shutil
 import tarfile
 import threading
 from pathlib import Path
@@ -73,6 +74,12 @@ def test_the_page_the_model_and_litert_are_served_and_nothing_else(served, model
         assert requests.get(url + name, timeout=10).status_code == 404
     foreign = requests.get(url, headers={"Host": "elsewhere.example:80"}, timeout=10)
     assert foreign.status_code == 404
+
+
+def test_a_model_may_be_named_in_capitals(served, model, litert, tmp_path):
+    path = shutil.copy(model, tmp_path / "M.TFLITE")
+    url = served(path, runtime=litert)
+    assert requests.get(f"{url}model.tflite", timeout=10).content == model.read_bytes()
 
 
 def test_what_can_not_be_drawn_for_is_refused(tmp_path, litert, model):

@@ -72,6 +72,32 @@ def test_what_is_published_is_fetched_elsewhere(store):
     assert not store.exists("bucket/run/checkpoints/step_1/state")
 
 
+def test_publishing_reads_only_what_has_changed(store, monkeypatch):
+    writer = StoredFolder("s3://bucket/run", writing=True)
+    writer.fetch()
+    read, digest = [], storage._digest
+    monkeypatch.setattr(storage, "_digest", lambda path: read.append(path.name) or digest(path))
+    for step in range(5):
+        for name, text in {
+            "config.json": "1",
+            f"checkpoints/{step}": f"{step}",
+            "log": "line\n" * step,
+        }.items():
+            (writer.copy / name).parent.mkdir(parents=True, exist_ok=True)
+            if not (writer.copy / name).exists() or name == "log":
+                (writer.copy / name).write_text(text)
+        writer.publish()
+    assert sorted(read) == sorted(["config.json", *"01234", *["log"] * 5])
+    reader = StoredFolder("s3://bucket/run")
+    reader.fetch()
+    assert contents(reader.copy) == contents(writer.copy)
+    again = StoredFolder("s3://bucket/run", writing=True)  # as another process, which has to look once
+    read.clear()
+    again.fetch()
+    again.publish()
+    assert sorted(read) == sorted(["config.json", *"01234", "log"])
+
+
 def test_who_goes_on_elsewhere_has_what_was_published_last(store, tmp_path, monkeypatch):
     writer = StoredFolder("s3://bucket/run", writing=True)
     writer.fetch()

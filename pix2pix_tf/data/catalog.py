@@ -230,7 +230,7 @@ def archive_url(name: str, mirror: str) -> str:
         name: of the data set.
         mirror: the address of a folder that holds ``NAME.tar.gz``, or that of the file itself.
     """
-    return mirror if mirror.endswith(".tar.gz") else f"{mirror.rstrip('/')}/{name}.tar.gz"
+    return mirror if mirror.lower().endswith(".tar.gz") else f"{mirror.rstrip('/')}/{name}.tar.gz"
 
 
 def _facts(name: str) -> CatalogSet:

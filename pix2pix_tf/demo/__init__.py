@@ -156,7 +156,7 @@ def _handler_of(files: Mapping[str, Path | bytes]) -> type[http.server.BaseHTTPR
             if found is None or body is None or host not in ("127.0.0.1", "localhost"):
                 self.send_error(http.HTTPStatus.NOT_FOUND)
                 return
-            kind = ".json" if isinstance(found, bytes) else found.suffix
+            kind = ".json" if isinstance(found, bytes) else found.suffix.lower()
             self.send_response(http.HTTPStatus.OK)
             self.send_header("Content-Type", _TYPES[kind])
             self.send_header("Content-Length", str(len(body)))

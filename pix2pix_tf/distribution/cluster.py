@@ -12,7 +12,7 @@ from typing import Any
 from pix2pix_tf.errors import ConfigError
 
 _FIRST_PORT = 8888  # of the tasks on a node, under SLURM
-_ADDRESS = re.compile(r".+:[0-9]{1,5}")
+_ADDRESS = re.compile(r"[^\s:\[\]]+:0*[1-9][0-9]{0,4}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,9 @@ class Cluster:
         """Checks the addresses."""
         for host in self.hosts:
             if not _ADDRESS.fullmatch(host) or int(host.rpartition(":")[2]) > 65535:
-                raise ConfigError(f"`hosts` takes addresses with a port, such as node1:2222; got {host!r}")
+                raise ConfigError(
+                    f"`hosts` takes names or IPv4 addresses with a port, such as node1:2222; got {host!r}"
+                )
             if self.hosts.count(host) > 1:
                 raise ConfigError(f"`hosts` names {host} twice")
         if not 0 <= self.index < len(self.hosts):

@@ -7,6 +7,7 @@ on its port, which TensorFlow takes afterwards: each sends a line of JSON, and a
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 import time
@@ -15,11 +16,16 @@ from typing import Any
 
 from pix2pix_tf.distribution.cluster import Cluster
 from pix2pix_tf.errors import ConfigError, HostLost, SystemFault
+from pix2pix_tf.files import first_line
 
+_HOSTS = "`hosts`"
 _GREETING = "pix2pix roll call"
 _AGAIN = 0.2  # seconds until a host that isn't there yet is tried again
 _ANSWER = 5.0  # seconds
 _LONGEST_LINE = 1 << 20
+
+# Whatever may be wrong with what comes from the network: anybody may send anything.
+_NO_ANSWER = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 Facts = Mapping[str, Any]
 
@@ -38,6 +44,7 @@ def roll_call(cluster: Cluster, facts: Facts, seconds: float) -> None:
         SystemFault: the port of this host is taken.
     """
     deadline = time.monotonic() + seconds
+    facts = {_HOSTS: ",".join(cluster.hosts), **facts}
     with _own_port(cluster) as server:
         verdict = (
             _heard(cluster, facts, server, deadline)
@@ -68,34 +75,62 @@ def _own_port(cluster: Cluster) -> Iterator[socket.socket]:
 def _heard(cluster: Cluster, facts: Facts, server: socket.socket, deadline: float) -> dict[str, str]:
     """Hears all others, on the first host; returns what is wrong, and tells them."""
     own = json.loads(json.dumps(facts))
-    missing, differing = set(range(1, len(cluster.hosts))), []
+    connections: dict[int, socket.socket] = {}
+    differing: dict[int, list[str]] = {}
+    missing, strays = set(range(1, len(cluster.hosts))), ""
     with contextlib.ExitStack() as open_ones:
-        connections = []
         while missing and (left := deadline - time.monotonic()) > 0:
             server.settimeout(left)
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                connection = open_ones.enter_context(server.accept()[0])
+            with contextlib.suppress(*_NO_ANSWER), contextlib.ExitStack() as until_taken:
+                connection = until_taken.enter_context(server.accept()[0])
                 connection.settimeout(_ANSWER)  # others wait while one that isn't a host says nothing
                 _send(connection, {"greeting": _GREETING})
-                answer = _receive(connection)
-                missing.discard(answer["index"])
-                differing += _differences(cluster, answer["index"], own, answer["facts"])
-                connections.append(connection)
+                answer = _receive(connection, _ANSWER)
+                index, theirs = answer["index"], dict(answer["facts"])
+                is_one = theirs.get(_HOSTS) == own[_HOSTS] and type(index) is int
+                if not is_one or not (index in missing or _has_gone(connections[index])):
+                    _send(connection, {"missing": "", "differing": _sent_away(cluster)})
+                    said = f"host {index!a} of {theirs.get(_HOSTS)!a}"[:200]
+                    strays = f", but a process at {connection.getpeername()[0]} as {said}"
+                    continue
+                differing[index] = _differences(cluster, index, own, theirs)
+                connections[index] = connection
+                missing.discard(index)
+                open_ones.push(until_taken.pop_all())
         verdict = {"missing": "", "differing": ""}
-        if differing:
-            verdict["differing"] = (
-                f"the hosts were started differently ({'; '.join(differing)}); make them alike"
-            )
+        if differences := "; ".join(itertools.chain(*differing.values())):
+            verdict["differing"] = f"the hosts were started differently ({differences}); make them alike"
         if missing:
             names = ", ".join(cluster.named(index) for index in sorted(missing))
             verdict["missing"] = (
-                f"{names} did not come; start the same command there, and see that its network reaches "
-                f"{cluster.hosts[0]}"
+                f"{names} did not come{strays}; start the same command there, and see that its network "
+                f"reaches {cluster.hosts[0]}"
             )
-        for connection in connections:
+        for connection in connections.values():
             with contextlib.suppress(OSError):  # who has gone meanwhile is missed by TensorFlow
                 _send(connection, verdict)
     return verdict
+
+
+def _sent_away(cluster: Cluster) -> str:
+    """Says what is wrong to a process of another training, or to a second one of the same index."""
+    return (
+        f"{cluster.named(0)} does not wait for this process; give all hosts the same `hosts` (there "
+        f"{','.join(cluster.hosts)}), and each its own `host_index`"
+    )
+
+
+def _has_gone(connection: socket.socket) -> bool:
+    """Whether a host that has answered was ended meanwhile: it says nothing more while it waits."""
+    connection.setblocking(False)
+    try:
+        return not connection.recv(1)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(_ANSWER)
 
 
 def _told(cluster: Cluster, facts: Facts, deadline: float) -> dict[str, str]:
@@ -106,13 +141,12 @@ def _told(cluster: Cluster, facts: Facts, deadline: float) -> dict[str, str]:
         try:
             with socket.create_connection((host, int(port)), timeout=left) as connection:
                 # What still stands there of an earlier training doesn't greet.
-                connection.settimeout(min(left, _ANSWER))
-                if _receive(connection).get("greeting") == _GREETING:
+                if _receive(connection, min(left, _ANSWER))["greeting"] == _GREETING:
                     _send(connection, {"index": cluster.index, "facts": facts})
-                    connection.settimeout(left + 10.0)  # its deadline may be later
-                    return _receive(connection)
-        except (OSError, ValueError, AttributeError) as error:
-            reason = error
+                    verdict = _receive(connection, left + 10.0)  # its deadline may be later
+                    return {what: str(verdict[what]) for what in ("missing", "differing")}
+        except _NO_ANSWER as error:
+            reason = first_line(error)
         time.sleep(_AGAIN)
     return {
         "missing": f"{cluster.named(0)} could not be reached ({reason}); start the same command there, and "
@@ -134,7 +168,13 @@ def _send(connection: socket.socket, content: Mapping[str, Any]) -> None:
     connection.sendall(json.dumps(content).encode() + b"\n")
 
 
-def _receive(connection: socket.socket) -> Any:
-    """Returns the next line's content; ``ValueError`` where it is none."""
-    with connection.makefile("rb") as lines:
-        return json.loads(lines.readline(_LONGEST_LINE))
+def _receive(connection: socket.socket, seconds: float) -> Any:
+    """Returns the content of the line that comes within some seconds; one of `_NO_ANSWER` where none does."""
+    deadline, line = time.monotonic() + seconds, b""
+    while not line.endswith(b"\n"):
+        connection.settimeout(max(deadline - time.monotonic(), 0.001))
+        part = connection.recv(1 << 16)
+        line += part
+        if not part or len(line) > _LONGEST_LINE:
+            raise ValueError("no answer")
+    return json.loads(line)

@@ -81,14 +81,16 @@ class Keeper:
         return 0
 
     def keep_start(self) -> None:
-        """Keeps weights of another run, which may be trained on before this one has a checkpoint of its own.
+        """Keeps and publishes what a run begins with: weights of another, which may be trained on meanwhile.
 
         Raises:
             SystemFault: it can't be written.
         """
         if self._begins_elsewhere:
-            self._writer.save(0)
+            self._writer.save(0)  # which publishes
             self._writer.wait()
+        else:
+            self._run.publish()
 
     @contextlib.contextmanager
     def opened(self, dataset: ImageDataset, first_step: int, last_step: int) -> Iterator[None]:

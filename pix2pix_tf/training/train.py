@@ -90,7 +90,6 @@ def _train(
             seen = [dataset.digests("train"), *(each.training_images() for each in sources(config))]
             run.write_training_images(np.unique(np.concatenate(seen)))
         session.keep_start()  # after the settings: a checkpoint without them is no run
-        run.publish()
 
     # Before the data are opened, so that a contradiction costs no download and leaves no directory.
     own = {name: getattr(config.data, name) for name in _OWN}

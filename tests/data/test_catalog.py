@@ -225,6 +225,7 @@ def test_download_and_archive_give_the_same(tmp_path, maps, monkeypatch):
 
 
 def test_mirror_is_a_folder_or_a_file():
+    assert catalog.archive_url("maps", "https://mirror/MAPS.TAR.GZ") == "https://mirror/MAPS.TAR.GZ"
     assert catalog.archive_url("maps", "http://host/a/") == "http://host/a/maps.tar.gz"
     assert catalog.archive_url("maps", "http://host/b.tar.gz") == "http://host/b.tar.gz"
 

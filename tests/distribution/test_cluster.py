@@ -36,6 +36,9 @@ def test_flags_go_before_the_environment(monkeypatch):
         (("node1", "node2"), 0),
         (("node1:2222", "node1:2222"), 0),
         (("node1:99999", "node2:1"), 0),
+        (("node1:0", "node2:1"), 0),
+        (("[::1]:2222", "[::1]:2223"), 0),
+        (("::1:2222", "::1:2223"), 0),
         (("node1:2222", ""), 0),
     ],
 )

@@ -1,12 +1,15 @@
 """The roll call before TensorFlow connects hosts, on loopback."""
 
 import concurrent.futures
+import contextlib
+import json
 import socket
 import threading
 import time
 
 import pytest
 
+from pix2pix_tf.distribution import roll_call as rendezvous
 from pix2pix_tf.distribution.cluster import Cluster
 from pix2pix_tf.distribution.roll_call import roll_call
 from pix2pix_tf.errors import ConfigError, HostLost, SystemFault
@@ -85,3 +88,110 @@ def test_what_still_stands_at_the_first_address_is_waited_out(hosts):
     )
     assert called(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
     assert late.result() == [None]
+
+
+def said_to_first(hosts, line):
+    """Sends a line to the first host as an answer to its greeting; returns what it says then."""
+    host, _, port = hosts[0].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        lines = connection.makefile("rb")
+        lines.readline()
+        connection.sendall(line)
+        connection.shutdown(socket.SHUT_WR)
+        return lines.readline()
+
+
+def waiting(hosts):
+    """The first host, waiting in a thread for the others."""
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    first = pool.submit(lambda: called(hosts, [FACTS] * 3, seconds=40.0, indices=[0]))
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(hosts[0].split(":"), timeout=1):
+            return first
+        time.sleep(0.05)
+    raise AssertionError("the first host does not listen")
+
+
+STRANGE = [
+    b'{"index": 7, "facts": {}}',
+    b'{"index": -1, "facts": {}}',
+    b'{"index": 0, "facts": {}}',
+    b'{"index": true, "facts": {"`hosts`": "HOSTS"}}',
+    b'{"index": [1], "facts": {"`hosts`": "HOSTS"}}',
+    b'{"index": 7, "facts": {"`hosts`": "HOSTS"}}',
+    b'{"index": 1, "facts": {"`hosts`": "elsewhere:1,elsewhere:2"}}',
+    b'{"index": 1, "facts": ["`hosts`"]}',
+    b'{"index": 1}',
+    b"1",
+    b"[" * 100_000,
+    b"\xff\xfe",
+    b"",
+]
+
+
+def test_whatever_calls_the_first_host_does_not_keep_the_others_from_it(hosts):
+    first = waiting(hosts)
+    for line in STRANGE:
+        said_to_first(hosts, line.replace(b"HOSTS", ",".join(hosts).encode()) + b"\n")
+    assert called(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
+    assert first.result() == [None]
+
+
+def test_who_sends_without_end_is_not_waited_for(hosts, monkeypatch):
+    monkeypatch.setattr(rendezvous, "_ANSWER", 0.5)
+    first = waiting(hosts)
+    host, _, port = hosts[0].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+
+        def drip():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection.sendall(b" ")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        assert called(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
+    assert first.result() == [None]
+
+
+def test_hosts_that_were_given_another_list_or_the_same_index_are_told_so_at_once(hosts):
+    first = waiting(hosts)
+    other = (*hosts[:2], "127.0.0.1:1")
+    [found] = called(other, [FACTS] * 3, indices=[1])
+    assert isinstance(found, ConfigError)
+    assert ",".join(hosts) in str(found)
+    good = concurrent.futures.ThreadPoolExecutor(1).submit(lambda: called(hosts, [FACTS] * 3, indices=[1]))
+    time.sleep(1.0)
+    twice = json.dumps({"index": 1, "facts": {"`hosts`": ",".join(hosts), **FACTS}}).encode() + b"\n"
+    assert "`host_index`" in json.loads(said_to_first(hosts, twice))["differing"]
+    assert called(hosts, [FACTS] * 3, indices=[2]) == [None]
+    assert good.result() == first.result() == [None]
+
+
+def test_a_host_that_was_killed_and_started_again_is_taken(hosts):
+    first = waiting(hosts)
+    host, _, port = hosts[0].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as killed:
+        killed.sendall(
+            json.dumps({"index": 1, "facts": {"`hosts`": ",".join(hosts), **FACTS}}).encode() + b"\n"
+        )
+        time.sleep(0.5)
+    assert called(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
+    assert first.result() == [None]
+
+
+@pytest.mark.parametrize("verdict", [b"[]\n", b'{"missing": ""}\n', b"null\n"])
+def test_an_answer_that_is_none_is_not_believed(hosts, verdict):
+    port = int(hosts[0].rpartition(":")[2])
+    with socket.create_server(("", port)) as server:
+
+        def answer():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.sendall(b'{"greeting": "pix2pix roll call"}\n' + verdict)
+
+        threading.Thread(target=answer, daemon=True).start()
+        [found] = called(hosts, [FACTS] * 3, seconds=1.0, indices=[1])
+        assert isinstance(found, HostLost)

@@ -81,11 +81,17 @@ def test_without_targets_a_student_learns_its_teachers_pictures(tiny_run, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_student_learns_and_continues_without_its_teacher(tiny_run, tmp_path):
+def test_a_student_learns_and_continues_without_its_teacher(tiny_run, tmp_path, monkeypatch):
     teacher = RunDirectory(tmp_path / "teacher")
     shutil.copytree(tiny_run.path, teacher.path)
     teacher.write_training_images(np.array([5], np.uint64))
-    undisturbed = quietly(student_config(teacher, tmp_path / "undisturbed", steps=30))
+    published, publish = [], RunDirectory.publish
+    with monkeypatch.context() as watched:
+        watched.setattr(
+            RunDirectory, "publish", lambda run: published.append(run.latest_step()) or publish(run)
+        )
+        undisturbed = quietly(student_config(teacher, tmp_path / "undisturbed", steps=30))
+    assert published.count(0) == 1  # the start from other weights
     lines = read_metrics(undisturbed.metrics_file)
     assert lines[-1]["gen_teacher"] < 0.8 * lines[0]["gen_teacher"]
     assert set(undisturbed.training_images()) == {5, *tiny_run.training_images()}
