@@ -1,12 +1,12 @@
 """What serves the page of ``pix2pix demo``, without a browser; tests/browser has one."""
 
-import base64
 import functools
 import hashlib
 import http.server
 import io
 import json
 import shutil
+import subprocess
 import tarfile
 import threading
 from pathlib import Path
@@ -106,53 +106,102 @@ def test_a_taken_port_is_told(served, model, litert):
 # ---------------------------------------------------------------- LiteRT.js
 
 
-def packed(names):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name in names:
-            entry = tarfile.TarInfo(f"package/{name}")
-            entry.size = len(name)
-            archive.addfile(entry, io.BytesIO(name.encode()))
-    return buffer.getvalue()
+@pytest.fixture
+def pinned(monkeypatch, tmp_path):
+    """Has files of LiteRT.js expected that hold their own names; and no npm, and an empty cache."""
+    for name in runtime._FILES:
+        monkeypatch.setitem(runtime._FILES, name, hashlib.sha256(name.encode()).hexdigest())
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: None)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture
-def registry(tmp_path, monkeypatch):
-    """A server on loopback that gives packages of the right names; their digests are expected."""
-    folder = tmp_path / "registry"
-    for package in runtime._INTEGRITY:
-        own = [name.partition("/")[2] for name in runtime._FILES if name.startswith(f"{package}/")]
-        file = folder / "@litertjs" / package / "-" / f"{package}-{runtime.VERSION}.tgz"
-        file.parent.mkdir(parents=True)
-        file.write_bytes(packed(own))
-        digest = base64.b64encode(hashlib.sha512(file.read_bytes()).digest()).decode()
-        monkeypatch.setitem(runtime._INTEGRITY, package, digest)
+def cdn(pinned, tmp_path, monkeypatch):
+    """A server on loopback that gives single files, as a CDN does; its folder."""
+    folder = tmp_path / "cdn"
+    for name in runtime._FILES:
+        package, _, path = name.partition("/")
+        file = folder / "@litertjs" / f"{package}@{runtime.VERSION}" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(runtime._bring, "__defaults__", (address,))
+        yield folder
         server.shutdown()
 
 
-def test_litert_is_brought_once_and_needs_no_network_then(registry, tmp_path):
-    runtime._bring(tmp_path / "cache", registry)
-    files = runtime.runtime_files(tmp_path / "cache")
-    assert files["core/wasm/litert_wasm_internal.wasm"].read_text() == "wasm/litert_wasm_internal.wasm"
-    runtime._bring(tmp_path / "cache", "http://127.0.0.1:9")
+def write_packages(folder):
+    """Writes what 'npm pack' does."""
+    for package in runtime._PACKAGES:
+        with tarfile.open(folder / f"litertjs-{package}-{runtime.VERSION}.tgz", "w:gz") as archive:
+            for name in runtime._FILES:
+                if name.startswith(f"{package}/"):
+                    entry = tarfile.TarInfo(f"package/{name.partition('/')[2]}")
+                    entry.size = len(name)
+                    archive.addfile(entry, io.BytesIO(name.encode()))
 
 
-def test_another_file_than_the_pinned_one_is_refused_and_leaves_nothing(registry, tmp_path, monkeypatch):
-    monkeypatch.setitem(runtime._INTEGRITY, "core", "other")
-    with pytest.raises(SystemFault, match="another file"):
-        runtime._bring(tmp_path / "cache", registry)
-    assert not list((tmp_path / "cache").rglob("*.tgz"))
+def assert_whole(files):
+    assert {name: path.read_text() for name, path in files.items()} == {name: name for name in runtime._FILES}
 
 
-def test_the_pins_are_those_of_the_lock_file():
+def test_litert_is_brought_once_and_needs_no_network_then(cdn):
+    assert_whole(runtime.runtime_files())
+    shutil.rmtree(cdn)
+    assert_whole(runtime.runtime_files())
+
+
+def test_another_file_than_the_pinned_one_is_refused_and_not_kept(cdn, tmp_path):
+    other = cdn / "@litertjs" / f"core@{runtime.VERSION}" / "dist" / "index.js"
+    other.write_text("other")
+    with pytest.raises(SystemFault, match="another"):
+        runtime.runtime_files()
+    assert not list((tmp_path / "cache").rglob("index.js"))
+
+
+def test_offline_litert_costs_a_line_that_says_what_to_do(pinned, monkeypatch):
+    monkeypatch.setattr(runtime._bring, "__defaults__", ("http://127.0.0.1:9",))
+    with pytest.raises(SystemFault, match="`runtime`") as fault:
+        runtime.runtime_files()
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_npm_brings_litert_where_it_is_installed_and_can(cdn, monkeypatch, can):
+    asked = []
+
+    def npm(command, cwd, **options):
+        asked.append(command)
+        if not can:
+            raise subprocess.CalledProcessError(1, command)
+        write_packages(Path(cwd))
+
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(runtime.subprocess, "run", npm)
+    if can:
+        shutil.rmtree(cdn)
+    assert_whole(runtime.runtime_files())
+    assert all(any(each.startswith(f"@litertjs/{name}@") for each in asked[0]) for name in runtime._PACKAGES)
+
+
+def test_packages_that_npm_has_packed_are_taken_from_a_file(pinned, tmp_path):
+    write_packages(tmp_path)
+    one = tmp_path / f"litertjs-core-{runtime.VERSION}.tgz"
+    assert_whole(runtime.runtime_files(one))
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / f"litertjs-wasm-utils-{runtime.VERSION}.tgz").unlink()
+    with pytest.raises(ConfigError, match="wasm-utils"):
+        runtime.runtime_files(one)
+
+
+def test_the_version_is_that_of_the_lock_file():
     lock = json.loads((Path(__file__).parents[1] / "web" / "package-lock.json").read_text())
-    for package, digest in runtime._INTEGRITY.items():
-        locked = lock["packages"][f"node_modules/@litertjs/{package}"]
-        assert (locked["version"], locked["integrity"]) == (runtime.VERSION, f"sha512-{digest}")
+    for package in runtime._PACKAGES:
+        assert lock["packages"][f"node_modules/@litertjs/{package}"]["version"] == runtime.VERSION
 
 
 # ---------------------------------------------------------------- what comes along

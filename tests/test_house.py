@@ -79,6 +79,30 @@ def test_there_are_no_circles():
     list(graphlib.TopologicalSorter(graph()).static_order())
 
 
+def test_no_package_registry_is_named():
+    """Installers know their own, which may be mirrors."""
+    hosts = ["npm" + "js.", "py" + "pi.org", "python" + "hosted.", "debian" + ".org"]
+    root = PACKAGE.parent
+    files = [path for path in root.iterdir() if path.is_file()]
+    for folder in (".ci", ".github", "benchmarks", "docs", "pix2pix_tf", "tests", "web"):
+        files += [path for path in (root / folder).rglob("*") if "node_modules" not in path.parts]
+    for path in files:
+        if path.suffix.lower() in (
+            ".py",
+            ".md",
+            ".json",
+            ".toml",
+            ".cfg",
+            ".yaml",
+            ".yml",
+            ".js",
+            ".html",
+            "",
+        ):
+            text = path.read_text("utf-8", "ignore") if path.is_file() else ""
+            assert not [host for host in hosts if host in text.lower()], path
+
+
 def test_no_part_of_training_or_of_what_paints_knows_a_model_by_name():
     from pix2pix_tf.models.registry import MODELS
 

@@ -59,9 +59,7 @@ class _Part:
     size: int = 0
 
 
-def download_archive(
-    url: str, target: Path, show_progress: bool = True, other_ways: str = _OTHER_WAYS
-) -> Path:
+def download_archive(url: str, target: Path, show_progress: bool = True) -> Path:
     """Downloads a ``.tar.gz``, unless it is already there.
 
     What came before a cut stays in ``target`` + ``.part`` and is continued by the next try or the next
@@ -71,7 +69,6 @@ def download_archive(
         url: an ``http`` or ``https`` address.
         target: the file to make; its folders are made too.
         show_progress: show a bar, if stderr is a terminal.
-        other_ways: what to do where it can't be had, in words.
 
     Returns:
         ``target``.
@@ -93,7 +90,7 @@ def download_archive(
                     _fetch(url, part, show_progress)
                     _refuse_other_than_gzip(url, part)
                 except _UnavailableError as error:
-                    raise SystemFault(f"{error}; {other_ways}") from error
+                    raise SystemFault(f"{error}; {_OTHER_WAYS}") from error
                 os.replace(part, target)
                 _state_of(part).unlink(missing_ok=True)
     return target

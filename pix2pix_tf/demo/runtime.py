@@ -1,46 +1,63 @@
-"""LiteRT.js, which computes in the browser: downloaded once from npm's registry, and checked."""
+"""LiteRT.js, which computes in the browser: brought once, by npm or from a public CDN, and checked."""
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import hashlib
-import os
+import shutil
+import subprocess
 import tarfile
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from pix2pix_tf.data.download import download_archive
+from tqdm import tqdm
+
 from pix2pix_tf.data.preparing import data_root
 from pix2pix_tf.errors import ConfigError, SystemFault
-from pix2pix_tf.files import explain_disk_faults, write_whole
+from pix2pix_tf.files import first_line, write_whole
 
 VERSION = "2.5.3"
-_REGISTRY = "https://registry.npmjs.org"
-# As web/package-lock.json has them.
-_INTEGRITY = {
-    "core": "PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
-    "wasm-utils": "4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
+_CDN = "https://cdn.jsdelivr.net/npm"
+_NPM_SECONDS = 300
+_FILES = {  # with the SHA-256 of each, in what web/package-lock.json pins
+    "core/dist/index.js": "e7daccc3a31eef890848a737ccb863ded5f046a6b40c3fdc0556495adeb5d9b3",
+    "core/wasm/litert_wasm_internal.js": "68efb69f770e3f76aff36a377de629ca496c131b86ac0f0f4b592a1543a898eb",
+    "core/wasm/litert_wasm_internal.wasm": "7280cf4471774867e385e6c3cd53e2b45e2975b80fea338fff4ef359b0865614",
+    "core/wasm/litert_wasm_threaded_internal.js": (
+        "92fe7a720c6deedaa1194c011c79a005ea4f6fc98f533b661cf7900760ab4849"
+    ),
+    "core/wasm/litert_wasm_threaded_internal.wasm": (
+        "b5e54eca10f043497edf9a02186332707cae260c550d7ea22b2cae55669596cf"
+    ),
+    "core/wasm/litert_wasm_compat_internal.js": (
+        "4d8f894b7883654fd6e8439730aa41e79ceaab7d19184fc4f1f0b0f1a2a2c8a5"
+    ),
+    "core/wasm/litert_wasm_compat_internal.wasm": (
+        "5255c8ad06eabdbd2522cdebf6b22fc10faf74625c23a49b9e072570cd1fa41c"
+    ),
+    "wasm-utils/dist/index.js": "e0e20bc28ab001ac732cf40d15b6eebd24fb0deaeb95eeba5100f51eebf015f2",
 }
-_OTHER_WAYS = "bring it from where there is a network ('npm ci' in web/) and name its folder by `runtime`"
-_KINDS = ("litert_wasm_internal", "litert_wasm_threaded_internal", "litert_wasm_compat_internal")
-_FILES = (
-    "core/dist/index.js",
-    "wasm-utils/dist/index.js",
-    *(f"core/wasm/{kind}.{ending}" for kind in _KINDS for ending in ("js", "wasm")),
-)
+_PACKAGES = ("core", "wasm-utils")
+_BY_HAND = "bring it from where there is a network ('npm ci' in web/) and name its folder by `runtime`"
 
 
-def runtime_files(folder: Path | None = None) -> dict[str, Path]:
+def runtime_files(given: Path | None = None) -> dict[str, Path]:
     """Returns the files that a page needs, by their names in ``node_modules/@litertjs``.
 
     Args:
-        folder: that one, of an ``npm ci``; by default they are in the cache, or brought there.
+        given: that folder, of an ``npm ci``; or what ``npm pack`` wrote of one package, beside the other's. By
+            default the files are in the cache, or brought there.
 
     Raises:
-        ConfigError: the folder has not all of them.
-        SystemFault: there is no network, or no space.
+        ConfigError: there are not all of them.
+        SystemFault: there is no network, no space, or another version came.
     """
-    if folder is None:
-        folder = data_root(None) / "downloads" / f"litertjs-{VERSION}"
+    kept = data_root(None) / "downloads" / f"litertjs-{VERSION}"
+    folder = kept if given is None or given.is_file() else given
+    if given is not None and given.is_file():
+        _write(folder, _packed_in(given.parent), str(given.parent))
+    elif given is None and not all((folder / name).is_file() for name in _FILES):
         _bring(folder)
     missing = next((name for name in _FILES if not (folder / name).is_file()), None)
     if missing is not None:
@@ -48,26 +65,63 @@ def runtime_files(folder: Path | None = None) -> dict[str, Path]:
     return {name: folder / name for name in _FILES}
 
 
-def _bring(folder: Path, registry: str = _REGISTRY) -> None:
-    """Downloads what is missing."""
-    for package in _INTEGRITY:
-        needed = [name for name in _FILES if name.startswith(f"{package}/")]
-        if all((folder / name).is_file() for name in needed):
-            continue
-        archive = folder / f"{package}-{VERSION}.tgz"
-        url = f"{registry}/@litertjs/{package}/-/{package}-{VERSION}.tgz"
-        download_archive(url, archive, other_ways=_OTHER_WAYS)
-        _refuse_other(archive, _INTEGRITY[package], url)
-        with tarfile.open(archive) as packed, explain_disk_faults(folder):
-            for name in needed:
-                member = packed.extractfile("package/" + name.partition("/")[2])
-                assert member is not None  # the digest is right, so this is the archive that has it
-                write_whole(folder / name, member.read())
-        os.unlink(archive)
+def _bring(folder: Path, cdn: str = _CDN) -> None:
+    """Brings all files by npm where it is installed and can, else from a CDN."""
+    import requests
+
+    npm = shutil.which("npm")
+    command = ["pack", "--ignore-scripts", *(f"@litertjs/{package}@{VERSION}" for package in _PACKAGES)]
+    unable = (OSError, subprocess.SubprocessError, ConfigError)
+    with tempfile.TemporaryDirectory() as place, contextlib.suppress(*unable):
+        if npm is not None:  # which brings them from wherever it is configured to
+            subprocess.run([npm, *command], cwd=place, check=True, capture_output=True, timeout=_NPM_SECONDS)
+            return _write(folder, _packed_in(Path(place)), "npm")
+
+    def of_cdn(name: str) -> bytes:
+        package, _, path = name.partition("/")
+        answer = requests.get(f"{cdn}/@litertjs/{package}@{VERSION}/{path}", timeout=30)
+        answer.raise_for_status()
+        return answer.content
+
+    try:
+        _write(folder, of_cdn, cdn)
+    except requests.RequestException as error:
+        raise SystemFault(f"LiteRT.js can't be downloaded ({first_line(error)}); {_BY_HAND}") from error
 
 
-def _refuse_other(archive: Path, integrity: str, url: str) -> None:
-    digest = hashlib.sha512(archive.read_bytes()).digest()
-    if base64.b64encode(digest).decode() != integrity:
-        archive.unlink()
-        raise SystemFault(f"{url} gave another file than LiteRT.js {VERSION}; it was deleted")
+def _packed_in(folder: Path) -> Callable[[str], bytes]:
+    """Returns what reads a file from what ``npm pack`` has written to a folder.
+
+    Raises:
+        ConfigError: (when called) it is not there.
+    """
+
+    def read(name: str) -> bytes:
+        package, _, path = name.partition("/")
+        archive = folder / f"litertjs-{package}-{VERSION}.tgz"
+        try:
+            with tarfile.open(archive) as packed:
+                member = packed.extractfile(f"package/{path}")
+                assert member is not None, "a file, or its digest is another"
+                return member.read()
+        except (OSError, KeyError, tarfile.TarError, EOFError) as error:
+            raise ConfigError(
+                f"{archive} can't be read ({first_line(error)}); give what 'npm pack' wrote of @litertjs/"
+                f"{' and @litertjs/'.join(_PACKAGES)} {VERSION}, in one folder"
+            ) from error
+
+    return read
+
+
+def _write(folder: Path, read: Callable[[str], bytes], source: str) -> None:
+    """Writes all files that are missing.
+
+    Raises:
+        SystemFault: one is another than the pinned one; it isn't written.
+    """
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    for name in tqdm(missing, "LiteRT.js", unit="file", leave=False, delay=1, disable=None):
+        content = read(name)
+        if hashlib.sha256(content).hexdigest() != _FILES[name]:
+            raise SystemFault(f"{source} gave another {name} than that of LiteRT.js {VERSION}; {_BY_HAND}")
+        write_whole(folder / name, content)

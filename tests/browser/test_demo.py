@@ -4,6 +4,7 @@ Needs selenium (the extra browser-test), Chromium with its driver, and ``npm ci`
 """
 
 import base64
+import hashlib
 import io
 import os
 import shutil
@@ -17,6 +18,7 @@ from PIL import Image
 from pix2pix_tf import load
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.demo import Demo
+from pix2pix_tf.demo.runtime import _FILES, runtime_files
 from pix2pix_tf.exporting.formats.tflite.conversion import convert
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the extra browser-test is not installed")
@@ -35,6 +37,11 @@ pytestmark = [
 ]
 SIDE = 64
 SHOWN_IN_README = os.environ.get("PIX2PIX_DEMO_PICTURE")  # where to write it
+
+
+def test_the_pinned_files_are_those_of_npm():
+    for name, path in runtime_files(RUNTIME).items():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == _FILES[name]
 
 
 @pytest.fixture(scope="module")
