@@ -818,7 +818,7 @@ class DemoArgs:
     open_browser: bool = True
     """Open the page."""
     runtime: Path | None = None
-    """LiteRT.js: node_modules/@litertjs, or a .tgz of 'npm pack'; by default it is downloaded once (12 MB)."""
+    """LiteRT.js: node_modules/@litertjs, or a .tgz of 'npm pack'; by default downloaded once (12 MB)."""
 
 
 def _demo(arguments: list[str]) -> int:

@@ -46,8 +46,8 @@ def runtime_files(given: Path | None = None) -> dict[str, Path]:
     """Returns the files that a page needs, by their names in ``node_modules/@litertjs``.
 
     Args:
-        given: that folder, of an ``npm ci``; or what ``npm pack`` wrote of one package, beside the other's. By
-            default the files are in the cache, or brought there.
+        given: that folder, of an ``npm ci``; or what ``npm pack`` wrote of one package, beside the other's.
+            By default the files are in the cache, or brought there.
 
     Raises:
         ConfigError: there are not all of them.
@@ -65,7 +65,7 @@ def runtime_files(given: Path | None = None) -> dict[str, Path]:
     return {name: folder / name for name in _FILES}
 
 
-def _bring(folder: Path, cdn: str = _CDN) -> None:
+def _bring(folder: Path) -> None:
     """Brings all files by npm where it is installed and can, else from a CDN."""
     import requests
 
@@ -79,12 +79,12 @@ def _bring(folder: Path, cdn: str = _CDN) -> None:
 
     def of_cdn(name: str) -> bytes:
         package, _, path = name.partition("/")
-        answer = requests.get(f"{cdn}/@litertjs/{package}@{VERSION}/{path}", timeout=30)
+        answer = requests.get(f"{_CDN}/@litertjs/{package}@{VERSION}/{path}", timeout=30)
         answer.raise_for_status()
         return answer.content
 
     try:
-        _write(folder, of_cdn, cdn)
+        _write(folder, of_cdn, _CDN)
     except requests.RequestException as error:
         raise SystemFault(f"LiteRT.js can't be downloaded ({first_line(error)}); {_BY_HAND}") from error
 
