@@ -129,7 +129,7 @@ def cdn(pinned, tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(runtime._bring, "__defaults__", (address,))
+        monkeypatch.setattr(runtime, "_CDN", address)
         yield folder
         server.shutdown()
 
@@ -164,7 +164,7 @@ def test_another_file_than_the_pinned_one_is_refused_and_not_kept(cdn, tmp_path)
 
 
 def test_offline_litert_costs_a_line_that_says_what_to_do(pinned, monkeypatch):
-    monkeypatch.setattr(runtime._bring, "__defaults__", ("http://127.0.0.1:9",))
+    monkeypatch.setattr(runtime, "_CDN", "http://127.0.0.1:9")
     with pytest.raises(SystemFault, match="`runtime`") as fault:
         runtime.runtime_files()
     assert "\n" not in str(fault.value)

@@ -77,9 +77,14 @@ def _heard(cluster: Cluster, facts: Facts, server: socket.socket, deadline: floa
     own = json.loads(json.dumps(facts))
     connections: dict[int, socket.socket] = {}
     differing: dict[int, list[str]] = {}
-    missing, strays = set(range(1, len(cluster.hosts))), ""
+    strays = ""
+
+    def absent() -> list[int]:
+        others = range(1, len(cluster.hosts))
+        return [index for index in others if index not in connections or _has_gone(connections[index])]
+
     with contextlib.ExitStack() as open_ones:
-        while missing and (left := deadline - time.monotonic()) > 0:
+        while (missing := absent()) and (left := deadline - time.monotonic()) > 0:
             server.settimeout(left)
             with contextlib.suppress(*_NO_ANSWER), contextlib.ExitStack() as until_taken:
                 connection = until_taken.enter_context(server.accept()[0])
@@ -88,20 +93,19 @@ def _heard(cluster: Cluster, facts: Facts, server: socket.socket, deadline: floa
                 answer = _receive(connection, _ANSWER)
                 index, theirs = answer["index"], dict(answer["facts"])
                 is_one = theirs.get(_HOSTS) == own[_HOSTS] and type(index) is int
-                if not is_one or not (index in missing or _has_gone(connections[index])):
+                if not is_one or index not in absent():
                     _send(connection, {"missing": "", "differing": _sent_away(cluster)})
                     said = f"host {index!a} of {theirs.get(_HOSTS)!a}"[:200]
                     strays = f", but a process at {connection.getpeername()[0]} as {said}"
                     continue
                 differing[index] = _differences(cluster, index, own, theirs)
                 connections[index] = connection
-                missing.discard(index)
                 open_ones.push(until_taken.pop_all())
         verdict = {"missing": "", "differing": ""}
         if differences := "; ".join(itertools.chain(*differing.values())):
             verdict["differing"] = f"the hosts were started differently ({differences}); make them alike"
         if missing:
-            names = ", ".join(cluster.named(index) for index in sorted(missing))
+            names = ", ".join(cluster.named(index) for index in missing)
             verdict["missing"] = (
                 f"{names} did not come{strays}; start the same command there, and see that its network "
                 f"reaches {cluster.hosts[0]}"
