@@ -118,6 +118,18 @@ def content_digests(pixels: np.ndarray) -> tuple[int, int, int]:
     return content_digest(pixels), left, right
 
 
+def has_value(image: tf.Tensor, missing: int) -> tf.Tensor:
+    """Returns which pixels [..., 1] have a value: those with another level than ``missing`` in any channel."""
+    return tf.reduce_any(tf.not_equal(image, tf.constant(missing, image.dtype)), axis=-1, keepdims=True)
+
+
+def filled(image: tf.Tensor, missing: int | None) -> tf.Tensor:
+    """Returns ``uint8`` or ``uint16`` [..., channels] with the middle level in missing pixels, for a network."""
+    if missing is None:
+        return image
+    return tf.where(has_value(image, missing), image, tf.constant(image.dtype.max // 2 + 1, image.dtype))
+
+
 def to_unit_range(image: tf.Tensor) -> tf.Tensor:
     """Scales ``uint8`` or ``uint16`` of any shape to ``float32`` in [-1, 1]."""
     if image.dtype not in (tf.uint8, tf.uint16):

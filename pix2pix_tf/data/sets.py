@@ -50,7 +50,7 @@ class Side:
         labels: the pixels are classes painted in flat colours, so no filter may mix them.
         bits: 8 or 16; the images are ``uint8`` or ``uint16``.
         values: what 0 and the highest level stand for, where the files hold measurements.
-        missing: the level that stands for a pixel without a value, of a color image in all its channels.
+        missing: the level that all channels of a pixel without a value have; ``None`` where there is none.
     """
 
     channels: int = 3
