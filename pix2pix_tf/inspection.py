@@ -224,7 +224,7 @@ def _with_task(config: TrainConfig, kind: Kind | None, taken: Kind) -> Kind | No
 def _as_shown(dataset: ImageDataset, batch: Sequence[tf.Tensor]) -> list[np.ndarray]:
     """Returns a batch's first row to look at; of what a task's network is to give, the finished picture."""
     if dataset.task is None:
-        return [to_uint8(image[0]).numpy() for image in batch]
-    given, target = batch
+        return [to_uint8(image[0]).numpy() for image in batch[: len(dataset.sides)]]
+    given, target, *_ = batch
     picture = dataset.task.finished(given, target)
     return [dataset.task.shown(to_uint8(given[0]).numpy()), to_uint8(picture[0]).numpy()]

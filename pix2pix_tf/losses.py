@@ -78,21 +78,29 @@ def generator_loss(kind: GanLoss, fake_logits: tf.Tensor) -> tf.Tensor:
     return GAN_LOSSES[kind].generator(fake_logits)
 
 
-def pixel_loss(kind: PixelLoss, fake: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """The mean distance of an image's values from those of another.
+def pixel_loss(
+    kind: PixelLoss, fake: tf.Tensor, target: tf.Tensor, weight: tf.Tensor | None = None
+) -> tf.Tensor:
+    """The mean over images of the mean distance of an image's values from those of another.
 
     Args:
         kind: 'l1', the mean of |target - fake|, or 'l2', of its square.
         fake: float32 [batch, height, width, channels] in [-1, 1].
         target: of the same shape and range.
+        weight: of each pixel, float32 [batch, height, width, 1] in [0, 1]; 1 by default.
 
     Returns:
-        float32 scalar, 0 to 2 ('l1') or 4 ('l2').
+        float32 scalar, 0 to 2 ('l1') or 4 ('l2'). An image without any weight adds 0 to the mean.
 
     Raises:
         KeyError: there is no such loss.
     """
-    return tf.reduce_mean(_PIXEL_LOSSES[kind](target - fake))
+    distance = _PIXEL_LOSSES[kind](target - fake)
+    if weight is None:
+        return tf.reduce_mean(distance)
+    # Each image by its own weight, so that the loss doesn't depend on how a batch is divided.
+    weights = tf.reduce_sum(weight, axis=[1, 2, 3]) * distance.shape[-1]
+    return tf.reduce_mean(tf.math.divide_no_nan(tf.reduce_sum(weight * distance, axis=[1, 2, 3]), weights))
 
 
 def feature_distance(real: Sequence[tf.Tensor], fake: Sequence[tf.Tensor]) -> tf.Tensor:

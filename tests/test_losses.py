@@ -1,5 +1,6 @@
 """The losses against the papers' formulas, by hand and in float64 NumPy; the penalty differentiated twice."""
 
+import functools
 import math
 from typing import get_args
 
@@ -118,6 +119,42 @@ def test_pixel_losses_are_mean_distances(kind, distance, black_for_white):
     white = tf.ones([1, 4, 4, 3])
     assert pixel_loss(kind, white, white) == 0
     assert pixel_loss(kind, -white, white) == black_for_white
+
+
+def weights(count, size=8):
+    """1 and 0 at random, of each image another share, and nothing of the last."""
+    shares = np.linspace(0.9, 0.0, count)[:, None, None, None]
+    return (np.random.default_rng(9).random((count, size, size, 1)) < shares).astype(np.float32)
+
+
+@pytest.mark.parametrize(("kind", "distance"), [("l1", np.abs), ("l2", np.square)])
+def test_weighted_pixel_losses_are_means_over_images_of_each_images_weighted_mean(kind, distance):
+    fake, target, weight = random((3, 8, 8, 2), 1), random((3, 8, 8, 2), 2), weights(3)
+    of_each = [
+        distance(target[i].astype(np.float64) - fake[i])[weight[i, ..., 0] > 0].mean() for i in range(2)
+    ]
+    np.testing.assert_allclose(pixel_loss(kind, fake, target, weight), sum(of_each) / 3, **CLOSE)
+    half = pixel_loss(kind, fake, target, weight / 2)
+    np.testing.assert_allclose(half, sum(of_each) / 3, **CLOSE)
+
+
+LOSSES = {
+    **{f"{kind} of D": functools.partial(discriminator_loss, kind) for kind in GAN_LOSSES},
+    **{f"{kind} of G": lambda _, fake, kind=kind: generator_loss(kind, fake) for kind in GAN_LOSSES},
+    **{kind: functools.partial(pixel_loss, kind) for kind in ("l1", "l2")},
+    "l1 weighted": lambda real, fake: pixel_loss("l1", fake[..., :2], real[..., :2], real[..., 2:] ** 2),
+    "features": lambda real, fake: feature_distance([real, real[:, ::2]], [fake, fake[:, ::2]]),
+    "penalty": lambda real, fake: gradient_penalty(lambda x: x**3, real, fake, real[:, :1, :1, :1])[0],
+    "norm": lambda real, fake: gradient_penalty(lambda x: x**3, real, fake, real[:, :1, :1, :1])[1],
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_the_loss_of_a_batch_is_the_mean_of_its_parts_losses(loss):
+    scale = np.array([0.1, 1.0, 2.0, 5.0], np.float32)[:, None, None, None]
+    real, fake = (tf.constant(random((4, 8, 8, 3), seed) * scale) for seed in (1, 2))
+    parts = [loss(real[i : i + 2], fake[i : i + 2]) for i in (0, 2)]
+    np.testing.assert_allclose(loss(real, fake), np.mean(parts), rtol=2e-5)
 
 
 # ---------------------------------------------------------------- the gradient penalty

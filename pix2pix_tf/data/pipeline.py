@@ -19,6 +19,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, Fit, TrainConfig
+from pix2pix_tf.data.pixels import filled, has_value
 from pix2pix_tf.data.sets import ImageDataset, Images, Side, spread
 
 # The paper resizes 256×256 images to 286×286 before cropping; other sizes in proportion.
@@ -73,6 +74,8 @@ def training_batches(
         sets, (image,) of images; float32 [batch * batches_per_step / devices, height, width, channels] in
         [-1, 1]. What all devices get together is the same, however many there are.
         A task makes pairs of what is cropped already; their target is what its network is to give.
+        Where some side has missing pixels, these are 0.0, and float32 [..., height, width, 1] follow, 1 where
+        there is a value and else 0: one of pairs, for both images; one for each side of others.
     """
     parts = dataset.parts("train")
     options = config.optimization
@@ -89,16 +92,18 @@ def training_batches(
     def prepare(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
         position = position_of(number)
         prepared: tuple[tf.Tensor, ...] = ()
-        for place, (images, sides) in enumerate(parts):
+        weights: tuple[tf.Tensor, ...] = ()
+        for place, (source, sides) in enumerate(parts):
             seed = _set_seed(config.optimization.seed, place)
-            drawn = images.read(shuffled_index(position, len(images), seed))
+            drawn = source.read(shuffled_index(position, len(source), seed))
             draw = tf.stack([tf.constant(seed, tf.int64), position])
-            prepared += augmented(drawn, sides, config.data, draw)
+            images, weight = augmented(drawn, sides, config.data, draw)
+            prepared, weights = prepared + images, (*weights, weight)
         if dataset.task is not None:
             [photo] = prepared
             seed = tf.random.experimental.stateless_fold_in(draw, _MADE)
-            return dataset.task.degraded(photo, seed), dataset.task.target(photo)
-        return prepared
+            prepared = dataset.task.degraded(photo, seed), dataset.task.target(photo)
+        return prepared + weights if any(side.missing is not None for side in dataset.sides) else prepared
 
     element = per_step * per_device
     of_step = element * len(share.devices)
@@ -134,7 +139,7 @@ def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
 
 def augmented(
     images: tuple[tf.Tensor, ...], sides: tuple[Side, ...], config: DataConfig, seed: tf.Tensor
-) -> tuple[tf.Tensor, ...]:
+) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
     """Returns an image or a pair jittered and mirrored, the same draw for both (paper, section 6.2).
 
     Args:
@@ -144,7 +149,8 @@ def augmented(
         seed: int64 [2], decides the draw.
 
     Returns:
-        As many, float32 [height, width, channels] of ``config.size`` in [-1, 1].
+        As many, float32 [height, width, channels] of ``config.size`` in [-1, 1], missing pixels 0.0; and
+        float32 [height, width, 1], 1 where all of them have a value, else 0.
     """
     size = config.size
     scale = JITTER_SCALE if config.jitter else 1.0
@@ -152,13 +158,19 @@ def augmented(
     draw = tf.random.stateless_uniform([3], seed)
     place = _placed(images[0], loaded, size, config.fit, draw[:2] if config.jitter else None)
     mirrored = tf.logical_and(config.flip, draw[2] < 0.5)
+    weight = tf.ones([*size, 1])
+    result = []
 
-    def one(image: tf.Tensor, side: Side) -> tf.Tensor:
-        image = place.cut(image, side.labels, config.photo_filter)
-        image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
-        return _unit_range(image, side)
+    def flipped(image: tf.Tensor) -> tf.Tensor:
+        return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
 
-    return tuple(one(image, side) for image, side in zip(images, sides, strict=True))
+    for image, side in zip(images, sides, strict=True):
+        cut, valid = place.cut(image, side, config.photo_filter)
+        cut = _unit_range(cut, side)
+        if valid is not None:
+            cut, weight = tf.where(valid, cut, 0.0), weight * tf.cast(valid, tf.float32)
+        result.append(flipped(cut))
+    return tuple(result), flipped(weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,8 +189,20 @@ class _Place:
     size: tuple[int, int]
     padded: bool
 
-    def cut(self, image: tf.Tensor, labels: bool, kernel: str = "triangle") -> tf.Tensor:
-        """Returns what lies there, as `resized_crop` does."""
+    def cut(
+        self, image: tf.Tensor, side: Side, kernel: str = "triangle"
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Returns what lies there, as `resized_crop` does, and which pixels have a value: ``None`` for all.
+
+        A pixel is a mean of those that have a value, and missing where they weigh less than half.
+        """
+        if side.missing is None:
+            return self._cut(image, side.labels, kernel), None
+        valid = tf.cast(has_value(image, side.missing), tf.float32)
+        cut = self._cut(tf.concat([tf.cast(image, tf.float32) * valid, valid], -1), side.labels, kernel)
+        return cut[..., :-1] / tf.maximum(cut[..., -1:], 0.5), cut[..., -1:] >= 0.5
+
+    def _cut(self, image: tf.Tensor, labels: bool, kernel: str) -> tf.Tensor:
         if not self.padded:
             return resized_crop(image, self.loaded, self.offset, self.size, labels, kernel)
         image = resized_crop(image, self.loaded, tf.zeros([2], tf.int32), self.loaded, labels, kernel)
@@ -279,7 +303,13 @@ def fitted(
     def one(image: tf.Tensor, side: Side) -> tf.Tensor:
         if tuple(image.shape[:2]) == size:
             return image
-        return tf.saturate_cast(tf.round(place.cut(image, side.labels)), image.dtype)
+        cut, valid = place.cut(image, side)
+        cut = tf.saturate_cast(tf.round(cut), image.dtype)
+        if valid is None or side.missing is None:
+            return cut
+        beside = tf.constant(side.missing - 1 if side.missing else 1, image.dtype)
+        cut = tf.where(has_value(cut, side.missing), cut, beside)  # a mean may come to that level
+        return tf.where(valid, cut, tf.constant(side.missing, image.dtype))
 
     return tuple(one(image, side) for image, side in zip(images, sides, strict=True))
 
@@ -310,7 +340,9 @@ def held_out_row(
     if dataset.task is None:
         return read
     seed = tf.constant([dataset.task_seed, number], tf.int64)
-    return dataset.task.held_out_pair(read[0], tf.random.experimental.stateless_fold_in(seed, _MADE_HELD_OUT))
+    seed = tf.random.experimental.stateless_fold_in(seed, _MADE_HELD_OUT)
+    given, _ = dataset.task.held_out_pair(filled(read[0], sides[0].missing), seed)
+    return given, read[0]
 
 
 def _unit_range(image: tf.Tensor, side: Side) -> tf.Tensor:
@@ -325,6 +357,7 @@ def held_out_images(
     count: int,
     split: str | None = None,
     fit: Fit = "resize",
+    fill: bool = True,
 ) -> list[tuple[Any, ...]]:
     """Returns images to look at: the same ones every time, spread over the split.
 
@@ -334,6 +367,7 @@ def held_out_images(
         count: how many at most.
         split: 'train', 'val' or 'test'; what is held out by default.
         fit: how they get it, as in the configuration.
+        fill: missing pixels get the middle level, as networks are given them.
 
     Returns:
         Up to ``count`` rows of a name and an image for each side, such as (name, input, target), ``uint8``
@@ -345,7 +379,10 @@ def held_out_images(
     for index in spread(min(len(images) for images, _ in parts), count):
         row: list[Any] = [parts[0][0].names[index]]
         for images, sides in parts:
-            row += [image.numpy() for image in held_out_row(dataset, images, sides, index, size, fit)]
+            read = held_out_row(dataset, images, sides, index, size, fit)
+            of_each = sides if dataset.task is None else dataset.sides
+            missing = [side.missing if fill else None for side in of_each]
+            row += [filled(image, level).numpy() for image, level in zip(read, missing, strict=True)]
         rows.append(tuple(row))
     return rows
 

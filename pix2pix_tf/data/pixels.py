@@ -119,14 +119,15 @@ def content_digests(pixels: np.ndarray) -> tuple[int, int, int]:
 
 
 def has_value(image: tf.Tensor, missing: int) -> tf.Tensor:
-    """Returns which pixels [..., 1] have a value: those with another level than ``missing`` in any channel."""
+    """Returns which pixels [..., 1] have a value, that is another level than ``missing`` in some channel."""
     return tf.reduce_any(tf.not_equal(image, tf.constant(missing, image.dtype)), axis=-1, keepdims=True)
 
 
 def filled(image: tf.Tensor, missing: int | None) -> tf.Tensor:
-    """Returns ``uint8`` or ``uint16`` [..., channels] with the middle level in missing pixels, for a network."""
+    """Returns an integer image with the middle level in its missing pixels, as networks are given it."""
     if missing is None:
         return image
+    image = tf.convert_to_tensor(image)
     return tf.where(has_value(image, missing), image, tf.constant(image.dtype.max // 2 + 1, image.dtype))
 
 

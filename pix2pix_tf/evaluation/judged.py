@@ -15,6 +15,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.folder import files_by_name
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pixels import filled
 from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.models.registry import model_for
@@ -135,7 +136,9 @@ def _model(name: str, model: str, dataset: ImageDataset, config: TrainConfig, ra
         # An exported model knows no size of its own: it gets what a run of the compared size gets.
         # What a task has made is of the compared size.
         if dataset.task is None:
-            given = resized(tf.constant(given), own_size or target.shape[:2], dataset.sides[0]).numpy()
+            side = dataset.sides[0]
+            given = resized(tf.constant(given), own_size or target.shape[:2], side)
+            given = filled(given, side.missing).numpy()
         picture = tf.constant(translate(given))
         return resized(picture, target.shape[:2], Side(translate.output_channels)).numpy()
 

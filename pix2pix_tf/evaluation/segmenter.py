@@ -260,7 +260,7 @@ def _learned(
     seed, (height, width) = learning.optimization.seed, learning.data.size
     steps = learning.optimization.steps or STEPS
     classes = in_memory(_with_classes(pairs, colours), "train")
-    batches = iter(training_batches(classes, learning, 0, steps))
+    batches = iter(training_batches(classes, learning, 0, steps).map(lambda photo, label, *_: (photo, label)))
     precision = resolve_precision("auto")
     network = _build((height, width), pairs.sides[0].channels, len(colours), precision, seed)
     step = _training_step(network, _class_weights(classes, len(colours)), seed, steps)

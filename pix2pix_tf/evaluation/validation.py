@@ -9,6 +9,7 @@ import numpy as np
 
 from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.pixels import filled
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.evaluation.measuring import unit
 from pix2pix_tf.evaluation.metrics import MEASUREMENTS, METRICS
@@ -31,7 +32,8 @@ class Validation:
     """
 
     def __init__(self, dataset: ImageDataset, data: DataConfig, painters: Mapping[str, Painter]):
-        self._rows = [images for _, *images in held_out_images(dataset, data.size, PICTURES, fit=data.fit)]
+        rows = held_out_images(dataset, data.size, PICTURES, fit=data.fit, fill=False)
+        self._rows, self._sides = [images for _, *images in rows], dataset.sides
         self._painters = painters
 
     def measure(self, paint: Mapping[str, Paint]) -> dict[str, float]:
@@ -49,7 +51,8 @@ class Validation:
     def _of(self, painter: Painter, paint: Paint) -> dict[str, float]:
         rows: dict[str, list[Any]] = {name: [] for name in _MEASURED}
         for images in self._rows:
-            picture, target = unit(paint(images[painter.side])), unit(images[1 - painter.side])
+            given = np.asarray(filled(images[painter.side], self._sides[painter.side].missing))
+            picture, target = unit(paint(given)), unit(images[1 - painter.side])
             for name, found in rows.items():
                 found.append(MEASUREMENTS[name](picture, target))
         means = {name: np.mean(found, axis=0) for name, found in rows.items()}

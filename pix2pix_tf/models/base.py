@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 
     from pix2pix_tf.models.forward import ForwardPass
 
-# From the batch, one tensor an image of the data set, to objectives and metrics by name.
+# From the batch, as `training_batches` gives it, to objectives and metrics by name.
 Objectives = Callable[
     [Sequence["tf.Tensor"], "ForwardPass"], tuple[Mapping[str, "tf.Tensor"], Mapping[str, "tf.Tensor"]]
 ]
 # From an image, or from noise, to an image: uint8 [height, width, channels].
 Paint = Callable[["np.ndarray"], "np.ndarray"]
+
+
+def masked(images: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+    """Returns images with 0 in pixels of weight 0: what is real and what is generated are alike there."""
+    return images if weight is None else images * weight
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pix2pix_tf.models.adversary import (
     Verdict,
     generator_builder,
 )
-from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
+from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet, masked
 
 if TYPE_CHECKING:
     import keras
@@ -145,11 +145,12 @@ class CycleGAN(Model):
         from pix2pix_tf.losses import pixel_loss
 
         settings = self.settings
-        a, b = batch
+        a, b, *weights = batch
+        weight_a, weight_b = weights or (None, None)
         fake_b, fake_a = forward.run("generator_ab", a), forward.run("generator_ba", b)
-        cycle_a = pixel_loss("l1", forward.run("generator_ba", fake_b), a)
-        cycle_b = pixel_loss("l1", forward.run("generator_ab", fake_a), b)
-        judged_a, judged_b = self._verdicts(forward, a, b, fake_a, fake_b)
+        cycle_a = pixel_loss("l1", forward.run("generator_ba", fake_b), a, weight_a)
+        cycle_b = pixel_loss("l1", forward.run("generator_ab", fake_a), b, weight_b)
+        judged_a, judged_b = self._verdicts(forward, batch, fake_a, fake_b)
         total = settings.gan_weight * (judged_a.generator + judged_b.generator)
         total += settings.cycle_weight * (cycle_a + cycle_b)
         metrics = {
@@ -160,8 +161,8 @@ class CycleGAN(Model):
             **_discriminators(judged_a, judged_b)[1],
         }
         if settings.identity_weight:
-            identity_a = pixel_loss("l1", forward.run("generator_ba", a), a)
-            identity_b = pixel_loss("l1", forward.run("generator_ab", b), b)
+            identity_a = pixel_loss("l1", forward.run("generator_ba", a), a, weight_a)
+            identity_b = pixel_loss("l1", forward.run("generator_ab", b), b, weight_b)
             total += settings.cycle_weight * settings.identity_weight * (identity_a + identity_b)
             metrics |= {"identity_a": identity_a, "identity_b": identity_b}
         objectives, _ = _discriminators(judged_a, judged_b)
@@ -170,16 +171,19 @@ class CycleGAN(Model):
     def _discriminator_losses(
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        a, b = batch
+        a, b, *_ = batch
         fake_b, fake_a = forward.run("generator_ab", a), forward.run("generator_ba", b)
-        return _discriminators(*self._verdicts(forward, a, b, fake_a, fake_b))
+        return _discriminators(*self._verdicts(forward, batch, fake_a, fake_b))
 
     def _verdicts(
-        self, forward: ForwardPass, a: tf.Tensor, b: tf.Tensor, fake_a: tf.Tensor, fake_b: tf.Tensor
+        self, forward: ForwardPass, batch: Sequence[tf.Tensor], fake_a: tf.Tensor, fake_b: tf.Tensor
     ) -> tuple[Verdict, Verdict]:
+        a, b, *weights = batch
+        # What is missing on either side is missing in all four: else it would tell real from generated.
+        weight = weights[0] * weights[1] if weights else None
         return (
-            self.adversaries["a"].judge(forward, a, fake_a),
-            self.adversaries["b"].judge(forward, b, fake_b),
+            self.adversaries["a"].judge(forward, masked(a, weight), masked(fake_a, weight)),
+            self.adversaries["b"].judge(forward, masked(b, weight), masked(fake_b, weight)),
         )
 
     def painters(self) -> Mapping[str, Painter]:

@@ -69,11 +69,11 @@ class Distilled(_Student):
         return [first, apart, *others]
 
     def _pixel_losses(
-        self, forward: ForwardPass, inputs: tf.Tensor, targets: tf.Tensor, fake: tf.Tensor
+        self, forward: ForwardPass, given: pix2pix.Given, fake: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        total, metrics = super()._pixel_losses(forward, inputs, targets, fake)
-        taught = self._picture(inputs, forward.recall(Teacher.NETWORK, inputs))
-        apart = self._distance(inputs, fake, taught)
+        total, metrics = super()._pixel_losses(forward, given, fake)
+        taught = self._picture(given, forward.recall(Teacher.NETWORK, given.inputs))
+        apart = self._distance(given, fake, taught)
         return total + self.settings.teacher_weight * apart, {**metrics, "gen_teacher": apart}
 
 
@@ -95,9 +95,9 @@ class DistilledFromInputs(_Student):
         (paint,) = painters.values()
         return Sheet(("input", "output"), [(image, paint(image)) for (image,) in held_out])
 
-    def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> tuple[tf.Tensor, tf.Tensor]:
-        [inputs] = batch
-        return inputs, forward.recall(Teacher.NETWORK, inputs)
+    def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> pix2pix.Given:
+        inputs, *weight = batch
+        return super()._given([inputs, forward.recall(Teacher.NETWORK, inputs), *weight], forward)
 
 
 def student_of(

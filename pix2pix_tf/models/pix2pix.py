@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversary import AdversarialSettings, Adversary, Verdict, generator_builder
-from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
+from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet, masked
 
 if TYPE_CHECKING:
     import keras
@@ -67,6 +67,14 @@ def _label_colors(config: TrainConfig) -> list[tuple[int, ...]]:
     from pix2pix_tf.data.label_maps import colors_in  # it needs TensorFlow
 
     return colors_in(config.data.label_colors, config.data.input_channels or 3)
+
+
+class Given(NamedTuple):
+    """A batch as the networks are given it; weight: of pixels that have a value, 1; of missing ones, 0."""
+
+    inputs: tf.Tensor
+    targets: tf.Tensor
+    weight: tf.Tensor | None = None
 
 
 class Pix2Pix(Model):
@@ -147,12 +155,12 @@ class Pix2Pix(Model):
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         settings = self.settings
-        inputs, targets = self._given(batch, forward)
-        fake = self._fake(forward, inputs)
-        total, metrics = self._pixel_losses(forward, inputs, targets, fake)
+        given = self._given(batch, forward)
+        fake = self._fake(forward, given)
+        total, metrics = self._pixel_losses(forward, given, fake)
         objectives = {}
         if settings.gan_weight:
-            verdict = self._verdict(forward, inputs, targets, fake)
+            verdict = self._verdict(forward, given, fake)
             total = settings.gan_weight * verdict.generator + total
             objectives["discriminator"] = verdict.discriminator
             metrics |= {"gen_gan": verdict.generator, **verdict.metrics}
@@ -161,44 +169,45 @@ class Pix2Pix(Model):
     def _discriminator_loss(
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        inputs, targets = self._given(batch, forward)
-        verdict = self._verdict(forward, inputs, targets, self._fake(forward, inputs))
+        given = self._given(batch, forward)
+        verdict = self._verdict(forward, given, self._fake(forward, given))
         return {"discriminator": verdict.discriminator}, verdict.metrics
 
     def _pixel_losses(
-        self, forward: ForwardPass, inputs: tf.Tensor, targets: tf.Tensor, fake: tf.Tensor
+        self, forward: ForwardPass, given: Given, fake: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Returns what the generator minimises besides the adversarial loss, and its metrics."""
-        pixel = self._distance(inputs, fake, targets)
+        pixel = self._distance(given, fake, given.targets)
         return self.settings.l1_weight * pixel, {f"gen_{self.settings.pixel_loss}": pixel}
 
-    def _distance(self, inputs: tf.Tensor, fake: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def _distance(self, given: Given, fake: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         from pix2pix_tf.losses import pixel_loss
 
-        pixel = pixel_loss(self.settings.pixel_loss, fake, targets)
-        # The mean over what the network paints: λ weighs as much as elsewhere.
-        return pixel if self.task is None else pixel / self.task.share(inputs)
+        # The mean over what the network generates: λ weighs as much as elsewhere.
+        weight = given.weight
+        if self.task is not None and (of_task := self.task.weight(given.inputs)) is not None:
+            weight = masked(of_task, weight)
+        return pixel_loss(self.settings.pixel_loss, fake, targets, weight)
 
-    def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the batch as the networks are given it."""
-        inputs, targets = batch
+    def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> Given:
+        inputs, targets, weight = (*batch, None)[:3]
         if self.label_colors:
             from pix2pix_tf.data.label_maps import one_hot
 
             inputs = one_hot(inputs, self.label_colors)
-        return inputs, targets
+        return Given(inputs, masked(targets, weight), weight)
 
-    def _fake(self, forward: ForwardPass, inputs: tf.Tensor) -> tf.Tensor:
-        return self._picture(inputs, forward.run("generator", inputs))
+    def _fake(self, forward: ForwardPass, given: Given) -> tf.Tensor:
+        return self._picture(given, forward.run("generator", given.inputs))
 
-    def _picture(self, inputs: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-        return output if self.task is None else self.task.composed(inputs, output)
+    def _picture(self, given: Given, output: tf.Tensor) -> tf.Tensor:
+        """Returns what losses are computed of."""
+        picture = output if self.task is None else self.task.composed(given.inputs, output)
+        return masked(picture, given.weight)
 
-    def _verdict(
-        self, forward: ForwardPass, inputs: tf.Tensor, targets: tf.Tensor, fake: tf.Tensor
-    ) -> Verdict:
-        condition = None if self.settings.unconditional else inputs
-        return self.adversary.judge(forward, targets, fake, condition)
+    def _verdict(self, forward: ForwardPass, given: Given, fake: tf.Tensor) -> Verdict:
+        condition = None if self.settings.unconditional else given.inputs
+        return self.adversary.judge(forward, given.targets, fake, condition)
 
     def painters(self) -> Mapping[str, Painter]:
         """Returns the generator, by the direction that it translates in, or by its task."""

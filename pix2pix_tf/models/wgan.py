@@ -10,7 +10,7 @@ import numpy as np
 
 from pix2pix_tf.config import DataKind, ModelSettings, TrainConfig, Upsampling, limited
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet
+from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet, masked
 
 if TYPE_CHECKING:
     import keras
@@ -168,10 +168,8 @@ class WassersteinGAN(Model):
 
         from pix2pix_tf.losses import discriminator_loss, gradient_penalty
 
-        (real,) = batch
-        fake = tf.stop_gradient(
-            forward.run("generator", forward.normal([real.shape[0], self.settings.noise]))
-        )
+        real = batch[0]
+        fake = tf.stop_gradient(self._fake(batch, forward))
 
         def critic(images: tf.Tensor) -> tf.Tensor:
             return forward.run("critic", images)
@@ -181,12 +179,17 @@ class WassersteinGAN(Model):
         total = loss + self.settings.gradient_penalty * penalty
         return {"critic": total}, {"critic": total, "distance": -loss, "gradient_norm": norm}
 
+    def _fake(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> tf.Tensor:
+        real, weight = (*batch, None)[:2]
+        fake = forward.run("generator", forward.normal([real.shape[0], self.settings.noise]))
+        return masked(fake, weight)
+
     def _generator_loss(
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         from pix2pix_tf.losses import generator_loss
 
-        fake = forward.run("generator", forward.normal([batch[0].shape[0], self.settings.noise]))
+        fake = self._fake(batch, forward)
         loss = generator_loss("wgan-gp", forward.run("critic", fake))
         return {"generator": loss}, {"gen": loss}
 

@@ -128,8 +128,7 @@ class Trainer:
         """Updates every network, as often as the model says.
 
         Args:
-            batch: for each image of the data set float32 [batches_per_step batch_size, height, width,
-                channels] in [-1, 1], or one a device.
+            batch: as `training_batches` gives it, [batches_per_step batch_size, ...], or one a device.
             step: steps done before this one, an int64 scalar. With the seed it decides all that is random.
 
         Returns:

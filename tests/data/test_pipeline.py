@@ -303,7 +303,7 @@ def draws(pair, sides, config, count):
     def draw(position):
         return augmented(
             (tf.constant(pair[0]), tf.constant(pair[1])), sides, config.data, tf.stack([3, position])
-        )
+        )[0]
 
     positions = tf.data.Dataset.range(count)
     return [(a.numpy(), b.numpy()) for a, b in positions.map(draw)]

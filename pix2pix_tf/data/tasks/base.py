@@ -85,9 +85,9 @@ class Task(abc.ABC):
         """
         return output
 
-    def share(self, given: tf.Tensor) -> tf.Tensor:
-        """Returns the share of a batch's pixels that the network paints, above 0: float32 scalar."""
-        return tf.ones([])
+    def weight(self, given: tf.Tensor) -> tf.Tensor | None:
+        """Returns the weight of each pixel [..., 1] in pixel losses, in [0, 1]; ``None`` where all count."""
+        return None
 
     def prepared(self, image: tf.Tensor) -> tf.Tensor:
         """Returns what the network is given of an image [..., taken channels], once it is published."""

@@ -54,9 +54,9 @@ class Inpaint(Task):
         known = _known(given)
         return given[..., :-1] * known + output * (1.0 - known)
 
-    def share(self, given: tf.Tensor) -> tf.Tensor:
-        """Returns the share of the holes."""
-        return tf.reduce_mean(1.0 - _known(given))
+    def weight(self, given: tf.Tensor) -> tf.Tensor:
+        """Returns 1 in the hole: the network generates nothing else."""
+        return 1.0 - _known(given)
 
 
 def _known(image: tf.Tensor) -> tf.Tensor:
