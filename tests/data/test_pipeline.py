@@ -20,7 +20,8 @@ from pix2pix_tf.data.pipeline import (
     shuffled_index,
     training_batches,
 )
-from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.data.sets import ImageDataset, Images, Side, images_of, pairs_made_by, unpaired
+from pix2pix_tf.data.tasks import TASKS
 from pix2pix_tf.models.registry import defaults
 
 PLAIN = Side()
@@ -567,3 +568,112 @@ def test_a_pair_of_two_sizes_is_cut_at_one_place():
     for fit in ("crop", "pad"):
         one, other = fitted((tf.constant(small), tf.constant(large)), (LABELS, LABELS), (64, 64), fit)
         np.testing.assert_array_equal(one, other)
+
+
+# ---------------------------------------------------------------- missing pixels
+
+
+def spoiled(image, missing, height, width, seed=0):
+    """The image [height, width, channels] with some blocks of 5x7 missing."""
+    gone = (np.random.default_rng(seed).random((height // 5 + 1, width // 7 + 1)) < 0.4).repeat(5, 0)
+    return np.where(gone.repeat(7, 1)[:height, :width, None], missing, image).astype(image.dtype)
+
+
+@pytest.mark.parametrize("kernel", ["triangle", "cubic"])
+@pytest.mark.parametrize(
+    "side", [Side(1, bits=16, missing=0), Side(3, missing=255), Side(3, labels=True, missing=128)]
+)
+@pytest.mark.parametrize("fit", ["resize", "crop", "pad"])
+def test_missing_pixels_stay_out_of_their_neighbors(fit, side, kernel):
+    level = 40000 if side.bits == 16 else 90
+    flat = np.full((90, 130, side.channels), level, side.dtype.as_numpy_dtype)
+    image = spoiled(flat, side.missing, 90, 130)
+    [held_out] = fitted((tf.constant(image),), (side,), (64, 80), fit)
+    assert set(np.unique(held_out)) == {level, side.missing}
+    config = config_of(image_size=(64, 80), fit=fit, photo_filter=kernel)
+    for seed in range(3):
+        (found,), weight = augmented(
+            (tf.constant(image),), (side,), config.data, tf.constant([0, seed], tf.int64)
+        )
+        expected = level / (2**side.bits - 1) * 2 - 1
+        np.testing.assert_allclose(found, np.where(weight > 0, expected, tf.zeros_like(found)), atol=2e-6)
+        assert 0.4 < weight.numpy().mean() < 0.8
+        assert weight.shape == (64, 80, 1)
+
+
+def test_a_mean_of_other_levels_is_not_taken_for_missing():
+    side = Side(1, missing=128)
+    checkers = (np.indices((64, 64)).sum(0) % 2 * 2 + 127).astype(np.uint8)[..., np.newaxis]
+    [found] = fitted((tf.constant(checkers),), (side,), (32, 32), "resize")
+    np.testing.assert_allclose(found, 128, atol=1)
+    assert (found.numpy() != 128).all()
+
+
+def same_but_for_the_level(kind):
+    """Two data sets whose missing pixels have other levels."""
+    result = []
+    images = [[noise(70, 90, 1, 10 * place + number) // 2 + 1 for number in range(3)] for place in range(2)]
+    for level in (0, 200):
+        spoilt = [
+            [spoiled(image, level, 70, 90, 10 * place + number) for number, image in enumerate(of_side)]
+            for place, of_side in enumerate(images)
+        ]
+        side = Side(1, missing=level)
+        if kind == "pairs":
+            result.append(dataset_of(list(zip(*spoilt, strict=True)), (side, side)))
+        elif kind == "unpaired":
+            result.append(ImageDataset("", (side, side), {"train": tuple(map(alone, spoilt))}))
+        else:
+            lone = ImageDataset("", (side,), {"train": (alone(spoilt[0]),), "val": (alone(spoilt[0]),)})
+            result.append(lone if kind == "images" else pairs_made_by(TASKS[kind](1), lone, 0))
+    return result
+
+
+@pytest.mark.parametrize(("kind", "weights"), [("pairs", 1), ("unpaired", 2), ("images", 1), ("inpaint", 1)])
+def test_batches_say_which_pixels_are_missing_and_not_what_stood_there(kind, weights, monkeypatch):
+    one, other = same_but_for_the_level(kind)
+    config = config_of(batch_size=2)
+    monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
+    for found, same in zip(
+        training_batches(one, config, 0, 3),
+        training_batches(in_memory(other, "train"), config, 0, 3),
+        strict=True,
+    ):
+        assert len(found) == len(one.sides) + weights
+        for tensor, again in zip(found, same, strict=True):
+            np.testing.assert_array_equal(tensor, again)
+        for weight in found[-weights:]:
+            assert weight.shape == (2, 64, 64, 1)
+            assert set(np.unique(weight)) == {0.0, 1.0}
+        for image, weight in (
+            [] if kind == "pairs" else zip(found[-2 * weights :], found[-weights:], strict=False)
+        ):
+            np.testing.assert_array_equal(image * weight, image)
+    for row, again in zip(
+        held_out_images(one, (64, 64), 3), held_out_images(other, (64, 64), 3), strict=True
+    ):
+        for image, as_well in zip(row[1:], again[1:], strict=True):  # what networks are given
+            np.testing.assert_array_equal(image, as_well)
+
+
+def test_a_pixel_of_a_pair_counts_where_both_have_a_value():
+    given, target = np.full((2, 64, 64, 1), 50, np.uint8)
+    given[:32], target[:, :32] = 0, 9
+    dataset = dataset_of([(given, target)], (Side(1, missing=0), Side(1, missing=9)))
+    [(_, _, weight)] = training_batches(dataset, config_of(jitter=False, flip=False), 0, 1)
+    assert weight[0, 32:, 32:].numpy().all()
+    assert weight.numpy().sum() == 32 * 32
+
+
+@pytest.mark.parametrize(
+    "change", [lambda each: each.directed("BtoA"), unpaired, lambda each: images_of(each, 1)]
+)
+def test_missing_pixels_stay_missing_however_a_data_set_is_taken(change):
+    pair = np.full((64, 64, 1), 50, np.uint8), np.full((64, 64, 1), 9, np.uint8)
+    dataset = change(dataset_of([pair, pair], (Side(1), Side(1, missing=9))))
+    for batch in training_batches(dataset, config_of(), 0, 2):
+        images, weights = batch[: len(dataset.sides)], batch[len(dataset.sides) :]
+        is_missing = [side.missing is not None for side in dataset.sides]
+        assert [not image.numpy().any() for image in images] == is_missing
+        sums = [True] if dataset.kind == "pairs" else is_missing
+        assert [not weight.numpy().any() for weight in weights] == sums

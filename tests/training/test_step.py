@@ -439,8 +439,9 @@ def batch_for(config, count, missing=False):
         tf.constant((draw.random((count, 64, 64, 1)) < shares).astype(np.float32))
         for _ in range(2 if config.model.data == "unpaired" else 1)
     ]
-    masked = [image * weights[-1] if place else image for place, image in enumerate(images)]
-    return (*masked, *weights)
+    first = images[: len(images) - len(weights)]  # the input of a pair
+    masked = (image * weight for image, weight in zip(images[len(first) :], weights, strict=True))
+    return (*first, *masked, *weights)
 
 
 def trainer_for(config, strategy=None):
