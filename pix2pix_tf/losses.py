@@ -55,9 +55,6 @@ def discriminator_loss(kind: GanLoss, real_logits: tf.Tensor, fake_logits: tf.Te
 
     Returns:
         float32 scalar. At least 0, but for 'wgan-gp', which has no bound and lacks the gradient penalty.
-
-    Raises:
-        KeyError: there is no such loss.
     """
     return GAN_LOSSES[kind].discriminator(real_logits, fake_logits)
 
@@ -71,9 +68,6 @@ def generator_loss(kind: GanLoss, fake_logits: tf.Tensor) -> tf.Tensor:
 
     Returns:
         float32 scalar. At least 0 for 'vanilla' and 'lsgan', without bound for the others.
-
-    Raises:
-        KeyError: there is no such loss.
     """
     return GAN_LOSSES[kind].generator(fake_logits)
 
@@ -91,9 +85,6 @@ def pixel_loss(
 
     Returns:
         float32 scalar, 0 to 2 ('l1') or 4 ('l2'). An image without any weight adds 0 to the mean.
-
-    Raises:
-        KeyError: there is no such loss.
     """
     distance = _PIXEL_LOSSES[kind](target - fake)
     if weight is None:

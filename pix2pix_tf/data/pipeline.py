@@ -144,13 +144,13 @@ def augmented(
 
     Args:
         images: one, or input and target, [height, width, channels] of any size, ``uint8`` or ``uint16``.
-        sides: what they are like; label maps are resized with the nearest neighbour.
-        config: ``image_size``, ``fit``, ``jitter``, ``flip`` and ``photo_filter``.
+        sides: what they are like.
+        config: how they are jittered and mirrored.
         seed: int64 [2], decides the draw.
 
     Returns:
-        As many, float32 [height, width, channels] of ``config.size`` in [-1, 1], missing pixels 0.0; and
-        float32 [height, width, 1], 1 where all of them have a value, else 0.
+        As many, float32 [*config.size, channels] in [-1, 1], missing pixels 0.0; and float32 [*config.size,
+        1], 1 where all of them have a value, else 0.
     """
     size = config.size
     scale = JITTER_SCALE if config.jitter else 1.0
@@ -290,14 +290,7 @@ def resized(image: tf.Tensor, size: tuple[int, int], side: Side) -> tf.Tensor:
 def fitted(
     images: tuple[tf.Tensor, ...], sides: tuple[Side, ...], size: tuple[int, int], fit: Fit
 ) -> tuple[tf.Tensor, ...]:
-    """Returns a held-out image or pair at the network's size, in their own integer types.
-
-    Args:
-        images: one, or input and target, [height, width, channels] of any size, ``uint8`` or ``uint16``.
-        sides: what they are like.
-        size: height and width.
-        fit: as in the configuration; what is cropped is cropped to its centre.
-    """
+    """Returns a held-out image or pair at the network's size, in integers, cropped to its center."""
     place = _placed(images[0], size, size, fit, None)
 
     def one(image: tf.Tensor, side: Side) -> tf.Tensor:
@@ -324,15 +317,8 @@ def held_out_row(
 ) -> tuple[tf.Tensor, ...]:
     """Returns one row of a split at the network's size, in integers: no jitter, no mirror.
 
-    What a task makes depends on its seed, the number and the size alone: every look sees the same.
-
-    Args:
-        dataset: whose images these are.
-        images: one of a split's sets.
-        sides: of what it reads.
-        number: which of them.
-        size: height and width that all get; each as it is if ``None``.
-        fit: how they get it, as in the configuration.
+    Each has its own size if ``size`` is ``None``. What a task makes depends on its seed, the number and the
+    size alone: every look sees the same.
     """
     read = images.read(tf.constant(number))
     if size is not None:

@@ -171,8 +171,7 @@ class CycleGAN(Model):
     def _discriminator_losses(
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        a, b, *_ = batch
-        fake_b, fake_a = forward.run("generator_ab", a), forward.run("generator_ba", b)
+        fake_b, fake_a = forward.run("generator_ab", batch[0]), forward.run("generator_ba", batch[1])
         return _discriminators(*self._verdicts(forward, batch, fake_a, fake_b))
 
     def _verdicts(
