@@ -887,6 +887,8 @@ class DataArgs:
     """How a folder holds pairs: 'side-by-side' in one image, or in two 'folders'; 'auto' finds out."""
     skip_bad_images: bool = False
     """Leave out images that can't be read, and count them, instead of stopping."""
+    ignore: float | None = None
+    """Number of the pixels that have no value (nodata, void classes), in measurements and gray images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -957,6 +959,8 @@ class DataPackArgs:
     """Where it is remembered which images were checked."""
     skip_bad_images: bool = False
     """Leave out images that can't be read, and count them, instead of stopping."""
+    ignore: float | None = None
+    """Number of the pixels that have no value (nodata, void classes), in measurements and gray images."""
 
 
 _DATA_USAGE = """usage: pix2pix data list | download NAME | check DATASET | preview DATASET | pack FOLDER
@@ -1053,6 +1057,7 @@ def _dataset_config(args: DataArgs) -> TrainConfig:
         mirror_url=args.mirror_url,
         layout=args.layout,
         skip_bad_images=args.skip_bad_images,
+        ignore=args.ignore,
     )
 
 
@@ -1068,6 +1073,6 @@ def _data_pack(arguments: list[str]) -> int:
     kind = args.kind or usual_kind(str(folder))
     data, root = configs.replace(preset(), **args.shares.given()).data, data_root(args.data_dir)
     skip, shares = args.skip_bad_images, (data.val_share, data.test_share)
-    dataset = pack_folder(folder, args.out, args.seed, root, kind, skip, args.layout, shares)
+    dataset = pack_folder(folder, args.out, args.seed, root, kind, skip, args.layout, shares, args.ignore)
     print(f"{dataset.description()}; pix2pix train --dataset {quoted(args.out)} learns from it")
     return 0

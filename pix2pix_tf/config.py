@@ -107,6 +107,9 @@ class DataConfig:
     """Lowest and highest value of the input's numbers (A's); by default the type's, or that of the data."""
     output_range: tuple[float, float] | None = None
     """Likewise of the output (B's); translations are then written in these numbers."""
+    ignore: float | None = None
+    """Number of the pixels that have no value (nodata, void classes), in measurements and gray images of both
+    sides, or of those alone that --label-maps names; NaN and declared nodata (GDAL_NODATA) never have one."""
     image_size: tuple[int, ...] = (256, 256)
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
     fit: Fit = "resize"
@@ -141,6 +144,12 @@ class DataConfig:
         """Writes a square's size in full, so that one size has one spelling."""
         if len(self.image_size) == 1:
             object.__setattr__(self, "image_size", self.image_size * 2)
+
+    @property
+    def ignored(self) -> tuple[float | None, float | None]:
+        """The number of pixels without a value in A, and in B."""
+        of_a, of_b = (self.label_maps in ("auto", "none", "both", name) for name in "AB")
+        return (self.ignore if of_a else None, self.ignore if of_b else None)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -458,6 +467,7 @@ READ_IF: Mapping[str, _Conditions] = {
     "input_channels": _TRANSLATES,
     "input_range": {**_TRANSLATES, **_NO_MEASUREMENTS},
     "output_range": _NO_MEASUREMENTS,
+    "ignore": {"dataset": "which has no measurements or gray images, or was packed without it"},
     "fit": _NO_FILES,
     "photo_filter": _NO_FILES,
     "label_maps": {"task": _is("task", "pairs")},

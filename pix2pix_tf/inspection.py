@@ -145,6 +145,12 @@ def _lines(folder: Path, report: Report) -> Iterator[str]:
     )
     if channels:
         yield f"  channels  {channels}, {bits} bits"
+    for name, numbers in zip(
+        ("A: ", "B: ") if len(report.numbers) == 2 else ("",), report.numbers, strict=False
+    ):
+        (low, high), (first, last) = numbers.values, numbers.middle
+        missing = f", {numbers.missing:.2%} of the pixels missing" if numbers.missing else ""
+        yield f"  values    {name}{low:.6g} to {high:.6g}, 98 % from {first:.6g} to {last:.6g}{missing}"
     for finding in report.findings:
         yield f"  {finding.severity:<9} {finding.message}"
         if finding.cases and (named := _named(finding, folder)) != os.curdir:

@@ -125,12 +125,12 @@ def predict(
         raise ConfigError("`fit_input` takes an image whole, `tile_size` cuts it; give one of them")
     fitted = translator.size if fit_input else None
     mask_of = {source: _mask_of(masks, target.relative_to(out)) for source, target in jobs.items()}
-    skipped = 0
+    skipped, clipped = 0, [0, 0]
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
     ):
         try:
-            image = translator.load_input(source, MOST_PIXELS)
+            image = translator.load_input(source, MOST_PIXELS, clipped)
             image = image if half is None else _half_of(source, image, half)
             image = _with_hole(image, source, mask_of[source], translator)
         except DataError:
@@ -144,6 +144,12 @@ def predict(
     if unread:
         left_out += f"; passed over, of a kind that can't be read: {unread[0].name}"
         left_out += f" and {len(unread) - 1} more" if unread[1:] else ""
+    if clipped[0] and translator.input_range is not None:
+        low, high = translator.input_range
+        left_out += (
+            f"; {clipped[0] / clipped[1]:.2%} of the inputs' values are outside of the model's range from "
+        )
+        left_out += f"{low:.6g} to {high:.6g}, and were clipped"
     return f"{out}: {counted(len(jobs) - skipped, 'image')} translated{left_out}"
 
 

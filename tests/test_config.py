@@ -44,6 +44,7 @@ OTHER = {
     "one_hot_labels": True,
     "input_range": (-1.5, 3.0),
     "output_range": (0, 10),
+    "ignore": -9999.0,
     "output_channels": 3,
     "image_size": (300, 200),
     "fit": "crop",

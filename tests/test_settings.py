@@ -122,7 +122,7 @@ def test_what_only_opened_data_can_tell(folder, tmp_path):
         for name, conditions in READ_IF.items()
         if any(isinstance(each, str) for each in conditions.values())
     }
-    assert left_to_data == OF_FOLDERS | OF_PAIRS | OF_SPLITS
+    assert left_to_data == OF_FOLDERS | OF_PAIRS | OF_SPLITS | {"ignore"}
 
     def used(dataset, model="pix2pix", **settings):
         return open_dataset(replace(preset(str(dataset), model), image_size=64, **settings)).used

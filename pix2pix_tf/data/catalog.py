@@ -220,7 +220,7 @@ def _decode_pair(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     from pix2pix_tf.data.images import decode_in_pipeline
     from pix2pix_tf.data.pixels import split_side_by_side
 
-    return split_side_by_side(decode_in_pipeline(data, channels=3))
+    return split_side_by_side(decode_in_pipeline(data, Side()))
 
 
 def archive_url(name: str, mirror: str) -> str:

@@ -8,7 +8,7 @@ import functools
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from pix2pix_tf.data import images
 from pix2pix_tf.data.looks import Look, look_at, seam_of
+from pix2pix_tf.data.rasters import Numbers
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
@@ -35,7 +36,8 @@ class CheckedImage:
         channels: 1 (grey), 3, or the bands of a raster.
         bits: of each sample, 8 or 16.
         values: the lowest and highest of a raster that isn't of 8-bit levels.
-        is_finite: whether all numbers of a raster are.
+        numbers: what its numbers are like.
+        ignore: the number of its pixels without a value, besides what it declares.
         problem: one line that says why the file can't be used, naming it; empty if it can.
         looks: what its left and its right half look like, if that was asked for.
         digests: of its pixels, and of those of its left and its right half.
@@ -47,7 +49,8 @@ class CheckedImage:
     channels: int = 3
     bits: int = 8
     values: tuple[float, float] | None = None
-    is_finite: bool = True
+    numbers: Numbers | None = None
+    ignore: float | None = None
     problem: str = ""
     looks: tuple[Look, Look] | None = None
     digests: tuple[int, ...] = (0, 0, 0)
@@ -59,22 +62,24 @@ class CheckedImage:
         return self.values is None and self.channels in (1, 3)
 
 
-def check_image(path: Path, with_looks: bool = False) -> CheckedImage:
+def check_image(path: Path, ignore: float | None = None, with_looks: bool = False) -> CheckedImage:
     """Decodes an image file, once.
 
     Args:
         path: the file.
+        ignore: number of pixels without a value, as in `images.read_image`.
         with_looks: say what it looks like, too, which takes longer than decoding a small one.
 
     Raises:
         SystemFault: the file can't be read; that says nothing about the image.
     """
     try:
-        header, pixels, digests = images.read_image(path)
+        header, pixels, digests = images.read_image(path, ignore)
     except DataError as error:
         return CheckedImage(problem=str(error))
     looks = look_at(pixels) if with_looks else None
-    return CheckedImage(**vars(header), looks=looks, digests=digests, seam=seam_of(pixels))
+    seam = seam_of(pixels)
+    return CheckedImage(**vars(header), ignore=ignore, looks=looks, digests=digests, seam=seam)
 
 
 def digests_of_file(data: bytes) -> tuple[int, int, int]:
@@ -86,14 +91,14 @@ def digests_of_file(data: bytes) -> tuple[int, int, int]:
 
 
 def check_images(
-    paths: Sequence[Path], index_file: Path | None, show_progress: bool, with_looks: bool = False
+    paths: Mapping[Path, float | None], index_file: Path | None, show_progress: bool, with_looks: bool = False
 ) -> dict[Path, CheckedImage]:
     """Checks image files in parallel, except those that are unchanged since they were checked before.
 
     Args:
-        paths: the files.
-        index_file: where the outcome is remembered, by path, size and times of change; None for nowhere.
-            If it can't be read or written, the files are checked again next time.
+        paths: the files, and what `check_image` ignores in each.
+        index_file: where the outcome is remembered, by path, size, times of change and what is ignored; None
+            for nowhere. If it can't be read or written, the files are checked again next time.
         show_progress: draw a bar when it takes more than a moment.
         with_looks: as in `check_image`; what was checked without is then checked again.
 
@@ -104,7 +109,7 @@ def check_images(
         SystemFault: a file can't be read.
     """
     known = _read_index(index_file)
-    stamps = {path: _stamp(path) for path in paths}
+    stamps = {path: (*_stamp(path), ignore) for path, ignore in paths.items()}
     checked = {path: known[stamp] for path, stamp in stamps.items() if stamp in known}
     unknown = [
         path
@@ -113,7 +118,8 @@ def check_images(
     ]
     check = functools.partial(check_image, with_looks=True) if with_looks else check_image
     try:
-        for path, outcome in zip(unknown, _in_parallel(check, unknown, show_progress), strict=True):
+        outcomes = _in_parallel(check, unknown, [paths[path] for path in unknown], show_progress)
+        for path, outcome in zip(unknown, outcomes, strict=True):
             checked[path] = outcome
     finally:  # what was checked before an interruption is not checked again
         if unknown:
@@ -122,11 +128,14 @@ def check_images(
 
 
 def _in_parallel(
-    check: Callable[[Path], CheckedImage], paths: Sequence[Path], show_progress: bool
+    check: Callable[[Path, float | None], CheckedImage],
+    paths: Sequence[Path],
+    ignored: Sequence[float | None],
+    show_progress: bool,
 ) -> Iterator[CheckedImage]:
     executor = ThreadPoolExecutor(max_workers=os.cpu_count())
     try:
-        outcomes = executor.map(check, paths)
+        outcomes = executor.map(check, paths, ignored)
         yield from tqdm(
             outcomes,
             desc="checking images",
@@ -140,11 +149,12 @@ def _in_parallel(
         executor.shutdown(cancel_futures=True)
 
 
-# A file's path, size, and when its content and anything of it was changed: only the first can be set.
-_Stamp = tuple[str, int, int, int]
+# A file's path, size, when its content and anything of it was changed (only the first can be set), and what
+# is ignored in it.
+_Stamp = tuple[str, int, int, int, float | None]
 
 
-def _stamp(path: Path) -> _Stamp:
+def _stamp(path: Path) -> tuple[str, int, int, int]:
     try:
         stat = path.stat()
     except OSError:  # reported by the check
@@ -164,11 +174,18 @@ def _read_index(index_file: Path | None) -> dict[_Stamp, CheckedImage]:
         return {}
 
 
-def _remembered(looks: Sequence[Sequence[Any]] | None, digests: Sequence[int], **facts: Any) -> CheckedImage:
-    if looks is not None:
-        left, right = looks
-        facts["looks"] = (Look(*left), Look(*right))
-    return CheckedImage(**facts, digests=tuple(digests))
+def _remembered(
+    looks: Sequence[Sequence[Any]] | None,
+    numbers: Sequence[Any] | None,
+    digests: Sequence[int],
+    **facts: Any,
+) -> CheckedImage:
+    return CheckedImage(
+        **facts,
+        looks=None if looks is None else (Look(*looks[0]), Look(*looks[1])),
+        numbers=None if numbers is None else Numbers(tuple(numbers[0]), tuple(numbers[1]), *numbers[2:]),
+        digests=tuple(digests),
+    )
 
 
 def _write_index(index_file: Path | None, outcomes: dict[_Stamp, CheckedImage]) -> None:

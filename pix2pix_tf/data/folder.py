@@ -21,7 +21,7 @@ from pix2pix_tf.config import Layout
 from pix2pix_tf.data import images
 from pix2pix_tf.data.checking import CheckedImage, check_images
 from pix2pix_tf.data.pixels import split_side_by_side
-from pix2pix_tf.data.rasters import ValueRange
+from pix2pix_tf.data.rasters import Numbers, ValueRange, doubts, merged
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
@@ -127,6 +127,7 @@ def open_folder_dataset(
     ranges: Sequence[ValueRange | None] = (None, None),
     layout: Layout = "auto",
     shares: tuple[float, float] = SHARES,
+    ignored: tuple[float | None, float | None] = (None, None),
 ) -> ImageDataset:
     """Opens a folder in one of the layouts of `LAYOUTS`, after decoding every image once.
 
@@ -144,6 +145,7 @@ def open_folder_dataset(
         layout: 'side-by-side' or 'folders' where it is known how pairs lie; 'auto' refuses photos that don't
             look like two images side by side.
         shares: of val and test, where the folder doesn't say which image belongs where.
+        ignored: numbers of the pixels without a value, in A's and B's measurements and gray images.
 
     Returns:
         The data set, of the kind that the folder has: pairs where anything else is wanted of side-by-side
@@ -154,7 +156,9 @@ def open_folder_dataset(
         DataError: nothing, or not everything, of the folder can be used.
         SystemFault: the folder or a file in it can't be read.
     """
-    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, show_progress, layout, shares)
+    survey, sides = examined(
+        folder, seed, cache_dir, kind, skip_bad_images, show_progress, layout, shares, ignored
+    )
     sides = ranged(sides, ranges, folder)
     return ImageDataset(
         name=printable(folder.resolve().name),
@@ -172,6 +176,11 @@ def open_folder_dataset(
         },
         skipped=[printable(os.fspath(file)) for file in survey.bad_files],
         used=frozenset(("split_seed", "val_share", "test_share") if survey.is_split_here else ()),
+        notes=[
+            f"{doubt.what.format(side=name)}; {doubt.fix}"
+            for name, numbers, side in numbers_of_sides(survey, sides)
+            for doubt in doubts(numbers, side.values or (0, 2**side.bits - 1))
+        ],
     )
 
 
@@ -184,6 +193,7 @@ def examined(
     show_progress: bool = True,
     layout: Layout = "auto",
     shares: tuple[float, float] = SHARES,
+    ignored: tuple[float | None, float | None] = (None, None),
 ) -> tuple[Survey, list[tuple[Side, ...]]]:
     """Returns what is in a folder that can be used, and the sides of each of its sets.
 
@@ -192,7 +202,9 @@ def examined(
     Raises:
         DataError, SystemFault: as there.
     """
-    survey = survey_folder(folder, seed, cache_dir, kind, show_progress, layout=layout, shares=shares)
+    survey = survey_folder(
+        folder, seed, cache_dir, kind, show_progress, layout=layout, shares=shares, ignored=ignored
+    )
     problems = [*survey.problems, *([] if skip_bad_images else survey.bad_files.values())]
     if problems:
         raise DataError(printable(problems[0].line + _and_more(len(problems) - 1, folder)))
@@ -241,6 +253,7 @@ def survey_folder(
     with_looks: bool = False,
     layout: Layout = "auto",
     shares: tuple[float, float] = SHARES,
+    ignored: tuple[float | None, float | None] = (None, None),
 ) -> Survey:
     """Finds out everything about a folder.
 
@@ -260,7 +273,15 @@ def survey_folder(
         return Survey(found_layout, problems=[Problem("layout", (folder,), line)])
 
     every_item = [item for sets in found.values() for items in sets for item in items]
-    files = [file for item in every_item for file in item.files]
+    if all(len(of_split) == 1 for of_split in roots.values()):  # one file has both sides, or the only one
+        ignored = (ignored[0] if ignored[1] is None else ignored[1],) * 2
+    files = {
+        file: ignored[number + at]
+        for sets in found.values()
+        for number, items in enumerate(sets)
+        for item in items
+        for at, file in enumerate(item.files)
+    }
     checked = check_images(files, _index_file(folder, cache_dir), show_progress, with_looks)
     bad_files = {
         file: Problem("unreadable", (file,), outcome.problem)
@@ -602,10 +623,30 @@ def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tup
         ranges = [one.values for one in each if one.values is not None]
         low, high = min((one[0] for one in ranges), default=0), max((one[1] for one in ranges), default=0)
         values = (low, max(high, low + 1e-6)) if ranges else None
-        return Side(max(one.channels for one in each), bits=bits, values=values)
+        channels = max(one.channels for one in each)
+        level = None
+        for one in each:
+            if one.numbers and one.numbers.missing:
+                number = 0 if values or one.numbers.nodata is None else int(one.numbers.nodata)
+                level = number * (257 if one.bits < bits else 1)
+                break
+        ignore = None if channels == 3 and values is None else each[0].ignore
+        return Side(channels, bits=bits, values=values, missing=level, ignore=ignore)
 
     sides = tuple(side(at) for at in range(len(items[0].files)))
     return sides * 2 if items[0].is_halved else sides
+
+
+def numbers_of_sides(
+    survey: Survey, sides: Sequence[tuple[Side, ...]]
+) -> Iterator[tuple[str, Numbers, Side]]:
+    """Yields of each side its name in a sentence, its numbers and what it is like; halves as one."""
+    places = [(items, at) for items in survey.used() for at in range(len(items[0].files))]
+    names = (" on side A", " on side B") if len(places) == 2 else ("",)
+    flat = itertools.chain.from_iterable(sides)
+    for name, (items, at), side in zip(names, places, flat, strict=False):
+        known = [survey.checked[item.files[at]].numbers for item in items]
+        yield name, merged([numbers for numbers in known if numbers is not None]), side
 
 
 def digests_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> np.ndarray:
@@ -646,16 +687,13 @@ def _ranged(side: Side, values: ValueRange | None, folder: Path) -> Side:
             f"{folder}: its images hold whole numbers from 0 to {2**side.bits - 1}, of which hardly any lie "
             f"between {values[0]:g} and {values[1]:g}; give `input_range` and `output_range` in these numbers"
         )
-    return dataclasses.replace(side, bits=16, values=values)
+    return dataclasses.replace(side, bits=16, values=values, missing=None if side.missing is None else 0)
 
 
 def _reader(items: Sequence[Item], sides: tuple[Side, ...]) -> ReadImages:
     paths = tf.constant([[os.fsencode(os.path.abspath(file)) for file in item.files] for item in items])
 
-    def loaded(path: tf.Tensor, side: Side) -> tf.Tensor:
-        return images.load_in_pipeline(path, side.channels, side.dtype, side.values)
-
-    return lambda index: read_sides(tf.unstack(paths[index]), sides, loaded)
+    return lambda index: read_sides(tf.unstack(paths[index]), sides, images.load_in_pipeline)
 
 
 def read_sides(

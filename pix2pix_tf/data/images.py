@@ -13,7 +13,7 @@ import dataclasses
 import io
 import mimetypes
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Literal
 
@@ -25,12 +25,16 @@ from pix2pix_tf.data.pictures import is_deep, is_grey, open_picture, stored_band
 from pix2pix_tf.data.pixels import content_digests, luma, over_white
 from pix2pix_tf.data.rasters import (
     MOST_BANDS,
+    Nodata,
+    Numbers,
     ValueRange,
     bands_of_rows,
-    range_of,
+    declared_nodata,
+    numbers_of,
     read_raster,
     to_levels,
 )
+from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.wording import counted
 
@@ -48,6 +52,10 @@ KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM or .npy"
 MAX_PIXELS = 2**26
 
 
+MIDDLE = -1
+"""In place of a level: the middle one, as networks are given missing pixels."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageHeader:
     """What an image file says of itself before anything is decoded.
@@ -58,7 +66,7 @@ class ImageHeader:
         channels: 1 (grey) or 3 (anything else) of a picture, alpha not counted; the bands of a raster.
         bits: of each sample as it is read, 8 or 16.
         values: the lowest and highest of a raster that isn't of 8-bit levels (`pix2pix_tf.data.rasters`).
-        is_finite: whether all numbers of a raster are.
+        numbers: what its numbers are like, of a picture once it is decoded.
     """
 
     height: int
@@ -66,7 +74,7 @@ class ImageHeader:
     channels: int
     bits: Literal[8, 16]
     values: ValueRange | None = None
-    is_finite: bool = True
+    numbers: Numbers | None = dataclasses.field(default=None, compare=False)
 
 
 def is_image_file(path: Path) -> bool:
@@ -83,23 +91,14 @@ def is_unread_image(path: Path) -> bool:
 # ---------------------------------------------------------------- files to pixels
 
 
-def read_header(path: Path, most_pixels: int = MAX_PIXELS) -> ImageHeader:
-    """Reads what an image file says of itself, without decoding a picture.
-
-    Raises:
-        DataError: it is missing, a folder, empty, no image, of a format that isn't read, or has more than
-            ``most_pixels`` pixels.
-        SystemFault: it can't be read.
-    """
-    with _opened(path) as file, _naming(path):
-        if (raster := read_raster(file, most_pixels)) is not None:
-            return _raster_header(raster)
-        with open_picture(file, most_pixels) as image:
-            return _header(image)
-
-
-def read_image(path: Path) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
+def read_image(
+    path: Path, ignore: float | None = None
+) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
     """Reads and decodes an image file as it is, in one opening.
+
+    Args:
+        path: the file.
+        ignore: number of pixels without a value, of measurements and gray images.
 
     Returns:
         What it says of itself; its pixels as `decode_image` gives them, with the file's own channels and
@@ -110,19 +109,25 @@ def read_image(path: Path) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int
         SystemFault: the file can't be read.
     """
     with _opened(path) as file, _naming(path):
-        return decode_stored(file)
+        return decode_stored(file, ignore)
 
 
-def decode_stored(file: IO[bytes]) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
+def decode_stored(
+    file: IO[bytes], ignore: float | None = None
+) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
     """Decodes an open file as `read_image` does, with errors that don't name it."""
+    declared = declared_nodata(file)
+    ignored = [] if ignore is None else [ignore]
     if (raster := read_raster(file, MAX_PIXELS)) is not None:
-        header = _raster_header(raster)
+        header = _raster_header(raster, declared + ignored)
         pixels = _of_raster(raster, header.channels, None, header.values)
         return header, pixels, content_digests(raster)
     with open_picture(file, MAX_PIXELS) as image:
         header = _header(image)
         depth = np.uint16 if header.bits == 16 else np.uint8
         pixels = _of_picture(image, file, header.channels, depth, None)
+        nodata = Nodata(declared + (ignored if header.channels == 1 else []), is_measured=False)
+        header = dataclasses.replace(header, numbers=numbers_of(pixels, nodata))
         return header, pixels, content_digests(pixels)
 
 
@@ -132,6 +137,9 @@ def load_image(
     dtype: np.typing.DTypeLike | None = np.uint8,
     values: ValueRange | None = None,
     most_pixels: int = MAX_PIXELS,
+    missing: int | None = None,
+    ignore: float | None = None,
+    clipped: list[int] | None = None,
 ) -> np.ndarray:
     """Reads and decodes an image file as `decode_image` does its bytes.
 
@@ -143,16 +151,20 @@ def load_image(
         dtype: ``uint8`` or ``uint16``; ``None`` for the one of the depth that the file has.
         values: of the file's numbers, what becomes 0 and 65535; for a raster that isn't of levels.
         most_pixels: refuse more.
+        missing: the level that pixels without a value get; by default they aren't looked for.
+        ignore: number of such pixels, besides nodata that the file declares, NaN and infinities.
+        clipped: to its two numbers are added those of the values outside of the range, and of all values.
 
     Returns:
         [height, width, channels].
 
     Raises:
-        DataError: as `read_header`, or the image is damaged or truncated, or has other bands.
+        DataError: it is missing, a folder, no image, of a format that isn't read, damaged, too large, or has
+            other bands.
         SystemFault: the file can't be read.
     """
     with _opened(path) as file, _naming(path):
-        return _pixels(file, channels, dtype, values, most_pixels)
+        return _pixels(file, channels, dtype, values, most_pixels, missing, ignore, clipped)
 
 
 def load_with_alpha(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -177,6 +189,8 @@ def decode_image(
     channels: int,
     dtype: np.typing.DTypeLike = np.uint8,
     values: ValueRange | None = None,
+    missing: int | None = None,
+    ignore: float | None = None,
 ) -> np.ndarray:
     """Decodes the bytes of an image file as a viewer would show it.
 
@@ -188,6 +202,8 @@ def decode_image(
         channels: 1 (grey) or 3 (RGB).
         dtype: ``uint8`` or ``uint16``.
         values: of measurements, what becomes the lowest and the highest level.
+        missing: as `load_image` has it, like the next.
+        ignore: likewise.
 
     Returns:
         ``dtype`` [height, width, channels], each value in the full range of ``dtype``.
@@ -195,49 +211,31 @@ def decode_image(
     Raises:
         DataError: the bytes are no image, a damaged one, or one of more than `MAX_PIXELS` pixels.
     """
-    return _pixels(io.BytesIO(data), channels, dtype, values)
+    return _pixels(io.BytesIO(data), channels, dtype, values, missing=missing, ignore=ignore)
 
 
-def decode_in_pipeline(
-    data: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8, values: ValueRange | None = None
-) -> tf.Tensor:
-    """Decodes as `decode_image`, eagerly or as an operation of a ``tf.data`` pipeline.
-
-    Args:
-        data: string scalar, the bytes of the file.
-        channels: 1 (grey) or 3 (RGB).
-        dtype: ``tf.uint8`` or ``tf.uint16``.
-        values: as `decode_image` has it.
-
-    Returns:
-        ``dtype`` tensor [height, width, channels].
-    """
-
-    def decode(given: bytes) -> np.ndarray:
-        return decode_image(given, channels, dtype.as_numpy_dtype, values)
-
-    return _in_pipeline(decode, data, channels, dtype)
+def decode_in_pipeline(data: tf.Tensor, side: Side) -> tf.Tensor:
+    """Decodes an image of a side as `decode_image`, eagerly or in a pipeline; ``data`` is a string scalar."""
+    return _in_pipeline(decode_image, data, side)
 
 
-def load_in_pipeline(
-    path: tf.Tensor, channels: int, dtype: tf.DType = tf.uint8, values: ValueRange | None = None
-) -> tf.Tensor:
-    """Reads as `load_image`, eagerly or as an operation; ``path`` is a string scalar."""
+def load_in_pipeline(path: tf.Tensor, side: Side) -> tf.Tensor:
+    """Reads an image of a side as `load_image`, eagerly or in a pipeline; ``path`` is a string scalar."""
+    return _in_pipeline(
+        lambda name, *how, **more: load_image(Path(os.fsdecode(name)), *how, **more), path, side
+    )
 
+
+def _in_pipeline(read: Callable[..., np.ndarray], source: tf.Tensor, side: Side) -> tf.Tensor:
     def load(given: bytes) -> np.ndarray:
-        return load_image(Path(os.fsdecode(given)), channels, dtype.as_numpy_dtype, values)
+        dtype = side.dtype.as_numpy_dtype
+        return read(given, side.channels, dtype, side.values, missing=side.missing, ignore=side.ignore)
 
-    return _in_pipeline(load, path, channels, dtype)
-
-
-def _in_pipeline(
-    read: Callable[[bytes], np.ndarray], source: tf.Tensor, channels: int, dtype: tf.DType
-) -> tf.Tensor:
     if tf.executing_eagerly():
-        return tf.constant(read(source.numpy()))
+        return tf.constant(load(source.numpy()))
     # Pillow lets other threads run while it decodes, so that several calls do run at once.
-    image = tf.numpy_function(read, [source], dtype, stateful=False)
-    return tf.ensure_shape(image, [None, None, channels])
+    image = tf.numpy_function(load, [source], side.dtype, stateful=False)
+    return tf.ensure_shape(image, [None, None, side.channels])
 
 
 def _pixels(
@@ -246,21 +244,28 @@ def _pixels(
     dtype: np.typing.DTypeLike | None,
     values: ValueRange | None,
     most_pixels: int = MAX_PIXELS,
+    missing: int | None = None,
+    ignore: float | None = None,
+    clipped: list[int] | None = None,
 ) -> np.ndarray:
     if not 1 <= channels <= MOST_BANDS or dtype not in (None, np.uint8, np.uint16):
         raise ValueError(
             f"images have 1 to {MOST_BANDS} channels of uint8 or uint16, not {channels} of {dtype}"
         )
     raster = read_raster(file, most_pixels)
+    nodata = None
+    if missing is not None:
+        numbers = declared_nodata(file) + ([] if ignore is None else [ignore])
+        nodata = Nodata(numbers, raster is not None and raster.dtype != np.uint8, missing, clipped)
     if raster is not None:
         if values is None and raster.dtype != np.uint8:
             raise DataError(
                 f"measurements ({raster.dtype}) of an unknown range of values; give `input_range`"
             )
-        return _of_raster(raster, channels, dtype, values)
+        return _of_raster(raster, channels, dtype, values, nodata)
     with open_picture(file, most_pixels) as image:
         depth = dtype or (np.uint16 if values or is_deep(image) else np.uint8)
-        return _of_picture(image, file, channels, depth, values)
+        return _of_picture(image, file, channels, depth, values, nodata)
 
 
 def _of_picture(
@@ -269,42 +274,56 @@ def _of_picture(
     channels: int,
     dtype: np.typing.DTypeLike,
     values: ValueRange | None,
+    nodata: Nodata | None = None,
 ) -> np.ndarray:
     """Decodes a picture upright, [height, width, channels]."""
     turned, reversed_axes = turn(image)
     width, height = image.size
     pixels = np.empty((width, height, channels) if turned else (height, width, channels), dtype)
     stored = np.flip(pixels, reversed_axes)
-    _fill(stored.swapaxes(0, 1) if turned else stored, stored_bands(image, file), values)
+    _fill(stored.swapaxes(0, 1) if turned else stored, stored_bands(image, file), values, nodata)
     return pixels
 
 
 def _of_raster(
-    raster: np.ndarray, channels: int, dtype: np.typing.DTypeLike | None, values: ValueRange | None
+    raster: np.ndarray,
+    channels: int,
+    dtype: np.typing.DTypeLike | None,
+    values: ValueRange | None,
+    nodata: Nodata | None = None,
 ) -> np.ndarray:
     """Converts a raster [height, width, bands] to ``uint8`` or ``uint16``, by default as its levels need."""
     depth = dtype or (np.uint8 if raster.dtype == np.uint8 and values is None else np.uint16)
     height, width, _ = raster.shape
     pixels = np.empty((height, width, channels), depth)
-    _fill(pixels, (raster[rows] for rows in bands_of_rows(width, height)), values)
+    _fill(pixels, (raster[rows] for rows in bands_of_rows(width, height)), values, nodata)
     return pixels
 
 
-def _fill(pixels: np.ndarray, bands: Iterable[np.ndarray], values: ValueRange | None) -> None:
+def _fill(
+    pixels: np.ndarray, bands: Iterable[np.ndarray], values: ValueRange | None, nodata: Nodata | None
+) -> None:
     """Converts an image from top to bottom, some rows at a time: in between they are of wide types."""
     row = 0
     for band in bands:
-        pixels[row : row + len(band)] = _converted(band, pixels.shape[2], pixels.dtype, values)
+        pixels[row : row + len(band)] = _converted(band, pixels.shape[2], pixels.dtype, values, nodata)
         row += len(band)
 
 
-def _converted(pixels: np.ndarray, channels: int, dtype: np.dtype, values: ValueRange | None) -> np.ndarray:
+def _converted(
+    pixels: np.ndarray, channels: int, dtype: np.dtype, values: ValueRange | None, nodata: Nodata | None
+) -> np.ndarray:
     """Returns numbers [height, width] or [height, width, channels] with other channels, in another depth."""
     pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
     if pixels.shape[2] in (2, 4) and channels in (1, 3):
         pixels = over_white(pixels.astype(np.int64), np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    is_missing = np.zeros(pixels.shape[:2], bool) if nodata is None else nodata.missing(pixels)
     if values is not None:
-        pixels = to_levels(pixels, values)
+        if nodata is not None and nodata.clipped is not None:
+            valid = pixels[~is_missing]
+            nodata.clipped[0] += int(np.count_nonzero((valid < values[0]) | (valid > values[1])))
+            nodata.clipped[1] += valid.size
+        pixels = to_levels(pixels, values, lowest=1 if nodata is not None and nodata.level == 0 else 0)
     stored = pixels.shape[2]
     if {stored, channels} == {1, 3}:
         pixels = luma(pixels.astype(np.int32)).astype(pixels.dtype) if stored == 3 else pixels.repeat(3, 2)
@@ -313,6 +332,9 @@ def _converted(pixels: np.ndarray, channels: int, dtype: np.dtype, values: Value
     if pixels.dtype != dtype:
         wide = pixels.astype(np.int32)
         pixels = (wide * 257 if dtype == np.uint16 else (wide + 128) // 257).astype(dtype)
+    if nodata is not None:
+        level = np.iinfo(dtype).max // 2 + 1 if nodata.level == MIDDLE else nodata.level
+        pixels = np.where(is_missing[..., np.newaxis], np.array(level, dtype), pixels)
     return pixels
 
 
@@ -342,11 +364,11 @@ def _naming(path: Path) -> Iterator[None]:
         raise SystemFault(f"{path}: not enough memory to read it; make the image smaller") from None
 
 
-def _raster_header(raster: np.ndarray) -> ImageHeader:
+def _raster_header(raster: np.ndarray, nodata: Sequence[float]) -> ImageHeader:
     height, width, bands = raster.shape
     bits: Literal[8, 16] = 8 if raster.dtype == np.uint8 else 16
-    is_finite = all(np.isfinite(raster[rows]).all() for rows in bands_of_rows(width, height))
-    return ImageHeader(height, width, bands, bits, range_of(raster), is_finite)
+    numbers = numbers_of(raster, Nodata(nodata, is_measured=bits == 16))
+    return ImageHeader(height, width, bands, bits, numbers.values if bits == 16 else None, numbers)
 
 
 def _header(image: ImageFile.ImageFile) -> ImageHeader:

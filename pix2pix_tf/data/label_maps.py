@@ -52,6 +52,8 @@ def palette(dataset: ImageDataset, side: int) -> np.ndarray:
         colours, counts = _total(inside)
     rgb = np.stack([colours // place % 256 for place in _PLACES[-dataset.sides[side].channels :]], axis=-1)
     found = rgb[_peaks(rgb, counts, 0 if is_lossless else _NEAR)].astype(np.uint8)
+    if (missing := dataset.sides[side].missing) is not None:
+        found = found[(found != missing).any(axis=-1)]  # no class
     if len(found) < 2:
         raise DataError(
             f"{dataset.name}: its label maps have no two even colours; `label_maps` says which side has "

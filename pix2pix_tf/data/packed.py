@@ -51,12 +51,14 @@ def pack_folder(
     skip_bad_images: bool = False,
     layout: Layout = "auto",
     shares: tuple[float, float] = SHARES,
+    ignore: float | None = None,
 ) -> ImageDataset:
     """Packs a folder of images.
 
     Args:
         folder: in one of the layouts of `pix2pix_tf.data.folder`, every image of which is checked.
         out: the folder of the pack, without one as yet.
+        ignore: number of the pixels without a value in measurements and gray images.
 
     The others are those of `open_folder_dataset`.
 
@@ -70,7 +72,16 @@ def pack_folder(
     """
     if is_pack(out):
         raise ConfigError(f"`out` {out} holds a packed data set already; give another folder, or delete it")
-    survey, sides = examined(folder, seed, cache_dir, kind, skip_bad_images, layout=layout, shares=shares)
+    survey, sides = examined(
+        folder,
+        seed,
+        cache_dir,
+        kind,
+        skip_bad_images,
+        layout=layout,
+        shares=shares,
+        ignored=(ignore, ignore),
+    )
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, sets in survey.splits.items():
         splits[split] = []
@@ -207,11 +218,8 @@ def _images(folder: Path, stored: dict[str, Any], sides: tuple[Side, ...]) -> Im
     def parsed(number: tf.Tensor) -> dict[str, tf.Tensor]:
         return tf.io.parse_single_example(read_record(number), features)
 
-    def decoded(file: tf.Tensor, side: Side) -> tf.Tensor:
-        return decode_in_pipeline(file, side.channels, side.dtype, side.values)
-
     def read(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return read_sides(tf.unstack(parsed(number)["files"]), sides, decoded)
+        return read_sides(tf.unstack(parsed(number)["files"]), sides, decode_in_pipeline)
 
     names = LazyNames(stored["count"], lambda number: parsed(tf.constant(number))["name"].numpy().decode())
     return Images(names, read, lambda: index[:, 2:].view(np.uint64))

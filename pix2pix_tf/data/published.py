@@ -127,7 +127,7 @@ def _open_images(builder: Any, stored: str, side: Side, skipped: list[str], show
     def decoded(index: tf.Tensor) -> tuple[tf.Tensor]:
         from pix2pix_tf.data.images import decode_in_pipeline
 
-        return (decode_in_pipeline(read(index), side.channels, side.dtype),)
+        return (decode_in_pipeline(read(index), side),)
 
     digests = record_digests(Path(builder.data_path), stored, len(names), read, show_progress)
     images, is_good = Images(names, decoded, lambda: digests[:, :1]), digests.any(axis=1)

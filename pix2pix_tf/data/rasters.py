@@ -7,12 +7,13 @@ values, the same range for all images of a side, so that everything behind the r
 from __future__ import annotations
 
 import contextlib
+import logging
 import lzma
 import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -27,6 +28,15 @@ _UNPACKERS: dict[int, Callable[[], Any]] = {  # by the tag Compression
     8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor
 }  # fmt: skip
 _MIN_IS_WHITE, _MIN_IS_BLACK = 0, 1  # of the tag PhotometricInterpretation
+
+_GDAL_NODATA = 42113  # the tag's number
+_HUGE = 1e30  # numbers beyond are nodata: that of ArcGIS is the lowest float32, rounded in many ways
+_USUAL_NODATA = (-9999, -99999, -999, 9999, -32768, -32767, 32767, 65535)
+_FAR, _FAR_IF_USUAL = 3 / 4, 1 / 8  # gap between a sentinel and all other numbers, of their whole range
+_FAINT = 1 / 8  # of the range
+_SAMPLED = 2**16  # numbers that percentiles and gaps are taken from
+MOST_CLASSES = 32
+logging.getLogger("tifffile").disabled = True  # what it thinks of a file's metadata
 
 ValueRange = tuple[float, float]
 """The values that the lowest and the highest level stand for."""
@@ -197,36 +207,172 @@ def _as_bands(array: np.ndarray) -> np.ndarray:
     return array.astype(np.uint8) * 255 if array.dtype == bool else array
 
 
-def range_of(array: np.ndarray) -> ValueRange | None:
-    """Returns the lowest and highest finite value; ``None`` for uint8, which has levels already.
+class Numbers(NamedTuple):
+    """What the numbers of an image are like, missing pixels left out.
+
+    Args:
+        values: the lowest and the highest.
+        middle: the 1st and the 99th percentile without sentinels.
+        missing: the share of the pixels without a value.
+        nodata: the declared number that stands for them, if there are any such pixels.
+        sentinels: numbers far from all others, which may stand for missing pixels, and their shares.
+        classes: of gray images and measurements the other numbers, if they are whole and few.
+    """
+
+    values: ValueRange
+    middle: ValueRange
+    missing: float = 0.0
+    nodata: float | None = None
+    sentinels: Sequence[Sequence[float]] = ()
+    classes: Sequence[int] = ()
+
+
+class Nodata(NamedTuple):
+    """Which pixels of a file have no value, besides NaN and infinities, and the level they get.
+
+    Args:
+        numbers: that stand for no value.
+        is_measured: one such channel makes a pixel missing; otherwise all channels must be such.
+        level: that missing pixels get; values get others.
+        clipped: counts the values outside of the range, and all of them, if it is given.
+    """
+
+    numbers: Sequence[float]
+    is_measured: bool
+    level: int = 0
+    clipped: list[int] | None = None
+
+    def missing(self, array: np.ndarray) -> np.ndarray:
+        """Returns which pixels of [height, width, channels] have no value, bool [height, width]."""
+        found = ~np.isfinite(array)
+        with np.errstate(all="ignore"):
+            for number in self.numbers:
+                found |= abs(array / number - 1) < 2e-3 if abs(number) > _HUGE else array == number
+        return found.any(-1) if self.is_measured else found.all(-1)
+
+
+def declared_nodata(file: IO[bytes]) -> list[float]:
+    """Returns the number that a GeoTIFF declares for pixels without a value, if the file is one."""
+    file.seek(0)
+    try:
+        if file.read(4) in _TIFF:
+            file.seek(0)
+            with tifffile.TiffFile(file) as tiff:
+                return [float(tiff.pages.first.tags.valueof(_GDAL_NODATA))]
+    except Exception:  # as above; most TIFFs have no such tag
+        pass
+    finally:
+        file.seek(0)
+    return []
+
+
+def numbers_of(array: np.ndarray, nodata: Nodata) -> Numbers:
+    """Looks at the numbers of an image [height, width, channels].
 
     Raises:
-        DataError: there is no finite value.
+        DataError: no pixel has a value.
     """
-    if array.dtype == np.uint8:
-        return None
-    rows = (array[band] for band in bands_of_rows(array[0].size, len(array)))
-    finite = (some[np.isfinite(some)] for some in rows)
-    ends = [(some.min(), some.max()) for some in finite if some.size]
-    if not ends:
-        raise DataError("not one of its values is a finite number; replace or delete it")
-    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+    ends, missing, some = [], 0, []
+    for rows in bands_of_rows(array[0].size, len(array)):
+        valid = array[rows].reshape(-1, array.shape[2])
+        if nodata.numbers or array.dtype.kind == "f":
+            valid = valid[~nodata.missing(array[rows]).ravel()]
+        missing += array[rows].size - valid.size
+        if valid.size:
+            ends += [valid.min(), valid.max()]
+            some.append(valid[:: max(array.size // _SAMPLED, 1)])
+    if not some:
+        raise DataError("not one of its pixels has a value; replace or delete it")
+    sample = np.concatenate(some)
+    levels = np.union1d(sample, np.array(ends, sample.dtype)).astype(np.float64)
+    is_gray = nodata.is_measured or bool((sample == sample[:, :1]).all())
+    low, high = levels[0], levels[-1]
+    sentinels: list[list[float]] = []
+    while is_gray and len(levels) > 2 and len(sentinels) < 2:
+        at = 0 if levels[1] - levels[0] > levels[-1] - levels[-2] else -1
+        number, gap = levels[at], abs(levels[at] - levels[1 if at == 0 else -2])
+        is_usual = number in _USUAL_NODATA or abs(number) > _HUGE
+        if gap < (_FAR_IF_USUAL if is_usual else _FAR) * (levels[-1] - levels[0]):
+            break
+        sentinels.append([float(number), np.count_nonzero(array == float(number)) / array.size])
+        levels = np.delete(levels, at)
+    is_few = is_gray and len(levels) <= MOST_CLASSES and (levels == levels.round()).all()
+    within = sample[(sample >= levels[0]) & (sample <= levels[-1])]
+    first, last = np.percentile(within, (1, 99)) if within.size else (levels[0], levels[-1])
+    return Numbers(
+        (float(low), float(high)),
+        (float(first), float(last)),
+        missing / array.size,
+        next((number for number in nodata.numbers if (array == number).any()), None),
+        sentinels,
+        [int(level) for level in levels] if is_few else [],
+    )
 
 
-def to_levels(array: np.ndarray, values: ValueRange) -> np.ndarray:
+def merged(images: Sequence[Numbers]) -> Numbers:
+    """Returns what the numbers of several images are like; a tenth of them may differ from ``middle``."""
+    lows, highs = zip(*(each.values for each in images), strict=True)
+    first, last = zip(*(each.middle for each in images), strict=True)
+    sentinels: dict[float, float] = {}
+    for number, share in (found for each in images for found in each.sentinels):
+        sentinels[number] = sentinels.get(number, 0.0) + share / len(images)
+    classes = sorted({number for each in images for number in each.classes} - sentinels.keys())
+    return Numbers(
+        (min(lows), max(highs)),
+        (float(np.percentile(first, 10)), float(np.percentile(last, 90))),
+        sum(each.missing for each in images) / len(images),
+        sentinels=[*sentinels.items()],
+        classes=classes if all(each.classes for each in images) and len(classes) <= MOST_CLASSES else (),
+    )
+
+
+class Doubt(NamedTuple):
+    """What may be wrong with the numbers of a side, and what to do; ``{side}`` is to be named."""
+
+    code: str
+    what: str
+    fix: str
+    sentinel: float | None = None
+    classes: Sequence[int] = ()
+
+
+def doubts(numbers: Numbers, values: ValueRange) -> Iterator[Doubt]:
+    """Yields what may be wrong with the numbers of a side whose levels stand for ``values``."""
+    for number, share in numbers.sentinels:
+        what = f"{number:.9g} in {share:.2%} of the pixels{{side}}, far from all others: learned as a value"
+        yield Doubt(
+            "sentinel", what, f"if it stands for no value (nodata, void): `ignore` {number:.9g}", number
+        )
+    first, last = numbers.middle
+    if not 0 < last - first < _FAINT * (values[1] - values[0]):
+        return
+    share = (last - first) / (values[1] - values[0])
+    what = f"98 % of the values{{side}} are from {first:.4g} to {last:.4g}, {share:.1%} of the range from "
+    what += f"{values[0]:.4g} to {values[1]:.4g}: nearly one color to a network"
+    if numbers.classes:
+        what += f". They are class numbers: {', '.join(map(str, numbers.classes))}"
+        yield Doubt("faint", what, "paint classes in colors that differ", classes=numbers.classes)
+    else:
+        low, high = first - 0.05 * (last - first), last + 0.05 * (last - first)
+        fix = f"`output_range` (`input_range` of inputs) {low:.4g} {high:.4g} fits, and clips what is outside"
+        yield Doubt("faint", what, fix)
+
+
+def to_levels(array: np.ndarray, values: ValueRange, lowest: int = 0) -> np.ndarray:
     """Spreads a range of values over 16 bits.
 
     Args:
         array: of any shape and type. What lies outside of the range becomes its nearer end, what is not a
             number its lower.
         values: the range.
+        lowest: level that a number may get.
 
     Returns:
         uint16 of the same shape.
     """
     low, high = values
     share = (array.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
-    return np.round(np.nan_to_num(share, nan=0.0).clip(0.0, 1.0) * 65535).astype(np.uint16)
+    return np.round(np.nan_to_num(share, nan=0.0).clip(0.0, 1.0) * 65535).clip(lowest).astype(np.uint16)
 
 
 def to_values(levels: np.ndarray, values: ValueRange) -> np.ndarray:

@@ -51,6 +51,7 @@ class Side:
         bits: 8 or 16; the images are ``uint8`` or ``uint16``.
         values: what 0 and the highest level stand for, where the files hold measurements.
         missing: the level that all channels of a pixel without a value have; ``None`` where there is none.
+        ignore: the number of such pixels in the files, besides what these declare.
     """
 
     channels: int = 3
@@ -58,6 +59,7 @@ class Side:
     bits: Literal[8, 16] = 8
     values: tuple[float, float] | None = None
     missing: int | None = None
+    ignore: float | None = None
 
     @property
     def dtype(self) -> tf.DType:
@@ -151,6 +153,7 @@ class ImageDataset:
         splits: by name, ``train`` wherever models are trained: of pairs, one `Images` that reads both images
             of a pair; of unpaired images, one each for A and B, which may differ in everything; else one.
         skipped: files left out because they could not be read (``--skip-bad-images``).
+        notes: lines to show before training; settings in `backticks`.
         from_pairs: of unpaired sets, whether outside of ``train`` the i-th images of both belong together.
         task: what makes pairs of images that are read alone, each an input of its own; their sides are then
             those of the pairs.
@@ -163,6 +166,7 @@ class ImageDataset:
     sides: tuple[Side, ...]
     splits: Mapping[str, tuple[Images, ...]]
     skipped: Sequence[str] = ()
+    notes: Sequence[str] = ()
     from_pairs: bool = False
     task: Task | None = None
     task_seed: int = 0

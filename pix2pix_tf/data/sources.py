@@ -50,6 +50,8 @@ def open_dataset(
             f"{dataset.name}: has {' and '.join(dataset.splits)} but nothing to train on; add images in "
             "train/, or evaluate models on it with 'pix2pix evaluate'"
         )
+    if config.data.ignore in {side.ignore for side in dataset.sides} - {None}:
+        dataset = dataclasses.replace(dataset, used=dataset.used | {"ignore"})
     if dataset.kind != "images" or config.model.side == 0:  # or the way that a student's teacher goes
         dataset = dataclasses.replace(dataset, used=dataset.used | {"direction"})
     if kind == "unpaired" and dataset.kind == "pairs":
@@ -136,6 +138,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             ranges=ranges,
             layout=data.layout,
             shares=(data.val_share, data.test_share),
+            ignored=data.ignored,
         )
         return _using(images, "layout", "skip_bad_images", "input_range", "output_range")
     if name in CATALOG:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.images import MAX_PIXELS, load_image, load_with_alpha
+from pix2pix_tf.data.images import MAX_PIXELS, MIDDLE, load_image, load_with_alpha
 from pix2pix_tf.data.pixels import convert_channels
 from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.errors import DataError
@@ -44,8 +44,10 @@ def load_input(
     paints_holes: bool,
     values: ValueRange | None,
     most_pixels: int = MAX_PIXELS,
+    ignore: float | None = None,
+    clipped: list[int] | None = None,
 ) -> np.ndarray:
-    """Reads an image file as a model takes it, in its full depth.
+    """Reads an image file as a model takes it, in its full depth; missing pixels get the middle level.
 
     Args:
         path: the file.
@@ -53,6 +55,8 @@ def load_input(
         paints_holes: the last of them is alpha.
         values: as in :func:`load_image`.
         most_pixels: refuse more.
+        ignore: as in :func:`load_image`, like the next.
+        clipped: likewise.
 
     Returns:
         ``uint8`` or ``uint16`` [height, width, channels].
@@ -63,7 +67,8 @@ def load_input(
     """
     if paints_holes:
         return load_transparent(path, channels, most_pixels)
-    return load_image(path, channels, None, values, most_pixels)
+    ignore = None if channels == 3 and values is None else ignore
+    return load_image(path, channels, None, values, most_pixels, MIDDLE, ignore, clipped)
 
 
 def convert_transparent(image: tf.Tensor, channels: int) -> tf.Tensor:

@@ -24,20 +24,23 @@ class ClassReader(abc.ABC):
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """Returns the class of each pixel, int32 [height, width]; ``picture``: [height, width, channels]."""
 
-    def confusion(self, picture: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def confusion(self, picture: np.ndarray, labels: np.ndarray, missing: int | None = None) -> np.ndarray:
         """Returns how many pixels of which class were taken for which.
 
         Args:
             picture: ``uint8`` [height, width, channels].
             labels: its label map, ``uint8``, resized to the classes that are read from the picture.
+            missing: the level of pixels without a class.
 
         Returns:
-            int64 [classes, classes], rows the truth; the sum is the number of pixels.
+            int64 [classes, classes], rows the truth; the sum is the number of pixels with a class.
         """
         found = self(picture)
         size = (found.shape[0], found.shape[1])
         labels = resized(tf.constant(labels), size, Side(labels.shape[-1], labels=True))
         pairs = classes_of(np.asarray(labels), self.palette) * len(self.palette) + found
+        if missing is not None:
+            pairs = pairs[(np.asarray(labels) != missing).any(axis=-1)]
         return np.bincount(pairs.reshape(-1), minlength=len(self.palette) ** 2).reshape(
             len(self.palette), len(self.palette)
         )

@@ -95,14 +95,19 @@ def measure(
     """
     found = Measured()
     labels_are_given = pairs.dataset.sides[0].labels and not pairs.dataset.sides[1].labels
-    for _, given, target, picture in pictures(judged, pairs, range(len(pairs))):
-        scaled, beside = unit(picture), unit(target)
+    of_labels = pairs.dataset.sides[0 if labels_are_given else 1]
+    for name, given, target, picture in pictures(judged, pairs, range(len(pairs))):
+        scaled, beside, valid = compared(picture, target, pairs.dataset.sides[1].missing)
+        if valid is not None and not valid.any():
+            raise DataError(
+                f"{pairs.dataset.name}: no pixel of the target of '{name}' has a value; remove the pair"
+            )
         found.smallest_side = min(found.smallest_side, *picture.shape[:2])
         found.largest = max(found.largest, picture.shape[0] * picture.shape[1])
-        found.add({name: measurement(scaled, beside) for name, measurement in MEASUREMENTS.items()})
+        found.add({each: measurement(scaled, beside, valid) for each, measurement in MEASUREMENTS.items()})
         if reader is not None:
             labels = given if labels_are_given else target
-            found.add({CONFUSION: reader.confusion(picture, labels).reshape(-1)})
+            found.add({CONFUSION: reader.confusion(picture, labels, of_labels.missing).reshape(-1)})
         if extractor is not None:
             found.add({FEATURES: extractor(scaled)})
     return found
@@ -121,6 +126,27 @@ def pictures(
                 f"{_shape(target)}"
             )
         yield name, given, target, picture
+
+
+def compared(
+    picture: np.ndarray, target: np.ndarray, missing: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Returns picture and target in [0, 1], alike where the target has no value, and where it has one.
+
+    Args:
+        picture: an integer image.
+        target: likewise.
+        missing: the target's level of pixels without a value.
+    """
+    scaled, beside = unit(picture), unit(target)
+    valid = None if missing is None else (target != missing).any(axis=-1)
+    if valid is None or valid.all():
+        return scaled, beside, None
+    fill = beside[valid].mean(axis=0) if valid.any() else 0.0
+    scaled, beside = (
+        np.where(valid[..., np.newaxis], each, fill).astype(np.float32) for each in (scaled, beside)
+    )
+    return scaled, beside, valid
 
 
 def unit(image: np.ndarray) -> np.ndarray:

@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from pix2pix_tf.data.pixels import as_rgb
 
-# From a picture and its target, float32 [height, width, channels] in [0, 1], to float64 numbers [k].
-Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# From a picture and its target, float32 [height, width, channels] in [0, 1], and which pixels of the target
+# have a value, bool [height, width] or None for all, to float64 numbers [k]. Elsewhere both are alike.
+Measure = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
 # From means [..., k] to values [...].
 Value = Callable[[np.ndarray], np.ndarray]
 
@@ -108,28 +109,36 @@ def grey(image: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- distances
 
 
-def absolute_error(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+Valid = np.ndarray | None
+
+
+def absolute_error(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
     """Returns [mean absolute difference]."""
-    return np.array([np.abs(picture - target, dtype=np.float64).mean()])
+    return np.array([np.abs(picture - target, dtype=np.float64)[... if valid is None else valid].mean()])
 
 
-def peak_signal_to_noise_ratio(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+def peak_signal_to_noise_ratio(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
     """Returns [10 log10(1 / mean squared difference)] in dB, of equal images 100."""
-    error = np.square(picture - target, dtype=np.float64).mean()
+    error = np.square(picture - target, dtype=np.float64)[... if valid is None else valid].mean()
     return np.array([min(_BEST_PSNR, -10 * np.log10(max(error, 1e-300)))])
 
 
-def structural_similarity(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+def structural_similarity(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
     """Returns [SSIM] (Wang et al. 2004): a Gaussian window of 11 pixels, σ 1.5, mean over the channels.
 
-    NaN of pictures smaller than the window.
+    NaN of pictures smaller than the window. Windows with a missing pixel don't count, unless all have one.
     """
     if min(picture.shape[:2]) < _SMALLEST_FOR_SSIM:
         return np.array([np.nan])
+    if valid is not None:
+        of_windows = tf.image.ssim(picture, target, max_val=1.0, return_index_map=True).numpy()
+        size = (_SMALLEST_FOR_SSIM, _SMALLEST_FOR_SSIM)
+        whole = np.lib.stride_tricks.sliding_window_view(valid, size).all(axis=(-2, -1))
+        return np.array([of_windows[whole if whole.any() else ...].mean()], np.float64)
     return np.array([tf.image.ssim(picture, target, max_val=1.0).numpy()], np.float64)
 
 
-def multiscale_similarity(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+def multiscale_similarity(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
     """Returns [MS-SSIM] (Wang et al. 2003), on five scales; NaN of pictures below 176 pixels."""
     if min(picture.shape[:2]) < _SMALLEST_FOR_MS_SSIM:
         return np.array([np.nan])
@@ -139,18 +148,20 @@ def multiscale_similarity(picture: np.ndarray, target: np.ndarray) -> np.ndarray
 # ---------------------------------------------------------------- texture
 
 
-def gradients(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+def gradients(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
     """Returns [the picture's mean gradient, the target's]: of the luma, by differences to the next pixel."""
+
+    counted = ... if valid is None else valid[:-1, :-1] & valid[1:, :-1] & valid[:-1, 1:]
 
     def mean_gradient(image: np.ndarray) -> float:
         luma = grey(image)
         down, right = np.diff(luma, axis=0)[:, :-1], np.diff(luma, axis=1)[:-1]
-        return float(np.hypot(down, right).mean())
+        return float(np.hypot(down, right)[counted].mean())
 
     return np.array([mean_gradient(picture), mean_gradient(target)])
 
 
-def lattice_power(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+def lattice_power(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
     """Returns, for each period, the luma's spectral power on its lattice and beside it.
 
     The power of columns and rows, each line's mean removed, at the frequency 1 / period; and the mean at the
@@ -177,7 +188,7 @@ def lattice_power(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
     return found.reshape(-1)
 
 
-def radial_power(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+def radial_power(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
     """Returns the luma's power spectrum, averaged over all directions, at `spectrum_frequencies`.
 
     NaN where a picture is too small to have a frequency.
@@ -211,11 +222,12 @@ def lab(image: np.ndarray) -> np.ndarray:
     )
 
 
-def colour_histograms(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+def colour_histograms(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
     """Returns the shares of pixels in bins of L, a and b: the picture's, then the target's."""
     found = []
     for image in (picture, target):
         for channel, (low, high) in zip(np.moveaxis(lab(image), -1, 0), _LAB_RANGES, strict=True):
+            channel = channel[... if valid is None else valid]
             counts, _ = np.histogram(channel, _COLOUR_BINS, (low, high))
             found.append(counts / channel.size)
     return np.concatenate(found)

@@ -11,7 +11,7 @@ from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixels import filled
 from pix2pix_tf.data.sets import ImageDataset
-from pix2pix_tf.evaluation.measuring import unit
+from pix2pix_tf.evaluation.measuring import compared
 from pix2pix_tf.evaluation.metrics import MEASUREMENTS, METRICS
 from pix2pix_tf.models.base import Paint, Painter
 
@@ -52,8 +52,11 @@ class Validation:
         rows: dict[str, list[Any]] = {name: [] for name in _MEASURED}
         for images in self._rows:
             given = np.asarray(filled(images[painter.side], self._sides[painter.side].missing))
-            picture, target = unit(paint(given)), unit(images[1 - painter.side])
+            target, missing = images[1 - painter.side], self._sides[1 - painter.side].missing
+            pair = compared(paint(given), target, missing)
+            if pair[2] is not None and not pair[2].any():
+                continue
             for name, found in rows.items():
-                found.append(MEASUREMENTS[name](picture, target))
+                found.append(MEASUREMENTS[name](*pair))
         means = {name: np.mean(found, axis=0) for name, found in rows.items()}
         return {metric.name: float(metric.value(means[metric.measurement])) for metric in METRICS_SHOWN}

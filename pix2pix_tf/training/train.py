@@ -107,6 +107,14 @@ def _train(
         session = Session(config, run, dataset, hosts)
         hosts.chief_decides(describe)
         say(session.description())
+        for name, side in zip(
+            ("A", "B") if dataset.kind == "unpaired" else ("input", "target"), dataset.sides, strict=False
+        ):
+            if side.values is not None:
+                lacking = "" if side.missing is None else "; missing pixels count nowhere"
+                say(f"{name}: values from {side.values[0]:.6g} to {side.values[1]:.6g}{lacking}")
+        for note in dataset.notes:
+            say(note)
         session.run()
     return run
 

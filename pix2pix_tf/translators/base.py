@@ -29,7 +29,7 @@ def _kind(channels: int) -> str:
 
 
 _MOST_ENLARGED = 4
-_PIXEL_FACTS = ("output_bits", "input_range", "output_range", "paints_holes", "enlarges")
+_PIXEL_FACTS = ("output_bits", "input_range", "output_range", "ignore", "paints_holes", "enlarges")
 
 
 class Translator(abc.ABC):
@@ -45,6 +45,7 @@ class Translator(abc.ABC):
         input_range: the numbers that the lowest and the highest level of an input stand for, where it is one
             of measurements and that is known.
         output_range: likewise of an output.
+        ignore: the number of an input's pixels that have no value, besides what a file declares.
         paints_holes: what is transparent in an image is a hole that it paints; the last channel that it takes
             is then alpha.
         enlarges: how many times larger than an image's file its picture is. Such a model takes the image
@@ -62,6 +63,7 @@ class Translator(abc.ABC):
     noise: int = 0
     input_range: ValueRange | None = None
     output_range: ValueRange | None = None
+    ignore: float | None = None
     paints_holes: bool = False
     enlarges: int = 1
     size: tuple[int, int] | None = None
@@ -115,9 +117,12 @@ class Translator(abc.ABC):
         with naming(path):
             return self(image)
 
-    def load_input(self, path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def load_input(
+        self, path: Path, most_pixels: int = MAX_PIXELS, clipped: list[int] | None = None
+    ) -> np.ndarray:
         """Reads an image file as the model takes it: [height, width, input channels], full depth."""
-        return load_input(path, self.input_channels, self.paints_holes, self.input_range, most_pixels)
+        taken = (self.input_channels, self.paints_holes, self.input_range)
+        return load_input(path, *taken, most_pixels, self.ignore, clipped)
 
     @property
     def levels(self) -> tf.DType:
@@ -141,6 +146,7 @@ class Translator(abc.ABC):
         self.enlarges = int(facts.get("enlarges", self.enlarges))
         if not 1 <= self.enlarges <= _MOST_ENLARGED:
             raise ValueError("nothing is enlarged that much")
+        self.ignore = None if facts.get("ignore") is None else float(facts["ignore"])
         for name in ("input_range", "output_range"):
             if facts.get(name) is not None:
                 low, high = map(float, facts[name])

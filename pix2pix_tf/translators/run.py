@@ -107,6 +107,8 @@ class GeneratorTranslator(Translator):
         if stochastic is not None:
             painter = dataclasses.replace(painter, stochastic=stochastic)
         translator = cls(described, painter, precision, seed)
+        is_reversed = config.model.data == "pairs" and config.data.direction == "BtoA"
+        translator.ignore = config.data.ignored[painter.side ^ is_reversed]
         averaged = config.optimization.ema_decay > 0 and not raw_weights
         restore_published(checkpoint, painter.network, translator.network, averaged)
         translator.take_changed_weights()

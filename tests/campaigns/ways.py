@@ -133,10 +133,8 @@ def _images(
 def _read(path: Path, draw: random.Random) -> None:
     from pix2pix_tf.data import images
 
-    way = draw.choice(("header", "image", "channels", "alpha"))
-    if way == "header":
-        images.read_header(path)
-    elif way == "image":
+    way = draw.choice(("image", "channels", "alpha"))
+    if way == "image":
         images.read_image(path)
     elif way == "channels":
         values = draw.choice((None, (0.0, 1000.0)))
@@ -157,12 +155,15 @@ def _train_on(path: Path, draw: random.Random) -> None:
     import tensorflow as tf
 
     from pix2pix_tf.data.images import load_in_pipeline
+    from pix2pix_tf.data.sets import Side
     from pix2pix_tf.training.faults import explaining_framework_errors
 
-    dtype, values = draw.choice((tf.uint8, tf.uint16)), draw.choice((None, (0.0, 1000.0)))
+    side = Side(
+        bits=draw.choice((8, 16)), values=draw.choice((None, (0.0, 1000.0))), missing=draw.choice((None, 0))
+    )
     paths = tf.data.Dataset.from_tensors(str(path))
     with explaining_framework_errors():
-        next(iter(paths.map(lambda each: load_in_pipeline(each, 3, dtype, values))))
+        next(iter(paths.map(lambda each: load_in_pipeline(each, side))))
 
 
 def _predict(folder: Path) -> _Run:

@@ -393,7 +393,7 @@ def test_measurements_are_no_label_maps_and_what_is_no_number_is_told(tmp_path):
         bands[0, 0, 0] = np.nan if number == 3 else 0.0
         (tmp_path / "B").mkdir(exist_ok=True)
         np.save(tmp_path / "B" / f"{number}.npy", bands)
-    assert examine(tmp_path) == {"not-numbers": [["B/3.npy"]], "too-few": []}
+    assert examine(tmp_path) == {"missing-pixels": [["B/3.npy"]], "too-few": []}
 
 
 def test_codes_are_names():
@@ -409,7 +409,9 @@ def test_what_was_seen_is_remembered(folder, tmp_path, monkeypatch):
     decoded = []
     check_image = checking.check_image
     monkeypatch.setattr(
-        checking, "check_image", lambda path, **how: decoded.append(path) or check_image(path, **how)
+        checking,
+        "check_image",
+        lambda path, *more, **how: decoded.append(path) or check_image(path, *more, **how),
     )
     open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False)
     first = check_folder(folder, DATA, 0, tmp_path / "cache")  # training hasn't looked

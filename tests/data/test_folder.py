@@ -463,7 +463,9 @@ def decoded(monkeypatch):
     """The names of the files that are decoded for a check, as it happens."""
     files = []
     check_image = checking.check_image
-    monkeypatch.setattr(checking, "check_image", lambda path: files.append(path.name) or check_image(path))
+    monkeypatch.setattr(
+        checking, "check_image", lambda path, *more: files.append(path.name) or check_image(path, *more)
+    )
     return files
 
 
@@ -507,10 +509,10 @@ def test_interrupted_check_goes_on_where_it_was(tmp_path, decoded, monkeypatch):
         save(tmp_path / "data" / "train" / f"{at}.png")
     check_image = checking.check_image
 
-    def fail_late(path):
+    def fail_late(path, *more):
         if path.name == "29.png":
             raise SystemFault(f"{path}: can't be read")
-        return check_image(path)
+        return check_image(path, *more)
 
     monkeypatch.setattr(checking, "check_image", fail_late)
     with pytest.raises(SystemFault):

@@ -9,7 +9,8 @@ import skimage.metrics
 
 from pix2pix_tf.data.procedural import draw_pair
 from pix2pix_tf.evaluation import evaluator, inception
-from pix2pix_tf.evaluation.measuring import Measured
+from pix2pix_tf.evaluation.labels import LabelReader
+from pix2pix_tf.evaluation.measuring import Measured, compared
 from pix2pix_tf.evaluation.metrics import (
     MEASUREMENTS,
     METRICS,
@@ -230,3 +231,34 @@ def test_a_small_picture_takes_no_power_from_frequencies_that_it_lacks(pair):
         for image in images:
             measured.add({"spectrum": MEASUREMENTS["spectrum"](image, image)})
     assert evaluator._numbers(both, [])["spectrum"][1:3] == evaluator._numbers(large, [])["spectrum"][1:3]
+
+
+def test_missing_pixels_count_in_no_measurement(pair):
+    """Whatever is there: as if the picture ended before them, where that can be said."""
+    picture, target = ((each * 255).round().astype(np.uint8).copy() for each in pair)
+    target[:, :40], target[target.min(-1) == 0] = 0, 1
+    target[:, :40] = 0
+    picture[:, :40] = np.random.default_rng(0).integers(0, 256, (SIZE[0], 40, 3))
+    blank = picture.copy()
+    blank[:, :40] = 0
+    whole = compared(picture[:, 40:], target[:, 40:], 0)
+    assert whole[2] is None
+    for name, measure in MEASUREMENTS.items():
+        found = measure(*compared(picture, target, 0))
+        np.testing.assert_array_equal(found, measure(*compared(blank, target, 0)))
+        if name in ("l1", "psnr", "ssim", "gradients", "colours"):
+            np.testing.assert_allclose(found, measure(*whole), rtol=1e-4, atol=1e-6)
+
+
+def test_of_windows_that_all_have_missing_pixels_all_count(pair):
+    picture, target = pair
+    valid = np.ones(SIZE, bool)
+    valid[::5, ::5] = False
+    assert 0 < MEASUREMENTS["ssim"](picture, target, valid)[0] < 1
+
+
+def test_void_is_no_class(pair):
+    labels = np.repeat(np.array([0, 1, 2, 255], np.uint8), 8)[:, None, None].repeat(32, 1)
+    reader = LabelReader(np.array([[0], [1], [2]], np.uint8))
+    counts = reader.confusion(labels, labels, 255)
+    assert counts.tolist() == np.diag([256] * 3).tolist()

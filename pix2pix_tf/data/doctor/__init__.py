@@ -13,6 +13,7 @@ from pix2pix_tf.data.doctor.examinations import EXAMINATIONS
 from pix2pix_tf.data.doctor.findings import Finding
 from pix2pix_tf.data.folder import Item, Survey, sides_of, survey_folder
 from pix2pix_tf.data.looks import joined
+from pix2pix_tf.data.rasters import Numbers, merged
 from pix2pix_tf.data.sets import Kind
 
 __all__ = ["EXAMINATIONS", "Finding", "Report", "check_folder"]
@@ -29,6 +30,7 @@ class Report:
         sizes: of each side's pictures, how many have each size (width, height), most frequent first.
         channels: of each side, 1 (grey), 3 (RGB) or as many bands.
         bits: 8 or 16, of each side.
+        numbers: of each side, those of halves as one.
         findings: the gravest first.
     """
 
@@ -38,6 +40,7 @@ class Report:
     sizes: Sequence[Mapping[tuple[int, int], int]]
     channels: tuple[int, ...]
     bits: tuple[int, ...]
+    numbers: Sequence[Numbers]
     findings: Sequence[Finding]
 
     @property
@@ -61,8 +64,16 @@ def check_folder(
     Raises:
         SystemFault: the folder or a file in it can't be read.
     """
-    shares = (data.val_share, data.test_share)
-    survey = survey_folder(folder, seed, cache_dir, kind, with_looks=True, layout=data.layout, shares=shares)
+    survey = survey_folder(
+        folder,
+        seed,
+        cache_dir,
+        kind,
+        with_looks=True,
+        layout=data.layout,
+        shares=(data.val_share, data.test_share),
+        ignored=data.ignored,
+    )
     used = survey.used()
     if any(item.is_halved for items in used for item in items):
         kind = "pairs"
@@ -80,6 +91,9 @@ def check_folder(
         ],
         channels=tuple(side.channels for side in facts),
         bits=tuple(side.bits for side in facts),
+        numbers=[merged([picture.numbers for picture in side]) for _, side in chart.distinct_sides()]
+        if sides
+        else [],
         findings=[finding for each in examinations for finding in each.findings(chart)],
     )
 
@@ -92,9 +106,13 @@ def _pictures(survey: Survey, number: int) -> list[tuple[Picture, ...]]:
         for file in item.files:
             image = survey.checked[file]
             assert image.looks is not None  # of what can be used
+            assert image.numbers is not None
             for look in image.looks if item.is_halved else (joined(*image.looks),):
                 width = image.width // (2 if item.is_halved else 1)
-                found.append(Picture(file, split, width, image.height, look, image))
+                numbers = image.numbers
+                if item.is_halved and image.values is None:  # halves may differ, the numbers are of both
+                    numbers = numbers._replace(middle=(float(min(look.low)), float(max(look.high))))
+                found.append(Picture(file, split, width, image.height, look, image, numbers))
         return found
 
     items = [of_item(item, split) for split, sets in survey.splits.items() for item in sets[number]]

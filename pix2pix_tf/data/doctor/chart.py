@@ -15,6 +15,7 @@ from pix2pix_tf.data.checking import CheckedImage
 from pix2pix_tf.data.doctor.flat_colours import look_like_label_maps, recurring_colours
 from pix2pix_tf.data.folder import Survey
 from pix2pix_tf.data.looks import Look
+from pix2pix_tf.data.rasters import Doubt, Numbers, doubts, merged
 from pix2pix_tf.data.sets import ITEMS, Kind
 
 MOST = 0.8
@@ -31,6 +32,7 @@ class Picture(NamedTuple):
         height: likewise.
         look: what it looks like.
         image: what is known of the file.
+        numbers: of the file.
     """
 
     file: Path
@@ -39,6 +41,7 @@ class Picture(NamedTuple):
     height: int
     look: Look
     image: CheckedImage
+    numbers: Numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +68,17 @@ class Chart:
             (" on side A", " on side B") if len(self.sides) == 2 else ("",), self.sides, strict=True
         )
 
+    def distinct_sides(self) -> Iterator[tuple[str, tuple[Picture, ...]]]:
+        """Yields the same; where both are halves of the same files, the first alone."""
+        names = list(self.named_sides())
+        yield from [("", names[0][1])] if self.sides[0][0].file == self.sides[-1][0].file else names
+
+    def doubts(self, side: tuple[Picture, ...]) -> list[Doubt]:
+        """Returns what may be wrong with the numbers of a side."""
+        numbers = merged([picture.numbers for picture in side])
+        bits = max(picture.image.bits for picture in side)
+        return list(doubts(numbers, numbers.values if side[0].image.values else (0, 2**bits - 1)))
+
     def sets(self) -> list[list[tuple[Picture, ...]]]:
         """Returns what is drawn by one number, of each set: pairs of pictures, or single ones."""
         if self.kind == "pairs":
@@ -90,7 +104,10 @@ class Chart:
         said = {"auto": None, "none": "", "A": "A", "B": "B", "both": "AB"}[self.data.label_maps]
         if said is not None:
             return tuple(name in said for name in "AB"[: len(self.sides)])
-        return tuple(bool(each.mean() >= MOST) for each in self.label_maps)
+        return tuple(
+            each.mean() >= MOST or any(doubt.classes for doubt in self.doubts(side))
+            for each, side in zip(self.label_maps, self.sides, strict=True)
+        )
 
 
 def item_of(chart: Chart) -> str:

@@ -12,7 +12,6 @@ from pix2pix_tf.data.doctor.flat_colours import MOST_STRAYS
 from pix2pix_tf.data.looks import Look, thumbnail_of
 
 _LEAST_ORIENTED = 5  # pairs, before a side is called the usual one
-_FAINT = 1 / 8  # of the range
 _GREY, _COLOURED = 6, 30  # levels between the channels of a thumbnail: at most, at least
 
 
@@ -36,27 +35,42 @@ def swapped(chart: Chart) -> Iterator[Found]:
 def constant(chart: Chart) -> Iterator[Found]:
     """Yields pictures of one colour."""
     for (name, side), is_map in zip(chart.named_sides(), chart.has_label_maps, strict=True):
-        cases = [Case((picture.file,)) for picture in side if picture.look.is_constant]
+        cases = [
+            Case((picture.file,))
+            for picture in side
+            if picture.look.is_constant or len(set(picture.numbers.values)) == 1
+        ]
         if cases and not is_map:  # a map may well have one class
             yield Found(cases, {"side": name})
 
 
-def not_numbers(chart: Chart) -> Iterator[Found]:
-    """Yields measurements with values that are not finite."""
-    files = dict.fromkeys(
-        picture.file for side in chart.sides for picture in side if not picture.image.is_finite
-    )
-    if files:
-        yield Found([Case((file,)) for file in files])
+def missing(chart: Chart) -> Iterator[Found]:
+    """Yields images with missing pixels."""
+    for name, side in chart.distinct_sides():
+        shares = {picture.file: picture.numbers.missing for picture in side}
+        cases = [Case((file,), f"{share:.1%}") for file, share in shares.items() if share]
+        if cases:
+            yield Found(cases, {"side": name, "share": sum(shares.values()) / len(shares)})
 
 
-def faint(chart: Chart) -> Iterator[Found]:
-    """Sides whose images use a fraction of the range, as class numbers do."""
-    for name, side in chart.named_sides():
-        low = min(min(picture.look.low) / (2**picture.image.bits - 1) for picture in side)
-        high = max(max(picture.look.high) / (2**picture.image.bits - 1) for picture in side)
-        if 0 < high - low < _FAINT:
-            yield Found([], {"side": name, "low": low, "high": high})
+def of_doubt(code: str) -> Callable[[Chart], Iterator[Found]]:
+    """Returns what collects the doubts about the numbers of the sides of one code."""
+
+    def find(chart: Chart) -> Iterator[Found]:
+        for name, side in chart.distinct_sides():
+            for doubt in chart.doubts(side):
+                if doubt.code == code:
+                    files = dict.fromkeys(
+                        picture.file
+                        for picture in side
+                        if doubt.sentinel in [number for number, _ in picture.numbers.sentinels]
+                    )
+                    yield Found(
+                        [Case((file,)) for file in files],
+                        {"what": doubt.what.format(side=name), "fix": doubt.fix},
+                    )
+
+    return find
 
 
 def mixed_channels(chart: Chart) -> Iterator[Found]:

@@ -150,19 +150,25 @@ EXAMINATIONS = (
         "replace or delete, with the other side",
     ),
     Examination(
-        "faint",
+        "sentinel",
         "warning",
-        contents.faint,
-        "all samples{side} are from {low:.0%} to {high:.0%} of the range: nearly one colour to a network. "
-        "Class numbers?",
-        "paint classes in colours that differ, or scale the samples to the whole range",
+        contents.of_doubt("sentinel"),
+        "{what}",
+        "{fix}",
     ),
     Examination(
-        "not-numbers",
+        "faint",
         "warning",
-        contents.not_numbers,
-        "{images} with values that are no finite numbers: taken for the lowest or the highest",
-        "replace these by what they stand for",
+        contents.of_doubt("faint"),
+        "{what}",
+        "{fix}",
+    ),
+    Examination(
+        "missing-pixels",
+        "note",
+        contents.missing,
+        "{share:.2%} of the pixels{side} have no value, in {images}: no loss and no metric counts them",
+        "nothing, unless they should have one",
     ),
     Examination(
         "mixed-channels",
@@ -204,7 +210,7 @@ EXAMINATIONS = (
         "undeclared-label-maps",
         "note",
         contents.undeclared_label_maps,
-        "{side} like label maps: a few flat colours, the same in all",
+        "{side} like label maps: a few flat colors or numbers, the same in all",
         "if they are, `label_maps` {letters} resizes them without mixing colours",
     ),
     Examination(

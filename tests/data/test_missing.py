@@ -1,0 +1,245 @@
+"""Pixels without a value: which ones are, what a side is then like, and what is said of undeclared ones."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tifffile
+from PIL import Image
+
+from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data import images
+from pix2pix_tf.data.doctor import check_folder
+from pix2pix_tf.data.folder import open_folder_dataset
+from pix2pix_tf.data.packed import open_pack, pack_folder
+from pix2pix_tf.errors import DataError
+
+GDAL_NODATA = 42113
+LOWEST = float(np.finfo(np.float32).min)
+HEIGHTS = np.linspace(1, 250, 64 * 64, dtype=np.float32).reshape(64, 64)
+CORNER = (slice(0, 10), slice(0, 16))
+SHARE = 160 / 4096
+
+
+def geotiff(path, numbers, nodata=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tags = [] if nodata is None else [(GDAL_NODATA, 2, 0, nodata, True)]
+    tifffile.imwrite(path, numbers, extratags=tags, **options)
+
+
+def with_corner(number, numbers=HEIGHTS):
+    numbers = numbers.copy()
+    numbers[CORNER] = number
+    return numbers
+
+
+def folder_of(tmp_path, write, count=4, inputs="A", targets="B"):
+    """Pairs of photos and of what ``write(path without suffix)`` writes."""
+    for number in range(count):
+        photo = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+        (tmp_path / inputs).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).save(tmp_path / inputs / f"{number}.png")
+        (tmp_path / targets).mkdir(exist_ok=True)
+        write(tmp_path / targets / f"{number}")
+    return tmp_path
+
+
+def opened(folder, **options):
+    return open_folder_dataset(folder, 0, None, show_progress=False, **options)
+
+
+def findings(folder, **options):
+    return check_folder(folder, DataConfig(image_size=(64,), **options), 0, None).findings
+
+
+def codes(folder, **options):
+    return {finding.code for finding in findings(folder, **options)} - {"too-few"}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number", "nodata"),
+    [
+        (np.float32, -9999, "-9999"),
+        (np.float32, -9999, "-9.999e+03"),
+        (np.float32, LOWEST, "-3.4028234663852886e+38"),
+        (np.float32, LOWEST, "-3.40282346638529e+38"),  # not castable to float32 by itself
+        (np.float64, LOWEST, "-3.4e+38"),
+        (np.float32, np.nan, "nan"),
+        (np.float32, np.nan, None),
+        (np.float32, np.inf, None),
+        (np.int16, -32768, "-32768"),
+        (np.int32, 0, " 0 "),
+    ],
+)
+def test_missing_pixels_of_measurements_are_level_0_and_no_values(tmp_path, caplog, dtype, number, nodata):
+    numbers = with_corner(number, HEIGHTS.astype(dtype))
+    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), numbers, nodata))
+    dataset = opened(folder)
+    side = dataset.sides[1]
+    assert side.values == (numbers[0, 16], 250)
+    assert side.missing == 0
+    target = dataset.splits["train"][0].read(tf.constant(0))[1].numpy()[..., 0]
+    np.testing.assert_array_equal(target == 0, with_corner(0, np.ones((64, 64))) == 0)
+    assert target[0, 16] == 1  # the lowest value
+    assert not caplog.records
+    assert codes(folder) == {"missing-pixels"}
+
+
+def test_a_pixel_is_missing_as_a_whole_where_a_band_has_no_value(tmp_path):
+    bands = np.random.default_rng(0).random((64, 64, 5)).astype(np.float32)
+    bands[0, 0, 2] = np.nan
+    folder = folder_of(tmp_path, lambda path: np.save(path.with_suffix(".npy"), bands))
+    dataset = opened(folder)
+    target = dataset.splits["train"][0].read(tf.constant(0))[1].numpy()
+    assert (target[0, 0] == 0).all()
+    assert (target > 0).sum() == target.size - 5
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [(np.uint8, 0), (np.uint8, 255), (np.uint16, 65535)])
+def test_levels_keep_the_declared_one_for_missing_pixels(tmp_path, dtype, nodata):
+    numbers = with_corner(nodata, (HEIGHTS / 2 + 20).astype(dtype))
+    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), numbers, str(nodata)))
+    dataset = opened(folder)
+    assert dataset.sides[1].missing == nodata
+    assert dataset.sides[1].values is None
+    np.testing.assert_array_equal(dataset.splits["train"][0].read(tf.constant(0))[1][..., 0], numbers)
+    assert opened(folder, ranges=(None, (0.0, 300.0))).sides[1].missing == 0
+
+
+def test_of_colors_all_channels_are_nodata_in_a_missing_pixel(tmp_path):
+    colors = np.full((64, 64, 3), 100, np.uint8)
+    colors[0, 0], colors[0, 1] = 0, (0, 0, 9)
+    folder = folder_of(
+        tmp_path, lambda path: geotiff(path.with_suffix(".tif"), colors, "0", photometric="rgb")
+    )
+    (_, found) = check_folder(folder, DataConfig(image_size=(64,)), 0, None).numbers
+    assert found.missing == pytest.approx(1 / 4096)
+
+
+def test_a_file_that_declares_nodata_and_has_none_changes_nothing(tmp_path):
+    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), HEIGHTS, "-9999"))
+    assert opened(folder).sides[1].missing is None
+    assert opened(folder).splits["train"][0].read(tf.constant(0))[1].numpy().min() == 0
+
+
+def test_an_image_without_any_value_is_refused(tmp_path):
+    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), HEIGHTS, "-9999"))
+    geotiff(folder / "B" / "2.tif", np.full_like(HEIGHTS, -9999), "-9999")
+    with pytest.raises(DataError, match=r"2\.tif.*no"):
+        opened(folder)
+    assert opened(folder, skip_bad_images=True).sides[1].values == (1, 250)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sentinel", "suffix"),
+    [
+        (np.float32, -9999, ".npy"),
+        (np.float32, LOWEST, ".npy"),
+        (np.int16, -32768, ".npy"),
+        (np.uint16, 65535, ".tif"),
+        (np.float64, 1e31, ".npy"),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_undeclared_sentinels_are_named_and_can_be_declared(tmp_path, dtype, sentinel, suffix, swapped):
+    numbers = with_corner(sentinel, HEIGHTS.astype(dtype))
+
+    def write(path):
+        path = path.with_suffix(suffix)
+        np.save(path, numbers) if suffix == ".npy" else geotiff(path, numbers)
+
+    folder = folder_of(tmp_path, write, 4, *("BA" if swapped else "AB"))
+    letter = "A" if swapped else "B"
+    (found,) = [each for each in findings(folder) if each.code == "sentinel"]
+    assert f"{sentinel:.9g}" in found.message
+    assert f"{SHARE:.2%}" in found.message
+    assert f"side {letter}" in found.message
+    assert f"`ignore` {sentinel:.9g}" in found.fix
+    assert len(found.cases) == 4
+    assert any(f"`ignore` {sentinel:.9g}" in note for note in opened(folder).notes)
+
+    dataset = opened(folder, ignored=(sentinel, sentinel))
+    assert "sentinel" not in codes(folder, ignore=sentinel)
+    side = dataset.sides["AB".index(letter)]
+    level = side.missing
+    assert level == (sentinel if side.values is None else 0)
+    target = dataset.splits["train"][0].read(tf.constant(0))["AB".index(letter)].numpy()
+    assert (target == level).mean() == SHARE
+    photo = dataset.sides["BA".index(letter)]
+    assert (photo.missing, photo.ignore) == (None, None)
+
+
+def test_hardly_used_ranges_are_found_behind_a_few_extreme_values(tmp_path):
+    """As a declared range shows what would fit."""
+    numbers = HEIGHTS.copy()
+    numbers[0, :8] = np.linspace(300, 20000, 8)
+    folder = folder_of(tmp_path, lambda path: np.save(path.with_suffix(".npy"), numbers))
+    (found,) = [each for each in findings(folder) if each.code == "faint"]
+    low, high = (float(word) for word in found.fix.split()[4:6])
+    assert -20 < low < 10
+    assert 240 < high < 280
+    assert any("output_range" in note for note in opened(folder).notes)
+    assert not opened(folder, ranges=(None, (low, high))).notes
+
+
+@pytest.mark.parametrize("void", [None, 255])
+def test_class_numbers_are_label_maps_whatever_stands_for_void(tmp_path, void):
+    numbers = np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, 1)
+    numbers = numbers if void is None else with_corner(void, numbers)
+    folder = folder_of(tmp_path, lambda path: Image.fromarray(numbers).save(path.with_suffix(".png")))
+    assert codes(folder) == {"faint", "undeclared-label-maps", *(["sentinel"] if void else [])}
+    (found,) = [each for each in findings(folder) if each.code == "faint"]
+    assert found.message.endswith("0, 1, 2, 3")
+
+
+@pytest.mark.parametrize("levels", [(0, 255), (0, 100, 200, 255), (0, 60, 64, 70, 255)])
+def test_masks_and_drawings_have_no_sentinels(tmp_path, levels):
+    numbers = np.resize(np.repeat(np.array(levels, np.uint8), 16), (64, 64))
+    folder = folder_of(tmp_path, lambda path: Image.fromarray(numbers).save(path.with_suffix(".png")))
+    assert "sentinel" not in codes(folder)
+
+
+def test_what_is_ignored_is_so_where_label_maps_are_said_to_be(tmp_path):
+    numbers = with_corner(255, np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, 1))
+
+    def write(path):
+        Image.fromarray(numbers).save(path.with_suffix(".png"))
+
+    folder = folder_of(folder_of(tmp_path, write), write, targets="A")
+    both, named = (
+        opened(folder, ignored=DataConfig(ignore=255, label_maps=maps).ignored).sides
+        for maps in ("auto", "B")
+    )
+    assert [side.missing for side in both] == [255, 255]
+    assert [side.missing for side in named] == [None, 255]
+
+
+def test_packs_have_the_missing_pixels_of_their_folders(tmp_path):
+    numbers = with_corner(-9999)
+    folder = folder_of(tmp_path / "data", lambda path: geotiff(path.with_suffix(".tif"), numbers, "-9999"))
+    pack_folder(folder, tmp_path / "pack", 0, None)
+    packed, found = open_pack(tmp_path / "pack"), opened(folder)
+    assert packed.sides == found.sides
+    for one, other in zip(
+        *(each.splits["train"][0].read(tf.constant(0)) for each in (packed, found)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_ignored_is_looked_for_again_where_it_was_not(tmp_path):
+    folder = folder_of(tmp_path / "data", lambda path: np.save(path.with_suffix(".npy"), with_corner(-9999)))
+    lowest = float(HEIGHTS[0, 16])
+    for ignored, low in (((None, None), -9999), ((-9999, -9999), lowest), ((None, None), -9999)):
+        dataset = open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False, ignored=ignored)
+        assert dataset.sides[1].values == (low, 250)
+
+
+def test_inputs_missing_pixels_are_read_as_the_middle_level(tmp_path):
+    path = tmp_path / "a.tif"
+    geotiff(path, with_corner(-9999), "-9999")
+    clipped = [0, 0]
+    image = images.load_image(path, 1, None, (1, 200), missing=images.MIDDLE, clipped=clipped)
+    assert set(image[CORNER].ravel()) == {32768}
+    valid = HEIGHTS[with_corner(-1) != -1]
+    assert clipped == [(valid > 200).sum(), valid.size]
+    geotiff(path, with_corner(0, HEIGHTS.astype(np.uint8)), "0")
+    assert set(images.load_image(path, 1, missing=images.MIDDLE)[CORNER].ravel()) == {128}
