@@ -22,7 +22,7 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before, or a look has other facts.
-INDEX_VERSION = 6
+INDEX_VERSION = 7
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
