@@ -5,6 +5,8 @@ import functools
 import graphlib
 from pathlib import Path
 
+import pix2pix_tf
+
 PACKAGE = Path(__file__).parents[1] / "pix2pix_tf"
 
 # A room may import from its own floor and from those below.
@@ -99,3 +101,9 @@ def test_no_part_of_training_or_of_what_paints_knows_a_model_by_name():
     for module, imported in graph().items():
         if room(module) in rooms:
             assert not {f"models.{name}" for name in MODELS} & imported, module
+
+
+def test_exported_names_have_docstrings():
+    for name in pix2pix_tf.__all__:
+        generated = f"{name}("  # how the docstring begins that a dataclass gets if it has none
+        assert not (getattr(pix2pix_tf, name).__doc__ or generated).startswith(generated), name

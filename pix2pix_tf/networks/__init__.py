@@ -1,4 +1,4 @@
-"""The networks: Keras functional models that know nothing of losses, data or files."""
+"""Networks as Keras functional models, independent of losses, data and files."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""The discriminators of Isola et al. 2017: a verdict for every patch of an image."""
+"""PatchGAN discriminators (Isola et al. 2017): one logit per image patch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,14 @@ from pix2pix_tf.networks.spectral import (
     SpectralHalvingConvolution,
 )
 
-# How often a discriminator halves its image, by the width of the patch that a logit judges. 1×1 does with
-# kernels of one pixel; the others end with two convolutions 4×4 at stride 1.
+# Number of downsampling layers by patch size. The 1×1 discriminator has 1×1 kernels; all others end with two
+# 4×4 convolutions at stride 1.
 PATCHES = {1: 0, 16: 1, 70: 3, 286: 5}
 
 
 def smallest_image(patch: int) -> int:
-    """The smallest side of an image that has a logit: 1, 5, 17 and 65 pixels for patches of 1, 16, 70, 286.
-
-    Args:
-        patch: one of ``PATCHES``.
-    """
-    # The last two convolutions take one pixel each, and three are halved from what is more than two.
+    """Returns the smallest image side that yields a logit: 1, 5, 17 or 65 pixels for the four patch sizes."""
+    # The two last convolutions need 3 pixels; sides are rounded up when halved, so 2·2ⁿ + 1 pixels become 3.
     return 1 if patch == 1 else 2 * 2 ** PATCHES[patch] + 1
 
 
@@ -47,29 +43,28 @@ def build_discriminator(
 ) -> keras.Model:
     """Builds a PatchGAN discriminator (Isola et al. 2017, section 6.1.2).
 
-    70×70 is C64-C128-C256 at stride 2, C512 at stride 1, then one channel at stride 1: every logit judges a
-    receptive field of 70×70 pixels. 16×16 halves once, 286×286 five times; 1×1 is C64-C128 and one channel,
-    with kernels of one pixel.
+    The 70×70 discriminator is C64-C128-C256 at stride 2, then C512 and a one-channel convolution at stride 1.
+    The 16×16 one has a single downsampling layer, 286×286 has five, and 1×1 is C64-C128 with 1×1 kernels.
 
     Args:
-        patch: width of the receptive field: 1, 16, 70 or 286.
-        image_size: height and width of the smallest images that it is to judge, to be sure that they have
-            logits. TensorFlow doesn't notice where they have none, and gives numbers without a meaning.
-        base_filters: channels of the first convolution, 64 in the paper; all others follow.
-        norm: 'instance', 'batch' or 'none'; the first convolution has none in any case.
-        condition_channels: of the image that the judged one is to fit; ``None``: it is judged alone.
-        image_channels: of the judged image.
-        spectral_norm: whether all kernels are divided by their largest singular values (Miyato et al. 2018).
-        dtype: a Keras precision policy. The logits are float32 in any case.
-        name: of the model.
+        patch: receptive field of a logit in pixels: 1, 16, 70 or 286.
+        image_size: height and width of the smallest images it will see. If given, they must yield at least
+            one logit; TensorFlow itself would return meaningless values without an error.
+        base_filters: channels of the first convolution, 64 in the paper; the others scale with it.
+        norm: 'instance', 'batch' or 'none'. The first convolution is never normalized.
+        condition_channels: channels of the condition image, or ``None`` for an unconditional discriminator.
+        image_channels: channels of the real or generated image.
+        spectral_norm: whether to apply spectral normalization (Miyato et al. 2018) to all kernels.
+        dtype: Keras dtype policy. Inputs and logits are float32 with any policy.
+        name: name of the model.
 
     Returns:
-        A functional model from [condition, image], or from the image, float32 [batch, height, width,
-        channels] each, to logits float32 [batch, rows, columns, 1]: positive means real. 256×256 pixels have
-        256×256, 126×126, 30×30 or 6×6 logits.
+        A functional model from [condition, image], or from the image alone, each float32 [batch, height,
+        width, channels], to logits float32 [batch, rows, columns, 1]; positive means real. For patches of 1,
+        16, 70 and 286, an image of 256×256 pixels has 256×256, 126×126, 30×30 and 6×6 logits.
 
     Raises:
-        ConfigError: the paper has no such patch, or images of that size would have no logit.
+        ConfigError: ``patch`` is not one of these sizes, or images of ``image_size`` have no logit.
     """
     if patch not in PATCHES:
         raise ConfigError(f"no discriminator has patches of {patch}, but of {', '.join(map(str, PATCHES))}")

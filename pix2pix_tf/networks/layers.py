@@ -1,4 +1,4 @@
-"""The layers that Keras lacks, and the blocks that generator and discriminator share."""
+"""Layers that Keras lacks, and blocks that generators and discriminators share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PART: contextvars.ContextVar[tuple[int | tf.Tensor, int]] = contextvars.Context
 
 @contextlib.contextmanager
 def part_of_batch(index: int | tf.Tensor, count: int) -> Iterator[None]:
-    """Tells layers which of ``count`` equal parts of a batch they are given."""
+    """Within this context, layers get part ``index`` of a batch that is split into ``count`` equal parts."""
     token = _PART.set((index, count))
     try:
         yield
@@ -39,14 +39,9 @@ def drawn_for_part(
     count: int,
     batch_axis: int = 0,
 ) -> tf.Tensor:
-    """Draws for a part of a batch what would be drawn for it if the batch were computed at once.
+    """Draws random numbers for one part of a batch as if the whole batch were drawn at once.
 
-    Args:
-        shape: of the part's numbers.
-        draw: gives random numbers of a shape.
-        index: which part it is.
-        count: of how many.
-        batch_axis: which axis numbers the images.
+    ``shape`` is that of the part, and ``draw`` returns random numbers of a given shape.
     """
     if count == 1:
         return draw(list(shape))
@@ -57,10 +52,9 @@ def drawn_for_part(
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class Dropout(layers.Dropout):
-    """``keras.layers.Dropout`` that drops the same units of an image in whatever part of a batch it comes."""
+    """`keras.layers.Dropout` whose mask doesn't depend on how the batch is split into parts."""
 
     def call(self, x: Any, training: bool = False) -> Any:
-        """Returns ``x`` with units dropped in training."""
         index, count = _PART.get()
         if not training or count == 1:
             return super().call(x, training=training)
@@ -73,33 +67,26 @@ class Dropout(layers.Dropout):
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class InstanceNormalization(layers.Layer):
-    """Normalises every channel of every image to mean 0 and variance 1, then scales and shifts it.
+    """Normalizes each channel of each image [batch, height, width, channels] to mean 0 and variance 1.
 
-    It is what the paper's batch normalisation is at its batch size of 1 (Isola et al. 2017, section 3.3),
-    and it makes an image's output independent of its batch. Statistics are computed in float32 whatever
-    the layer's precision. Written over height and width in four dimensions, so that converters for
-    mobile devices recognise it.
-
-    Args:
-        epsilon: added to the variance.
-
-    Input and output: float [batch, height, width, channels].
+    A learned scale and offset follow. Equals the paper's batch normalization at batch size 1 (Isola et al.
+    2017, section 3.3), and makes an image's output independent of its batch. Statistics are computed in
+    float32 with every dtype policy. The four-dimensional form is the one that converters for mobile devices
+    recognize.
     """
 
-    _MOST_FUSED = 16  # one kernel an image: the graph must not grow without end
+    _MOST_FUSED = 16  # the graph has one kernel per image and must stay small
 
     def __init__(self, epsilon: float = NORM_EPSILON, **kwargs: Any):
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates scale and offset, one a channel."""
         channels = (input_shape[-1],)
         self.gamma = self.add_weight(name="gamma", shape=channels, initializer="ones", autocast=False)
         self.beta = self.add_weight(name="beta", shape=channels, initializer="zeros", autocast=False)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """Returns ``x`` normalised."""
         if training and x.shape[0] is not None and x.shape[0] <= self._MOST_FUSED:
             return self._normalize_fused(x)
         x = ops.cast(x, self.variable_dtype)
@@ -109,7 +96,7 @@ class InstanceNormalization(layers.Layer):
         return ops.cast(centered * scale + self.beta, self.compute_dtype)
 
     def _normalize_fused(self, x: tf.Tensor) -> tf.Tensor:
-        """Batch normalisation of one image after the other, in one fused kernel each, forward and back."""
+        """Applies TensorFlow's fused batch normalization, whose gradient is fused too, to each image."""
         images = tf.split(x, x.shape[0]) if x.shape[0] > 1 else [x]
         scale, offset = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
         fused = functools.partial(
@@ -119,19 +106,14 @@ class InstanceNormalization(layers.Layer):
         return tf.concat(normalized, axis=0) if len(images) > 1 else normalized[0]
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild the layer."""
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class ReflectToAtLeast(layers.Layer):
-    """Extends images that are too small by reflection at their bottom and right edges.
+    """Extends images [batch, height, width, channels] to ``minimum`` height and width by reflection.
 
-    Args:
-        minimum: the height and width that an image has afterwards, at least.
-
-    Input: [batch, height, width, channels]; output: [batch, max(height, minimum), max(width, minimum),
-    channels]. Reflections repeat as often as needed, so that one pixel is enough.
+    Pixels are added at the bottom and right. Reflections repeat as needed, so a single pixel is enough.
     """
 
     def __init__(self, minimum: int, **kwargs: Any):
@@ -139,7 +121,6 @@ class ReflectToAtLeast(layers.Layer):
         self.minimum = minimum
 
     def call(self, x: Any) -> Any:
-        """Returns ``x`` extended; ``x`` itself where its static size is large enough."""
         for axis in (1, 2):
             static = x.shape[axis]
             if static is None or static < self.minimum:
@@ -147,18 +128,16 @@ class ReflectToAtLeast(layers.Layer):
         return x
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Returns the output's shape, unknown sides staying unknown."""
         batch, height, width, channels = input_shape
         sides = (None if side is None else max(side, self.minimum) for side in (height, width))
         return (batch, *sides, channels)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild the layer."""
         return {**super().get_config(), "minimum": self.minimum}
 
 
 def _reflected(size: Any, minimum: int) -> Any:
-    """Indices 0 1 … n-1 n-2 … 1 0 1 … into ``size`` pixels, at least ``minimum`` of them."""
+    """Returns indices 0, 1 … n-1, n-2 … 1, 0, 1 … of n = ``size`` pixels, at least ``minimum`` of them."""
     last = size - 1
     period = ops.maximum(2 * last, 1)
     position = ops.arange(ops.maximum(size, minimum)) % period
@@ -167,13 +146,9 @@ def _reflected(size: Any, minimum: int) -> Any:
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class ReflectionPadding(layers.Layer):
-    """Surrounds images by their reflection, the edge itself not repeated.
+    """Pads images by reflection, ``pixels`` on each side, without repeating the edge.
 
-    Args:
-        pixels: to each side.
-
-    Input: [batch, height, width, channels], height and width more than ``pixels``; output: [batch, height +
-    2 pixels, width + 2 pixels, channels].
+    Height and width must be larger than ``pixels``.
     """
 
     def __init__(self, pixels: int, **kwargs: Any):
@@ -181,34 +156,26 @@ class ReflectionPadding(layers.Layer):
         self.pixels = pixels
 
     def call(self, x: Any) -> Any:
-        """Returns ``x`` surrounded."""
         sides = [self.pixels, self.pixels]
         return tf.pad(x, [[0, 0], sides, sides, [0, 0]], mode="REFLECT")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Returns the output's shape, unknown sides staying unknown."""
         batch, height, width, channels = input_shape
         sides = (None if side is None else side + 2 * self.pixels for side in (height, width))
         return (batch, *sides, channels)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild the layer."""
         return {**super().get_config(), "pixels": self.pixels}
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class CropToMatch(layers.Layer):
-    """Crops an image at the bottom and right to the height and width of another.
+    """Crops the first of [image, reference] at the bottom and right to the height and width of the second.
 
-    A transposed convolution doubles the size, but the encoder halved an odd size upwards: the last row or
-    column is one too many.
-
-    Inputs: [image, reference], both [batch, height, width, channels]; output: the image's channels at the
-    reference's height and width.
+    Removes the extra row or column after upsampling when downsampling had rounded an odd size up.
     """
 
     def call(self, inputs: list[Any]) -> Any:
-        """Returns the image cropped; the image itself where the static sizes are equal."""
         image, reference = inputs
         if None not in image.shape[1:3] and image.shape[1:3] == reference.shape[1:3]:
             return image
@@ -216,7 +183,6 @@ class CropToMatch(layers.Layer):
         return image[:, : shape[1], : shape[2], :]
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        """Returns the reference's batch, height and width with the image's channels."""
         image, reference = input_shape
         return (*reference[:3], image[3])
 
@@ -230,18 +196,10 @@ def conv_block(
     dtype: str,
     convolution: Callable[..., layers.Layer] = HalvingConvolution,
 ) -> Any:
-    """Convolution, normalisation, leaky ReLU: the paper's Ck.
+    """Applies convolution, normalization and leaky ReLU: the paper's Ck.
 
-    Args:
-        x: [batch, height, width, channels].
-        filters: channels of the output.
-        name: prefix of the layers' names.
-        norm: which normalisation; 'none' gives the convolution a bias instead.
-        dtype: a Keras precision policy.
-        convolution: what makes the convolution, by default 4×4 at stride 2.
-
-    Returns:
-        [batch, height / 2, width / 2, filters], rounded up, or of the size that the convolution gives.
+    ``name`` is the prefix of the layers' names. With ``norm`` 'none' the convolution has a bias instead. By
+    default the convolution is 4×4 at stride 2.
     """
     x = convolution(
         filters,
@@ -255,7 +213,6 @@ def conv_block(
 
 
 def normalize(x: Any, norm: Normalization, name: str, dtype: str) -> Any:
-    """Returns ``x`` [batch, height, width, channels] normalised as ``norm`` says."""
     if norm == "instance":
         return InstanceNormalization(name=name, dtype=dtype)(x)
     if norm == "batch":
@@ -267,5 +224,5 @@ def normalize(x: Any, norm: Normalization, name: str, dtype: str) -> Any:
 
 
 def initial_weights() -> keras.initializers.Initializer:
-    """The paper's first weights, N(0, 0.02), drawn from Keras' global seed."""
+    """Returns the paper's initializer N(0, 0.02), drawn from Keras' global seed."""
     return keras.initializers.RandomNormal(0.0, 0.02)

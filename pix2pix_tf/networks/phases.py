@@ -1,5 +1,4 @@
-"""Doublings as they are computed fastest once a network is trained: as convolutions whose channels become
-pixels."""
+"""Faster upsampling for trained networks: a convolution followed by depth-to-space."""
 
 from __future__ import annotations
 
@@ -9,27 +8,22 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-_TAPS = 4  # of the largest kernel, each way
+_TAPS = 4  # of the largest kernel, in each dimension
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class PhaseConvolution(layers.Layer):
-    """A transposed convolution that doubles its image, as a convolution whose channels then become pixels.
+    """A transposed convolution at stride 2, computed as a 2×2 convolution and depth-to-space.
 
-    An output pixel is made of 2×2 input pixels, and which of the kernel's taps, up to 4×4, they meet depends
-    on whether its row and its column are even. So one convolution 2×2 gives all four cases, the phases, as
-    channels. That is much faster than a transposed convolution: in XNNPACK in any case, in TensorFlow where
-    an image has few pixels or the result few channels.
+    Each output pixel depends on 2×2 input pixels. Which of the kernel's taps (up to 4×4) apply depends on
+    whether its row and column are even: four cases, called phases. A 2×2 convolution computes all four as
+    channels, from [batch, height, width, channels] to [batch, 2 height, 2 width, filters] after
+    depth-to-space. This is much faster than a transposed convolution in XNNPACK, and in TensorFlow for few
+    pixels or few output channels.
 
-    Its weights are those of the transposed convolution in another order, see :func:`phase_weights`. To bring
-    them there takes as long as some convolutions, so it is done once, not with every image.
-
-    Args:
-        filters: channels of the output.
-        taps: of the transposed convolution's kernel each way, from 2 to 4.
-        use_bias: whether it has a bias.
-
-    Input: [batch, height, width, channels]; output: [batch, 2 height, 2 width, filters].
+    The weights are those of the transposed convolution in a different order, see `phase_weights`. Reordering
+    takes as long as several convolutions, so it is done once and not per image. ``taps`` is the size of the
+    transposed convolution's kernel in each dimension, from 2 to 4.
     """
 
     def __init__(self, filters: int, taps: int = _TAPS, use_bias: bool = True, **kwargs: Any):
@@ -38,7 +32,7 @@ class PhaseConvolution(layers.Layer):
 
     @classmethod
     def of(cls, layer: layers.Layer) -> PhaseConvolution | None:
-        """Returns what computes the same, its weights still to be set; ``None`` of another kind of layer."""
+        """Returns the equivalent of a transposed convolution, without weights; ``None`` for other layers."""
         if not isinstance(layer, layers.Conv2DTranspose):
             return None
         height, width = layer.kernel_size
@@ -56,7 +50,6 @@ class PhaseConvolution(layers.Layer):
         return cls(layer.filters, height, layer.use_bias, name=layer.name, dtype=layer.dtype_policy)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates kernel and bias."""
         shape = (2, 2, input_shape[-1], 4 * self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer="zeros")
         self.bias = None
@@ -64,10 +57,9 @@ class PhaseConvolution(layers.Layer):
             self.bias = self.add_weight(name="bias", shape=(4 * self.filters,), initializer="zeros")
 
     def call(self, x: Any) -> Any:
-        """Returns ``x`` at twice its size."""
         size = tf.shape(x)
         height, width = (size[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2))
-        shift = int(self.taps == _TAPS)  # pixel i meets the outputs from 2i - shift on
+        shift = int(self.taps == _TAPS)  # input pixel i contributes to outputs from 2i - shift on
         x = tf.pad(x, [[0, 0], [1, shift], [1, shift], [0, 0]])
         x = tf.nn.conv2d(x, tf.convert_to_tensor(self.kernel), strides=1, padding="VALID")
         if self.use_bias:
@@ -75,23 +67,21 @@ class PhaseConvolution(layers.Layer):
         return tf.nn.depth_to_space(x, 2)[:, shift : shift + 2 * height, shift : shift + 2 * width]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Returns the output's shape, unknown sides staying unknown."""
         batch, height, width, _ = input_shape
         return (batch, *(side and 2 * side for side in (height, width)), self.filters)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild the layer."""
         own = {"filters": self.filters, "taps": self.taps, "use_bias": self.use_bias}
         return {**super().get_config(), **own}
 
 
 def phase_weights(layer: layers.Conv2DTranspose) -> list[tf.Tensor]:
-    """Returns a transposed convolution's weights as :class:`PhaseConvolution` has them."""
+    """Returns a transposed convolution's weights in the order of `PhaseConvolution`."""
     missing = _TAPS - layer.kernel_size[0]
     kernel = tf.pad(tf.convert_to_tensor(layer.kernel), [[0, missing], [0, missing], [0, 0], [0, 0]])
     filters, channels = kernel.shape[2:]
-    # Of the window that begins at pixel i - 1: output 2i - shift is x[i - 1] · k[2] + x[i] · k[0], the one
-    # behind it x[i - 1] · k[3] + x[i] · k[1].
+    # For the window that begins at pixel i - 1, output 2i - shift is x[i - 1] · k[2] + x[i] · k[0], and the
+    # next output is x[i - 1] · k[3] + x[i] · k[1].
     taps = tf.reshape(kernel, [2, 2, 2, 2, filters, channels])
     taps = tf.transpose(tf.reverse(taps, [0, 2]), [0, 2, 5, 1, 3, 4])
     weights = [tf.reshape(taps, [2, 2, channels, 4 * filters])]
@@ -99,15 +89,15 @@ def phase_weights(layer: layers.Conv2DTranspose) -> list[tf.Tensor]:
 
 
 def in_phases(network: keras.Model) -> keras.Model:
-    """Returns the network with its doublings as :class:`PhaseConvolution`, their weights still to be set.
+    """Returns the network with `PhaseConvolution` for upsampling, whose weights aren't set yet.
 
-    It shares all other layers, and their weights, with ``network``.
+    All other layers are shared with ``network``.
     """
     return keras.models.clone_model(network, clone_function=lambda layer: PhaseConvolution.of(layer) or layer)
 
 
 def set_phases(phased: keras.Model, network: keras.Model) -> None:
-    """Gives a network of :func:`in_phases` the weights of the one that it was made of."""
+    """Copies the weights of ``network`` to the model that `in_phases` made of it."""
     for layer in phased.layers:
         if isinstance(layer, PhaseConvolution):
             for variable, value in zip(

@@ -1,4 +1,4 @@
-"""Spectral normalisation (Miyato et al. 2018): convolutions divided by their largest singular value."""
+"""Spectral normalization (Miyato et al. 2018): kernels divided by their largest singular value."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ _EPSILON = 1e-12
 
 
 class _SpectrallyNormalized(layers.Conv2D):
-    """Has a convolution compute with its kernel / σ, σ being the kernel's largest singular value.
+    """Convolves with kernel / σ, where σ is the kernel's largest singular value.
 
-    The kernel is a matrix W [taps times channels, filters] here. Its first right singular vector u is a
-    weight that isn't trained: each call in training makes one power iteration. σ = ‖W u‖, and gradients with
-    respect to W flow through σ too, with u taken for constant, as in the paper (section 2.1, appendix A).
-    Computed in float32 in every precision, from the kernel as that precision has it.
+    The kernel is treated as a matrix W [taps times channels, filters]. Its first right singular vector u is a
+    non-trainable weight, and each call in training makes one power iteration. σ = ‖W u‖; gradients with
+    respect to W also flow through σ, with u constant, as in the paper (section 2.1, appendix A). σ is
+    computed in float32 with every dtype policy, from the kernel as rounded by that policy.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates kernel, bias and u."""
         super().build(input_shape)
-        # An orthogonal matrix of one column is a vector of length 1.
+        # An orthogonal matrix with one column is a unit vector.
         self.u = self.add_weight(
             name="u", shape=(self.filters, 1), initializer="orthogonal", trainable=False, autocast=False
         )
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """Returns ``x`` convolved."""
         if training:
             matrix = ops.stop_gradient(self._matrix())
             self.u.assign(_unit(ops.matmul(ops.transpose(matrix), ops.matmul(matrix, self.u))))
@@ -38,7 +36,7 @@ class _SpectrallyNormalized(layers.Conv2D):
 
     @property
     def kernel(self) -> Any:
-        """The kernel divided by σ, in the precision that the layer computes in."""
+        """The kernel divided by σ, in the compute dtype."""
         matrix = self._matrix()
         sigma = _norm(ops.matmul(matrix, self.u))
         return ops.cast(ops.reshape(matrix / sigma, super().kernel.shape), self.compute_dtype)
@@ -46,14 +44,12 @@ class _SpectrallyNormalized(layers.Conv2D):
     def _matrix(self) -> Any:
         return ops.cast(ops.reshape(super().kernel, (-1, self.filters)), self.variable_dtype)
 
-    # Keras' convolutions save and load ``self.kernel``, which is not the weight here.
+    # Keras' convolutions save and load ``self.kernel``, which isn't the weight here.
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves all weights."""
         layers.Layer.save_own_variables(self, store)
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads all weights."""
         layers.Layer.load_own_variables(self, store)
 
 
@@ -72,14 +68,14 @@ class _Convolution(layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class SpectralConvolution(_SpectrallyNormalized, _Convolution):
-    """``keras.layers.Conv2D``, spectrally normalised."""
+    """`keras.layers.Conv2D` with spectral normalization."""
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class SpectralHalvingConvolution(_SpectrallyNormalized, HalvingConvolution):
-    """:class:`HalvingConvolution`, spectrally normalised."""
+    """`HalvingConvolution` with spectral normalization."""
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class SpectralFlatConvolution(_SpectrallyNormalized, FlatConvolution):
-    """:class:`FlatConvolution`, spectrally normalised."""
+    """`FlatConvolution` with spectral normalization."""

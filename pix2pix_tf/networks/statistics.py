@@ -1,4 +1,4 @@
-"""Instance normalisation by given statistics: what a part of an image needs to be painted as part of it."""
+"""Instance normalization with given statistics, so that a tile is normalized like the whole image."""
 
 from __future__ import annotations
 
@@ -12,38 +12,34 @@ from pix2pix_tf.networks.layers import InstanceNormalization
 
 
 def normalizations(network: keras.Model) -> list[InstanceNormalization]:
-    """Returns the layers whose statistics are those of the whole image."""
+    """Returns the layers that normalize by statistics of the whole image."""
     return [layer for layer in network.layers if isinstance(layer, InstanceNormalization)]
 
 
 def probe(network: keras.Model) -> keras.Model:
-    """Returns a model from an image to what each of :func:`normalizations` takes of it, by its name."""
+    """Returns a model from an image to the inputs of all `normalizations`, by layer name."""
     return keras.Model(network.input, {layer.name: layer.input for layer in normalizations(network)})
 
 
 def moments(x: tf.Tensor) -> tf.Tensor:
-    """Returns what statistics of several parts of an image are averaged from.
+    """Returns the mean and the mean square of each channel of a tile [1, height, width, channels].
 
-    Args:
-        x: [1, height, width, channels] of a part.
-
-    Returns:
-        float64 [2, channels]: the means, and those of the squares.
+    The result is float64 [2, channels] and can be averaged over tiles.
     """
     mean, variance = (tf.cast(each, tf.float64) for each in tf.nn.moments(tf.cast(x, tf.float32), (0, 1, 2)))
     return tf.stack([mean, variance + mean**2])
 
 
 def with_fixed_statistics(network: keras.Model) -> keras.Model:
-    """Returns the network with :func:`normalizations` by statistics that are set with :func:`set_statistics`.
+    """Returns the network with `normalizations` that use the statistics given to `set_statistics`.
 
-    It shares all other layers, and their weights, with ``network``.
+    All other layers are shared with ``network``.
     """
 
     def fixed(layer: layers.Layer) -> layers.Layer:
         if not isinstance(layer, InstanceNormalization):
             return layer
-        # Not trainable, it takes its moving averages even where dropout is kept.
+        # Not trainable, so it uses its moving averages even if dropout stays active.
         return layers.BatchNormalization(
             epsilon=layer.epsilon, trainable=False, name=layer.name, dtype=layer.dtype_policy
         )
@@ -52,12 +48,10 @@ def with_fixed_statistics(network: keras.Model) -> keras.Model:
 
 
 def set_statistics(fixed: keras.Model, network: keras.Model, found: Mapping[str, tf.Tensor]) -> None:
-    """Makes a network of :func:`with_fixed_statistics` normalise by the statistics of an image.
+    """Sets an image's statistics in a model from `with_fixed_statistics`.
 
-    Args:
-        fixed: that network.
-        network: what it was made of: gives scale and offset.
-        found: the :func:`moments` of the image, averaged over its parts, by the layers' names.
+    ``network`` is the original model, which has scale and offset. ``found`` has an average of `moments` by
+    layer name.
     """
     for layer in normalizations(network):
         mean, square = found[layer.name]

@@ -1,4 +1,4 @@
-"""The ways to double an image by name: a new one is a function like these, and an entry."""
+"""Registry of upsampling methods: a new one is a function like these and a line in ``UPSAMPLINGS``."""
 
 from __future__ import annotations
 
@@ -14,34 +14,30 @@ from pix2pix_tf.networks.layers import initial_weights
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class BilinearDoubling(layers.Layer):
-    """``keras.layers.UpSampling2D``, bilinear, also where sizes aren't known yet when a graph is traced.
-
-    Input: float [batch, height, width, channels]. Output: the same at twice the height and width.
-    """
+    """Bilinear `keras.layers.UpSampling2D` by 2 that also works if sizes are unknown during tracing."""
 
     def call(self, x: Any) -> Any:
-        """Returns ``x`` at twice its size."""
         height, width = (
             2 * (tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]) for axis in (1, 2)
         )
         return tf.cast(tf.image.resize(x, [height, width], "bilinear"), self.compute_dtype)
 
     def compute_output_spec(self, x: Any) -> Any:
-        """Returns the shape."""
         batch, height, width, channels = x.shape
         size = (side and 2 * side for side in (height, width))
         return keras.KerasTensor((batch, *size, channels), self.compute_dtype)
 
 
 class Doubling(Protocol):
-    """What doubles an image: see :func:`doubled`."""
+    """Signature of the functions in ``UPSAMPLINGS``; see `doubled`."""
 
-    def __call__(self, x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str) -> Any:
-        """Doubles it."""
+    def __call__(
+        self, x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str
+    ) -> Any: ...
 
 
 def _transposed(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str) -> Any:
-    """The papers' own way."""
+    """Transposed convolution, as in the papers."""
     options: dict[str, Any] = {
         "use_bias": use_bias,
         "kernel_initializer": initial_weights(),
@@ -54,7 +50,7 @@ def _transposed(x: Any, filters: int, kernel_size: int, block: str, use_bias: bo
 
 
 def _resized(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str) -> Any:
-    """By interpolation and a convolution 3×3, which lay no grid over even walls (Odena et al. 2016)."""
+    """Bilinear upsampling and a 3×3 convolution, without checkerboard artifacts (Odena et al. 2016)."""
     x = BilinearDoubling(name=f"{block}_resize", dtype=dtype)(x)
     return layers.Conv2D(
         filters,
@@ -68,7 +64,7 @@ def _resized(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool,
 
 
 def _nearest(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str) -> Any:
-    """By the nearest neighbour and a convolution 3×3, at the price of a transposed convolution 4×4."""
+    """Nearest-neighbor upsampling and a 3×3 convolution, as fast as a 4×4 transposed convolution."""
     return NearestConvolution(
         filters, use_bias=use_bias, kernel_initializer=initial_weights(), name=f"{block}_conv", dtype=dtype
     )(x)
@@ -80,21 +76,9 @@ UPSAMPLINGS: dict[str, Doubling] = {"transposed": _transposed, "nearest": _neare
 def doubled(
     kind: str, x: Any, filters: int, *, kernel_size: int, block: str, use_bias: bool, dtype: str
 ) -> Any:
-    """Doubles an image's height and width.
+    """Upsamples [batch, height, width, channels] to [batch, 2 height, 2 width, filters].
 
-    Args:
-        kind: one of ``UPSAMPLINGS``.
-        x: float [batch, height, width, channels].
-        filters: channels of the result.
-        kernel_size: of the transposed convolution that the network's authors have here.
-        block: the beginning of the layers' names.
-        use_bias: whether the convolution has a bias.
-        dtype: a Keras precision policy.
-
-    Returns:
-        Float [batch, 2 height, 2 width, filters].
-
-    Raises:
-        KeyError: there is no such way.
+    ``kind`` is a key of ``UPSAMPLINGS``, ``kernel_size`` that of the original network's transposed
+    convolution, and ``block`` the prefix of the layers' names.
     """
     return UPSAMPLINGS[kind](x, filters, kernel_size, block, use_bias, dtype)

@@ -1,1 +1,1 @@
-"""What training computes faster than the library: leave it out, and Keras computes the same."""
+"""Faster implementations of layers for training; without them, Keras computes the same results."""

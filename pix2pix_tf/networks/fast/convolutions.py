@@ -1,12 +1,13 @@
-"""The convolutions of 4×4 as what a processor computes fastest in training.
+"""4×4 convolutions with gradients that are fast on CPUs.
 
-A convolution that halves and a transposed convolution that doubles are each other's gradient with respect
-to the image, and share the gradient with respect to the kernel. Where a batch has many pixels, all three are
-computed from fewer products: see :mod:`pix2pix_tf.networks.fast.winograd`. Each is also a matrix product in
-disguise, of the image's patches and the kernel. Where an image has few pixels and many channels that form
-is faster than the library's own, for the gradient of the kernel many times over.
+A convolution at stride 2 and the transposed convolution at stride 2 are each other's gradient with respect to
+the image, and have the same gradient with respect to the kernel. For batches with many pixels, all three use
+minimal filtering (`pix2pix_tf.networks.fast.winograd`). For images with few pixels and many channels, all
+three are a matrix product of image patches and kernel, which is faster than TensorFlow's kernels, many times
+so for the gradient of the kernel.
 
-The gradients consist of operations that TensorFlow differentiates too, as a gradient penalty needs it.
+All gradients consist of differentiable TensorFlow operations, because a gradient penalty needs second
+derivatives.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from keras import layers
 from pix2pix_tf.devices import has_bfloat16_tiles
 from pix2pix_tf.networks.fast.winograd import Gradient, Winograd
 
-# Measured in float32 and bfloat16 on several processors: on images of up to so many pixels (of the smaller
-# of the two images, all of a batch counted for the first, one of it for the second) the product wins.
+# Up to this many pixels the matrix product is faster, measured in float32 and bfloat16 on several CPUs.
+# Pixels of the smaller of the two images: of the whole batch for the convolution, of one image for the
+# kernel's gradient.
 _FEW_PIXELS = 128
 _FEW_PIXELS_FOR_KERNEL = 256
-# From so many pixels (of the smaller image, all of a batch) and channels minimal filtering wins; in bfloat16
-# the sums take as long as in float32, the products half. At a batch of one it wins too little, 5 % in
-# bfloat16, for 0.4 GB more and 15 s until its loops are compiled.
+# Minimal filtering is faster from this many pixels (of the smaller image, over the whole batch) and channels.
+# In bfloat16 the products take half the time, but the sums take as long as in float32. For a batch of one, a
+# gain of 5% in bfloat16 isn't worth 0.4 GB of memory and 15 s of compilation.
 _MANY_PIXELS = 512
 _MANY_CHANNELS = {"float32": 64, "bfloat16": 128}
 _MANY_IMAGES = 2
@@ -36,20 +38,15 @@ _MANY_IMAGES = 2
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class HalvingConvolution(layers.Conv2D):
-    """Convolution 4×4 at stride 2, which halves height and width, rounding up.
+    """4×4 convolution at stride 2: halves height and width, rounding up.
 
-    Args:
-        filters: channels of the output.
-        **kwargs: as for ``keras.layers.Conv2D``; kernel size, strides, padding and activation are fixed.
-
-    Input: [batch, height, width, channels]; output: [batch, height / 2, width / 2, filters].
+    Takes the arguments of `keras.layers.Conv2D` except those that are fixed.
     """
 
     def __init__(self, filters: int, **kwargs: Any):
         super().__init__(filters, **_fixed(kwargs))
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """Returns ``x`` at half its size."""
         if not (training and _is_fast_here(x)):
             return super().call(x)
         halved = _halve_in_training(x, tf.convert_to_tensor(self.kernel))
@@ -58,21 +55,15 @@ class HalvingConvolution(layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class TransposedConvolution(layers.Conv2DTranspose):
-    """Transposed convolution 4×4 at stride 2, which doubles height and width.
+    """4×4 transposed convolution at stride 2: doubles height and width.
 
-    Args:
-        filters: channels of the output.
-        **kwargs: as for ``keras.layers.Conv2DTranspose``; kernel size, strides, padding and activation are
-            fixed.
-
-    Input: [batch, height, width, channels]; output: [batch, 2 height, 2 width, filters].
+    Takes the arguments of `keras.layers.Conv2DTranspose` except those that are fixed.
     """
 
     def __init__(self, filters: int, **kwargs: Any):
         super().__init__(filters, **_fixed(kwargs))
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """Returns ``x`` at twice its size."""
         if not (training and _is_fast_here(x)):
             return super().call(x)
         doubled = _double_in_training(x, tf.convert_to_tensor(self.kernel))
@@ -81,20 +72,13 @@ class TransposedConvolution(layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class NearestConvolution(TransposedConvolution):
-    """Doubling by the nearest neighbour and a convolution 3×3, as the transposed convolution that both are.
+    """Nearest-neighbor upsampling and a 3×3 convolution, computed as one 4×4 transposed convolution.
 
-    What an even area is doubled to is even, too, whatever the weights are: a transposed convolution of its
-    own 4×4 weights lays a grid over it. It costs as much as that one.
-
-    Args:
-        filters: channels of the output.
-        **kwargs: as for :class:`TransposedConvolution`.
-
-    Input: [batch, height, width, channels]; output: [batch, 2 height, 2 width, filters].
+    Constant areas stay constant for any weights, whereas a freely trained transposed convolution produces
+    checkerboard artifacts. Both take the same time.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates the kernel 3×3, and the bias."""
         shape = (3, 3, self.filters, input_shape[-1])
         self._small_kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
         self.bias = None
@@ -104,7 +88,7 @@ class NearestConvolution(TransposedConvolution):
 
     @property
     def kernel(self) -> tf.Tensor:
-        """The transposed convolution's kernel [4, 4, filters, channels]: each weight on 2×2 neighbours."""
+        """The equivalent kernel [4, 4, filters, channels]: each 3×3 weight, added to 2×2 neighboring taps."""
         small = tf.convert_to_tensor(self._small_kernel)
         for axis in (0, 1):
             before, after = ([[0, 0]] * 4 for _ in range(2))
@@ -115,20 +99,15 @@ class NearestConvolution(TransposedConvolution):
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class FlatConvolution(layers.Conv2D):
-    """Convolution 4×4 at stride 1 without padding.
+    """4×4 convolution at stride 1 without padding: height and width shrink by 3.
 
-    Args:
-        filters: channels of the output.
-        **kwargs: as for ``keras.layers.Conv2D``; kernel size, strides, padding and activation are fixed.
-
-    Input: [batch, height, width, channels]; output: [batch, height - 3, width - 3, filters].
+    Takes the arguments of `keras.layers.Conv2D` except those that are fixed.
     """
 
     def __init__(self, filters: int, **kwargs: Any):
         super().__init__(filters, **_fixed(kwargs, strides=1, padding="valid"))
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """Returns ``x`` convolved."""
         if not (training and _is_fast_here(x)):
             return super().call(x)
         winograd, kernel = Winograd(1, tuple(x.shape[1:3])), tf.convert_to_tensor(self.kernel)
@@ -139,7 +118,7 @@ class FlatConvolution(layers.Conv2D):
 
 
 def _fixed(kwargs: dict[str, Any], strides: int = 2, padding: str = "same") -> dict[str, Any]:
-    # A saved configuration names the fixed arguments too.
+    # A saved config contains the fixed arguments too.
     return kwargs | {"kernel_size": 4, "strides": strides, "padding": padding, "activation": None}
 
 
@@ -158,7 +137,7 @@ def _filters_minimally(batch: int, winograd: Winograd, kernel: tf.Tensor) -> boo
 
 @functools.cache
 def _gains_from_minimal_filtering(dtype: tf.DType) -> bool:
-    # Where products in bfloat16 are four times as fast as in float32, sums and differences would dominate.
+    # With AMX, products in bfloat16 are four times as fast as in float32, and the sums would dominate.
     fast = dtype == tf.float32 or (dtype == tf.bfloat16 and not has_bfloat16_tiles())
     return fast and tf.test.is_built_with_xla()
 
@@ -189,15 +168,7 @@ def _double_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gra
 
 
 def _halve(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolution at stride 2.
-
-    Args:
-        image: [batch, height, width, channels].
-        kernel: [4, 4, channels, filters].
-
-    Returns:
-        [batch, height / 2, width / 2, filters], rounded up.
-    """
+    """Convolves [batch, height, width, channels] at stride 2; the output's sides are rounded up."""
     batch, height, width, _ = image.shape
     half = (batch, -(-height // 2), -(-width // 2), kernel.shape[3])
     if math.prod(half[:3]) > _FEW_PIXELS:
@@ -206,16 +177,7 @@ def _halve(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def _double(image: tf.Tensor, kernel: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
-    """Transposed convolution at stride 2.
-
-    Args:
-        image: [batch, height / 2, width / 2, filters], rounded up.
-        kernel: [4, 4, channels, filters].
-        shape: batch, height, width, channels.
-
-    Returns:
-        A tensor of that shape.
-    """
+    """Transposed convolution at stride 2; ``shape`` is that of the output, whose sides may be odd."""
     batch, height, width, filters = image.shape
     if math.prod(image.shape[:3]) > _FEW_PIXELS or tuple(shape[1:3]) != (2 * height, 2 * width):
         return tf.nn.conv2d_transpose(image, kernel, shape, strides=2, padding="SAME")
@@ -227,15 +189,7 @@ def _double(image: tf.Tensor, kernel: tf.Tensor, shape: tuple[int, ...]) -> tf.T
 
 
 def _kernel_gradient(image: tf.Tensor, half: tf.Tensor) -> tf.Tensor:
-    """The gradient with respect to the kernel that joins two images.
-
-    Args:
-        image: [batch, height, width, channels].
-        half: [batch, height / 2, width / 2, filters], rounded up.
-
-    Returns:
-        [4, 4, channels, filters].
-    """
+    """Returns the kernel's gradient [4, 4, channels, filters] from an image and its half-size counterpart."""
     shape = [4, 4, image.shape[3], half.shape[3]]
     if math.prod(half.shape[1:3]) > _FEW_PIXELS_FOR_KERNEL:
         return tf.raw_ops.Conv2DBackpropFilter(
@@ -246,19 +200,16 @@ def _kernel_gradient(image: tf.Tensor, half: tf.Tensor) -> tf.Tensor:
 
 
 def _patches(image: tf.Tensor) -> tf.Tensor:
-    """The patches of 4×4 pixels at stride 2, [pixels of the halved image, 16 channels]."""
+    """Extracts 4×4 patches at stride 2 as [pixels of the half-size image, 16 channels]."""
     patches = tf.image.extract_patches(image, [1, 4, 4, 1], [1, 2, 2, 1], [1, 1, 1, 1], padding="SAME")
     return tf.reshape(patches, [-1, 16 * image.shape[3]])
 
 
 def _overlap(patches: tf.Tensor, axis: int) -> tf.Tensor:
-    """Adds up, along height (axis 1) or width (axis 2), patches of 4 that overlap by 2.
+    """Adds up patches of 4 that overlap by 2, along height (axis 1) or width (axis 2).
 
-    Args:
-        patches: [batch, height, width, 4, values], tap k of pixel i belonging to output 2i + k - 1.
-
-    Returns:
-        [batch, height, 2, width, values] for the height, [batch, height, width, 2, values] for the width.
+    ``patches`` is [batch, height, width, 4, values]; tap k of pixel i belongs to output 2i + k - 1. Returns
+    [batch, height, 2, width, values] for axis 1 and [batch, height, width, 2, values] for axis 2.
     """
     before, even, odd, after = tf.unstack(patches, axis=3)
     even += _shifted(after, axis, 1)
@@ -267,7 +218,7 @@ def _overlap(patches: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 def _shifted(x: tf.Tensor, axis: int, by: int) -> tf.Tensor:
-    """Moves values one place forward (``by`` 1) or back (-1), zeros coming in."""
+    """Shifts values by one place, forward (``by`` 1) or back (-1), and fills with zeros."""
     size = x.shape[axis]
     parts = tf.split(x, [size - 1, 1] if by > 0 else [1, size - 1], axis=axis)
     zero = tf.zeros_like(parts[1] if by > 0 else parts[0])

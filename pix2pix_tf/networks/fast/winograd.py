@@ -1,18 +1,17 @@
-"""Convolutions 4×4 from fewer products, by minimal filtering (Winograd 1980; Lavin and Gray 2016).
+"""4×4 convolutions by minimal filtering, with fewer products (Winograd 1980; Lavin and Gray 2016).
 
 Two outputs of a filter with two taps take three products instead of four:
 
     y0 = x0 w0 + x1 w1 = (x0 - x1) w0 + x1 (w0 + w1)
     y1 = x1 w0 + x2 w1 =                x1 (w0 + w1) + (x2 - x1) w1
 
-Along height and width that makes 9 of 16. At stride 2 a kernel of 4×4 taps has 2×2 for each of the image's
-four phases, so 9/16 of the products remain. At stride 1 the scheme is applied to blocks of two taps and again
-within the blocks: 81/256. Image, kernel and result each become sums and differences, their *parts*, in which
-a convolution and both its gradients are matrix products, part by part.
+In two dimensions that makes 9 products instead of 16. At stride 2, a 4×4 kernel has 2×2 taps for each of the
+image's four phases, so 9/16 of the products remain. At stride 1 the scheme is applied to blocks of two taps
+and again within each block: 81/256. Image, kernel and result are each transformed into sums and differences,
+called *parts*. In terms of parts, the convolution and both gradients are matrix products, one per part.
 
-In exact arithmetic nothing changes. Rounding does: sums and differences are rounded where the values needed
-it not. In bfloat16 a result is off by 0.6 % (stride 2) or 1.2 % (stride 1) instead of 0.2 %, at random; in
-float32 by about a millionth.
+In exact arithmetic the result is the same, but sums and differences add rounding errors. In bfloat16 the
+random error is 0.6 % (stride 2) or 1.2 % (stride 1) instead of 0.2 %; in float32 it is about 1e-6.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class Filter:
     """A minimal filter in one dimension: result = resultᵀ ((kernel w) · (image x)).
 
     Attributes:
-        image: [products, values of a tile of the image].
+        image: [products, values of an image tile].
         kernel: [products, taps].
-        result: [products, values of a tile of the result].
+        result: [products, values of a result tile].
     """
 
     image: Matrix
@@ -47,16 +46,16 @@ class Filter:
 
     @property
     def step(self) -> int:
-        """From one tile to the next: the values of a tile of the result."""
+        """Distance between tiles: the number of values of a result tile."""
         return self.result.shape[1]
 
     @property
     def overlap(self) -> int:
-        """Values that a tile of the image shares with the next."""
+        """Number of values that an image tile shares with the next."""
         return self.image.shape[1] - self.step
 
     def within(self, inner: Filter) -> Filter:
-        """This filter over blocks, whose products are filters themselves."""
+        """Returns this filter applied to blocks, with ``inner`` computing each product of blocks."""
         blocks = self.image.shape[1]
         shifted = [
             np.pad(inner.image, [(0, 0), (inner.step * block, inner.step * (blocks - 1 - block))])
@@ -79,9 +78,9 @@ _BY_STRIDE = {2: _TWO_TAPS, 1: _TWO_TAPS.within(_TWO_TAPS)}
 
 
 def _one_loop(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Has XLA compile a method's arithmetic: it reads every value once, for what would be dozens of passes.
+    """Compiles a method with XLA, so that it reads every value once instead of making dozens of passes.
 
-    Layers of one shape share the compiled loop.
+    Layers of equal shape share the compiled function.
     """
 
     @functools.cache
@@ -97,14 +96,10 @@ def _one_loop(method: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Winograd:
-    """A convolution with a kernel of 4×4, at stride 2 and "SAME" or at stride 1 and "VALID".
-
-    Attributes:
-        stride: 1 or 2.
-        image: height and width of the image.
+    """A 4×4 convolution with stride 2 and "SAME" padding or stride 1 and "VALID" padding.
 
     Parts of the image are [tiles, stride² channels], of the kernel [stride² channels, filters], of the result
-    [tiles, filters].
+    [tiles, filters]. ``image`` is height and width.
     """
 
     stride: int
@@ -112,20 +107,11 @@ class Winograd:
 
     @property
     def result(self) -> tuple[int, int]:
-        """Height and width of the result."""
         height, width = (-(-side // 2) if self.stride == 2 else side - 3 for side in self.image)
         return height, width
 
     def convolve(self, image: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-        """Convolves, as ``tf.custom_gradient`` wants it.
-
-        Args:
-            image: [batch, height, width, channels], float32 or bfloat16.
-            kernel: [4, 4, channels, filters].
-
-        Returns:
-            [batch, *result, filters], and the gradients with respect to image and kernel.
-        """
+        """Returns the convolution [batch, *result, filters] and its gradient, for `tf.custom_gradient`."""
         images, kernels = self._image_parts(image), self._kernel_parts(kernel)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -139,15 +125,7 @@ class Winograd:
         return self._to_result(_products(images, kernels), shape), gradient
 
     def transpose(self, result: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-        """The transposed convolution, as ``tf.custom_gradient`` wants it.
-
-        Args:
-            result: [batch, *result, filters], float32 or bfloat16.
-            kernel: [4, 4, channels, filters].
-
-        Returns:
-            [batch, *image, channels], and the gradients with respect to result and kernel.
-        """
+        """Returns the transposed convolution [batch, *image, channels] and its gradient function."""
         results, kernels = self._result_parts(result), self._kernel_parts(kernel)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -220,7 +198,8 @@ class Winograd:
     def _join_image(self, rows: list[Parts], dtype: tf.DType) -> tf.Tensor:
         matrix, step = self._filter.image.T, self._filter.step
         columns = [_overlapped(_combine(matrix, column), step, axis=1) for column in zip(*rows, strict=True)]
-        # [batch, tiles, phases, tiles, phases, channels], the places in a tile coming between.
+        # [batch, tiles, phases, tiles, phases, channels]; stacking inserts an axis for the position in a tile
+        # after each axis of tiles.
         columns = [[tf.transpose(each, [0, 1, 3, 2, 4, 5]) for each in column] for column in columns]
         return tf.cast(tf.stack([tf.stack(column, axis=2) for column in columns], axis=5), dtype)
 
@@ -290,12 +269,12 @@ class Winograd:
     @_one_loop
     def _join_kernel(self, rows: list[Parts], dtype: tf.DType) -> tf.Tensor:
         columns = [_combine(self._filter.kernel.T, column) for column in zip(*rows, strict=True)]
-        # [taps, phases, taps, phases, channels, filters].
+        # [taps, phases, taps, phases, channels, filters]
         return tf.cast(tf.stack([tf.stack(column) for column in columns], axis=2), dtype)
 
 
 def _combine(matrix: Matrix, values: Any) -> Parts:
-    """Sums and differences in float32: a matrix of 0, 1 and -1, with a 1 in every row, times a list."""
+    """Multiplies a matrix of 0, 1 and -1, with a 1 in every row, by a list of tensors, in float32."""
     values = [tf.cast(value, tf.float32) for value in values]
     combined = []
     for row in matrix:
@@ -310,13 +289,13 @@ def _combine(matrix: Matrix, values: Any) -> Parts:
 
 
 def _tiled(x: tf.Tensor, axis: int, step: int, tiles: int, size: int) -> Parts:
-    """The first, second … ``size``-th value of every tile; tiles start ``step`` apart along an axis."""
+    """Returns, for each of ``size`` positions in a tile, the values of all tiles (``step`` apart)."""
     before = (slice(None),) * axis
     return [x[(*before, slice(place, place + step * (tiles - 1) + 1, step))] for place in range(size)]
 
 
 def _overlapped(values: Parts, step: int, axis: int) -> Parts:
-    """The reverse of ``_tiled``, adding up where tiles overlap; one more tile takes what sticks out."""
+    """Reverses `_tiled`, summing where tiles overlap; one extra tile holds the last tile's overlap."""
 
     def shifted(value: tf.Tensor, by: int) -> tf.Tensor:
         return tf.pad(value, [(by, 1 - by) if each == axis else (0, 0) for each in range(value.shape.rank)])

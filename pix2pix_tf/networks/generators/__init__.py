@@ -1,4 +1,4 @@
-"""The generators by name: a new one is a function like these, and an entry."""
+"""Registry of generators: a new one is a function like these and a line in ``GENERATORS``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["GENERATORS", "MAX_LEVELS", "build_generator", "unet_levels"]
 
 
 class Builder(Protocol):
-    """What builds a generator: see :func:`build_generator`."""
+    """Signature of the functions in ``GENERATORS``; see `build_generator`."""
 
     def __call__(
         self,
@@ -36,8 +36,7 @@ class Builder(Protocol):
         output_channels: int,
         dtype: str,
         name: str,
-    ) -> keras.Model:
-        """Builds it."""
+    ) -> keras.Model: ...
 
 
 GENERATORS: dict[str, Builder] = {
@@ -65,26 +64,26 @@ def build_generator(
     """Builds a generator.
 
     Args:
-        kind: one of ``GENERATORS``: 'unet' or 'encoder_decoder' (Isola et al. 2017, section 6.1.1), 'resnet'
-            (Zhu et al. 2017, section 7.2); or 'unet_of_pytorch', 'resnet_of_pytorch': as the authors' PyTorch
-            code builds these, for weights from there.
-        image_size: height and width it is trained at, which decide its depth. It paints any size.
-        base_filters: channels of the first convolution, 64 in the papers; all others follow.
+        kind: a key of ``GENERATORS``: 'unet' or 'encoder_decoder' (Isola et al. 2017, section 6.1.1),
+            'resnet' (Zhu et al. 2017, section 7.2), or 'unet_of_pytorch' or 'resnet_of_pytorch', which
+            match the authors' PyTorch code for imported weights.
+        image_size: height and width of training images, which determine the depth. Inputs may have any size.
+        base_filters: channels of the first convolution, 64 in the papers; the others scale with it.
         norm: 'instance', 'batch' or 'none'.
-        upsampling: how the decoder doubles its images the last four times, one of ``UPSAMPLINGS``.
-        last_convolution: whether a convolution 3×3 paints the picture, from half of ``base_filters`` channels
-            at full size; 'resnet' has one of its own.
-        input_channels: of the images it is given.
-        output_channels: of those it paints.
-        dtype: a Keras precision policy. The output is float32 in any case.
-        name: of the model.
+        upsampling: method of the last four upsampling steps, a key of ``UPSAMPLINGS``.
+        last_convolution: whether the last upsampling step yields ``base_filters`` / 2 channels, followed by a
+            3×3 convolution at full size. 'resnet' always ends with a convolution of its own.
+        input_channels: channels of input images.
+        output_channels: channels of output images.
+        dtype: Keras dtype policy. Inputs and outputs are float32 with any policy.
+        name: name of the model.
 
     Returns:
-        A functional model from [batch, height, width, input channels] to [batch, height, width, output
-        channels], float32 in [-1, 1] both, at any height and width.
+        A functional model from float32 [batch, height, width, input_channels] to float32 [batch, height,
+        width, output_channels], both in [-1, 1].
 
     Raises:
-        ConfigError: there is no such kind, or no such upsampling.
+        ConfigError: ``kind`` or ``upsampling`` is unknown.
 
     Example:
         >>> generator = build_generator("resnet", base_filters=8)

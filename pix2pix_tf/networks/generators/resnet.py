@@ -1,4 +1,4 @@
-"""The generator of Zhu et al. 2017 (CycleGAN): residual blocks at a quarter of the image's size."""
+"""The CycleGAN generator (Zhu et al. 2017): residual blocks at a quarter of the image size."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pix2pix_tf.networks.layers import (
 from pix2pix_tf.networks.upsampling import doubled
 
 _DEEP_FROM = 256  # pixels of the shorter side
-# The smallest image that can be reflected by 3 pixels, and at a quarter of its size by 1.
+# Reflection padding by 3 pixels needs 4; by 1 pixel at a quarter of the size it needs 5.
 _SMALLEST_IMAGE = 5
 
 
 def resnet_blocks(image_size: tuple[int, int]) -> int:
-    """How many residual blocks images of that size get: 9 from 256 pixels on, else 6."""
+    """Returns the number of residual blocks: 9 from 256 pixels on, else 6."""
     return 9 if min(image_size) >= _DEEP_FROM else 6
 
 
@@ -43,13 +43,11 @@ def _build(
 ) -> keras.Model:
     """Builds c7s1-64, d128, d256, residual blocks of 256, u128, u64, c7s1-3 (Zhu et al. 2017, section 7.2).
 
-    Convolutions that keep the size see the image's reflection beyond its edges. Odd sizes are rounded up
-    when halved and cropped when doubled. Images smaller than 5 pixels are extended by reflection and cropped
-    back.
+    Convolutions at stride 1 use reflection padding. Odd sizes are rounded up when downsampled and cropped
+    after upsampling. Images smaller than 5 pixels are extended by reflection, and the output is cropped back.
 
-    TensorFlow's convolution 3×3 at stride 2 pads an even image below and on the right only, PyTorch's, which
-    the authors' code has, all around: it is centred on every other pixel from the first one on, where
-    ``is_centred``.
+    ``is_centred`` pads the 3×3 convolutions at stride 2 on all sides, as PyTorch does in the authors' code.
+    TensorFlow pads even images at the bottom and right only.
     """
     image = keras.Input((None, None, input_channels), name="image", dtype="float32")
 
@@ -67,7 +65,7 @@ def _build(
     x = ReflectToAtLeast(_SMALLEST_IMAGE, name="pad", dtype=dtype)(image)
     x = activated(layers.Conv2D(base_filters, 7, **options("in"))(reflected(x, 3, "in")), "in")
 
-    sizes = []  # tensors whose sizes the way up restores
+    sizes = []  # sizes that the decoder restores
     for level in (1, 2):
         sizes.append(x)
         block, filters = f"down_{level}", base_filters * 2**level

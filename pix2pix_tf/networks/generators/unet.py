@@ -1,4 +1,4 @@
-"""The generators of Isola et al. 2017: the U-Net, and the encoder-decoder it is compared with."""
+"""The U-Net and the encoder-decoder of Isola et al. 2017."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from pix2pix_tf.networks.upsampling import doubled
 MAX_LEVELS = 8
 DROPOUT_RATE = 0.5
 _DROPOUT_LEVELS = 3
-# The doublings that end with the image: what the deeper ones leave has periods of 32 pixels and more.
+# The number of last upsampling steps that ``upsampling`` applies to. Artifacts of earlier steps have periods
+# of 32 pixels and more.
 _SHALLOW = 4
 
 
 def unet_levels(image_size: tuple[int, int]) -> int:
-    """How often the U-Net halves images of that size: down to 1 pixel, eight times at most."""
+    """Returns the number of downsampling steps: down to 1 pixel, at most 8."""
     return min(MAX_LEVELS, min(image_size).bit_length() - 1)
 
 
@@ -44,13 +45,13 @@ def _build(
     dtype: str,
     name: str,
 ) -> keras.Model:
-    """Builds the U-Net, or the same without skip connections (Isola et al. 2017, section 6.1.1).
+    """Builds the U-Net, or without skip connections the encoder-decoder (Isola et al. 2017, section 6.1.1).
 
     The encoder is C64-C128-C256-C512-C512-C512-C512-C512, the decoder CD512-CD512-CD512-C512-C256-C128-C64;
     other depths and widths follow the same rule. The outermost and the innermost encoder block have no
-    normalisation (the latter is the authors' erratum). Images smaller than 2**levels are extended by
-    reflection and cropped back. With ``relu_after_skip`` a decoder block's ReLU is applied to what the skip
-    connection brings, too, as the authors' PyTorch code has it.
+    normalization (the latter is the authors' erratum). Images smaller than 2**levels are extended by
+    reflection, and the output is cropped back. With ``relu_after_skip``, as in the authors' PyTorch code, a
+    decoder block's ReLU also applies to the skip connection.
     """
     levels = unet_levels(image_size)
     width = [base_filters * min(2**level, 8) for level in range(levels)]
@@ -72,7 +73,7 @@ def _build(
         x = doubled(kind, x, width[level], kernel_size=4, block=block, use_bias=bias, dtype=dtype)
         x = normalize(x, norm, f"{block}_norm", dtype)
         if level >= levels - 1 - _DROPOUT_LEVELS:
-            # In float32, so that one seed drops the same units in every precision.
+            # In float32, so that a seed drops the same units with every dtype policy.
             x = Dropout(DROPOUT_RATE, seed=level, name=f"{block}_dropout", dtype="float32")(x)
         if not relu_after_skip:
             x = layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
