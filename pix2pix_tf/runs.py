@@ -75,14 +75,7 @@ class RunDirectory:
         return self.path / f"{network}.keras"
 
     def fetch(self, only: str | None = None) -> None:
-        """Makes the copy here what is in the object store, where it is kept in one.
-
-        Args:
-            only: a file of it; everything by default.
-
-        Raises:
-            ConfigError, SystemFault: the store can't be used.
-        """
+        """Makes the copy here what is in the object store, where it is kept in one."""
         if self._stored is None:
             return
         self._stored.fetch(only)
@@ -132,14 +125,7 @@ class RunDirectory:
         return max(self.checkpoint_steps(), default=None)
 
     def set_aside(self, step: int) -> Path:
-        """Renames a checkpoint that can't be read, so that the step's next one can take its place.
-
-        Returns:
-            Its new name.
-
-        Raises:
-            SystemFault: the directory can't be written.
-        """
+        """Renames a checkpoint that can't be read, so that the step's next one can take its place."""
         aside = self.checkpoints / f"{self.checkpoint(step).name}.damaged"
         best = self.best()
         with explain_disk_faults(self.checkpoints):
@@ -218,14 +204,7 @@ class RunDirectory:
         return configs.replace(config, direction=direction) if direction and self.imported() else config
 
     def refuse_other_images(self, images: Mapping[str, Any]) -> None:
-        """Checks that the training images are those that the run was started with.
-
-        Args:
-            images: as given to :meth:`write_config`.
-
-        Raises:
-            RunError: they are others, so that continuing would not give the same weights.
-        """
+        """Checks that the training images are those that the run was started with."""
         before = self._read_json().get("pairs")
         if before != images:
             raise RunError(
@@ -250,15 +229,7 @@ class RunDirectory:
         return stored
 
     def write_config(self, config: TrainConfig, images: Mapping[str, Any]) -> None:
-        """Stores what the run is trained with, and the versions of the packages.
-
-        Args:
-            config: resolved.
-            images: tells the training images from others: ``count``, and a ``digest``.
-
-        Raises:
-            SystemFault: the directory can't be written.
-        """
+        """Stores what the run is trained with, and the versions of the packages."""
         content = {
             "format": FORMAT,
             "config": configs.to_json(config),
@@ -268,21 +239,13 @@ class RunDirectory:
         write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def write_training_images(self, digests: np.ndarray) -> None:
-        """Stores the digests of all images that decide the weights, `ImageDataset.digests`.
-
-        Raises:
-            SystemFault: the directory can't be written.
-        """
+        """Stores the digests of all images that decide the weights, `ImageDataset.digests`."""
         content = io.BytesIO()
         np.save(content, digests, allow_pickle=False)
         write_whole(self.images_file, content.getvalue())
 
     def training_images(self) -> np.ndarray:
-        """Returns what was stored of the training images; nothing where that isn't known.
-
-        Raises:
-            RunError: the file is damaged.
-        """
+        """Returns what was stored of the training images; nothing where that isn't known."""
         try:
             return np.load(self.images_file, allow_pickle=False)
         except FileNotFoundError:  # such as an imported run

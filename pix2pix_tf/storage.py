@@ -42,12 +42,7 @@ def address_of(path: str | Path) -> str | None:
 
 
 def local_folder(path: str | Path) -> Path:
-    """Returns a folder on this machine, fetched first where it lies in an object store.
-
-    Raises:
-        DataError: there is nothing at that address.
-        ConfigError, SystemFault: the store can't be used.
-    """
+    """Returns a folder on this machine, fetched first where it lies in an object store."""
     address = address_of(path)
     return Path(path).expanduser() if address is None else _fetched(address)
 
@@ -91,14 +86,7 @@ class StoredFolder:
         self._before: str | None = None  # who has written what this process goes on from
 
     def fetch(self, only: str | None = None) -> bool:
-        """Makes the copy what the store's list says; returns whether there is one.
-
-        Args:
-            only: a file of it; the whole folder by default.
-
-        Raises:
-            ConfigError, SystemFault: the store can't be used, or what it holds is damaged.
-        """
+        """Makes the copy what the store's list says; returns whether there is one."""
         with _explaining(self.address), _alone(self.copy):
             store, root = _store(self.address)
             for _ in range(_TRIES):
@@ -145,11 +133,7 @@ class StoredFolder:
             raise SystemFault(f"{self.address}/{name} is damaged, or is being written; try again")
 
     def publish(self) -> None:
-        """Writes what has changed in the copy to the store, and the list last.
-
-        Raises:
-            ConfigError, SystemFault: the store can't be used, or another process has written there.
-        """
+        """Writes what has changed in the copy to the store, and the list last."""
         with _explaining(self.address):
             for pause in (*_PAUSES, None):
                 try:

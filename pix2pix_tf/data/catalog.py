@@ -148,14 +148,7 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
 
 
 def catalog_entries(data_dir: Path | None) -> list[CatalogEntry]:
-    """Lists the catalogue, and what of it is prepared.
-
-    Args:
-        data_dir: where data sets are kept; as tensorflow-datasets if None.
-
-    Returns:
-        An entry for each data set.
-    """
+    """Lists the catalogue, and what of it is prepared in ``data_dir``."""
     root = data_root(data_dir)
     return [_entry(facts, root) for facts in CATALOG.values()]
 
@@ -170,25 +163,12 @@ def open_catalog_dataset(
 ) -> ImageDataset:
     """Opens a public data set, after downloading and preparing it if that was never done.
 
-    A prepared data set needs neither network nor archive.
+    A prepared data set needs neither network nor archive. A is the left and B the right half of each
+    image, in the natural order of the file names.
 
     Args:
-        name: one of ``CATALOG``.
-        data_dir: where data sets are kept; None is as tensorflow-datasets: ``$TFDS_DATA_DIR``, else
-            ``~/tensorflow_datasets``.
         archive: a local ``.tar.gz``, read in place instead of a download.
         mirror: another server, as in :func:`archive_url`.
-        skip_bad_images: leave broken images out and count them, instead of refusing the data set.
-        show_progress: show bars while downloading and preparing, if stderr is a terminal.
-
-    Returns:
-        The pairs: A the left and B the right half of each image, ``uint8`` RGB in [0, 255], in natural
-        order of the file names.
-
-    Raises:
-        ConfigError: ``data_dir`` isn't a folder, or ``mirror`` no address.
-        DataError: an unknown name, or an archive or a prepared data set that can't be used.
-        SystemFault: no network, no space, no permission.
     """
     facts = _facts(name)
     builder = _prepared(

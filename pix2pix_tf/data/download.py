@@ -60,22 +60,10 @@ class _Part:
 
 
 def download_archive(url: str, target: Path, show_progress: bool = True) -> Path:
-    """Downloads a ``.tar.gz``, unless it is already there.
+    """Downloads a ``.tar.gz`` to ``target``, unless it is already there.
 
     What came before a cut stays in ``target`` + ``.part`` and is continued by the next try or the next
     program, if the server still has the same file; ``target`` itself appears whole.
-
-    Args:
-        url: an ``http`` or ``https`` address.
-        target: the file to make; its folders are made too.
-        show_progress: show a bar, if stderr is a terminal.
-
-    Returns:
-        ``target``.
-
-    Raises:
-        ConfigError: the address isn't one of HTTP.
-        SystemFault: no connection, no such file, no space or no permission.
     """
     import filelock
 

@@ -53,23 +53,7 @@ def pack_folder(
     shares: tuple[float, float] = SHARES,
     ignore: float | None = None,
 ) -> ImageDataset:
-    """Packs a folder of images.
-
-    Args:
-        folder: in one of the layouts of `pix2pix_tf.data.folder`, every image of which is checked.
-        out: the folder of the pack, without one as yet.
-        ignore: number of the pixels without a value in measurements and gray images.
-
-    The others are those of `open_folder_dataset`.
-
-    Returns:
-        What was packed, as it is opened.
-
-    Raises:
-        ConfigError: there is a pack already.
-        DataError: images can't be used.
-        SystemFault: one can't be read, or the pack can't be written.
-    """
+    """Packs a folder of images, every one of which is checked; arguments as of `open_folder_dataset`."""
     if is_pack(out):
         raise ConfigError(f"`out` {out} holds a packed data set already; give another folder, or delete it")
     survey, sides = examined(
@@ -97,20 +81,11 @@ def pack_folder(
 def write_records(
     out: Path, name: str, records: Iterable[Record], digests: np.ndarray, shard_bytes: int = SHARD_BYTES
 ) -> dict[str, Any]:
-    """Writes one set's shards and their index.
+    """Writes one set's shards and index; returns what the manifest says of the set.
 
     Args:
-        out: the folder.
-        name: of the set; its files begin with it.
-        records: in their order.
         digests: as `Images.digests` returns them.
         shard_bytes: after how many the next shard begins.
-
-    Returns:
-        What the manifest says of the set.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
     """
     places: list[np.ndarray] = []
     shards: list[str] = []
@@ -148,15 +123,7 @@ def _bytes_feature(values: Sequence[bytes]) -> tf.train.Feature:
 def write_manifest(
     out: Path, name: str, sides: Sequence[Sequence[Side]], splits: dict[str, list[dict[str, Any]]]
 ) -> None:
-    """Writes what makes the files a pack, last.
-
-    Args:
-        out: the folder.
-        name: of the data set.
-        sides: of each set.
-        splits: what :func:`write_records` has said of each set, and whether it is ``halved``: its files are
-            pairs side by side.
-    """
+    """Writes what makes the files a pack, last; ``halved`` in ``splits`` says that files are side by side."""
     content = {
         "format": _FORMAT,
         "name": name,
@@ -167,15 +134,7 @@ def write_manifest(
 
 
 def open_pack(folder: Path, ranges: Sequence[ValueRange | None] = (None, None)) -> ImageDataset:
-    """Opens a packed data set, in moments whatever its size.
-
-    Args:
-        folder: of the pack.
-        ranges: as `open_folder_dataset` has it.
-
-    Raises:
-        DataError: it is damaged, or of a later release.
-    """
+    """Opens a packed data set, in moments whatever its size; ``ranges`` as `open_folder_dataset` has them."""
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if stored["format"] != _FORMAT:

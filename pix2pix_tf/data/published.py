@@ -67,18 +67,10 @@ def open_published_dataset(
 
     Args:
         name: as tensorflow-datasets has it, such as ``cycle_gan/horse2zebra``.
-        data_dir: where data sets are kept; as tensorflow-datasets if None.
         archive: of ``cycle_gan/NAME``, a local NAME.zip, used instead of a download.
-        skip_bad_images: leave out images that can't be decoded, and name them in ``skipped``.
-        show_progress: show bars while downloading, preparing and checking, if stderr is a terminal.
 
     Returns:
         Unpaired sets where the splits are trainA, trainB and so on; else images, of the feature "image".
-
-    Raises:
-        ConfigError: ``data_dir`` isn't a folder.
-        DataError: there is no such data set, or it or the archive can't be used.
-        SystemFault: no network, no space, no permission.
     """
     root = data_root(data_dir)
     builder = _prepared(name, root, existing_archive(archive, ".zip"), show_progress)

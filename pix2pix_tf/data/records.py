@@ -121,22 +121,9 @@ def _reader(files: list[str], shards: Sequence[int], offsets: Sequence[int], fea
 def record_digests(
     folder: Path, split: str, count: int, read: ReadBytes, show_progress: bool = True
 ) -> np.ndarray:
-    """Returns the `content_digests` of the images of a prepared split, ``uint64`` [count, 3].
+    """Returns the `content_digests` of a prepared split's images, ``uint64`` [count, 3], or zeros.
 
-    All are decoded, once: what was found is kept beside the prepared files.
-
-    Args:
-        folder: of the prepared data set.
-        split: its name there.
-        count: of its images.
-        read: gives the bytes of an image file.
-        show_progress: show a bar, if stderr is a terminal and it takes a while.
-
-    Returns:
-        Zeros for an image that can't be decoded.
-
-    Raises:
-        DataError: the files are damaged.
+    All are decoded once: what was found is kept beside the prepared files.
     """
     import tensorflow as tf
     from tqdm import tqdm
@@ -171,10 +158,7 @@ def record_reader(
 ) -> ReadBytes:
     """Returns a function of TensorFlow operations from an int64 scalar to that record, a scalar string.
 
-    Args:
-        files: TFRecord files.
-        shards: in which of them each record lies.
-        offsets: at which byte it begins there.
+    Each lies in one of the TFRecord ``files``, its shard, and begins there at an offset in bytes.
     """
     import tensorflow as tf
 
@@ -191,15 +175,7 @@ def record_reader(
 
 
 def _read_record(file: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """Reads one record of a TFRecord file, checking its checksum.
-
-    Args:
-        file: scalar string.
-        offset: int64 scalar, the byte at which the record begins.
-
-    Returns:
-        Scalar string.
-    """
+    """Reads the record of a TFRecord file that begins at a byte, checking its checksum."""
     import tensorflow as tf
 
     one_string = {"output_types": [tf.string], "output_shapes": [[]]}

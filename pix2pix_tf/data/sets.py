@@ -70,12 +70,7 @@ class Side:
 
 
 class LazyNames(Sequence[str]):
-    """Names that are looked up when they are asked for: of a million images nobody asks for all.
-
-    Args:
-        count: how many.
-        read: gives the name of a number.
-    """
+    """Names that are looked up when they are asked for: of a million images nobody asks for all."""
 
     def __init__(self, count: int, read: Callable[[int], str]):
         self._count = count
@@ -256,12 +251,6 @@ def unpaired(dataset: ImageDataset) -> ImageDataset:
 
     To train on, A has the images of every second pair and B those of the others, so that nothing has its
     counterpart. Elsewhere both have all pairs in one order, so that true counterparts are known.
-
-    Args:
-        dataset: pairs, at least two of them to train on.
-
-    Raises:
-        DataError: there is only one pair to train on.
     """
     if dataset.count("train") < 2:
         raise DataError(f"{dataset.name}: one pair can't be made into two unpaired sets; give more pairs")
@@ -288,10 +277,7 @@ def images_of(dataset: ImageDataset, side: int) -> ImageDataset:
 def pairs_made_by(task: Task, dataset: ImageDataset, seed: int) -> ImageDataset:
     """Returns images as pairs that a task makes of them whenever they are read.
 
-    Args:
-        task: what makes them.
-        dataset: of images.
-        seed: decides how those that are held out are made, always in the same way.
+    The seed decides how those that are held out are made, always in the same way.
     """
     sides = (Side(task.input_channels), *dataset.sides)
     used = dataset.used | {"split_seed"}

@@ -44,17 +44,7 @@ _HEADERS = {
 
 
 class Demo:
-    """The page for one model, and its server.
-
-    Args:
-        model: a .tflite that ``pix2pix export`` wrote, or the name of a model that comes with the package.
-        port: 0 takes any that is free.
-        runtime: a folder with LiteRT.js, ``node_modules/@litertjs``; by default it is downloaded once.
-
-    Raises:
-        ConfigError: it is no such model, or one that isn't drawn for.
-        SystemFault: LiteRT.js can't be had, or the port is taken.
-    """
+    """The page for one model, a .tflite's or a shipped one's name, and its server."""
 
     def __init__(self, model: str | Path, port: int = 0, runtime: Path | None = None):
         path = find(model)

@@ -48,10 +48,6 @@ def runtime_files(given: Path | None = None) -> dict[str, Path]:
     Args:
         given: that folder, of an ``npm ci``; or what ``npm pack`` wrote of one package, beside the other's.
             By default the files are in the cache, or brought there.
-
-    Raises:
-        ConfigError: there are not all of them.
-        SystemFault: there is no network, no space, or another version came.
     """
     kept = data_root(None) / "downloads" / f"litertjs-{VERSION}"
     folder = kept if given is None or given.is_file() else given
@@ -90,11 +86,7 @@ def _bring(folder: Path) -> None:
 
 
 def _packed_in(folder: Path) -> Callable[[str], bytes]:
-    """Returns what reads a file from what ``npm pack`` has written to a folder.
-
-    Raises:
-        ConfigError: (when called) it is not there.
-    """
+    """Returns what reads a file from what ``npm pack`` has written to a folder."""
 
     def read(name: str) -> bytes:
         package, _, path = name.partition("/")
@@ -114,11 +106,7 @@ def _packed_in(folder: Path) -> Callable[[str], bytes]:
 
 
 def _write(folder: Path, read: Callable[[str], bytes], source: str) -> None:
-    """Writes all files that are missing.
-
-    Raises:
-        SystemFault: one is another than the pinned one; it isn't written.
-    """
+    """Writes all files that are missing, unless one is another than the pinned one."""
     missing = [name for name in _FILES if not (folder / name).is_file()]
     for name in tqdm(missing, "LiteRT.js", unit="file", leave=False, delay=1, disable=None):
         content = read(name)

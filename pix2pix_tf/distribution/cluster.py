@@ -17,15 +17,7 @@ _ADDRESS = re.compile(r"[^\s:\[\]]+:0*[1-9][0-9]{0,4}")
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes of a training, two or more.
-
-    Args:
-        hosts: their addresses, ``name:port``; the first writes the run.
-        index: of this process among them.
-
-    Raises:
-        ConfigError: an address has no port or is given twice, or there is no host of that index.
-    """
+    """The processes of a training, by their addresses, ``name:port``; the first writes the run."""
 
     hosts: tuple[str, ...]
     index: int
@@ -58,12 +50,7 @@ class Cluster:
 def find_cluster(hosts: Sequence[str] = (), index: int | None = None) -> Cluster | None:
     """Returns the cluster that this process is part of; ``None`` where it trains alone.
 
-    Args:
-        hosts: addresses, as given by the user; they go before what is found in the environment.
-        index: of this process among them.
-
-    Raises:
-        ConfigError: what was given, or found in ``TF_CONFIG`` or SLURM's variables, has no meaning.
+    What the user gives goes before what is found in ``TF_CONFIG`` or SLURM's variables.
     """
     cluster: Cluster | None = None
     if hosts or index is not None:

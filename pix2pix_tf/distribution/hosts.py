@@ -77,14 +77,7 @@ class Hosts:
         return iter(endless)
 
     def chief_decides(self, decide: Callable[[], Any]) -> Any:
-        """Returns everywhere what the first host has found; what goes wrong there goes wrong everywhere.
-
-        Args:
-            decide: called by the first host alone; gives plain JSON values.
-
-        Raises:
-            Pix2pixError: as there.
-        """
+        """Returns everywhere what the first host has found; what goes wrong there goes wrong everywhere."""
         if self.cluster is None:
             return decide()
         found: dict[str, Any] = {}
@@ -99,15 +92,7 @@ class Hosts:
         return told["value"]
 
     def refuse_difference(self, what: str, value: Any) -> None:
-        """Checks that all hosts have the same.
-
-        Args:
-            what: in words, for the message.
-            value: plain JSON values.
-
-        Raises:
-            ConfigError: on one of them it is another.
-        """
+        """Checks that all hosts have the same."""
         if self.cluster is not None and self._total(value != self.chief_decides(lambda: value)):
             raise ConfigError(f"{what} are not the same on all hosts; make them alike")
 
@@ -167,18 +152,7 @@ class Hosts:
 def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[Hosts]:
     """Connects the hosts of a training, before anything else is done with TensorFlow in this process.
 
-    Args:
-        cluster: ``None`` for this process alone.
-        batch_size: over all devices.
-        facts: what must be the same on all hosts: see `roll_call`.
-
-    Yields:
-        The hosts; of one process those GPUs that can share a batch evenly.
-
-    Raises:
-        HostLost: a host did not come, or was lost later.
-        ConfigError: the hosts don't agree, or the batch can't be shared.
-        SystemFault: this host's port is taken.
+    Of one process alone it yields those GPUs that can share a batch evenly.
     """
     if cluster is None:
         yield Hosts(_strategy_alone(batch_size))

@@ -31,18 +31,7 @@ Facts = Mapping[str, Any]
 
 
 def roll_call(cluster: Cluster, facts: Facts, seconds: float) -> None:
-    """Waits until all hosts are there, and compares what they want.
-
-    Args:
-        cluster: of which every host calls this.
-        facts: what must be the same everywhere, plain JSON values by what messages call them.
-        seconds: to wait for all.
-
-    Raises:
-        HostLost: a host did not come in time.
-        ConfigError: facts differ.
-        SystemFault: the port of this host is taken.
-    """
+    """Waits some seconds until all hosts are there, and compares facts, by what messages call them."""
     deadline = time.monotonic() + seconds
     facts = {_HOSTS: ",".join(cluster.hosts), **facts}
     with _own_port(cluster) as server:

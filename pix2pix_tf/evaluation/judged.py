@@ -49,18 +49,7 @@ class Judged(NamedTuple):
 def open_judged(
     models: Sequence[str], dataset: ImageDataset, split: str, config: TrainConfig, raw_weights: bool = False
 ) -> list[Judged]:
-    """Opens all that is to be compared.
-
-    Args:
-        models: as in :func:`pix2pix_tf.load`, or folders of pictures.
-        dataset: the pairs, directed; a run must have been trained that way.
-        split: those that are judged on.
-        config: of the data set.
-        raw_weights: of runs, not their averages.
-
-    Raises:
-        UserError: one of them is nothing that can be evaluated, lacks a picture, or has seen the pairs.
-    """
+    """Opens all that is to be compared on a split: models, or folders of pictures."""
     [images] = dataset.splits[split]
     judged = []
     for name, model in zip(short_names(models), models, strict=True):
@@ -76,8 +65,7 @@ def open_judged(
 def _trained_on(run: RunDirectory, images: Images) -> int:
     """Returns how many of some pairs a run was trained on, by their pixels.
 
-    Raises:
-        ConfigError: most of them, so that they are not held out; a few may be copies within a data set.
+    Most of them are not held out; a few may be copies within a data set.
     """
     is_known = np.isin(images.digests(), run.training_images())
     is_unpaired = run.read_config().model.data == "unpaired"  # A and B then come from different pairs
