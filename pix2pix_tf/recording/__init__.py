@@ -1,4 +1,4 @@
-"""What a run shows while it trains. A sink takes whatever values and sheets come at a step."""
+"""Records a run's metrics and sample grids while it trains, in several sinks."""
 
 from pix2pix_tf.recording.recorder import Recorder
 

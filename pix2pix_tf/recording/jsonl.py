@@ -1,4 +1,4 @@
-"""metrics.jsonl: an object a logging step, with every value by its name."""
+"""metrics.jsonl: one JSON object per logging step."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ from pix2pix_tf.recording.sink import Sink
 
 
 class JsonLines(Sink):
-    """Appends to a file of JSON objects, a line each, after dropping those of later steps.
+    """Appends to a file of JSON lines, after removing the lines of steps later than ``first_step``.
 
-    Args:
-        path: the file.
-        first_step: of the lines that are there, those beyond this step are dropped.
-
-    Attributes:
-        kept: the lines that stayed.
+    ``kept`` has the lines that remained.
     """
 
     def __init__(self, path: Path, first_step: int):
@@ -30,25 +25,23 @@ class JsonLines(Sink):
             self._file = path.open("a", encoding="utf-8", newline="\n")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes a line."""
         with explain_disk_faults(self._path):
             line = {"step": step, **{name: _short(value) for name, value in values.items()}}
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
 
     def close(self) -> None:
-        """Closes the file."""
         with contextlib.suppress(OSError):
             self._file.close()
 
 
 def _short(value: float) -> float:
-    """Six digits are more than a mean over noisy steps deserves, and small rates keep theirs."""
+    """Rounds to six decimal places, or for small numbers such as learning rates to six digits."""
     return round(value, 6) if abs(value) >= 0.1 else float(f"{value:.6g}")
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Returns the lines of a metrics.jsonl; one that is cut off by a kill, or damaged, ends them."""
+    """Reads metrics.jsonl up to the first damaged line, such as one cut off by a kill."""
     lines = []
     if path.is_file():
         for text in path.read_bytes().splitlines():

@@ -1,4 +1,4 @@
-"""losses.png and validation.png: what was measured in a run, over its steps."""
+"""losses.png and validation.png: metrics of a run over its steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# A panel each: its label, what the names of its metrics end with, and a level worth a line.
+# One panel each: label, regular expression for the end of metric names, and a reference line.
 _OF_PICTURES: tuple[tuple[str, str, tuple[float, str] | None], ...] = (
     ("L1 (lower is better)", "l1", None),
     ("SSIM (higher is better)", "ssim", None),
@@ -28,13 +28,7 @@ _OF_PICTURES: tuple[tuple[str, str, tuple[float, str] | None], ...] = (
 
 
 def plot_metrics(lines: Sequence[dict[str, float]], metrics: Sequence[Metric], title: str) -> bytes:
-    """Returns a PNG of the metrics that have a name in plots, with their running means.
-
-    Args:
-        lines: of metrics.jsonl.
-        metrics: what is measured.
-        title: the line at the top.
-    """
+    """Returns a PNG with the metrics that have a plot label, and their running means."""
     shown = [metric for metric in metrics if metric.plot]
     figure, axes = _panels(len(shown), title)
     for axis, metric in zip(axes, shown, strict=True):
@@ -47,12 +41,7 @@ def plot_metrics(lines: Sequence[dict[str, float]], metrics: Sequence[Metric], t
 
 
 def plot_validation(lines: Sequence[dict[str, float]], title: str) -> bytes:
-    """Returns a PNG of how good the pictures of held-out images were.
-
-    Args:
-        lines: of validation.jsonl.
-        title: the line at the top.
-    """
+    """Returns a PNG with the metrics of held-out images."""
     figure, axes = _panels(len(_OF_PICTURES), title)
     names = list(dict.fromkeys(name for line in lines for name in line))
     for axis, (label, ending, level) in zip(axes, _OF_PICTURES, strict=True):
@@ -65,7 +54,7 @@ def plot_validation(lines: Sequence[dict[str, float]], title: str) -> bytes:
 
 
 def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:
-    import matplotlib.figure  # here, because nothing else needs it and it takes a while
+    import matplotlib.figure  # slow to import, and used only here
 
     figure = matplotlib.figure.Figure(figsize=(9, 1 + 2 * count), layout="constrained")
     axes = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
@@ -78,14 +67,14 @@ def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _points(lines: Sequence[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns steps and values; an earlier release, which the run was begun with, may have measured less."""
+    """Returns steps and values; lines of an older version may lack the metric."""
     points = [(line["step"], line[name]) for line in lines if name in line]
     steps, values = np.array(points, np.float64).reshape(-1, 2).T
     return steps, values
 
 
 def _mark(axis: Axes, level: tuple[float, str] | None) -> None:
-    """Draws a line at a level, and says what lines mean where there are several."""
+    """Draws a reference line if there is one, and a legend if anything has a label."""
     if level is not None:
         axis.axhline(level[0], color="tab:red", linestyle=":", linewidth=1, label=level[1])
     if axis.get_legend_handles_labels()[1]:
@@ -95,18 +84,14 @@ def _mark(axis: Axes, level: tuple[float, str] | None) -> None:
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # The font may lack letters of the data set's name: no reason to write to the screen.
+        # The font may lack characters of the data set's name; that warning isn't worth showing.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:
-    """Returns the centred mean over a twentieth of the run, over fewer values at both ends.
-
-    Args:
-        values: float [values].
-    """
+    """Returns the centered mean over a twentieth of the run, over fewer values at both ends."""
     if not len(values):
         return values
     reach = len(values) // 40

@@ -1,4 +1,4 @@
-"""The recorder of a session of training: what is logged and sampled, to every sink."""
+"""Sends metrics and samples to all sinks."""
 
 from __future__ import annotations
 
@@ -21,16 +21,9 @@ from pix2pix_tf.runs import RunDirectory
 
 
 class Recorder(contextlib.AbstractContextManager["Recorder"]):
-    """Records one session of training; a context manager that opens and closes its sinks.
+    """Context manager that opens all sinks, records one training session and closes them.
 
-    Args:
-        run: where to.
-        metrics: what is measured.
-        first_step: steps already done; records beyond it are dropped.
-        last_step: steps of the whole run.
-        steps_per_epoch: batches in one pass over the training images.
-        title: of plots and sheets.
-        config_text: the configuration, for TensorBoard.
+    Records of steps later than ``first_step`` are removed. ``title`` is that of plots and sample grids.
     """
 
     def __init__(
@@ -53,30 +46,27 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         self._logged_step = first_step
 
     def __enter__(self) -> Recorder:
-        """Drops what was recorded beyond the first step, opens the sinks and starts the clock."""
         lines = JsonLines(self._run.metrics_file, self._logged_step)
         self._seconds_before = lines.kept[-1]["seconds"] if lines.kept else 0.0
         tags = {metric.name: metric.tag for metric in self._metrics}
         labels = {metric.name: metric.bar for metric in self._metrics if metric.bar}
         self._board = TensorBoard(self._run.tensorboard, self._logged_step, tags, self._config_text)
         self._validation = JsonLines(self._run.validation_file, self._logged_step)
-        # Last, when nothing can fail any more: an error's line must not stand behind an open bar.
+        # Last, after everything that can fail: an error message must not follow an open progress bar.
         self._progress = Progress(self._logged_step, self._last_step, labels)
         self._sinks: list[Sink] = [lines, self._board, SampleSheets(self._run.samples), self._progress]
         self._start = self._logged_time = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes the sinks."""
         for sink in (self._validation, *reversed(self._sinks)):
             sink.close()
 
     def advance(self) -> None:
-        """Notes that a step is done."""
         self._progress.advance()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Records values, means since the last call, after ``step`` steps."""
+        """Records the means of values since the previous call."""
         now = time.perf_counter()
         rate = (step - self._logged_step) / max(now - self._logged_time, 1e-9)
         self._logged_step, self._logged_time = step, now
@@ -90,17 +80,16 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
             sink.log(step, everything)
 
     def validate(self, step: int, values: Mapping[str, float]) -> None:
-        """Records how good the pictures of held-out images are after ``step`` steps."""
+        """Records metrics of held-out images."""
         self._validation.log(step, values)
         self._board.log(step, {f"val/{name}": value for name, value in values.items()})
 
     def sample(self, step: int, sheet: Sheet) -> None:
-        """Records samples."""
         for sink in self._sinks:
             sink.show(step, f"{self._title}, step {step}", sheet)
 
     def finish(self, step: int, sheet: Sheet, networks: Mapping[str, keras.Model]) -> None:
-        """Writes what a finished run leaves: the last sheet, the plots, the published networks."""
+        """Writes the last sample grid, the plots and the published networks."""
         self._progress.finish()
         self.sample(step, sheet)
         if any(metric.plot for metric in self._metrics):
@@ -110,5 +99,5 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
             write_whole(self._run.validation_plot, plot_validation(validated, self._title))
         for name, network in networks.items():
             write_network(self._run.keras_file(name), network)
-        # Last, because its presence tells that the run is whole.
+        # Last, because this file marks the run as complete.
         write_sheet(self._run.final_sheet, f"{self._title}, step {step}", sheet)

@@ -1,4 +1,4 @@
-"""Sample sheets: what the networks make of held-out images, a PNG a sampling step."""
+"""Sample grids: outputs for held-out images, one PNG per sampling step."""
 
 from __future__ import annotations
 
@@ -14,25 +14,15 @@ from pix2pix_tf.sheets import compose_sheet
 
 
 class SampleSheets(Sink):
-    """Writes ``step_000001000.png`` and so on.
-
-    Args:
-        folder: where to.
-    """
+    """Writes ``step_000001000.png`` and so on."""
 
     def __init__(self, folder: Path):
         self._folder = folder
 
     def show(self, step: int, title: str, sheet: Sheet) -> None:
-        """Writes a sheet."""
         write_sheet(self._folder / f"step_{step:09d}.png", title, sheet)
 
 
 def write_sheet(path: Path, title: str, sheet: Sheet) -> None:
-    """Writes a sheet as a PNG.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
-    """
     image = compose_sheet("; ".join(filter(None, (title, sheet.caption))), sheet.columns, sheet.rows)
     write_whole(path, encode_png(tf.constant(image)).numpy())

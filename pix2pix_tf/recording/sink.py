@@ -1,4 +1,4 @@
-"""Somewhere that values and samples go to."""
+"""Interface of everything that metrics and samples are written to."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pix2pix_tf.models.base import Sheet
 
 
 class Sink:
-    """Takes what comes at a step, and leaves alone what it has no use for."""
+    """Receives metrics and samples; a subclass implements the methods that it needs."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Takes values by their names, after ``step`` steps."""
+        """Records metrics by name, after ``step`` steps."""
 
     def show(self, step: int, title: str, sheet: Sheet) -> None:
-        """Takes the samples of a step."""
+        """Records a sample grid."""
 
     def close(self) -> None:
-        """Closes what is open. What was taken is written already: a full disk was told before."""
+        """Closes files without raising, because everything is already flushed."""

@@ -1,4 +1,4 @@
-"""TensorBoard: scalars, samples and the configuration."""
+"""TensorBoard: scalars, samples and the config."""
 
 from __future__ import annotations
 
@@ -20,13 +20,9 @@ from pix2pix_tf.sheets import compose_sheet
 
 
 class TensorBoard(Sink):
-    """Writes TensorBoard's event files.
+    """Writes TensorBoard event files; events after ``first_step`` steps are hidden.
 
-    Args:
-        folder: where to.
-        first_step: steps already done; what was recorded beyond it is hidden.
-        tags: TensorBoard's names of values; one that isn't there keeps its own.
-        config_text: the configuration.
+    ``tags`` maps names of metrics to TensorBoard tags; other metrics keep their names.
     """
 
     def __init__(self, folder: Path, first_step: int, tags: Mapping[str, str], config_text: str):
@@ -40,26 +36,24 @@ class TensorBoard(Sink):
             tf.summary.text("config", f"```json\n{config_text}\n```")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes a scalar a value."""
         with self._at(step):
             for name, value in values.items():
                 tf.summary.scalar(self._tags.get(name, name), value)
 
     def show(self, step: int, title: str, sheet: Sheet) -> None:
-        """Writes an image a row."""
+        """Writes one image per row."""
         with self._at(step):
             for number, row in enumerate(sheet.rows, start=1):
                 strip = compose_sheet(f"step {step}", sheet.columns, [row])
                 tf.summary.image(f"samples/{number}", strip[np.newaxis])
 
     def close(self) -> None:
-        """Closes the file."""
         with contextlib.suppress(OSError, tf.errors.OpError):
             self._writer.close()
 
     @contextlib.contextmanager
     def _at(self, step: int) -> Iterator[None]:
-        """Collects what is shown for a step, and writes it."""
+        """Writes and flushes the summaries of a step."""
         with explain_disk_faults(self._folder):
             with self._writer.as_default(step=step):
                 yield
@@ -67,7 +61,7 @@ class TensorBoard(Sink):
 
 
 def _drop_beyond(folder: Path, step: int) -> None:
-    """Tells TensorBoard that the run starts again after ``step``, so that it hides what came later."""
+    """Marks a restart after ``step``, so that TensorBoard hides later events."""
     folder.mkdir(exist_ok=True)
     now = time.time()
     name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}.0.restart"
@@ -75,7 +69,7 @@ def _drop_beyond(folder: Path, step: int) -> None:
         Event(wall_time=now, file_version="brain.Event:2"),
         Event(wall_time=now, step=step + 1, session_log=SessionLog(status=SessionLog.START)),
     )
-    # TensorBoard's own writer has a thread, and what fails there is a traceback on standard error.
+    # TensorBoard's own writer uses a thread that reports errors as tracebacks on standard error.
     with tf.io.TFRecordWriter(str(folder / name)) as writer:
         for event in events:
             writer.write(event.SerializeToString())

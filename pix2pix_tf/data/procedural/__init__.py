@@ -1,12 +1,12 @@
-"""Facades drawn by the program: endless pairs of a photo and its label map, with nothing to download.
+"""Procedurally drawn facades: pairs of a photo and its label map, in any number and without a download.
 
-A facade is first planned (what stands where, in whole pixels) and then painted, label and material by the
-same stroke, so that the edges of the two images of a pair lie on each other. Six architectural styles tie
-what the labels show (shutters, pillars, a stepped gable) to what the photo shows (plaster, stone, brick), so
-that the photo can be learnt from the labels.
+A facade is first planned (boxes in whole pixels) and then painted. Each stroke paints label and material
+together, so the edges of both images coincide. In six architectural styles, features that labels show
+(shutters, pillars, a stepped gable) go with materials that only the photo shows (plaster, stone, brick), so
+that a network can infer the photo from the labels.
 
-All arithmetic is on integers and all randomness is a hash of (seed, index), so that the bytes of a pair
-depend neither on the machine nor on NumPy's random generators.
+All arithmetic uses integers, and all randomness is a hash of (seed, index). So the bytes of a pair don't
+depend on the machine or on NumPy's random generators.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PALETTE", "Box", "draw_pair", "plan_street", "procedural_dataset"]
 
-_HELD_BYTES = 1 << 28  # a split larger than this is drawn again at each reading
+_HELD_BYTES = 1 << 28  # larger splits are drawn again on each reading
 
 
 def procedural_dataset(
@@ -40,22 +40,12 @@ def procedural_dataset(
 ) -> ImageDataset:
     """Returns the data set of drawn facades: A is the photo, B the label map, both uint8.
 
-    Nothing is drawn before the first reading; then a split is drawn whole and held in memory, or, where it
-    is too large for that, pair by pair when read. The splits share no drawing: they take turns in one
-    series, and ``procedural-000012`` is ``draw_pair(seed, 12, ...)``.
-
-    Args:
-        seed: any integer; another seed gives other facades.
-        image_size: height and width in pixels, each at least 32.
-        train_count: number of pairs in ``train``, at least 1.
-        val_count: number of pairs in ``val``; 0 leaves the split out.
-        test_count: number of pairs in ``test``; 0 leaves the split out.
-
-    Returns:
-        The splits ``train``, ``val`` and ``test``.
+    Splits are drawn at the first reading and kept in memory; large ones are drawn pair by pair when read. The
+    splits take turns in one series of drawings, so they share none: ``procedural-000012`` is
+    ``draw_pair(seed, 12, ...)``. With a count of 0, ``val`` or ``test`` is left out.
 
     Raises:
-        ConfigError: there would be nothing to train on.
+        ConfigError: ``train_count`` is 0.
     """
     if train_count < 1:
         raise ConfigError(f"procedural data: can't train on {train_count} pairs; give 1 or more.")
@@ -69,7 +59,7 @@ def procedural_dataset(
 
 
 def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
-    """Returns the pairs that are the drawings of these numbers."""
+    """Returns the pairs with these indices."""
     shape = (2, *image_size, 3)
     held = len(numbers) * math.prod(shape) <= _HELD_BYTES
 
@@ -83,7 +73,7 @@ def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
         pairs = np.empty((len(numbers), *shape), np.uint8)
         for place in range(len(numbers)):
             pairs[place] = draw(place)
-        # The first reading may be the tracing of a graph, and that graph should not own the images.
+        # The first reading may happen while a graph is traced; the graph should not hold the images.
         with tf.init_scope(), tf.device("CPU:0"):
             return tf.constant(pairs)
 

@@ -1,4 +1,4 @@
-"""What is painted on: label map, colour and light in one, and the outlines that things have."""
+"""The canvas, which holds labels, colors and light, and outlines of shapes."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ FULL_LIGHT = 256  # light and blending weights are fixed-point numbers with 8 fr
 
 
 def ramp(length: int) -> np.ndarray:
-    """Returns weights from 0 up to almost 256, int32 [length]."""
+    """Returns weights from 0 to just below 256, int32 [length]."""
     return (np.arange(length, dtype=np.int32) << 8) // max(1, length)
 
 
 def arch(box: Box) -> np.ndarray:
     """Returns the outline of a box whose top is half an ellipse, bool [box.height, box.width]."""
-    # Twice the distance of each pixel's centre from that of the ellipse, which is an integer.
+    # Twice the distance of each pixel's center from the ellipse's center, which is an integer.
     x = 2 * np.arange(box.width) + 1 - box.width
     y = np.maximum(0, 2 * box.rise - 2 * np.arange(box.height) - 1)[:, None]
     return x * x * (4 * box.rise**2) + y * y * box.width**2 <= box.width**2 * (4 * box.rise**2)
 
 
 def slope(shape: tuple[int, int], top_width: int) -> np.ndarray:
-    """Returns a trapezium that stands on its long side, bool [height, width]."""
+    """Returns a trapezoid that stands on its longer side, bool [height, width]."""
     height, width = shape
     return _centred(top_width + (width - top_width) * (np.arange(height) + 1) // max(1, height), width)
 
@@ -57,23 +57,19 @@ def steps(shape: tuple[int, int]) -> np.ndarray:
 
 
 def _centred(spans: np.ndarray, width: int) -> np.ndarray:
-    """Returns the ``spans[y]`` pixels in the middle of each row y, bool [len(spans), width]."""
+    """Returns a mask of the ``spans[y]`` middle pixels of each row y, bool [len(spans), width]."""
     return np.abs(2 * np.arange(width) + 1 - width) <= spans[:, None]
 
 
 class Canvas:
-    """The label map, the colour of the materials and the light on them, painted together.
-
-    Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        shadow: light left in a full shadow, in 256ths.
+    """Labels, colors and light of an image.
 
     Attributes:
-        unit: the image's short side, which lengths are measured by.
-        labels: class of each pixel, its place in ``PALETTE``, uint8 [height, width]; sky to begin with.
-        colour: of the material in full light, int32 [height, width, 3]; may exceed [0, 255].
-        light: that reaches the material, int32 [height, width] in [0, 256].
+        unit: shorter side of the image, the unit of lengths.
+        shadow: light that is left in full shadow, in 256ths.
+        labels: index of each pixel's class in ``PALETTE``, uint8 [height, width]; initially sky.
+        colour: color in full light, int32 [height, width, 3]; may exceed [0, 255].
+        light: int32 [height, width] in [0, 256].
     """
 
     def __init__(self, height: int, width: int, shadow: int):
@@ -86,13 +82,11 @@ class Canvas:
     def paint(
         self, box: Box, label: str, colour: Colour | np.ndarray, outline: np.ndarray | None = None
     ) -> None:
-        """Paints a thing that hides what was there, shadows included.
+        """Paints a thing over what is there, including shadows.
 
-        Args:
-            box: where; inside the image.
-            label: the thing's class, a key of ``PALETTE``.
-            colour: one colour, or an array of integers that broadcasts to [box.height, box.width, 3].
-            outline: bool [box.height, box.width]; the box, arched if it is, unless given.
+        ``box`` must lie inside the image, ``label`` is a key of ``PALETTE``, ``colour`` broadcasts to
+        [box.height, box.width, 3], and ``outline`` is bool [box.height, box.width], by default the box with
+        its arch.
         """
         if outline is None and box.rise:
             outline = arch(box)
@@ -103,11 +97,9 @@ class Canvas:
         np.copyto(self.colour[box.pixels], np.asarray(colour, np.int32), where=where)
 
     def shade(self, box: Box, light: int | np.ndarray) -> None:
-        """Takes light away; what of the box is beyond the right or lower edge of the image is ignored.
+        """Reduces light in a box to ``light`` 256ths, an array that broadcasts to [height, width].
 
-        Args:
-            box: where; it begins inside the image.
-            light: what remains, in 256ths; an array of integers must broadcast to [box.height, box.width].
+        The box may extend beyond the right or lower edge of the image.
         """
         if box.rise:
             light = np.where(arch(box), light, FULL_LIGHT)
@@ -117,18 +109,11 @@ class Canvas:
     def cast(self, box: Box, depth: int) -> None:
         """Casts the shadow of something that stands out by ``depth`` on what is below it."""
         fade = self.shadow + (ramp(depth) * ramp(depth) >> 8) * (FULL_LIGHT - self.shadow) // 256
-        aside = depth // 3  # the sun stands in the upper left
+        aside = depth // 3  # the sun is at the upper left
         self.shade(Box(box.bottom, box.left + aside, box.bottom + depth, box.right + aside), fade[:, None])
 
     def develop(self, key: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the photo (in light that falls off, through a soft lens, with grain) and the label map.
-
-        Args:
-            key: hash key of the grain.
-
-        Returns:
-            Both uint8 [height, width, 3].
-        """
+        """Returns the photo, with falloff, blur and grain, and the labels, both uint8 [height, width, 3]."""
         height, width = self.light.shape
         fall = 272 - ramp(width) // 8 - (ramp(height) // 10)[:, None]
         light = np.where(self.labels == _CLASSES["sky"], FULL_LIGHT, self.light * fall >> 8)

@@ -1,4 +1,4 @@
-"""What things are made of: masonry, plaster and glass, as arrays of colour."""
+"""Materials as color arrays: masonry, plaster and glass."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pix2pix_tf.data.procedural.styles import Bond, Colour, Interior, Style
 
 
 def blend(first: Colour, second: Colour, weight: np.ndarray) -> np.ndarray:
-    """Returns the colours from ``first`` (weight 0) to ``second`` (weight 256), int32 [..., 3]."""
+    """Blends from ``first`` (weight 0) to ``second`` (weight 256), int32 [..., 3]."""
     start, end = np.array(first, np.int32), np.array(second, np.int32)
     return start + ((end - start) * weight[..., None] >> 8)
 
 
 def smooth_noise(key: int, shape: tuple[int, int], cell: tuple[int, int]) -> np.ndarray:
-    """Returns value noise in [0, 255], int32 [height, width], that varies over the size of a cell."""
+    """Returns value noise in [0, 255], int32 [height, width], that is smooth within a cell."""
 
     def places(length: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
         whole, rest = np.divmod(np.arange(length, dtype=np.int32), cell)
@@ -34,18 +34,10 @@ def smooth_noise(key: int, shape: tuple[int, int], cell: tuple[int, int]) -> np.
 def masonry(
     key: int, shape: tuple[int, int], course: int, length: int, joint: int, spread: int
 ) -> np.ndarray:
-    """Returns courses of stones laid in a running bond, as tones to add to a colour.
+    """Returns a running bond as brightness offsets, int32 [height, width].
 
-    Args:
-        key: hash key of the tones of single stones.
-        shape: height and width of the wall, in pixels; the courses count from its foot.
-        course: height of a course with its joint.
-        length: length of a stone with its joint.
-        joint: the tone of the joints.
-        spread: the tones of the stones are in [-spread, spread].
-
-    Returns:
-        int32 [height, width].
+    Courses are counted from the foot of the wall. ``course`` and ``length`` include the joint; ``joint`` is
+    the offset of joints, and those of stones are in [-``spread``, ``spread``].
     """
     height, width = shape
     thickness = max(1, course // 8)
@@ -60,8 +52,8 @@ def masonry(
 
 
 def wall(key: int, bond: Bond, colour: Colour | np.ndarray, shape: tuple[int, int], unit: int) -> np.ndarray:
-    """Returns a wall in full light, int32 [height, width, 3]; ``unit`` is the image's short side."""
-    tones = (smooth_noise(key + 3, shape, (unit // 6, unit // 6)) - 128) // 16  # weather
+    """Returns a wall in full light, int32 [height, width, 3]; ``unit`` is the shorter side of the image."""
+    tones = (smooth_noise(key + 3, shape, (unit // 6, unit // 6)) - 128) // 16  # weathering
     if bond == "brick":
         course = to_pixels(14, unit, least=3)
         tones += masonry(key + 1, shape, course, course * 5 // 2, joint=16 if course < 5 else 30, spread=9)
@@ -72,7 +64,7 @@ def wall(key: int, bond: Bond, colour: Colour | np.ndarray, shape: tuple[int, in
 
 
 def roof_tiles(key: int, colour: Colour, shape: tuple[int, int], line: int) -> np.ndarray:
-    """Returns a roof in full light, int32 [height, width, 3], its tiles 3 ``line`` pixels high."""
+    """Returns a roof in full light, int32 [height, width, 3], with tiles of 3 ``line`` pixels height."""
     rows = 3 * line
     tones = masonry(key, shape, rows, rows * 3 // 2, joint=-14, spread=6)
     tones += (ramp(shape[0]) // 10)[:, None] - 10
@@ -81,7 +73,7 @@ def roof_tiles(key: int, colour: Colour, shape: tuple[int, int], line: int) -> n
 
 
 def glass(shape: tuple[int, int], interior: Interior) -> np.ndarray:
-    """Returns panes with two glints and what is seen behind them, int32 [height, width, 3]."""
+    """Returns panes with two reflections and the room behind them, int32 [height, width, 3]."""
     height, width = shape
     x, y = np.arange(width, dtype=np.int32), np.arange(height, dtype=np.int32)[:, None]
     top, bottom = ((250, 214, 140), (206, 140, 72)) if interior == "lit" else ((112, 138, 160), (34, 44, 58))
@@ -99,12 +91,12 @@ def glass(shape: tuple[int, int], interior: Interior) -> np.ndarray:
 def glazing(box: Box, interior: Interior, style: Style, line: int) -> np.ndarray:
     """Returns a window with frame and glazing bars in full light, int32 [box.height, box.width, 3]."""
     height, width = box.shape
-    frame = line if min(height, width) >= 6 else 0  # a frame of one pixel would leave hardly any glass
+    frame = line if min(height, width) >= 6 else 0  # in smaller windows, a frame would leave hardly any glass
     inner = box.grown(-frame, -frame)
     window = np.full((*box.shape, 3), style.joinery, np.int32)
     view = window[frame : height - frame, frame : width - frame]
     np.copyto(view, glass(inner.shape, interior), where=arch(inner)[..., None])
-    # Bars closer than five pixels would leave more wood than glass.
+    # Bars closer than five pixels would cover most of the glass.
     rows, columns = min(style.panes[0], height // 5), min(style.panes[1], width // 5)
     bar = max(1, line * 2 // 3)
     for i in range(1, rows):
@@ -115,7 +107,7 @@ def glazing(box: Box, interior: Interior, style: Style, line: int) -> np.ndarray
 
 
 def shop_window(shape: tuple[int, int], frame: np.ndarray, line: int) -> np.ndarray:
-    """Returns lit glass with goods on show between bars of colour ``frame``, int32 [height, width, 3]."""
+    """Returns lit glass with goods between bars of color ``frame``, int32 [height, width, 3]."""
     height, width = shape
     panes = glass(shape, "lit")
     stand = 3 * line

@@ -1,4 +1,4 @@
-"""Paints a planned street, thing by thing, from the back to the front."""
+"""Paints a planned street from back to front."""
 
 from __future__ import annotations
 
@@ -10,23 +10,11 @@ from pix2pix_tf.data.procedural.planning import Box, Facade, Street, plan_street
 
 
 def draw_pair(seed: int, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one facade, or a street of them if the image is wide, as a photo and as a label map.
+    """Draws a facade, or a street of several if the image is wide.
 
-    Args:
-        seed: any integer; another seed gives another series.
-        index: the place in the series, in [0, 2**64).
-        height: at least 32 pixels.
-        width: at least 32 pixels.
-
-    Returns:
-        The photo (A) and the labels (B), each uint8 [height, width, 3]; the labels hold colours of
-        ``PALETTE`` alone.
-
-    Raises:
-        ValueError: the image is too small for a facade.
-
-    Example:
-        >>> photo, labels = draw_pair(seed=0, index=12, height=256, width=256)
+    Returns photo (A) and labels (B), each uint8 [height, width, 3]; labels have only colors of ``PALETTE``.
+    ``seed`` selects a series and ``index``, in [0, 2**64), the pair. ``height`` and ``width`` must be at
+    least 32.
     """
     if min(height, width) < 32:
         raise ValueError(f"a facade of {width}x{height} pixels can't be drawn: both must be 32 or more")
@@ -76,7 +64,7 @@ def _paint_pavement(canvas: Canvas, street: Street) -> None:
 
 
 def _paint_roof(canvas: Canvas, house: Facade) -> None:
-    """Paints chimneys, then mansard or tiles; a gable is part of the wall."""
+    """Paints chimneys and a mansard or tiled roof; a gable is part of the wall."""
     style, box = house.style, house.top
     brick = np.array(style.roofing) + ((20, -4, -14) if style.roof == "mansard" else -14)
     for chimney in house.chimneys:
@@ -90,7 +78,7 @@ def _paint_roof(canvas: Canvas, house: Facade) -> None:
 
 
 def _paint_wall(canvas: Canvas, house: Facade) -> None:
-    """Paints the wall and, where it goes on above the eaves, the gable and its coping."""
+    """Paints the wall and, if it continues above the eaves, the gable and its coping."""
     style, ground = house.style, house.ground
     box = house.wall._replace(top=house.top.top) if style.gabled else house.wall
     outline = np.ones(box.shape, bool)
@@ -161,7 +149,7 @@ def _paint_windows(canvas: Canvas, house: Facade) -> None:
 
 
 def _paint_dormers(canvas: Canvas, house: Facade) -> None:
-    """Paints the surrounds of the windows in the roof or gable; their glass comes with the other windows."""
+    """Paints the surrounds of dormers; their glass is painted with the other windows."""
     line = house.line
     for dormer in house.dormers:
         box = dormer.grown(2 * line, line)
@@ -179,7 +167,7 @@ def _paint_shutters(canvas: Canvas, house: Facade) -> None:
 
 
 def _paint_balconies(canvas: Canvas, house: Facade) -> None:
-    """Paints slabs and railings; through the railings shows what was painted before, a little darker."""
+    """Paints slabs and railings; what is behind a railing shows through, slightly darker."""
     line, style = house.line, house.style
     for box in house.balconies:
         slab = min(box.height - 1, 2 * line + line // 2)
@@ -202,7 +190,7 @@ def _paint_door(canvas: Canvas, house: Facade) -> None:
 
 
 def _door_relief(house: Facade) -> np.ndarray:
-    """Returns the light on the two leaves of a panelled door in its reveal, int64 [height, width]."""
+    """Returns the light on the two leaves of a paneled door, int64 [height, width]."""
     (height, width), line = house.door.shape, house.line
     light = np.full((height, width), FULL_LIGHT)
     leaf = (width - 2 * line) // 2

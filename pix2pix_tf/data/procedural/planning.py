@@ -1,4 +1,4 @@
-"""What stands where: a street of houses as boxes of whole pixels, before anything is painted."""
+"""Plans a street of houses as boxes in whole pixels, before anything is painted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pix2pix_tf.data.procedural.styles import INTERIORS, SKIES, STYLES, Colour, 
 
 
 class Box(NamedTuple):
-    """A rectangle of pixels, ``bottom`` and ``right`` excluded, its top rounded to an arch ``rise`` high."""
+    """A rectangle without its ``bottom`` row and ``right`` column; its top is an arch of height ``rise``."""
 
     top: int
     left: int
@@ -21,43 +21,40 @@ class Box(NamedTuple):
 
     @classmethod
     def standing(cls, centre: int, bottom: int, width: int, height: int, rise: int = 0) -> Box:
-        """Returns a box that stands on row ``bottom``, its arch ``rise`` percent of its width high."""
+        """Returns a box that stands on row ``bottom``; ``rise`` is in percent of its width."""
         left = centre - width // 2
         return cls(bottom - height, left, bottom, left + width, width * rise // 100)
 
     @property
     def height(self) -> int:
-        """Number of rows."""
         return self.bottom - self.top
 
     @property
     def width(self) -> int:
-        """Number of columns."""
         return self.right - self.left
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of rows and of columns."""
         return self.height, self.width
 
     @property
     def centre(self) -> int:
-        """The column in the middle, the right one of two."""
+        """The middle column, the right one of two."""
         return (self.left + self.right) // 2
 
     @property
     def pixels(self) -> tuple[slice, slice]:
-        """The index of the box's pixels in an image that holds it."""
+        """The index of the box's pixels in an image."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grown(self, margin: int, below: int) -> Box:
-        """Returns the box with a margin on three sides and another below; negative margins shrink it."""
+        """Returns the box with a margin on three sides and another one below; negative margins shrink it."""
         rise = self.rise and max(0, self.rise + margin)
         return Box(self.top - margin, self.left - margin, self.bottom + below, self.right + margin, rise)
 
 
 class Window(NamedTuple):
-    """A window and what is seen through it."""
+    """A window and what is visible through it."""
 
     box: Box
     interior: Interior
@@ -65,23 +62,23 @@ class Window(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Facade:
-    """What stands where on one house, in pixels of the image."""
+    """The plan of one house, in pixels of the image."""
 
     style: Style
-    key: int  # of its textures
+    key: int  # seed of its textures
     wall_colour: Colour
     door_colour: Colour
     shutter_colour: Colour
     line: int  # thickness of the thinnest detail
     wall: Box  # from the eaves down to the pavement
-    ground: Box  # the part of the wall that belongs to the ground storey
-    top: Box  # gable, mansard or tiles above the wall; no rows under a parapet
+    ground: Box  # the part of the wall on the ground floor
+    top: Box  # gable, mansard or tiled roof above the wall; empty for a parapet
     chimneys: tuple[Box, ...]
-    dormers: tuple[Box, ...]  # windows that stand in the top
+    dormers: tuple[Box, ...]  # windows in the roof or gable
     windows: tuple[Window, ...]
     door: Box
     shops: tuple[Box, ...]
-    cornices: tuple[Box, ...]  # the one at the eaves comes first
+    cornices: tuple[Box, ...]  # the eaves come first
     mouldings: tuple[Box, ...]
     pillars: tuple[Box, ...]
     shutters: tuple[Box, ...]
@@ -91,23 +88,23 @@ class Facade:
 
 @dataclasses.dataclass(frozen=True)
 class Street:
-    """One image: the houses side by side, the sky above and the pavement below."""
+    """The plan of one image: houses side by side, sky above and pavement below."""
 
-    key: int  # of clouds, pavement and grain
+    key: int  # seed of clouds, pavement and grain
     sky: tuple[Colour, Colour]  # at the zenith and at the horizon
-    shadow: int  # the light left in it, in 256ths
+    shadow: int  # light in the shadow, in 256ths
     pavement: int  # its first row
     houses: tuple[Facade, ...]  # from left to right
 
 
 def to_pixels(length: int, unit: int, least: int = 1) -> int:
-    """Returns a length in 1024ths of ``unit``, the image's short side in pixels, rounded to pixels."""
+    """Converts a length in 1024ths of ``unit``, the shorter side of the image, to whole pixels."""
     return max(least, (length * unit + 512) // 1024)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Grid:
-    """The storeys (rows, from the ground up) and bays (columns, from the left) that order a facade."""
+    """A facade's stories (rows, from the ground up) and bays (columns, from the left)."""
 
     style: Style
     unit: int
@@ -116,28 +113,20 @@ class _Grid:
     bays: tuple[tuple[int, int], ...]
 
     def px(self, length: int, least: int = 1) -> int:
-        """Returns a length given in 1024ths of the image's short side in pixels."""
+        """Converts a length in 1024ths of the image's shorter side to pixels."""
         return to_pixels(length, self.unit, least)
 
     def cell(self, storey: int, bay: int) -> Box:
-        """Returns the part of the wall that belongs to one storey and one bay."""
         (top, bottom), (left, right) = self.storeys[storey], self.bays[bay]
         return Box(top, left, bottom, right)
 
 
 def plan_street(seed: int, index: int, height: int, width: int) -> Street:
-    """Plans image number ``index``; a wide image holds several houses.
-
-    Args:
-        seed: any integer; another seed gives another series.
-        index: the place in the series, in [0, 2**64).
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-    """
+    """Plans image ``index``, in [0, 2**64), of the series ``seed``; a wide image has several houses."""
     dice = Dice(derive(derive(0, seed), index))
     unit = min(height, width)
     pavement = height - max(2, dice.between(36, 56) * unit // 1024)
-    houses = (4 * width + 2 * unit) // (5 * unit)  # each about 5/4 of the short side wide; at least one
+    houses = (4 * width + 2 * unit) // (5 * unit)  # width about 5/4 of the shorter side each; at least one
     edges = [width * i // houses for i in range(houses + 1)]
     return Street(
         key=dice.key,
@@ -151,7 +140,7 @@ def plan_street(seed: int, index: int, height: int, width: int) -> Street:
 
 
 def _plan_facade(dice: Dice, lot: Box, unit: int) -> Facade:
-    # The order of the calls that take the dice is part of what a seed means.
+    # The order of these random calls determines which facade belongs to a seed.
     style = dice.pick(STYLES)
     grid, top = _plan_grid(dice, style, lot, unit)
     storeys, bays = len(grid.storeys), len(grid.bays)
@@ -164,7 +153,7 @@ def _plan_facade(dice: Dice, lot: Box, unit: int) -> Facade:
         key=dice.key,
         wall_colour=_jittered(dice, dice.pick(style.walls)),
         door_colour=dice.pick(style.doors),
-        shutter_colour=dice.pick(style.shutters or style.doors),  # without shutters, any will do
+        shutter_colour=dice.pick(style.shutters or style.doors),  # unused without shutters
         line=grid.px(5),
         wall=grid.wall,
         ground=grid.wall._replace(top=grid.storeys[0][0]),
@@ -184,7 +173,7 @@ def _plan_facade(dice: Dice, lot: Box, unit: int) -> Facade:
 
 
 def _jittered(dice: Dice, colour: Colour) -> Colour:
-    """Returns ``colour`` a little lighter or darker, a little warmer or cooler."""
+    """Makes a color slightly lighter or darker, and slightly warmer or cooler."""
     tone, warmth = dice.between(-6, 6), dice.between(-3, 3)
     return colour[0] + tone + warmth, colour[1] + tone, colour[2] + tone - warmth
 
@@ -193,16 +182,16 @@ _CROWNS = {"parapet": 0, "mansard": 130, "tiles": 58, "gable": 150, "stepped": 2
 
 
 def _plan_grid(dice: Dice, style: Style, lot: Box, unit: int) -> tuple[_Grid, Box]:
-    """Returns the storeys and bays, and the box of what stands above the wall."""
+    """Returns the grid and the box of what is above the wall."""
     detached = style.roof in ("tiles", "mansard") and dice.chance(40)
     margin = to_pixels(dice.between(40, 80), unit) if detached else 0
     left, right = lot.left + margin, lot.right - margin
     crown = to_pixels(_CROWNS[style.roof], unit, least=0)
     eaves = crown + to_pixels(dice.between(70, 150), unit)
-    # Counted in 1024ths, not in pixels: a facade has about as many storeys and bays at every size.
+    # In 1024ths and not in pixels, so that the number of stories and bays hardly depends on the image size.
     storeys = max(2, (lot.bottom - eaves) * 1024 // (unit * dice.between(*style.storey)))
     bays = max(2, (right - left) * 1024 // (unit * dice.between(*style.bay)))
-    storey = (lot.bottom - eaves) * 8 // (storeys * 8 + 2)  # the ground storey is a quarter higher
+    storey = (lot.bottom - eaves) * 8 // (storeys * 8 + 2)  # the ground floor is a quarter higher
     tops = [eaves + storey * (storeys - 1 - i) for i in range(storeys)]
     bay = (right - left) // bays
     first = (left + right - bay * bays) // 2
@@ -221,7 +210,7 @@ def _plan_window(grid: _Grid, storey: int, bay: int) -> Box:
     style, cell, upper = grid.style, grid.cell(storey, bay), grid.cell(-1, bay)
     height = max(3, min(upper.height * style.window[1] // 100, upper.height * 84 // 100 - grid.px(34)))
     width = max(3, min(cell.width * style.window[0] // 100, height * 4 // 5))
-    # French windows reach down to their balcony; the others leave a parapet below the sill.
+    # French windows reach down to their balcony; other windows have a parapet below the sill.
     parapet = 24 if storey == 0 else 10 if style.balconies == "continuous" else 16
     bottom = cell.bottom - max(2, cell.height * parapet // 100)
     if storey == 0:
@@ -230,7 +219,7 @@ def _plan_window(grid: _Grid, storey: int, bay: int) -> Box:
 
 
 def _plan_ground(dice: Dice, grid: _Grid) -> tuple[Box, list[Box], tuple[Box, ...]]:
-    """Returns the door, and beside it either windows or shops."""
+    """Returns the door, and next to it either windows or shops."""
     bays = len(grid.bays)
     entrance = bays // 2 if bays % 2 or dice.chance(40) else dice.pick((0, bays - 1))
     cell = grid.cell(0, entrance)
@@ -249,7 +238,7 @@ def _plan_ground(dice: Dice, grid: _Grid) -> tuple[Box, list[Box], tuple[Box, ..
 def _plan_balconies(dice: Dice, grid: _Grid, windows: Sequence[Box]) -> tuple[Box, ...]:
     kind, bays = grid.style.balconies, len(grid.bays)
     storeys = [windows[i : i + bays] for i in range(0, len(windows), bays)]
-    runs: list[tuple[Box, Box]] = []  # the first and the last window of each balcony
+    runs: list[tuple[Box, Box]] = []  # first and last window of each balcony
     if kind == "continuous":
         lowest_and_highest = storeys[:: max(1, len(storeys) - 1)]
         runs = [(row[0], row[-1]) for row in lowest_and_highest]
@@ -312,7 +301,7 @@ def _plan_mouldings(grid: _Grid, windows: Sequence[Box]) -> tuple[Box, ...]:
 
 
 def _plan_pillars(grid: _Grid, door: Box, width: int) -> tuple[Box, ...]:
-    """Returns the pilasters of the upper storeys and the two pillars beside the door."""
+    """Returns the pilasters of the upper stories and the two pillars beside the door."""
     wall = grid.wall
     middles = [left - width // 2 for left, _ in grid.bays[1:]] if grid.style.pillars == "all" else []
     pilasters = [wall.left, *middles, wall.right - width]

@@ -1,4 +1,4 @@
-"""Random numbers as hashes: they depend on nothing but their key."""
+"""Random numbers that are hashes of a key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MASK64 = (1 << 64) - 1
 
 
 def _mix(value: Bits) -> Bits:
-    """Returns SplitMix64's finaliser, a bijection of the 64-bit integers, of an int or a uint64 array."""
+    """Applies SplitMix64's finalizer, a bijection on 64-bit integers, to an int or a uint64 array."""
     value = value & _MASK64
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK64
@@ -28,13 +28,13 @@ def derive(key: int, number: int) -> int:
 
 
 def hash_grid(key: int, height: int, width: int) -> np.ndarray:
-    """Returns a hash of the key for each place, uint64 [height, width]."""
+    """Returns a hash of the key and each position, uint64 [height, width]."""
     places = np.arange(1, height * width + 1, dtype=np.uint64)
     return _mix(places * _GOLDEN + (key & _MASK64)).reshape(height, width)
 
 
 class Dice:
-    """A stream of choices, each a hash of the key and of how many choices came before."""
+    """A stream of random choices; each is a hash of the key and the number of earlier choices."""
 
     def __init__(self, key: int):
         self.key = key
@@ -46,13 +46,12 @@ class Dice:
         return low + derive(self.key, self._rolls) % (high - low + 1)
 
     def pick(self, options: Sequence[T]) -> T:
-        """Returns one of ``options``."""
         return options[self.between(0, len(options) - 1)]
 
     def chance(self, percent: int) -> bool:
-        """Returns True in ``percent`` of 100 cases."""
+        """Returns True with a probability of ``percent``."""
         return self.between(0, 99) < percent
 
     def child(self, number: int) -> Dice:
-        """Returns dice of their own for one part, so that other parts may change without it."""
+        """Returns an independent stream for one part, so that changes to other parts don't affect it."""
         return Dice(derive(self.key, (1 << 32) + number))

@@ -1,4 +1,4 @@
-"""The architectures: what their houses have in common, and the tables that chance picks from."""
+"""Architectural styles, and the tables that facades are drawn from."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Interior = Literal["dark", "drapes", "blind", "lit"]
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """What the facades of one architecture have in common; where there are several colours, one is chosen."""
+    """What facades of one style have in common; of several colors one is chosen at random."""
 
-    bond: Bond  # how the upper storeys are built
+    bond: Bond  # material of the upper stories
     walls: tuple[Colour, ...]
     trim: Colour  # of cornices, mouldings and pillars
     joinery: Colour  # of the window frames
@@ -23,23 +23,23 @@ class Style:
     roofing: Colour
     metal: Colour  # of the railings
     awning: Colour  # of the shops
-    storey: tuple[int, int]  # range of a storey's height, in 1024ths of the image's short side
+    storey: tuple[int, int]  # range of a story's height, in 1024ths of the image's shorter side
     bay: tuple[int, int]  # range of a bay's width, in the same unit
-    window: tuple[int, int]  # its width in percent of the bay, its height in percent of the storey
-    shops: int  # percent of the houses that have shops
-    ground_bond: Bond = "ashlar"  # how the ground storey is built
+    window: tuple[int, int]  # width in percent of the bay, height in percent of the story
+    shops: int  # percentage of houses with shops
+    ground_bond: Bond = "ashlar"  # material of the ground floor
     shutters: tuple[Colour, ...] = ()  # empty for none
     rise: int = 0  # height of the arch over windows and door in percent of their width
     panes: tuple[int, int] = (2, 2)  # rows and columns in a window
-    surround: bool = False  # windows stand in a moulding
+    surround: bool = False  # windows have a molding
     pediments: bool = False  # windows of the first upper storey have a pediment
-    pillars: Literal["none", "corners", "all"] = "none"  # between which bays pilasters stand
-    balconies: Literal["none", "single", "alternate", "continuous"] = "none"  # along which windows
-    cornices: bool = False  # a string course marks every storey, not the ground storey alone
+    pillars: Literal["none", "corners", "all"] = "none"  # which bays have pilasters between them
+    balconies: Literal["none", "single", "alternate", "continuous"] = "none"  # which windows have one
+    cornices: bool = False  # a string course at every story and not only above the ground floor
 
     @property
     def gabled(self) -> bool:
-        """Whether the wall goes on above the eaves."""
+        """Whether the wall continues above the eaves."""
         return self.roof in ("gable", "stepped")
 
 
@@ -156,10 +156,10 @@ _VENETIAN = Style(
     shops=30,
 )
 STYLES = (_PARISIAN, _CANAL_HOUSE, _MEDITERRANEAN, _GEORGIAN, _GRUENDERZEIT, _VENETIAN)
-# Mostly dark panes: what nobody can tell from the labels should be the exception.
+# Mostly dark: the labels don't show the interior, so others should be rare.
 INTERIORS: tuple[Interior, ...]
 INTERIORS = ("dark", "dark", "dark", "dark", "dark", "dark", "drapes", "drapes", "drapes", "blind", "lit")
-SKIES = (  # colours of the zenith and of the horizon
+SKIES = (  # colors at the zenith and at the horizon
     ((88, 146, 214), (200, 222, 240)),
     ((104, 156, 214), (214, 228, 240)),
     ((78, 134, 206), (192, 214, 236)),
