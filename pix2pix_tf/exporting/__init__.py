@@ -1,1 +1,1 @@
-"""A trained generator as files that others run: SavedModel for servers, TFLite for devices."""
+"""Exports trained generators: SavedModel for servers, TFLite for devices, ONNX for other runtimes."""

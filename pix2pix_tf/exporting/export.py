@@ -1,4 +1,4 @@
-"""``pix2pix export``: writes the artifacts of a run, proves each, and publishes those that pass."""
+"""``pix2pix export``: writes exported models, verifies each and publishes those within tolerance."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ _SHOWN = 2
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """What to export.
+    """Options of `export`.
 
     Args:
-        out: where everything goes; ``RUN/export`` where not given.
-        name: of the model, as clients call it; the run directory's where not given. Where a run has several
-            painters, each is a model of that name and its own, such as NAME_AtoB.
-        direction: which painter; all where not given.
-        formats: what to write, each with its own options; SavedModel and TFLite where not given.
-        step: of which checkpoint; the newest by default.
-        stochastic: keep dropout as noise; by default as the run was trained.
-        raw_weights: those of the step itself, not their moving average.
-        proof_images: a folder of input images to prove (and calibrate) with, instead of the run's own.
-        data_dir: where data sets are kept, if not where the run had them.
-        allow_worse: publish what misses its bar, too.
+        out: output directory; ``RUN/export`` by default.
+        name: name of the served model; by default that of the run directory. If a run has two generators,
+            each becomes a model such as NAME_AtoB.
+        direction: the generator to export; all by default.
+        formats: formats with their options; SavedModel and TFLite by default.
+        step: the checkpoint to export; the newest by default.
+        stochastic: whether dropout stays active; by default as the run was trained.
+        raw_weights: export the weights of the step, not their moving average.
+        proof_images: a folder of input images for verification and calibration, instead of the run's own.
+        data_dir: directory of data sets, if not the one that the run used.
+        allow_worse: also publish models that exceed their tolerance.
     """
 
     out: Path | None = None
@@ -76,19 +76,7 @@ class ExportOptions:
 
 
 def export(run: Path, options: ExportOptions) -> Report:
-    """Exports a run: nothing is published that was not run, compared and found good.
-
-    Args:
-        run: a run directory.
-        options: what to export.
-
-    Returns:
-        What was written, what was held back, and how good each is.
-
-    Raises:
-        UserError: the run, its data, the output directory or a combination of options can't be used.
-        SystemFault: something can't be written or run.
-    """
+    """Exports a run; only models that were loaded in a new process, compared and found good are published."""
     job = _Job.prepare(run, options)
     busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another `out`")
     with contextlib.ExitStack() as stack:
@@ -106,7 +94,7 @@ def export(run: Path, options: ExportOptions) -> Report:
             heed()
             _describe(job, model)
             models.append(model)
-        # The usual one last: the README of what is served is about it.
+        # The default direction last, because the README describes the model that is published last.
         published = {model.subject.name: _publish(job, model) for model in reversed(models)}
     return Report([published[subject.name] for subject in job.subjects])
 
@@ -116,7 +104,7 @@ def export(run: Path, options: ExportOptions) -> Report:
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """All that is known before anything is written."""
+    """Everything that is checked and loaded before anything is written."""
 
     config: TrainConfig
     options: ExportOptions
@@ -130,7 +118,6 @@ class _Job:
 
     @classmethod
     def prepare(cls, run: Path, options: ExportOptions) -> _Job:
-        """Checks and loads everything."""
         if not options.formats:
             raise ConfigError("`formats`: name at least one")
         directory, checkpoint = open_checkpoint(run, options.step)
@@ -169,7 +156,7 @@ class _Job:
 
 
 def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportOptions) -> dict[str, Samples]:
-    """Returns what to prove each painter with, by its name."""
+    """Returns samples for verification by the generator's name."""
     if all(painter.noise for painter in painters.values()):
         if options.proof_images is not None:
             raise ConfigError("`proof_images` has no meaning for a model that makes images from noise")
@@ -209,7 +196,7 @@ def _refuse_nonfinite(translator: GeneratorTranslator, checkpoint: Path) -> None
 
 @contextlib.contextmanager
 def _heeding_ctrl_c() -> Iterator[Callable[[], None]]:
-    """Gives a function that stops if Ctrl-C was pressed: Keras has a bare except that may swallow it."""
+    """Yields a function that raises if Ctrl-C was pressed: a bare except in Keras may swallow it."""
     pressed: list[int] = []
 
     def note(number: int, frame: object) -> None:
@@ -220,7 +207,7 @@ def _heeding_ctrl_c() -> Iterator[Callable[[], None]]:
         if pressed:
             raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # others can't have handlers
+    if threading.current_thread() is not threading.main_thread():  # other threads can't set handlers
         yield heed
         return
     before = signal.signal(signal.SIGINT, note)
@@ -231,24 +218,25 @@ def _heeding_ctrl_c() -> Iterator[Callable[[], None]]:
 
 
 def _clear_leftovers(out: Path) -> None:
-    """Removes what an export left that was killed: what it was writing, and what it had published in part."""
+    """Removes the unfinished and partly published files of exports that were killed."""
     for staging in out.glob(f".*-*{UNFINISHED}"):
         _discard(staging)
 
 
 def _discard(staging: Path) -> None:
-    """Removes a folder that an export wrote to, and what was moved out of it if not everything was."""
+    """Removes a staging folder, and files already moved out of it if publishing was incomplete."""
     name, _, version = staging.name.removeprefix(".").removesuffix(UNFINISHED).rpartition("-")
     files = staging.with_name(f"{name}-{version}")
-    if (staging / name / version).exists() and files.exists():  # the SavedModel would have come last
+    if (staging / name / version).exists() and files.exists():  # the SavedModel is moved last
         with contextlib.suppress(OSError):
-            staging.with_name(name).rmdir()  # where it is empty
-        files.replace(staging / "taken_back")  # at once: half a report would look like somebody else's folder
+            staging.with_name(name).rmdir()  # if empty
+        # In one step: the next export would take a partly deleted report for a folder of the user.
+        files.replace(staging / "taken_back")
     shutil.rmtree(staging, ignore_errors=True)
 
 
 def _next_version(out: Path, name: str) -> int:
-    """One more than the highest version that is there."""
+    """Returns one more than the highest version in ``out``."""
     served = (path.name for path in (out / name).glob("*"))
     reported = (path.name.removeprefix(f"{name}-") for path in out.glob(f"{name}-*"))
     versions = [int(version) for version in (*served, *reported) if version.isdecimal()]
@@ -257,7 +245,7 @@ def _next_version(out: Path, name: str) -> int:
 
 @dataclasses.dataclass
 class _Staged:
-    """A model to be published, where it is being written: laid out as the output folder will be."""
+    """A model in its staging folder, which has the layout of the output folder."""
 
     subject: Subject
     version: int
@@ -267,7 +255,6 @@ class _Staged:
 
     @classmethod
     def under(cls, out: Path, subject: Subject) -> _Staged:
-        """Makes the folder."""
         version = _next_version(out, subject.name)
         staging = out / f".{subject.name}-{version}{UNFINISHED}"
         staging.mkdir()
@@ -275,21 +262,20 @@ class _Staged:
 
     @property
     def files(self) -> Path:
-        """Where files are that no server reads, below the folder."""
+        """Relative folder of reports and of models that no server reads."""
         return Path(f"{self.subject.name}-{self.version}")
 
     @property
     def served(self) -> Path:
-        """Where the version is that a server reads, below the folder."""
+        """Relative folder of the version that a server reads."""
         return Path(self.subject.name, str(self.version))
 
     def place(self, artifact: Artifact) -> Path:
-        """Where an artifact is, below the folder."""
+        """Returns the relative path of an artifact."""
         return artifact.path.relative_to(self.staging)
 
 
 def _write(formats: Sequence[Format], model: _Staged) -> list[tuple[Format, Artifact]]:
-    """Writes everything that was asked for."""
     served, files = model.staging / model.served, model.staging / model.files
     jobs = [(each, write) for each in formats for write in each.jobs(model.subject, served, files)]
     bar = tqdm(jobs, desc="writing", unit="model", leave=False, disable=None, dynamic_ncols=True)
@@ -300,7 +286,7 @@ def _write(formats: Sequence[Format], model: _Staged) -> list[tuple[Format, Arti
 
 
 def _prove(model: _Staged, artifacts: Sequence[tuple[Format, Artifact]]) -> None:
-    """Proves every artifact, and times the network itself."""
+    """Verifies all artifacts, and times the trained network."""
     subject = model.subject
     references = _references(subject, {artifact.size for _, artifact in artifacts})
     bar = tqdm(artifacts, desc="proving", unit="model", leave=False, disable=None, dynamic_ncols=True)
@@ -320,10 +306,10 @@ _Reference = tuple[list[np.ndarray], list[np.ndarray], int]
 
 
 def _references(subject: Subject, sizes: set[Size | None]) -> dict[Size | None, _Reference]:
-    """Samples of each size, what the trained network makes of them, and how many of them to time.
+    """Returns, for each size, samples, the trained network's outputs, and the number of samples to time.
 
-    The run's size is always there. Without a size, for artifacts that take any, there are the images of the
-    run's size first and then some of others; or all there is, where the network takes noise.
+    The run's size is always included. ``None``, for artifacts that take any size, has images of the run's
+    size first and then some of other sizes. For networks that take noise, ``None`` is the only key.
     """
     translate, usual = subject.translator, subject.size
 
@@ -344,7 +330,7 @@ def _references(subject: Subject, sizes: set[Size | None]) -> dict[Size | None, 
 
 
 def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Odd sizes, smaller and larger ones, and a single pixel, made of the images that are there."""
+    """Returns variants with odd, smaller and larger sizes, and a single pixel."""
     height, width, _ = images[0].shape
     larger = ((0, 45), (0, width - 1), (0, 0))
     return [
@@ -407,7 +393,7 @@ def _is_good(job: _Job, proof: Proof) -> bool:
 
 
 def _publish(job: _Job, model: _Staged) -> ExportedModel:
-    """Moves what passed to where it is looked for, each whole, what is served after its proof."""
+    """Moves good artifacts to the output folder, served models after their report, each in one step."""
     for _, proof in model.proofs:
         if not _is_good(job, proof):
             path = proof.artifact.path
@@ -417,7 +403,7 @@ def _publish(job: _Job, model: _Staged) -> ExportedModel:
     if model.served in (place for _, place in good):
         (job.out / model.served).parent.mkdir(exist_ok=True)
         (model.staging / model.served).replace(job.out / model.served)
-    # Files beside an export that isn't there would make the folder somebody else's.
+    # Last: these files without an exported model would look like a folder of the user.
     for each in dict.fromkeys(each for each, _ in good):
         each.announce(model.subject, job.out)
     return ExportedModel(

@@ -1,11 +1,11 @@
-"""Runs an exported model in a process of its own, as whoever downloads it would.
+"""Runs an exported model in a new process, as a user would.
 
     python -m pix2pix_tf.exporting.fresh MODEL INPUTS.npz OUTPUTS.npz
 
-INPUTS has an array an image, named 0, 1 and so on: uint8 or uint16 [height, width, channels], or noise
-float32 [numbers]. OUTPUTS has the picture [height, width, output channels] for each way into the model and
-each input, named WAY/0, WAY/1 and so on, and 'seconds', the time that each took by the first way, once warm.
-The process ends, whatever it does, when its standard input does: whoever started it is gone.
+INPUTS has arrays named 0, 1 and so on: images uint8 or uint16 [height, width, channels], or noise float32
+[numbers]. OUTPUTS has, for each signature and input, the output [height, width, output channels] as
+SIGNATURE/0, SIGNATURE/1 and so on, and 'seconds': the time per input with the first signature, after warm-up.
+The process ends when its standard input does, so it never outlives its parent.
 """
 
 from __future__ import annotations
@@ -33,18 +33,10 @@ Paint = Callable[[np.ndarray], np.ndarray]
 def paint_in_fresh_process(
     model: Path, images: Sequence[np.ndarray]
 ) -> tuple[dict[str, list[np.ndarray]], list[float]]:
-    """Translates images with an exported model that a new process loads.
+    """Translates uint8 or uint16 images, or float32 noise, with an exported model in a new process.
 
-    Args:
-        model: a SavedModel's version directory, a .tflite or an .onnx file.
-        images: uint8 or uint16 [height, width, channels], or noise float32 [numbers].
-
-    Returns:
-        For each way into the model (its signatures) the outputs, [height, width, channels], and the
-        seconds that each image took by the first way.
-
-    Raises:
-        SystemFault: the process failed.
+    Returns the outputs by signature, and the seconds per image with the first signature. Raises `SystemFault`
+    if the process fails.
     """
     with tempfile.TemporaryDirectory(prefix="pix2pix_tf_") as folder:
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
@@ -67,8 +59,8 @@ def paint_in_fresh_process(
 
 @contextlib.contextmanager
 def _lifeline() -> Iterator[IO[bytes]]:
-    """Gives a stream that ends when this process does, even if it is killed."""
-    reading, writing = os.pipe()  # no child inherits the end for writing
+    """Yields a stream that ends with this process, even if it is killed."""
+    reading, writing = os.pipe()  # no child inherits the write end
     with open(reading, "rb") as stream, open(writing, "wb"):
         yield stream
 
@@ -80,9 +72,8 @@ def _end_with_parent() -> None:
 
 
 def main() -> None:
-    """Paints what the process was given."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from pix2pix_tf import translators  # needs TensorFlow, which the parent may not have loaded yet
+    from pix2pix_tf import translators  # needs TensorFlow, which the parent may not have loaded
 
     model, inputs, outputs = sys.argv[1:]
     ways = translators.load(model).ways()
@@ -97,7 +88,7 @@ def main() -> None:
 
 
 def seconds_of(paint: Paint, image: np.ndarray) -> float:
-    """Returns the time of a call; the first of a shape, which compiles, should have been made before."""
+    """Times a call; an untimed call with the same shape should come first, as it compiles."""
     start = time.perf_counter()
     paint(image)
     return time.perf_counter() - start

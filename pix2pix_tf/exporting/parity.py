@@ -1,7 +1,7 @@
-"""The proof: how far an exported model's pictures are from those of the trained generator.
+"""Verifies exported models against the trained generator.
 
-Every artifact is loaded by a process of its own and paints held-out images. What it painted is compared
-with the generator in float32, in levels of 255, and held against the bar for its kind.
+Each artifact is loaded in a new process and translates held-out images. The outputs are compared with the
+float32 generator's, in 8-bit values, and must be within the tolerance of the format.
 """
 
 from __future__ import annotations
@@ -19,21 +19,19 @@ from pix2pix_tf.exporting.formats.base import Artifact, Bar
 from pix2pix_tf.exporting.fresh import paint_in_fresh_process
 from pix2pix_tf.sheets import compose_sheet
 
-_SSIM_WINDOW = 11  # smaller images have no structural similarity
+_SSIM_WINDOW = 11  # smaller images have no SSIM
 _MAGNIFIED = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How far pictures are apart, over all values of all images.
+    """Difference of outputs over all values of all images, in 8-bit values.
 
     Args:
-        max_levels: largest difference, in levels of 255.
-        mean_levels: mean difference.
-        psnr: peak signal to noise ratio in dB; ``None`` where nothing differs.
-        ssim: mean structural similarity (Wang et al. 2004); ``None`` if all images are below 11 pixels.
-        off_by_more_than_1: share of values that differ by more than 1 level.
-        off_by_more_than_2: likewise.
+        psnr: in dB; ``None`` if nothing differs.
+        ssim: mean SSIM (Wang et al. 2004); ``None`` if all images are smaller than 11 pixels.
+        off_by_more_than_1: share of values that differ by more than 1.
+        off_by_more_than_2: share of values that differ by more than 2.
     """
 
     max_levels: int
@@ -46,18 +44,17 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Proof:
-    """What was found out about an artifact.
+    """Result of an artifact's verification.
 
     Args:
-        artifact: which.
-        bytes: on disk.
-        images: how many it painted.
-        sizes: their heights and widths.
-        difference: of the worst of the ways into the model, and over all images.
-        ways: the difference by each way into the model.
-        milliseconds: the median time of an image of the run's size, on this machine.
-        outputs: what it painted by the first way.
-        shortfall: why it missed its bar; empty where it didn't.
+        bytes: size on disk.
+        images: number of images compared.
+        sizes: heights and widths of these.
+        difference: of the worst signature.
+        ways: differences by signature.
+        milliseconds: median time for an image of the run's size.
+        outputs: results of the first signature.
+        shortfall: how it exceeded its tolerance, or an empty string.
     """
 
     artifact: Artifact
@@ -71,7 +68,7 @@ class Proof:
     shortfall: str
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it as it stands in export.json."""
+        """Returns its entry in export.json."""
         return {
             "artifact": self.artifact.label,
             "bytes": self.bytes,
@@ -89,16 +86,9 @@ class Proof:
 def prove(
     artifact: Artifact, samples: Sequence[np.ndarray], expected: Sequence[np.ndarray], timed: int
 ) -> Proof:
-    """Runs an artifact in a process of its own and compares what it paints.
+    """Runs an artifact in a new process and compares its outputs with the trained network's.
 
-    Args:
-        artifact: which.
-        samples: uint8 or uint16 [height, width, channels], of sizes that it takes, or float32 [numbers].
-        expected: what the network makes of them.
-        timed: how many of them, from the first, are of the size whose time counts.
-
-    Raises:
-        SystemFault: it could not be run at all.
+    The first ``timed`` samples have the size that is timed.
     """
     painted, seconds = paint_in_fresh_process(artifact.path, samples)
     ways = {way: compare(outputs, expected) for way, outputs in painted.items()}
@@ -123,15 +113,7 @@ def _bytes_on_disk(path: Path) -> int:
 
 
 def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Difference:
-    """Compares pictures.
-
-    Args:
-        found: uint8 or uint16 [height, width, channels] each.
-        expected: of the same shapes.
-
-    Raises:
-        ValueError: there are none, or the shapes differ.
-    """
+    """Compares images uint8 or uint16 [height, width, channels]; raises `ValueError` if shapes differ."""
     for one, other in zip(found, expected, strict=True):
         if one.shape != other.shape:
             raise ValueError(f"a picture is {one.shape}, and should be {other.shape}")
@@ -153,7 +135,7 @@ def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Diff
 
 
 def _in_levels(image: np.ndarray) -> np.ndarray:
-    """Returns an image in levels of 255, float32, whatever its depth."""
+    """Returns an image of any depth in 8-bit values, float32."""
     return image.astype(np.float32) / (np.iinfo(image.dtype).max / 255)
 
 
@@ -167,7 +149,7 @@ def _mean_ssim(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> f
 
 
 def shortfall(bar: Bar, found: Difference) -> str:
-    """Says in what a difference misses a bar; nothing where it doesn't."""
+    """Returns how a difference exceeds a tolerance, or an empty string."""
     missed = []
     if bar.max_levels is not None and found.max_levels > bar.max_levels:
         missed.append(f"off by {found.max_levels} levels")
@@ -184,16 +166,9 @@ def parity_sheet(
     expected: Sequence[np.ndarray],
     proofs: Sequence[Proof],
 ) -> np.ndarray:
-    """Shows what was compared: input, trained model and artifacts, and below them the differences.
+    """Returns a grid uint8 [height, width, 3] of inputs, outputs and, below them, differences.
 
-    Args:
-        title: the first line.
-        images: the inputs to show; none where the model takes noise.
-        expected: what the network makes of each, as many as are shown.
-        proofs: of the artifacts that painted these, as the first of theirs.
-
-    Returns:
-        uint8 [height, width, 3].
+    ``images`` is empty if the model takes noise. The outputs of ``proofs`` begin with those for ``images``.
     """
     rows: list[list[np.ndarray]] = []
     for number, trained in enumerate(expected):

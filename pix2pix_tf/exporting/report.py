@@ -1,4 +1,4 @@
-"""What an export says at its end: the table, the paths, and what was held back."""
+"""The summary of an export: table, paths and refused artifacts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ _MEASURED = ("MB", "ms/image", "remark", "max", "mean", "PSNR dB", "SSIM", "> 1 
 
 @dataclasses.dataclass(frozen=True)
 class ExportedModel:
-    """What was exported of one painter.
+    """The export of one generator.
 
     Args:
-        name: of the model, as clients call it.
-        proofs: one an artifact.
-        published: the paths of what passed (or was let pass).
-        folder: where export.json and parity.png are.
-        reference_milliseconds: the time of the trained network itself.
+        published: paths of published artifacts.
+        folder: folder of export.json and parity.png.
+        reference_milliseconds: time per image of the trained network.
     """
 
     name: str
@@ -38,16 +36,10 @@ class ExportedModel:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What an export did.
-
-    Args:
-        models: one a painter.
-    """
-
     models: Sequence[ExportedModel]
 
     def table(self) -> str:
-        """Returns what was found as a table, with the paths of what was published."""
+        """Returns a table of results and the published paths."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("artifact")
         for heading in _MEASURED:
@@ -70,7 +62,7 @@ class Report:
         return "\n".join([*lines, *where])
 
     def failures(self) -> list[tuple[ExportedModel, Proof]]:
-        """Returns the artifacts that missed their bars."""
+        """Returns the artifacts that exceed their tolerance."""
         return [(model, proof) for model in self.models for proof in model.proofs if proof.shortfall]
 
 
@@ -92,11 +84,7 @@ def _row(proof: Proof) -> list[str]:
 
 
 def refuse_worse(report: Report, allow_worse: bool) -> None:
-    """Raises an error if something missed its bar and was not let pass.
-
-    Raises:
-        ProofFailed: which, and in what.
-    """
+    """Raises `ProofFailed` if an artifact exceeds its tolerance, unless ``allow_worse``."""
     failures = report.failures()
     if failures and not allow_worse:
         missed = "; ".join(

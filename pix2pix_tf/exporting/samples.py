@@ -1,4 +1,4 @@
-"""What an export is proven and calibrated with: images of the run or of a folder, or noise."""
+"""Inputs for verification and calibration: images of the run or of a folder, or noise."""
 
 from __future__ import annotations
 
@@ -28,31 +28,23 @@ _SEED = 0
 
 
 class Samples(Protocol):
-    """What a network is given: uint8 or uint16 [height, width, channels], or noise float32 [numbers].
-
-    Attributes:
-        description: which they are, in words.
-    """
+    """A source of inputs: images uint8 or uint16 [height, width, channels], or noise float32 [numbers]."""
 
     description: str
 
     @property
     def classes(self) -> Mapping[str, Sequence[int]]:
-        """The colours of the classes by name, where the images are label maps."""
+        """Colors of classes by name, if images are label maps."""
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """Returns up to ``count`` that were not trained on; images of that size."""
+        """Returns up to ``count`` inputs that were not used in training; images have the given size."""
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """Returns up to ``count`` such as were trained on; images of that size, uint8."""
+        """Returns up to ``count`` inputs like those used in training; images are uint8 of the given size."""
 
 
 class NoiseSamples:
-    """Standard normal noise, always the same.
-
-    Args:
-        numbers: in each.
-    """
+    """Standard normal noise with a fixed seed, ``numbers`` per sample."""
 
     def __init__(self, numbers: int):
         self.description = f"noise of seed {_SEED}"
@@ -60,24 +52,14 @@ class NoiseSamples:
         self.classes: Mapping[str, Sequence[int]] = {}
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """See `Samples`."""
         return list(np.random.default_rng(_SEED).standard_normal((count, self._numbers), np.float32))
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """See `Samples`."""
         return list(np.random.default_rng(_SEED + 1).standard_normal((count, self._numbers), np.float32))
 
 
 class FolderSamples:
-    """Images of a folder.
-
-    Args:
-        folder: images at any depth.
-        painter: what takes them.
-
-    Raises:
-        DataError: there are none.
-    """
+    """Images of a folder, at any depth."""
 
     def __init__(self, folder: Path, painter: Painter):
         if not folder.is_dir():
@@ -90,7 +72,6 @@ class FolderSamples:
         self.classes: Mapping[str, Sequence[int]] = {}
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """See `Samples`."""
         chosen = (self._files[number] for number in spread(len(self._files), count))
         side = Side(self._painter.input_channels)
         return [resized(tf.constant(self._load(path)), size, side).numpy() for path in chosen]
@@ -100,18 +81,11 @@ class FolderSamples:
         return load_input(path, painter.input_channels, painter.paints_holes, painter.input_range)
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """See `Samples`."""
         return [_as_uint8(image) for image in self.held_out(size, count)]
 
 
 class DatasetSamples:
-    """The run's own images.
-
-    Args:
-        dataset: from :func:`run_dataset`.
-        painter: what takes them.
-        fit: how images get the network's size.
-    """
+    """Images of the run's data set."""
 
     def __init__(self, dataset: ImageDataset, painter: Painter, fit: Fit):
         self._dataset, self._painter, self._fit = dataset, painter, fit
@@ -119,33 +93,22 @@ class DatasetSamples:
 
     @functools.cached_property
     def classes(self) -> Mapping[str, Sequence[int]]:
-        """See `Samples`."""
         try:
             return named_classes(self._dataset, self._painter.side)
-        except DataError:  # said to be label maps, they have no colours to draw with
+        except DataError:  # declared as label maps, but without a palette
             return {}
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
-        """See `Samples`."""
         rows = held_out_images(self._dataset, size, count, split, self._fit)
         taken = (self._painter.input_channels, self._painter.paints_holes)
         return [converted(tf.constant(row[1 + self._painter.side]), *taken).numpy() for row in rows]
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """See `Samples`."""
         return [_as_uint8(image) for image in self.held_out(size, count, "train")]
 
 
 def run_dataset(config: TrainConfig, data_dir: Path | None) -> ImageDataset:
-    """Opens the data set of a run.
-
-    Args:
-        config: the run's.
-        data_dir: where data sets are kept, if not where the run had them.
-
-    Raises:
-        UserError: it isn't there any more.
-    """
+    """Opens the data set of a run, in ``data_dir`` if it has moved there."""
     if data_dir is not None:
         config = configs.replace(config, data_dir=data_dir)
     try:

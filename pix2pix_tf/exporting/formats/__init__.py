@@ -1,4 +1,4 @@
-"""Every export format by its name. A new one is a file, a line here, and what loads it in the translators."""
+"""Registry of export formats: a new one is a file, a line here, and a reader in `translators`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ DEFAULT_FORMATS = ("saved_model", "tflite")
 
 
 def format_class(name: str) -> type[Format]:
-    """Returns a format's class; imports no TensorFlow.
-
-    Raises:
-        ConfigError: there is no such format.
-    """
+    """Returns a format's class without importing TensorFlow; raises `ConfigError` for unknown names."""
     if name not in FORMATS:
         raise ConfigError(f"there is no format {name!r}; there are {', '.join(FORMATS)}")
     module, _, attribute = FORMATS[name].partition(":")
@@ -28,5 +24,4 @@ def format_class(name: str) -> type[Format]:
 
 
 def default_formats() -> list[Format]:
-    """Returns what is exported where nothing else is asked for."""
     return [format_class(name)() for name in DEFAULT_FORMATS]

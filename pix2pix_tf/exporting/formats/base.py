@@ -1,7 +1,7 @@
-"""What a format tells the export, which knows no format by name.
+"""Interface of export formats.
 
-A format is a frozen dataclass whose fields are its flags. Importing it needs no TensorFlow, so that
-``--help`` answers at once: what does is imported where something is written.
+A format is a frozen dataclass whose fields become flags. Its module must not import TensorFlow at the top, so
+that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Size = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """What an artifact must reach to be published.
+    """Tolerance that an artifact must meet to be published.
 
     Args:
-        max_levels: the largest difference anywhere, in levels of 255.
-        within_1_level: the share of values that differ by at most 1 level.
+        max_levels: largest difference of any value, in 8-bit values.
+        within_1_level: share of values that differ by at most 1.
         psnr: in dB.
     """
 
@@ -48,16 +48,14 @@ class Bar:
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """A file or directory that was written, still to be proven.
+    """An exported file or directory.
 
     Args:
-        label: what the table and the picture call it.
-        path: where it is.
-        bar: what it must reach.
-        size: the height and width that it is bound to, ``None`` if it takes any.
-        most_pixels: of an image that it takes, ``None`` if it takes any number.
-        remark: what the table says of it besides.
-        facts: what export.json says of it besides.
+        label: name in tables and plots.
+        size: height and width that it is limited to; ``None`` for any.
+        most_pixels: limit of pixels per image; ``None`` for no limit.
+        remark: additional text in the table.
+        facts: additional entries in export.json.
     """
 
     label: str
@@ -71,13 +69,13 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What is exported: one painter of a run, as one model.
+    """What is exported: one generator of a run.
 
     Args:
-        name: of the model, as clients call it.
-        translator: in float32, with the trained weights.
-        size: height and width that the run was trained at; where it takes noise, those that it gives.
-        samples: what to prove and calibrate with.
+        name: name of the served model.
+        translator: float32, with the trained weights.
+        size: height and width of training images; for noise, of the outputs.
+        samples: inputs for verification and calibration.
     """
 
     name: str
@@ -88,34 +86,20 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class Format(abc.ABC):
-    """A kind of files that a painter is exported as.
-
-    Attributes:
-        name: in ``--formats`` and the registry.
-    """
+    """An export format; ``name`` is its key in the registry and in ``--formats``."""
 
     name: ClassVar[str]
 
     def check(self, subject: Subject) -> None:  # noqa: B027 (most formats take everything)
-        """Refuses, before anything is written, what can't be exported so.
-
-        Raises:
-            ConfigError: the combination of painter and options has no meaning, or a package is missing.
-        """
+        """Raises `ConfigError` if the generator can't be exported with these options; writes nothing."""
 
     @abc.abstractmethod
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
-        """Yields what writes each artifact.
+        """Yields functions that write one artifact each.
 
-        Args:
-            subject: what is exported.
-            served: the directory to write, where the format is a version of a model for servers.
-            files: the folder for files, which need not exist.
-
-        Raises:
-            ConfigError: (when called) it can't be converted.
-            SystemFault: (when called) the disk is full, or the place can't be written.
+        ``served`` is the version's directory for formats that servers read, ``files`` the folder for all
+        others; it may not exist yet.
         """
 
     def announce(self, subject: Subject, out: Path) -> None:  # noqa: B027 (most need nothing)
-        """Writes what else ``out`` needs, once an artifact of this format is about to be published there."""
+        """Writes other files that ``out`` needs, once an artifact of this format is published there."""

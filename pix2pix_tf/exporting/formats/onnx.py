@@ -1,6 +1,6 @@
-"""ONNX, which ONNX Runtime and many other runtimes read.
+"""ONNX, for ONNX Runtime and others.
 
-What writes and runs it, tf2onnx and ONNX Runtime, is the extra ``onnx`` and imported only where it is used.
+tf2onnx and ONNX Runtime come with the extra ``onnx`` and are imported only when needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pix2pix_tf.translators.run import GeneratorTranslator
 
 _OPSET = 15
-_MOST_BYTES = 2**31  # protobuf writes no larger file
+_MOST_BYTES = 2**31  # the largest file that protobuf can write
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,6 @@ class Onnx(Format):
     bar: ClassVar[Bar] = Bar(within_1_level=0.9999)
 
     def check(self, subject: Subject) -> None:
-        """Refuses what no .onnx file can do, and where the extra is missing."""
         for package in ("tf2onnx", "onnxruntime"):
             try:
                 importlib.import_module(package)
@@ -46,7 +45,6 @@ class Onnx(Format):
             )
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
-        """Yields what writes the file."""
         path = files / f"{subject.name}.onnx"
         yield functools.partial(self._write, subject.translator, path)
 
@@ -56,19 +54,10 @@ class Onnx(Format):
 
 
 def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
-    """Writes a translator's network as an .onnx file.
+    """Writes a network, float32 and not stochastic, as an .onnx file.
 
-    It takes ``images`` float32 [batch, height, width, channels] in [-1, 1], of any size, and gives
-    ``translated``, the same. Where it takes noise, that is ``z`` float32 [batch, numbers].
-
-    Args:
-        translator: in float32 and not stochastic.
-        path: the file to write.
-
-    Raises:
-        ConfigError: the network is too large for an .onnx file.
-        ImportError: the extra is not installed.
-        SystemFault: the disk is full, or the place can't be written.
+    It maps ``images`` float32 [batch, height, width, channels] in [-1, 1], of any size, to ``translated``.
+    For networks that take noise, the input is ``z`` float32 [batch, numbers].
     """
     import tensorflow as tf
     import tf2onnx
@@ -89,7 +78,7 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
     for value in (model.graph.input[0], model.graph.output[0]):
         dimensions = value.type.tensor_type.shape.dim
         for dimension, name in zip(dimensions[:3], ("batch", "height", "width"), strict=False):
-            if not dimension.dim_value:  # known sides stay
+            if not dimension.dim_value:  # known sizes stay
                 dimension.dim_param = name
     pixels = f"'{OUTPUT}': float32 in [-1, 1], which is pixels / 127.5 - 1"
     given = f"'{NOISE}': float32, standard normal" if translator.noise else f"'{INPUT}', likewise"

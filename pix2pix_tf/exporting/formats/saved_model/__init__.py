@@ -1,4 +1,4 @@
-"""SavedModel: for TensorFlow Serving, and whoever has only TensorFlow."""
+"""SavedModel, for TensorFlow Serving and TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ from typing import ClassVar
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.formats.base import Artifact, Bar, Format, Subject
 
-_MOST_PIXELS = 2**26  # what the decoder takes
+_MOST_PIXELS = 2**26  # limit of the decoder
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedModel(Format):
-    """The SavedModel refuses what is too large, by the images' headers.
-
-    Raises:
-        ConfigError: a limit is none, or beyond what the decoder takes, or they contradict each other.
-    """
+    """Image size limits, which the SavedModel checks in image headers before decoding."""
 
     name: ClassVar[str] = "saved_model"
     bar: ClassVar[Bar] = Bar(max_levels=1)
@@ -30,7 +26,6 @@ class SavedModel(Format):
     """Those of all images of a request together."""
 
     def __post_init__(self) -> None:
-        """Checks the limits."""
         if not 1 <= self.max_pixels_per_image <= _MOST_PIXELS:
             raise ConfigError(
                 f"the limit of pixels per image is from 1 to {_MOST_PIXELS}; got {self.max_pixels_per_image}"
@@ -42,7 +37,6 @@ class SavedModel(Format):
             )
 
     def check(self, subject: Subject) -> None:
-        """Refuses limits that the run's own images don't keep."""
         height, width = subject.size
         if not subject.translator.noise and self.max_pixels_per_image < height * width:
             raise ConfigError(
@@ -51,7 +45,6 @@ class SavedModel(Format):
             )
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
-        """Yields what writes the version's directory."""
         from pix2pix_tf.exporting.formats.saved_model.graph import write_saved_model
         from pix2pix_tf.exporting.formats.saved_model.serving import write_warmup
 
@@ -64,7 +57,6 @@ class SavedModel(Format):
         yield write
 
     def announce(self, subject: Subject, out: Path) -> None:
-        """Writes the configuration of a server, and the README of its users."""
         from pix2pix_tf.exporting.formats.saved_model.serving import write_serving_files
 
         write_serving_files(out, subject.name, subject.translator, subject.size, self)

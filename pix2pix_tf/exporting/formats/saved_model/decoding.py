@@ -1,7 +1,7 @@
-"""From the bytes of an image to its pixels in the graph of an exported model, where there is no Pillow.
+"""Decodes images inside the graph of an exported model, where Pillow isn't available.
 
-JPEG (with its EXIF orientation), PNG of 8 and 16 bits and static WebP, to exactly the pixels that
-`pix2pix_tf.data.images` reads; whatever else a server is sent is refused in one line.
+Supports JPEG (with EXIF orientation), 8-bit and 16-bit PNG and static WebP, with exactly the pixels that
+`pix2pix_tf.data.images` reads. Anything else is refused with a one-line message.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import tensorflow as tf
 
 from pix2pix_tf.data.pixels import convert_channels, to_unit_range
 
-# What files begin with, any byte where it says "?". (No magic number has a "?".)
+# First bytes of a file, with "?" for any byte. (No magic number contains "?".)
 _MAGIC_NUMBERS = {
     "JPEG": b"\xff\xd8\xff",
     "PNG": b"\x89PNG\r\n\x1a\n",
     "WebP": b"RIFF????WEBP",
 }
 
-# No honest file has more blocks before its pixels; a hostile one could keep a server walking for minutes.
+# Valid files have fewer blocks before their pixels; without a limit, a malicious file could keep a server
+# busy for minutes.
 _MAX_BLOCKS = 10_000
 
 _NOT_AN_IMAGE = "not an image that is decoded here: neither JPEG, PNG nor WebP"
@@ -32,19 +33,12 @@ _PNG_KIND = "damaged PNG: it doesn't begin with its header"
 
 
 def decode_to_unit_range(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes an image, in the depth that its file has, as a viewer would show it.
+    """Decodes a JPEG, PNG or static WebP to float32 [height, width, channels] in [-1, 1], upright.
 
-    Args:
-        data: string scalar, the bytes of a JPEG, PNG or static WebP.
-        channels: 1 (grey) or 3 (RGB).
-
-    Returns:
-        float32 [height, width, channels] in [-1, 1], what `to_unit_range` makes of the 8 or 16 bits.
-
-    Raises:
-        tf.errors.InvalidArgumentError: (when it runs) the bytes are no such image, or a damaged one.
+    ``channels`` is 1 (gray) or 3 (RGB). Values have the bit depth of the file. Invalid bytes raise
+    `tf.errors.InvalidArgumentError` when the graph runs.
     """
-    with tf.device("CPU"):  # where strings live, and where integer arithmetic is quick
+    with tf.device("CPU"):  # strings are on the CPU, and it is fast at integer arithmetic
         image, exif = tf.switch_case(
             _format_index(data),
             [functools.partial(decode, data, channels) for decode in _DECODERS.values()],
@@ -54,17 +48,10 @@ def decode_to_unit_range(data: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def decode_with_alpha(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes a PNG with its alpha channel, which says where the hole is that a model paints.
+    """Decodes a PNG, with the alpha that marks the mask, to float32 [height, width, channels] in [-1, 1].
 
-    Args:
-        data: string scalar, the bytes of a PNG.
-        channels: 2 (grey and alpha) or 4 (RGB and alpha).
-
-    Returns:
-        float32 [height, width, channels] in [-1, 1]; opaque where the file has no alpha.
-
-    Raises:
-        tf.errors.InvalidArgumentError: (when it runs) the bytes are no PNG, or a damaged one.
+    ``channels`` is 2 (gray and alpha) or 4 (RGB and alpha). Without alpha in the file, everything is opaque.
+    Invalid bytes raise `tf.errors.InvalidArgumentError` when the graph runs.
     """
     is_png = _begins_with(_bytes(data, 0, 8), _MAGIC_NUMBERS["PNG"])
     with tf.control_dependencies([tf.debugging.Assert(is_png, [_NO_ALPHA])]):
@@ -72,18 +59,10 @@ def decode_with_alpha(data: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def stated_size(data: tf.Tensor) -> tf.Tensor:
-    """Reads from the header how large an image would be, before memory is spent on its pixels.
+    """Reads height and width from the header, int64 [2], before memory is spent on pixels.
 
-    `decode_to_unit_range` never makes an image larger than this, whatever the rest of the file says.
-
-    Args:
-        data: string scalar, the bytes of the file.
-
-    Returns:
-        int64 [2]: height and width as stored, that is before the EXIF orientation.
-
-    Raises:
-        tf.errors.InvalidArgumentError: (when it runs) the bytes are no image, or its header is damaged.
+    It is the size before EXIF orientation. `decode_to_unit_range` never returns a larger image, whatever else
+    the file contains. Invalid bytes raise `tf.errors.InvalidArgumentError` when the graph runs.
     """
     with tf.device("CPU"):
         return tf.switch_case(
@@ -94,7 +73,7 @@ def stated_size(data: tf.Tensor) -> tf.Tensor:
 
 
 def _format_index(data: tf.Tensor) -> tf.Tensor:
-    """Which of `_DECODERS` the first bytes ask for; -1 for none."""
+    """Returns the index in `_DECODERS` for the first bytes; -1 for none."""
     start = _bytes(data, 0, 12)
     is_format = tf.stack([_begins_with(start, _MAGIC_NUMBERS[name]) for name in _DECODERS])
     return tf.where(tf.reduce_any(is_format), tf.argmax(is_format, output_type=tf.int32), -1)
@@ -116,7 +95,7 @@ def _refusal(data: tf.Tensor) -> tf.Operation:
 
 
 def _decode_jpeg(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
-    # TensorFlow's default transform is up to 5 levels off what other decoders give.
+    # TensorFlow's default DCT differs by up to 5 8-bit values from other decoders.
     image = tf.io.decode_jpeg(
         data, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True, try_recover_truncated=False
     )
@@ -124,7 +103,7 @@ def _decode_jpeg(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _decode_png(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
-    # Asked for alpha that isn't there, the op invents a wrong one for fewer than 8 bits.
+    # If asked for alpha that a file lacks, the op returns wrong values for fewer than 8 bits.
     has_alpha = (_number(data, 25, 1) >= 4) | (_png_chunk(data, b"tRNS") != b"")
 
     def decoded(stored: int, depth: tf.DType) -> tf.Tensor:
@@ -144,7 +123,7 @@ def _decode_png(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
 def _decode_webp(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
     extended, animated = _text(data, 12, 4) == b"VP8X", _number(data, 20, 1) // 2 % 2 == 1
     with tf.control_dependencies([tf.debugging.Assert(~(extended & animated), [_WEBP_ANIMATED])]):
-        # The op refuses to convert between 3 and 4 channels, so it is asked for what the file has.
+        # The op can't convert between 3 and 4 channels, so the file's own number is requested.
         frame = tf.io.decode_webp(data, channels=0)[0]
     image = tf.cond(
         tf.shape(frame)[2] == 4,
@@ -159,7 +138,7 @@ def _finished(image: tf.Tensor, stored: int, channels: int) -> tf.Tensor:
 
 
 def _orient(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns an image [height, width, channels] upright, given its EXIF orientation in [1, 8]."""
+    """Applies an EXIF orientation in [1, 8] to an image [height, width, channels]."""
 
     def turned() -> tf.Tensor:
         axes = tf.where(orientation >= 5, [1, 0, 2], [0, 1, 2])
@@ -179,7 +158,7 @@ def _jpeg_size(data: tf.Tensor) -> tf.Tensor:
 
 
 def _png_size(data: tf.Tensor) -> tf.Tensor:
-    # Before the header the op skips chunks that it doesn't know; everything here relies on its place.
+    # The op skips unknown chunks before the header, but all offsets here rely on the header coming first.
     with tf.control_dependencies([tf.debugging.Assert(_text(data, 12, 4) == b"IHDR", [_PNG_KIND])]):
         return tf.stack([_number(data, 20, 4), _number(data, 16, 4)])
 
@@ -204,20 +183,20 @@ _DECODERS = {"JPEG": _decode_jpeg, "PNG": _decode_png, "WebP": _decode_webp}
 
 
 def _text(data: tf.Tensor, start: int | tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """The bytes [start, start + size) as a string, or as many of them as there are."""
+    """Returns the bytes [start, start + size) as a string, or as many as exist."""
     length = tf.cast(tf.strings.length(data), tf.int64)
-    start = tf.minimum(tf.cast(start, tf.int64), length)  # substr fails on a start beyond the end
+    start = tf.minimum(tf.cast(start, tf.int64), length)  # substr fails if the start is beyond the end
     return tf.strings.substr(data, start, tf.maximum(tf.cast(size, tf.int64), 0))
 
 
 def _bytes(data: tf.Tensor, start: int | tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """The bytes [start, start + size) as int64 [size], zeros for what is beyond the end."""
+    """Returns the bytes [start, start + size) as int64 [size], with zeros beyond the end."""
     raw = tf.io.decode_raw(_text(data, start, size), tf.uint8, fixed_length=tf.cast(size, tf.int32))
     return tf.cast(raw, tf.int64)
 
 
 def _begins_with(start: tf.Tensor, pattern: bytes) -> tf.Tensor:
-    """Whether numbers from `_bytes` begin with a pattern in which "?" is any byte."""
+    """Whether the result of `_bytes` begins with a pattern, in which "?" is any byte."""
     places = [at for at, byte in enumerate(pattern) if byte != ord("?")]
     wanted = tf.constant([pattern[at] for at in places], tf.int64)
     return tf.reduce_all(tf.gather(start, places) == wanted)
@@ -226,7 +205,7 @@ def _begins_with(start: tf.Tensor, pattern: bytes) -> tf.Tensor:
 def _number(
     data: tf.Tensor, start: int | tf.Tensor, size: int, little_endian: bool | tf.Tensor = False
 ) -> tf.Tensor:
-    """The unsigned number in the bytes [start, start + size), int64."""
+    """Returns the unsigned number in the bytes [start, start + size), int64."""
     digits = _bytes(data, start, size)
     rising = [256**power for power in range(size)]
     falling = rising[::-1]
@@ -240,7 +219,7 @@ def _walk(
     stop_at: Callable[[tf.Tensor], tf.Tensor],
     after: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
-    """Goes from block to block of a file: the first position, from ``start``, where ``stop_at`` holds."""
+    """Goes from block to block, and returns the first position from ``start`` on where ``stop_at`` holds."""
     (position,) = tf.while_loop(
         lambda position: tf.logical_not(stop_at(position)),
         lambda position: [after(position)],
@@ -251,13 +230,13 @@ def _walk(
 
 
 def _jpeg_exif(data: tf.Tensor) -> tf.Tensor:
-    """The TIFF block of a JPEG's EXIF segment, or an empty string."""
+    """Returns the TIFF block of a JPEG's EXIF segment, or an empty string."""
 
     def is_exif(position: tf.Tensor) -> tf.Tensor:
         return _begins_with(_bytes(data, position, 10), b"\xff\xe1??Exif\0\0")
 
     def stop_at(position: tf.Tensor) -> tf.Tensor:
-        # EXIF belongs before the first table; only application segments and comments may precede it.
+        # EXIF comes before the first table; only application segments and comments may precede it.
         marker = _number(data, position, 2)
         skippable = ((marker >= 0xFFE0) & (marker <= 0xFFEF)) | (marker == 0xFFFE) | (marker == 0xFFFF)
         return is_exif(position) | tf.logical_not(skippable)
@@ -272,10 +251,10 @@ def _jpeg_exif(data: tf.Tensor) -> tf.Tensor:
 
 
 def _png_chunk(data: tf.Tensor, name: bytes) -> tf.Tensor:
-    """The content of a PNG's first chunk of that name, or an empty string."""
+    """Returns the content of the first PNG chunk with that name, or an empty string."""
 
     def stop_at(position: tf.Tensor) -> tf.Tensor:
-        # Stops at the pixels, which may be thousands of chunks; a missing name is the end of the file.
+        # Stops at the pixels, which may be thousands of chunks; at the end of the file the name is empty.
         return tf.reduce_any(_text(data, position + 4, 4) == tf.constant([name, b"IDAT", b"IEND", b""]))
 
     found = _walk(8, stop_at, lambda position: position + 12 + _number(data, position, 4))
@@ -284,7 +263,7 @@ def _png_chunk(data: tf.Tensor, name: bytes) -> tf.Tensor:
 
 
 def _webp_exif(data: tf.Tensor) -> tf.Tensor:
-    """The TIFF block of a WebP's EXIF chunk, or an empty string."""
+    """Returns the TIFF block of a WebP's EXIF chunk, or an empty string."""
 
     def size(position: tf.Tensor) -> tf.Tensor:
         return _number(data, position + 4, 4, little_endian=True)
@@ -295,7 +274,7 @@ def _webp_exif(data: tf.Tensor) -> tf.Tensor:
         lambda position: position + 8 + size(position) + size(position) % 2,
     )
     block = _text(data, found + 8, size(found))
-    has_prefix = _text(block, 0, 6) == b"Exif\0\0"  # not in the standard, but written by many
+    has_prefix = _text(block, 0, 6) == b"Exif\0\0"  # not in the standard, but common
     return tf.where(has_prefix, _text(block, 6, tf.strings.length(block)), block)
 
 
@@ -304,13 +283,13 @@ def _png_has_16_bits(data: tf.Tensor) -> tf.Tensor:
 
 
 def _exif_orientation(exif: tf.Tensor) -> tf.Tensor:
-    """The orientation, int64 in [1, 8], that a TIFF block states; 1 when it states none."""
+    """Returns the orientation in a TIFF block, int64 in [1, 8]; 1 if it has none."""
 
     def stated() -> tf.Tensor:
         little = _text(exif, 0, 2) == b"II"
         directory = _number(exif, 4, 4, little)
         count = _number(exif, directory, 2, little)
-        # One entry too many is read, because the op can't read none.
+        # Reads one entry more, because the op can't read zero entries.
         entries = tf.reshape(_bytes(exif, directory + 2, 12 * count + 12), [-1, 12])[:count]
 
         def column(at: int) -> tf.Tensor:  # 16-bit numbers, [entries]
@@ -318,7 +297,7 @@ def _exif_orientation(exif: tf.Tensor) -> tf.Tensor:
             return tf.where(little, first + 256 * second, 256 * first + second)
 
         is_orientation = (column(0) == 0x0112) & (column(2) == 3)
-        value = tf.reduce_max(tf.where(is_orientation, column(8), 0))  # of no entries, the least int64
+        value = tf.reduce_max(tf.where(is_orientation, column(8), 0))  # without entries the minimum of int64
         return tf.where((value >= 1) & (value <= 8), value, 1)
 
     return tf.cond(tf.strings.length(exif) > 0, stated, lambda: tf.constant(1, tf.int64))

@@ -1,8 +1,7 @@
-"""The generator as a SavedModel that serves pictures: all that surrounds it lives in the graph.
+"""A SavedModel that contains the generator with decoding, scaling, rounding and encoding.
 
-A client sends images as it has them, or noise, and gets images back. Decoding, scaling, rounding and
-encoding are the functions that ``predict`` uses too, so that the pixels are the same; images are translated
-one at a time, so that none depends on its batch.
+Clients send images as they are, or noise, and receive images. The pixels are those of ``predict``, because
+both use the same functions. Images are translated one at a time, so none depends on its batch.
 """
 
 from __future__ import annotations
@@ -29,33 +28,27 @@ if TYPE_CHECKING:
     from pix2pix_tf.exporting.formats.saved_model import SavedModel
 
 _UNKNOWN_SIDES = [None, None]
-_LARGE_SIDE = 2**31  # two of them still multiply within int64; no side that matters is larger
+_LARGE_SIDE = 2**31  # the product of two such sides fits int64; larger sides are refused anyway
 
 
 def write_saved_model(translator: GeneratorTranslator, path: Path, limits: SavedModel) -> None:
-    """Writes a translator as a SavedModel, one version's directory as TensorFlow Serving reads it.
+    """Writes a SavedModel into ``path``, a version's directory for TensorFlow Serving, which must not exist.
 
-    Its signatures take and give any number of images of any size:
+    Its signatures take any number of images of any size:
 
     - ``serving_default``: ``images`` uint8 [batch, height, width, input channels] to ``images`` uint8, or
-      uint16 where the pictures have 16 bits, [batch, height, width, output channels];
-    - ``bytes``, where they are grey or RGB: ``image_bytes`` string [batch], JPEG, PNG or static WebP, to
-      ``image_bytes`` string [batch], PNG, each at its own size; PNG alone where what is transparent is a hole
-      to be painted;
-    - ``float``: as ``serving_default``, but float32 in [-1, 1].
+      uint16 for 16-bit outputs, [batch, height, width, output channels];
+    - ``bytes``, for grayscale or RGB images: ``image_bytes`` string [batch], JPEG, PNG or static WebP, to
+      ``image_bytes`` string [batch], PNG, each at its own size; PNG only if transparent pixels are the mask;
+    - ``float``: like ``serving_default``, but float32 in [-1, 1].
 
-    Where the network takes noise, all three take ``z`` float32 [batch, numbers] instead, standard normal, and
-    images have the one size that it gives.
+    For networks that take noise, all three take ``z`` float32 [batch, numbers], standard normal, and images
+    have the network's output size.
 
-    Args:
-        translator: of a run, in float32.
-        path: the directory to write, which must not exist. It may be left half written by an error.
-        limits: what is refused as too large, in every signature that takes images.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
+    Every signature that takes images enforces ``limits``. If an error occurs, ``path`` may be incomplete.
     """
-    # Written in this way, the model can be converted further; a module that holds it would become NaN.
+    # Only this way of saving can be converted further; from a module that holds the model, conversion gives
+    # NaN.
     archive = keras.export.ExportArchive()
     for name, (function, spec) in _signatures(translator, limits).items():
         archive.add_endpoint(name, function, [spec])
@@ -70,7 +63,7 @@ Signature = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 def _signatures(
     translator: GeneratorTranslator, limits: SavedModel
 ) -> dict[str, tuple[Signature, tf.TensorSpec]]:
-    """Returns every signature by name, with what it takes."""
+    """Returns every signature with its input, by name."""
     if translator.noise:
         noise = tf.TensorSpec([None, translator.noise], tf.float32, name="z")
         return {name: (function, noise) for name, function in _from_noise(translator).items()}
@@ -84,13 +77,13 @@ def _signatures(
         "float": (_translate_floats(translator, limits), floats),
     }
     taken = translator.input_channels - translator.paints_holes
-    if {taken, translator.output_channels} <= {1, 3}:  # else neither is a picture
+    if {taken, translator.output_channels} <= {1, 3}:  # other numbers of channels can't be encoded as images
         signatures["bytes"] = (_translate_files(translator, limits), files)
     return signatures
 
 
 def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
-    """The signatures of a network that takes noise: one vector at a time, as images are."""
+    """Returns the signatures of a network that takes noise, one vector at a time."""
     image, levels = translator.network.output.shape[1:], translator.levels
 
     def signature(key: str, finish: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Signature:
@@ -140,7 +133,7 @@ def _each_of_a_batch(
     translator: GeneratorTranslator,
     limits: SavedModel,
 ) -> Signature:
-    """A signature that applies ``translate`` to every image of a batch of one size."""
+    """Returns a signature that applies ``translate`` to every image of a batch."""
     taken, channels = translator.input_channels, translator.output_channels
     spec = tf.TensorSpec([*_UNKNOWN_SIDES, channels], dtype)
 
@@ -156,7 +149,7 @@ def _each_of_a_batch(
         translated = tf.cond(
             shape[0] > 0,
             lambda: _one_by_one(translate, images, spec),
-            # A loop that never ran doesn't know how large its images are.
+            # With zero iterations, the output size of the loop is unknown.
             lambda: tf.zeros(tf.concat([shape[:3], [channels]], axis=0), dtype),
         )
         return {"images": tf.ensure_shape(translated, [None, *_UNKNOWN_SIDES, channels])}
@@ -165,23 +158,23 @@ def _each_of_a_batch(
 
 
 def _paint(translator: GeneratorTranslator, given: tf.Tensor) -> tf.Tensor:
-    """Translates one image [height, width, channels] from and to float32 in [-1, 1], or noise to one."""
+    """Translates one image [height, width, channels], float32 in [-1, 1], or one noise vector."""
     return translator.generate(given[tf.newaxis])[0]
 
 
 def _one_by_one(
     function: Callable[[tf.Tensor], tf.Tensor], elements: tf.Tensor, spec: tf.TensorSpec
 ) -> tf.Tensor:
-    """Applies a function to every element, one after the other: memory for one image is enough for all."""
+    """Applies a function to one element at a time, so that memory for one image is enough."""
     return tf.map_fn(function, elements, parallel_iterations=1, fn_output_signature=spec)
 
 
 def _refuse_beyond(limits: SavedModel, sizes: tf.Tensor) -> list[tf.Operation]:
-    """Assertions that images of the sizes int64 [batch, 2] have pixels, and not too many."""
+    """Asserts that images of sizes int64 [batch, 2] aren't empty and are within the limits."""
     sides = tf.minimum(sizes, _LARGE_SIDE)
     pixels = sides[:, 0] * sides[:, 1]
     most, most_together = limits.max_pixels_per_image, limits.max_pixels_per_request
-    total = tf.reduce_sum(tf.minimum(pixels, most))  # what is beyond that is refused anyway
+    total = tf.reduce_sum(tf.minimum(pixels, most))  # larger images are refused anyway
     too_many = tf.strings.join([tf.as_string(total), f" pixels, more than the limit of {most_together}"])
     return [
         _refuse_where(pixels == 0, sizes, "no pixels"),
@@ -191,7 +184,7 @@ def _refuse_beyond(limits: SavedModel, sizes: tf.Tensor) -> list[tf.Operation]:
 
 
 def _refuse_where(refused: tf.Tensor, sizes: tf.Tensor, reason: str) -> tf.Operation:
-    """An assertion that names the first refused image of a batch, from 0, and its width and height."""
+    """Asserts that no image is refused; the message has the index, width and height of the first that is."""
     first = tf.where(refused)[:1, 0]
     height, width = tf.unstack(tf.as_string(tf.gather(sizes, first)), axis=1)
     message = tf.strings.join(["image ", tf.as_string(first), ": ", width, "x", height, f", {reason}"])

@@ -1,4 +1,4 @@
-"""What TensorFlow Serving reads beside a SavedModel, and what its users read."""
+"""Files beside a SavedModel: for TensorFlow Serving, and for those who run it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVING_FILES = ("models.config", "docker-compose.yml", "batching.config", "READ
 
 
 def served_models(out: Path) -> list[str]:
-    """The names of the models below a folder that have a version to serve, sorted."""
+    """Returns the sorted names of models in a folder that have a version to serve."""
     versions = (path.parent for path in out.glob("*/*/saved_model.pb") if path.parent.name.isdecimal())
     return sorted({path.parent.name for path in versions if is_model_name(path.parent.name)})
 
@@ -32,18 +32,9 @@ def served_models(out: Path) -> list[str]:
 
 
 def write_warmup(version: Path, name: str, translator: Translator, size: tuple[int, int]) -> None:
-    """Writes requests that the server runs when it loads the model, so that no user waits for the first.
+    """Writes requests that the server runs when it loads a model, so that the first user doesn't wait.
 
-    One request a signature, with noise or with an image of the size that the network was trained at.
-
-    Args:
-        version: the SavedModel's directory.
-        name: of the model.
-        translator: what the model does.
-        size: height and width of the image.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
+    One request per signature, with noise or an image of ``size``.
     """
     path = version / WARMUP_FILE
     with explain_disk_faults(path):
@@ -54,7 +45,7 @@ def write_warmup(version: Path, name: str, translator: Translator, size: tuple[i
 
 
 def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str, tuple[str, Any]]:
-    """What each signature is sent: the name of its input, and a batch of one."""
+    """Returns, for each signature, the name of its input and a batch of one."""
     if translator.noise:
         z = np.zeros((1, translator.noise), np.float32)
         return dict.fromkeys(("serving_default", "bytes", "float"), ("z", z))
@@ -72,7 +63,7 @@ def _colourful(height: int, width: int, channels: int) -> np.ndarray:
 
 
 def _prediction_log(name: str, signature: str, inputs: Mapping[str, tf.compat.v1.TensorProto]) -> bytes:
-    """Encodes ``tensorflow.serving.PredictionLog``; its protos come with a package of their own."""
+    """Encodes ``tensorflow.serving.PredictionLog``, whose Python classes would need another package."""
     model_spec = _field(1, name.encode()) + _field(3, signature.encode())
     request = _field(1, model_spec)  # PredictRequest
     for key, tensor in inputs.items():
@@ -81,7 +72,7 @@ def _prediction_log(name: str, signature: str, inputs: Mapping[str, tf.compat.v1
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A string, a message or an entry of a map in the wire format of protocol buffers."""
+    """Encodes a string, message or map entry in the wire format of protocol buffers."""
     length_delimited = 2
     return bytes([number << 3 | length_delimited]) + _varint(len(content)) + content
 
@@ -100,20 +91,10 @@ def _varint(number: int) -> bytes:
 def write_serving_files(
     out: Path, name: str, translator: Translator, size: tuple[int, int], limits: SavedModel
 ) -> None:
-    """Writes `SERVING_FILES`: configuration of TensorFlow Serving, and a README for this model.
+    """Writes `SERVING_FILES`: a config for TensorFlow Serving and a README.
 
-    Every model that ``out`` has a version of is served; the README is about this one and names the others.
-
-    Args:
-        out: the folder that holds, or is about to hold, ``name/1/saved_model.pb``.
-        name: of the model.
-        translator: what the model does.
-        size: height and width that the network was trained at.
-        limits: of the SavedModel.
-
-    Raises:
-        ConfigError: the model can't be served by that name.
-        SystemFault: the disk is full, or the place can't be written.
+    The config lists every model with a version in ``out``; the README describes this one and names the
+    others.
     """
     check_model_name(name)
     models = sorted({name, *served_models(out)})

@@ -1,4 +1,4 @@
-"""TensorFlow Lite, for LiteRT on phones and elsewhere: a file for each size and kind."""
+"""TensorFlow Lite (LiteRT), for phones and other devices: one file per image size and quantization."""
 
 from __future__ import annotations
 
@@ -42,11 +42,7 @@ _SizeFlag = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class TFLite(Format):
-    """Files for one size of image and one image at a time each.
-
-    Raises:
-        ConfigError: a kind or a size has no meaning.
-    """
+    """Each file takes one image at a time, of one size."""
 
     name: ClassVar[str] = "tflite"
     bars: ClassVar[Mapping[Quantization, Bar]] = {
@@ -62,7 +58,6 @@ class TFLite(Format):
     """Sizes of the images that a .tflite is for; by default the run's."""
 
     def __post_init__(self) -> None:
-        """Checks kinds and sizes."""
         unknown = [kind for kind in self.quantize if kind not in self.bars]
         if unknown or not self.quantize:
             raise ConfigError(
@@ -75,7 +70,6 @@ class TFLite(Format):
                 )
 
     def check(self, subject: Subject) -> None:
-        """Refuses what no .tflite can do."""
         painter = subject.translator.painter
         if painter.stochastic:
             raise ConfigError(
@@ -88,7 +82,6 @@ class TFLite(Format):
             )
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
-        """Yields what writes the file of each size and kind."""
         sizes = dict.fromkeys(self.tflite_sizes or (subject.size,))
         for size, kind in itertools.product(sizes, dict.fromkeys(self.quantize)):
             yield functools.partial(self._write, subject, files, size, kind)

@@ -1,7 +1,7 @@
-"""A trained network as a .tflite file, which LiteRT (TensorFlow Lite) runs on phones and elsewhere.
+"""Converts a network to a .tflite file for LiteRT (TensorFlow Lite).
 
-A file is for one size of image and one image at a time. XNNPACK, what LiteRT computes with on processors,
-takes such a file whole, as one partition: nothing falls back to slower kernels.
+A file takes one image at a time, of one size. XNNPACK, LiteRT's CPU backend, runs it as a single partition,
+without slower fallback kernels.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pix2pix_tf.exporting.formats.tflite import Quantization
     from pix2pix_tf.translators.run import GeneratorTranslator
 
-_MOST_BYTES = 2**31  # a flatbuffer's offsets have 31 bits
-_MOST_JOINED = 4  # XNNPACK concatenates five images at most
+_MOST_BYTES = 2**31  # offsets in a flatbuffer have 31 bits
+_MOST_JOINED = 4  # limit of XNNPACK's concatenation
 
 _Range = tuple[float, float]
 _LEVELS = (0.0, 255.0)
@@ -45,8 +45,8 @@ class Partitions:
     """How LiteRT divides a model between XNNPACK and its own kernels.
 
     Args:
-        count: pieces of the model that XNNPACK computes; between two of them values change hands.
-        fallbacks: the operators that XNNPACK leaves to LiteRT's own kernels, and how many of each.
+        count: number of partitions that XNNPACK runs.
+        fallbacks: operators that run in LiteRT's own kernels, with their numbers.
     """
 
     count: int
@@ -54,7 +54,6 @@ class Partitions:
 
     @property
     def is_whole(self) -> bool:
-        """Whether XNNPACK takes the model in one piece."""
         return self.count == 1 and not self.fallbacks
 
     def __str__(self) -> str:
@@ -69,32 +68,22 @@ def convert(
     calibration: Iterable[np.ndarray] | None = None,
     classes: Mapping[str, Sequence[int]] | None = None,
 ) -> bytes:
-    """Converts a translator's network to a .tflite for images of one size.
+    """Converts a network, float32 and not stochastic, to a .tflite for images of one size.
 
-    Its signature ``serving_default`` takes ``image`` [1, height, width, channels], or ``z`` [1, numbers]
-    where the network takes noise, and gives ``image``. But for 'int8' images are float32 in [-1, 1].
+    Its signature ``serving_default`` maps ``image`` [1, height, width, channels], or ``z`` [1, numbers] for
+    noise, to ``image``. Images are float32 in [-1, 1], except for 'int8'.
 
-    - 'float16' stores the weights in half the bytes and computes in float32.
-    - 'dynamic' stores them as int8, and rounds every image between the layers to int8 by its own range.
-    - 'int8' takes and gives images in uint8. Its convolutions compute in int8, with weights scaled by channel
-      and ranges found by calibration, but for the last ones, which make the image at its full size. These
-      compute in float32, as all other layers do: there a rounded value would be a rounded pixel.
+    - 'float16' stores weights as float16 and computes in float32.
+    - 'dynamic' stores weights as int8, and quantizes activations to int8 with their own range at run time.
+    - 'int8' maps uint8 to uint8 images. Convolutions compute in int8, with weights scaled per channel and
+      calibrated activation ranges. Other layers and the last convolutions, at full size, compute in float32,
+      because their rounding errors would be visible in the pixels.
 
     Args:
-        translator: in float32 and not stochastic.
-        size: height and width of its images; where it takes noise, those that it gives.
-        quantization: see above.
-        calibration: for 'int8', what the network was trained on: ``uint8`` images [height, width, input
-            channels] of that size, or noise float32 [numbers]; some dozens are enough. Ignored otherwise.
-        classes: the colours of the classes by name, where images are label maps; the file tells them.
-
-    Returns:
-        The bytes of the file.
-
-    Raises:
-        ConfigError: a combination that can't be converted.
-        RunError: the network's weights are not numbers.
-        SystemFault: there is no space for temporary files.
+        size: height and width of images; for noise, of the outputs.
+        calibration: for 'int8' only, a few dozen training inputs: ``uint8`` [height, width, channels] of
+            ``size``, or noise float32 [numbers].
+        classes: colors of classes by name, if images are label maps; they are stored in the file.
     """
     _check(translator, size)
     network = translator.network
@@ -111,20 +100,16 @@ def convert(
 
 
 def partitions(model: bytes) -> Partitions:
-    """Finds out how LiteRT divides a model, by loading it.
-
-    Args:
-        model: the bytes of a .tflite file.
-    """
+    """Loads a model to find out how LiteRT divides it."""
     with hushed():
         interpreter = Interpreter(model_content=model)
         interpreter.allocate_tensors()
-        operators = interpreter._get_ops_details()  # the only way to see what the delegate took
+        operators = interpreter._get_ops_details()  # the only way to see which operators the delegate runs
     taken = [operator for operator in operators if operator["op_name"] == "DELEGATE"]
     rest = {operator["index"]: operator for operator in operators if operator["op_name"] != "DELEGATE"}
     maker = {tensor: operator for operator in rest.values() for tensor in operator["outputs"]}
     for partition in taken:
-        # The list still has every operator: a partition's are those between its inputs and its outputs.
+        # The list still has all operators; those between a partition's inputs and outputs belong to it.
         seen, ahead = set(partition["inputs"]), list(partition["outputs"])
         while ahead:
             tensor = ahead.pop()
@@ -160,15 +145,9 @@ def _check(translator: GeneratorTranslator, size: tuple[int, int]) -> None:
 def _mobile_form(
     network: keras.Model, shape: tuple[int, ...], ranges: Mapping[str, tuple[_Range, _Range]]
 ) -> keras.Model:
-    """Copies a network, for one size, into the form that XNNPACK computes fastest.
+    """Copies a network, for one input shape without batch, into the form that XNNPACK runs fastest.
 
-    Args:
-        network: the trained one.
-        shape: of its input, without the batch.
-        ranges: of the input and output of the convolutions that are to compute in int8, by their names.
-
-    Returns:
-        A model of static shapes and a batch of 1, otherwise the same.
+    ``ranges`` has the input and output ranges of convolutions that compute in int8, by name.
     """
 
     def called(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
@@ -191,7 +170,7 @@ def _mobile_form(
 
 
 def _mobile_layer(layer: layers.Layer) -> layers.Layer:
-    """Returns a layer that computes the same, its weights still to be set."""
+    """Returns an equivalent layer without its weights."""
     phased = PhaseConvolution.of(layer)
     if phased is not None:
         return phased
@@ -204,10 +183,9 @@ def _mobile_layer(layer: layers.Layer) -> layers.Layer:
 
 
 class _SlicedReflection(ReflectToAtLeast):
-    """The reflection of images that are too small, out of slices: XNNPACK can't gather."""
+    """`ReflectToAtLeast` made of slices, as XNNPACK has no gather."""
 
     def call(self, x: Any) -> Any:
-        """Returns ``x`` extended."""
         for axis in (1, 2):
             missing = self.minimum - x.shape[axis]
             if missing > 0:
@@ -216,10 +194,9 @@ class _SlicedReflection(ReflectToAtLeast):
 
 
 class _SlicedPadding(ReflectionPadding):
-    """A surrounding reflection out of slices: XNNPACK has no padding but with zeros."""
+    """`ReflectionPadding` made of slices, as XNNPACK pads with zeros only."""
 
     def call(self, x: Any) -> Any:
-        """Returns ``x`` surrounded."""
         for axis in (1, 2):
             size, steps = x.shape[axis], range(1, self.pixels + 1)
             before = _joined([_slice(x, axis, at, at + 1) for at in reversed(steps)], axis)
@@ -249,7 +226,7 @@ def _joined(parts: list[tf.Tensor], axis: int) -> tf.Tensor:
 
 
 def _between_levels(model: keras.Model) -> keras.Model:
-    """Puts a model between the levels 0 to 255, float32 but rounded, so that uint8 can stand for them."""
+    """Makes a model take and return rounded float32 values from 0 to 255, which uint8 can replace."""
     given = keras.Input(batch_shape=model.input.shape, name=model.input.name)
     is_image = len(given.shape) == 4
     x = layers.Rescaling(1 / 127.5, -1.0)(_RoundedToInt8(_LEVELS)(given)) if is_image else given
@@ -257,7 +234,7 @@ def _between_levels(model: keras.Model) -> keras.Model:
 
 
 def _converted(model: keras.Model, quantization: Quantization) -> bytes:
-    # tf.saved_model.save of a module that holds the model would convert to one that gives NaN.
+    # Conversion would give NaN after tf.saved_model.save of a module that holds the model.
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
@@ -286,19 +263,7 @@ def _converted(model: keras.Model, quantization: Quantization) -> bytes:
 def _calibrated(
     network: keras.Model, shape: tuple[int, ...], samples: Iterable[np.ndarray] | None
 ) -> dict[str, tuple[_Range, _Range]]:
-    """Finds the values that every convolution meets and makes, but for the last ones, at full size.
-
-    Args:
-        network: the trained one.
-        shape: of its input, without the batch.
-        samples: what to look at.
-
-    Returns:
-        For each convolution by its name, the least and the greatest value of its input and of its output.
-
-    Raises:
-        ConfigError: there are no samples, or some are not of the shape or of another type.
-    """
+    """Returns the ranges of input and output of each convolution that computes in int8, by name."""
     convolutions = _before_full_size(network, shape)
     probe = keras.Model(network.input, [x for layer in convolutions for x in (layer.input, layer.output)])
     dtype = np.uint8 if len(shape) == 3 else np.float32
@@ -310,7 +275,7 @@ def _calibrated(
 
     seen = np.zeros((2 * len(convolutions), 2))
     if dtype == np.uint8 and convolutions:
-        seen[0] = [-1, 1]  # whatever the calibration's images have, an image can be black and white
+        seen[0] = [-1, 1]  # inputs may be black and white, whatever the calibration images contain
     count = 0
     for count, sample in enumerate(() if samples is None else samples, start=1):  # noqa: B007
         if sample.dtype != dtype or sample.shape != shape:
@@ -329,10 +294,10 @@ def _calibrated(
 
 
 def _before_full_size(network: keras.Model, shape: tuple[int, ...]) -> list[layers.Layer]:
-    """The convolutions but for those that make the image at its full size, behind which nothing is smaller.
+    """Returns the convolutions before the output has its full size.
 
-    In the paper's U-Net that is the last one alone. Elsewhere it is also the one that doubles the image for
-    the last time: rounded, it costs a residual network as much as all others together (7 dB of 41).
+    In the paper's U-Net that excludes the last one only. Elsewhere it also excludes the last upsampling
+    convolution: quantizing it costs a residual network as much as all others together (7 dB of 41).
     """
     convolutions = [
         layer for layer in network.layers if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose)
@@ -345,19 +310,14 @@ def _before_full_size(network: keras.Model, shape: tuple[int, ...]) -> list[laye
 
 
 class _RoundedToInt8(layers.Layer):
-    """Rounds values to 256 steps of a range; the converter makes int8 of what lies between two such layers.
-
-    Args:
-        limits: the least and the greatest value, 0 between them.
-    """
+    """Rounds to 256 steps of a range that contains 0; the converter uses int8 between two such layers."""
 
     def __init__(self, limits: _Range, **kwargs: Any):
         super().__init__(**kwargs)
         low, high = limits
-        step = max((high - low) / 255, 1e-6)  # a convolution of zeros has no range
-        zero = round(-low / step)  # 0 must be one of the steps: it is what edges are padded with
+        step = max((high - low) / 255, 1e-6)  # a convolution with zero weights has an empty range
+        zero = round(-low / step)  # 0 must be one of the steps, because edges are padded with it
         self._limits = {"min": -zero * step, "max": (255 - zero) * step}
 
     def call(self, x: Any) -> Any:
-        """Returns ``x`` rounded."""
         return tf.quantization.fake_quant_with_min_max_args(x, **self._limits, num_bits=8)

@@ -1,4 +1,4 @@
-"""What a .tflite file says of itself: a sentence that viewers show, and JSON for people and programs."""
+"""Metadata of a .tflite file: a sentence that viewers show, and JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from ai_edge_litert import schema_py_generated as schema
 
 from pix2pix_tf.translators.tflite import METADATA, SIGNATURE
 
-_ALIGNMENT = 16  # of weights, as the converter writes them: some delegates read them in place
+_ALIGNMENT = 16  # of weights, like the converter's; some delegates read them in place
 _COLOR_ORDERS = {1: "grey", 2: "grey, alpha", 3: "RGB", 4: "RGBA"}
 
 
 def finished(model: bytes, quantization: str, pixels: Mapping[str, Any]) -> bytes:
-    """Adds to a converted model what it says of itself, and lets XNNPACK take it whole.
+    """Adds metadata to a converted model, and makes XNNPACK take it as a whole.
 
-    Args:
-        model: a .tflite from one image, or noise, to one image.
-        quantization: as in ``pix2pix export --quantize``.
-        pixels: what its values stand for, see :meth:`Translator.pixel_facts`.
+    ``pixels`` is the result of `Translator.pixel_facts`.
     """
     content = schema.ModelT.InitFromPackedBuf(model, 0)
     _skip_signed_levels(content)
@@ -38,7 +35,7 @@ def finished(model: bytes, quantization: str, pixels: Mapping[str, Any]) -> byte
 
 
 def _skip_signed_levels(model: schema.ModelT) -> None:
-    """Takes uint8 straight to float32 and not, as the converter does, by int8, which XNNPACK can't follow."""
+    """Converts uint8 inputs directly to float32; the converter's step by int8 isn't supported by XNNPACK."""
     [graph] = model.subgraphs
     if graph.tensors[graph.inputs[0]].type != schema.TensorType.UINT8:
         return
@@ -73,7 +70,7 @@ def _described(model: schema.ModelT, quantization: str, pixels: Mapping[str, Any
 def _end(
     graph: schema.SubGraphT, given: schema.TensorMapT, key: str, of_float: str, of_level: str
 ) -> dict[str, Any]:
-    """Describes an input or output: how a pixel becomes a value, or a value a pixel, stands at ``key``."""
+    """Describes an input or output; ``key`` is the entry for the formula between pixels and values."""
     tensor = graph.tensors[given.tensorIndex]
     shape, name = [int(side) for side in tensor.shape], given.name.decode()
     is_float = tensor.type == schema.TensorType.FLOAT32
@@ -91,12 +88,11 @@ def _end(
 
 
 class _AlignedBuilder(flatbuffers.Builder):
-    """A builder that aligns bytes as the converter does, not as Python's flatbuffers would."""
+    """A builder with the converter's alignment, which differs from that of Python's flatbuffers."""
 
     head: int
 
     def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (it is called by this name)
-        """Writes an array of numbers; returns its offset."""
         self.StartVector(x.itemsize, x.size, max(x.itemsize, _ALIGNMENT if x.itemsize == 1 else 0))
         self.head = self.head - x.nbytes
         self.Bytes[self.head : self.head + x.nbytes] = x.astype(x.dtype.newbyteorder("<")).tobytes()
