@@ -184,9 +184,8 @@ class Pix2Pix(Model):
         from pix2pix_tf.losses import pixel_loss
 
         # The mean over what the network generates: λ weighs as much as elsewhere.
-        weight = given.weight
-        if self.task is not None and (of_task := self.task.weight(given.inputs)) is not None:
-            weight = masked(of_task, weight)
+        of_task = None if self.task is None else self.task.weight(given.inputs)
+        weight = given.weight if of_task is None else masked(of_task, given.weight)
         return pixel_loss(self.settings.pixel_loss, fake, targets, weight)
 
     def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> Given:
