@@ -1,4 +1,4 @@
-"""What this machine computes with: its devices, and the precision it has in hardware."""
+"""Devices of this machine, and the precision they support in hardware."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 
 
 def resolve_precision(precision: Precision) -> Precision:
-    """Returns what 'auto' means on this machine; any other precision as it is."""
+    """Returns the precision that 'auto' selects on this machine; others are unchanged."""
     if precision != "auto":
         return precision
     return "mixed_bfloat16" if has_bfloat16_hardware() else "float32"
 
 
 def has_bfloat16_hardware() -> bool:
-    """Whether matrix products in bfloat16 run in hardware: on all GPUs, else on the processor.
+    """Whether all GPUs, or without GPUs the CPU, multiply bfloat16 matrices in hardware.
 
-    Processors are asked on Linux only; elsewhere TensorFlow has no bfloat16 kernels to gain from.
+    CPUs are checked on Linux only, as TensorFlow has no bfloat16 kernels elsewhere.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -35,7 +35,7 @@ def has_bfloat16_hardware() -> bool:
 
 
 def has_bfloat16_tiles() -> bool:
-    """Whether the processor multiplies bfloat16 in tiles (AMX), several times as fast as float32."""
+    """Whether the CPU has AMX, which multiplies bfloat16 several times as fast as float32."""
     return _BFLOAT16_TILES in _processor_flags()
 
 

@@ -1,4 +1,4 @@
-"""Writing files that appear whole or not at all, and saying in one line why one could not be written."""
+"""Writes files atomically, and explains in one line why a file can't be written."""
 
 from __future__ import annotations
 
@@ -18,14 +18,9 @@ _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no
 
 @contextlib.contextmanager
 def explain_disk_faults(path: Path, elsewhere: str = "another place") -> Iterator[None]:
-    """Turns a failed write to ``path``, or below it, into one line.
+    """Converts errors of writing to ``path``, or below it, into a one-line `SystemFault`.
 
-    Args:
-        path: the file or folder.
-        elsewhere: what to give instead of it, in words.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
+    ``elsewhere`` says what the user can specify instead.
     """
     try:
         yield
@@ -45,26 +40,23 @@ def explain_disk_faults(path: Path, elsewhere: str = "another place") -> Iterato
 
 
 def _reason(error: Exception) -> str | None:
-    """What the system said against a write, through whichever library; None if it was something else."""
+    """Returns the operating system's message for a failed write, or ``None`` for any other error."""
     cause: BaseException | None = error
-    while cause is not None:  # tensorflow-datasets wraps the system's errors in others
+    while cause is not None:  # tensorflow-datasets wraps errors of the operating system
         if isinstance(cause, OSError) and cause.errno is not None:
             return "No space left" if cause.errno in _FULL else cause.strerror or str(cause)
         cause = cause.__cause__
-    import tensorflow as tf  # only here, where something has failed already
+    import tensorflow as tf  # only after an error, as it is slow to import
 
-    # Keras and HDF5 have no error of their own for it, so they raise RuntimeError.
+    # Keras and HDF5 raise RuntimeError for failed writes.
     return first_line(error) if isinstance(error, OSError | RuntimeError | tf.errors.OpError) else None
 
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Gives a place to write to; what was written there appears as ``path`` in the end, or not at all.
+    """Yields a temporary path that is moved to ``path`` at the end, or removed after an error.
 
-    The folder is made where it is missing.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
+    Creates missing folders. Failed writes raise `SystemFault`.
     """
     unfinished = path.with_name(f".{path.name}{UNFINISHED}")
     with explain_disk_faults(path):
@@ -79,23 +71,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Writes a file that appears whole or not at all, making its folder where that is missing.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
-    """
+    """Writes a file atomically and creates missing folders; failed writes raise `SystemFault`."""
     with written_whole(path) as unfinished:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
 def locked(folder: Path, busy: Pix2pixError) -> Iterator[None]:
-    """Keeps a second process out of a folder, which is made where it is missing.
-
-    Raises:
-        Pix2pixError: ``busy``, where another process holds the folder.
-        SystemFault: the folder can't be written.
-    """
+    """Locks a folder, created if missing, against other processes; raises ``busy`` if one holds the lock."""
     with explain_disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock")
@@ -110,7 +93,7 @@ def locked(folder: Path, busy: Pix2pixError) -> Iterator[None]:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Makes the system write a file, or a folder's list of files, through to the disk."""
+    """Flushes a file, or a folder's entries, to disk."""
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
@@ -121,13 +104,13 @@ def flush_to_disk(path: Path) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message, or its kind where it has none."""
+    """Returns the first line of an error's message, or its type if there is no message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def printable(name: str) -> str:
-    """Returns a file's name, or a text with such names, that any stream takes.
+    """Escapes bytes that aren't UTF-8, so that any stream accepts the text.
 
-    Names on Linux are bytes; what isn't UTF-8 in them becomes a code such as ``\\udcff``.
+    File names on Linux are bytes, and Python represents such bytes as codes like ``\\udcff``.
     """
     return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Fonts for what is written on pictures: names are in any script, and no font has all."""
+"""Fonts for text in images. Names may use any script, and no font has all."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 
 from PIL import ImageFont
 
-_NO_CHARACTER = "\U0010fffe"  # which every font shows as it shows what it lacks
+_NO_CHARACTER = "\U0010fffe"  # a noncharacter, drawn with the glyph for missing characters
 
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Returns a font that has the letters of a text: Pillow's own, else another that is found."""
+    """Returns a font with all characters of a text: Pillow's, or else one found on this machine."""
     own = ImageFont.load_default(size)
     file = None if _has(own, text) else font_file_for(text)
     return own if file is None else ImageFont.truetype(file, size)
@@ -20,7 +20,7 @@ def font_for(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFo
 
 @functools.cache
 def font_file_for(text: str) -> str | None:
-    """Returns the file of matplotlib's font, or of one of this machine, that has all letters of a text."""
+    """Returns the first font file, from matplotlib or the system, that has all characters of a text."""
     import matplotlib
     from matplotlib import font_manager
 

@@ -1,4 +1,4 @@
-"""Silence for libraries that talk straight to the process' standard error, past Python."""
+"""Silences libraries that write to the standard error stream directly, bypassing Python."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """Drops what is written to standard error, by C++ too; exceptions pass."""
+    """Discards everything written to standard error, including by C++; exceptions propagate."""
     if sys.stderr is not None:
         sys.stderr.flush()
     try:
         kept = os.dup(2)
-    except OSError:  # there is none, as in a service
+    except OSError:  # a service may have no standard error
         yield
         return
     silence = os.open(os.devnull, os.O_WRONLY)
@@ -31,9 +31,9 @@ def hushed() -> Iterator[None]:
 
 
 def import_frameworks() -> None:
-    """Imports TensorFlow and Keras without their start-up notices, where nobody has imported them yet.
+    """Imports TensorFlow and Keras without their startup messages, unless already imported.
 
-    Some are written before TensorFlow reads any setting, straight to the process' standard error.
+    Some messages precede all settings, so standard error is silenced too.
     """
     if "tensorflow" in sys.modules:
         return

@@ -1,4 +1,4 @@
-"""Sheets of images to look at: labelled columns, one row an example, every pixel shown as it is."""
+"""Sample grids: labeled columns, one row per example, in original pixels."""
 
 from __future__ import annotations
 
@@ -15,16 +15,9 @@ _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
 
 def compose_sheet(title: str, columns: Sequence[str], rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Lays images out in a grid below a title and the names of the columns.
+    """Lays out images below a title and column names, as uint8 [height, width, 3].
 
-    Args:
-        title: the line at the top.
-        columns: a name for each column.
-        rows: for each row its images, one a column: ``uint8`` or ``uint16``, [height, width, channels]; see
-            :func:`as_shown`.
-
-    Returns:
-        uint8 [height, width, 3].
+    Each row has one ``uint8`` or ``uint16`` [height, width, channels] per column; see `as_shown`.
     """
     cells = [[as_shown(image) for image in row] for row in rows]
     heights = [max(image.shape[0] for image in row) for row in cells]
@@ -51,14 +44,8 @@ def compose_sheet(title: str, columns: Sequence[str], rows: Sequence[Sequence[np
 
 
 def one_row(sheet: np.ndarray, height: int, row: int) -> np.ndarray | None:
-    """Returns a sheet with one of its rows alone, below its titles; ``None`` if it has no such row.
-
-    Args:
-        sheet: from :func:`compose_sheet`, of rows of one height.
-        height: of the images.
-        row: which, from 0.
-    """
-    rows, top = divmod(len(sheet), height + _GAP)  # the titles are lower than a row
+    """Returns a grid with only one row (from 0) of images of ``height``; ``None`` if it has no such row."""
+    rows, top = divmod(len(sheet), height + _GAP)  # the title is lower than a row
     if not 0 <= row < rows:
         return None
     start = top + row * (height + _GAP)

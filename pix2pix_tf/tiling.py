@@ -1,4 +1,4 @@
-"""Images too large to be translated whole: overlapping tiles, blended band by band, at constant memory."""
+"""Translates images that are too large for one pass: overlapping, blended tiles at constant memory."""
 
 from __future__ import annotations
 
@@ -13,48 +13,37 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.translators import Translator
 
 MOST_WHOLE = 2**24
-"""So many pixels are translated whole unless asked otherwise: 4096x4096, for which a generator of 64 filters
-needs about 8 GB."""
+"""Images of up to 4096x4096 pixels are translated whole by default; 64 filters then need about 8 GB."""
 MOST_PIXELS = 2**30
-"""Larger images are not read at all: they take 3 GB decoded, and more while they are."""
+"""Larger images are refused: decoded, they would take 3 GB, and more during decoding."""
 TILE = 1024
-"""Height and width of a tile: the deepest layers of a U-Net see 768 pixels, smaller tiles are mostly edge."""
+"""Side of a tile; the deepest layers of a U-Net see 768 pixels, so smaller tiles would lack context."""
 
-# The deepest generator halves eight times. A tile that starts on this grid is halved as the whole image is.
+# The deepest generator downsamples 8 times. A tile that starts on a multiple of 2⁸ is downsampled as in the
+# whole image.
 _GRID = 256
-_SAMPLED = 32  # tiles that an image's statistics are taken from, at most
+_SAMPLED = 32  # maximum number of tiles that statistics are computed from
 
 
 class Window(NamedTuple):
-    """Where a tile lies along an axis, and how much each of its pixels counts.
-
-    Args:
-        start: the first pixel.
-        weights: float32, one a pixel, in [0, 1].
-    """
+    """A tile's extent along an axis; ``weights`` are float32 in [0, 1], one per pixel."""
 
     start: int
     weights: np.ndarray
 
     @property
     def span(self) -> slice:
-        """The pixels of the image that it covers."""
         return slice(self.start, self.start + len(self.weights))
 
 
 def windows(size: int, tile: int, grid: int) -> list[Window]:
-    """Plans the tiles along an axis: evenly spread, each starting on the grid.
+    """Plans the tiles along an axis, evenly spaced, with starts that are multiples of ``grid``.
 
-    Neighbours share a quarter of a tile or more. There the picture passes from one to the other linearly, in
-    the middle half of what they share: what is nearer to a tile's edge knows too little of what surrounds it.
+    Neighbors overlap by at least a quarter of a tile. They are blended linearly in the middle half of the
+    overlap, because pixels nearer to a tile's edge lack context. The weights at each pixel sum to one.
 
-    Args:
-        size: pixels of the image along the axis.
-        tile: of a tile; the whole axis where it is shorter. The last one is shorter by less than ``grid``.
-        grid: of which the starts are multiples; at most three quarters of a tile.
-
-    Returns:
-        The windows from first to last. The weights of all that cover a pixel sum to one.
+    An axis shorter than ``tile`` is one tile; the last tile may be shorter by less than ``grid``, which is at
+    most three quarters of a tile.
     """
     last = max(-(-(size - tile) // grid), 0)
     count = 1 + -(-last // ((tile - tile // 4) // grid))
@@ -69,16 +58,10 @@ def windows(size: int, tile: int, grid: int) -> list[Window]:
 
 
 def tile_for(translate: Translator, size: tuple[int, int], tile_size: int | None) -> tuple[int, int] | None:
-    """Returns height and width of the tiles that an image is cut into, None where it is translated whole.
+    """Returns the tile's height and width, or ``None`` if the image is translated whole.
 
-    Args:
-        translate: the model.
-        size: height and width of the image.
-        tile_size: of the tiles, which only larger images are cut into; by default `TILE`, or what the model
-            is bound to, for images of more than `MOST_WHOLE` pixels.
-
-    Raises:
-        ConfigError: the model takes no tiles of that size.
+    Images larger than ``tile_size`` are tiled. Without ``tile_size``, images of more than `MOST_WHOLE` pixels
+    are tiled, by `TILE` or the model's fixed size. Raises `ConfigError` if the model has another fixed size.
     """
     if tile_size is None:
         return (translate.size or (TILE, TILE)) if size[0] * size[1] > MOST_WHOLE else None
@@ -91,15 +74,9 @@ def tile_for(translate: Translator, size: tuple[int, int], tile_size: int | None
 def translate_in_tiles(
     translate: Translator, image: np.ndarray, tile: tuple[int, int]
 ) -> Iterator[np.ndarray]:
-    """Translates an image tile by tile, behind a bar.
+    """Translates an image ``uint8`` or ``uint16`` [height, width, channels] tile by tile.
 
-    Args:
-        translate: the model.
-        image: ``uint8`` or ``uint16`` [height, width, channels].
-        tile: height and width of a tile.
-
-    Yields:
-        The picture from top to bottom in bands [some rows, width, output channels], of the model's type.
+    Yields the output from top to bottom in bands [rows, width, output channels] of the model's dtype.
     """
     grids = (1, 1) if translate.size else (min(_GRID, side // 2) for side in tile)
     rows, columns = (windows(*axis) for axis in zip(image.shape[:2], tile, grids, strict=True))
@@ -115,7 +92,7 @@ def translate_in_tiles(
 
 
 def _sample(image: np.ndarray, places: list[tuple[Window, Window]]) -> Iterator[np.ndarray]:
-    """Yields some tiles, all if they are few, behind a bar."""
+    """Yields at most `_SAMPLED` random tiles, with a progress bar."""
     chosen = np.random.default_rng(0).permutation(len(places))[:_SAMPLED]
     for number in tqdm(chosen, "measuring", unit="tile", dynamic_ncols=True, leave=False, disable=None):
         row, column = places[number]
@@ -128,8 +105,8 @@ def _blended(
     columns: list[Window],
     size: tuple[int, int],
 ) -> Iterator[np.ndarray]:
-    """Yields what tiles add up to, as soon as no further tile reaches it."""
-    band = np.zeros((len(rows[0].weights), size[1], 0), np.float32)  # what the current row of tiles covers
+    """Yields rows of blended tiles as soon as no further tile overlaps them."""
+    band = np.zeros((len(rows[0].weights), size[1], 0), np.float32)  # the rows that the current tiles cover
     ends = [row.start for row in rows[1:]] + [size[0]]
     for row, end in zip(rows, ends, strict=True):
         for column in columns:

@@ -1,4 +1,4 @@
-"""``pix2pix timeline``: a run's sample sheets, one row of them, as a GIF of it learning."""
+"""``pix2pix timeline``: one row of a run's sample grids as a GIF of its training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pix2pix_tf.runs import RunDirectory, find_run
 from pix2pix_tf.sheets import one_row
 
 LIMIT = 1_000_000
-"""Bytes of the file."""
+"""Bytes of the file, at most."""
 
 _MOST_FRAMES = 30
 _MILLISECONDS, _MILLISECONDS_LAST = 300, 2000
@@ -23,19 +23,9 @@ _SHRINK = 0.85
 
 
 def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
-    """Writes the GIF.
+    """Writes one row (from 1) of all sample grids as a GIF of at most 1 MB, scaled down if needed.
 
-    Args:
-        run: a run directory.
-        out: the file; RUN/timeline.gif by default.
-        row: of the sheets, from 1.
-
-    Returns:
-        Where it is: at most 1 MB, smaller than the sheets where that is needed.
-
-    Raises:
-        RunError: there is no run, it has no samples yet or no such row.
-        SystemFault: the file can't be written.
+    The file is ``RUN/timeline.gif`` by default; returns its path.
     """
     found = find_run(run)
     directory = found[0] if found is not None else RunDirectory(Path(run))
@@ -49,7 +39,7 @@ def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
         if frame is None:
             raise RunError(f"`row` {row}: the sheets in {directory.samples} have no such row")
         frames.append(Image.fromarray(frame))
-    # A longer title can widen a sheet.
+    # Grids with a longer title may be wider.
     width, height = (min(frame.size[axis] for frame in frames) for axis in (0, 1))
     frames = [frame.crop((0, 0, width, height)) for frame in frames]
     out = out or directory.beside("timeline.gif")

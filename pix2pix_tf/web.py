@@ -1,4 +1,4 @@
-"""What the two clients of HTTP share: the download of archives and models behind a server."""
+"""HTTP helpers, shared by the downloader and the client for served models."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import requests
 
 
 def anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Authentication that sends nothing; without any, requests sends what ~/.netrc has for the host."""
+    """An authentication that sends nothing; by default, requests sends credentials from ~/.netrc."""
     return request
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Returns the system's own error, which requests and urllib3 wrap in several of theirs."""
+    """Returns the operating system's error inside those of requests and urllib3."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return error

@@ -1,4 +1,4 @@
-"""The pix2pix archives: what is in a ``.tar.gz``, read in place and without trust."""
+"""Reads images from the pix2pix ``.tar.gz`` archives without extracting them or trusting their content."""
 
 from __future__ import annotations
 
@@ -17,23 +17,18 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
 
 _SPLITS = ("train", "val", "test")
-_LARGEST_IMAGE = 2**28  # bytes: more than the largest JPEG that is read has
+_LARGEST_IMAGE = 2**28  # bytes: more than the largest JPEG that is read
 
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A ``.tar.gz``, and whose it is.
-
-    Args:
-        path: the file.
-        downloaded: it was downloaded here, so it may be deleted; otherwise it is the user's own.
-    """
+    """A ``.tar.gz``; one that was ``downloaded`` by this program may be deleted, a user's own may not."""
 
     path: Path
     downloaded: bool
 
     def error(self, problem: str) -> DataError:
-        """Returns the error to raise for what is wrong inside the file."""
+        """Returns an error about the file's content, with advice."""
         if self.downloaded:
             advice = "delete the file and run again, or give another with `archive` FILE"
         else:
@@ -43,14 +38,7 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class ArchivedImage:
-    """An image met in an archive, readable until the next one is met.
-
-    Args:
-        split: train, val or test.
-        name: its file's name without the ending.
-        member: its place in ``tar``.
-        tar: the archive.
-    """
+    """An image in an archive, readable until the iteration continues. ``name`` has no suffix."""
 
     split: str
     name: str
@@ -63,26 +51,16 @@ class ArchivedImage:
         return printable(self.member.name)
 
     def read(self) -> bytes:
-        """Returns the bytes of the file."""
         file = self.tar.extractfile(self.member)
         assert file is not None, "only regular files become an ArchivedImage"
         return file.read()
 
 
 def check_contents(archive: Archive, dataset: str, counts: Mapping[str, int]) -> list[str]:
-    """Reads an archive once, to its end.
+    """Reads a whole archive and returns the splits that it has.
 
-    Args:
-        archive: what to read.
-        dataset: the name of the data set that it should hold.
-        counts: the images that each split should have, as far as that is known.
-
-    Returns:
-        The splits that are there.
-
-    Raises:
-        DataError: it is damaged, unsafe, of another data set, without ``train``, or has a number of images
-            that isn't the verified one.
+    Raises `DataError` if the archive is damaged, unsafe, of another data set, without ``train``, or if a
+    split has another number of images than in ``counts``.
     """
     names: dict[str, set[str]] = collections.defaultdict(set)
     for image in archived_images(archive, dataset):
@@ -99,7 +77,7 @@ def check_contents(archive: Archive, dataset: str, counts: Mapping[str, int]) ->
 
 
 def archived_images(archive: Archive, dataset: str) -> Iterator[ArchivedImage]:
-    """Yields the images of NAME/SPLIT/ in the order of the archive, without writing anything to disk."""
+    """Yields the images of NAME/SPLIT/ in the order of the archive, without writing to disk."""
     with _naming_damage(archive), gzip.open(archive.path) as stream:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar:
             for member in tar:
@@ -113,7 +91,7 @@ def archived_images(archive: Archive, dataset: str) -> Iterator[ArchivedImage]:
                     if member.size > _LARGEST_IMAGE:
                         raise archive.error(f"{printable(member.name)} claims {member.size} bytes")
                     yield ArchivedImage(split, printable(name), member, tar)
-        # tar stops at its own end mark; gzip compares its checksum only when all is read.
+        # tar stops at its end mark, but gzip verifies its checksum only when everything is read.
         while stream.read(1 << 20):
             pass
 
@@ -132,13 +110,13 @@ def _leaves_its_folder(member: tarfile.TarInfo) -> bool:
     if _is_outside(member.name):
         return True
     if member.issym():
-        # Inside the archive a link's target may climb, as long as it stays below the top.
+        # Inside the archive, a link may point upwards as long as it stays below the top.
         target = posixpath.join(posixpath.dirname(member.name), member.linkname)
         return _is_outside(posixpath.normpath(target.replace("\\", "/")))
     return member.islnk() and _is_outside(member.linkname)
 
 
 def _is_outside(path: str) -> bool:
-    # Windows' separators and drives count everywhere, so that no archive is good on one system only.
+    # Windows separators and drives count on every system, so that an archive is valid on all or none.
     path = path.replace("\\", "/")
     return path.startswith("/") or re.match("[A-Za-z]:", path) is not None or ".." in path.split("/")

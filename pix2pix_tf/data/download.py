@@ -1,4 +1,4 @@
-"""Brings one archive over HTTP into the cache: resumed where it was cut, whole or not there at all."""
+"""Downloads an archive into the cache: resumes after interruptions, and appears only when complete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pix2pix_tf.web import anonymous, first_cause
 
 TIMEOUT_SECONDS = 30.0
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
-"""How long to wait before each new try; a try that brought something new starts the row again."""
+"""Waiting times before retries; progress starts the sequence over."""
 
 _CHUNK_BYTES = 1 << 18
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -31,26 +31,26 @@ _OTHER_WAYS = "give a local copy with `archive` FILE, or another server with `mi
 
 
 class _CutError(Exception):
-    """The transfer stopped for a reason that may pass."""
+    """The transfer stopped, and may succeed if retried."""
 
 
 class _UnavailableError(Exception):
-    """The server won't give the file, however often it is asked."""
+    """The file isn't available, and retrying doesn't help."""
 
 
 class _OfflineError(_CutError):
-    """No connection was made at all."""
+    """No connection was made."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What earlier tries left of a file, beside it as JSON.
+    """What earlier attempts left of a file, stored beside it as JSON.
 
     Args:
-        url: where the bytes came from.
-        validator: the server's strong ETag or Last-Modified for If-Range, empty where it gave neither.
-        total: the bytes of the whole file, where the server said.
-        size: bytes that are there.
+        url: source of the bytes.
+        validator: the server's strong ETag or Last-Modified for If-Range; empty if it sent neither.
+        total: size of the whole file, if known.
+        size: bytes downloaded.
     """
 
     url: str = ""
@@ -60,10 +60,10 @@ class _Part:
 
 
 def download_archive(url: str, target: Path, show_progress: bool = True) -> Path:
-    """Downloads a ``.tar.gz`` to ``target``, unless it is already there.
+    """Downloads a ``.tar.gz`` to ``target``, unless it exists.
 
-    What came before a cut stays in ``target`` + ``.part`` and is continued by the next try or the next
-    program, if the server still has the same file; ``target`` itself appears whole.
+    After an interruption, ``target`` + ``.part`` remains and the next attempt or the next program resumes it
+    if the server still has the same file.
     """
     import filelock
 
@@ -85,11 +85,11 @@ def download_archive(url: str, target: Path, show_progress: bool = True) -> Path
 
 
 def _fetch(url: str, part: Path, show_progress: bool) -> None:
-    """Tries until ``part`` is whole, or nothing new came for too many tries in a row."""
+    """Retries until ``part`` is complete or too many attempts in a row make no progress."""
     from tqdm import tqdm
 
     name = url.rsplit("/", 1)[-1]
-    disable = None if show_progress else True  # None is tqdm's word for "only on a terminal"
+    disable = None if show_progress else True  # None means "only in a terminal" to tqdm
     before = most = _read_part(part, url).size
     failures = 0
     with tqdm(desc=name, unit="B", unit_scale=True, disable=disable) as bar:
@@ -101,7 +101,7 @@ def _fetch(url: str, part: Path, show_progress: bool) -> None:
             size = _read_part(part, url).size
             failures = 1 if size > most else failures + 1
             most = max(most, size)
-            # Who is offline should learn it at once; who was online a moment ago may be again.
+            # If offline from the start, fails at once; after some progress, the connection may come back.
             hopeless = isinstance(cut, _OfflineError) and most == before
             if hopeless or failures > len(PAUSES_SECONDS):
                 kept = f"; the same command goes on after the {_megabytes(most)} that came" if most else ""
@@ -110,7 +110,7 @@ def _fetch(url: str, part: Path, show_progress: bool) -> None:
 
 
 def _continue(url: str, part: Path, bar: Any) -> None:
-    """Makes one try: goes on after what is there if the server agrees, else begins again."""
+    """Makes one attempt, which resumes if the server agrees and starts over otherwise."""
     found = _read_part(part, url)
     if found.total is not None and found.size == found.total:
         return
@@ -119,7 +119,7 @@ def _continue(url: str, part: Path, bar: Any) -> None:
             start, total = _extent(response, found, part)
             _refuse_without_space(part, (total or start) - start)
             if start == 0:
-                # Old bytes must not be taken for a piece of the file that the new state describes.
+                # The old bytes must not be combined with the new state.
                 _discard(part)
             tag = response.headers.get("ETag", "")
             validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
@@ -128,19 +128,19 @@ def _continue(url: str, part: Path, bar: Any) -> None:
             bar.reset(total)
             bar.update(start)
             with open(part, "ab" if start else "wb") as file:
-                # Not iter_content, which unpacks what a server calls encoded, and drops a chunk that was cut.
+                # Not iter_content, which decodes content encodings and drops an incomplete chunk.
                 for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
                     file.write(chunk)
                     bar.update(len(chunk))
         size = part.stat().st_size
-        if total is not None and size != total:  # a server may give less than was asked for
+        if total is not None and size != total:  # the server may send less than requested
             raise _CutError(f"only {size} of {total} bytes came")
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _explained(url, first_cause(error)) from error
 
 
 def _request(url: str, found: _Part) -> requests.Response:
-    # A proxy that compresses on the way would make lengths and offsets meaningless.
+    # A compressing proxy would make lengths and offsets meaningless.
     headers = {"User-Agent": "pix2pix-tf", "Accept-Encoding": "identity"}
     if found.size:
         headers["Range"] = f"bytes={found.size}-"
@@ -150,7 +150,7 @@ def _request(url: str, found: _Part) -> requests.Response:
 
 
 def _explained(url: str, reason: BaseException) -> Exception:
-    """Says why there is no answer, or no more of it."""
+    """Returns an error that says why the server sent no response, or not all of it."""
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _UnavailableError(f"the certificate of {url} isn't trusted ({reason.verify_message})")
     if isinstance(reason, TimeoutError):
@@ -162,12 +162,7 @@ def _explained(url: str, reason: BaseException) -> Exception:
 
 
 def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int, int | None]:
-    """Returns where the bytes of the answer begin in the file, and the size of the whole file.
-
-    Raises:
-        _CutError: the server is busy, or has another file now.
-        _UnavailableError: it doesn't give the file.
-    """
+    """Returns the response's offset in the file, and the size of the whole file."""
     status = response.status_code
     if status == http.HTTPStatus.OK:
         length = response.headers.get("Content-Length")
@@ -187,7 +182,7 @@ def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int,
 
 
 def _read_part(part: Path, url: str) -> _Part:
-    """Returns what can be continued: nothing, when it is unknown where the bytes came from."""
+    """Returns the state of ``part``; empty if the source of its bytes is unknown."""
     try:
         found = _Part(**json.loads(_state_of(part).read_text("utf-8")), size=part.stat().st_size)
     except (FileNotFoundError, ValueError, TypeError):

@@ -1,7 +1,7 @@
-"""FID and KID: how near a set of pictures is to the targets, seen through InceptionV3's features.
+"""FID and KID, computed from InceptionV3 features of outputs and targets.
 
-The network is `keras.applications`' InceptionV3, not the graph of 2015 that published figures were made with:
-compare figures of this program with each other only.
+The network is InceptionV3 of `keras.applications` and not the 2015 graph of published results: compare values
+only with others from this program.
 """
 
 from __future__ import annotations
@@ -28,28 +28,22 @@ FEWEST = 4
 """Pictures below which neither distance is defined."""
 
 _SUBSETS = 100
-_AT_ONCE = 4096  # pictures whose features are in memory in float64
+_AT_ONCE = 4096  # images whose features are in memory as float64
 _LARGEST_SUBSET = 1000
 
 
 def find_weights(given: Path | None) -> Path | None:
-    """Returns the file of weights that is given, or that Keras has in its cache; ``None`` without either."""
+    """Returns the given file of weights, or Keras' cached one; ``None`` if there is neither."""
     cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / WEIGHTS
     return given or (cached if cached.is_file() else None)
 
 
 class Inception:
-    """InceptionV3 up to its last pooling.
+    """InceptionV3 up to its last pooling layer.
 
-    Args:
-        weights: a .h5 file for `keras.applications.InceptionV3` without its top; ``None`` leaves the random
-            first weights, for tests.
-
-    Attributes:
-        digest: SHA-256 of the file.
-
-    Raises:
-        ConfigError: the file holds no such weights.
+    ``weights`` is an .h5 file for `keras.applications.InceptionV3` without its top; ``None`` keeps random
+    initial weights, for tests. ``digest`` is the file's SHA-256. Raises `ConfigError` for files without such
+    weights.
     """
 
     def __init__(self, weights: Path | None):
@@ -67,14 +61,7 @@ class Inception:
                 ) from error
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Returns the features of an image.
-
-        Args:
-            image: float32 [height, width, 1 or 3] in [0, 1]; resized with antialiasing.
-
-        Returns:
-            float32 [2048].
-        """
+        """Returns features float32 [2048] of an image float32 [height, width, 1 or 3] in [0, 1]."""
         rgb = as_rgb(image)
         resized = tf.image.resize(rgb[np.newaxis], (SIDE, SIDE), "bicubic", antialias=True)
         return self._graph(resized)[0].numpy()
@@ -91,7 +78,7 @@ DISTANCES = {
 
 
 def distances(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Interval]:
-    """Returns both distances of two sets of features [pictures, features]; FID has no interval."""
+    """Returns FID, without an interval, and KID for two sets of features [images, features]."""
     fid = frechet_distance(ours, theirs)
     return {"fid": Interval(fid, fid, fid), "kid": kernel_distance(ours, theirs)}
 
@@ -99,24 +86,22 @@ def distances(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Interval]:
 def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Returns the Fréchet distance of two Gaussians fitted to features (FID, Heusel et al. 2017).
 
-    Args:
-        ours: float [pictures, features], two pictures at least.
-        theirs: the targets'.
+    Both sets are float [images, features] with at least two images.
     """
     a, b = (_root_of_covariance(each) for each in (ours, theirs))
-    # The root of a product of covariances AᵀA BᵀB has the singular values of ABᵀ for its eigenvalues.
+    # The eigenvalues of the root of the covariances' product AᵀA BᵀB are the singular values of ABᵀ.
     spread = np.square(a).sum() + np.square(b).sum() - 2 * np.linalg.norm(a @ b.T, "nuc")
     return float(np.square(ours.mean(0, np.float64) - theirs.mean(0, np.float64)).sum() + spread)
 
 
 def _root_of_covariance(features: np.ndarray) -> np.ndarray:
-    """Returns A with AᵀA the covariance of features [pictures, k]: float64 [pictures or k, k]."""
+    """Returns A, float64 [images or k, k], such that AᵀA is the covariance of features [images, k]."""
     count, mean = len(features), features.mean(0, np.float64)
     if count <= features.shape[1]:
         return (features - mean) / np.sqrt(count - 1)
     parts = (features[start : start + _AT_ONCE] - mean for start in range(0, count, _AT_ONCE))
     root: np.ndarray | None = None
-    for part in parts:  # of 50 000 pictures a copy in float64 would not fit into the memory promised
+    for part in parts:  # 50 000 images in float64 would exceed the documented memory
         root = np.asarray(np.linalg.qr(part if root is None else np.concatenate([root, part]), "r"))
     assert root is not None
     return root / np.sqrt(count - 1)
@@ -125,12 +110,9 @@ def _root_of_covariance(features: np.ndarray) -> np.ndarray:
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:
     """Returns the unbiased squared MMD with the kernel (x·y / d + 1)³ (KID, Bińkowski et al. 2018).
 
-    Mean over subsets of 1000 pictures, of half of them where there are fewer, drawn without replacement. The
-    interval has 95 % of the subsets, scaled to the size of the whole set.
-
-    Args:
-        ours: float [pictures, features], four pictures at least.
-        theirs: the targets'.
+    The mean over subsets of 1000 images, or of half of them if there are fewer, drawn without replacement.
+    The interval contains 95 % of the subsets' values, scaled to the size of the whole set. Both sets are
+    float [images, features] with at least four images.
     """
     random = np.random.default_rng(0)
     size = min(_LARGEST_SUBSET, min(len(ours), len(theirs)) // 2)
@@ -144,7 +126,7 @@ def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:
 
 
 def unbiased_mmd(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Returns the unbiased squared MMD of two sets of features [pictures, features] of one size."""
+    """Returns the unbiased squared MMD of two sets of features [images, features] of equal size."""
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
     count, features = ours.shape
 

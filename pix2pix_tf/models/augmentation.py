@@ -1,7 +1,7 @@
-"""DiffAugment: the discriminator sees changed images, real and generated alike (Zhao et al. 2020).
+"""DiffAugment: the discriminator sees augmented images, real and generated ones alike (Zhao et al. 2020).
 
-Few images are soon known by heart. Changed ones aren't, and since every change is differentiable the
-generator learns through it, instead of learning to paint it.
+With few images, a discriminator overfits; augmentation prevents that. All augmentations are differentiable,
+so the generator doesn't learn to reproduce them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,17 @@ import tensorflow as tf
 if TYPE_CHECKING:
     from pix2pix_tf.models.forward import ForwardPass
 
-_FURTHEST = 1 / 8  # of the image's side that it is moved by at most
-_CUT_OUT = 1 / 2  # of the image's side that the hole's has
+_FURTHEST = 1 / 8  # maximum translation, as a fraction of the side
+_CUT_OUT = 1 / 2  # size of the cutout, as a fraction of the side
 
 
 def augmented(
     forward: ForwardPass, images: tf.Tensor, condition: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Returns images with other colours, moved, and with a hole; what they were made from moves with them.
+    """Augments images [batch, height, width, channels] by color, translation and cutout.
 
-    Args:
-        forward: draws for every image on its own, other changes at each call.
-        images: float32 [batch, height, width, channels] in [-1, 1].
-        condition: float32 [batch, height, width, channels], or ``None``; its colours stay.
+    The condition gets the same translation and cutout, but keeps its colors. Each image and each call draws
+    its own augmentation.
     """
     images = _recoloured(forward, images)
     both = images if condition is None else tf.concat([images, condition], axis=-1)
@@ -37,7 +35,7 @@ def augmented(
 
 
 def _recoloured(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
-    """Brightness by up to ±0.5, saturation by 0 to 2, contrast by 0.5 to 1.5."""
+    """Changes brightness by up to ±0.5, saturation by 0 to 2, contrast by 0.5 to 1.5."""
     brightness, saturation, contrast = tf.unstack(
         forward.uniform([3, images.shape[0], 1, 1, 1], batch_axis=1)
     )
@@ -49,7 +47,7 @@ def _recoloured(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
 
 
 def _moved(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
-    """By whole pixels; what comes in is 0."""
+    """Translates by whole pixels, filling with 0."""
     batch, height, width, _ = images.shape
     draws = tf.unstack(forward.uniform([2, batch], batch_axis=1) * 2 - 1)
     down, right = (tf.round(by * _FURTHEST * side) for by, side in zip(draws, (height, width), strict=True))
@@ -66,7 +64,7 @@ def _moved(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
 
 
 def _with_hole(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
-    """A rectangle of half the sides is 0, its centre anywhere in the image."""
+    """Sets a rectangle of half the height and width to 0; its center may be anywhere in the image."""
     batch, *sides, _ = images.shape
     inside = []
     for side, draw in zip(sides, tf.unstack(forward.uniform([2, batch, 1], batch_axis=1)), strict=True):

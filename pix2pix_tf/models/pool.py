@@ -1,4 +1,4 @@
-"""A pool of images generated earlier, which the discriminator sees besides new ones."""
+"""A pool of earlier generated images, which the discriminator sees in addition to new ones."""
 
 from __future__ import annotations
 
@@ -12,19 +12,10 @@ if TYPE_CHECKING:
 
 
 def create_pool(name: str, size: int, shape: Sequence[int]) -> dict[str, tf.Variable]:
-    """Creates an empty pool.
-
-    Args:
-        name: of the pool, the beginning of its variables' names.
-        size: how many images it holds.
-        shape: height, width and channels of an image.
-
-    Returns:
-        The images, float32 [size, *shape], and how many there are, by their names in a checkpoint.
-    """
+    """Returns an empty pool: images, float32 [size, *shape], and their number, by name in the checkpoint."""
     import tensorflow as tf
 
-    # Every device makes the same changes to its copy.
+    # All devices make the same changes to their copies.
     return {
         f"{name}/images": tf.Variable(tf.zeros([size, *shape]), trainable=False),
         f"{name}/count": tf.Variable(0, trainable=False, dtype=tf.int32),
@@ -32,18 +23,11 @@ def create_pool(name: str, size: int, shape: Sequence[int]) -> dict[str, tf.Vari
 
 
 def from_pool(forward: ForwardPass, name: str, new: tf.Tensor) -> tf.Tensor:
-    """Puts new images into a pool and returns as many from it (Shrivastava et al. 2017, section 2.3).
+    """Adds new images to a pool and returns as many from it (Shrivastava et al. 2017, section 2.3).
 
-    Until the pool is full, the new images are kept and returned. Then each new one is, with probability ½,
-    returned and forgotten, or takes the place of a random old one, which is returned.
-
-    Args:
-        forward: whose state has the pool.
-        name: of the pool.
-        new: float32 [batch, height, width, channels].
-
-    Returns:
-        Float32 of the same shape, without gradients.
+    Until the pool is full, new images are stored and returned. After that, with probability ½ a new image is
+    returned without being stored; otherwise it replaces a random old one, which is returned. Input and output
+    are float32 [batch, height, width, channels]; gradients are stopped.
     """
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Every model by its name. A new one is a file and a line here."""
+"""Registry of models: a new one is a file and a line here."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ MODELS = {
 
 
 def model_class(name: str) -> type[Model]:
-    """Returns a model's class; imports no TensorFlow.
-
-    Raises:
-        ConfigError: there is no such model.
-    """
+    """Returns a model's class without importing TensorFlow; raises `ConfigError` for unknown names."""
     if name not in MODELS:
         raise ConfigError(f"`model` {name}: there is no such model; there are {', '.join(MODELS)}")
     module, _, attribute = MODELS[name].partition(":")
@@ -34,11 +30,11 @@ def model_class(name: str) -> type[Model]:
 
 
 def model_for(config: TrainConfig) -> Model:
-    """Returns the model that a resolved configuration describes."""
+    """Returns the model for a resolved config."""
     return model_class(config.model.model)(config)
 
 
-# What no paper has: the settings that every model and every network shares.
+# Settings common to all models that differ from the papers by default.
 _AS_PUBLISHED = {
     "upsampling": "transposed",
     "last_convolution": False,
@@ -48,15 +44,7 @@ _AS_PUBLISHED = {
 
 
 def defaults(model: str = DEFAULT_MODEL, recipe: Recipe = "default") -> TrainConfig:
-    """Returns a model's configuration where nothing is said.
-
-    Args:
-        model: which.
-        recipe: 'default' is what paints best, 'paper' the method as published.
-
-    Raises:
-        ConfigError: there is no such model, or no such recipe.
-    """
+    """Returns a model's default config; the recipe 'paper' is the published method."""
     kind = model_class(model)
     config = configs.replace(TrainConfig(kind.Settings(model=model, recipe=recipe)), **kind.defaults)
     if recipe == "default":
@@ -69,35 +57,32 @@ def defaults(model: str = DEFAULT_MODEL, recipe: Recipe = "default") -> TrainCon
 def preset(
     dataset: str = "procedural", model: str = DEFAULT_MODEL, recipe: Recipe = "default"
 ) -> TrainConfig:
-    """Returns the settings that a data set and a model bring.
+    """Returns the config for a data set and a model.
 
     Args:
-        dataset: 'procedural', a catalogue name, or the path of a folder (which gets the paper's common ones).
-        model: which model is trained.
-        recipe: as in :func:`defaults`.
+        dataset: 'procedural', a name from the catalog, or the path of a folder, which gets the settings that
+            most data sets of the paper share.
+        model: name of the model.
+        recipe: 'default' for the best results, 'paper' for the published method.
 
     Returns:
-        A configuration; any flag may override what it says.
+        A config; `replace` changes its settings.
 
     Raises:
-        ConfigError: there is no such model, or no such recipe.
+        ConfigError: the model or recipe doesn't exist.
     """
     kind = model_class(model)
     if dataset == PROCEDURAL:
         return configs.replace(defaults(model, recipe), dataset=dataset, **kind.procedural)
     settings = dict(settings_of(dataset))
-    if kind.Settings.data == "images":  # the papers' lengths are those of translation
+    if kind.Settings.data == "images":  # the papers' training lengths are for translation
         settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
-    if kind.Settings.data == "unpaired":  # which learns both directions
+    if kind.Settings.data == "unpaired":  # trains both directions
         settings.pop("direction", None)
     return configs.replace(defaults(model, recipe), dataset=dataset, **settings)
 
 
 def config_from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
-    """Rebuilds a configuration from :func:`pix2pix_tf.config.to_json`.
-
-    Raises:
-        ConfigError: a setting is missing, unknown or of another type.
-    """
+    """Inverse of `config.to_json`; raises `ConfigError` for missing, unknown or wrongly typed settings."""
     settings = plain.get("model", {})
     return configs.from_json(plain, defaults(settings.get("model", ""), settings.get("recipe", "default")))

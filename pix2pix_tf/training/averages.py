@@ -1,4 +1,4 @@
-"""Moving averages of weights: what is shown and published, and what no single step's noise is in."""
+"""Moving averages of weights, which are shown and published because they lack the noise of single steps."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-# An average's own pass over the weights takes as long as a tenth of a step. Weights change so little in ten
-# steps that it may be made then only.
+# Updating the averages takes a tenth of a step's time. Weights change so little in ten steps that an update
+# every ten steps is enough.
 INTERVAL = 10
 
 
 class Averages:
-    """Exponential moving averages of variables, one more copy of them in memory.
+    """Exponential moving averages of variables, which take the memory of another copy.
 
-    After ``n`` steps the decay is that of the last ``n / 9`` steps or so, until it reaches its own: short
-    runs gain, too, and the first weights are forgotten (as in TensorFlow's ``ExponentialMovingAverage``).
+    As in TensorFlow's ``ExponentialMovingAverage``, the decay at step n is at most (n + 1) / (n + 10), so
+    that short runs benefit too and initial weights are forgotten.
 
     Args:
-        variables: by name, float32; the averages begin as what they are.
-        decay: a step, in (0, 1).
+        variables: float32 variables by name; the averages start with their values.
+        decay: per step, in (0, 1).
 
     Attributes:
-        variables: the averages by the same names, created in the current distribution strategy.
+        variables: averages by the same names, created in the current distribution strategy.
     """
 
     def __init__(self, variables: Mapping[str, tf.Variable], decay: float):
@@ -35,16 +35,14 @@ class Averages:
         self.reset()
 
     def reset(self) -> None:
-        """Begins anew with the variables as they are."""
+        """Sets the averages to the current values of the variables."""
         for name, average in self.variables.items():
             average.assign(self._followed[name].read_value())
 
     def update(self, done: tf.Tensor) -> None:
-        """Follows the variables, on this device's copies.
+        """Updates this device's copies, at every one of the first ten steps and then at every tenth.
 
-        Args:
-            done: steps done with this one, an int64 scalar: the first ten count one by one, the others by
-                tens.
+        ``done`` is the number of steps including this one, an int64 scalar.
         """
         first = done < INTERVAL
         covered = tf.where(done <= INTERVAL, 1.0, float(INTERVAL))  # steps since the last update
@@ -53,8 +51,8 @@ class Averages:
 
         def follow() -> None:
             for name, average in self.variables.items():
-                # On the handle, as `assign_sub` asks how devices are to agree. They need not: all follow the
-                # same weights.
+                # `assign_sub` on the variable would need an aggregation over devices. The copies are equal on
+                # all devices, so the handle is enough.
                 behind = weight * (average.read_value() - self._followed[name].read_value())
                 tf.raw_ops.AssignSubVariableOp(resource=average.handle, value=behind)
 

@@ -1,4 +1,4 @@
-"""What TensorFlow raises while it trains, as errors that say what to do."""
+"""Converts TensorFlow's errors during training into messages that say what to do."""
 
 from __future__ import annotations
 
@@ -14,19 +14,14 @@ from pix2pix_tf.files import first_line
 
 @contextlib.contextmanager
 def explaining_framework_errors() -> Iterator[None]:
-    """Turns what TensorFlow raises while it trains into one line.
-
-    Raises:
-        SystemFault: there is not enough memory, or the disk can't be read.
-        DataError: a training image can no longer be read.
-    """
+    """Converts TensorFlow's errors into a one-line `SystemFault` or `DataError`."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise SystemFault(
             "not enough memory; take a smaller `image_size` or `batch_size`, or fewer filters"
         ) from error
-    except tf.errors.UnknownError as error:  # as which Python's errors leave a tf.data pipeline
+    except tf.errors.UnknownError as error:  # how Python's errors come out of a tf.data pipeline
         if found := re.search(r"(DataError|SystemFault): (.*)", str(error)):
             raise {"DataError": DataError, "SystemFault": SystemFault}[found[1]](found[2]) from error
         raise

@@ -1,4 +1,4 @@
-"""Signals: a run that is asked to stop saves first."""
+"""Signal handling, so that an interrupted run saves first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextlib.contextmanager
 def catching_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM in a list; a second one acts as if nobody had caught the first."""
+    """Collects SIGINT and SIGTERM in a list; a second signal is handled as before this context."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught  # Python delivers signals to the main thread only

@@ -1,4 +1,4 @@
-"""Adam as one fused kernel a variable, and the loss scale that float16 needs."""
+"""Adam with one fused kernel per variable, and the loss scale for float16."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ EPSILON = 1e-8
 class Adam:
     """Adam (Kingma & Ba 2015) on TensorFlow's fused kernel.
 
-    Keras' Adam makes a dozen passes over every weight and its moments; the fused kernel makes one. The
-    bias correction is computed from the number of updates, so that the two moments are the only state.
-
-    Args:
-        variables: what is trained, float32.
-        beta_1: decay of the mean gradient.
-        beta_2: decay of the mean squared gradient.
+    Keras' Adam makes a dozen passes over weights and moments; the fused kernel makes one. Bias correction
+    uses the number of updates, so the moments are the only state.
 
     Attributes:
-        moments: (mean gradient, mean squared gradient) of every variable, created in the current
-            distribution strategy.
+        moments: (mean gradient, mean squared gradient) of each variable, created in the current distribution
+            strategy.
     """
 
     def __init__(self, variables: Sequence[tf.Variable], beta_1: float, beta_2: float):
@@ -37,10 +32,8 @@ class Adam:
     def apply(self, gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor, updates: tf.Tensor) -> None:
         """Updates the variables in place.
 
-        Args:
-            gradients: float32, one a variable; the sum over all devices.
-            learning_rate: α, a float32 scalar.
-            updates: how many updates there are with this one, an integer scalar.
+        ``gradients`` are float32, summed over all devices. ``updates`` counts this update too, an integer
+        scalar.
         """
         updates = tf.cast(updates, tf.float32)
         beta_1_power = tf.pow(self.beta_1, updates)
@@ -61,18 +54,10 @@ class Adam:
 
 
 class LossScale:
-    """The dynamic loss scale of float16 training (Micikevicius et al. 2018, section 3.2).
+    """Dynamic loss scale of float16 training (Micikevicius et al. 2018, section 3.2).
 
-    Small gradients vanish in float16, so losses are multiplied by a scale before and gradients divided by
-    it after. An overflow skips the update and halves the scale; ``patience`` updates without one double it.
-
-    Args:
-        initial: the first scale.
-        patience: good updates before the scale doubles.
-
-    Attributes:
-        scale: float32 variable.
-        good_updates: int32 variable, good updates since the scale last changed.
+    Small gradients underflow in float16, so losses are multiplied and gradients divided by ``scale``. After
+    an overflow, the update is skipped and the scale halved; after ``patience`` good updates, it is doubled.
     """
 
     def __init__(self, initial: float = 2.0**15, patience: int = 2000):
@@ -81,12 +66,11 @@ class LossScale:
         self.good_updates = tf.Variable(0, trainable=False, dtype=tf.int32, name="good_updates")
 
     def unscale(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Returns the gradients of the loss itself."""
         factor = 1.0 / self.scale
         return [gradient * factor for gradient in gradients]
 
     def update(self, finite: tf.Tensor) -> None:
-        """Adapts the scale after an update, ``finite`` telling whether all gradients were finite."""
+        """Adapts the scale; ``finite`` is whether all gradients were finite."""
         good = tf.where(finite, self.good_updates + 1, 0)
         grown = good >= self.patience
         scale = tf.where(finite, tf.where(grown, self.scale * 2.0, self.scale), self.scale * 0.5)
@@ -95,6 +79,6 @@ class LossScale:
 
 
 def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns whether no tensor holds NaN or infinity: a boolean scalar."""
-    # A sum is finite only if its terms are, and costs one pass without a boolean copy.
+    """Returns a boolean scalar: whether no tensor has NaN or infinity."""
+    # A sum is finite only if all terms are, and needs no boolean copy of the tensor.
     return tf.reduce_all([tf.math.is_finite(tf.reduce_sum(tensor)) for tensor in tensors])

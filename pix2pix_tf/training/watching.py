@@ -1,4 +1,4 @@
-"""When a run looks at held-out pairs, and whether it was never better than now."""
+"""Decides when to evaluate on held-out pairs, and whether the result is the best so far."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from pix2pix_tf.evaluation.metrics import METRICS
 from pix2pix_tf.evaluation.validation import Validation
 from pix2pix_tf.models.base import Paint
 
-_SHARE = 0.03  # of the time of a run that nobody said how often to look
+_SHARE = 0.03  # share of time for evaluation if no interval is set
 
 
 class Watch:
-    """Measures pictures of held-out pairs at some of the steps.
+    """Evaluates on held-out pairs during training.
 
-    Args:
-        validation: what is measured; ``None`` where no targets are known.
-        record: how often.
-        best: what the best checkpoint yet has, by the metrics' names.
+    ``validation`` is ``None`` if there are no targets. ``best`` has the metrics of the best checkpoint so
+    far.
     """
 
     def __init__(self, validation: Validation | None, record: RecordConfig, best: Mapping[str, Any] | None):
@@ -33,7 +31,6 @@ class Watch:
         self._since = time.perf_counter()
 
     def is_due(self, step: int, is_last: bool) -> bool:
-        """Whether to look after that step."""
         if self._validation is None:
             return False
         if self._record.evaluate_every is not None:
@@ -42,12 +39,8 @@ class Watch:
         return is_last or (affordable and step % self._record.sample_every == 0)
 
     def look(self, paint: Mapping[str, Paint]) -> tuple[dict[str, float], bool]:
-        """Returns the metrics, and whether they are the best yet.
-
-        Args:
-            paint: what paints now, by the painters' names.
-        """
-        assert self._validation is not None  # `is_due` has said so
+        """Returns the metrics of generators by name, and whether they are the best so far."""
+        assert self._validation is not None  # checked by `is_due`
         start = time.perf_counter()
         values = self._validation.measure(paint)
         self._since = time.perf_counter()
@@ -59,7 +52,7 @@ class Watch:
         return values, is_best
 
     def _score(self, values: Mapping[str, float]) -> float | None:
-        """The named metric, turned so that more is better; of two directions the mean."""
+        """Returns the best metric, higher for better, as a mean over both directions if there are two."""
         name = self._record.best_metric
         found = [value for key, value in values.items() if key == name or key.endswith(f"_{name}")]
         return self._sign * sum(found) / len(found) if found else None

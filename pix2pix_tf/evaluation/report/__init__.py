@@ -1,7 +1,7 @@
-"""report.html: what was measured of the models, their pictures, and a game that asks which are real.
+"""report.html: metrics and outputs of the evaluated models, and a "real or fake?" game.
 
-The page is one file without requests to anywhere. What the numbers say in words, the tables and the plots
-are made here; the template's script shows the pictures and plays the game.
+The page is a single file and makes no requests. Text, tables and plots are made here; the template's script
+shows the images and runs the game.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["LIMIT", "LONGEST_SIDE", "Picture", "read_answers", "wilson_interval"
 
 LIMIT = 5_000_000  # bytes of the whole page
 
-_SLACK = 10_000  # bytes: for what the page has with pictures only, such as their controls
+_SLACK = 10_000  # bytes of page elements that appear only if there are images
 
 
 def write_report(
@@ -39,16 +39,12 @@ def write_report(
 ) -> None:
     """Writes the page, of at most `LIMIT` bytes.
 
-    Where not all pictures fit, it shows the worst, the best and some evenly between.
+    If not all images fit, it shows the worst, the best and an even selection of the others.
 
     Args:
-        path: of the file.
-        results: what metrics.json holds.
-        pictures: the evaluated images, in any order; none leaves the gallery and the game out.
-        curves: for each model the lines of its metrics.jsonl: ``step`` and values by name.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
+        results: content of metrics.json.
+        pictures: the evaluated images in any order; if empty, the page has no gallery and no game.
+        curves: lines of metrics.jsonl by model: ``step`` and values by name.
     """
     results, curves = _clean(results), _clean(curves)
     facts = {
@@ -87,7 +83,7 @@ def _template() -> jinja2.Template:
 
 
 def _clean(value: Any) -> Any:
-    """A copy without what HTML and JSON can't hold: names that aren't UTF-8, numbers that aren't finite."""
+    """Escapes names that aren't UTF-8, and replaces NaN and infinity by None, for HTML and JSON."""
     if isinstance(value, Mapping):
         return {printable(str(key)): _clean(each) for key, each in value.items()}
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What people answered to "real or fake?", as the report saves it."""
+"""Answers from the report's "real or fake?" game, as the page saves them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from typing import Any
 
 from pix2pix_tf.errors import DataError, SystemFault
 
-REAL = "real"  # the key of the data set's own pictures in a file of answers
+REAL = "real"  # key of the data set's real images in a file of answers
 
 ANSWERS_FORMAT = 1
 
-_WIDTH_95 = 1.959963984540054  # of the standard normal distribution, to either side
+_WIDTH_95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
 
 def answers_key(model: str) -> str:
-    """Returns by what name a file of answers has a model: a model may be called as the real pictures are."""
+    """Returns a model's key in a file of answers, which must differ from that of the real images."""
     return f"{model} (model)" if model == REAL else model
 
 
 def wilson_interval(taken: int, shown: int) -> tuple[float, float]:
-    """Returns Wilson's 95 % interval of a share, which holds for few answers and extreme shares too.
+    """Returns Wilson's 95 % interval of a share, which also holds for few answers and extreme shares.
 
-    Args:
-        taken: how many were counted, 0 to ``shown``.
-        shown: out of how many; of none nothing is known, and the interval is 0 to 1.
+    ``taken`` of ``shown`` were counted. For ``shown`` 0 the interval is [0, 1].
     """
     if not shown:
         return 0.0, 1.0
@@ -40,18 +38,10 @@ def wilson_interval(taken: int, shown: int) -> tuple[float, float]:
 
 
 def read_answers(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """Reads what people who played "real or fake?" on the page have saved.
+    """Adds up the answers in JSON files that the report's game saved.
 
-    Args:
-        paths: JSON files, of one report or of several; their answers are added up.
-
-    Returns:
-        For each model, and for ``real``, the data set's own pictures: ``count``, the answers; ``value``, the
-        share that was taken for real; and ``low`` and ``high``, its 95 % interval.
-
-    Raises:
-        DataError: there is no such file, it is damaged, or its counts aren't those of its answers.
-        SystemFault: a file can't be read.
+    Returns, for each model and for ``real``: ``count`` of answers, ``value``, the share taken for real, and
+    ``low`` and ``high``, its 95 % interval.
     """
     taken, shown = collections.Counter[str](), collections.Counter[str]()
     for path in paths:
@@ -78,7 +68,7 @@ def _content(path: Path) -> Any:
 
 
 def _count(path: Path, content: Any) -> dict[str, tuple[int, int]]:
-    """For each model how many pictures were taken for real, of how many; refuses what is damaged."""
+    """Returns, for each model, the number of images taken for real and of all images; checks the file."""
 
     def damaged(what: str) -> DataError:
         return DataError(f"{path}: {what}; save the answers again")

@@ -1,4 +1,4 @@
-"""The report's pictures: which are shown, and how they are embedded."""
+"""Images of the report: which are shown, and how they are embedded."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pix2pix_tf.evaluation.report.tables import marked_models
 from pix2pix_tf.evaluation.report.words import DIRECTIONS, JSON_OPTIONS, badness_of, label_of
 from pix2pix_tf.files import printable
 
-LONGEST_SIDE = 512  # of an embedded picture, in pixels
+LONGEST_SIDE = 512  # of an embedded image, in pixels
 
-# Of WebP, the best first. What is lost even at the last is hard to see; beyond it fewer pictures are better
-# than coarser ones, as the codec would blur the very details that the pictures are looked at for.
+# WebP qualities, best first. Even at the last, loss is hard to see. If that is too large, the page has fewer
+# images, because a lower quality would blur the details that matter.
 _QUALITIES = (95, 90, 85, 80)
 
 
@@ -33,11 +33,11 @@ class Picture:
     """One evaluated image.
 
     Args:
-        name: what to call it, such as its file's name.
-        input: uint8 [height, width, channels]; None where a model paints from noise.
+        name: displayed name, such as the file name.
+        input: uint8 [height, width, channels], or ``None`` for noise.
         target: uint8 [height, width, channels].
-        outputs: for each model uint8 or uint16 [height, width, channels].
-        values: for each model and metric the value of this image alone.
+        outputs: uint8 or uint16 [height, width, channels] by model.
+        values: metrics of this image, by model and metric.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Picture:
 
 
 def script_data(results: Mapping[str, Any]) -> dict[str, Any]:
-    """What the template's script knows, so far without pictures."""
+    """Returns the data for the template's script, without images."""
     models = [{**model, "key": answers_key(model["name"])} for model in marked_models(results)]
     return {
         "format": ANSWERS_FORMAT,
@@ -62,14 +62,14 @@ def script_data(results: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """The pictures on the page.
+    """The images on the page.
 
     Args:
-        entries: what the script knows of each, with its images as data URIs.
-        worst: how many are there for being the worst.
-        best: how many for being the best.
-        by: the label of the metric that they were ranked by; empty without one.
-        metrics: those that pictures have values of: name, label and direction.
+        entries: the script's data for each image, with data URIs.
+        worst: number of images chosen as the worst.
+        best: number of images chosen as the best.
+        by: label of the metric that they are ranked by, or an empty string.
+        metrics: name, label and direction of the metrics that images have.
     """
 
     entries: Sequence[dict[str, Any]]
@@ -79,7 +79,7 @@ class Chosen:
     metrics: Sequence[dict[str, Any]]
 
     def embedded(self) -> dict[str, Any]:
-        """Returns what the script gets: every distinct image once, and pictures that point to them."""
+        """Returns the script's data, with each distinct image once and indices that refer to them."""
         images: dict[str, int] = {}
 
         def index(uri: str | None) -> int | None:
@@ -97,28 +97,19 @@ class Chosen:
         return {"metrics": self.metrics, "images": list(images), "pictures": pictures}
 
     def size(self) -> int:
-        """Returns about how many bytes it takes on the page, and never fewer than it does."""
+        """Returns an upper bound of the bytes that it takes on the page."""
         return len(str(htmlsafe_json_dumps(self.embedded(), **JSON_OPTIONS)).encode())
 
 
 class _Encoder:
-    """Turns pictures into data URIs, each image at most once.
-
-    Args:
-        quality: of WebP.
-    """
+    """Encodes images as data URIs, each distinct image once."""
 
     def __init__(self, quality: int):
         self._quality = quality
         self._known: dict[tuple[object, ...], str] = {}
 
     def __call__(self, image: np.ndarray | None, exact: bool = False) -> str | None:
-        """Returns a data URI.
-
-        Args:
-            image: uint8 or uint16 [height, width, channels]; None gives None.
-            exact: lossless where that is smaller, which it is for drawings and flat labels.
-        """
+        """Returns a data URI; with ``exact``, lossless if that is smaller, as for drawings and label maps."""
         if image is None:
             return None
         key = (image.shape, hashlib.blake2b(image.tobytes()).digest())
@@ -126,7 +117,7 @@ class _Encoder:
             small = Image.fromarray(as_shown(image))
             small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
             files = [_webp(small, quality=self._quality)]
-            if exact and small.getcolors(256):  # of more colours it never is, and takes long to find out
+            if exact and small.getcolors(256):  # with more colors, lossless is never smaller and takes long
                 files.append(_webp(small, lossless=True, quality=50))
             self._known[key] = f"data:image/webp;base64,{base64.b64encode(min(files, key=len)).decode()}"
         return self._known[key]
@@ -139,13 +130,7 @@ def _webp(image: Image.Image, **options: Any) -> bytes:
 
 
 def choose(results: Mapping[str, Any], pictures: Sequence[Picture], room: int) -> Chosen:
-    """Takes all pictures at the best quality that has room for them, or else fewer at the last.
-
-    Args:
-        results: what metrics.json holds.
-        pictures: all of them.
-        room: bytes.
-    """
+    """Takes all images at the best quality that fits ``room`` bytes, or else fewer at the lowest."""
     metrics = [
         {"name": metric, "label": label_of(results, metric), "direction": DIRECTIONS[about["better"]]}
         for metric, about in results["metrics"].items()
@@ -184,7 +169,7 @@ def _values_of(picture: Picture, metric: str) -> list[float]:
 
 
 def _ranked(results: Mapping[str, Any], pictures: Sequence[Picture], metric: str | None) -> list[int]:
-    """Indices of the pictures, the worst first by the mean of the models; those without a value last."""
+    """Returns the indices of images, worst first by the mean over models; those without a value are last."""
 
     def badness(index: int) -> float:
         values = [] if metric is None else _values_of(pictures[index], metric)
@@ -196,10 +181,9 @@ def _ranked(results: Mapping[str, Any], pictures: Sequence[Picture], metric: str
 
 
 def _spread(total: int, count: int) -> tuple[list[int], int, int]:
-    """Places in a ranking: a third from its begin, a sixth from its end, the others evenly between.
+    """Returns positions in a ranking: a third worst, a sixth best, the rest evenly spaced in between.
 
-    Returns:
-        The places, how many are of the begin, how many of the end.
+    Also returns the numbers of worst and best.
     """
     if count >= total:
         return list(range(total)), 0, 0
@@ -212,13 +196,14 @@ def _spread(total: int, count: int) -> tuple[list[int], int, int]:
 def _entries(
     results: Mapping[str, Any], pictures: Sequence[Picture], indices: Sequence[int], encode: _Encoder
 ) -> list[dict[str, Any]]:
-    """What the script knows of pictures, in the order in which they came: of a value also how bad it is."""
+    """Returns the script's data of images in their original order, with the badness of each value."""
     found = []
     for index in sorted(indices):
         picture = pictures[index]
         models = _originals(results, picture)
         values = [_scored(results, picture.values.get(model, {})) for model in models]
-        # The inputs last: the game is fair only if real and made pictures went through the same codec.
+        # The input last: if it equals the target, it must not make the target lossless, because the game is
+        # fair only if real and generated images use the same codec.
         target, *outputs = map(encode, (picture.target, *map(picture.outputs.get, models)))
         found.append(
             {
@@ -233,7 +218,7 @@ def _entries(
 
 
 def _originals(results: Mapping[str, Any], picture: Picture) -> list[str]:
-    """The models' names as a picture has them, which `_clean` may have changed in the results."""
+    """Returns the models' names before `_clean` changed them."""
     names = {printable(name): name for name in (*picture.outputs, *picture.values)}
     return [names.get(name, name) for name in results["models"]]
 

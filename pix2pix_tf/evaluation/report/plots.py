@@ -12,32 +12,24 @@ import numpy as np
 from pix2pix_tf.evaluation.report.tables import MARKS
 from pix2pix_tf.recording.plots import running_mean
 
-_POINTS = 240  # of a curve: more than a plot has pixels to tell apart
+_POINTS = 240  # of a curve: more than the plot can resolve
 
 
 @dataclasses.dataclass(frozen=True)
 class _Axis:
-    """Places numbers along an axis.
-
-    Args:
-        low: where it begins.
-        high: where it ends.
-        logarithmic: whether equal ratios are equally far apart; then both ends are positive.
-    """
-
     low: float
     high: float
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """Returns where a value is, 0 at the begin and 1 at the end."""
+        """Returns the position of a value: 0 at the start of the axis, 1 at the end."""
         low, high = self.low, self.high
         if self.logarithmic:
             low, high, value = math.log(low), math.log(high), math.log(value)
         return (value - low) / (high - low) if high > low else 0.5
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Returns values worth a line, in percent of the axis, with their labels."""
+        """Returns positions in percent of the axis, with their labels."""
         values = self._powers() if self.logarithmic else self._steps()
         return [(round(100 * self.at(value), 2), f"{value:g}".replace("-", "−")) for value in values]
 
@@ -61,10 +53,9 @@ class _Line:
     """A line of a plot.
 
     Args:
-        name: what the legend calls it.
-        mark: its colour; None for the targets, which are dashed.
+        mark: index of its color; ``None`` for the targets, which are dashed.
         points: float [points, 2], x and y.
-        faint: whether it is what another line is the mean of, and has no place in the legend.
+        faint: raw values whose mean is another line; not in the legend.
     """
 
     name: str
@@ -80,7 +71,7 @@ def _plot(
     x_ticks: Callable[[_Axis], list[tuple[float, str]]] = _Axis.ticks,
     logarithmic: tuple[bool, bool] = (False, False),
 ) -> dict[str, Any] | None:
-    """Lines as the template draws them, in a square of 1000; None where there is nothing to draw."""
+    """Returns lines for the template, in a square of side 1000, or ``None`` if there is nothing to draw."""
     lines = [line for line in lines if len(line.points)]
     if not lines:
         return None
@@ -106,12 +97,12 @@ def _plot(
 
 def _path(points: np.ndarray, x: _Axis, y: _Axis) -> str:
     if len(points) == 1:
-        points = np.repeat(points, 2, axis=0)  # a dot, by the round ends of the line
+        points = np.repeat(points, 2, axis=0)  # drawn as a dot, because line ends are round
     return " ".join(f"{1000 * x.at(h):.0f},{1000 - 1000 * y.at(v):.0f}" for h, v in points.tolist())
 
 
 def spectra(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The power spectra, and what they are of the targets', both with logarithmic axes."""
+    """Returns plots of power spectra, absolute and relative to the targets, on logarithmic axes."""
     spectra = _all_spectra(results)
     x_label = "cycles per pixel"
     whole = _plot("Power", (x_label, "power"), spectra, _octaves, (True, True))
@@ -136,20 +127,20 @@ def _all_spectra(results: Mapping[str, Any]) -> list[_Line]:
     lines = []
     for name, mark, spectrum in found:
         pairs = list(zip(frequencies, spectrum or [], strict=False))
-        # A logarithm has no place for the mean brightness, at frequency 0, nor for a power of 0.
+        # Logarithmic axes can't show frequency 0, the mean brightness, or a power of 0.
         points = [(x, y) for x, y in pairs if x and y and x > 0 and y > 0]
         lines.append(_Line(name, mark, np.array(points, np.float64).reshape(-1, 2)))
     return lines
 
 
 def _octaves(axis: _Axis) -> list[tuple[float, str]]:
-    """Ticks at 1/2, 1/4, 1/8 … cycles per pixel: the periods at which grids come."""
+    """Returns ticks at 1/2, 1/4, 1/8 … cycles per pixel, the periods of checkerboard artifacts."""
     periods = [2**power for power in range(1, 14) if axis.low <= 0.5**power <= axis.high * 1.02]
     return [(round(100 * axis.at(1 / period), 2), f"1/{period}") for period in periods]
 
 
 def fine_detail(results: Mapping[str, Any]) -> list[str]:
-    """For each model a sentence on the power of its finest detail, against the targets'."""
+    """Returns a sentence per model that compares the power of its finest detail with the targets'."""
     *models, targets = (dict(line.points.tolist()) for line in _all_spectra(results))
     said = []
     for name, powers in zip(results["models"], models, strict=True):
@@ -163,7 +154,7 @@ def fine_detail(results: Mapping[str, Any]) -> list[str]:
 def curve_plots(
     results: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> list[dict[str, Any]]:
-    """One plot for each value that was logged, with the running mean of every model."""
+    """Returns one plot per logged value, with each model's running mean."""
     order = [*results["models"], *(name for name in curves if name not in results["models"])]
     logged = dict.fromkeys(key for lines in curves.values() for line in lines for key in line)
     plots = []
@@ -174,7 +165,7 @@ def curve_plots(
         for index, model in enumerate(order):
             points = _logged(curves.get(model, ()), value)
             mark = index % MARKS
-            if len(points) >= 40:  # below that the mean is the values themselves
+            if len(points) >= 40:  # with fewer, the mean equals the values
                 lines.append(_Line(model, mark, _thinned(points), faint=True))
             mean = np.column_stack([points[:, 0], running_mean(points[:, 1])])
             lines.append(_Line(model, mark, _thinned(mean)))
@@ -189,7 +180,7 @@ def _logged(lines: Sequence[Mapping[str, Any]], value: str) -> np.ndarray:
 
 
 def _thinned(points: np.ndarray) -> np.ndarray:
-    """At most `_POINTS` points, each the mean of those that it stands for."""
+    """Averages neighboring points, to at most `_POINTS`."""
     if len(points) <= _POINTS:
         return points
     each = -(-len(points) // _POINTS)

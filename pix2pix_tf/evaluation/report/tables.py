@@ -1,4 +1,4 @@
-"""The report's tables of numbers: what is in their cells, and where their bars are."""
+"""The report's tables: text of cells and positions of bars."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from pix2pix_tf.evaluation.report.words import DIRECTIONS, badness_of, interval_width, label_of, number_text
 
-MARKS = 6  # colours of models in the template
+MARKS = 6  # number of model colors in the template
 
 
 def marked_models(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the models, each with the number of its colour."""
+    """Returns the models, each with the index of its color."""
     return [
         {"name": name, "mark": index % MARKS, "path": model.get("path"), "step": model.get("step")}
         for index, (name, model) in enumerate(results["models"].items())
@@ -19,7 +19,7 @@ def marked_models(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def metric_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each metric a row: cells of the models, the targets' own value, and where the bars are."""
+    """Returns a row per metric: the models' cells, the targets' own value and the positions of bars."""
     rows = []
     targets = (results.get("targets") or {}).get("values", {})
     for metric, about in results["metrics"].items():
@@ -56,20 +56,20 @@ def metric_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _numbers_of(
     found: Sequence[Mapping[str, Any]], own: Mapping[str, Any], ideal: float | None
 ) -> list[float]:
-    """Every number that a row's bars have to have room for."""
+    """Returns all values that a row's bars must show."""
     ends = [each.get(part) for each in (*found, own) for part in ("value", "low", "high")]
     return [value for value in (*ends, ideal) if value is not None]
 
 
 def _places(values: Sequence[float]) -> Callable[[float], float]:
-    """Where a value is on a bar, in percent of its width, with room at both ends."""
+    """Returns a function from a value to its position on a bar in percent, with a margin on both sides."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     span = high - low or abs(high) or 1.0
     return lambda value: round(6 + 88 * (value - low) / span, 2)
 
 
 def _cell(estimate: Mapping[str, Any], place: Callable[[float], float]) -> dict[str, Any]:
-    """A number with its interval as text, in full and as places on a bar."""
+    """Returns value and interval as text, in full and as positions on a bar."""
     width = interval_width(estimate)
     parts = {part: estimate.get(part) for part in ("value", "low", "high")}
     return {
@@ -84,7 +84,7 @@ def _cell(estimate: Mapping[str, Any], place: Callable[[float], float]) -> dict[
 def _best(
     results: Mapping[str, Any], metric: str, found: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str | None, bool]:
-    """Which of several models is best, and whether it beats each of the others beyond chance."""
+    """Returns the best of several models, and whether it is significantly better than every other one."""
     ranks = {name: badness_of(results, metric, estimate.get("value")) for name, estimate in found.items()}
     known = {name: rank for name, rank in ranks.items() if rank is not None}
     if not results.get("comparisons") or len(set(known.values())) < 2:
@@ -100,7 +100,7 @@ def _best(
 
 
 def difference_tables(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each pair of models the differences, metric by metric."""
+    """Returns the differences of metrics for each pair of models."""
     pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
     marks = {model["name"]: model["mark"] for model in marked_models(results)}
     for found in results.get("comparisons") or []:
@@ -120,7 +120,7 @@ def difference_tables(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _around_zero(found: Mapping[str, Any]) -> Callable[[float], float]:
-    """As `_places`, with 0 in the middle."""
+    """Like `_places`, with 0 in the middle."""
     ends = [abs(found[part]) for part in ("value", "low", "high") if found.get(part) is not None]
     reach = max(ends, default=0) or 1.0
     return lambda value: round(50 + 44 * value / reach, 2)

@@ -1,4 +1,4 @@
-"""What the report says first: which model is better, and in what."""
+"""The report's summary: which model is better in which metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pix2pix_tf.evaluation.report.words import interval_width, label_of, listing
 
 @dataclasses.dataclass
 class _Tally:
-    """What of two models is better, as labels of metrics; or differs, and neither is better; or is open."""
+    """Labels of metrics by result: one model is better, both differ without a better one, or undecided."""
 
     first: list[str] = dataclasses.field(default_factory=list)
     second: list[str] = dataclasses.field(default_factory=list)
@@ -32,7 +32,7 @@ def _tallies(results: Mapping[str, Any]) -> dict[tuple[str, str], _Tally]:
 
 
 def verdict(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The first thing on the page: a headline, and sentences that say the rest."""
+    """Returns a headline and sentences for the top of the page."""
     models = list(results["models"])
     tallies = _tallies(results)
     if len(models) < 2:
@@ -85,7 +85,7 @@ def _two_models(first: str, second: str, tally: _Tally) -> str:
 
 
 def _findings(first: str, second: str, tally: _Tally) -> list[str]:
-    """What each of two models is better in, and what is open."""
+    """Returns sentences about the metrics in which each model is better, and those that are open."""
     won = [
         f"{name} is better in {listing(labels)}"
         for name, labels in ((first, tally.first), (second, tally.second))

@@ -1,4 +1,4 @@
-"""Numbers and names as the report writes them."""
+"""Formats numbers and names for the report."""
 
 from __future__ import annotations
 
@@ -15,17 +15,12 @@ DIRECTIONS = {
     "target": "no more than the targets’ own is best",
 }
 
-# Compact, and models and metrics keep their order, which Jinja would sort.
+# Compact; Jinja's default would sort models and metrics.
 JSON_OPTIONS: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
 
 
 def number_text(value: float | None, width: float | None = None) -> str:
-    """A number with as many decimals as its uncertainty, or else its size, deserves.
-
-    Args:
-        value: the number; None is written as a dash.
-        width: of its interval, of which two digits are kept.
-    """
+    """Formats a number to two digits of its interval's ``width``, or by its size; ``None`` as a dash."""
     if value is None:
         return "–"
     scale = abs(width or value / 100)
@@ -35,28 +30,26 @@ def number_text(value: float | None, width: float | None = None) -> str:
 
 
 def interval_width(estimate: Mapping[str, Any]) -> float | None:
-    """Returns how wide a value's interval is; None where it has none."""
     low, high = estimate.get("low"), estimate.get("high")
     return None if low is None or high is None else high - low
 
 
 def listing(names: Sequence[str]) -> str:
-    """Returns names as a sentence has them: a, b and c."""
+    """Joins names as in a sentence: a, b and c."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def label_of(results: Mapping[str, Any], metric: str) -> str:
-    """Returns what the page calls a metric."""
     return str(results["metrics"].get(metric, {}).get("label", metric))
 
 
 def target_value(results: Mapping[str, Any], metric: str) -> float | None:
-    """Returns the targets' own value of a metric; None where they have none."""
+    """Returns the targets' own value of a metric; ``None`` if there is none."""
     return ((results.get("targets") or {}).get("values", {}).get(metric) or {}).get("value")
 
 
 def badness_of(results: Mapping[str, Any], metric: str, value: float | None) -> float | None:
-    """How bad a value is: the more, the worse; None where that can't be told."""
+    """Returns a number that is higher for worse values; ``None`` if the metric has no direction."""
     better = results["metrics"].get(metric, {}).get("better")
     if better is None or value is None or not math.isfinite(value):
         return None
