@@ -69,6 +69,24 @@ def test_folders_are_searched_at_any_depth_and_their_subfolders_kept(
         np.testing.assert_array_equal(picture(written), translate(image))
 
 
+def test_missing_pixels_are_given_as_the_middle_and_clipped_values_are_reported(
+    tiny_run, translate, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(translate, "input_range", None)  # which a call sets
+    monkeypatch.setattr(translate, "ignore", -9999.0)
+    numbers = np.random.default_rng(0).random((32, 32, 3), np.float32)
+    numbers[2, :8] = 2.0
+    middle = numbers.copy()
+    middle[:2, :8] = 32768 / 65535
+    numbers[0, :8], numbers[1, :8, 1] = np.nan, -9999
+    np.save(tmp_path / "missing.npy", numbers)
+    np.save(tmp_path / "middle.npy", middle.clip(0, 1))
+    report = predict(tiny_run.path, [tmp_path / "missing.npy"], tmp_path, input_range=(0.0, 1.0))
+    assert f"{24 / (numbers.size - 48):.2%}" in report
+    assert "%" not in predict(tiny_run.path, [tmp_path / "middle.npy"], tmp_path, input_range=(0.0, 1.0))
+    np.testing.assert_array_equal(picture(tmp_path / "missing.png"), picture(tmp_path / "middle.png"))
+
+
 def test_images_and_folders_may_be_mixed_and_each_is_translated_once(tiny_run, tmp_path, save_image):
     save_image(tmp_path / "one.png")
     save_image(tmp_path / "folder" / "scene.v1.2.png", width=31, height=77)

@@ -351,7 +351,12 @@ def doubts(numbers: Numbers, values: ValueRange) -> Iterator[Doubt]:
     what += f"{values[0]:.4g} to {values[1]:.4g}: nearly one color to a network"
     if numbers.classes:
         what += f". They are class numbers: {', '.join(map(str, numbers.classes))}"
-        yield Doubt("faint", what, "paint classes in colors that differ", classes=numbers.classes)
+        yield Doubt(
+            "faint",
+            what,
+            "paint classes in colors that differ, or `one_hot_labels` of inputs",
+            classes=numbers.classes,
+        )
     else:
         low, high = first - 0.05 * (last - first), last + 0.05 * (last - first)
         fix = f"`output_range` (`input_range` of inputs) {low:.4g} {high:.4g} fits, and clips what is outside"

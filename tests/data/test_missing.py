@@ -6,6 +6,7 @@ import tensorflow as tf
 import tifffile
 from PIL import Image
 
+from pix2pix_tf import load, preset, replace, train
 from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data import images
 from pix2pix_tf.data.doctor import check_folder
@@ -243,3 +244,26 @@ def test_inputs_missing_pixels_are_read_as_the_middle_level(tmp_path):
     assert clipped == [(valid > 200).sum(), valid.size]
     geotiff(path, with_corner(0, HEIGHTS.astype(np.uint8)), "0")
     assert set(images.load_image(path, 1, missing=images.MIDDLE)[CORNER].ravel()) == {128}
+
+
+@pytest.mark.slow
+def test_training_starts_with_ranges_and_names_what_looks_undeclared(tmp_path):
+    folder = folder_of(tmp_path / "data", lambda path: np.save(path.with_suffix(".npy"), with_corner(-9999)))
+    config = replace(
+        preset(str(folder)),
+        image_size=64,
+        base_filters=2,
+        steps=1,
+        run_dir=tmp_path / "run",
+        data_dir=tmp_path,
+    )
+    lines = []
+    train(config, lines.append)
+    assert any("-9999 to 250" in line for line in lines)
+    assert any("`ignore` -9999" in line for line in lines)
+    lines.clear()
+    declared = replace(config, ignore=-9999, direction="BtoA", run_dir=tmp_path / "declared")
+    train(declared, lines.append)
+    assert any("1.97289 to 250" in line for line in lines)
+    assert not any("-9999" in line for line in lines)
+    assert load(tmp_path / "declared").ignore == -9999
