@@ -109,7 +109,8 @@ class DataConfig:
     """Likewise of the output (B's); translations are then written in these numbers."""
     ignore: float | None = None
     """Number of the pixels that have no value (nodata, void classes), in measurements and gray images of both
-    sides, or of those alone that --label-maps names; NaN and declared nodata (GDAL_NODATA) never have one."""
+    sides, or of those alone that are named as label maps; NaN and declared nodata (GDAL_NODATA) never have
+    one."""
     image_size: tuple[int, ...] = (256, 256)
     """Height and width that the network is trained at, each from 64 to 2048; one number means a square."""
     fit: Fit = "resize"

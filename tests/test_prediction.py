@@ -79,12 +79,13 @@ def test_missing_pixels_are_given_as_the_middle_and_clipped_values_are_reported(
     middle = numbers.copy()
     middle[:2, :8] = 32768 / 65535
     numbers[0, :8], numbers[1, :8, 1] = np.nan, -9999
+    out = tmp_path / "out"
     np.save(tmp_path / "missing.npy", numbers)
     np.save(tmp_path / "middle.npy", middle.clip(0, 1))
-    report = predict(tiny_run.path, [tmp_path / "missing.npy"], tmp_path, input_range=(0.0, 1.0))
+    report = predict(tiny_run.path, [tmp_path / "missing.npy"], out, input_range=(0.0, 1.0))
     assert f"{24 / (numbers.size - 48):.2%}" in report
-    assert "%" not in predict(tiny_run.path, [tmp_path / "middle.npy"], tmp_path, input_range=(0.0, 1.0))
-    np.testing.assert_array_equal(picture(tmp_path / "missing.png"), picture(tmp_path / "middle.png"))
+    assert "%" not in predict(tiny_run.path, [tmp_path / "middle.npy"], out, input_range=(0.0, 1.0))
+    np.testing.assert_array_equal(picture(out / "missing.png"), picture(out / "middle.png"))
 
 
 def test_images_and_folders_may_be_mixed_and_each_is_translated_once(tiny_run, tmp_path, save_image):
