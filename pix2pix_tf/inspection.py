@@ -67,12 +67,7 @@ def _size(count: int) -> str:
 
 
 def describe_dataset(config: TrainConfig, kind: Kind | None = None) -> str:
-    """Opens a data set, preparing it where that is needed, and says in a line what it holds.
-
-    Args:
-        config: the data set.
-        kind: how to take it; as it is by itself if None.
-    """
+    """Opens a data set, preparing it where that is needed, and says in a line what it holds."""
     dataset = open_dataset(config, kind or usual_kind(config.data.dataset), to_train=False)
     kinds = []
     for what, side in zip(_SIDE_NAMES[dataset.kind], dataset.sides, strict=True):

@@ -108,4 +108,5 @@ def _weights(count: int) -> np.ndarray:
 
 def _around(value: float, drawn: np.ndarray) -> Interval:
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high))
+    # Histograms of a resample overlap less than those of the whole set, whose value is part of its interval.
+    return Interval(value, min(float(low), value), max(float(high), value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -89,12 +90,18 @@ def is_folder_of_pictures(model: str) -> bool:
 
 
 def short_names(models: Sequence[str]) -> list[str]:
-    """Returns the last part of each path, as many parts as tell them apart.
+    """Returns the last part of each path, as many parts as tell the models apart.
 
     Raises:
         ConfigError: one is given twice.
     """
-    parts = [[part for part in model.replace("\\", "/").split("/") if part] or [model] for model in models]
+
+    def full(model: str) -> str:
+        path = os.path.expanduser(model)
+        is_here = os.path.exists(path) or os.path.exists(path.rpartition("@")[0])
+        return os.path.abspath(path) if is_here else model  # x is a/x, and another b/x
+
+    parts = [[part for part in full(each).replace("\\", "/").split("/") if part] for each in models]
     for count in range(1, max(map(len, parts)) + 1):
         names = ["/".join(each[-count:]) for each in parts]
         if len(set(names)) == len(names):

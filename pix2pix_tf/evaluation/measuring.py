@@ -84,12 +84,6 @@ def measure(
 ) -> Measured:
     """Measures all of a model's pictures.
 
-    Args:
-        judged: whose pictures.
-        pairs: what they are compared with.
-        reader: what reads classes in them, for the segmentation score.
-        extractor: what finds features in them, for FID and KID.
-
     Raises:
         DataError: a picture is missing, or has other channels than its target.
     """

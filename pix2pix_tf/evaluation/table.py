@@ -14,11 +14,7 @@ from pix2pix_tf.wording import counted
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """Returns the numbers of all models with their intervals, and what differs.
-
-    Args:
-        results: what metrics.json holds.
-    """
+    """Returns what metrics.json holds as lines: all models with their intervals, and what differs."""
     names = list(results["models"])
     shown = Table(
         title=f"{escape(results['dataset'])} {results['split']}, {counted(results['count'], 'pair')}, "

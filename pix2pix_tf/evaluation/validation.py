@@ -37,11 +37,7 @@ class Validation:
         self._painters = painters
 
     def measure(self, paint: Mapping[str, Paint]) -> dict[str, float]:
-        """Returns the metrics' values by name; where there are two directions, 'AtoB_l1' and so on.
-
-        Args:
-            paint: what paints now, by the painters' names.
-        """
+        """Returns the metrics' values by name; where there are two directions, 'AtoB_l1' and so on."""
         values: dict[str, float] = {}
         for name, painter in self._painters.items():
             prefix = f"{name}_" if len(self._painters) > 1 else ""

@@ -107,14 +107,20 @@ class Keeper:
         held_out = held_out_images(dataset, data.size, SHEET_ROWS, fit=data.fit)
         self._held_out = [images for _, *images in held_out]
         validation = Validation(dataset, data, self._model.painters()) if dataset.has_targets else None
-        self._watch = Watch(validation, self._config.record, self._run.best())
+        digest = str(dataset.identity(dataset.held_out)["digest"]) if dataset.has_targets else "0"
+        self._images_watched = {"held_out": int(digest[:12], 16)}
+        best = self._run.best()
+        if best is not None and best.get("held_out") != self._images_watched["held_out"]:
+            best = None  # values of other images say nothing about which checkpoint is better
+        self._watch = Watch(validation, self._config.record, best)
+        run_name = Path(self._run.place).absolute().name
         self._recorder = Recorder(
             self._run,
             metrics=self._model.metrics(),
             first_step=first_step,
             last_step=last_step,
             steps_per_epoch=steps_per_epoch(self._config, dataset.count("train")),
-            title=f"{configs.dataset_label(data.dataset)} ({dataset.held_out})",
+            title=f"{run_name}: {configs.dataset_label(data.dataset)} ({dataset.held_out})",
             config_text=json.dumps(configs.to_json(self._config), indent=2),
         )
         with contextlib.closing(self._writer), self._recorder:
@@ -144,7 +150,7 @@ class Keeper:
         if self._watch.is_due(step, step == self._last_step):
             values, is_best = self._watch.look(self._current_painters())
             recorder.validate(step, values)
-            best = values if is_best else None
+            best = {**values, **self._images_watched} if is_best else None
         if stopping or best is not None or is_kept(step, self._config):
             check()
             self._writer.save(step, best)

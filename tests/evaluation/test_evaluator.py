@@ -185,6 +185,17 @@ def test_names_are_short_and_tell_models_apart(models, names):
     assert short_names(models) == names
 
 
+def test_names_are_those_of_the_folders_from_wherever_they_are_given(tmp_path, monkeypatch):
+    for place in ("a/run", "b/run"):
+        (tmp_path / place).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "run")
+    assert short_names(["."]) == ["run"]
+    assert short_names([".", "../../b/run@best"]) == ["run", "run@best"]
+    assert short_names([".", "../../b/run"]) == ["a/run", "b/run"]
+    with pytest.raises(ConfigError):
+        short_names([".", "../run"])
+
+
 def test_what_can_not_be_compared_is_named(tiny_run, tmp_path):
     pairs = rows()
     empty = tmp_path / "empty"

@@ -77,6 +77,14 @@ def test_a_ratio_is_defined_where_few_targets_have_a_texture():
     assert low < value < high < 1000 * value
 
 
+def test_an_interval_has_its_value_inside():
+    random = np.random.default_rng(0)
+    rows = np.concatenate([random.dirichlet(np.full(50, 0.1), 12) for _ in range(6)], axis=1)
+    [colors] = [metric for metric in METRICS if metric.measurement == "colours"]
+    found = interval(rows, colors.value)
+    assert found.low < found.value <= found.high
+
+
 def compared(ours, theirs, metric=L1):
     return compare(ours, theirs, np.zeros_like(ours), metric)
 

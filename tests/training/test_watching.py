@@ -1,12 +1,13 @@
 """Looking at held-out pairs while training: what is recorded, and which checkpoint is the best."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf import load, train
+from pix2pix_tf import load, replace, train
 from pix2pix_tf.checkpoints import CheckpointWriter
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
@@ -15,7 +16,7 @@ from pix2pix_tf.evaluation.measuring import unit
 from pix2pix_tf.evaluation.metrics import structural_similarity
 from pix2pix_tf.evaluation.validation import PICTURES
 from pix2pix_tf.recording.jsonl import read_metrics
-from pix2pix_tf.runs import find_run
+from pix2pix_tf.runs import RunDirectory, find_run
 from tests.conftest import small_config
 
 
@@ -52,6 +53,17 @@ def test_the_best_checkpoint_is_kept_and_has_a_name(run):
     assert find_run(f"{run.path}@best")[1] == best["step"]
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     np.testing.assert_array_equal(load(f"{run.path}@best")(image), load(run.path, step=best["step"])(image))
+
+
+@pytest.mark.parametrize("images", ["the same", "others"])
+def test_values_of_other_held_out_images_are_not_compared_with(run, tmp_path, images):
+    copy = RunDirectory(shutil.copytree(run.path, tmp_path / "run"))
+    best = json.loads(copy.best_file.read_text()) | {"ssim": 2.0}
+    best["held_out"] += images == "others"
+    for place in (copy.path, copy.checkpoint(best["step"])):
+        (place / copy.best_file.name).write_text(json.dumps(best))
+    train(replace(copy.read_config(), run_dir=copy.path, steps=24), say=lambda line: None)
+    assert (json.loads(copy.best_file.read_text())["step"] > 20) == (images == "others")
 
 
 def test_the_best_outlives_newer_checkpoints_that_are_worse(run):

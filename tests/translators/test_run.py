@@ -81,7 +81,7 @@ def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_ru
     held_out = held_out_images(open_dataset(config), config.data.size, 4)
     assert len(held_out) == 4
     rows = [(image, translate(image), target) for _, image, target in held_out]
-    expected = compose_sheet("procedural (val), step 20", ("input", "output", "target"), rows)
+    expected = compose_sheet("run: procedural (val), step 20", ("input", "output", "target"), rows)
     np.testing.assert_array_equal(sheet, expected)
     # The outputs stand where they should, unscaled: found again in the file by their pixels.
     for _, output, _ in rows:
@@ -98,7 +98,7 @@ def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
     held_out = held_out_images(open_dataset(config), config.data.size, 4)
     earlier = translators.load(tiny_run.path, step=10)
     rows = [(image, earlier(image), target) for _, image, target in held_out]
-    expected = compose_sheet("procedural (val), step 10", ("input", "output", "target"), rows)
+    expected = compose_sheet("run: procedural (val), step 10", ("input", "output", "target"), rows)
     np.testing.assert_array_equal(np.asarray(Image.open(tiny_run.samples / "step_000000010.png")), expected)
 
 

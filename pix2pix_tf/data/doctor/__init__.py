@@ -54,13 +54,6 @@ def check_folder(
 ) -> Report:
     """Finds everything that is wrong with a folder.
 
-    Args:
-        folder: the folder.
-        data: the size, label maps and whether bad images are left out.
-        seed: as `open_folder_dataset` has it, like the others.
-        cache_dir: likewise.
-        kind: likewise.
-
     Raises:
         SystemFault: the folder or a file in it can't be read.
     """
