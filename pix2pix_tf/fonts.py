@@ -1,4 +1,4 @@
-"""Fonts for text in images. Names may use any script, and no font has all."""
+"""Fonts for text in images. Names may use any script, and no font has all characters."""
 
 from __future__ import annotations
 

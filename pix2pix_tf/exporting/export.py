@@ -99,7 +99,7 @@ def export(run: Path, options: ExportOptions) -> Report:
     return Report([published[subject.name] for subject in job.subjects])
 
 
-# ---------------------------------------------------------------- before anything is written
+# ---------------------------------------------------------------- preparation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,7 +282,7 @@ def _write(formats: Sequence[Format], model: _Staged) -> list[tuple[Format, Arti
     return [(each, write()) for each, write in bar]
 
 
-# ---------------------------------------------------------------- proving
+# ---------------------------------------------------------------- verification
 
 
 def _prove(model: _Staged, artifacts: Sequence[tuple[Format, Artifact]]) -> None:

@@ -1,7 +1,7 @@
 """DiffAugment: the discriminator sees augmented images, real and generated ones alike (Zhao et al. 2020).
 
-With few images, a discriminator overfits; augmentation prevents that. All augmentations are differentiable,
-so the generator doesn't learn to reproduce them.
+With few images, a discriminator overfits; augmentation prevents that. All augmentations are differentiable:
+the generator is trained through them and doesn't learn to reproduce them.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Watch:
         return values, is_best
 
     def _score(self, values: Mapping[str, float]) -> float | None:
-        """Returns the best metric, higher for better, as a mean over both directions if there are two."""
+        """Returns the best metric's value, negated if lower is better; a mean if there are two directions."""
         name = self._record.best_metric
         found = [value for key, value in values.items() if key == name or key.endswith(f"_{name}")]
         return self._sign * sum(found) / len(found) if found else None

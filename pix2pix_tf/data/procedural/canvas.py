@@ -97,7 +97,7 @@ class Canvas:
         np.copyto(self.colour[box.pixels], np.asarray(colour, np.int32), where=where)
 
     def shade(self, box: Box, light: int | np.ndarray) -> None:
-        """Reduces light in a box to ``light`` 256ths, an array that broadcasts to [height, width].
+        """Multiplies the light in a box by ``light`` / 256, which may be an array of the box's shape.
 
         The box may extend beyond the right or lower edge of the image.
         """

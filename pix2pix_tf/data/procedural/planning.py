@@ -11,7 +11,7 @@ from pix2pix_tf.data.procedural.styles import INTERIORS, SKIES, STYLES, Colour, 
 
 
 class Box(NamedTuple):
-    """A rectangle without its ``bottom`` row and ``right`` column; its top is an arch of height ``rise``."""
+    """A rectangle of pixels; ``bottom`` and ``right`` are excluded. The top edge is an arch ``rise`` high."""
 
     top: int
     left: int

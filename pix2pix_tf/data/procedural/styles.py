@@ -16,7 +16,7 @@ class Style:
 
     bond: Bond  # material of the upper stories
     walls: tuple[Colour, ...]
-    trim: Colour  # of cornices, mouldings and pillars
+    trim: Colour  # of cornices, moldings and pillars
     joinery: Colour  # of the window frames
     doors: tuple[Colour, ...]
     roof: Literal["parapet", "mansard", "tiles", "gable", "stepped"]
@@ -32,7 +32,7 @@ class Style:
     rise: int = 0  # height of the arch over windows and door in percent of their width
     panes: tuple[int, int] = (2, 2)  # rows and columns in a window
     surround: bool = False  # windows have a molding
-    pediments: bool = False  # windows of the first upper storey have a pediment
+    pediments: bool = False  # windows of the first upper story have a pediment
     pillars: Literal["none", "corners", "all"] = "none"  # which bays have pilasters between them
     balconies: Literal["none", "single", "alternate", "continuous"] = "none"  # which windows have one
     cornices: bool = False  # a string course at every story and not only above the ground floor
@@ -156,7 +156,7 @@ _VENETIAN = Style(
     shops=30,
 )
 STYLES = (_PARISIAN, _CANAL_HOUSE, _MEDITERRANEAN, _GEORGIAN, _GRUENDERZEIT, _VENETIAN)
-# Mostly dark: the labels don't show the interior, so others should be rare.
+# Mostly dark: the labels don't show the interior, so other interiors should be rare.
 INTERIORS: tuple[Interior, ...]
 INTERIORS = ("dark", "dark", "dark", "dark", "dark", "dark", "drapes", "drapes", "drapes", "blind", "lit")
 SKIES = (  # colors at the zenith and at the horizon

@@ -181,9 +181,9 @@ def _ranked(results: Mapping[str, Any], pictures: Sequence[Picture], metric: str
 
 
 def _spread(total: int, count: int) -> tuple[list[int], int, int]:
-    """Returns positions in a ranking: a third worst, a sixth best, the rest evenly spaced in between.
+    """Returns ``count`` positions in a ranking, and how many of them are chosen as worst and as best.
 
-    Also returns the numbers of worst and best.
+    The worst are a third of the positions, the best a sixth, and the rest is evenly spaced in between.
     """
     if count >= total:
         return list(range(total)), 0, 0

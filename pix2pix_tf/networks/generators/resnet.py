@@ -19,7 +19,7 @@ from pix2pix_tf.networks.layers import (
 from pix2pix_tf.networks.upsampling import doubled
 
 _DEEP_FROM = 256  # pixels of the shorter side
-# Reflection padding by 3 pixels needs 4; by 1 pixel at a quarter of the size it needs 5.
+# Reflection padding by 3 pixels needs 4 pixels; padding by 1 at a quarter of the size needs 5.
 _SMALLEST_IMAGE = 5
 
 

@@ -21,8 +21,7 @@ from pix2pix_tf.networks.upsampling import doubled
 MAX_LEVELS = 8
 DROPOUT_RATE = 0.5
 _DROPOUT_LEVELS = 3
-# The number of last upsampling steps that ``upsampling`` applies to. Artifacts of earlier steps have periods
-# of 32 pixels and more.
+# ``upsampling`` applies to this many last steps; artifacts of earlier steps have periods from 32 pixels on.
 _SHALLOW = 4
 
 

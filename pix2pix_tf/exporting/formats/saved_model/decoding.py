@@ -95,7 +95,7 @@ def _refusal(data: tf.Tensor) -> tf.Operation:
 
 
 def _decode_jpeg(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
-    # TensorFlow's default DCT differs by up to 5 8-bit values from other decoders.
+    # TensorFlow's default DCT differs by up to 5 (of 255) from other decoders.
     image = tf.io.decode_jpeg(
         data, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True, try_recover_truncated=False
     )
@@ -150,7 +150,7 @@ def _orient(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation == 1, lambda: image, turned)
 
 
-# ---------------------------------------------------------------- the size by the header, in the graph
+# ---------------------------------------------------------------- image size from the header
 
 
 def _jpeg_size(data: tf.Tensor) -> tf.Tensor:
@@ -158,7 +158,7 @@ def _jpeg_size(data: tf.Tensor) -> tf.Tensor:
 
 
 def _png_size(data: tf.Tensor) -> tf.Tensor:
-    # The op skips unknown chunks before the header, but all offsets here rely on the header coming first.
+    # The op skips unknown chunks before the header, but the offsets here need the header to come first.
     with tf.control_dependencies([tf.debugging.Assert(_text(data, 12, 4) == b"IHDR", [_PNG_KIND])]):
         return tf.stack([_number(data, 20, 4), _number(data, 16, 4)])
 
@@ -179,7 +179,7 @@ _SIZES = {"JPEG": _jpeg_size, "PNG": _png_size, "WebP": _webp_size}
 _DECODERS = {"JPEG": _decode_jpeg, "PNG": _decode_png, "WebP": _decode_webp}
 
 
-# ---------------------------------------------------------------- looking into the bytes, in the graph
+# ---------------------------------------------------------------- parsing bytes
 
 
 def _text(data: tf.Tensor, start: int | tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:

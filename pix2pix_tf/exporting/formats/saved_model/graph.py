@@ -184,7 +184,7 @@ def _refuse_beyond(limits: SavedModel, sizes: tf.Tensor) -> list[tf.Operation]:
 
 
 def _refuse_where(refused: tf.Tensor, sizes: tf.Tensor, reason: str) -> tf.Operation:
-    """Asserts that no image is refused; the message has the index, width and height of the first that is."""
+    """Asserts that no image is refused; the message has index, width and height of the first one."""
     first = tf.where(refused)[:1, 0]
     height, width = tf.unstack(tf.as_string(tf.gather(sizes, first)), axis=1)
     message = tf.strings.join(["image ", tf.as_string(first), ": ", width, "x", height, f", {reason}"])

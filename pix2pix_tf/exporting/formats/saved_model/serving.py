@@ -85,7 +85,7 @@ def _varint(number: int) -> bytes:
     return bytes([*digits, number])
 
 
-# ---------------------------------------------------------------- files for those who run a server
+# ---------------------------------------------------------------- config and README
 
 
 def write_serving_files(

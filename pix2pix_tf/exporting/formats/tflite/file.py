@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from pix2pix_tf.translators.tflite import METADATA, SIGNATURE
 
-_ALIGNMENT = 16  # of weights, like the converter's; some delegates read them in place
+_ALIGNMENT = 16  # of weights, as in the converter's files; some delegates read them in place
 _COLOR_ORDERS = {1: "grey", 2: "grey, alpha", 3: "RGB", 4: "RGBA"}
 
 
@@ -35,7 +35,7 @@ def finished(model: bytes, quantization: str, pixels: Mapping[str, Any]) -> byte
 
 
 def _skip_signed_levels(model: schema.ModelT) -> None:
-    """Converts uint8 inputs directly to float32; the converter's step by int8 isn't supported by XNNPACK."""
+    """Converts uint8 inputs directly to float32; the converter does it through int8, unknown to XNNPACK."""
     [graph] = model.subgraphs
     if graph.tensors[graph.inputs[0]].type != schema.TensorType.UINT8:
         return
