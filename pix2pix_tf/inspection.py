@@ -179,12 +179,6 @@ def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
 def preview_dataset(config: TrainConfig, count: int, out: Path, kind: Kind | None = None) -> Kind:
     """Writes a sheet of the first images of training, jittered and mirrored as they will be.
 
-    Args:
-        config: the data set, the image size and the seed.
-        count: how many rows.
-        out: the PNG file.
-        kind: how to take the data set; as it is by itself if None.
-
     Returns:
         How it was taken.
 

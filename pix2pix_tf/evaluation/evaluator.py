@@ -71,12 +71,6 @@ class EvaluateOptions:
 def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Say = print) -> dict[str, Any]:
     """Judges models by their pictures; writes ``metrics.json`` and ``report.html``.
 
-    Args:
-        models: each as in :func:`pix2pix_tf.load`, or a folder of pictures that are named as the inputs.
-        out: the folder that both files go to.
-        options: what is judged on.
-        say: is told what takes long.
-
     Returns:
         What metrics.json holds.
 

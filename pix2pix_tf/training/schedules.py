@@ -32,13 +32,7 @@ _SCHEDULES: dict[LearningRateSchedule, Callable[[tf.Tensor], tf.Tensor]] = {
 
 
 def learning_rate(options: OptimizationConfig, step: tf.Tensor | int, total_steps: int) -> tf.Tensor:
-    """Returns the learning rate of a step, a float32 scalar.
-
-    Args:
-        options: the schedule, where it begins and ends.
-        step: steps done before.
-        total_steps: of the whole run; without `lr_end_step` the schedule of a longer run is a longer one.
-    """
+    """Returns the learning rate after ``step`` steps, float32; a longer run has a longer schedule."""
     end = options.lr_end_step or total_steps
     progress = tf.cast(tf.minimum(step, end - 1), tf.float32) / float(end)
     return options.learning_rate * _SCHEDULES[options.lr_schedule](progress)
