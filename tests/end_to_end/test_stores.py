@@ -23,7 +23,8 @@ def store(tmp_path):
 def test_a_run_lives_in_a_store(store, tmp_path, save_image, monkeypatch):
     for number in range(8):
         for split in ("train", "val"):
-            save_image(tmp_path / f"pairs/{split}/{number}.png", 128, 64, seed=number)
+            seed = number + 8 * (split == "val")  # what was trained on is not evaluated
+            save_image(tmp_path / f"pairs/{split}/{number}.png", 128, 64, seed=seed)
     store.put(str(tmp_path / "pairs"), "bucket/pairs", recursive=True)
     train = ("train", "--dataset", "s3://bucket/pairs", *SMALL, "--precision", "float32", "--log-every", 1)
     train += ("--checkpoint-every", 4, "--sample-every", 10, "--steps", 30, "--run-dir")
