@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.catalog import catalog_entries
 from pix2pix_tf.data.doctor import Finding, Report, check_folder
-from pix2pix_tf.data.names import CYCLE_GAN, full_name
+from pix2pix_tf.data.doctor.findings import Case
+from pix2pix_tf.data.names import CYCLE_GAN, PROCEDURAL, full_name
 from pix2pix_tf.data.packed import is_pack
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import encode_png, to_uint8
 from pix2pix_tf.data.preparing import data_root
 from pix2pix_tf.data.published import published_counts
-from pix2pix_tf.data.sets import ITEMS, ImageDataset, Kind
+from pix2pix_tf.data.sets import ITEMS, ImageDataset, Images, Kind
 from pix2pix_tf.data.sources import existing_folder, open_dataset, usual_kind
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.files import printable, write_whole
+from pix2pix_tf.files import first_line, printable, write_whole
 from pix2pix_tf.sheets import compose_sheet
 from pix2pix_tf.storage import local_folder
 from pix2pix_tf.wording import counted
@@ -94,11 +98,13 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
     kind = _with_task(config, kind, "images")
     name = config.data.dataset
     if not configs.looks_like_path(name) or is_pack(local_folder(name)):
-        if not as_json:
-            return describe_dataset(config, kind) + f"\n{_NOTHING}", True
         dataset = open_dataset(config, kind or usual_kind(name), to_train=False)
+        findings = [] if name == PROCEDURAL else list(_damaged(dataset, Path(name)))
+        if not as_json:
+            said = [line for finding in findings for line in _said(finding, Path(name))] or [_NOTHING]
+            return "\n".join([describe_dataset(config, kind), *said]), not findings
         counts = {split: tuple(map(len, sets)) for split, sets in dataset.splits.items()}
-        return _json(dataset.kind, full_name(name), counts, []), True
+        return _json(dataset.kind, full_name(name), counts, findings), not findings
     folder = existing_folder(name)
     kind = kind or usual_kind(name)
     report = check_folder(folder, config.data, config.split_seed, data_root(config.data.data_dir), kind)
@@ -110,6 +116,28 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
 _NOTHING = "nothing is wrong"
 _MOST_NAMED = 3
 _INDENT = " " * 12
+
+
+def _damaged(dataset: ImageDataset, place: Path) -> Iterator[Finding]:
+    """Reads every image of a packed or prepared data set; yields what can't be read."""
+
+    def fault(images: Images, number: int) -> str:
+        try:
+            images.read(tf.constant(number, tf.int64))
+        except tf.errors.OpError as error:
+            return first_line(error)
+        return ""
+
+    cases = []
+    for split, sets in dataset.splits.items():
+        for images in sets:
+            with ThreadPoolExecutor() as executor:
+                faults = executor.map(functools.partial(fault, images), range(len(images)))
+                bar = tqdm(faults, f"reading {split}", len(images), delay=2, leave=False, disable=None)
+                cases += [Case((place / f"{split} {at}",), why) for at, why in enumerate(bar) if why]
+    if cases:
+        message = f"{counted(len(cases), 'record')} can't be read"
+        yield Finding("error", "unreadable", tuple(cases), message, "pack or prepare the data set again")
 
 
 def _json(kind: Kind, layout: str, counts: Mapping[str, tuple[int, ...]], findings: Sequence[Finding]) -> str:
@@ -131,8 +159,10 @@ def _lines(folder: Path, report: Report) -> Iterator[str]:
     counts = ", ".join(f"{' + '.join(map(str, of_sets))} {name}" for name, of_sets in report.counts.items())
     channels = " and ".join(map(_colours, report.channels))
     bits = " and ".join(map(str, report.bits))
-    yield f"{printable(str(folder))}: " + (
-        f"{_IN_WORDS[report.kind]} in {report.layout}" if report.layout else "no known layout"
+    yield (
+        f"{printable(str(folder))}: "
+        + (f"{_IN_WORDS[report.kind]} in {report.layout}" if report.layout else "no known layout")
+        + (", for `model` cyclegan" if report.kind == "unpaired" else "")
     )
     yield f"  {_IN_WORDS[report.kind]:<9} {counts or 'none'}"
     yield from (
@@ -147,12 +177,16 @@ def _lines(folder: Path, report: Report) -> Iterator[str]:
         missing = f", {numbers.missing:.2%} of the pixels missing" if numbers.missing else ""
         yield f"  values    {name}{low:.6g} to {high:.6g}, 98 % from {first:.6g} to {last:.6g}{missing}"
     for finding in report.findings:
-        yield f"  {finding.severity:<9} {finding.message}"
-        if finding.cases and (named := _named(finding, folder)) != os.curdir:
-            yield _INDENT + named
-        yield f"{_INDENT}{finding.fix}"
+        yield from _said(finding, folder)
     severities = Counter(finding.severity for finding in report.findings)
     yield ", ".join(counted(count, severity) for severity, count in severities.items()) or _NOTHING
+
+
+def _said(finding: Finding, folder: Path) -> Iterator[str]:
+    yield f"  {finding.severity:<9} {finding.message}"
+    if finding.cases and (named := _named(finding, folder)) != os.curdir:
+        yield _INDENT + named
+    yield f"{_INDENT}{finding.fix}"
 
 
 def _colours(channels: int) -> str:

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import itertools
 import os
+import re
 import statistics
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 LAYOUTS = {
     "pairs": "expected (1) side-by-side images in train/, and optionally val/ and test/, or (2) folders A/ "
-    "and B/ (or trainA/ and trainB/, ...) with files of the same names, or (3) side-by-side images in the "
-    "folder itself",
+    "and B/ (or trainA/ and trainB/, ...) with files of the same names, or (3) in the folder itself "
+    "side-by-side images, or images NAME_A and NAME_B",
     "unpaired": "expected (1) folders trainA/ and trainB/, and optionally testA/ and testB/, or (2) folders "
     "A/ and B/, or (3) side-by-side images as pairs have them",
     "images": "expected (1) images in train/, and optionally val/ and test/, or (2) images in the folder "
@@ -46,6 +47,7 @@ SHARES = (0.1, 0.1)
 """Of val and test, where the folder doesn't say which image belongs where."""
 FEWEST_HELD_OUT = 10  # images that models can be compared by
 _TO_BE_SPLIT = ""
+_ENDING = re.compile(r"(.+)[_-]([AB])", re.IGNORECASE)
 _FEWEST_SEAMS = 5  # that tell photos from pairs
 _SEAMLESS = 1.6  # times the step between neighboring columns: photos have 1, pairs 4 and more
 _FEWEST_LEVELS = 16  # of a range that whole numbers are spread over
@@ -76,16 +78,23 @@ class Problem:
     Args:
         code: what kind of problem, in a word or two: ``missing-partner``.
         files: those concerned; the folder, where it is the whole.
-        line: what is wrong, where, and what to do.
+        what: what is wrong, and where.
+        fix: what to do.
     """
 
     code: str
     files: tuple[Path, ...]
-    line: str
+    what: str
+    fix: str = ""
+
+    @property
+    def line(self) -> str:
+        """Both in one line."""
+        return f"{self.what}; {self.fix}" if self.fix else self.what
 
 
-class _LayoutError(DataError):
-    """The folder has none of the layouts, or several."""
+class _LayoutError(Exception):
+    """The folder has none of the layouts, or several: what is wrong, and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,12 +274,18 @@ def survey_folder(
     try:
         found_layout, roots = _find_layout(folder, kind, layout)
     except _LayoutError as error:
-        return Survey(problems=[Problem("layout", (folder,), str(error))])
+        return Survey(problems=[Problem("layout", (folder,), *error.args)])
     problems: list[Problem] = []
-    found = {split: _find_items(sides, kind, problems) for split, sides in roots.items()}
+    files_of = {split: [_files(root, problems) for root in sides] for split, sides in roots.items()}
+    if layout == "auto" and kind != "images" and all(len(sides) == 1 for sides in roots.values()):
+        apart = {split: _by_ending(files) for split, [files] in files_of.items()}
+        if all(apart.values()):
+            roots, files_of = {split: sides * 2 for split, sides in roots.items()}, apart
+            found_layout = found_layout.replace("side-by-side images", "NAME_A and NAME_B")
+    found = {split: _find_items(sides, files_of[split], kind, problems) for split, sides in roots.items()}
     if not problems and not any(map(any, found.values())):
-        line = f"{folder}: no images; {LAYOUTS[kind]}"
-        return Survey(found_layout, problems=[Problem("layout", (folder,), line)])
+        nothing = Problem("layout", (folder,), f"{folder}: no images", _instead(folder, kind))
+        return Survey(found_layout, problems=[nothing])
 
     every_item = [item for sets in found.values() for items in sets for item in items]
     if all(len(of_split) == 1 for of_split in roots.values()):  # one file has both sides, or the only one
@@ -338,15 +353,17 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout = "auto") -> tuple[str
     """Names the layout of a folder and its splits' folders; raises `_LayoutError` if that is not possible."""
     expected = LAYOUTS[kind]
     if not folder.exists():
-        raise _LayoutError(f"{folder}: no such folder; check the path, or see 'pix2pix data list' for names")
+        raise _LayoutError(
+            f"{folder}: no such folder", "check the path, or see 'pix2pix data list' for names"
+        )
     if not folder.is_dir():
-        raise _LayoutError(f"{folder}: a file, not a folder; {expected}")
+        raise _LayoutError(f"{folder}: a file, not a folder", expected)
 
     def both(a: Path | None, b: Path | None) -> tuple[Path, ...] | None:
         if a is not None and b is not None:
             return a, b
         if a is not None or b is not None:
-            raise _LayoutError(f"{a or b}: the folder of the other side is missing; {expected}")
+            raise _LayoutError(f"{a or b}: the folder of the other side is missing", expected)
         return None
 
     def together(split: str) -> tuple[Path, ...] | None:
@@ -384,10 +401,20 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout = "auto") -> tuple[str
         and (wanted == "auto" or (wanted == "folders") == all(len(root) == 2 for root in roots.values()))
     }
     if not found:
-        raise _LayoutError(f"{folder}: no images in a known layout; {expected}")
+        raise _LayoutError(f"{folder}: no images in a known layout", _instead(folder, kind))
     if len(found) > 1:
-        raise _LayoutError(f"{folder}: a mixture of layouts ({' and '.join(found)}); {expected}")
+        raise _LayoutError(
+            f"{folder}: a mixture of layouts ({' and '.join(found)})", f"{expected}; `layout` chooses"
+        )
     return found.popitem()
+
+
+def _instead(folder: Path, kind: Kind) -> str:
+    """What to do about a folder without images that can be read."""
+    unread = next(walk(folder, images.is_unread_image), None)
+    if unread is None:
+        return LAYOUTS[kind]
+    return f"{unread.name} is of a kind that can't be read ({images.KINDS} can); {images.conversion(unread)}"
 
 
 def _by_split(find: Callable[[str], tuple[Path, ...] | None]) -> _Roots:
@@ -396,7 +423,7 @@ def _by_split(find: Callable[[str], tuple[Path, ...] | None]) -> _Roots:
         found = [root for name in names if (root := find(name)) is not None]
         if len(found) > 1:
             both = " and ".join(str(root[0]) for root in found)
-            raise _LayoutError(f"{both}: both are names of the {split} images; keep one of them")
+            raise _LayoutError(f"{both}: both are names of the {split} images", "keep one of them")
         if found:
             roots[split] = found[0]
     return roots
@@ -408,7 +435,7 @@ def _child(folder: Path, name: str) -> Path | None:
     matches = [path for path in matches if path.is_dir()]
     if len(matches) > 1:
         raise _LayoutError(
-            f"{matches[0]} and {matches[1]}: names that differ only in case; rename one of them"
+            f"{matches[0]} and {matches[1]}: names that differ only in case", "rename one of them"
         )
     return matches[0] if matches else None
 
@@ -433,13 +460,23 @@ def _unreadable(error: OSError) -> SystemFault:
 # ---------------------------------------------------------------- which images
 
 
-def _find_items(roots: tuple[Path, ...], kind: Kind, problems: list[Problem]) -> _Sets:
+def _files(root: Path, problems: list[Problem]) -> dict[str, Path]:
+    files, doubles = files_by_name(root)
+    problems += doubles
+    return files
+
+
+def _by_ending(files: Mapping[str, Path]) -> list[dict[str, Path]]:
+    """Returns A's and B's images of one folder where all names end in _A or _B, else nothing."""
+    found = [(_ENDING.fullmatch(name), path) for name, path in files.items()]
+    sides = [{match[1]: path for match, path in found if match and match[2].upper() == side} for side in "AB"]
+    return sides if all(sides) and all(match for match, _ in found) else []
+
+
+def _find_items(
+    roots: tuple[Path, ...], files: Sequence[dict[str, Path]], kind: Kind, problems: list[Problem]
+) -> _Sets:
     """The sets of one split in natural order of their names; adds what is wrong to ``problems``."""
-    files = []
-    for root in roots:
-        found, doubles = files_by_name(root)
-        files.append(found)
-        problems += doubles
     if len(roots) == 1:
         return (_items(files, is_halved=kind != "images"),)
     if kind == "pairs":
@@ -447,10 +484,14 @@ def _find_items(roots: tuple[Path, ...], kind: Kind, problems: list[Problem]) ->
             itertools.permutations(roots), itertools.permutations(files), strict=True
         ):
             lonely = {name: path for name, path in ours.items() if name not in theirs}
-            problems += _without_partner(root, lonely, other)
+            has_pairs = len(lonely) < len(ours) or not theirs
+            fix = "add it, or delete the partner"
+            if not has_pairs:
+                fix = "give both images of a pair one name, or learn without pairs: `model` cyclegan"
+            problems += _without_partner(root, lonely, other, fix)
         return (_items(files),)
     problems += [
-        Problem("layout", (root,), f"{root}: no images, the other side has some; {LAYOUTS[kind]}")
+        Problem("layout", (root,), f"{root}: no images, the other side has some", _instead(root, kind))
         for root, found in zip(roots, files, strict=True)
         if not found and any(files)
     ]
@@ -478,8 +519,8 @@ def files_by_name(root: Path) -> tuple[dict[str, Path], list[Problem]]:
     for path in walk(root):
         name = _name(path, root)
         if name in files:
-            line = f"{files[name]} and {path.name}: two images of one name; keep one of them"
-            doubles.append(Problem("same-name", (files[name], path), line))
+            what = f"{files[name]} and {path.name}: two images of one name"
+            doubles.append(Problem("same-name", (files[name], path), what, "keep one of them"))
         else:
             files[name] = path
     return files, doubles
@@ -509,16 +550,20 @@ def walk(root: Path, wanted: Callable[[Path], bool] = images.is_image_file) -> I
         yield from (path for name in sorted(names) if wanted(path := Path(folder, name)))
 
 
-def _without_partner(root: Path, lonely: Mapping[str, Path], other: Path) -> list[Problem]:
+def _without_partner(root: Path, lonely: Mapping[str, Path], other: Path, fix: str) -> list[Problem]:
     """What is wrong with images of one side that the other has no readable image for."""
     if not lonely:
         return []
-    unread = {_name(path, other): path for path in walk(other, images.is_unread_image)}
+    unread = {
+        _name(path.with_suffix("") if path.suffix == ".gz" else path, other): path
+        for path in walk(other, images.is_unread_image)
+    }
     problems = [
         Problem(
             "unread-kind",
             (unread[name],),
-            f"{unread[name]}: of a kind that can't be read ({images.KINDS} can); convert it",
+            f"{unread[name]}: of a kind that can't be read ({images.KINDS} can)",
+            images.conversion(unread[name]),
         )
         for name in lonely
         if name in unread
@@ -528,8 +573,8 @@ def _without_partner(root: Path, lonely: Mapping[str, Path], other: Path) -> lis
         return problems
     names = sorted((path.relative_to(root).as_posix() for path in files), key=natural_key)
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    line = f"{root}: {shown} without an image of the same name in {other}; add it, or delete the partner"
-    return [*problems, Problem("missing-partner", tuple(files), line)]
+    what = f"{root}: {shown} without an image of the same name in {other}"
+    return [*problems, Problem("missing-partner", tuple(files), what, fix)]
 
 
 def _split_by_hash(
@@ -578,10 +623,10 @@ def _too_small(item: Item, checked: Mapping[Path, CheckedImage]) -> dict[Path, P
     for file in item.files:
         height, width = checked[file].height, checked[file].width
         if item.is_halved and width < 2:
-            lines[file] = f"{file}: only 1 pixel wide, but must hold two images side by side; replace it"
+            lines[file] = f"{file}: only 1 pixel wide, but must hold two images side by side"
         elif height * width <= (2 if item.is_halved else 1):
-            lines[file] = f"{file}: {width}x{height} pixels are too few to learn from; replace it"
-    return {file: Problem("too-few-pixels", (file,), line) for file, line in lines.items()}
+            lines[file] = f"{file}: {width}x{height} pixels are too few to learn from"
+    return {file: Problem("too-few-pixels", (file,), line, "replace it") for file, line in lines.items()}
 
 
 def _of_other_bands(item: Item, first: Item, checked: Mapping[Path, CheckedImage]) -> list[Problem]:
@@ -598,7 +643,8 @@ def _of_other_bands(item: Item, first: Item, checked: Mapping[Path, CheckedImage
         Problem(
             "other-bands",
             (file, other),
-            f"{file} has {words(file)}, {other} {words(other)}; give all images of a side the same",
+            f"{file} has {words(file)}, {other} {words(other)}",
+            "give all images of a side the same",
         )
         for file, other in zip(item.files, first.files, strict=False)
         if not (checked[file].problem or checked[other].problem) and kind(file) != kind(other)
@@ -610,8 +656,8 @@ def _different_sizes(item: Item, checked: Mapping[Path, CheckedImage]) -> list[P
     if len(set(sizes)) == 1:
         return []
     a, b = item.files
-    line = f"{a} is {sizes[0]} but {b} is {sizes[1]}; give both sides of a pair the same size"
-    return [Problem("different-sizes", item.files, line)]
+    what = f"{a} is {sizes[0]} but {b} is {sizes[1]}"
+    return [Problem("different-sizes", item.files, what, "give both sides of a pair the same size")]
 
 
 def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tuple[Side, ...]:

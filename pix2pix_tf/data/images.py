@@ -39,9 +39,18 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.wording import counted
 
 IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k",
-    ".ppm", ".pgm", ".pbm", ".npy",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif",
+    ".tiff", ".avif", ".avifs", ".jp2", ".j2k", ".jpc", ".j2c", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm",
+    ".pnm", ".npy",
 )  # fmt: skip
+
+_VOLUMES = {
+    ".dcm": "numpy.save(NEW, pydicom.dcmread(OLD).pixel_array)",
+    ".nii": "numpy.save(NEW, nibabel.load(OLD).get_fdata()[:, :, SLICE])",
+    ".mha": "numpy.save(NEW, SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(OLD))[SLICE])",
+    ".nrrd": "numpy.save(NEW, nrrd.read(OLD)[0][:, :, SLICE])",
+}
+"""What makes an array of a medical image; a volume is cut into slices."""
 
 KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM or .npy"
 """What is read, in words."""
@@ -85,7 +94,19 @@ def is_image_file(path: Path) -> bool:
 def is_unread_image(path: Path) -> bool:
     """Whether a file's name is that of an image, but of a kind that isn't read."""
     kind = mimetypes.guess_type(path.name)[0] or ""
-    return kind.startswith("image/") and not is_image_file(path) and not path.name.startswith(".")
+    is_image = kind.startswith("image/") or _volume(path) is not None
+    return is_image and not is_image_file(path) and not path.name.startswith(".")
+
+
+def conversion(path: Path) -> str:
+    """Returns how a file of an unread kind becomes one that is read."""
+    code = _volume(path)
+    return f"convert to .npy, in Python {code}" if code else "convert to PNG, or to TIFF"
+
+
+def _volume(path: Path) -> str | None:
+    suffix = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
+    return _VOLUMES.get(suffix.lower())
 
 
 # ---------------------------------------------------------------- files to pixels

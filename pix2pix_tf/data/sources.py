@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pix2pix_tf.config import TrainConfig, refuse_unread, replace
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, UNKNOWN, full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, pairs_made_by, unpaired
-from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.storage import local_folder
-from pix2pix_tf.wording import counted
+from pix2pix_tf.wording import counted, did_you_mean
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -44,7 +44,14 @@ def open_dataset(
     if kind == "pairs" and config.data.task != "pairs":
         images = open_dataset(config, "images", show_progress, to_train)
         return _with_targets(_made_of(images, config))
-    dataset = _labelled(_opened(config, kind, show_progress), config.data.label_maps)
+    try:
+        opened = _opened(config, kind, show_progress)
+    except SystemFault as error:
+        name = config.data.dataset
+        if looks_like_path(name) or not Path(name).is_dir():
+            raise
+        raise SystemFault(f"{error}; the folder {name} here is `dataset` ./{name}") from error
+    dataset = _labelled(opened, config.data.label_maps)
     if "train" not in dataset.splits and (to_train or dataset.kind != kind == "unpaired"):
         raise DataError(
             f"{dataset.name}: has {' and '.join(dataset.splits)} but nothing to train on; add images in "
@@ -254,5 +261,6 @@ def existing_folder(dataset: str) -> Path:
 
 
 def _no_such_dataset(dataset: str) -> DataError:
-    names = ", ".join((PROCEDURAL, *CATALOG, *(name for name in CYCLE_GAN if name not in CATALOG)))
-    return DataError(f"'{dataset}': there is no such folder, and no data set of that name ({names})")
+    names = [PROCEDURAL, *CATALOG, *(name for name in CYCLE_GAN if name not in CATALOG)]
+    meant = did_you_mean(dataset, names) or f" ({', '.join(names)})"
+    return DataError(f"'{dataset}': there is no such folder, and no data set of that name{meant}")

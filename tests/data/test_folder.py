@@ -15,7 +15,9 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf import preset, replace
+from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data import checking
+from pix2pix_tf.data.doctor import check_folder
 from pix2pix_tf.data.folder import (
     FEWEST_HELD_OUT,
     Item,
@@ -77,6 +79,85 @@ def test_side_by_side_images_in_split_folders(tmp_path):
         np.testing.assert_array_equal(b, picture[:, 4:])
     ((a, b),) = read_all(dataset.splits["val"][0])
     assert a.shape == b.shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("place", ["train/{}_{}.png", "{}-{}.png"])
+def test_names_that_end_in_a_and_b_are_pairs(tmp_path, place):
+    pictures = {
+        (name, side): save(tmp_path / place.format(name, side), seed=ord(name) + ord(side), width=9)
+        for name in "xyz"
+        for side in "AB"
+    }
+    dataset = open_folder(tmp_path)
+    [pairs] = dataset.splits["train"]
+    for name, (a, b) in zip(pairs.names, read_all(pairs), strict=True):
+        np.testing.assert_array_equal(a, pictures[name, "A"])
+        np.testing.assert_array_equal(b, pictures[name, "B"])
+    assert check_folder(tmp_path, DataConfig(), 0, None).counts == {
+        split: (len(pairs),) for split, (pairs,) in dataset.splits.items()
+    }
+    assert [len(side) for side in open_folder(tmp_path, kind="unpaired").splits["train"]] == [len(pairs)] * 2
+    (tmp_path / place.format("x", "A")).unlink()
+    assert "x_B" in problem_of(tmp_path).replace("-", "_")
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JIF", ".apng", ".pnm", ".jpx", ".TIFF"])
+def test_other_suffixes_of_known_kinds_are_read(tmp_path, suffix):
+    kinds = {".jfif": "jpeg", ".jpe": "jpeg", ".jif": "jpeg", ".apng": "png", ".jpx": "jpeg2000"}
+    for number in range(3):
+        image = Image.fromarray(np.full((4, 8, 3), 50 + number, np.uint8))
+        kind = kinds.get(suffix.lower()) or {".pnm": "ppm"}.get(suffix, "tiff")
+        image.save(tmp_path / f"{number}{suffix}", kind)
+    assert sum(len(sets[0]) for sets in open_folder(tmp_path).splits.values()) == 3
+
+
+@pytest.mark.parametrize(("name", "package"), [("scan{}.dcm", "pydicom"), ("scan{}.nii.gz", "nibabel")])
+@pytest.mark.parametrize("place", ["", "train", "A", "A and B"])
+def test_of_medical_images_it_is_said_how_to_convert_them(tmp_path, name, package, place):
+    for number in range(3):
+        for side in place.split(" and "):
+            (tmp_path / side).mkdir(exist_ok=True)
+            (tmp_path / side / name.format(number)).write_bytes(b"volume")
+    if place == "A":
+        save(tmp_path / "B" / "scan0.png")
+    line = problem_of(tmp_path)
+    assert package in line
+    [finding, *_] = check_folder(tmp_path, DataConfig(), 0, None).findings
+    assert package in finding.fix
+
+
+def test_names_without_a_common_one_are_for_cyclegan(tmp_path):
+    for number in range(3):
+        save(tmp_path / "trainA" / f"horse{number}.png")
+        save(tmp_path / "trainB" / f"zebra{number}.png")
+    assert "cyclegan" in problem_of(tmp_path)
+    assert "cyclegan" in check_dataset(replace(preset(str(tmp_path)), data_dir=tmp_path / "cache"))[0]
+    save(tmp_path / "trainA" / "zebra0.png")
+    assert "cyclegan" not in problem_of(tmp_path)
+
+
+def test_the_check_says_all_of_what_an_image_is_refused_with(tmp_path, monkeypatch):
+    for number in range(3):
+        save(tmp_path / f"{number}.png")
+    (tmp_path / "0.png").write_bytes(b"broken")
+
+    def refuse(path):
+        raise DataError(f"{path}: compressed oddly; install the decoder; or convert it")
+
+    monkeypatch.setattr(checking.images, "read_image", refuse)
+    [finding, *_] = check_folder(tmp_path, DataConfig(), 0, None).findings
+    assert finding.cases[0].remark == "compressed oddly; install the decoder; or convert it"
+
+
+def test_a_folder_called_like_a_download_that_fails_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = replace(preset("facades"), data_dir=tmp_path / "data", mirror_url="http://127.0.0.1:9/none")
+    with pytest.raises(SystemFault) as plain:
+        open_dataset(config)
+    assert "./facades" not in str(plain.value)
+    save(tmp_path / "facades" / "1.png")
+    with pytest.raises(SystemFault, match=r"\./facades"):
+        open_dataset(config)
 
 
 @pytest.mark.parametrize(

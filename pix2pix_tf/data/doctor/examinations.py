@@ -40,6 +40,7 @@ class Examination(NamedTuple):
                 "count": count,
                 "images": counted(count, "image"),
                 "items": counted(count, item_of(chart)),
+                "or_skip": "" if skipped else ", or leave out with `skip_bad_images`",
             }
             facts |= given
             yield Finding(
@@ -47,7 +48,7 @@ class Examination(NamedTuple):
                 self.code,
                 tuple(cases),
                 printable(self.message.format(**facts)) + (", left out" if skipped else ""),
-                self.fix.partition(", or leave out")[0] if skipped else self.fix.format(**facts),
+                printable(self.fix.format(**facts)),
             )
 
 
@@ -55,7 +56,7 @@ class Examination(NamedTuple):
 _OF_SINGLE_IMAGES = ("unreadable", "too-few-pixels")
 
 EXAMINATIONS = (
-    Examination("layout", "error", problems.layout, "{what}", "{expected}"),
+    Examination("layout", "error", problems.layout, "{what}", "{fix}"),
     Examination(
         "same-name",
         "error",
@@ -68,28 +69,28 @@ EXAMINATIONS = (
         "error",
         problems.of_code("missing-partner"),
         "{images} without one of the same name on the other side",
-        "add it, or delete the one that is alone",
+        "{fix}",
     ),
     Examination(
         "unread-kind",
         "error",
         problems.of_code("unread-kind"),
         f"{{images}} of a kind that can't be read ({images.KINDS} can), needed as partner",
-        "convert to PNG",
+        "{fix}",
     ),
     Examination(
         "unreadable",
         "error",
         problems.of_code("unreadable"),
         "{images} that can't be decoded",
-        "replace or delete, or leave out with `skip_bad_images`",
+        "replace or delete{or_skip}",
     ),
     Examination(
         "too-few-pixels",
         "error",
         problems.of_code("too-few-pixels"),
         "{images} of too few pixels",
-        "replace or delete, or leave out with `skip_bad_images`",
+        "replace or delete{or_skip}",
     ),
     Examination(
         "other-bands",
@@ -225,7 +226,7 @@ EXAMINATIONS = (
         "note",
         sizes.passed_over,
         "{images} passed over, of a kind that can't be read ({kinds} can)",
-        "convert to PNG, if they belong to the data",
+        "{fix}, if they belong to the data",
     ),
 )
 """Everything that is looked for, the gravest first."""

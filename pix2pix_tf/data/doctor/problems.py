@@ -22,27 +22,20 @@ def of_code(
 
     def find(chart: Chart) -> Iterator[Found]:
         every = [*chart.survey.problems, *chart.survey.bad_files.values()]
-        cases = [
-            case
-            for problem in every
-            if problem.code == code
-            for case in (cases_of or _each_file)(chart, problem)
-        ]
-        if cases:
-            yield Found(cases)
+        of_code = [problem for problem in every if problem.code == code]
+        if of_code:
+            cases = [case for problem in of_code for case in (cases_of or _each_file)(chart, problem)]
+            yield Found(cases, {"fix": of_code[0].fix})
 
     return find
 
 
 def _each_file(chart: Chart, problem: Problem) -> list[Case]:
-    """Returns each file and its reason, without what its finding says: the name, and what to do."""
-
-    def reason(file: Path) -> str:
-        name = f"{file}: "
-        is_named = problem.line.startswith(name)
-        return problem.line.removeprefix(name).partition("; ")[0] if is_named else ""
-
-    return [Case((file,), reason(file)) for file in problem.files]
+    """Returns each file and its reason, without the name."""
+    return [
+        Case((file,), reason if (reason := problem.what.removeprefix(f"{file}: ")) != problem.what else "")
+        for file in problem.files
+    ]
 
 
 def together(chart: Chart, problem: Problem) -> list[Case]:
@@ -71,5 +64,4 @@ def layout(chart: Chart) -> Iterator[Found]:
     """Yields what is wrong with the folders."""
     for problem in chart.survey.problems:
         if problem.code == "layout":
-            what, _, expected = problem.line.partition("; ")
-            yield Found([Case(problem.files)], {"what": what, "expected": expected})
+            yield Found([Case(problem.files)], {"what": problem.what, "fix": problem.fix})

@@ -80,7 +80,7 @@ def passed_over(chart: Chart) -> Iterator[Found]:
     named = {file for problem in chart.survey.problems for file in problem.files}
     cases = [Case((path,)) for path in walk(chart.folder, images.is_unread_image) if path not in named]
     if cases:
-        yield Found(cases, {"kinds": images.KINDS})
+        yield Found(cases, {"kinds": images.KINDS, "fix": images.conversion(cases[0].files[0])})
 
 
 def _other_size(chart: Chart, files: Iterable[Path], height: float, width: float) -> str:
