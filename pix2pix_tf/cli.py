@@ -30,7 +30,7 @@ from pix2pix_tf.data.names import UNKNOWN, full_name
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, UserError
 from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
 from pix2pix_tf.models.distilled import TaughtSettings, student_directory, student_of
-from pix2pix_tf.models.registry import MODELS, preset
+from pix2pix_tf.models.registry import TRAINED, preset
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.storage import address_of
 from pix2pix_tf.wording import counted, did_you_mean, quoted, with_flags
@@ -160,6 +160,11 @@ def _parse(
     Raises:
         ConfigError: a flag is unknown, or its value has no meaning.
     """
+    if arguments:  # HEIGHTxWIDTH is two numbers
+        text = re.sub(
+            r"(^|\0)(--image[-_]size)[\0=](\d+)x(\d+)(?=\0|$)", r"\1\2\0\3\0\4", "\0".join(arguments)
+        )
+        arguments = text.split("\0")
     shown = io.StringIO()
     options: dict[str, Any] = {} if default is None else {"default": default}
     try:
@@ -204,6 +209,14 @@ def _refuse_addresses(args: Any) -> None:
 
 
 _NUMBERS = {"INT": "a whole number", "FLOAT": "a number", "FLOAT FLOAT": "two numbers"}
+_ELSEWHERE = {  # flags of other programs
+    "--lr": "--learning-rate",
+    "--batch": "--batch-size",
+    "--ngf": "--base-filters",
+    "--netG": "--generator",
+    "--lambda_L1": "--l1-weight",
+    "--dataroot": "--dataset",
+}
 _NEXT = "', '"  # between arguments, as Python lists them
 
 
@@ -229,6 +242,9 @@ def _plain_message(boxed: str) -> str:
         r"\1 can't be \2",
         message,
     )
+    unknown = re.match(r"Unrecognized options: (--[\w-]+)", message)
+    if unknown and unknown[1] in _ELSEWHERE:
+        return f"Unrecognized options: {unknown[1]} (did you mean {_ELSEWHERE[unknown[1]]}?)"
     message = re.sub(r"Perhaps you meant: (--[\w-]+).*", r"(did you mean \1?)", message)
     return message or "the flags can't be understood"
 
@@ -292,7 +308,7 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
     deciding = ("--model", "--recipe", "--dataset", "--task", "--run-dir")
     given = _early(arguments, *deciding)
     default = _with_length(_train_defaults(*(given[name] for name in deciding)), arguments)
-    description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(MODELS)}."
+    description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(TRAINED)}."
     return _parse(TrainArgs, "train", arguments, TrainArgs(default), description)
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from pix2pix_tf.errors import ProofFailed
 from pix2pix_tf.exporting.parity import Proof
 
-_MEASURED = ("MB", "ms/image", "remark", "max", "mean", "PSNR dB", "SSIM", "> 1 level", "> 2 levels")
+_MEASURED = ("MB", "ms/image", "XNNPACK parts", "max", "mean", "PSNR dB", "SSIM", "> 1 level", "> 2 levels")
 
 
 @dataclasses.dataclass(frozen=True)

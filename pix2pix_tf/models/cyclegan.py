@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Settings(AdversarialSettings):
-    """The settings of CycleGAN; the defaults are the paper's."""
+    """The settings of CycleGAN."""
 
     data: ClassVar[DataKind] = "unpaired"
 

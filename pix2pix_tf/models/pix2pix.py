@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Settings(AdversarialSettings):
-    """The settings of pix2pix; the defaults are the paper's."""
+    """The settings of pix2pix."""
 
     unconditional: bool = False
     """The discriminator sees outputs only, not what they were made from."""
