@@ -14,11 +14,15 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pix2pix_tf.config import TrainConfig, replace
+from pix2pix_tf import config as _config
+from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.catalog import Pix2pix
 from pix2pix_tf.errors import Pix2pixError
-from pix2pix_tf.models.registry import preset
+from pix2pix_tf.models import registry as _registry
 from pix2pix_tf.quiet import import_frameworks
+
+preset = _config.checked(_registry.preset)
+replace = _config.checked(_config.replace)
 
 # Imported when they are first asked for, because they need TensorFlow.
 _LAZY = {
@@ -50,7 +54,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         import_frameworks()
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        found = getattr(importlib.import_module(_LAZY[name]), name)
+        return found if isinstance(found, type) else _config.checked(found)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

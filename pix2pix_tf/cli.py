@@ -222,7 +222,7 @@ _NEXT = "', '"  # between arguments, as Python lists them
 
 def _plain_message(boxed: str) -> str:
     """Returns the words of tyro's framed error message as one line."""
-    inside = (line.strip("│─ ") for line in boxed.splitlines() if not line.startswith(("╭", "╰")))
+    inside = (line.strip("│─ ") for line in boxed.splitlines() if line.strip("│╭╮╰╯─- "))
     message = " ".join(" ".join(inside).split())
     for aside in ("For full helptext", "Argument helptext:", "Got errors:"):
         message = message.partition(aside)[0].rstrip(" .")
@@ -242,7 +242,7 @@ def _plain_message(boxed: str) -> str:
         r"\1 can't be \2",
         message,
     )
-    unknown = re.match(r"Unrecognized options: (--[\w-]+)", message)
+    unknown = re.search(r"Unrecognized options: (--[\w-]+)", message)
     if unknown and unknown[1] in _ELSEWHERE:
         return f"Unrecognized options: {unknown[1]} (did you mean {_ELSEWHERE[unknown[1]]}?)"
     message = re.sub(r"Perhaps you meant: (--[\w-]+).*", r"(did you mean \1?)", message)

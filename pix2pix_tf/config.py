@@ -9,17 +9,20 @@ whenever a configuration is made, and `CHANGEABLE` marks what may differ when a 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tyro
 
 from pix2pix_tf.data.names import CATALOG, full_name, looks_like_path
 from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.wording import did_you_mean
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 AllReduce = Literal["float32", "bfloat16"]
@@ -42,6 +45,7 @@ class _Changeable:
 CHANGEABLE = _Changeable()
 
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 _LARGEST = sys.float_info.max
 DEFAULT_MODEL = "pix2pix"
 
@@ -261,8 +265,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks every value against its limits."""
-        for group in dataclasses.fields(self):
-            check_limits(getattr(self, group.name))
+        for each in (self, self.model, self.data, self.optimization, self.record):
+            check_limits(each)
         size = self.data.image_size
         if len(size) != 2 or not all(IMAGE_SIDE.contain(side) for side in size):
             given = " ".join(map(str, size)) or "nothing"
@@ -336,7 +340,8 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
         group_of[field], kind_of[field] = group, _members(annotation)
     for name, value in settings.items():
         if name not in group_of:
-            raise ConfigError(f"there is no setting '{name}'; there are {', '.join(group_of)}")
+            known = did_you_mean(name, group_of) or f"; there are {', '.join(group_of)}"
+            raise ConfigError(f"there is no setting '{name}'{known}")
         if name == "model" and value != config.model.model:
             raise ConfigError("another model has other settings: begin with preset(dataset, model)")
         if name == "recipe" and value != config.model.recipe:
@@ -345,6 +350,7 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
             value = Path(value)
         if name == "image_size" and isinstance(value, int):
             value = (value,)
+        value = tuple(value) if isinstance(value, list) else value
         groups.setdefault(group_of[name], {})[name] = value
     sections = {group: dataclasses.replace(getattr(config, group), **new) for group, new in groups.items()}
     return dataclasses.replace(config, **sections)
@@ -410,14 +416,33 @@ def _from_plain(name: str, annotation: Any, value: Any) -> Any:
 
 def _fits(member: Any, value: Any) -> bool:
     """Whether a value is of one type of an annotation."""
-    if typing.get_origin(member) is Literal:
-        return value in typing.get_args(member)
-    if typing.get_origin(member) is tuple:
-        numbers = (int, float) if float in typing.get_args(member) else (int,)
-        return isinstance(value, tuple) and all(type(number) in numbers for number in value)
-    if member is float:
-        return type(value) in (int, float)
-    return type(value) is int if member is int else isinstance(value, member)
+    origin, parts = typing.get_origin(member) or member, typing.get_args(member)
+    if origin is Any or origin is ClassVar:
+        return True
+    if origin is Literal:
+        return value in parts
+    if origin is tuple:
+        kinds = [kind for part in parts if part is not ... for kind in _members(part)]
+        return isinstance(value, tuple) and all(any(_fits(kind, each) for kind in kinds) for each in value)
+    if origin in (int, float):
+        return isinstance(value, (int, origin)) and not isinstance(value, bool)
+    return isinstance(value, origin)
+
+
+def checked(function: Function) -> Function:
+    """Returns a function that refuses arguments of types that it doesn't declare."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        hints = typing.get_type_hints(function, include_extras=True)
+        for name, value in signature.bind(*given, **named).arguments.items():
+            if not any(_fits(kind, value) for kind in _members(hints[name])):
+                kind = signature.parameters[name].annotation
+                raise TypeError(f"{function.__name__}: `{name}` must be {kind}, not {value!r:.80}")
+        return function(*given, **named)
+
+    return typing.cast(Function, call)
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
@@ -531,9 +556,7 @@ def check_limits(settings: Any) -> None:
     """
     for name, annotation in typing.get_type_hints(type(settings), include_extras=True).items():
         limits, value, kinds = _limits_of(annotation), getattr(settings, name), _members(annotation)
-        if any(typing.get_origin(kind) is Literal for kind in kinds) and not any(
-            _fits(kind, value) for kind in kinds
-        ):
+        if not any(_fits(kind, value) for kind in kinds):
             raise ConfigError(f"{setting(name)} can't be {value!r}")
         if limits is not None and value is not None and not limits.contain(value):
             raise ConfigError(f"{setting(name)} must be {limits}, got {value}")

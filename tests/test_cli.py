@@ -168,6 +168,10 @@ def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, argume
     [
         (["frobnicate"], ["frobnicate", "train", "predict", "data"]),
         (["evalute"], ["did you mean evaluate?"]),
+        (["train", "--lr", "0.1"], ["did you mean --learning-rate?"]),
+        (["train", "--ngf", "3"], ["did you mean --base-filters?"]),
+        (["train", "--model", "gan"], ["pix2pix, cyclegan, wgan"]),
+        (["data", "check", "facade"], ["did you mean facades?"]),
         (["data", "chek"], ["did you mean check?"]),
         (["data", "frobnicate"], ["data frobnicate", "list", "download", "check", "preview"]),
         (["data", "download", "./some/folder"], ["some/folder", "pix2pix data list"]),
@@ -348,3 +352,26 @@ def test_a_tflite_translates_and_says_nothing_else(capfd, empty_place):
     Image.new("RGB", (48, 30)).save("one.png")
     line = predict_error(capfd, "m.tflite")
     assert line.startswith("one.png: m.tflite takes images of 48x32 pixels")
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        (["--image-size", "64x96"], (64, 96)),
+        (["--image-size=64x96"], (64, 96)),
+        (["--image_size", "64", "96"], (64, 96)),
+        (["--skip-bad-images", "--image-size", "96"], (96, 96)),
+    ],
+)
+def test_a_size_is_spelled_in_every_usual_way(given, size):
+    assert parse_train(given).data.image_size == size
+    args = cli._parse(cli.DataCheckArgs, "data check", ["folder", *given])
+    assert args.image_size in (size, size[:1])
+
+
+def test_students_are_no_models_of_train(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = capsys.readouterr().out
+    assert "wgan" in shown
+    assert "distilled" not in shown

@@ -141,7 +141,7 @@ def test_the_check_says_all_of_what_an_image_is_refused_with(tmp_path, monkeypat
         save(tmp_path / f"{number}.png")
     (tmp_path / "0.png").write_bytes(b"broken")
 
-    def refuse(path):
+    def refuse(path, *_):
         raise DataError(f"{path}: compressed oddly; install the decoder; or convert it")
 
     monkeypatch.setattr(checking.images, "read_image", refuse)
