@@ -155,11 +155,7 @@ def _parse(
     default: Args | None = None,
     description: str | None = None,
 ) -> Args:
-    """Parses flags into a dataclass; ``--help`` prints and exits 0.
-
-    Raises:
-        ConfigError: a flag is unknown, or its value has no meaning.
-    """
+    """Parses flags into a dataclass; ``--help`` prints and exits 0."""
     if arguments:  # HEIGHTxWIDTH is two numbers
         text = re.sub(
             r"(^|\0)(--image[-_]size)[\0=](\d+)x(\d+)(?=\0|$)", r"\1\2\0\3\0\4", "\0".join(arguments)
@@ -192,11 +188,7 @@ def _parse(
 
 
 def _refuse_addresses(args: Any) -> None:
-    """Checks that what must be on this machine is no address in an object store.
-
-    Raises:
-        ConfigError: it is one.
-    """
+    """Checks that what must be on this machine is no address in an object store."""
     groups = [args, getattr(getattr(args, "config", None), "data", None)]
     for group in filter(dataclasses.is_dataclass, groups):
         for field in dataclasses.fields(group):
@@ -410,11 +402,7 @@ def _distill(arguments: list[str]) -> int:
 
 
 def distill_args(arguments: Sequence[str]) -> DistillArgs:
-    """Resolves the flags of ``pix2pix distill``.
-
-    Raises:
-        UserError: a flag is wrong, there is no such teacher, or the run directory can't be read.
-    """
+    """Resolves the flags of ``pix2pix distill``."""
     if any(help_flag in arguments for help_flag in ("-h", "--help")) and arguments[0].startswith("-"):
         student = student_of(preset(), Path("RUN"))
         return _parse(DistillArgs, "distill RUN", ["--help"], DistillArgs(student))
@@ -610,11 +598,7 @@ def _export(arguments: list[str]) -> int:
 
 
 def _chosen_formats(args: ExportArgs) -> list[Format]:
-    """Returns the formats that were asked for, with their settings.
-
-    Raises:
-        ConfigError: a setting is given of a format that isn't asked for.
-    """
+    """Returns the formats that were asked for, with their settings."""
     for name in FORMATS:
         chosen, default = getattr(args.settings, name), format_class(name)()
         changed = [

@@ -81,20 +81,7 @@ def describe_dataset(config: TrainConfig, kind: Kind | None = None) -> str:
 
 
 def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool = False) -> tuple[str, bool]:
-    """Says what kind a data set is, and what is wrong with it.
-
-    Args:
-        config: the data set, and how it is to be used.
-        kind: how to take it; as it is by itself if None.
-        as_json: write an object with ``kind``, ``layout``, ``counts`` and ``findings``, which names every
-            file; otherwise some lines, which name a few.
-
-    Returns:
-        The report, and whether the data set can be trained on. It names settings in `backticks`.
-
-    Raises:
-        UserError: it can't even be opened.
-    """
+    """Says what kind a data set is, and what is wrong with it."""
     kind = _with_task(config, kind, "images")
     name = config.data.dataset
     if not configs.looks_like_path(name) or is_pack(local_folder(name)):
@@ -211,15 +198,7 @@ def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
 
 
 def preview_dataset(config: TrainConfig, count: int, out: Path, kind: Kind | None = None) -> Kind:
-    """Writes a sheet of the first images of training, jittered and mirrored as they will be.
-
-    Returns:
-        How it was taken.
-
-    Raises:
-        UserError: the data can't be used.
-        SystemFault: ``out`` can't be written.
-    """
+    """Writes a sheet of the first images of training, jittered and mirrored as they will be."""
     kind = _with_task(config, kind, "pairs")
     dataset = open_dataset(config, kind or usual_kind(config.data.dataset), to_train=False)
     if "train" not in dataset.splits:
@@ -238,11 +217,7 @@ def preview_dataset(config: TrainConfig, count: int, out: Path, kind: Kind | Non
 
 
 def _with_task(config: TrainConfig, kind: Kind | None, taken: Kind) -> Kind | None:
-    """Returns how a data set is taken: as asked, where no task makes pairs of its images.
-
-    Raises:
-        ConfigError: a task needs images, and others are asked for.
-    """
+    """Returns how a data set is taken: as asked, where no task makes pairs of its images."""
     if config.data.task == "pairs":
         return kind
     if kind not in (None, "images"):

@@ -63,16 +63,7 @@ class CheckedImage:
 
 
 def check_image(path: Path, ignore: float | None = None, with_looks: bool = False) -> CheckedImage:
-    """Decodes an image file, once.
-
-    Args:
-        path: the file.
-        ignore: number of pixels without a value, as in `images.read_image`.
-        with_looks: say what it looks like, too, which takes longer than decoding a small one.
-
-    Raises:
-        SystemFault: the file can't be read; that says nothing about the image.
-    """
+    """Decodes an image file, once."""
     try:
         header, pixels, digests = images.read_image(path, ignore)
     except DataError as error:
@@ -93,21 +84,7 @@ def digests_of_file(data: bytes) -> tuple[int, int, int]:
 def check_images(
     paths: Mapping[Path, float | None], index_file: Path | None, show_progress: bool, with_looks: bool = False
 ) -> dict[Path, CheckedImage]:
-    """Checks image files in parallel, except those that are unchanged since they were checked before.
-
-    Args:
-        paths: the files, and what `check_image` ignores in each.
-        index_file: where the outcome is remembered, by path, size, times of change and what is ignored; None
-            for nowhere. If it can't be read or written, the files are checked again next time.
-        show_progress: draw a bar when it takes more than a moment.
-        with_looks: as in `check_image`; what was checked without is then checked again.
-
-    Returns:
-        The outcome for each path.
-
-    Raises:
-        SystemFault: a file can't be read.
-    """
+    """Checks image files in parallel, except those that are unchanged since they were checked before."""
     known = _read_index(index_file)
     stamps = {path: (*_stamp(path), ignore) for path, ignore in paths.items()}
     checked = {path: known[stamp] for path, stamp in stamps.items() if stamp in known}

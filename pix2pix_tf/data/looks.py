@@ -76,14 +76,9 @@ def look_at(pixels: np.ndarray) -> tuple[Look, Look]:
 
 
 def seam_of(pixels: np.ndarray) -> float | None:
-    """Compares the step from the left half to the right one with the steps between columns near it.
+    """Returns the step from the left half to the right one, divided by those between columns near it.
 
-    Args:
-        pixels: as in `look_at`.
-
-    Returns:
-        Their ratio: about 1 in a photo, 4 to 10 in a pair side by side. None where the columns tell nothing:
-        they are even, or noise.
+    That is about 1 in a photo, 4 to 10 in a pair side by side. None where columns are even, or noise.
     """
     half = pixels.shape[1] // 2
     if half < 4:

@@ -81,12 +81,7 @@ def pack_folder(
 def write_records(
     out: Path, name: str, records: Iterable[Record], digests: np.ndarray, shard_bytes: int = SHARD_BYTES
 ) -> dict[str, Any]:
-    """Writes one set's shards and index; returns what the manifest says of the set.
-
-    Args:
-        digests: as `Images.digests` returns them.
-        shard_bytes: after how many the next shard begins.
-    """
+    """Writes one set's shards and index; returns what the manifest says of the set."""
     places: list[np.ndarray] = []
     shards: list[str] = []
     remaining = iter(records)

@@ -69,15 +69,7 @@ class EvaluateOptions:
 
 
 def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Say = print) -> dict[str, Any]:
-    """Judges models by their pictures; writes ``metrics.json`` and ``report.html``.
-
-    Returns:
-        What metrics.json holds.
-
-    Raises:
-        UserError: a model, the data or a combination of them can't be used.
-        SystemFault: a file can't be read or written.
-    """
+    """Judges models by their pictures; writes ``metrics.json`` and ``report.html``."""
     people = read_answers(options.answers)
     dataset = open_dataset(options.config, "pairs", to_train=False)
     if options.split == "all":
@@ -144,11 +136,7 @@ _TARGETS = Judged("targets", "the targets", None, None, lambda name, given, targ
 
 
 def _split(dataset: ImageDataset, asked: str | None) -> str:
-    """Returns which pairs are judged on.
-
-    Raises:
-        ConfigError: there are no such ones, or none is held out and nobody asked for those of training.
-    """
+    """Returns which pairs are judged on."""
     if asked is None and dataset.held_out == "train":
         raise ConfigError(
             f"{dataset.name} has no pairs but those to train on; `split` train or all evaluates on these"

@@ -90,11 +90,7 @@ def is_folder_of_pictures(model: str) -> bool:
 
 
 def short_names(models: Sequence[str]) -> list[str]:
-    """Returns the last part of each path, as many parts as tell the models apart.
-
-    Raises:
-        ConfigError: one is given twice.
-    """
+    """Returns the last part of each path, as many parts as tell the models apart."""
 
     def full(model: str) -> str:
         path = os.path.expanduser(model)

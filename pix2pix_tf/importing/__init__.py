@@ -30,24 +30,9 @@ def import_checkpoint(
     """Writes a run with the generator of pytorch-CycleGAN-and-pix2pix' ``latest_net_G.pth`` (or ``_G_A``).
 
     The run has the checkpoint of step 0: the generator, and a discriminator that has learnt nothing yet.
-    Another run can start from it (``init_from``).
-
-    Args:
-        checkpoint: the file, of a ``unet_128``, ``unet_256``, ``resnet_6blocks`` or ``resnet_9blocks``.
-        run_dir: the directory of the run; there is none yet.
-        dataset: what it was trained on, a name or the path of a folder, for evaluation.
-        direction: which side of pairs it takes; by default the data set's, and chosen anew at each use.
-        eval_mode: normalise batches by the statistics that training has stored, as their ``test.py --eval``
-            does. By default each image is normalised by itself, as their ``test.py`` does without. Dropout is
-            left out in either case.
-
-    Returns:
-        The run, and what was read.
-
-    Raises:
-        RunError: the file is none of these, or damaged; or there is a run already.
-        ConfigError: the package torch, or a part of the data set's name, is missing.
-        SystemFault: the file can't be read, or the run not written.
+    Another run can start from it (``init_from``). ``eval_mode`` normalizes batches by the statistics that
+    training has stored, as their ``test.py --eval``; by default each image is normalized by itself.
+    ``direction`` is the data set's where not given, and can be given at each use.
     """
     run = RunDirectory(run_dir)
     run.refuse_unreadable_path()
@@ -84,11 +69,7 @@ def _config_of(generator: Generator, run_dir: Path, dataset: str, direction: Dir
 
 
 def _state_of(config: TrainConfig, weights: Mapping[str, np.ndarray]) -> dict[str, tf.Variable]:
-    """Returns what a checkpoint holds: the generator's weights, and first ones of the other networks.
-
-    Raises:
-        RunError: a weight is missing, or has another shape.
-    """
+    """Returns what a checkpoint holds: the generator's weights, and first ones of the other networks."""
     state = {}
     for name, build in model_for(config).networks().items():
         network = build("float32")

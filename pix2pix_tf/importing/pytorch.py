@@ -53,17 +53,7 @@ class Generator:
 
 
 def read_generator(path: Path, eval_mode: bool) -> Generator:
-    """Reads a generator's checkpoint.
-
-    Args:
-        path: the file.
-        eval_mode: see `pix2pix_tf.importing.import_checkpoint`.
-
-    Raises:
-        RunError: it holds no such generator, or is damaged.
-        ConfigError: PyTorch isn't installed.
-        SystemFault: it can't be read.
-    """
+    """Reads a generator's checkpoint."""
     state = _load(path)
     kind: Kind = "unet_of_pytorch" if "model.model.0.weight" in state else "resnet_of_pytorch"
     if kind == "unet_of_pytorch":
@@ -187,17 +177,7 @@ def _resnet_blocks(state: State) -> tuple[Blocks, int]:
 def _weights(
     state: State, blocks: Blocks, last: str, eval_mode: bool
 ) -> tuple[dict[str, np.ndarray], Normalization]:
-    """Returns the weights as Keras has them, and how the network normalizes.
-
-    Args:
-        state: theirs.
-        blocks: all that the network has.
-        last: the block that makes the output.
-        eval_mode: see `pix2pix_tf.importing.import_checkpoint`.
-
-    Raises:
-        ValueError: something is missing, left over or of another shape.
-    """
+    """Returns the weights as Keras has them, and how the network normalizes."""
     if any(name.endswith(".conv_block.0.weight") for name in state):
         raise ValueError("its residual blocks are padded with zeros (padding_type), not by reflection")
     left = dict(state)

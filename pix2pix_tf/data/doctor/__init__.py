@@ -52,11 +52,7 @@ class Report:
 def check_folder(
     folder: Path, data: DataConfig, seed: int, cache_dir: Path | None, kind: Kind = "pairs"
 ) -> Report:
-    """Finds everything that is wrong with a folder.
-
-    Raises:
-        SystemFault: the folder or a file in it can't be read.
-    """
+    """Finds everything that is wrong with a folder."""
     survey = survey_folder(
         folder,
         seed,

@@ -49,12 +49,7 @@ def recurring_colours(looks: Sequence[Look]) -> np.ndarray:
 
 
 def look_like_label_maps(looks: Sequence[Look], palette: np.ndarray) -> np.ndarray:
-    """Returns which pictures look like label maps, bool [count].
-
-    Args:
-        looks: of the pictures.
-        palette: the colours that recur among all of the data set, ``int16`` [count, 3].
-    """
+    """Returns which pictures look like label maps, bool [count]."""
     is_coloured = np.ptp(palette, axis=1) >= _GREY if len(palette) else np.zeros(0, bool)
     has_classes = is_coloured.sum() >= _LEAST_COLOURS
     return np.array([_is_label_map(look, palette, is_coloured, has_classes) for look in looks], bool)

@@ -13,12 +13,7 @@ from pix2pix_tf.data.folder import Problem
 def of_code(
     code: str, cases_of: Callable[[Chart, Problem], list[Case]] | None = None
 ) -> Callable[[Chart], Iterator[Found]]:
-    """Returns what collects the problems of one code that opening the folder has met.
-
-    Args:
-        code: of the problems.
-        cases_of: what a problem shows; by default each of its files with the reason.
-    """
+    """Returns what collects the problems of one code that opening the folder has met."""
 
     def find(chart: Chart) -> Iterator[Found]:
         every = [*chart.survey.problems, *chart.survey.bad_files.values()]
