@@ -250,10 +250,11 @@ def _input_half(model: str | Path, direction: Direction | None) -> int:
         config = of_run[0].read_config()
         if config.data.task != "pairs":  # made of the target
             return 1 if config.data.direction == "AtoB" else 0
-        found = next(iter(model_for(config).painters()))
+        if of_run[0].imported() != {"direction": None}:
+            found = next(iter(model_for(config).painters()))
     if found is None:
         raise ConfigError(
-            f"`side_by_side` needs `direction` AtoB or BtoA with {model}: only a run knows which half of a "
+            f"`side_by_side` needs `direction` AtoB or BtoA with {model}, which doesn't say which half of a "
             "pair its input was"
         )
     return 0 if found == "AtoB" else 1

@@ -17,7 +17,7 @@ import requests
 
 from pix2pix_tf import load
 from pix2pix_tf.demo import Demo, runtime
-from pix2pix_tf.errors import ConfigError, RunError, SystemFault
+from pix2pix_tf.errors import ConfigError, Pix2pixError, RunError, SystemFault
 from pix2pix_tf.exporting.formats.tflite.conversion import convert
 from tests.exporting.models import untrained
 
@@ -186,6 +186,18 @@ def test_npm_brings_litert_where_it_is_installed_and_can(cdn, monkeypatch, can):
         shutil.rmtree(cdn)
     assert_whole(runtime.runtime_files())
     assert all(any(each.startswith(f"@litertjs/{name}@") for each in asked[0]) for name in runtime._PACKAGES)
+
+
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.SYMTYPE])
+def test_packages_without_the_files_are_refused_in_a_line(pinned, tmp_path, kind):
+    for package in runtime._PACKAGES:
+        with tarfile.open(tmp_path / f"litertjs-{package}-{runtime.VERSION}.tgz", "w:gz") as archive:
+            for name in runtime._FILES:
+                entry = tarfile.TarInfo(f"package/{name.partition('/')[2]}")
+                entry.type, entry.linkname = kind, entry.name
+                archive.addfile(entry)
+    with pytest.raises(Pix2pixError):
+        runtime.runtime_files(tmp_path / f"litertjs-core-{runtime.VERSION}.tgz")
 
 
 def test_packages_that_npm_has_packed_are_taken_from_a_file(pinned, tmp_path):

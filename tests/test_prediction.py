@@ -12,6 +12,7 @@ from pix2pix_tf.errors import ConfigError, DataError, RunError, SystemFault
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.tiling import translate_in_tiles
+from tests.conftest import small_config
 from tests.exported_models import ContrastModel, expected, noise, write_tflite
 
 
@@ -160,6 +161,14 @@ def test_an_exported_model_is_told_which_half_is_the_input(models, tmp_path, sma
     assert not out.exists()
     predict(model, inputs, out, side_by_side=True, direction=direction)
     np.testing.assert_array_equal(picture(out / "pair.png"), expected(small_image))
+
+
+def test_an_imported_run_that_says_no_direction_is_told_which_half_is_the_input(tmp_path, save_image):
+    run = RunDirectory(tmp_path / "imported")
+    imported = {"count": 1, "digest": "", "imported": {"direction": None}}
+    run.write_config(small_config(run.path), imported)
+    inputs = [save_image(tmp_path / "pair.png")]
+    assert "direction" in message_of(ConfigError, run.path, inputs, tmp_path / "out", side_by_side=True)
 
 
 def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):

@@ -32,6 +32,7 @@ _SERVING_URL = re.compile(
     r"(/[^?#\s]*)?/v1/models/[^/:?#\s]+(/versions/\d+|/labels/[^/:?#\s]+)?"
 )
 _LARGEST_ANSWER = 2**24  # bytes without a picture
+_MOST_NOISE = 2**20  # numbers
 _BYTES_A_PIXEL = 16  # RGB of 16 bits has 8 in base64
 _REFUSALS = {
     404: "the server has no such model",
@@ -109,9 +110,9 @@ class ServingTranslator(Translator):
             _, height, width, channels = _shape(levels["outputs"]["images"])
             bits: Literal[8, 16] = 16 if levels["outputs"]["images"].get("dtype") == "DT_UINT16" else 8
             if key in ("z", "image_bytes") and answered == "image_bytes" and channels in (1, 3):
-                if takes_noise:
+                if takes_noise and 0 < source[1] <= _MOST_NOISE:
                     return source[1], 0, (height, width, channels), bits
-                if source[3] in (1, 2, 3, 4):
+                if not takes_noise and source[3] in (1, 2, 3, 4):
                     return 0, source[3], (height, width, channels), bits
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             pass

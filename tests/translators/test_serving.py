@@ -116,6 +116,23 @@ def test_requests_are_as_tensorflow_serving_documents_them(served):
     np.testing.assert_array_equal(sent, image)  # a PNG of 16 bits: nothing is lost on the way
 
 
+@pytest.mark.parametrize("numbers", [-1, 0, 10**12])
+def test_noise_of_no_sensible_length_is_refused(served, refused, numbers):
+    def tensor(*sizes):
+        return {"tensor_shape": {"dim": [{"size": str(size)} for size in sizes]}}
+
+    signatures = {
+        "bytes": {"inputs": {"z": tensor(-1, -1)}, "outputs": {"image_bytes": tensor(-1)}},
+        "serving_default": {
+            "inputs": {"z": tensor(-1, numbers)},
+            "outputs": {"images": tensor(-1, 64, 64, 3)},
+        },
+    }
+    content = {"metadata": {"signature_def": {"signature_def": signatures}}}
+    served.faults["metadata"] = 200, {}, json.dumps(content).encode()
+    assert served.url in refused(ConfigError, translators.load, served.url)
+
+
 def test_a_server_without_metadata_is_asked_for_a_pixel(models):
     answer = Serving(models / "contrast" / "10", with_metadata=False)
     image = noise(*SIZE)
