@@ -212,9 +212,14 @@ _ELSEWHERE = {  # flags of other programs
 _NEXT = "', '"  # between arguments, as Python lists them
 
 
+def _choices(listed: str) -> str:
+    """Returns choices without what stands for none given, in an order that stays."""
+    return ", ".join(sorted(set(re.findall(r"'([^']+)'", listed)) - {"None"}))
+
+
 def _plain_message(boxed: str) -> str:
     """Returns the words of tyro's framed error message as one line."""
-    inside = (line.strip("│─ ") for line in boxed.splitlines() if line.strip("│╭╮╰╯─- "))
+    inside = (line.strip("│─ ") for line in boxed.splitlines() if not line.startswith(("╭", "╰")))
     message = " ".join(" ".join(inside).split())
     for aside in ("For full helptext", "Argument helptext:", "Got errors:"):
         message = message.partition(aside)[0].rstrip(" .")
@@ -229,6 +234,17 @@ def _plain_message(boxed: str) -> str:
         r"\1 takes a number, got \2",
         message,
     )
+    message = re.sub(
+        r"Error parsing (--[\w-]+): invalid literal for int\(\) with base 10: (.*)",
+        r"\1 takes a whole number, got \2",
+        message,
+    )
+    message = re.sub(
+        r"invalid choice '(.*)' for argument '(--[\w-]+)'. Expected one of \((.*)\)",
+        lambda found: f"{found[2]} can't be {found[1]!r}; give one of {_choices(found[3])}",
+        message,
+    )
+    message = message.replace(". Expected 1 values", "; give one")
     message = re.sub(
         r"Error parsing (--[\w-]+): Could not find valid parse for arguments: (.*)",
         r"\1 can't be \2",

@@ -147,7 +147,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Writes a square's size in full, so that one size has one spelling."""
-        if len(self.image_size) == 1:
+        if isinstance(self.image_size, tuple) and len(self.image_size) == 1:
             object.__setattr__(self, "image_size", self.image_size * 2)
 
     @property
@@ -272,11 +272,7 @@ class TrainConfig:
             given = " ".join(map(str, size)) or "nothing"
             raise ConfigError(f"`image_size` takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
         for name in ("input_range", "output_range"):
-            values = getattr(self.data, name)
-            if values is not None and not (
-                len(values) == 2 and -_LARGEST <= values[0] < values[1] <= _LARGEST
-            ):
-                raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {_shown(values)}")
+            check_range(name, getattr(self.data, name))
         if self.optimization.steps is None and self.optimization.epochs is None:
             raise ConfigError("the length of the run is missing: give `steps` or `epochs`")
         if self.data.val_share + self.data.test_share >= 1:
@@ -438,7 +434,8 @@ def checked(function: Function) -> Function:
         hints = typing.get_type_hints(function, include_extras=True)
         for name, value in signature.bind(*given, **named).arguments.items():
             if not any(_fits(kind, value) for kind in _members(hints[name])):
-                kind = signature.parameters[name].annotation
+                choices = typing.get_args(hints[name]) if typing.get_origin(hints[name]) is Literal else ()
+                kind = ", ".join(map(repr, choices)) or signature.parameters[name].annotation
                 raise TypeError(f"{function.__name__}: `{name}` must be {kind}, not {value!r:.80}")
         return function(*given, **named)
 
@@ -546,6 +543,12 @@ def refuse_unread(config: TrainConfig, before: TrainConfig, used: Collection[str
             if not met:
                 shown = config.model.model if other == "model" else _shown(given[other])
                 raise ConfigError(f"{setting(name)} has no effect with {setting(other)} {shown}{why}")
+
+
+def check_range(name: str, values: tuple[float, ...] | None) -> None:
+    """Checks the lowest and highest value of an image's numbers."""
+    if values is not None and not (len(values) == 2 and -_LARGEST <= values[0] < values[1] <= _LARGEST):
+        raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {_shown(values)}")
 
 
 def check_limits(settings: Any) -> None:

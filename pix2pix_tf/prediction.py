@@ -11,7 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf import translators
-from pix2pix_tf.config import Direction, Precision
+from pix2pix_tf.config import Direction, Precision, check_range
 from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixels import to_levels, to_unit_range
@@ -88,6 +88,10 @@ def predict(
         UserError: the model, an input or a combination of them can't be used.
         SystemFault: ``out`` can't be written, or a server can't be reached.
     """
+    check_range("input_range", input_range)
+    check_range("output_range", output_range)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"`out` {quoted(out)} is a file; name a folder")
     refuse_missing(model)
     of_run = is_run(model)
     half = _input_half(model, direction) if side_by_side else None

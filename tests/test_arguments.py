@@ -41,6 +41,11 @@ def test_an_argument_of_a_wrong_type_is_named(name):
         WRONG[name]()
 
 
+def test_a_choice_names_what_there_is():
+    with pytest.raises(TypeError, match="'float32'"):
+        load("runs/none", precision="half")
+
+
 def test_every_public_function_is_tried():
     functions = {name for name in pix2pix_tf.__all__ if not isinstance(getattr(pix2pix_tf, name), type)}
     assert functions == {name for call in WRONG.values() for name in call.__code__.co_names} & functions
@@ -48,7 +53,14 @@ def test_every_public_function_is_tried():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seed", "1"), ("steps", 3.5), ("jitter", "no"), ("image_size", "64"), ("output_range", (1, "2"))],
+    [
+        ("seed", "1"),
+        ("steps", 3.5),
+        ("jitter", "no"),
+        ("image_size", "64"),
+        ("image_size", 64.0),
+        ("output_range", (1, "2")),
+    ],
 )
 def test_a_setting_of_a_wrong_type_is_named(name, value):
     with pytest.raises(ConfigError, match=f"`{name}`"):

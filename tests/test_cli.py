@@ -150,7 +150,8 @@ def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
         (["--norm", "layer"], ["--norm", "layer", "instance", "batch", "none"]),
         (["--precision", "float64"], ["--precision", "float64", "mixed_bfloat16"]),
         (["--learning-rate", "nan"], ["--learning-rate", "from 1e-08 to 1.0", "got nan"]),
-        (["--seed", "many"], ["--seed", "many"]),
+        (["--seed", "many"], ["--seed", "whole number", "many"]),
+        (["--direction", "AtoC"], ["--direction", "AtoC", "give one of AtoB, BtoA"]),
         (["--steps", "many"], ["--steps", "whole number", "many"]),
         (["--steps"], ["--steps"]),
         (["stray"], ["stray"]),
@@ -160,6 +161,7 @@ def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
 def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, arguments, said):
     line = error_of(capsys, ["train", *arguments])
     assert all(words in line for words in said), line
+    assert not any(alien in line for alien in ("╭", "'None'", "int()"))
     assert list(empty_place.iterdir()) == []
 
 

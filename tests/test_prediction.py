@@ -163,12 +163,25 @@ def test_an_exported_model_is_told_which_half_is_the_input(models, tmp_path, sma
     np.testing.assert_array_equal(picture(out / "pair.png"), expected(small_image))
 
 
-def test_an_imported_run_that_says_no_direction_is_told_which_half_is_the_input(tmp_path, save_image):
+def test_an_imported_run_that_says_no_direction_is_told_which_half_is_the_input(tmp_path):
     run = RunDirectory(tmp_path / "imported")
     imported = {"count": 1, "digest": "", "imported": {"direction": None}}
     run.write_config(small_config(run.path), imported)
-    inputs = [save_image(tmp_path / "pair.png")]
+    inputs = [tmp_path / "pair.png"]
     assert "direction" in message_of(ConfigError, run.path, inputs, tmp_path / "out", side_by_side=True)
+
+
+@pytest.mark.parametrize("name", ["input_range", "output_range"])
+@pytest.mark.parametrize("values", [(5, 1), (np.nan, 1), (0, np.inf)])
+def test_a_range_must_be_one(tiny_run, tmp_path, name, values):
+    inputs = [tmp_path / "one.png"]
+    assert name in message_of(ConfigError, tiny_run.path, inputs, tmp_path / "out", **{name: values})
+
+
+def test_pictures_go_to_a_folder(tiny_run, tmp_path, save_image):
+    image = tmp_path / "one.png"
+    save_image(image)
+    assert "out" in message_of(ConfigError, tiny_run.path, [image], image)
 
 
 def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
