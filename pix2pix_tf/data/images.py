@@ -344,7 +344,7 @@ def _converted(
             valid = pixels[~is_missing]
             nodata.clipped[0] += int(np.count_nonzero((valid < values[0]) | (valid > values[1])))
             nodata.clipped[1] += valid.size
-        pixels = to_levels(pixels, values, lowest=1 if nodata is not None and nodata.level == 0 else 0)
+        pixels = to_levels(pixels, values)
     stored = pixels.shape[2]
     if {stored, channels} == {1, 3}:
         pixels = luma(pixels.astype(np.int32)).astype(pixels.dtype) if stored == 3 else pixels.repeat(3, 2)

@@ -363,21 +363,22 @@ def doubts(numbers: Numbers, values: ValueRange) -> Iterator[Doubt]:
         yield Doubt("faint", what, fix)
 
 
-def to_levels(array: np.ndarray, values: ValueRange, lowest: int = 0) -> np.ndarray:
-    """Spreads a range of values over 16 bits.
+def to_levels(array: np.ndarray, values: ValueRange) -> np.ndarray:
+    """Spreads a range of values over 16 bits, from level 1: level 0 is for missing pixels.
+
+    So a value has one level, whether or not some other image of its data set has missing pixels.
 
     Args:
         array: of any shape and type. What lies outside of the range becomes its nearer end, what is not a
             number its lower.
         values: the range.
-        lowest: level that a number may get.
 
     Returns:
         uint16 of the same shape.
     """
     low, high = values
     share = (array.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
-    return np.round(np.nan_to_num(share, nan=0.0).clip(0.0, 1.0) * 65535).clip(lowest).astype(np.uint16)
+    return np.round(np.nan_to_num(share, nan=0.0).clip(0.0, 1.0) * 65535).clip(1).astype(np.uint16)
 
 
 def to_values(levels: np.ndarray, values: ValueRange) -> np.ndarray:

@@ -12,6 +12,8 @@ from pix2pix_tf.data import images
 from pix2pix_tf.data.doctor import check_folder
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.data.packed import open_pack, pack_folder
+from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError
 
 GDAL_NODATA = 42113
@@ -119,7 +121,7 @@ def test_of_colors_all_channels_are_nodata_in_a_missing_pixel(tmp_path):
 def test_a_file_that_declares_nodata_and_has_none_changes_nothing(tmp_path):
     folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), HEIGHTS, "-9999"))
     assert opened(folder).sides[1].missing is None
-    assert opened(folder).splits["train"][0].read(tf.constant(0))[1].numpy().min() == 0
+    assert opened(folder).splits["train"][0].read(tf.constant(0))[1].numpy().min() == 1  # as where some are
 
 
 def test_an_image_without_any_value_is_refused(tmp_path):
@@ -232,6 +234,27 @@ def test_what_is_ignored_is_looked_for_again_where_it_was_not(tmp_path):
     for ignored, low in (((None, None), -9999), ((-9999, -9999), lowest), ((None, None), -9999)):
         dataset = open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False, ignored=ignored)
         assert dataset.sides[1].values == (low, 250)
+
+
+@pytest.mark.parametrize("corner", [-9999, 5])
+def test_a_model_is_given_the_pixels_of_its_training(tmp_path, corner):
+    """Whether or not an image has missing pixels, and its data set has some."""
+    folder = folder_of(
+        tmp_path,
+        lambda path: geotiff(
+            path.with_suffix(".tif"), with_corner(-9999 if path.name == "0" else corner), "-9999"
+        ),
+        targets="A",
+        inputs="B",
+    )
+    dataset = opened(folder)
+    side = dataset.sides[0]
+    for split, (pairs,) in dataset.splits.items():
+        for name, (_, given, _) in zip(
+            pairs.names, held_out_images(dataset, (64, 64), 9, split), strict=True
+        ):
+            read = load_input(folder / "A" / f"{name}.tif", 1, paints_holes=False, values=side.values)
+            np.testing.assert_array_equal(given, read)
 
 
 def test_inputs_missing_pixels_are_read_as_the_middle_level(tmp_path):

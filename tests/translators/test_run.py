@@ -312,23 +312,3 @@ def test_what_paints_is_the_average_and_the_weights_themselves_if_asked_for(tiny
         weights = stored_weights("generator", loaded.network)
         np.testing.assert_array_equal(weights[name].numpy(), expected)
     assert (stored[name] != stored[average_name(name)]).any()
-
-
-@pytest.mark.slow
-def test_a_run_of_before_averages_paints_with_its_weights(tmp_path):
-    published = {
-        "ema_decay": 0.0,
-        "upsampling": "transposed",
-        "last_convolution": False,
-        "photo_filter": "triangle",
-    }
-    run = train(small_config(tmp_path / "run", steps=2, **published), say=lambda line: None)
-    image = noise(64, 64)
-    before = translators.load(run.path)(image)
-    stored = json.loads(run.config_file.read_text(encoding="utf-8"))
-    for section in stored["config"].values():
-        for later in (*published, "recipe", "diff_augment", "evaluate_every", "best_metric"):
-            section.pop(later, None)
-    run.config_file.write_text(json.dumps(stored), encoding="utf-8")
-    assert run.read_config().model.recipe == "paper"
-    np.testing.assert_array_equal(translators.load(run.path)(image), before)
