@@ -30,6 +30,7 @@ from pix2pix_tf.data.sets import ITEMS, ImageDataset, Images, Kind
 from pix2pix_tf.data.sources import existing_folder, open_dataset, usual_kind
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import first_line, printable, write_whole
+from pix2pix_tf.models.registry import preset
 from pix2pix_tf.sheets import compose_sheet
 from pix2pix_tf.storage import local_folder
 from pix2pix_tf.wording import counted
@@ -72,7 +73,7 @@ def _size(count: int) -> str:
 
 def describe_dataset(config: TrainConfig, kind: Kind | None = None) -> str:
     """Opens a data set, preparing it where that is needed, and says in a line what it holds."""
-    dataset = open_dataset(config, kind or usual_kind(config.data.dataset), to_train=False)
+    dataset = _opened(config, kind)
     kinds = []
     for what, side in zip(_SIDE_NAMES[dataset.kind], dataset.sides, strict=True):
         kinds.append(f"{what} {_colours(side.channels)}{' label maps' if side.labels else ''}")
@@ -80,12 +81,19 @@ def describe_dataset(config: TrainConfig, kind: Kind | None = None) -> str:
     return f"{dataset.description()}; {direction}{', '.join(kinds)}"
 
 
+def _opened(config: TrainConfig, kind: Kind | None) -> ImageDataset:
+    """Opens a data set, and refuses settings that have no effect on it."""
+    dataset = open_dataset(config, kind or usual_kind(config.data.dataset), to_train=False)
+    configs.refuse_unread(config, preset(config.data.dataset), dataset.used)
+    return dataset
+
+
 def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool = False) -> tuple[str, bool]:
     """Says what kind a data set is, and what is wrong with it."""
     kind = _with_task(config, kind, "images")
     name = config.data.dataset
     if not configs.looks_like_path(name) or is_pack(local_folder(name)):
-        dataset = open_dataset(config, kind or usual_kind(name), to_train=False)
+        dataset = _opened(config, kind)
         findings = [] if name == PROCEDURAL else list(_damaged(dataset, Path(name)))
         if not as_json:
             said = [line for finding in findings for line in _said(finding, Path(name))] or [_NOTHING]
@@ -93,6 +101,7 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
         counts = {split: tuple(map(len, sets)) for split, sets in dataset.splits.items()}
         return _json(dataset.kind, full_name(name), counts, findings), not findings
     folder = existing_folder(name)
+    configs.refuse_unread(config, preset(name))
     kind = kind or usual_kind(name)
     report = check_folder(folder, config.data, config.split_seed, data_root(config.data.data_dir), kind)
     if as_json:
@@ -200,7 +209,7 @@ def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
 def preview_dataset(config: TrainConfig, count: int, out: Path, kind: Kind | None = None) -> Kind:
     """Writes a sheet of the first images of training, jittered and mirrored as they will be."""
     kind = _with_task(config, kind, "pairs")
-    dataset = open_dataset(config, kind or usual_kind(config.data.dataset), to_train=False)
+    dataset = _opened(config, kind)
     if "train" not in dataset.splits:
         dataset = dataclasses.replace(dataset, splits={"train": dataset.splits[dataset.held_out]})
     config = configs.replace(config, batch_size=1)

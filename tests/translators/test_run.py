@@ -1,7 +1,6 @@
 """A trained model as a function: the same picture wherever it is asked for, at any size."""
 
 import hashlib
-import json
 import shutil
 
 import keras
@@ -10,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pix2pix_tf import train, translators
+from pix2pix_tf import translators
 from pix2pix_tf.checkpoints import average_name, read_checkpoint, stored_weights
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range

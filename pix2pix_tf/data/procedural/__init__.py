@@ -11,6 +11,7 @@ depend on the machine or on NumPy's random generators.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from typing import TYPE_CHECKING
@@ -86,4 +87,5 @@ def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
             pair = tf.ensure_shape(tf.numpy_function(draw, [index], tf.uint8, stateful=False), shape)
         return pair[0], pair[1]
 
-    return Images([f"procedural-{number:06d}" for number in numbers], read)
+    images = Images([f"procedural-{number:06d}" for number in numbers], read)
+    return dataclasses.replace(images, known=functools.cache(images.digests))
