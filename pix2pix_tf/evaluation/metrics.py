@@ -149,9 +149,12 @@ def multiscale_similarity(picture: np.ndarray, target: np.ndarray, valid: Valid 
 
 
 def gradients(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
-    """Returns [the picture's mean gradient, the target's]: of the luma, by differences to the next pixel."""
+    """Returns [the picture's mean gradient, the target's]: of the luma, by differences to the next pixel.
 
-    counted = ... if valid is None else valid[:-1, :-1] & valid[1:, :-1] & valid[:-1, 1:]
+    Those to or from a missing pixel don't count, unless all are such.
+    """
+    known = np.array(True) if valid is None else valid[:-1, :-1] & valid[1:, :-1] & valid[:-1, 1:]
+    counted = known if known.ndim and known.any() else ...
 
     def mean_gradient(image: np.ndarray) -> float:
         luma = grey(image)

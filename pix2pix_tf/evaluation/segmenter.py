@@ -26,7 +26,7 @@ from tqdm import tqdm
 from pix2pix_tf.config import DataConfig, ModelSettings, OptimizationConfig, TrainConfig
 from pix2pix_tf.data.label_maps import MOST_READ, SMALLEST_SHARE, classes_of, each_of, palette
 from pix2pix_tf.data.pipeline import in_memory, resized, training_batches
-from pix2pix_tf.data.pixels import to_unit_range
+from pix2pix_tf.data.pixels import filled, to_unit_range
 from pix2pix_tf.data.sets import ImageDataset, Images, Side, spread
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import DataError, SystemFault, TrainingDiverged
@@ -39,7 +39,7 @@ from pix2pix_tf.networks.upsampling import BilinearDoubling
 
 STEPS = 2400
 
-_VERSION = 1  # of all that decides what a network learns: to be raised when any of it changes
+_VERSION = 2  # of all that decides what a network learns: to be raised when any of it changes
 
 _BATCH = 4
 _WIDTHS = (32, 64, 128, 256, 256)
@@ -47,6 +47,7 @@ _LEARNING_RATE = 2e-3
 _WARM_UP = 50  # steps
 _MEASURED = 6  # steps
 _COLOUR_SHIFT = 0.2
+_NO_CLASS = 255  # in the place of a class, of pixels that have none
 
 Say = Callable[[str], None]
 
@@ -240,17 +241,23 @@ def _photos_first(dataset: ImageDataset) -> ImageDataset:
 def _with_classes(pairs: ImageDataset, colours: np.ndarray) -> ImageDataset:
     """Returns the pairs with classes, ``uint8`` [height, width, 1], in the place of label maps."""
 
+    missing = pairs.sides[1].missing
+
     def classes(labels: np.ndarray) -> np.ndarray:
-        return classes_of(labels, colours).astype(np.uint8)[..., np.newaxis]
+        found = classes_of(labels, colours).astype(np.uint8)
+        if missing is not None:
+            found[(labels == missing).all(axis=-1)] = _NO_CLASS
+        return found[..., np.newaxis]
 
     def read(pair: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
         found = tf.numpy_function(classes, [pair[1]], tf.uint8, stateful=False)
         return pair[0], tf.ensure_shape(found, (*pair[1].shape[:2], 1))
 
+    side = Side(1, labels=True, missing=None if missing is None else _NO_CLASS)
     splits: dict[str, tuple[Images, ...]] = {
         name: tuple(images.mapped(read) for images in sets) for name, sets in pairs.splits.items()
     }
-    return dataclasses.replace(pairs, sides=(pairs.sides[0], Side(1, labels=True)), splits=splits)
+    return dataclasses.replace(pairs, sides=(pairs.sides[0], side), splits=splits)
 
 
 def _learned(
@@ -260,7 +267,7 @@ def _learned(
     seed, (height, width) = learning.optimization.seed, learning.data.size
     steps = learning.optimization.steps or STEPS
     classes = in_memory(_with_classes(pairs, colours), "train")
-    batches = iter(training_batches(classes, learning, 0, steps).map(lambda photo, label, *_: (photo, label)))
+    batches = iter(training_batches(classes, learning, 0, steps))
     precision = resolve_precision("auto")
     network = _build((height, width), pairs.sides[0].channels, len(colours), precision, seed)
     step = _training_step(network, _class_weights(classes, len(colours)), seed, steps)
@@ -287,8 +294,9 @@ def _learned(
 
 def _training_step(
     network: keras.Model, class_weights: np.ndarray, seed: int, steps: int
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns what updates a network from photos and classes, both [batch, height, width, …] in [-1, 1]."""
+) -> Callable[..., tf.Tensor]:
+    """Returns what updates a network from photos and classes, both [batch, height, width, …] in [-1, 1], and
+    from the weight of each pixel, where some are missing."""
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(steps - _WARM_UP, 1), warmup_target=_LEARNING_RATE, warmup_steps=min(_WARM_UP, steps)
     )
@@ -298,15 +306,17 @@ def _training_step(
     weight_of = tf.constant(class_weights, tf.float32)
 
     @tf.function
-    def step(photos: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def step(photos: tf.Tensor, labels: tf.Tensor, weight: tf.Tensor | None = None) -> tf.Tensor:
         key = tf.stack([tf.constant(seed, tf.int64), tf.cast(adam.iterations.value, tf.int64)])
         classes = tf.cast(tf.round((labels[..., 0] + 1.0) * 127.5), tf.int32)
+        counts = 1.0 if weight is None else weight[..., 0]
+        classes = classes if weight is None else tf.where(counts > 0, classes, 0)
         photos = _other_light(photos, key)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             logits = network(photos, training=True)
             entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
-            loss = tf.reduce_mean(entropy * tf.gather(weight_of, classes))
+            loss = tf.reduce_mean(entropy * tf.gather(weight_of, classes) * counts)
         adam.apply(tape.gradient(loss, variables))
         return loss
 
@@ -336,7 +346,7 @@ def _class_weights(classes: ImageDataset, count: int) -> np.ndarray:
     """
     pixels = np.zeros(count)
     for each in each_of(classes, "train", 1):
-        pixels += np.bincount(each.reshape(-1), minlength=count)
+        pixels += np.bincount(each.reshape(-1), minlength=count)[:count]
     shares = pixels / pixels.sum()
     weights = 1 / np.sqrt(np.maximum(shares, SMALLEST_SHARE))
     return weights / (weights * shares).sum()
@@ -348,7 +358,8 @@ def _real_scores(segmenter: Segmenter, pairs: ImageDataset) -> RealScores:
     counts = np.zeros((len(segmenter.palette),) * 2, np.int64)
     for number in tqdm(numbers, "reading real photos", leave=False, disable=None, dynamic_ncols=True):
         photo, labels = images.read(tf.constant(number))
-        counts += segmenter.confusion(photo.numpy(), labels.numpy())
+        photo = filled(photo, pairs.sides[0].missing)
+        counts += segmenter.confusion(photo.numpy(), labels.numpy(), pairs.sides[1].missing)
     scores = (float(score(counts.reshape(-1))) for score in (pixel_accuracy, class_accuracy, class_iou))
     return RealScores(pairs.held_out, len(numbers), *scores)
 
@@ -367,6 +378,7 @@ def _header(pairs: ImageDataset, image_size: tuple[int, int], seed: int, steps: 
     return {
         "version": _VERSION,
         "images": [pairs.identity(split) for split in ("train", pairs.held_out)],
+        "sides": [str(side) for side in pairs.sides],
         "image_size": list(image_size),
         "seed": seed,
         "steps": steps,

@@ -262,3 +262,11 @@ def test_void_is_no_class(pair):
     reader = LabelReader(np.array([[0], [1], [2]], np.uint8))
     counts = reader.confusion(labels, labels, 255)
     assert counts.tolist() == np.diag([256] * 3).tolist()
+
+
+def test_values_without_neighbors_that_have_one_are_measured_too():
+    valid = np.zeros((64, 64), bool)
+    valid[::2, ::2] = True
+    draw = np.random.default_rng(0)
+    images = draw.random((2, 64, 64, 3), np.float32)
+    assert np.isfinite(MEASUREMENTS["gradients"](*images, valid)).all()

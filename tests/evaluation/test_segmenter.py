@@ -300,3 +300,29 @@ def test_what_has_no_score_is_refused(dataset, tmp_path):
     with pytest.raises(ConfigError):
         load_or_train(dataset, (16, 16), tmp_path, no_one)
     assert not list(tmp_path.glob("*.npz"))
+
+
+@pytest.mark.slow
+def test_pixels_without_a_class_are_not_learned_from_and_not_scored(tmp_path):
+    """Whichever class they are nearest to."""
+    void = 3
+    labels = np.where(np.arange(64)[:, np.newaxis, np.newaxis] < 32, 10, np.full((64, 64, 1), 240)).astype(
+        np.uint8
+    )
+    labels[:, :48] = void
+    draw = np.random.default_rng(0)
+    photos = tf.constant(draw.integers(0, 256, (4, 64, 64, 3), np.uint8))
+    images = Images(list("abcd"), lambda number: (photos[number], tf.constant(labels)))
+    sides = (Side(), Side(1, labels=True, missing=void))
+    pairs = ImageDataset("made up", sides, {"train": (images,)})
+    found = load_or_train(pairs, SIZE, tmp_path, no_one, steps=2)
+    assert found.palette.ravel().tolist() == [10, 240]
+    counts = sum(found.confusion(photo, labels, void) for photo in photos.numpy())
+    assert found.real.pixel_accuracy == pytest.approx(pixel_accuracy(counts.reshape(-1)))
+    other = np.where(labels == void, 253 - void, labels)
+    images = Images(list("abcd"), lambda number: (photos[number], tf.constant(other)))
+    pairs = ImageDataset("made up", (Side(), Side(1, labels=True, missing=253 - void)), {"train": (images,)})
+    again = load_or_train(pairs, SIZE, tmp_path / "other", no_one, steps=2)
+    assert again.real == found.real
+    for name, weights in again.weights().items():
+        np.testing.assert_array_equal(weights, found.weights()[name], err_msg=name)
