@@ -11,6 +11,7 @@ from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixels import filled
 from pix2pix_tf.data.sets import ImageDataset
+from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.measuring import compared
 from pix2pix_tf.evaluation.metrics import MEASUREMENTS, METRICS
 from pix2pix_tf.models.base import Paint, Painter
@@ -35,6 +36,13 @@ class Validation:
         rows = held_out_images(dataset, data.size, PICTURES, fit=data.fit, fill=False)
         self._rows, self._sides = [images for _, *images in rows], dataset.sides
         self._painters = painters
+        for target in {1 - painter.side for painter in painters.values()}:
+            missing = dataset.sides[target].missing
+            if missing is not None and all((images[target] == missing).all() for images in self._rows):
+                raise DataError(
+                    f"{dataset.name}: no pixel of the held-out targets has a value at that size; hold "
+                    "out other pairs, or give another `fit`"
+                )
 
     def measure(self, paint: Mapping[str, Paint]) -> dict[str, float]:
         """Returns the metrics' values by name; where there are two directions, 'AtoB_l1' and so on."""

@@ -13,8 +13,11 @@ from pix2pix_tf.data.doctor import check_folder
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.data.packed import open_pack, pack_folder
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError
+from pix2pix_tf.evaluation.validation import Validation
+from pix2pix_tf.models.base import Painter
 
 GDAL_NODATA = 42113
 LOWEST = float(np.finfo(np.float32).min)
@@ -290,3 +293,10 @@ def test_training_starts_with_ranges_and_names_what_looks_undeclared(tmp_path):
     assert any("1.97289 to 250" in line for line in lines)
     assert not any("-9999" in line for line in lines)
     assert load(tmp_path / "declared").ignore == -9999
+
+
+def test_held_out_targets_without_any_value_are_refused_before_training():
+    gone = Images(["a"], lambda _: (tf.zeros([64, 64, 3], tf.uint8), tf.fill([64, 64, 1], np.uint8(7))))
+    dataset = ImageDataset("gone", (Side(), Side(1, missing=7)), {"train": (gone,), "val": (gone,)})
+    with pytest.raises(DataError, match="value"):
+        Validation(dataset, DataConfig(image_size=(64,)), {"AtoB": Painter("generator", 3, 1)})
