@@ -1,4 +1,8 @@
-"""Checkpoints: named tensors in TensorFlow's own format, in folders that appear whole or not at all."""
+"""Checkpoints: named tensors in TensorFlow's own format, in folders that appear whole or not at all.
+
+A folder has the weights and their averages in one file, and in another what only continuing needs, such as
+Adam's moments. The newest `KEPT` have both; in older ones, which are kept for good, the second is deleted.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -18,7 +22,8 @@ from pix2pix_tf.errors import DamagedCheckpoint, RunError, TrainingDiverged
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, flush_to_disk
 from pix2pix_tf.runs import FORMAT, RunDirectory
 
-KEPT = 3
+KEPT = 2
+_WEIGHTS, _MOMENTS = "state", "moments"  # the names of the files
 _FORMAT = "format"  # the name of a tensor
 
 
@@ -44,9 +49,6 @@ def restore_published(path: Path, name: str, network: keras.Model, averaged: boo
         name: of the network there.
         network: whose weights are assigned.
         averaged: whether the moving averages are taken.
-
-    Raises:
-        DamagedCheckpoint, RunError: see :func:`restore`.
     """
     weights = stored_weights(name, network)
     restore(path, {average_name(key) if averaged else key: weights[key] for key in weights})
@@ -61,23 +63,22 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
     Returns:
         The tensors by name.
-
-    Raises:
-        DamagedCheckpoint: it can't be read.
-        RunError: it lacks one of them.
     """
     try:
-        reader = tf.train.load_checkpoint(str(path / "state"))
-        stored = reader.get_variable_to_shape_map()
-        written_in = int(reader.get_tensor(_FORMAT)) if _FORMAT in stored else None
+        reader = tf.train.load_checkpoint(str(path / _WEIGHTS))
+        written_in = int(reader.get_tensor(_FORMAT)) if reader.has_tensor(_FORMAT) else None
         if written_in != FORMAT:
             raise RunError(
                 f"the checkpoint {path} has format {written_in}, this version reads format {FORMAT}; use the "
                 "version that wrote it, or train in another `run_dir`"
             )
-        missing = [name for name in names if name not in stored]
+        readers = [reader]
+        if has_moments(path) and not all(map(reader.has_tensor, names)):
+            readers.append(tf.train.load_checkpoint(str(path / _MOMENTS)))
+        reader_of = {name: reader for reader in readers for name in reader.get_variable_to_shape_map()}
+        missing = [name for name in names if name not in reader_of]
         if not missing:
-            return {name: reader.get_tensor(name) for name in names}
+            return {name: reader_of[name].get_tensor(name) for name in names}
     except (tf.errors.OpError, LookupError, ValueError, RuntimeError) as error:
         raise DamagedCheckpoint(
             f"the checkpoint {path} is damaged ({first_line(error)}); delete that folder to go on from "
@@ -88,13 +89,13 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     )
 
 
-def restore(path: Path, state: Mapping[str, tf.Variable | keras.Variable]) -> None:
-    """Assigns a checkpoint to variables.
+def has_moments(path: Path) -> bool:
+    """Whether training can continue from a checkpoint."""
+    return (path / f"{_MOMENTS}.index").is_file()
 
-    Raises:
-        DamagedCheckpoint: it can't be read; no variable has changed.
-        RunError: its tensors have other names or shapes.
-    """
+
+def restore(path: Path, state: Mapping[str, tf.Variable | keras.Variable]) -> None:
+    """Assigns a checkpoint to variables."""
     tensors = read_checkpoint(path, list(state))
     for name, variable in state.items():
         if tensors[name].shape != tuple(variable.shape):
@@ -106,11 +107,7 @@ def restore(path: Path, state: Mapping[str, tf.Variable | keras.Variable]) -> No
 
 
 def write_network(path: Path, network: keras.Model) -> None:
-    """Writes a network as a .keras file, whole or not at all.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
-    """
+    """Writes a network as a .keras file, whole or not at all."""
     unfinished = path.with_name(".unfinished.keras")  # from whose end Keras takes the kind of file
     with explain_disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,13 +128,24 @@ class CheckpointWriter:
     Args:
         run: whose checkpoints are written.
         state: the variables that a checkpoint holds, by name.
-        keep_every: checkpoints at multiples of it are kept for good, besides the last ``KEPT``.
+        weights: the names of those that are weights or averages; all by default.
+        every: the last ``KEPT`` checkpoints at multiples of it are kept, besides the last ``KEPT`` of all.
+        keep_every: checkpoints at multiples of it are kept for good.
     """
 
-    def __init__(self, run: RunDirectory, state: Mapping[str, tf.Variable], keep_every: int | None = None):
+    def __init__(
+        self,
+        run: RunDirectory,
+        state: Mapping[str, tf.Variable],
+        weights: Collection[str] | None = None,
+        every: int = 1,
+        keep_every: int | None = None,
+    ):
         self._run = run
         self._folder = folder = run.checkpoints
         self._state = state
+        self._weights = frozenset(state if weights is None else weights)
+        self._every = every
         self._keep_every = keep_every
         self._fault: Exception | None = None
         with explain_disk_faults(folder):
@@ -167,10 +175,6 @@ class CheckpointWriter:
         Args:
             step: steps done.
             best: what makes it the best one yet; it is then kept until a better one is.
-
-        Raises:
-            SystemFault: the one before it could not be written.
-            TrainingDiverged: it held a value that is not finite.
         """
         self.wait()
         for name, variable in self._state.items():
@@ -179,12 +183,7 @@ class CheckpointWriter:
         self._thread.start()
 
     def wait(self) -> None:
-        """Waits until the last checkpoint is on disk.
-
-        Raises:
-            SystemFault: it could not be written.
-            TrainingDiverged: it held a value that is not finite.
-        """
+        """Waits until the last checkpoint is on disk."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -226,12 +225,15 @@ class CheckpointWriter:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         try:
-            tf.raw_ops.SaveV2(
-                prefix=str(unfinished / "state"),
-                tensor_names=[*tensors, _FORMAT],
-                shape_and_slices=[""] * (len(tensors) + 1),
-                tensors=[*tensors.values(), tf.constant(FORMAT)],
-            )
+            weights = {name: tensor for name, tensor in tensors.items() if name in self._weights}
+            moments = {name: tensor for name, tensor in tensors.items() if name not in self._weights}
+            for name, part in ((_WEIGHTS, weights), *([(_MOMENTS, moments)] if moments else [])):
+                tf.raw_ops.SaveV2(
+                    prefix=str(unfinished / name),
+                    tensor_names=[*part, _FORMAT],
+                    shape_and_slices=[""] * (len(part) + 1),
+                    tensors=[*part.values(), tf.constant(FORMAT)],
+                )
             if best is not None:
                 (unfinished / self._run.best_file.name).write_text(self._run.best_text(step, best))
             for file in unfinished.iterdir():
@@ -243,14 +245,17 @@ class CheckpointWriter:
             raise
 
     def _drop_old(self) -> None:
-        best = self._run.best()
-        for step in self._run.checkpoint_steps()[:-KEPT]:
-            is_best = best is not None and step == best["step"]
-            if not is_best and (self._keep_every is None or step % self._keep_every):
-                # Renamed first: a kill must not leave half a checkpoint under a whole one's name.
-                old = self._run.checkpoint(step)
-                # What can't be deleted, because somebody reads it, is deleted at the next start.
-                with contextlib.suppress(OSError):
+        best, steps = self._run.best(), self._run.checkpoint_steps()
+        kept = {*[step for step in steps if step % self._every == 0][-KEPT:], best and best["step"]}
+        for step in steps[:-KEPT]:
+            old = self._run.checkpoint(step)
+            # What can't be deleted, because somebody reads it, is deleted at the next start.
+            with contextlib.suppress(OSError):
+                if step in kept or (self._keep_every and step % self._keep_every == 0):
+                    for file in sorted(old.glob(f"{_MOMENTS}.*"), reverse=True):  # the index, then the data
+                        file.unlink()
+                else:
+                    # Renamed first: a kill must not leave half a checkpoint under a whole one's name.
                     shutil.rmtree(old.replace(old.with_name(old.name + UNFINISHED)))
 
 

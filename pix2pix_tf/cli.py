@@ -32,7 +32,7 @@ from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, forma
 from pix2pix_tf.models.distilled import TaughtSettings, student_directory, student_of
 from pix2pix_tf.models.registry import TRAINED, preset
 from pix2pix_tf.quiet import import_frameworks
-from pix2pix_tf.storage import address_of
+from pix2pix_tf.storage import absolute, address_of
 from pix2pix_tf.wording import counted, did_you_mean, quoted, with_flags
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class TrainArgs:
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     dry_run: bool = False
-    """Print what all settings resolve to, and stop."""
+    """Check the settings and the data that are on this machine, print what all resolve to, and stop."""
     hosts: str | None = None
     """Addresses of all hosts that train together, such as node1:2222,node2:2222, the one that writes the run
     first. Under TF_CONFIG or srun they are found without this."""
@@ -284,13 +284,13 @@ def _train(arguments: list[str]) -> int:
 
 def _trained(args: TrainArgs) -> int:
     _import_frameworks()
-    if args.dry_run:
-        print(_resolved_text(args.config))
-        return 0
     from pix2pix_tf.distribution import find_cluster
-    from pix2pix_tf.training.train import train
+    from pix2pix_tf.training.train import dry_run, train
 
     cluster = find_cluster(args.hosts.split(",") if args.hosts else (), args.host_index)
+    if args.dry_run:
+        print(json.dumps(configs.to_json(dry_run(args.config)), indent=2, ensure_ascii=False))
+        return 0
     try:
         run = train(args.config, lambda line: print(with_flags(line)), cluster)
     except BaseException as error:
@@ -358,20 +358,6 @@ def _train_defaults(
         return asked  # what that contradicts is said where a run is continued
     # A copied or moved run is continued where it is now, not where it was.
     return configs.replace(stored, run_dir=Path(run_dir) if run_dir is not None else None)
-
-
-def _resolved_text(config: TrainConfig) -> str:
-    """Returns what the settings resolve to, as far as that can be told without opening the data."""
-    from pix2pix_tf.devices import resolve_precision
-    from pix2pix_tf.runs import RunDirectory
-    from pix2pix_tf.training.agreement import agreeing
-
-    run = RunDirectory(config.run_dir)
-    run.fetch()
-    config = agreeing(config, run)
-    precision = resolve_precision(config.optimization.precision)
-    settings = configs.to_json(configs.replace(config, precision=precision, run_dir=config.run_dir))
-    return json.dumps(settings, indent=2, ensure_ascii=False)
 
 
 def _what_next(run: RunDirectory) -> str:
@@ -443,9 +429,13 @@ def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | N
     if directory.exists():  # it needs its teacher no more
         stored = directory.read_config()
         before = stored.model.teacher if isinstance(stored.model, TaughtSettings) else None
-        if before is None or before.absolute() != teacher.absolute():
+        if before is None or absolute(before) != absolute(teacher):
             whose = "is no student's" if before is None else f"learns from {quoted(before)}"
             raise ConfigError(f"--run-dir {quoted(directory.place)}: the run there {whose}; give another")
+        if not has_targets and stored.model.data == "pairs":
+            raise ConfigError(
+                f"--inputs-only has no effect with --run-dir {quoted(directory.place)}: it has begun"
+            )
         return configs.replace(stored, run_dir=place)
     directions: tuple[configs.Direction, ...] = typing.get_args(configs.Direction)
     direction = next((each for each in directions if each == given["--direction"]), None)
@@ -748,7 +738,9 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
         "skip_bad_images": args.skip_bad_images or None,
         **args.shares.given(),
     }
-    return configs.replace(config, **{name: value for name, value in given.items() if value is not None})
+    asked = configs.replace(config, **{name: value for name, value in given.items() if value is not None})
+    configs.refuse_unread(asked, configs.replace(config, direction=asked.data.direction))
+    return asked
 
 
 @dataclasses.dataclass(frozen=True)

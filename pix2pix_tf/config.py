@@ -245,9 +245,11 @@ class RecordConfig:
     best_metric: Annotated[BestMetric, CHANGEABLE] = "ssim"
     """By which of these the best checkpoint is kept: RUN@best."""
     checkpoint_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
-    """Steps between two checkpoints; the last three are kept."""
+    """Steps between two checkpoints; the last two are kept."""
+    checkpoint_minutes: Annotated[float, *limited(0.1, 1e6), CHANGEABLE] = 5.0
+    """Minutes after which a checkpoint is written in any case."""
     keep_every: Annotated[int | None, *limited(1), CHANGEABLE] = None
-    """Also keep for good the checkpoints at multiples of so many steps."""
+    """Also keep for good the weights at multiples of so many steps."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,7 +286,7 @@ class TrainConfig:
             )
         colors = self.data.label_colors
         if colors is not None and not (colors and all(0 <= level <= 255 for level in colors)):
-            raise ConfigError(f"`label_colors` takes numbers from 0 to 255; got {_shown(colors) or 'none'}")
+            raise ConfigError(f"`label_colors` takes numbers from 0 to 255; got {shown(colors) or 'none'}")
         self.model.check(self)
 
     @property
@@ -366,7 +368,7 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
         fixed -= {"dataset"}
     pairs = zip(each_setting(stored), each_setting(asked), strict=True)
     return [
-        f"{setting(name)}: {_shown(before)} → {_shown(after)}"
+        f"{setting(name)}: {shown(before)} → {shown(after)}"
         for (_, name, _, before), (_, _, _, after) in pairs
         if name in fixed and before != after
     ]
@@ -493,7 +495,7 @@ READ_IF: Mapping[str, _Conditions] = {
     "ignore": {"dataset": "which has no measurements or gray images, or was packed without it"},
     "fit": _NO_FILES,
     "photo_filter": _NO_FILES,
-    "label_maps": {"task": _is("task", "pairs")},
+    "label_maps": {"task": _is("task", "pairs"), "dataset": "of which the other side is taken"},
     "one_hot_labels": {**_TRANSLATES, "model": lambda given: given["model"].data == "pairs"},
     "label_colors": {"one_hot_labels": _is("one_hot_labels", True)},
     **dict.fromkeys(("split_seed", "val_share", "test_share"), _SPLIT_ALREADY),
@@ -541,14 +543,14 @@ def refuse_unread(config: TrainConfig, before: TrainConfig, used: Collection[str
             else:
                 met, why = other not in given or is_read(given), ""
             if not met:
-                shown = config.model.model if other == "model" else _shown(given[other])
-                raise ConfigError(f"{setting(name)} has no effect with {setting(other)} {shown}{why}")
+                value = config.model.model if other == "model" else shown(given[other])
+                raise ConfigError(f"{setting(name)} has no effect with {setting(other)} {value}{why}")
 
 
 def check_range(name: str, values: tuple[float, ...] | None) -> None:
     """Checks the lowest and highest value of an image's numbers."""
     if values is not None and not (len(values) == 2 and -_LARGEST <= values[0] < values[1] <= _LARGEST):
-        raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {_shown(values)}")
+        raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {shown(values)}")
 
 
 def check_limits(settings: Any) -> None:
@@ -565,5 +567,6 @@ def check_limits(settings: Any) -> None:
             raise ConfigError(f"{setting(name)} must be {limits}, got {value}")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Returns a setting's value as it is typed."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -93,6 +93,8 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
     kind = _with_task(config, kind, "images")
     name = config.data.dataset
     if not configs.looks_like_path(name) or is_pack(local_folder(name)):
+        if config.data.size != preset(name).data.size:
+            raise ConfigError(f"`image_size` has no effect with `dataset` {name}, which has its own sizes")
         dataset = _opened(config, kind)
         findings = [] if name == PROCEDURAL else list(_damaged(dataset, Path(name)))
         if not as_json:

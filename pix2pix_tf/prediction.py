@@ -57,36 +57,10 @@ def predict(
 
     What is too large to be translated whole is translated in tiles, to a TIFF.
 
-    Args:
-        model: as in :func:`pix2pix_tf.load`.
-        inputs: images, or folders whose images are found at any depth; their subfolders are kept. None for a
-            model that takes noise.
-        out: the folder that the translations go to, made where it is missing.
-        masks: of a model that paints holes, an image that is white where all inputs are to be painted, or a
-            folder with one for each input, at the same place and of the same name but for the suffix. Without
-            masks, what is transparent is painted.
-        side_by_side: the images are pairs; the half that the model takes is translated.
-        direction: 'AtoB' or 'BtoA': which of a run's generators, and which half of a pair it takes, A being
-            the left one; by default a run's own, the first where it has several.
-        count: how many images a model makes from noise, 16 by default.
-        step: of which checkpoint; the newest by default.
-        precision: as in :func:`pix2pix_tf.load`.
-        stochastic: as in :func:`pix2pix_tf.load`.
-        input_range: lowest and highest value of the inputs' numbers; a run knows them.
-        output_range: likewise of the translations.
-        raw_weights: as in :func:`pix2pix_tf.load`.
-        seed: of the noise.
-        tile_size: height and width of the tiles that larger images are cut into; by default those of
-            `pix2pix_tf.tiling`, for images of more than its `MOST_WHOLE` pixels.
-        fit_input: resize images to the only size that the model takes, and its pictures to theirs.
-        skip_bad_images: leave out images that can't be read instead of stopping.
+    The options are those of `pix2pix predict`, see `pix2pix_tf.cli.PredictArgs`.
 
     Returns:
         One line that says what was written.
-
-    Raises:
-        UserError: the model, an input or a combination of them can't be used.
-        SystemFault: ``out`` can't be written, or a server can't be reached.
     """
     check_range("input_range", input_range)
     check_range("output_range", output_range)
@@ -111,22 +85,26 @@ def predict(
     )
     translator.input_range = input_range or translator.input_range
     translator.output_range = output_range or translator.output_range
-    if translator.noise:
-        if side_by_side:
-            raise ConfigError("`side_by_side` has no meaning for a model that makes images from noise")
-        return _from_noise(translator, inputs, out, 16 if count is None else count, seed)
-    if masks is not None and not translator.paints_holes:
-        raise ConfigError(f"`masks` has no meaning for {model}, which paints no holes")
-    if count is not None:
-        raise ConfigError("`count` has no meaning for a model that translates images")
-    if not inputs:
-        raise DataError("nothing to translate: name at least one image or folder")
-    if seed and not of_run:
-        raise ConfigError(f"`seed` has no meaning for {model}: what was exported has its own noise, or none")
-    if fit_input and translator.size is None:
-        raise ConfigError(f"`fit_input` has no meaning for {model}, which takes images of any size")
+    noise = bool(translator.noise)
+    options = (  # whether it was given, whether the model makes it have an effect, and why not
+        ("count", count is not None, noise, "which translates images"),
+        ("seed", seed != 0, noise or translator.stochastic, "which has no noise, or its own"),
+        ("masks", masks is not None, translator.paints_holes, "which paints no holes"),
+        ("fit_input", fit_input, translator.size is not None, "which takes images of any size"),
+        ("tile_size", tile_size is not None, not noise, "which makes images from noise"),
+        ("side_by_side", side_by_side, not noise, "which makes images from noise"),
+        ("input_range", input_range is not None, not noise, "which makes images from noise"),
+        ("skip_bad_images", skip_bad_images, not noise, "which makes images from noise"),
+    )
+    for name, is_given, is_read, why in options:
+        if is_given and not is_read:
+            raise ConfigError(f"`{name}` has no effect with {model}, {why}")
     if fit_input and tile_size is not None:
         raise ConfigError("`fit_input` takes an image whole, `tile_size` cuts it; give one of them")
+    if noise:
+        return _from_noise(translator, inputs, out, 16 if count is None else count, seed)
+    if not inputs:
+        raise DataError("nothing to translate: name at least one image or folder")
     fitted = translator.size if fit_input else None
     mask_of = {source: _mask_of(masks, target.relative_to(out)) for source, target in jobs.items()}
     skipped, clipped = 0, [0, 0]
@@ -200,11 +178,7 @@ def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count
 
 
 def _mask_of(masks: Path | None, name: Path) -> Path | None:
-    """Returns the mask of the input whose output has that name.
-
-    Raises:
-        DataError: there are no masks, or a folder of masks has none, or several.
-    """
+    """Returns the mask of the input whose output has that name."""
     if masks is None or not masks.is_dir():
         if masks is not None and not masks.exists():
             raise DataError(f"`masks` {quoted(masks)}: there is no such image or folder")
@@ -220,11 +194,7 @@ def _mask_of(masks: Path | None, name: Path) -> Path | None:
 
 
 def _with_hole(image: np.ndarray, source: Path, mask: Path | None, translator: Translator) -> np.ndarray:
-    """Returns an image with its hole, if it is for a model that paints holes.
-
-    Raises:
-        DataError: it has none, or its mask doesn't fit.
-    """
+    """Returns an image with its hole, if it is for a model that paints holes."""
     if not translator.paints_holes:
         return image
     if mask is not None:
@@ -243,11 +213,7 @@ def _write(target: Path, image: np.ndarray, source: Path, translator: Translator
 
 
 def _input_half(model: str | Path, direction: Direction | None) -> int:
-    """Returns which half of a pair is the model's input: 0 for the left one, which is A.
-
-    Raises:
-        ConfigError: only the user knows, and hasn't said.
-    """
+    """Returns which half of a pair is the model's input: 0 for the left one, which is A."""
     found: str | None = direction
     of_run = find_run(model)
     if direction is None and of_run is not None:
@@ -271,9 +237,6 @@ def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, P
 
     Returns:
         Each image with its path below ``out``, still with its own suffix; and the unread files.
-
-    Raises:
-        DataError: an input is missing, or a folder has no images.
     """
     images: list[tuple[Path, Path]] = []
     unread: list[Path] = []
@@ -294,11 +257,7 @@ def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, P
 
 
 def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
-    """Returns the output file of every image, where that is translated whole.
-
-    Raises:
-        DataError: two images would become one file, or an image would be overwritten.
-    """
+    """Returns the output file of every image, where that is translated whole."""
     outputs: dict[Path, Path] = {}
     taken: dict[str, Path] = {}
     sources = {source.resolve() for source, _ in images}

@@ -84,21 +84,13 @@ class RunDirectory:
                 self._forget_best_that_is_not_there()
 
     def publish(self) -> None:
-        """Writes what has changed to the object store, where it is kept in one: whole, or nothing.
-
-        Raises:
-            ConfigError, SystemFault: the store can't be used, or somebody else trains there.
-        """
+        """Writes what has changed to the object store, where it is kept in one: whole, or nothing."""
         if self._stored is not None:
             self._stored.publish()
             _FETCHED.clear()
 
     def beside(self, name: str) -> Path:
-        """Returns where something that is made of the run goes by default.
-
-        Raises:
-            ConfigError: the run is in an object store.
-        """
+        """Returns where something that is made of the run goes by default."""
         if self._stored is not None:
             raise ConfigError(
                 f"`out` is missing: say where on this machine that goes, as {self.place} is in a store"
@@ -146,11 +138,7 @@ class RunDirectory:
             self.final_sheet.unlink(missing_ok=True)
 
     def refuse_unreadable_path(self) -> None:
-        """Checks the directory's name: TensorFlow takes some characters for patterns when it reads.
-
-        Raises:
-            RunError: it is a file's, or an address, or checkpoints written here could not be read again.
-        """
+        """Checks the directory's name: TensorFlow takes some characters for patterns when it reads."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(
                 f"`run_dir` {self.place} is a file; give a folder, which is made where it is missing"
@@ -161,11 +149,7 @@ class RunDirectory:
             )
 
     def image_count(self) -> int:
-        """Returns how many training pairs, or images of the larger side, the run was started with.
-
-        Raises:
-            RunError: its config.json doesn't say so.
-        """
+        """Returns how many training pairs, or images of the larger side, the run was started with."""
         images = self._read_json().get("pairs")
         count = images.get("count") if isinstance(images, dict) else None
         if not isinstance(count, int):
@@ -182,9 +166,6 @@ class RunDirectory:
 
         Args:
             direction: which side of pairs an imported generator takes: its file doesn't say.
-
-        Raises:
-            RunError: this is no run, its file is damaged, or another version wrote it.
         """
         stored = self._read_json()
         if stored.get("format") != FORMAT:
@@ -254,11 +235,7 @@ class RunDirectory:
             raise RunError(f"{self.images_file} can't be read ({error}); restore it, or delete it") from error
 
     def best(self) -> dict[str, float] | None:
-        """Returns the best checkpoint's step, and the metrics it is best by; ``None`` if none was measured.
-
-        Raises:
-            RunError: the file that says so is damaged.
-        """
+        """Returns the best checkpoint's step and metrics; ``None`` if none was measured."""
         try:
             best = json.loads(self.best_file.read_text(encoding="utf-8"))
             return {**best, "step": int(best["step"])}
@@ -274,11 +251,7 @@ class RunDirectory:
             self.recover_best()
 
     def write_best(self, step: int, values: Mapping[str, float]) -> None:
-        """Notes which checkpoint is the best.
-
-        Raises:
-            SystemFault: the file can't be written.
-        """
+        """Notes which checkpoint is the best."""
         write_whole(self.best_file, self.best_text(step, values))
 
     @staticmethod
@@ -290,9 +263,6 @@ class RunDirectory:
         """Notes again which checkpoint is the best, if a kill came between it and the note, or damage.
 
         The newest checkpoint that was the best when it was written is the best: others are kept no longer.
-
-        Raises:
-            SystemFault: the file can't be written.
         """
         notes = [self.checkpoint(step) / self.best_file.name for step in self.checkpoint_steps()]
         newest = next((note for note in reversed(notes) if note.is_file()), None)
@@ -300,21 +270,12 @@ class RunDirectory:
             write_whole(self.best_file, newest.read_bytes())
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keeps a second process from training in this directory at the same time.
-
-        Raises:
-            RunError: (when entered) another process is training here.
-            SystemFault: (when entered) the directory can't be written.
-        """
+        """Keeps a second process from training in this directory at the same time."""
         busy = f"another process is training in {self.place}; wait for it, or choose another `run_dir`"
         return locked(self.path, RunError(busy))
 
     def existing_checkpoint(self, step: int | None = None) -> Path:
-        """Returns a checkpoint that is there: of ``step``, or the newest.
-
-        Raises:
-            RunError: there is none.
-        """
+        """Returns a checkpoint that is there: of ``step``, or the newest."""
         steps = self.checkpoint_steps()
         if not steps:
             raise RunError(
@@ -336,9 +297,6 @@ def find_run(model: str | Path) -> tuple[RunDirectory, int | None] | None:
 
     Returns:
         ``None`` where no run is meant.
-
-    Raises:
-        RunError: the run has no best checkpoint, or what stands behind the @ is no step.
     """
     run = _there(model)
     if run is not None:
@@ -371,10 +329,6 @@ def open_checkpoint(model: str | Path, step: int | None = None) -> tuple[RunDire
     Args:
         model: as for :func:`find_run`.
         step: of which checkpoint, where ``model`` names none; the newest by default.
-
-    Raises:
-        RunError: there is no run, or no such checkpoint.
-        ConfigError: a step is named twice.
     """
     run, named = find_run(model) or (RunDirectory(Path(model)), None)
     run.read_config()

@@ -41,6 +41,11 @@ def address_of(path: str | Path) -> str | None:
     return f"{found[1]}://{found[2].rstrip('/')}" if found and found[1] not in _SERVERS else None
 
 
+def absolute(path: str | Path) -> str:
+    """Returns what a path means from any working directory; an address as it is."""
+    return address_of(path) or str(Path(path).expanduser().resolve())
+
+
 def local_folder(path: str | Path) -> Path:
     """Returns a folder on this machine, fetched first where it lies in an object store."""
     address = address_of(path)

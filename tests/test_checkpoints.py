@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import checkpoints
-from pix2pix_tf.checkpoints import KEPT, CheckpointWriter, read_checkpoint, restore
+from pix2pix_tf.checkpoints import KEPT, CheckpointWriter, has_moments, read_checkpoint, restore
 from pix2pix_tf.errors import RunError, SystemFault, TrainingDiverged
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import FORMAT, RunDirectory
 
 
 @pytest.fixture
@@ -134,28 +134,62 @@ def test_saving_a_step_again_changes_nothing(run):
 # ---------------------------------------------------------------- which are kept
 
 
-def test_the_last_three_are_kept(run):
-    writer = CheckpointWriter(run, variables())
-    for step in (10, 20, 30, 40, 50):
-        writer.save(step)
-    writer.wait()
-    assert run.checkpoint_steps() == [30, 40, 50]
-    assert KEPT == 3
-    assert sorted(path.name for path in run.checkpoints.iterdir()) == [
-        "step_000000030",
-        "step_000000040",
-        "step_000000050",
-    ]
+WEIGHTS = ("generator/layer_(8,)/kernel", "generator/layer_()/kernel")
 
 
-def test_multiples_of_keep_every_are_kept_for_good(run):
+def full_steps(run):
+    return [step for step in run.checkpoint_steps() if has_moments(run.checkpoint(step))]
+
+
+def test_the_last_two_are_kept_with_all_that_continuing_needs(run):
     state = variables()
-    writer = CheckpointWriter(run, state, keep_every=20)
-    for step in range(10, 90, 10):
+    writer = CheckpointWriter(run, state, WEIGHTS)
+    for step in (10, 20, 30, 40):
         writer.save(step)
     writer.wait()
-    assert run.checkpoint_steps() == [20, 40, 60, 70, 80]
-    assert_stored(run, 20, values(state))
+    assert run.checkpoint_steps() == full_steps(run) == [30, 40]
+    assert_stored(run, 40, values(state))
+
+
+def test_what_is_kept_for_good_are_the_weights(run):
+    """At multiples of `keep_every`, and the best one."""
+    state = variables()
+    writer = CheckpointWriter(run, state, WEIGHTS, 10, 20)
+    for step in range(10, 90, 10):
+        writer.save(step, {"ssim": 0.5} if step == 30 else None)
+    writer.wait()
+    assert run.checkpoint_steps() == [20, 30, 40, 60, 70, 80]
+    assert full_steps(run) == [70, 80]
+    for step in (20, 30):
+        assert_stored(run, step, {name: value for name, value in values(state).items() if name in WEIGHTS})
+        assert not list(run.checkpoint(step).glob("moments*"))
+    with pytest.raises(RunError):
+        restore(run.checkpoint(30), state)
+
+
+def test_checkpoints_between_push_out_none_of_those_at_their_steps(run):
+    writer = CheckpointWriter(run, variables(), WEIGHTS, 100)
+    for step in (100, 200, 203, 206, 300, 301, 302, 303):
+        writer.save(step)
+    writer.wait()
+    assert run.checkpoint_steps() == [200, 300, 302, 303]
+    assert full_steps(run) == [302, 303]
+
+
+def test_a_kill_while_moments_are_deleted_leaves_a_checkpoint_of_weights(run):
+    """At each instant it is a checkpoint, with moments or without; the next start deletes the rest."""
+    state = variables()
+    writer = CheckpointWriter(run, state, WEIGHTS, keep_every=1)
+    for step in (1, 2):
+        writer.save(step)
+    writer.wait()
+    (run.checkpoint(1) / "moments.index").unlink()  # what is deleted first
+    assert full_steps(run) == [2]
+    assert_stored(run, 1, {name: value for name, value in values(state).items() if name in WEIGHTS})
+    writer = CheckpointWriter(run, state, WEIGHTS, keep_every=1)
+    writer.save(3)
+    writer.wait()
+    assert not list(run.checkpoint(1).glob("moments*"))
 
 
 def test_leftovers_of_a_kill_are_removed_at_the_start_and_whole_ones_kept(run):
@@ -325,6 +359,20 @@ def test_weights_that_are_not_finite_are_named_and_not_written(run, value):
         writer.wait()
     assert str(caught.value) == f"'{kernel}' is no longer finite at step 2"
     assert run.checkpoint_steps() == [1]
+
+
+@pytest.mark.parametrize("written_in", [None, FORMAT - 1])
+def test_a_checkpoint_of_another_format_is_refused(run, written_in):
+    run.checkpoint(8).mkdir(parents=True)
+    tensors = {"w": tf.constant(0.0)} | ({} if written_in is None else {"format": tf.constant(written_in)})
+    tf.raw_ops.SaveV2(
+        prefix=str(run.checkpoint(8) / "state"),
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=list(tensors.values()),
+    )
+    with pytest.raises(RunError, match=f"format {written_in}, this version reads format {FORMAT}"):
+        read_checkpoint(run.checkpoint(8), ["w"])
 
 
 def test_a_place_that_can_not_be_a_folder_is_refused_at_the_start(run):

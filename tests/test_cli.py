@@ -1,6 +1,7 @@
 """The commands: what the flags mean, and that a wrong one costs one line and no traceback."""
 
 import dataclasses
+import itertools
 import json
 import re
 from pathlib import Path
@@ -248,6 +249,22 @@ def test_a_dry_run_prints_the_configuration_as_json_and_creates_nothing(capsys, 
 
 def test_a_dry_run_refuses_what_a_run_would_refuse(capsys):
     assert "--steps" in error_of(capsys, ["train", "--dry-run", "--steps", "-1"])
+
+
+def test_a_dry_run_opens_what_is_here(capsys, empty_place):
+    for dataset in ("./nowhere", "nowhere"):
+        assert "nowhere" in error_of(capsys, ["train", "--dry-run", "--dataset", dataset])
+    folder = empty_place / "gray"
+    for side, number in itertools.product("AB", range(12)):
+        (folder / side).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (64, 64), number).save(folder / side / f"{number}.png")
+    train = ["train", "--dataset", str(folder), "--dry-run"]
+    assert main(train) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["input_channels"] == 1
+    assert "--mirror-url has no effect with --dataset" in error_of(capsys, [*train, "--mirror-url", "a"])
+    (folder / "A" / "0.png").write_bytes(b"")
+    assert "0.png" in error_of(capsys, train)
+    assert [path.name for path in empty_place.iterdir()] == ["gray"]
 
 
 HELP = """

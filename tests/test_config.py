@@ -70,6 +70,7 @@ OTHER = {
     "log_every": 1,
     "sample_every": 2,
     "checkpoint_every": 3,
+    "checkpoint_minutes": 0.5,
     "keep_every": 4,
     "evaluate_every": 5,
     "best_metric": "l1",
@@ -85,7 +86,15 @@ MAY_CHANGE = {
     "all_reduce",
     "lr_end_step",
     *("data_dir", "archive", "mirror_url", "steps", "epochs", "run_dir", "stochastic"),
-    *("log_every", "sample_every", "checkpoint_every", "keep_every", "evaluate_every", "best_metric"),
+    *(
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "checkpoint_minutes",
+        "keep_every",
+        "evaluate_every",
+        "best_metric",
+    ),
 }
 
 

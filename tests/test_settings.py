@@ -1,20 +1,34 @@
 """Every setting of every model has an effect, or is refused with what takes it away."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pix2pix_tf import preset, replace, train
 from pix2pix_tf.config import READ_IF, each_setting, refuse_unread
 from pix2pix_tf.data.packed import pack_folder
+from pix2pix_tf.data.pipeline import held_out_images, training_batches
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.registry import MODELS
+from pix2pix_tf.models.registry import MODELS, model_for
+from pix2pix_tf.training.agreement import resolved, total_steps
+from pix2pix_tf.training.schedules import learning_rate
+from pix2pix_tf.training.step import Trainer
 from tests.test_config import OTHER
 
 # A valid value, other than the usual one, of each setting of any model.
 GIVEN = OTHER | {
     "upscale_factor": 2,
-    "label_colors": (0, 0, 0, 255, 255, 255),
+    "label_colors": (0, 0, 0, 255, 255, 255, 9, 9, 9),
+    "output_channels": 1,
+    "input_range": (0, 100),
+    "output_range": (0, 100),
+    "val_share": 0.4,
+    "test_share": 0.4,
+    "ema_decay": 0.0,
     "image_size": (128, 128),
     "noise": 3,
     "generator_filters": 3,
@@ -24,7 +38,8 @@ GIVEN = OTHER | {
     "teacher_weight": 3.0,
     "gan_loss": "hinge",
     "unconditional": True,
-    "label_maps": "A",
+    "label_maps": "both",
+    "beta_1": 0.7,
     "all_reduce": "bfloat16",
     "archive": "facades.tar.gz",
     "precision": "mixed_bfloat16",
@@ -39,6 +54,7 @@ READ = {
     "epochs": {"steps": None},
     "lr_end_step": {"lr_schedule": "linear"},
     "accumulate": {"batch_size": 6},
+    **{name: {"identity_weight": 0.0} for name in ("input_channels", "output_channels")},
 }
 UNREAD = {
     "task": {"task": "colorize"},
@@ -122,10 +138,12 @@ def test_what_only_opened_data_can_tell(folder, tmp_path):
         for name, conditions in READ_IF.items()
         if any(isinstance(each, str) for each in conditions.values())
     }
-    assert left_to_data == OF_FOLDERS | OF_PAIRS | OF_SPLITS | {"ignore"}
+    assert left_to_data == OF_FOLDERS | OF_PAIRS | OF_SPLITS | {"ignore", "label_maps"}
 
     def used(dataset, model="pix2pix", **settings):
-        return open_dataset(replace(preset(str(dataset), model), image_size=64, **settings)).used
+        return open_dataset(replace(preset(str(dataset), model), image_size=64, **settings)).used - {
+            "label_maps"
+        }
 
     pack_folder(folder, tmp_path / "pack", 0, None)
     (tmp_path / "photos").mkdir()
@@ -140,8 +158,18 @@ def test_what_only_opened_data_can_tell(folder, tmp_path):
     assert used("procedural", jitter=False) == OF_PAIRS
     assert used(tmp_path / "photos", "wgan") == OF_FOLDERS | OF_SPLITS
     assert used(tmp_path / "photos", "distilled_from_inputs") == OF_FOLDERS | OF_SPLITS | {"direction"}
-    assert used(tmp_path / "pack", "cyclegan") == OF_FILES | OF_PAIRS
+    assert used(tmp_path / "pack", "cyclegan") == OF_FILES | OF_PAIRS - {"direction"}
     assert used(tmp_path / "pack", task="colorize") == OF_FILES | OF_PAIRS | {"split_seed"}
+
+
+@pytest.mark.parametrize(
+    ("direction", "label_maps", "is_used"),
+    [("AtoB", "A", False), ("AtoB", "B", True), ("BtoA", "A", True), ("BtoA", "B", False)],
+)
+def test_label_maps_are_of_the_side_that_is_taken(folder, direction, label_maps, is_used):
+    config = replace(preset(str(folder), "wgan"), direction=direction, label_maps=label_maps)
+    dataset = open_dataset(config)
+    assert ("label_maps" in dataset.used) == dataset.sides[0].labels == is_used
 
 
 @pytest.mark.parametrize("name", ["split_seed", "val_share", "skip_bad_images", "evaluate_every"])
@@ -153,3 +181,107 @@ def test_training_refuses_what_its_data_do_not_use(name, folder, tmp_path):
     with pytest.raises(ConfigError, match=f"`{name}` has no effect with `dataset`"):
         train(config)
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+# ---------------------------------------------------------------- with an effect
+
+# What a step on one device, or the start of a run, doesn't show, and the test that does.
+SEEN_ELSEWHERE = {
+    **dict.fromkeys(("data_dir", "archive", "mirror_url", "skip_bad_images"), "data/test_catalog.py"),
+    "ignore": "data/test_missing.py",
+    "layout": "data/test_folder.py",
+    "accumulate": "training/test_step.py",
+    "all_reduce": "training/test_step.py",
+    "run_dir": "conftest.py",
+    "init_from": "training/test_saving.py",
+    "checkpoint_minutes": "training/test_saving.py",
+    "log_every": "end_to_end/test_hosts.py",
+    "sample_every": "end_to_end/test_resume.py",
+    "evaluate_every": "training/test_watching.py",
+    "best_metric": "training/test_watching.py",
+    "checkpoint_every": "training/test_watching.py",
+    "keep_every": "test_checkpoints.py",
+    "stochastic": "translators/test_run.py",
+    "teacher": "training/test_teaching.py",
+}
+
+
+def effects():
+    for model in MODELS:
+        usual = preset("./pairs", model)
+        for name in settings_of(usual):
+            conditions = READ_IF.get(name, {})
+            fixed = {"model": usual.model}
+            if name in ("model", "recipe", "dataset", *SEEN_ELSEWHERE):
+                continue
+            needs_pairs = name in ("upscale_factor", "label_colors") and usual.model.data != "pairs"
+            if not needs_pairs and not any(
+                other == "model" and not isinstance(is_read, str) and not is_read(fixed)
+                for other, is_read in conditions.items()
+            ):
+                yield model, name
+
+
+def described(config, dataset):
+    """What a model says of itself."""
+    model = model_for(config)
+    pools = {name: variable.shape for name, variable in model.extra_state().items()}
+    painters = {name: dataclasses.replace(each, publish=None) for name, each in model.painters().items()}
+    return [*model.metrics(), painters, [(list(each.trains), each.repeats) for each in model.phases()], pools]
+
+
+def schedule(config, dataset):
+    total = total_steps(config, dataset.count("train"))
+    return total, [float(learning_rate(config.optimization, step, total)) for step in (0, total - 1)]
+
+
+def networks(config, dataset):
+    return [build("float32").to_json() for build in model_for(config).networks().values()]
+
+
+def batches(config, dataset):
+    steps = training_batches(dataset, config, 0, 2, model_for(config).batches_per_step())
+    held_out = held_out_images(dataset, config.data.size, 2, fit=config.data.fit)
+    return (
+        {split: [len(images) for images in sets] for split, sets in dataset.splits.items()},
+        [[image.numpy().tobytes() for image in batch] for batch in steps],
+        [[image.tobytes() for image in row] for _, *row in held_out],
+    )
+
+
+def weights(config, dataset):
+    """The state after three steps: Adam's first is the same for all decays."""
+    model = model_for(config)
+    is_student = "teacher" in settings_of(config)
+    trainer = Trainer(
+        model, config, 9, teacher=model.networks()["generator"]("float32") if is_student else None
+    )
+    steps = training_batches(dataset, config, 0, 3, trainer.batches_per_step)
+    tf.config.run_functions_eagerly(True)
+    try:
+        for step, batch in enumerate(steps):
+            trainer.train_step(batch, tf.constant(step, tf.int64))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    return {name: variable.numpy().tobytes() for name, variable in trainer.state().items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "name"), list(effects()))
+def test_a_setting_that_is_read_changes_something(model, name, folder):
+    before = changed(preset(str(folder), model), {**SMALL, "teacher": "a run", **READ.get(name, {})})
+    asked = replace(before, **{name: GIVEN[name]})
+    refuse_unread(asked, before)
+    opened = [open_dataset(before), open_dataset(asked)]
+    configs = [resolved(config, dataset) for config, dataset in zip((before, asked), opened, strict=True)]
+    for observe in (described, schedule, networks, batches, weights):  # what is cheap first
+        one, other = map(observe, configs, opened)
+        if one != other:
+            return
+    pytest.fail("nothing has changed")
+
+
+def test_whatever_is_not_tried_here_is_tried_where_it_says():
+    for name, file in SEEN_ELSEWHERE.items():
+        text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+        assert name in text.replace("-", "_"), f"{file} doesn't set {name}"

@@ -66,6 +66,8 @@ def pack_folder(
         shares=shares,
         ignored=(ignore, ignore),
     )
+    if not survey.is_split_here and (seed, shares) != (0, SHARES):
+        raise ConfigError(f"`seed` and shares have no effect with {folder}, which is split already")
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, sets in survey.splits.items():
         splits[split] = []

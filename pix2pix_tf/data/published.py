@@ -73,7 +73,7 @@ def open_published_dataset(
         Unpaired sets where the splits are trainA, trainB and so on; else images, of the feature "image".
     """
     root = data_root(data_dir)
-    builder = _prepared(name, root, existing_archive(archive, ".zip"), show_progress)
+    builder = _prepared(name, root, archive, show_progress)
     side = _side(builder)
     skipped: list[str] = []
     splits = {
@@ -147,6 +147,7 @@ def _prepared(name: str, root: Path, archive: Path | None, show_progress: bool) 
     if folder.exists():
         needed = "trainA" if name.startswith("cycle_gan/") else "train"
         return prepared_builder(builder, folder, needed)
+    archive = existing_archive(archive, ".zip")
     with preparation(root, name.replace("/", "-"), show_progress) as downloads, _explaining(name):
         made = builder()  # another program may have prepared it meanwhile
         if archive is None:

@@ -11,7 +11,7 @@ from pix2pix_tf.config import TrainConfig, refuse_unread, replace
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, UNKNOWN, full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, pairs_made_by, unpaired
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
-from pix2pix_tf.storage import local_folder
+from pix2pix_tf.storage import address_of, local_folder
 from pix2pix_tf.wording import counted, did_you_mean
 
 if TYPE_CHECKING:
@@ -59,11 +59,14 @@ def open_dataset(
         )
     if config.data.ignore in {side.ignore for side in dataset.sides} - {None}:
         dataset = dataclasses.replace(dataset, used=dataset.used | {"ignore"})
-    if dataset.kind != "images" or config.model.side == 0:  # or the way that a student's teacher goes
-        dataset = dataclasses.replace(dataset, used=dataset.used | {"direction"})
+    takes_b = dataset.kind != "images" and (config.model.side == 1) == (config.data.direction == "AtoB")
+    if kind != "images" or config.data.label_maps != ("A" if takes_b else "B"):
+        dataset = dataclasses.replace(dataset, used=dataset.used | {"label_maps"})
     if kind == "unpaired" and dataset.kind == "pairs":
         dataset = unpaired(dataset)
     elif kind != "unpaired":
+        if dataset.kind != "images" or config.model.side == 0:  # or the way that a student's teacher goes
+            dataset = dataclasses.replace(dataset, used=dataset.used | {"direction"})
         dataset = dataset.directed(config.data.direction)
         if kind == "images" and dataset.kind != "images":
             dataset = images_of(dataset, config.model.side)
@@ -73,6 +76,26 @@ def open_dataset(
     if config.model.data == "unpaired" and dataset.kind == "pairs" and config.data.direction == "BtoA":
         channels = channels[::-1]  # of such models they are A's and B's
     return _with_targets(_with_channels(dataset, channels))
+
+
+def open_existing(config: TrainConfig) -> ImageDataset | None:
+    """Opens the data set of a configuration unless it would be downloaded first: then returns ``None``."""
+    data, name = config.data, full_name(config.data.dataset)
+    if looks_like_path(data.dataset):
+        return None if address_of(data.dataset) else open_dataset(config)
+    if name in (PROCEDURAL, UNKNOWN):
+        return open_dataset(config)
+    from pix2pix_tf.data.catalog import catalog_entries
+    from pix2pix_tf.data.preparing import existing_archive
+    from pix2pix_tf.data.published import is_published, published_counts
+
+    prepared = {entry.facts.name for entry in catalog_entries(data.data_dir) if entry.prepared}
+    if name in prepared or published_counts(name, data.data_dir):
+        return open_dataset(config)
+    existing_archive(data.archive, "archive")
+    if name not in CATALOG and not is_published(name):
+        raise _no_such_dataset(data.dataset)
+    return None
 
 
 def _with_targets(dataset: ImageDataset) -> ImageDataset:
@@ -97,11 +120,7 @@ def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
 
 
 def usual_kind(dataset: str) -> Kind:
-    """Returns the kind that a data set is by itself, as far as that can be told without downloading it.
-
-    Raises:
-        SystemFault: a folder can't be read.
-    """
+    """Returns the kind that a data set is by itself, as far as that can be told without downloading it."""
     name = full_name(dataset)
     if looks_like_path(dataset):
         from pix2pix_tf.data.folder import likely_kind
@@ -186,11 +205,7 @@ def _using(dataset: ImageDataset, *settings: str) -> ImageDataset:
 
 
 def _of_kind(pack: ImageDataset, kind: Kind) -> ImageDataset:
-    """Returns a packed data set, unless it can't be taken for that kind.
-
-    Raises:
-        DataError: it can't.
-    """
+    """Returns a packed data set, unless it can't be taken for that kind."""
     if pack.kind != kind and (kind == "pairs" or pack.kind == "images"):
         raise DataError(
             f"{pack.name} was packed as {pack.kind}, where {kind} are needed; pack it with `kind` {kind}"
@@ -247,11 +262,7 @@ def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> I
 
 
 def existing_folder(dataset: str) -> Path:
-    """Returns the folder that ``--dataset`` names, fetched where it is in an object store.
-
-    Raises:
-        DataError: there is none; a bare word was probably meant as a name, so these are listed.
-    """
+    """Returns the folder that ``--dataset`` names, fetched where it is in an object store."""
     folder = local_folder(dataset)
     if folder.exists():
         return folder

@@ -96,15 +96,15 @@ class Hosts:
         if self.cluster is not None and self._total(value != self.chief_decides(lambda: value)):
             raise ConfigError(f"{what} are not the same on all hosts; make them alike")
 
-    def any(self, wish: bool) -> bool:
-        """Whether some process wished so.
+    def any(self, *wishes: bool) -> tuple[bool, ...]:
+        """Returns of each wish whether some process has it.
 
         Of several hosts the wishes are known one call later, so that no step waits for them.
         """
         if self.cluster is None:
-            return wish
-        before, self._wishes = self._wishes, self._summed(tf.constant(float(wish)))
-        return before is not None and bool(before > 0)
+            return wishes
+        before, self._wishes = self._wishes, self._summed(tf.constant(wishes, tf.float32))
+        return tuple(before.numpy() > 0) if before is not None else (False,) * len(wishes)
 
     def share(self, variables: Mapping[str, tf.Variable]) -> None:
         """Gives all hosts the first one's values."""

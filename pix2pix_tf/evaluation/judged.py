@@ -52,6 +52,9 @@ def open_judged(
 ) -> list[Judged]:
     """Opens all that is to be compared on a split: models, or folders of pictures."""
     [images] = dataset.splits[split]
+    runs = [found[0].read_config() for found in map(find_run, models) if found is not None]
+    if raw_weights and not any(run.optimization.ema_decay for run in runs):
+        raise ConfigError("`raw_weights` has no effect: none of the models is a run with averages")
     judged = []
     for name, model in zip(short_names(models), models, strict=True):
         if is_folder_of_pictures(model):
@@ -115,7 +118,8 @@ def _model(name: str, model: str, dataset: ImageDataset, config: TrainConfig, ra
             _refuse_noise(model, all(each.noise for each in model_for(own).painters().values()))
             _refuse_other_task(model, own.data.task, config.data.task)
             direction = config.data.direction if dataset.task is None else None
-            translate = translators.load(model, direction=direction, raw_weights=raw_weights)
+            raw = raw_weights and own.optimization.ema_decay > 0  # others have no averages
+            translate = translators.load(model, direction=direction, raw_weights=raw)
     except RunError as error:
         if run is not None or not Path(model).expanduser().is_dir():
             raise

@@ -157,9 +157,12 @@ class _Job:
 
 def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportOptions) -> dict[str, Samples]:
     """Returns samples for verification by the generator's name."""
-    if all(painter.noise for painter in painters.values()):
-        if options.proof_images is not None:
-            raise ConfigError("`proof_images` has no meaning for a model that makes images from noise")
+    is_noise = all(painter.noise for painter in painters.values())
+    other = "a model that makes images from noise" if is_noise else options.proof_images and "`proof_images`"
+    for name in ("proof_images", "data_dir") if is_noise else ("data_dir",):
+        if other and getattr(options, name) is not None:
+            raise ConfigError(f"`{name}` has no effect with {other}")
+    if is_noise:
         return {name: NoiseSamples(painter.noise) for name, painter in painters.items()}
     if options.proof_images is not None:
         if len(painters) > 1:

@@ -13,7 +13,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.checkpoints import CheckpointWriter, average_name, stored_weights
 from pix2pix_tf.config import Direction, TrainConfig
 from pix2pix_tf.data.names import UNKNOWN
-from pix2pix_tf.errors import RunError
+from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.importing.pytorch import Generator, read_generator
 from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.runs import RunDirectory
@@ -39,6 +39,8 @@ def import_checkpoint(
     if run.exists():
         raise RunError(f"`out` {quoted(run_dir)}: there is a run already; give another directory")
     generator = read_generator(checkpoint, eval_mode)
+    if eval_mode and generator.norm != "batch":
+        raise ConfigError(f"`eval` has no effect with {quoted(checkpoint)}, which has no batch normalization")
     config = _config_of(generator, run_dir, dataset, direction)
     state = _state_of(config, generator.weights)
     with run.locked(), contextlib.closing(CheckpointWriter(run, state)) as writer:

@@ -118,9 +118,6 @@ def student_of(
 
     Returns:
         The teacher's data, network and training, with a sixteenth of the weights or so.
-
-    Raises:
-        ConfigError: there is nothing to learn from such a run.
     """
     if teacher.model.data == "images" and teacher.model.side == 1:
         raise ConfigError(f"{run} makes images from noise; a run is distilled that translates images")

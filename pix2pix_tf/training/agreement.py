@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import DataConfig, TrainConfig
+from pix2pix_tf.config import DataConfig, TrainConfig, each_setting
 from pix2pix_tf.data.label_maps import colors_in, palette
 from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Side
@@ -15,7 +16,7 @@ from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
-from pix2pix_tf.storage import address_of
+from pix2pix_tf.storage import absolute
 from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.wording import counted, quoted
 
@@ -29,10 +30,6 @@ def agreeing(config: TrainConfig, run: RunDirectory, dataset: ImageDataset | Non
         config: what is asked for.
         run: where.
         dataset: of ``config``, where it is open already.
-
-    Raises:
-        RunError: ``config`` contradicts the run, or the directory can't be used.
-        ConfigError: a setting was given that has no effect.
     """
     used = None if dataset is None else dataset.used
     run.refuse_unreadable_path()
@@ -54,11 +51,7 @@ def agreeing(config: TrainConfig, run: RunDirectory, dataset: ImageDataset | Non
 
 
 def _refuse_lost_checkpoints(run: RunDirectory) -> None:
-    """Refuses to start anew in a run that had checkpoints: they may have been moved away by mistake.
-
-    Raises:
-        RunError: it had some.
-    """
+    """Refuses to start anew in a run that had checkpoints: they may have been moved away by mistake."""
     logged = read_metrics(run.metrics_file)
     if not logged or not run.exists():
         return
@@ -80,24 +73,61 @@ def is_finished(run: RunDirectory, config: TrainConfig) -> bool:
     return _absolute(run.read_config().data.dataset) == _absolute(config.data.dataset)
 
 
+def from_anywhere(config: TrainConfig) -> TrainConfig:
+    """Returns the configuration with absolute paths: it may be continued from another working directory."""
+    paths = {name: value for _, name, _, value in each_setting(config) if isinstance(value, Path)}
+    return configs.replace(
+        config, **{name: Path(absolute(path)) for name, path in paths.items() if name != "run_dir"}
+    )
+
+
 def _absolute(dataset: str) -> str:
     """A folder's full path; the name of a data set that has one as it is."""
-    if not looks_like_path(dataset):
-        return full_name(dataset)
-    return address_of(dataset) or str(Path(dataset).expanduser().resolve())
+    return absolute(dataset) if looks_like_path(dataset) else full_name(dataset)
 
 
 def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
-    """Returns the checkpoint that ``init_from`` names: a run's newest, or RUN@STEP.
-
-    Raises:
-        RunError: there is none, or it is another model's.
-    """
+    """Returns the checkpoint that ``init_from`` names: a run's newest, or RUN@STEP."""
     other, checkpoint = open_checkpoint(path)
-    model = other.read_config().model.model
-    if model != config.model.model:
-        raise RunError(f"`init_from` {quoted(path)}: that run trains {model}, not {config.model.model}")
+    theirs = other.read_config()
+    if theirs.model.model != config.model.model:
+        raise RunError(
+            f"`init_from` {quoted(path)}: that run trains {theirs.model.model}, not {config.model.model}"
+        )
+    left_open = {
+        name: getattr(theirs.data, name) for name in OF_THE_DATA if getattr(config.data, name) is None
+    }
+    differing = _differing_networks(configs.replace(config, **left_open), theirs)
+    if any("`image_size`" in each for each in differing):
+        sides = [side for side in _DEEPER_FROM if not _differing_networks(_at(theirs, side), theirs)]
+        end = "on" if sides[-1] == _DEEPER_FROM[-1] else f"to {2 * sides[-1] - 1}"
+        differing.append(f"the size decides the depth; a shorter side from {sides[0]} {end} has that run's")
+    if differing:
+        raise RunError(f"`init_from` {quoted(path)}: that run has other networks ({'; '.join(differing)})")
     return checkpoint
+
+
+_DEEPER_FROM = (64, 128, 256, 512, 1024, 2048)  # at which sides networks may become deeper
+
+
+def _at(config: TrainConfig, side: int) -> TrainConfig:
+    return configs.replace(config, image_size=(side, side))
+
+
+def _differing_networks(config: TrainConfig, theirs: TrainConfig) -> list[str]:
+    """Lists, as ``name: theirs → ours``, the settings of ``config`` that ask for weights not there."""
+
+    def shapes(config: TrainConfig) -> dict[str, tuple[int, ...]]:
+        networks = {name: build("float32") for name, build in model_for(config).networks().items()}
+        return {f"{name}/{each.path}": each.shape for name, net in networks.items() for each in net.weights}
+
+    found = []
+    for (group, name, _, ours), (*_, before) in zip(each_setting(config), each_setting(theirs), strict=True):
+        if group in ("model", "data") and name not in ("recipe", "dataset") and ours != before:
+            with contextlib.suppress(ConfigError):
+                if not shapes(configs.replace(theirs, **{name: ours})).items() <= shapes(theirs).items():
+                    found.append(f"{configs.setting(name)}: {configs.shown(before)} → {configs.shown(ours)}")
+    return found
 
 
 def sources(config: TrainConfig) -> list[RunDirectory]:
@@ -119,13 +149,10 @@ OF_THE_DATA = (
 
 
 def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
-    """Returns ``asked`` with 'auto' and the channels filled in as the run was started.
-
-    Raises:
-        RunError: ``asked`` changes something that decides the weights.
-    """
+    """Returns ``asked`` with 'auto' and the channels filled in as the run was started."""
     settings = {
         "precision": (asked.optimization.precision, "auto", stored.optimization.precision),
+        "init_from": (asked.record.init_from, None, stored.record.init_from),
         **{name: (getattr(asked.data, name), None, getattr(stored.data, name)) for name in OF_THE_DATA},
     }
     asked = configs.replace(
@@ -163,12 +190,7 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
 
 
 def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:
-    """Returns the colours of the input's classes, one after the other: those given, or those in the data.
-
-    Raises:
-        ConfigError: the input is no label map, or the given colours are not those of classes.
-        DataError: it has no classes.
-    """
+    """Returns the colours of the input's classes, one after the other: those given, or those in the data."""
     if not dataset.sides[0].labels:
         raise ConfigError(
             "`one_hot_labels` needs a label map as the input; `label_maps` says which side is one, and "

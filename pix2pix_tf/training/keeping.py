@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.checkpoints import CheckpointWriter, restore
+from pix2pix_tf.checkpoints import CheckpointWriter, has_moments, restore
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sets import ImageDataset
@@ -45,21 +45,23 @@ class Keeper:
         self._run = run
         self._model = model
         self._trainer = trainer
-        self._writer = CheckpointWriter(run, trainer.state(), config.record.keep_every)
+        record = config.record
+        self._writer = CheckpointWriter(
+            run, trainer.state(), trainer.lasting_state(), record.checkpoint_every, record.keep_every
+        )
         self.translators = translators_for(model, seed=config.optimization.seed)
         self.damaged: list[Path] = []
         self._begins_elsewhere = False
 
     def restore_or_start(self) -> int:
-        """Brings the model to where the run stands; returns the steps done.
-
-        Raises:
-            RunError: no checkpoint can be read, or those of another run to start from.
-        """
+        """Brings the model to where the run stands; returns the steps done."""
         run, damaged = self._run, []
         for step in reversed(run.checkpoint_steps()):
+            checkpoint = run.checkpoint(step)
             try:
-                restore(run.checkpoint(step), self._trainer.state())
+                if not has_moments(checkpoint):
+                    raise DamagedCheckpoint(f"the checkpoint {checkpoint} holds weights only")
+                restore(checkpoint, self._trainer.state())
             except DamagedCheckpoint:
                 damaged.append(step)
                 continue
@@ -67,8 +69,8 @@ class Keeper:
             return step
         if damaged:  # to begin anew is not for the program to decide
             raise DamagedCheckpoint(
-                f"no checkpoint in {run.checkpoints} can be read any more; restore one of them, or train in "
-                "another `run_dir`"
+                f"no checkpoint in {run.checkpoints} can be continued from any more: the last are damaged, "
+                "those before hold weights only; restore one, or train in another `run_dir` with `init_from`"
             )
         start: tuple[Path, Mapping[str, str] | None] | None
         if self._config.record.init_from is not None:
@@ -81,11 +83,7 @@ class Keeper:
         return 0
 
     def keep_start(self) -> None:
-        """Keeps and publishes what a run begins with: weights of another, which may be trained on meanwhile.
-
-        Raises:
-            SystemFault: it can't be written.
-        """
+        """Saves the weights that a run takes from another, which may be trained on meanwhile."""
         if self._begins_elsewhere:
             self._writer.save(0)  # which publishes
             self._writer.wait()
@@ -127,18 +125,15 @@ class Keeper:
             yield
 
     def keep(
-        self, step: int, means: Mapping[str, float] | None, stopping: bool, check: Callable[[], object]
+        self, step: int, means: Mapping[str, float] | None, saving: bool, check: Callable[[], object]
     ) -> None:
         """Keeps what is due after a step.
 
         Args:
             step: steps done with this one.
             means: of the metrics since the last ones, if they are to be logged.
-            stopping: no step follows.
+            saving: a checkpoint is due.
             check: raises where the metrics are not finite; called before anything is saved.
-
-        Raises:
-            TrainingDiverged: a weight is not finite; from one of the next calls, too.
         """
         record, recorder = self._config.record, self._recorder
         recorder.advance()
@@ -151,7 +146,7 @@ class Keeper:
             values, is_best = self._watch.look(self._current_painters())
             recorder.validate(step, values)
             best = {**values, **self._images_watched} if is_best else None
-        if stopping or best is not None or is_kept(step, self._config):
+        if saving or best is not None:
             check()
             self._writer.save(step, best)
 
@@ -163,11 +158,7 @@ class Keeper:
         self._run.publish()
 
     def wait(self) -> None:
-        """Waits until the last checkpoint is on disk.
-
-        Raises:
-            SystemFault, TrainingDiverged: see :meth:`CheckpointWriter.wait`.
-        """
+        """Waits until the last checkpoint is on disk."""
         self._writer.wait()
 
     def last_good(self) -> int | None:

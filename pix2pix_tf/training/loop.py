@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from pix2pix_tf.training.interruption import catching_signals
 from pix2pix_tf.training.keeping import Keeper, is_kept
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.teaching import taken_teacher
-from pix2pix_tf.wording import quoted
+from pix2pix_tf.wording import counted, quoted
 
 
 class Session:
@@ -34,17 +35,26 @@ class Session:
         run: the first of the hosts holds its lock.
         dataset: of the kind that the model is trained on.
         hosts: that train together.
+        clock: gives seconds.
 
     Attributes:
         first_step: steps done before.
         last_step: steps of the whole run.
     """
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, dataset: ImageDataset, hosts: Hosts):
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: RunDirectory,
+        dataset: ImageDataset,
+        hosts: Hosts,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.config = config
         self.run_directory = run
         self.dataset = dataset
         self.hosts = hosts
+        self._clock = clock
         self.last_step = total_steps(config, dataset.count("train"))
         model = model_for(config)
         teacher = taken_teacher(model, run, config.optimization.precision, hosts)
@@ -67,12 +77,14 @@ class Session:
         continuing = f", continuing after step {self.first_step}" if self.first_step else ""
         if damaged := self.keeper.damaged:
             continuing += f", as what came later is damaged (see {', '.join(map(str, damaged))})"
+        steps, minutes = config.record.checkpoint_every, config.record.checkpoint_minutes
         no_lock = ", where no lock keeps others from training too" if self.run_directory.is_stored else ""
         return (
             f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.keeper.translators)}; "
             f"{self.last_step} steps of {config.optimization.batch_size} at {width}x{height} in "
             f"{config.optimization.precision}{self.hosts.description()}; run directory "
-            f"{self.run_directory.place}{no_lock}{continuing}"
+            f"{self.run_directory.place}, saved every {counted(steps, 'step')} and {minutes:g} "
+            f"minutes{no_lock}{continuing}"
         )
 
     def run(self) -> None:
@@ -90,17 +102,23 @@ class Session:
             self.hosts.chief_decides(lambda: self._chief().finish())
 
     def _train(self, batches: Iterator[Any], caught: list[int]) -> None:
+        saved_at = self._clock()
         for done in range(self.first_step, self.last_step):
             self._pending.append(self.trainer.train_step(next(batches), tf.constant(done, tf.int64)))
             step = done + 1
-            stopped = self.hosts.any(bool(caught))
+            # The first host's clock decides, but all check what is saved, and so must know.
+            is_late = self._clock() - saved_at >= 60 * self.config.record.checkpoint_minutes
+            stopped, timed = self.hosts.any(bool(caught), is_late and self.hosts.is_chief)
             stopping = stopped or step == self.last_step
             logging = stopping or step % self.config.record.log_every == 0
+            saving = stopping or timed or is_kept(step, self.config)
+            if saving or is_late:
+                saved_at = self._clock()
             check = functools.partial(self._finite_means, step)
             try:
-                means = check() if logging or is_kept(step, self.config) else None
+                means = check() if logging or saving else None
                 if self.keeper is not None:
-                    self.keeper.keep(step, means if logging else None, stopping, check)
+                    self.keeper.keep(step, means if logging else None, saving, check)
             except TrainingDiverged as error:
                 raise self._diverged(str(error)) from error
             if logging:
@@ -110,11 +128,7 @@ class Session:
                 raise self._interrupted(step, caught)
 
     def _finite_means(self, step: int) -> dict[str, float]:
-        """Means of the metrics since the last line.
-
-        Raises:
-            TrainingDiverged: one of them is not finite.
-        """
+        """Means of the metrics since the last line."""
         values = np.stack([metrics.numpy() for metrics in self._pending])
         if not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]

@@ -89,9 +89,6 @@ class Trainer:
         Args:
             checkpoint: of that run.
             renamed: of the networks to take, their names there; all by their own names if not given.
-
-        Raises:
-            RunError: the checkpoint is damaged, or its networks are others.
         """
         taken = {
             other + key.removeprefix(name): variable
@@ -102,14 +99,17 @@ class Trainer:
         if self._averages is not None:
             self._averages.reset()
 
+    def lasting_state(self) -> dict[str, tf.Variable]:
+        """Returns the weights and their averages: all but what only continuing needs."""
+        averages = self._averages.variables if self._averages is not None else {}
+        return self.weights() | {average_name(name): average for name, average in averages.items()}
+
     def state(self) -> dict[str, tf.Variable]:
         """Returns every variable that training changes, by a name that stays the same for ever.
 
         Dropout's random state is not among them: each step sets it from the seed and the step.
         """
-        variables = {**self.weights(), **self._extra_state}
-        if self._averages is not None:
-            variables |= {average_name(name): each for name, each in self._averages.variables.items()}
+        variables = self.lasting_state() | self._extra_state
         for name, network in self.networks.items():
             moments = zip(network.trainable_variables, self._adams[name].moments, strict=True)
             for variable, (m, v) in moments:

@@ -26,10 +26,6 @@ def taken_teacher(model: Model, run: RunDirectory, precision: Precision, hosts: 
         run: which keeps it: the teacher's own run may go on, or away.
         precision: resolved.
         hosts: whose first one has it, and gives it to the others.
-
-    Raises:
-        RunError: there is no such teacher, or what was kept of it is gone or damaged.
-        SystemFault: it can't be written.
     """
     teacher = model.teacher()
     if teacher is None:
@@ -66,9 +62,6 @@ def judge_to_start_from(model: Model) -> tuple[Path, dict[str, str]] | None:
 
     Returns:
         ``None`` where one of them has none.
-
-    Raises:
-        RunError: there is no such teacher.
     """
     teacher = model.teacher()
     if teacher is None or not teacher.judge:

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.data.sources import open_dataset, open_existing
+from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.distribution import Cluster, Hosts, joined
 from pix2pix_tf.models.registry import config_from_json
 from pix2pix_tf.runs import RunDirectory, package_versions
@@ -20,6 +21,7 @@ from pix2pix_tf.training.agreement import (
     agreeing,
     changed_rate,
     checkpoint_to_start_from,
+    from_anywhere,
     is_finished,
     resolved,
     sources,
@@ -53,9 +55,32 @@ def train(
         Interrupted: SIGTERM or Ctrl-C; everything is saved.
         HostLost: another host is gone, or did not come.
     """
+    config = from_anywhere(config)
     at_once = config.optimization.batch_size // config.optimization.accumulate
     with joined(cluster, at_once, _to_agree_on(config)) as hosts, contextlib.ExitStack() as held:
         return _train(config, say, hosts, held)
+
+
+def dry_run(config: TrainConfig) -> TrainConfig:
+    """Returns what a configuration resolves to; checks what can be without training or downloading."""
+    run = RunDirectory(config.run_dir)
+    run.fetch()
+    config = _agreed(from_anywhere(config), run)
+    dataset = open_existing(config)
+    if dataset is not None:
+        config = resolved(agreeing(config, run, dataset), dataset)
+        if run.latest_step() is not None:
+            run.refuse_other_images(dataset.identity())
+    precision = resolve_precision(config.optimization.precision)
+    return configs.replace(config, precision=precision, run_dir=config.run_dir)
+
+
+def _agreed(config: TrainConfig, run: RunDirectory) -> TrainConfig:
+    """Returns what is to be trained, where that can be: from another run's weights only at the start."""
+    agreed = agreeing(config, run)
+    if run.latest_step() is None and config.record.init_from is not None:
+        checkpoint_to_start_from(config.record.init_from, agreed)
+    return agreed
 
 
 def _train(
@@ -66,9 +91,7 @@ def _train(
     def agree() -> dict[str, Any]:
         seen = RunDirectory(config.run_dir)
         seen.fetch()
-        agreed = agreeing(config, seen)
-        if config.record.init_from is not None:
-            checkpoint_to_start_from(config.record.init_from, agreed)
+        agreed = _agreed(config, seen)
         finished = seen.latest_step() if is_finished(seen, agreed) else None
         return {"config": configs.to_json(agreed), "finished": finished}
 

@@ -51,6 +51,7 @@ class Translator(abc.ABC):
         enlarges: how many times larger than an image's file its picture is. Such a model takes the image
             enlarged already, as :meth:`enlarged` returns it.
         size: height and width of the only images it takes; None where it takes any.
+        stochastic: whether it has noise of its own, which a seed decides.
 
     Example:
         >>> translate = translators.load("runs/facades")
@@ -67,6 +68,7 @@ class Translator(abc.ABC):
     paints_holes: bool = False
     enlarges: int = 1
     size: tuple[int, int] | None = None
+    stochastic: bool = False
 
     def __repr__(self) -> str:
         """Returns what it takes and gives."""

@@ -55,7 +55,7 @@ class GeneratorTranslator(Translator):
 
     def __init__(self, model: Model, painter: Painter, precision: Precision = "float32", seed: int = 0):
         self.painter = painter
-        self.noise = painter.noise
+        self.noise, self.stochastic = painter.noise, painter.stochastic
         self.input_channels = painter.input_channels
         self.output_channels = painter.output_channels
         self.output_bits = painter.output_bits
@@ -109,7 +109,12 @@ class GeneratorTranslator(Translator):
         translator = cls(described, painter, precision, seed)
         is_reversed = config.model.data == "pairs" and config.data.direction == "BtoA"
         translator.ignore = config.data.ignored[painter.side ^ is_reversed]
-        averaged = config.optimization.ema_decay > 0 and not raw_weights
+        has_averages = config.optimization.ema_decay > 0
+        if raw_weights and not has_averages:
+            raise ConfigError(
+                f"`raw_weights` has no effect with {model}, which has no averages (`ema_decay` 0)"
+            )
+        averaged = has_averages and not raw_weights
         restore_published(checkpoint, painter.network, translator.network, averaged)
         translator.take_changed_weights()
         return translator
@@ -213,11 +218,7 @@ def translators_for(
 
 
 def _refuse_without_dropout(network: keras.Model) -> None:
-    """Refuses noise that a network hasn't, or has only together with the statistics of a batch.
-
-    Raises:
-        ConfigError: it can't be stochastic.
-    """
+    """Refuses noise that a network hasn't, or has only together with the statistics of a batch."""
     kinds = {type(layer) for layer in network.layers}
     has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
     if not has_dropout or keras.layers.BatchNormalization in kinds:
@@ -225,11 +226,7 @@ def _refuse_without_dropout(network: keras.Model) -> None:
 
 
 def painter_of(model: Model, direction: str | None) -> Painter:
-    """Returns the painter of a direction, the usual one where none is named.
-
-    Raises:
-        ConfigError: the model has no such direction.
-    """
+    """Returns the painter of a direction, the usual one where none is named."""
     painters = model.painters()
     name = next(iter(painters)) if direction is None else direction
     if name not in painters:

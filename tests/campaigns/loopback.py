@@ -42,5 +42,7 @@ def state(run_dir: Path) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
     newest = sorted((run_dir / "checkpoints").glob("step_?????????"))[-1]
-    reader = tf.train.load_checkpoint(str(newest / "state"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    readers = [tf.train.load_checkpoint(str(newest / part)) for part in ("state", "moments")]
+    return {
+        name: reader.get_tensor(name) for reader in readers for name in reader.get_variable_to_shape_map()
+    }

@@ -304,7 +304,8 @@ def _names(checkpoint: Path) -> list[str]:
     import tensorflow as tf
 
     whole = next(checkpoint.parents[3].glob("models/run/checkpoints/*"))
-    return [name for name, _ in tf.train.list_variables(str(whole / "state"))]
+    parts = ("state", "moments")
+    return [name for part in parts for name, _ in tf.train.list_variables(str(whole / part))]
 
 
 def _open_model(path: Path) -> None:

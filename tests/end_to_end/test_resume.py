@@ -27,9 +27,11 @@ STEPS = 40 * (KILLS + 1)
 
 
 def weights(run_dir: Path) -> dict[str, np.ndarray]:
-    run_directory = RunDirectory(run_dir)
-    reader = tf.train.load_checkpoint(str(run_directory.existing_checkpoint() / "state"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    checkpoint = RunDirectory(run_dir).existing_checkpoint()
+    readers = [tf.train.load_checkpoint(str(checkpoint / part)) for part in ("state", "moments")]
+    return {
+        name: reader.get_tensor(name) for reader in readers for name in reader.get_variable_to_shape_map()
+    }
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
@@ -47,11 +49,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def taken_back(run_dir: Path, there: Path) -> Path:
-    """Copies a finished run as a kill would have left it when it had one checkpoint of the last three."""
+    """Copies a finished run as a kill would have left it when it had one checkpoint of the last two."""
     copy = RunDirectory(Path(shutil.copytree(run_dir, there)))
     copy.final_sheet.unlink()
-    for checkpoint in sorted(copy.checkpoints.glob("step_?????????"))[-2:]:
-        shutil.rmtree(checkpoint)
+    shutil.rmtree(copy.existing_checkpoint())
     return copy.path
 
 
@@ -118,7 +119,7 @@ def test_continuing_changes_nothing_in_any_model(model: str, tmp_path: Path):
     assert result.returncode == 0, result.stderr
     run_dir = RunDirectory(taken_back(tmp_path / "undisturbed", tmp_path / "run"))
     result = run(*train, run_dir.path, cwd=tmp_path)
-    assert "continuing after step 12" in result.stdout, result.stderr
+    assert "continuing after step 18" in result.stdout, result.stderr
     assert_same_weights(tmp_path / "undisturbed", run_dir.path)
     assert (tmp_path / "undisturbed/final.png").read_bytes() == run_dir.final_sheet.read_bytes()
 

@@ -510,8 +510,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import numpy as np
 from tests.training.test_step import config_of, pairs, trainer_of, values, without_dropout
 
-precision = sys.argv[1]
-config = config_of(precision=precision, batch_size=2, input_channels=3, output_channels=3)
+config = config_of(batch_size=2, all_reduce=sys.argv[1])
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert mirrored.num_replicas_in_sync == 2
 results = []
@@ -550,6 +549,13 @@ def test_two_devices_do_the_step_of_one(python):
     np.testing.assert_allclose(found["double"], found["single"], rtol=0.02, atol=0.02)
     assert found["gap"] < 10 * SAME
     assert found["copies"] == 0.0
+
+
+def test_gradients_that_are_sent_in_bfloat16_are_rounded(python):
+    done = python(TWO_DEVICES, "bfloat16")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert 1e-4 < found["gap"] < 2**-7  # all_reduce keeps 8 bits of each
 
 
 OF_EVERY_MODEL = """

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pix2pix_tf import load, replace, train
 from pix2pix_tf.checkpoints import CheckpointWriter
+from pix2pix_tf.config import RecordConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import RunError
@@ -17,6 +18,7 @@ from pix2pix_tf.evaluation.metrics import structural_similarity
 from pix2pix_tf.evaluation.validation import PICTURES
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, find_run
+from pix2pix_tf.training.watching import Watch
 from tests.conftest import small_config
 
 
@@ -72,7 +74,21 @@ def test_the_best_outlives_newer_checkpoints_that_are_worse(run):
     for step in range(101, 106):
         writer.save(step)
     writer.wait()
-    assert run.checkpoint_steps() == [best, 103, 104, 105]
+    assert run.checkpoint_steps() == [best, 104, 105]
+
+
+@pytest.mark.parametrize(
+    ("best_metric", "best"), [("l1", [True, False, True]), ("psnr", [True, True, False])]
+)
+def test_the_best_is_the_best_by_the_metric_that_was_chosen(best_metric, best):
+    class Measured:
+        values = iter([{"l1": 0.3, "psnr": 20.0}, {"l1": 0.4, "psnr": 21.0}, {"l1": 0.2, "psnr": 20.5}])
+
+        def measure(self, paint):
+            return next(self.values)
+
+    watch = Watch(Measured(), RecordConfig(best_metric=best_metric), None)
+    assert [watch.look({})[1] for _ in best] == best
 
 
 @pytest.mark.parametrize("which", ["worst", "-1", "7"])

@@ -1,0 +1,111 @@
+"""When a run is saved, what it starts from, and that neither a clock nor a place decides its weights."""
+
+import functools
+import itertools
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pix2pix_tf import preset, replace, train
+from pix2pix_tf.checkpoints import read_checkpoint
+from pix2pix_tf.errors import RunError
+from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.training import train as training
+from pix2pix_tf.training.agreement import checkpoint_to_start_from
+from pix2pix_tf.training.loop import Session
+from tests.conftest import small_config
+
+
+def kernel(run, step):
+    [value] = read_checkpoint(run.checkpoint(step), ["generator/down_1_conv/kernel"]).values()
+    return value
+
+
+@pytest.mark.slow
+def test_a_slow_run_is_saved_by_time_and_ends_with_the_same_weights(tmp_path, monkeypatch):
+    config = small_config(tmp_path / "quick", steps=6, checkpoint_every=1000, checkpoint_minutes=5)
+    said = []
+    quick = train(config, said.append)
+    assert quick.checkpoint_steps() == [6]
+    assert "5 minutes" in said[0]
+
+    ticks = itertools.count(step=100)  # seconds, at each look at the clock
+    slow_session = functools.partial(Session, clock=lambda: next(ticks))
+    monkeypatch.setattr(training, "Session", slow_session)
+    slow = train(replace(config, run_dir=tmp_path / "slow"), said.append)
+    assert slow.checkpoint_steps() == [3, 6]
+    np.testing.assert_array_equal(kernel(slow, 6), kernel(quick, 6))
+
+    shutil.rmtree(slow.checkpoint(6))  # as a kill before it leaves the run
+    continued = train(replace(config, run_dir=slow.path), said.append)
+    assert "continuing after step 3" in said[-1]
+    np.testing.assert_array_equal(kernel(continued, 6), kernel(quick, 6))
+
+
+@pytest.mark.slow
+def test_a_run_continues_without_what_it_started_from_and_from_another_place(tiny_run, tmp_path, monkeypatch):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    monkeypatch.chdir(tmp_path / "first")
+    shutil.copytree(tiny_run.path, "source")
+    run_dir = tmp_path / "run"
+    config = small_config(run_dir, steps=2, init_from=Path("source"), data_dir=Path("data"))
+    run = train(config, lambda line: None)
+    stored = run.read_config()
+    assert stored.record.init_from == tmp_path / "first" / "source"
+    assert stored.data.data_dir == tmp_path / "first" / "data"
+
+    Path("source").rename("moved")
+    train(replace(config, steps=3), lambda line: None)
+    monkeypatch.chdir(tmp_path / "second")
+    train(replace(stored, steps=4, run_dir=run_dir), lambda line: None)
+    assert run.latest_step() == 4
+    with pytest.raises(RunError, match="source"):  # to start anew needs it
+        train(replace(stored, run_dir=tmp_path / "another"), lambda line: None)
+
+
+def started(place, model="pix2pix", **settings):
+    """A run that was begun, as far as another one looks before it takes the weights."""
+    run = RunDirectory(place)
+    small = {"image_size": 64, "base_filters": 2, **settings}
+    if model == "wgan":
+        del small["base_filters"]
+    config = replace(preset("procedural", model), **small)
+    run.write_config(replace(config, input_channels=3, output_channels=3), {})
+    run.checkpoint(1).mkdir(parents=True)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "said"),
+    [
+        ("pix2pix", {"image_size": 256}, ("`image_size`: 64 64 → 256 256", "from 64 to 127")),
+        ("pix2pix", {"base_filters": 3}, ("`base_filters`: 2 → 3",)),
+        ("pix2pix", {"generator": "resnet", "l1_weight": 3.0}, ("`generator`: unet → resnet",)),
+        ("pix2pix", {"input_channels": 1}, ("`input_channels`: 3 → 1",)),
+        ("pix2pix", {"gan_weight": 0.0}, None),  # what it has no network for isn't taken
+        ("wgan", {"image_size": 128}, ("`image_size`: 64 64 → 128 128",)),
+        ("pix2pix", {"image_size": 100, "l1_weight": 3.0, "direction": "AtoB"}, None),
+    ],
+)
+def test_a_start_from_other_networks_names_the_settings(tmp_path, model, settings, said):
+    config = replace(started(tmp_path / "run", model), **settings)
+    if said is None:
+        assert (
+            checkpoint_to_start_from(tmp_path / "run", config) == tmp_path / "run/checkpoints/step_000000001"
+        )
+        return
+    with pytest.raises(RunError) as caught:
+        checkpoint_to_start_from(tmp_path / "run", config)
+    assert all(words in str(caught.value) for words in said), caught.value
+    assert "l1_weight" not in str(caught.value)
+
+
+def test_the_sizes_that_work_do(tmp_path):
+    config = started(tmp_path / "run", image_size=(200, 130))
+    for size in ((128, 128), (255, 2048)):
+        checkpoint_to_start_from(tmp_path / "run", replace(config, image_size=size))
+    with pytest.raises(RunError, match="from 128 to 255"):
+        checkpoint_to_start_from(tmp_path / "run", replace(config, image_size=256))
