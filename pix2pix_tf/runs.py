@@ -143,6 +143,12 @@ class RunDirectory:
             raise RunError(
                 f"`run_dir` {self.place} is a file; give a folder, which is made where it is missing"
             )
+        whole, at, _ = self.place.rpartition("@")
+        if at and not self.exists() and RunDirectory(Path(whole)).exists():
+            raise RunError(
+                f"`run_dir` {quoted(self.place)} names a checkpoint; {quoted(whole)} goes on from its "
+                "newest, and another run starts from this one with `init_from`"
+            )
         if glob.has_magic(str(self.path.absolute())):
             raise RunError(
                 f"`run_dir` {self.place}: TensorFlow can't read files below a name with *, ? or [; rename it"

@@ -210,6 +210,13 @@ def test_a_run_is_finished_when_its_steps_are_done_and_the_last_file_is_there(ru
     assert not run.is_finished(10)
 
 
+def test_a_checkpoint_is_no_directory_to_train_in(tmp_path):
+    RunDirectory(tmp_path / "run").write_config(preset("procedural"), {})
+    with pytest.raises(RunError, match="init_from"):
+        RunDirectory(tmp_path / "run@4").refuse_unreadable_path()
+    RunDirectory(tmp_path / "else@4").refuse_unreadable_path()
+
+
 @pytest.mark.parametrize("name", ["a[1]", "what?", "all*"])
 def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
     with pytest.raises(RunError, match="can't read files below a name with"):

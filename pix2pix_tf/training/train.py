@@ -144,7 +144,7 @@ def _train(
 
 _OWN = ("data_dir", "archive", "mirror_url")
 """What each host may have in its own place."""
-_CHIEFS = ("run_dir", "dataset", "precision", *OF_THE_DATA)
+_CHIEFS = ("run_dir", "dataset", "init_from", "teacher", "precision", *OF_THE_DATA)
 """What the first host decides, which alone need know how the run was started."""
 
 

@@ -7,6 +7,7 @@ import pytest
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.agreement import agreeing
+from pix2pix_tf.training.train import _to_agree_on
 from tests.conftest import small_config
 
 
@@ -38,3 +39,9 @@ def test_a_file_is_no_run_directory(tmp_path):
     place.touch()
     with pytest.raises(RunError, match="file"):
         agreeing(small_config(place), RunDirectory(place))
+
+
+def test_hosts_may_have_what_a_run_starts_from_in_their_own_places():
+    first, second = (small_config(None, init_from=f"{place}/run") for place in ("/home/one", "/mnt/two"))
+    assert _to_agree_on(first) == _to_agree_on(second)
+    assert _to_agree_on(first) != _to_agree_on(small_config(None, init_from="/home/one/run", seed=2))
