@@ -73,7 +73,7 @@ def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
 
     Args:
         path: the file.
-        bands: [rows, width, channels], of one integer type.
+        bands: [rows, width, channels], of one type.
         height: of all bands together.
 
     Raises:
@@ -90,7 +90,7 @@ def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
                 shape=shape,
                 dtype=first.dtype,
                 tile=(_TIFF_TILE, _TIFF_TILE),
-                predictor=True,
+                predictor=first.dtype.kind == "u",  # floats have another, which few programs read
                 **_layout(shape[2]),
             )
 

@@ -399,7 +399,7 @@ def _write(path: Path, header: Mapping[str, Any], segmenter: Segmenter) -> None:
         **segmenter.weights(),
     }
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
+    np.savez(content, **arrays)
     write_whole(path, content.getvalue())
 
 

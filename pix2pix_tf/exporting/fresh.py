@@ -40,7 +40,7 @@ def paint_in_fresh_process(
     """
     with tempfile.TemporaryDirectory(prefix="pix2pix_tf_") as folder:
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
-        np.savez(inputs, allow_pickle=False, **{str(number): image for number, image in enumerate(images)})
+        np.savez(inputs, **{str(number): image for number, image in enumerate(images)})
         command = [sys.executable, "-m", __name__, str(model), str(inputs), str(outputs)]
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
@@ -84,7 +84,7 @@ def main() -> None:
     }
     first = next(iter(ways.values()))
     seconds = np.array([seconds_of(first, image) for image in images])
-    np.savez(outputs, allow_pickle=False, seconds=seconds, **painted)
+    np.savez(outputs, seconds=seconds, **painted)
 
 
 def seconds_of(paint: Paint, image: np.ndarray) -> float:
