@@ -19,9 +19,8 @@ from typing import IO, Literal
 
 import numpy as np
 import tensorflow as tf
-from PIL import ImageFile
 
-from pix2pix_tf.data.pictures import is_deep, is_grey, open_picture, stored_bands, turn
+from pix2pix_tf.data.pictures import Picture, open_picture
 from pix2pix_tf.data.pixels import content_digests, luma, over_white
 from pix2pix_tf.data.rasters import (
     MOST_BANDS,
@@ -76,6 +75,7 @@ class ImageHeader:
         bits: of each sample as it is read, 8 or 16.
         values: the lowest and highest of a raster that isn't of 8-bit levels (`pix2pix_tf.data.rasters`).
         numbers: what its numbers are like, of a picture once it is decoded.
+        has_alpha: whether a picture has an alpha channel, or a transparent color.
     """
 
     height: int
@@ -84,6 +84,7 @@ class ImageHeader:
     bits: Literal[8, 16]
     values: ValueRange | None = None
     numbers: Numbers | None = dataclasses.field(default=None, compare=False)
+    has_alpha: bool = False
 
 
 def is_image_file(path: Path) -> bool:
@@ -143,10 +144,9 @@ def decode_stored(
         header = _raster_header(raster, declared + ignored)
         pixels = _of_raster(raster, header.channels, None, header.values)
         return header, pixels, content_digests(raster)
-    with open_picture(file, MAX_PIXELS) as image:
-        header = _header(image)
-        depth = np.uint16 if header.bits == 16 else np.uint8
-        pixels = _of_picture(image, file, header.channels, depth, None)
+    with open_picture(file, MAX_PIXELS) as picture:
+        header = _header(picture)
+        pixels = _of_picture(picture, header.channels, np.uint16 if header.bits == 16 else np.uint8, None)
         nodata = Nodata(declared + (ignored if header.channels == 1 else []), is_measured=False)
         header = dataclasses.replace(header, numbers=numbers_of(pixels, nodata))
         return header, pixels, content_digests(pixels)
@@ -198,9 +198,9 @@ def load_with_alpha(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
         DataError: as :func:`load_image`.
         SystemFault: the file can't be read.
     """
-    with _opened(path) as file, _naming(path), open_picture(file, most_pixels) as image:
-        turned, reversed_axes = turn(image)
-        pixels = np.concatenate(list(stored_bands(image, file)))
+    with _opened(path) as file, _naming(path), open_picture(file, most_pixels) as picture:
+        turned, reversed_axes = picture.turn
+        pixels = np.concatenate(list(picture.bands()))
         pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
         return np.flip(pixels.swapaxes(0, 1) if turned else pixels, reversed_axes)
 
@@ -284,25 +284,25 @@ def _pixels(
                 f"measurements ({raster.dtype}) of an unknown range of values; give `input_range`"
             )
         return _of_raster(raster, channels, dtype, values, nodata)
-    with open_picture(file, most_pixels) as image:
-        depth = dtype or (np.uint16 if values or is_deep(image) else np.uint8)
-        return _of_picture(image, file, channels, depth, values, nodata)
+    with open_picture(file, most_pixels) as picture:
+        depth = dtype or (np.uint16 if values or picture.bits == 16 else np.uint8)
+        return _of_picture(picture, channels, depth, values, nodata)
 
 
 def _of_picture(
-    image: ImageFile.ImageFile,
-    file: IO[bytes],
+    picture: Picture,
     channels: int,
     dtype: np.typing.DTypeLike,
     values: ValueRange | None,
     nodata: Nodata | None = None,
 ) -> np.ndarray:
     """Decodes a picture upright, [height, width, channels]."""
-    turned, reversed_axes = turn(image)
-    width, height = image.size
-    pixels = np.empty((width, height, channels) if turned else (height, width, channels), dtype)
+    turned, reversed_axes = picture.turn
+    shape = (picture.width, picture.height) if turned else (picture.height, picture.width)
+    pixels = np.empty((*shape, channels), dtype)
     stored = np.flip(pixels, reversed_axes)
-    _fill(stored.swapaxes(0, 1) if turned else stored, stored_bands(image, file), values, nodata)
+    bands = map(_over_white, picture.bands()) if picture.has_alpha and channels in (1, 3) else picture.bands()
+    _fill(stored.swapaxes(0, 1) if turned else stored, bands, values, nodata)
     return pixels
 
 
@@ -331,13 +331,15 @@ def _fill(
         row += len(band)
 
 
+def _over_white(pixels: np.ndarray) -> np.ndarray:
+    return over_white(pixels.astype(np.int64), np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+
+
 def _converted(
     pixels: np.ndarray, channels: int, dtype: np.dtype, values: ValueRange | None, nodata: Nodata | None
 ) -> np.ndarray:
     """Returns numbers [height, width] or [height, width, channels] with other channels, in another depth."""
     pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-    if pixels.shape[2] in (2, 4) and channels in (1, 3):
-        pixels = over_white(pixels.astype(np.int64), np.iinfo(pixels.dtype).max).astype(pixels.dtype)
     is_missing = np.zeros(pixels.shape[:2], bool) if nodata is None else nodata.missing(pixels)
     if values is not None:
         if nodata is not None and nodata.clipped is not None:
@@ -392,12 +394,11 @@ def _raster_header(raster: np.ndarray, nodata: Sequence[float]) -> ImageHeader:
     return ImageHeader(height, width, bands, bits, numbers.values if bits == 16 else None, numbers)
 
 
-def _header(image: ImageFile.ImageFile) -> ImageHeader:
-    width, height = image.size
-    turned, _ = turn(image)
+def _header(picture: Picture) -> ImageHeader:
+    height, width = picture.height, picture.width
     return ImageHeader(
-        height=width if turned else height,
-        width=height if turned else width,
-        channels=1 if is_grey(image) else 3,
-        bits=16 if is_deep(image) else 8,
+        *((width, height) if picture.turn[0] else (height, width)),
+        channels=picture.channels,
+        bits=picture.bits,
+        has_alpha=picture.has_alpha,
     )

@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable, Iterator
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageFile
 
-from pix2pix_tf.data.rasters import bands_of_rows, explaining_damage, read_tiff
+from pix2pix_tf.data.rasters import (
+    Turn,
+    bands_of_rows,
+    explaining_damage,
+    kind_of_tiff,
+    read_tiff,
+    spread,
+    turn_of,
+)
 from pix2pix_tf.errors import DataError
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
@@ -26,13 +35,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PP
 # How many pixels a byte can hold at most, by Pillow's codec: a bit each, of which zip can pack 1032 into one.
 _PIXELS_A_BYTE = {"raw": 8, "ppm": 8, "ppm_plain": 8, "zip": 8 * 1032}
 _BOUNDED = ("PPM", "BMP", "TIFF", "PNG")  # AVIF and WebP are "raw" behind decoders of their own
-_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
-_UPRIGHT: tuple[bool, tuple[int, ...]] = (False, ())
-_TURNS = {  # by EXIF orientation, see `turn`
-    2: (False, (1,)), 3: (False, (0, 1)), 4: (False, (0,)),
-    5: (True, ()), 6: (True, (1,)), 7: (True, (0, 1)), 8: (True, (0,)),
-}  # fmt: skip
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP", b"GIF8": "GIF", b"BM": "BMP",
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\0\0\0\x0cjP  ": "JPEG 2000",
@@ -43,8 +47,30 @@ _pillow_lock = threading.Lock()
 warnings.filterwarnings("ignore", module="PIL")  # what it thinks of a file's metadata
 
 
+class Picture(NamedTuple):
+    """A picture before it is decoded, and what its decoder leaves to do.
+
+    Args:
+        width: as stored.
+        height: as stored.
+        channels: 1 (gray) or 3 (RGB), alpha not counted.
+        has_alpha: whether alpha is behind them.
+        bits: of each sample.
+        turn: what makes it upright.
+        bands: decodes it from top to bottom, [rows, width, channels] or [rows, width].
+    """
+
+    width: int
+    height: int
+    channels: int
+    has_alpha: bool
+    bits: Literal[8, 16]
+    turn: Turn
+    bands: Callable[[], Iterator[np.ndarray]]
+
+
 @contextlib.contextmanager
-def open_picture(file: IO[bytes], most_pixels: int) -> Iterator[ImageFile.ImageFile]:
+def open_picture(file: IO[bytes], most_pixels: int) -> Iterator[Picture]:
     """Opens an image without decoding it; whatever goes wrong, then or later, is the file's fault.
 
     Raises:
@@ -53,6 +79,12 @@ def open_picture(file: IO[bytes], most_pixels: int) -> Iterator[ImageFile.ImageF
     start = file.read(32)
     file.seek(0)
     with explaining_damage(_why_unreadable(start)):
+        if kind_of_tiff(file) == "deep":
+            pixels = read_tiff(file, most_pixels)
+            height, width, samples = pixels.shape
+            channels, has_alpha = (samples - 1, True) if samples in (2, 4) else (samples, False)
+            yield Picture(width, height, channels, has_alpha, 16, turn_of(1), lambda: _in_bands(pixels))
+            return
         with _pillow_lock:
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
@@ -67,7 +99,25 @@ def open_picture(file: IO[bytes], most_pixels: int) -> Iterator[ImageFile.ImageF
         a_byte = _PIXELS_A_BYTE.get(image.tile[0].codec_name) if image.tile else None
         if a_byte and image.format in _BOUNDED and width * height > a_byte * _size(file):
             raise ValueError("pixels are missing")  # memory would be taken for all of them first
-        yield image
+        highest_of, decode = _DECODERS.get(image.format or "", (_highest_by_mode, _refuse))
+        highest = highest_of(image, file)
+        yield Picture(
+            width,
+            height,
+            channels=1 if image.mode in _GRAY_MODES else 3,
+            has_alpha=image.has_transparency_data,
+            bits=16 if highest > 255 else 8,
+            turn=turn_of(_orientation(image)),
+            bands=lambda: (
+                _in_bands(spread(decode(image, file, highest), highest))
+                if highest > 255
+                else _eight_bits(image)
+            ),
+        )
+
+
+def _in_bands(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    return (pixels[rows] for rows in bands_of_rows(pixels.shape[1], len(pixels)))
 
 
 def _size(file: IO[bytes]) -> int:
@@ -77,30 +127,20 @@ def _size(file: IO[bytes]) -> int:
     return size
 
 
-def is_deep(image: ImageFile.ImageFile) -> bool:
-    """Whether samples have 16 bits, by how Pillow is about to read them."""
-    return image.mode.startswith("I") or any(";16" in str(tile.args) for tile in image.tile)
-
-
-def turn(image: ImageFile.ImageFile) -> tuple[bool, tuple[int, ...]]:
-    """Whether height and width change places, and which axes are reversed after that."""
-    # Image.getexif would decode a PNG to look behind its pixels.
+def _orientation(image: ImageFile.ImageFile) -> int:
+    # Image.getexif would decode a PNG to look behind its pixels. Pillow turns a TIFF by itself.
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif", b""))
-        return _TURNS.get(int(exif.get(_ORIENTATION, 1)), _UPRIGHT)
+        return int(exif.get(_ORIENTATION, 1))
     except (SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return _UPRIGHT
+        return 1
 
 
-def is_grey(image: ImageFile.ImageFile) -> bool:
-    """Whether a picture has no colours, alpha not counted."""
-    return image.mode in _GREY_MODES
-
-
-def stored_bands(image: ImageFile.ImageFile, file: IO[bytes]) -> Iterator[np.ndarray]:
-    """The samples of a picture from top to bottom, [rows, width, 2 to 4] or [rows, width]."""
-    return _sixteen_bits(image, file) if is_deep(image) else _eight_bits(image)
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    """Returns how samples are stored, as Pillow writes it: ``RGB;16B``."""
+    args = image.tile[0].args if image.tile else ""
+    return str(args[0] if isinstance(args, tuple) and args else args)
 
 
 def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
@@ -108,12 +148,12 @@ def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
     mode, is_transparent = image.mode, image.has_transparency_data
     if is_transparent:
         # Pillow spreads the levels of 2 and 4 bits over 8, but not the one that is transparent.
-        spread = {"L;2": 85, "L;4": 17}.get(str(image.tile[0].args) if image.tile else "", 1)
+        spread = {"L;2": 85, "L;4": 17}.get(_raw_mode(image), 1)
         if spread > 1:
             image.info["transparency"] *= spread
         wanted = "LA" if mode in ("L", "LA") else "RGBA"
     else:
-        wanted = "L" if mode in _GREY_MODES else "RGB"
+        wanted = "L" if mode in _GRAY_MODES else "RGB"
     bands = list(bands_of_rows(*image.size))
     for rows in bands:
         band = image.crop((0, rows.start, image.width, rows.stop)) if len(bands) > 1 else image
@@ -124,19 +164,73 @@ def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
             yield np.asarray(band if band.mode == wanted else band.convert(wanted))
 
 
-def _sixteen_bits(image: ImageFile.ImageFile, file: IO[bytes]) -> Iterator[np.ndarray]:
-    """The samples of a 16-bit image in bands, uint16 [rows, width, 1 to 4] or [rows, width]."""
-    if image.mode.startswith("I") and image.format != "PNG":
-        for rows in bands_of_rows(*image.size):
-            yield np.asarray(image.crop((0, rows.start, image.width, rows.stop))).astype(np.uint16)
-        return
-    file.seek(0)  # Pillow cuts colours of 16 bits to 8, and forgets which grey of 16 bits is transparent
-    if image.format == "TIFF":
-        whole = read_tiff(file, image.width * image.height)
+# ---------------------------------------------------------------- more than 8 bits
+
+
+def _highest_by_mode(image: ImageFile.ImageFile, file: IO[bytes]) -> int:
+    """Returns the highest level that a sample may have, by how Pillow is about to read it."""
+    # "BGR;16" is a color of 16 bits, of BMP; in other formats each sample has as many.
+    is_deep = image.mode[0] in "IF" or (";16" in _raw_mode(image) and image.format != "BMP")
+    return 65535 if is_deep else 255
+
+
+def _refuse(image: ImageFile.ImageFile, file: IO[bytes], highest: int) -> np.ndarray:
+    raise DataError("more than 8 bits a sample that would be cut to 8; save it as RGB in PNG or TIFF")
+
+
+def _decode_png(image: ImageFile.ImageFile, file: IO[bytes], highest: int) -> np.ndarray:
+    file.seek(0)
+    return tf.io.decode_png(file.read(), 4 if image.has_transparency_data else 0, tf.uint16).numpy()
+
+
+def _highest_of_ppm(image: ImageFile.ImageFile, file: IO[bytes]) -> int:
+    args = image.tile[0].args
+    return int(args[1]) if image.mode == "RGB" and isinstance(args, tuple) else _highest_by_mode(image, file)
+
+
+def _decode_ppm(image: ImageFile.ImageFile, file: IO[bytes], highest: int) -> np.ndarray:
+    if image.mode != "RGB":
+        return np.asarray(image) if image.mode != "F" else _refuse(image, file, highest)
+    file.seek(image.tile[0].offset)
+    if image.tile[0].codec_name == "ppm_plain":
+        samples = np.array(re.sub(rb"#.*", b"", file.read()).split()).astype(np.uint16)
     else:
-        channels = 4 if image.has_transparency_data else 0
-        whole = tf.io.decode_png(file.read(), channels, tf.uint16).numpy()
-    yield from (whole[rows] for rows in bands_of_rows(*image.size))
+        samples = np.frombuffer(file.read(image.width * image.height * 6), ">u2")
+    return samples.reshape(image.height, image.width, 3)
+
+
+def _highest_of_jpeg2000(image: ImageFile.ImageFile, file: IO[bytes]) -> int:
+    file.seek(0)
+    data = file.read()
+    size = data.index(b"\xff\x4f\xff\x51")  # the markers that begin the codestream: SOC, SIZ
+    right, bottom, left, top = struct.unpack_from(">4I", data, size + 8)
+    if (right - left, bottom - top) != image.size:
+        raise ValueError("more pixels than the header says")
+    return 2 ** ((data[size + 42] & 127) + 1) - 1
+
+
+def _decode_jpeg2000(image: ImageFile.ImageFile, file: IO[bytes], highest: int) -> np.ndarray:
+    if image.mode == "I;16":  # shifted to 16 bits by Pillow
+        return np.asarray(image) >> (16 - highest.bit_length())
+    import imagecodecs
+
+    file.seek(0)
+    return imagecodecs.jpeg2k_decode(file.read())
+
+
+# By Pillow's format: the highest level of a picture's samples, and what decodes it where that is above 255,
+# since Pillow cuts colors to 8 bits, and forgets which gray of 16 bits is transparent.
+_DECODERS: dict[
+    str,
+    tuple[
+        Callable[[ImageFile.ImageFile, IO[bytes]], int],
+        Callable[[ImageFile.ImageFile, IO[bytes], int], np.ndarray],
+    ],
+] = {
+    "PNG": (_highest_by_mode, _decode_png),
+    "PPM": (_highest_of_ppm, _decode_ppm),
+    "JPEG2000": (_highest_of_jpeg2000, _decode_jpeg2000),
+}
 
 
 def _why_unreadable(start: bytes) -> str:

@@ -13,7 +13,7 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 import tifffile
@@ -27,7 +27,15 @@ _SIGNED, _REAL = 2, 3  # of the tag SampleFormat
 _UNPACKERS: dict[int, Callable[[], Any]] = {  # by the tag Compression
     8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor
 }  # fmt: skip
-_MIN_IS_WHITE, _MIN_IS_BLACK = 0, 1  # of the tag PhotometricInterpretation
+_MIN_IS_WHITE = 0  # of the tag PhotometricInterpretation
+_COLORS = {_MIN_IS_WHITE: 1, 1: 1, 2: 3}  # by that tag, where samples are gray or RGB
+_ASSOCIATED = 1  # of the tag ExtraSamples
+_ORIENTATION = 274
+_BANDS = "SCQI"  # what pages can be, as tifffile names axes; moments and depths aren't channels
+_TURNS = {  # by orientation, see `turn_of`
+    2: (False, (1,)), 3: (False, (0, 1)), 4: (False, (0,)),
+    5: (True, ()), 6: (True, (1,)), 7: (True, (0, 1)), 8: (True, (0,)),
+}  # fmt: skip
 
 _GDAL_NODATA = 42113  # the tag's number
 _HUGE = 1e30  # numbers beyond are nodata: that of ArcGIS is the lowest float32, rounded in many ways
@@ -41,6 +49,9 @@ logging.getLogger("tifffile").disabled = True  # what it thinks of a file's meta
 ValueRange = tuple[float, float]
 """The values that the lowest and the highest level stand for."""
 
+Turn = tuple[bool, tuple[int, ...]]
+"""Whether height and width change places, and which axes are reversed after that."""
+
 # Arithmetic is done in bands of about so many pixels: what it needs beside the image stays small.
 _BAND = 2**20
 
@@ -50,6 +61,18 @@ def bands_of_rows(width: int, height: int) -> Iterator[slice]:
     rows = max(_BAND // width, 1)
     for top in range(0, height, rows):
         yield slice(top, min(top + rows, height))
+
+
+def turn_of(orientation: int) -> Turn:
+    """Returns what makes an image of an EXIF orientation upright."""
+    return _TURNS.get(orientation, (False, ()))
+
+
+def spread(levels: np.ndarray, highest: int) -> np.ndarray:
+    """Returns levels from 0 to ``highest`` as those of 16 bits."""
+    if highest == 65535:
+        return levels.astype(np.uint16, copy=False)
+    return ((levels.astype(np.uint32) * 65535 + highest // 2) // highest).astype(np.uint16)
 
 
 def read_raster(file: IO[bytes], most_pixels: int) -> np.ndarray | None:
@@ -66,76 +89,113 @@ def read_raster(file: IO[bytes], most_pixels: int) -> np.ndarray | None:
     file.seek(0)
     if start == b"\x93NUMPY":
         return _read_npy(file, most_pixels)
-    if start[:4] in _TIFF and _is_raster_tiff(file):
-        return read_tiff(file, most_pixels)
-    return None
+    return read_tiff(file, most_pixels) if kind_of_tiff(file) == "raster" else None
 
 
-def _is_raster_tiff(file: IO[bytes]) -> bool:
-    """Whether a TIFF has what no viewer shows: real or signed numbers, bands, pages of grey."""
+def kind_of_tiff(file: IO[bytes]) -> Literal["raster", "deep", "picture"] | None:
+    """Returns what a TIFF is; ``None`` of another file.
+
+    Returns:
+        A raster has what no viewer shows: real or signed numbers, bands, pages of gray. A deep picture has
+        more than 8 bits a sample, of gray or RGB. Pillow reads the others.
+    """
     try:
+        if file.read(4) not in _TIFF:
+            return None
+        file.seek(0)
         with tifffile.TiffFile(file) as tiff:
-            page, axes = tiff.pages.first, tiff.series[0].axes
-            bands = page.samplesperpixel
-            is_colour = page.photometric not in (_MIN_IS_WHITE, _MIN_IS_BLACK)
-            return (
+            page = tiff.pages.first
+            colors = _COLORS.get(page.photometric, 0)
+            bands = page.samplesperpixel - (_alpha_of(page) > 0)
+            if (
                 page.sampleformat in (_SIGNED, _REAL)
                 or page.bitspersample > 16
-                or (page.bitspersample > 8 and bands == 2)
-                or bands > (4 if is_colour else 2)
-                or (bands == 1 and not is_colour and len(axes) > 2)
-            )
+                or bands != (colors or min(bands, 4))
+                or (page.samplesperpixel == colors == 1 and len(tiff.series[0].axes) > 2)
+            ):
+                return "raster"
+            return "deep" if colors and page.bitspersample > 8 else "picture"
     except Exception:  # what it raises of damaged files is nowhere declared
-        return False
+        return "picture"
     finally:
         file.seek(0)
 
 
+def _alpha_of(page: tifffile.TiffPage) -> int:
+    """Returns what the last sample of a page is, by the tag ExtraSamples: alpha if it isn't 0."""
+    is_one_more = page.samplesperpixel == _COLORS.get(page.photometric, 0) + 1
+    return int(page.extrasamples[0]) if is_one_more and page.extrasamples else 0
+
+
 def read_tiff(file: IO[bytes], most_pixels: int) -> np.ndarray:
-    """Reads a TIFF of any bands and depth; several pages of grey are bands.
+    """Reads a TIFF of any bands and depth; several pages of gray are bands, of others the first is taken.
 
     Args:
-        file: a TIFF, of which the first series of pages is taken.
+        file: a TIFF.
         most_pixels: refuse more.
 
     Returns:
-        [height, width, bands] of whole or real numbers.
+        [height, width, bands] of whole or real numbers, upright, the higher the brighter.
 
     Raises:
-        DataError: it is damaged, of another shape, or compressed in a way that needs another package.
+        DataError: it is damaged, of another shape, or compressed in a way that isn't read.
     """
     with (
         explaining_damage("damaged or truncated TIFF image; replace or delete it"),
         tifffile.TiffFile(file) as tiff,
     ):
-        series = tiff.series[0]
-        _check_size(series.shape, series.dtype, most_pixels)
-        parts = math.prod(series.keyframe.chunked)
-        if any(len(page.dataoffsets) < parts for page in series.pages if page is not None):
+        page = tiff.pages.first
+        source = tiff.series[0] if page.samplesperpixel == 1 else page
+        _check_size(source.shape, source.dtype, most_pixels)
+        pages = [each for each in tiff.series[0].pages if each is not None] if source is not page else [page]
+        if any(len(each.dataoffsets) < math.prod(page.chunked) for each in pages):
             raise ValueError("pixels are missing")
-        _refuse_bombs(series, file)
+        _refuse_bombs(pages, file)
         try:
-            array = series.asarray()
+            array = source.asarray()
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
             raise DataError(
-                "a TIFF of measurements whose compression needs the package imagecodecs; install it, or save "
-                "the file without compression"
+                f"a TIFF of the compression {getattr(page.compression, 'name', page.compression)}, which the "
+                "package imagecodecs, as it is installed, can't read; save it without compression"
             ) from None
-    is_first = array.ndim == 3 and series.axes[0] not in "YX" and array.shape[0] <= MOST_BANDS
-    return _as_bands(np.moveaxis(array, 0, -1) if is_first else array)
+        if array.ndim > 2 and source.axes[0] not in "YX":
+            if array.ndim > 3 or source.axes[0] not in _BANDS or len(array) > MOST_BANDS:
+                raise DataError(
+                    f"a TIFF of {list(array.shape)} along {source.axes}: only up to {MOST_BANDS} pages that "
+                    "aren't moments or depths are bands; save each page as an image of its own"
+                )
+            array = np.moveaxis(array, 0, -1)
+        return _normalized(_as_bands(array), page)
 
 
-def _refuse_bombs(series: tifffile.TiffPageSeries, file: IO[bytes]) -> None:
+def _normalized(array: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
+    """Returns what tifffile gives, [height, width, bands], as Pillow gives pictures of 8 bits."""
+    alpha, bits = _alpha_of(page), page.bitspersample
+    highest = 2**bits - 1 if bits > 1 else 255
+    if array.dtype.kind == "u" and (page.photometric == _MIN_IS_WHITE or alpha == _ASSOCIATED):
+        for rows in bands_of_rows(array[0].size, len(array)):
+            colors = array[rows, :, : -1 if alpha else None]
+            if page.photometric == _MIN_IS_WHITE:
+                colors[...] = highest - colors
+            if alpha == _ASSOCIATED:  # colors are multiplied by it
+                wide = colors.astype(np.int64) * highest // np.maximum(array[rows, :, -1:], 1)
+                colors[...] = wide.clip(max=highest)
+    if 8 < bits < 16 and array.shape[2] - (alpha > 0) == _COLORS.get(page.photometric):
+        array = spread(array, highest)
+    turned, reversed_axes = turn_of(page.tags.valueof(_ORIENTATION, 1))
+    return np.flip(array.swapaxes(0, 1) if turned else array, reversed_axes)
+
+
+def _refuse_bombs(pages: Sequence[tifffile.TiffPage], file: IO[bytes]) -> None:
     """Unpacks each part of a TIFF no further than its pixels go, because tifffile has no such limit."""
-    unpacker = _UNPACKERS.get(series.keyframe.compression)
+    first = pages[0]
+    unpacker = _UNPACKERS.get(first.compression)
     if unpacker is None:
         return
-    most = math.prod(series.keyframe.chunks) * series.dtype.itemsize
-    for page in series.pages:
-        if page is None:
-            continue
+    most = math.prod(first.chunks) * first.dtype.itemsize
+    for page in pages:
         for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
             file.seek(offset)
             if size and len(unpacker().decompress(file.read(size), most + 1)) > most:
