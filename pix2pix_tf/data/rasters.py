@@ -156,10 +156,7 @@ def read_tiff(file: IO[bytes], most_pixels: int) -> np.ndarray:
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
-            raise DataError(
-                f"a TIFF of the compression {getattr(page.compression, 'name', page.compression)}, which the "
-                "package imagecodecs, as it is installed, can't read; save it without compression"
-            ) from None
+            raise ImportError from None
         if array.ndim > 2 and source.axes[0] not in "YX":
             if array.ndim > 3 or source.axes[0] not in _BANDS or len(array) > MOST_BANDS:
                 raise DataError(
@@ -188,13 +185,13 @@ def _normalized(array: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
     return np.flip(array.swapaxes(0, 1) if turned else array, reversed_axes)
 
 
-def _refuse_bombs(pages: Sequence[tifffile.TiffPage], file: IO[bytes]) -> None:
+def _refuse_bombs(pages: Sequence[tifffile.TiffPage | tifffile.TiffFrame], file: IO[bytes]) -> None:
     """Unpacks each part of a TIFF no further than its pixels go, because tifffile has no such limit."""
     first = pages[0]
     unpacker = _UNPACKERS.get(first.compression)
     if unpacker is None:
         return
-    most = math.prod(first.chunks) * first.dtype.itemsize
+    most = math.prod(first.chunks) * np.dtype(first.dtype).itemsize
     for page in pages:
         for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
             file.seek(offset)
@@ -235,6 +232,11 @@ def explaining_damage(problem: str) -> Iterator[None]:
         yield
     except (DataError, MemoryError):
         raise
+    except ImportError:
+        raise DataError(
+            "a compression that this installation of the package imagecodecs can't read; install that again, or "
+            "save the file without compression"
+        ) from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's
             raise

@@ -393,7 +393,7 @@ def _file(cache_dir: Path, header: Mapping[str, Any]) -> Path:
 def _write(path: Path, header: Mapping[str, Any], segmenter: Segmenter) -> None:
     assert segmenter.real is not None
     described = json.dumps({**header, "real": dataclasses.asdict(segmenter.real)})
-    arrays = {
+    arrays: dict[str, Any] = {
         _HEADER: np.frombuffer(described.encode(), np.uint8),
         _PALETTE: segmenter.palette,
         **segmenter.weights(),

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -40,7 +40,8 @@ def paint_in_fresh_process(
     """
     with tempfile.TemporaryDirectory(prefix="pix2pix_tf_") as folder:
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
-        np.savez(inputs, **{str(number): image for number, image in enumerate(images)})
+        arrays: dict[str, Any] = {str(number): image for number, image in enumerate(images)}
+        np.savez(inputs, **arrays)
         command = [sys.executable, "-m", __name__, str(model), str(inputs), str(outputs)]
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
@@ -79,7 +80,7 @@ def main() -> None:
     ways = translators.load(model).ways()
     with np.load(inputs) as stored:
         images = [stored[str(number)] for number in range(len(stored.files))]
-    painted = {
+    painted: dict[str, Any] = {
         f"{way}/{number}": paint(image) for way, paint in ways.items() for number, image in enumerate(images)
     }
     first = next(iter(ways.values()))

@@ -159,7 +159,7 @@ def test_other_channels_or_types_are_a_mistake():
     [
         ("grey.png", encode(Image.fromarray(RGBA[..., 0]), "PNG"), (1, 8)),
         ("one bit.png", encode(Image.fromarray(RGBA[..., 0]).convert("1"), "PNG"), (1, 8)),
-        ("alpha.png", encode(Image.fromarray(RGBA), "PNG"), (3, 8)),
+        ("alpha.png", encode(Image.fromarray(RGBA), "PNG"), (3, 8, None, None, True)),
         ("palette.png", encode(Image.fromarray(RGBA[..., :3]).quantize(4), "PNG"), (3, 8)),
         ("deep grey.png", deep_png(DEEP[..., 0], 0), (1, 16)),
         ("deep.png", deep_png(DEEP[..., :3], 2), (3, 16)),
@@ -167,7 +167,7 @@ def test_other_channels_or_types_are_a_mistake():
         ("deep.tif", encode(Image.fromarray(DEEP[..., 0]), "TIFF"), (1, 16)),
         ("x.bmp", encode(Image.fromarray(RGBA[..., :3]), "BMP"), (3, 8)),
         ("x.gif", encode(Image.fromarray(RGBA[..., :3]).quantize(4), "GIF"), (3, 8)),
-        ("x.webp", encode(Image.fromarray(RGBA), "WEBP"), (3, 8)),
+        ("x.webp", encode(Image.fromarray(RGBA), "WEBP"), (3, 8, None, None, True)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -321,7 +321,7 @@ def test_too_little_memory_is_told_with_the_file(tmp_path, save_image, monkeypat
         raise MemoryError
 
     save_image(tmp_path / "a.png")
-    monkeypatch.setattr(images, "stored_bands", without_memory)
+    monkeypatch.setattr(images, "_fill", without_memory)
     with pytest.raises(SystemFault, match=re.escape(str(tmp_path / "a.png"))):
         images.load_image(tmp_path / "a.png", 3)
 
