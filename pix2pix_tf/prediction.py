@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from pix2pix_tf import translators
 from pix2pix_tf.config import Direction, Precision, check_range
+from pix2pix_tf.data.folder import walk
 from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixels import to_levels, to_unit_range
@@ -243,7 +244,7 @@ def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, P
     for given in inputs:
         if given.is_dir():
             nested = out.resolve() if given.resolve() in out.resolve().parents else None
-            files = sorted(path for path in given.rglob("*") if path.is_file())
+            files = sorted(walk(given, Path.is_file))
             unread += filter(is_unread_image, files)
             found = [path for path in files if is_image_file(path) and nested not in path.resolve().parents]
             if not found:

@@ -132,6 +132,14 @@ def test_a_tiff_is_written_band_by_band(tmp_path, shape, dtype):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "one.tif")).reshape(shape), image)
 
 
+def test_measurements_are_written_as_every_program_reads_them(tmp_path):
+    image = np.random.default_rng(0).standard_normal((300, 300, 1)).astype(np.float32)
+    write_tiff(tmp_path / "one.tif", iter([image[:100], image[100:]]), 300)
+    with tifffile.TiffFile(tmp_path / "one.tif") as tiff:
+        assert tiff.pages.first.predictor == 1  # that of floats is in few programs
+        np.testing.assert_array_equal(tiff.asarray().reshape(image.shape), image)
+
+
 def test_a_tiff_that_was_not_finished_is_not_there(tmp_path):
     def bands():
         yield np.zeros((300, 40, 3), np.uint8)

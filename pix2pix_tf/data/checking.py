@@ -22,7 +22,7 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before, or a look has other facts.
-INDEX_VERSION = 7
+INDEX_VERSION = 8
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
@@ -37,6 +37,7 @@ class CheckedImage:
         bits: of each sample, 8 or 16.
         values: the lowest and highest of a raster that isn't of 8-bit levels.
         numbers: what its numbers are like.
+        has_alpha: whether there is an alpha channel, which ``channels`` doesn't count.
         ignore: the number of its pixels without a value, besides what it declares.
         problem: one line that says why the file can't be used, naming it; empty if it can.
         looks: what its left and its right half look like, if that was asked for.
@@ -50,6 +51,7 @@ class CheckedImage:
     bits: int = 8
     values: tuple[float, float] | None = None
     numbers: Numbers | None = None
+    has_alpha: bool = False
     ignore: float | None = None
     problem: str = ""
     looks: tuple[Look, Look] | None = None

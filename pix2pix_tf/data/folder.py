@@ -48,6 +48,10 @@ SHARES = (0.1, 0.1)
 FEWEST_HELD_OUT = 10  # images that models can be compared by
 _TO_BE_SPLIT = ""
 _ENDING = re.compile(r"(.+)[_-]([AB])", re.IGNORECASE)
+_LITTER = (  # folders that systems add, besides hidden ones: of thumbnails, deleted files, snapshots
+    "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin",
+    "system volume information", "lost+found", "__macosx", "__pycache__",
+)  # fmt: skip
 _FEWEST_SEAMS = 5  # that tell photos from pairs
 _SEAMLESS = 1.6  # times the step between neighboring columns: photos have 1, pairs 4 and more
 _FEWEST_LEVELS = 16  # of a range that whole numbers are spread over
@@ -134,6 +138,7 @@ def open_folder_dataset(
     skip_bad_images: bool = False,
     show_progress: bool = True,
     ranges: Sequence[ValueRange | None] = (None, None),
+    channels: Sequence[int | None] = (None, None),
     layout: Layout = "auto",
     shares: tuple[float, float] = SHARES,
     ignored: tuple[float | None, float | None] = (None, None),
@@ -151,6 +156,7 @@ def open_folder_dataset(
         show_progress: draw a bar when checking takes long.
         ranges: of A's and B's numbers, what becomes the lowest and the highest level, the last one of images
             alone; ``None`` for what the files have: the type's, or of measurements the extremes.
+        channels: that were asked for of A and B; where it is one more than pictures have, alpha is a band.
         layout: 'side-by-side' or 'folders' where it is known how pairs lie; 'auto' refuses photos that don't
             look like two images side by side.
         shares: of val and test, where the folder doesn't say which image belongs where.
@@ -168,7 +174,7 @@ def open_folder_dataset(
     survey, sides = examined(
         folder, seed, cache_dir, kind, skip_bad_images, show_progress, layout, shares, ignored
     )
-    sides = ranged(sides, ranges, folder)
+    sides = ranged(sides, ranges, channels, folder)
     return ImageDataset(
         name=printable(folder.resolve().name),
         sides=tuple(side for of_set in sides for side in of_set),
@@ -542,7 +548,9 @@ def walk(root: Path, wanted: Callable[[Path], bool] = images.is_image_file) -> I
 
     visited: set[str] = set()  # a link may lead back up
     for folder, subfolders, names in os.walk(root, onerror=fail, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__MACOSX")))
+        subfolders[:] = sorted(
+            name for name in subfolders if not name.startswith(".") and name.casefold() not in _LITTER
+        )
         if (real := os.path.realpath(folder)) in visited:
             subfolders.clear()
             continue
@@ -677,7 +685,8 @@ def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tup
                 level = number * (257 if one.bits < bits else 1)
                 break
         ignore = None if channels == 3 and values is None else each[0].ignore
-        return Side(channels, bits=bits, values=values, missing=level, ignore=ignore)
+        has_alpha = all(one.has_alpha for one in each)
+        return Side(channels, bits=bits, values=values, missing=level, ignore=ignore, has_alpha=has_alpha)
 
     sides = tuple(side(at) for at in range(len(items[0].files)))
     return sides * 2 if items[0].is_halved else sides
@@ -709,23 +718,31 @@ def digests_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> n
 
 
 def ranged(
-    sides: Sequence[tuple[Side, ...]], ranges: Sequence[ValueRange | None], folder: Path
+    sides: Sequence[tuple[Side, ...]],
+    ranges: Sequence[ValueRange | None],
+    channels: Sequence[int | None],
+    folder: Path,
 ) -> list[tuple[Side, ...]]:
     """Returns the sides of each set with the ranges that were asked for, the last ones of fewer sides.
+
+    Where one channel more is asked for than pictures have, and all have alpha, that is read as a band.
 
     Raises:
         DataError: a range has no meaning for them.
     """
-    given = iter(ranges[-sum(map(len, sides)) :])
-    return [tuple(_ranged(side, next(given), folder) for side in of_set) for of_set in sides]
+    count = sum(map(len, sides))
+    given = iter(zip(ranges[-count:], channels[-count:], strict=True))
+    return [tuple(_ranged(side, *next(given), folder) for side in of_set) for of_set in sides]
 
 
-def _ranged(side: Side, values: ValueRange | None, folder: Path) -> Side:
+def _ranged(side: Side, values: ValueRange | None, channels: int | None, folder: Path) -> Side:
     """Returns a side whose numbers have the range that was asked for.
 
     Raises:
         DataError: its levels, which are whole numbers, would nearly all be one end of it or the other.
     """
+    if side.has_alpha and channels == side.channels + 1:
+        side = dataclasses.replace(side, channels=channels)
     if values is None:
         return side
     if side.values is None and values[1] - values[0] < _FEWEST_LEVELS:

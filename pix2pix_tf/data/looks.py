@@ -65,13 +65,7 @@ def look_at(pixels: np.ndarray) -> tuple[Look, Look]:
     halves = (pixels[:, :half], pixels[:, -half:])
     shown = pixels if pixels.shape[2] in (1, 3) else as_rgb(pixels)
     eight_bits = shown if shown.dtype == np.uint8 else (shown >> 8).astype(np.uint8)
-    small = Image.fromarray(eight_bits[..., 0] if eight_bits.shape[2] == 1 else eight_bits)
-    small = small.resize((2 * _WIDTH, _HEIGHT), Image.Resampling.BOX).convert("RGB")
-    thumbnails = np.hsplit(np.asarray(small), 2)
-    left, right = (
-        _look(*each)
-        for each in zip(halves, (eight_bits[:, :half], eight_bits[:, -half:]), thumbnails, strict=True)
-    )
+    left, right = map(_look, halves, (eight_bits[:, :half], eight_bits[:, -half:]))
     return left, right
 
 
@@ -133,13 +127,16 @@ def rgb(colours: Sequence[int] | np.ndarray) -> np.ndarray:
     return (np.array(colours, np.int32).reshape(-1, 1) // _PLACES % 256).astype(np.int16)
 
 
-def _look(pixels: np.ndarray, eight_bits: np.ndarray, thumbnail: np.ndarray) -> Look:
+def _look(pixels: np.ndarray, eight_bits: np.ndarray) -> Look:
+    small = Image.fromarray(eight_bits[..., 0] if eight_bits.shape[2] == 1 else eight_bits)
+    # A smooth filter, as of a few pixels a box would take others at another size.
+    small = small.resize((_WIDTH, _HEIGHT), Image.Resampling.BILINEAR).convert("RGB")
     inner = pixels[:, _RIM:-_RIM] if pixels.shape[1] > 2 * _RIM else pixels
     samples, is_even = _samples(eight_bits)
     codes = samples.astype(np.int32) @ _PLACES
     return Look(
         f"{content_digest(pixels):016x}",
-        thumbnail.tobytes().hex(),
+        small.tobytes().hex(),
         inner.min(axis=0).min(axis=0).tolist(),
         inner.max(axis=0).max(axis=0).tolist(),
         round(float(is_even.mean()), 3),

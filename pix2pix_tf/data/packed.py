@@ -130,7 +130,11 @@ def write_manifest(
     write_whole(out / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def open_pack(folder: Path, ranges: Sequence[ValueRange | None] = (None, None)) -> ImageDataset:
+def open_pack(
+    folder: Path,
+    ranges: Sequence[ValueRange | None] = (None, None),
+    channels: Sequence[int | None] = (None, None),
+) -> ImageDataset:
     """Opens a packed data set, in moments whatever its size; ``ranges`` as `open_folder_dataset` has them."""
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -138,7 +142,7 @@ def open_pack(folder: Path, ranges: Sequence[ValueRange | None] = (None, None)) 
             raise DataError(
                 f"{folder} was packed in format {stored['format']}, format {_FORMAT} is read; pack it again"
             )
-        sides = ranged([tuple(map(_side, of_set)) for of_set in stored["sides"]], ranges, folder)
+        sides = ranged([tuple(map(_side, of_set)) for of_set in stored["sides"]], ranges, channels, folder)
         return ImageDataset(
             name=stored["name"],
             sides=tuple(itertools.chain(*sides)),

@@ -13,6 +13,7 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
@@ -121,6 +122,15 @@ def kind_of_tiff(file: IO[bytes]) -> Literal["raster", "deep", "picture"] | None
         file.seek(0)
 
 
+def has_pages(path: Path) -> bool:
+    """Whether the bands of an image file are pages of a TIFF."""
+    with path.open("rb") as file:
+        if kind_of_tiff(file) != "raster":
+            return False
+        with tifffile.TiffFile(file) as tiff:
+            return tiff.pages.first.samplesperpixel == 1
+
+
 def _alpha_of(page: tifffile.TiffPage) -> int:
     """Returns what the last sample of a page is, by the tag ExtraSamples: alpha if it isn't 0."""
     is_one_more = page.samplesperpixel == _COLORS.get(page.photometric, 0) + 1
@@ -146,7 +156,7 @@ def read_tiff(file: IO[bytes], most_pixels: int) -> np.ndarray:
     ):
         page = tiff.pages.first
         source = tiff.series[0] if page.samplesperpixel == 1 else page
-        _check_size(source.shape, source.dtype, most_pixels)
+        _check_size(source.shape, np.dtype(source.dtype), most_pixels)
         pages = [each for each in tiff.series[0].pages if each is not None] if source is not page else [page]
         if any(len(each.dataoffsets) < math.prod(page.chunked) for each in pages):
             raise ValueError("pixels are missing")
@@ -234,8 +244,8 @@ def explaining_damage(problem: str) -> Iterator[None]:
         raise
     except ImportError:
         raise DataError(
-            "a compression that this installation of the package imagecodecs can't read; install that again, or "
-            "save the file without compression"
+            "its compression can't be read by the package imagecodecs, as it is installed: save the file "
+            "without compression, or install that anew"
         ) from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's

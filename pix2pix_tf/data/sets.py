@@ -52,6 +52,7 @@ class Side:
         values: what 0 and the highest level stand for, where the files hold measurements.
         missing: the level that all channels of a pixel without a value have; ``None`` where there is none.
         ignore: the number of such pixels in the files, besides what these declare.
+        has_alpha: all files have an alpha channel, whether ``channels`` counts it or not.
     """
 
     channels: int = 3
@@ -60,6 +61,7 @@ class Side:
     values: tuple[float, float] | None = None
     missing: int | None = None
     ignore: float | None = None
+    has_alpha: bool = False
 
     @property
     def dtype(self) -> tf.DType:

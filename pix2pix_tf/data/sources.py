@@ -152,8 +152,9 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
 
         folder = existing_folder(data.dataset)
         ranges = _of_sides(config, data.input_range, data.output_range)
+        channels = _of_sides(config, data.input_channels, data.output_channels)
         if is_pack(folder):
-            return _of_kind(_using(open_pack(folder, ranges), "input_range", "output_range"), kind)
+            return _of_kind(_using(open_pack(folder, ranges, channels), "input_range", "output_range"), kind)
         images = open_folder_dataset(
             folder,
             seed=config.split_seed,
@@ -162,6 +163,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
             ranges=ranges,
+            channels=channels,
             layout=data.layout,
             shares=(data.val_share, data.test_share),
             ignored=data.ignored,
@@ -243,7 +245,7 @@ def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> I
         if now != side and not {now.channels, side.channels} <= {1, 3}:
             raise ConfigError(
                 f"{dataset.name} has images of {counted(side.channels, 'channel')}, which can't become "
-                f"{now.channels}; only grey and RGB can become each other"
+                f"{now.channels}; only gray and RGB become each other, and alpha of all images a band"
             )
     from pix2pix_tf.data.pixels import convert_channels
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Fit, TrainConfig
-from pix2pix_tf.data.images import is_image_file
+from pix2pix_tf.data.folder import walk
 from pix2pix_tf.data.label_maps import named_classes
 from pix2pix_tf.data.pipeline import held_out_images, resized
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
@@ -64,7 +64,7 @@ class FolderSamples:
     def __init__(self, folder: Path, painter: Painter):
         if not folder.is_dir():
             raise DataError(f"`proof_images` {folder}: there is no such folder")
-        self._files = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_file(path))
+        self._files = sorted(walk(folder))
         if not self._files:
             raise DataError(f"`proof_images` {folder}: there are no images")
         self._painter = painter

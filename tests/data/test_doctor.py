@@ -154,6 +154,36 @@ def test_pairs_that_were_saved_anew_in_another_split(tmp_path, quality, size):
     }
 
 
+def test_thumbnails_in_the_split_of_their_pictures(tmp_path):
+    def large(seed):
+        return photo(seed, 2 * SIZE, 2 * SIZE)
+
+    place = in_two_folders(tmp_path, large, lambda seed: large(seed + 1000), count=20)
+    for side, seed in (("A", 2), ("B", 1002)):
+        save(large(seed).resize((SIZE, SIZE)), place / f"train{side}" / "small.jpg")
+    found = examine(place)
+    assert found.pop("resized") == [["trainA/2.png", "trainA/small.jpg"]]
+    assert "nearly-in-two-splits" not in found
+
+
+@pytest.mark.parametrize("is_band", [False, True])
+def test_a_band_that_is_declared_as_alpha(tmp_path, is_band):
+    alpha = photo(1, mode="L") if is_band else photo(1, mode="L").point(lambda level: 255 * (level > 127))
+    for number in range(COUNT):
+        picture = photo(number)
+        picture.putalpha(alpha)
+        save(picture, tmp_path / "train" / f"{number}.png")
+    assert ("band-as-alpha" in examine(tmp_path, kind="images")) is is_band
+    assert "band-as-alpha" not in examine(tmp_path, kind="images", data=data(input_channels=4))
+
+
+def test_pages_that_are_read_as_bands(tmp_path):
+    for number in range(COUNT):
+        pages = [photo(number + page, mode="L") for page in range(2)]
+        save(pages[0], tmp_path / "train" / f"{number}.tif", save_all=True, append_images=pages[1:])
+    assert "pages-as-bands" in examine(tmp_path, kind="images")
+
+
 def test_many_pictures_that_are_nearly_alike_are_looked_through_at_once(tmp_path):
     blank = Image.new("RGB", (SIZE, SIZE), "white")
     for number in range(COUNT):

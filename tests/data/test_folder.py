@@ -28,7 +28,7 @@ from pix2pix_tf.data.folder import (
 )
 from pix2pix_tf.data.sets import Side
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import printable
 from pix2pix_tf.inspection import check_dataset, preview_dataset
 
@@ -315,8 +315,23 @@ def test_hidden_and_foreign_files_are_ignored(tmp_path):
     save(tmp_path / "train" / "1.png")
     for name in ("._1.png", ".hidden.png", "Thumbs.db", "notes.txt"):
         (tmp_path / "train" / name).write_text("no image")
-    save(tmp_path / "train" / ".cache" / "2.png")
+    for name in (".cache", "@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", ".ipynb_checkpoints"):
+        save(tmp_path / "train" / name / "1.png" / "2.png")
     assert names(open_folder(tmp_path)) == {"train": ["1"]}
+
+
+def test_alpha_is_a_band_where_one_channel_more_is_asked_for(tmp_path):
+    for number in range(12):
+        save(tmp_path / "A" / f"{number}.png", mode="RGBA", seed=number)
+        save(tmp_path / "B" / f"{number}.png", seed=number)
+    config = replace(preset(str(tmp_path)), data_dir=tmp_path / "cache")
+    assert open_dataset(config).sides[0].channels == 3
+    four = open_dataset(replace(config, input_channels=4))
+    [pairs] = four.splits["train"]
+    stored = np.asarray(Image.open(tmp_path / "A" / f"{pairs.names[0]}.png"))
+    np.testing.assert_array_equal(pairs.read(tf.constant(0, tf.int64))[0], stored)
+    with pytest.raises(ConfigError, match="4"):
+        open_dataset(replace(config, output_channels=4))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")

@@ -381,3 +381,146 @@ def test_the_limit_on_pixels_can_be_another(tmp_path, save_image):
     assert images.load_image(tmp_path / "one.png", 3, most_pixels=1200).shape == (30, 40, 3)
     with pytest.raises(DataError, match="1199"):
         images.load_image(tmp_path / "one.png", 3, most_pixels=1199)
+
+
+EIGHT = np.random.default_rng(3).integers(0, 256, (10, 14, 5), dtype=np.uint8)
+ORIENTED = {  # by the definition of the tag
+    1: EIGHT, 2: EIGHT[:, ::-1], 3: EIGHT[::-1, ::-1], 4: EIGHT[::-1],
+    5: EIGHT.swapaxes(0, 1), 6: EIGHT.swapaxes(0, 1)[:, ::-1],
+    7: EIGHT.swapaxes(0, 1)[::-1, ::-1], 8: EIGHT.swapaxes(0, 1)[::-1],
+}  # fmt: skip
+LAYOUTS = {
+    "strips": {"rowsperstrip": 4},
+    "tiles": {"tile": (16, 16)},
+    "planes": {"planarconfig": "separate"},
+    "pages": {"pages": True},
+}
+KINDS_OF_TIFF = [
+    (kind, layout, photometric, bands, orientation)
+    for layout in LAYOUTS
+    for photometric, bands in [
+        ("minisblack", 1), ("miniswhite", 1), ("rgb", 3), ("rgb", 4), ("minisblack", 5), ("miniswhite", 5)
+    ]
+    for kind in (np.uint8, np.uint16, np.float32, np.int16)
+    for orientation in ORIENTED
+    if not (layout in ("planes", "pages") and bands == 1) and not (layout == "pages" and photometric == "rgb")
+    if photometric != "miniswhite" or np.issubdtype(kind, np.unsignedinteger)
+    if orientation in (1, 6) or (layout == "strips" and photometric != "miniswhite" and kind is not np.int16)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.int16])
+def test_a_tiff_of_any_depth_is_read_as_its_twin_of_8_bits(kind):
+    for number_type, layout, photometric, bands, orientation in KINDS_OF_TIFF:
+        if number_type is not kind:
+            continue
+        stored = EIGHT[..., :bands].astype(kind) * (257 if kind is np.uint16 else 1)
+        if photometric == "miniswhite":
+            stored = np.iinfo(kind).max - stored
+        options = {"photometric": photometric, "metadata": None, **LAYOUTS[layout]}
+        if bands == 4:
+            options["extrasamples"] = ["unspecified"]
+        first = options.pop("pages", False)
+        if first or layout == "planes":
+            stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
+        elif bands > 1:
+            options["planarconfig"] = "contig"
+        else:
+            stored = stored[..., 0]
+        data = tiff(stored, extratags=[(274, 3, 1, orientation, True)], **options)
+        values = {np.uint16: (0, 65535), np.uint8: None}.get(kind, (0, 255))
+        dtype = np.uint8 if kind is np.uint8 else np.uint16
+        decoded = images.decode_image(data, bands, dtype, values)
+        expected = ORIENTED[orientation][..., :bands].astype(dtype) * (1 if dtype is np.uint8 else 257)
+        np.testing.assert_array_equal(decoded, expected, f"{layout} {photometric} {bands} {orientation}")
+
+
+def jpeg2000(array):
+    codecs = pytest.importorskip("imagecodecs")
+    return codecs.jpeg2k_encode(array, level=0, reversible=True)
+
+
+def ppm(array, highest=65535):
+    return f"P6 {WIDTH} {HEIGHT} {highest}\n".encode() + array.astype(">u2").tobytes()
+
+
+DEEP_FILES = {
+    "PPM": lambda rgb: ppm(rgb),
+    "plain PPM": lambda rgb: (
+        f"P3 {WIDTH} {HEIGHT} 65535\n# text\n".encode() + " ".join(map(str, rgb.ravel())).encode()
+    ),
+    "JPEG 2000": jpeg2000,
+    "PNG": lambda rgb: deep_png(rgb, 2),
+    "TIFF": lambda rgb: tiff(rgb, photometric="rgb"),
+    "planar TIFF": lambda rgb: tiff(np.moveaxis(rgb, -1, 0), photometric="rgb", planarconfig="separate"),
+    "LZW TIFF": lambda rgb: (
+        pytest.importorskip("imagecodecs") and tiff(rgb, photometric="rgb", compression="lzw", predictor=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP_FILES)
+def test_colors_of_16_bits_keep_their_depth_in_every_format(tmp_path, kind):
+    path = tmp_path / "a"
+    path.write_bytes(DEEP_FILES[kind](DEEP[..., :3]))
+    header, pixels, _ = images.read_image(path)
+    assert (header.channels, header.bits) == (3, 16)
+    np.testing.assert_array_equal(pixels, DEEP[..., :3])
+
+
+def test_levels_below_16_bits_are_spread_over_all(tmp_path):
+    data = ppm(DEEP[..., :3] // 16, 4095)
+    expected = np.round(DEEP[..., :3] // 16 / 4095 * 65535)
+    np.testing.assert_array_equal(images.decode_image(data, 3, np.uint16), expected)
+
+
+def bmp(bits, colors):
+    """A BMP of 4x1 pixels without a palette, of 16 bits a pixel with masks for 5, 6 and 5 of them."""
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F) if bits == 16 else b""
+    start = 54 + len(masks)
+    header = struct.pack("<2sIHHI", b"BM", start + len(colors), 0, 0, start)
+    header += struct.pack("<IiiHHIIiiII", 40, 4, 1, 1, bits, 3 if masks else 0, len(colors), 0, 0, 0, 0)
+    return header + masks + colors
+
+
+def test_a_bmp_of_16_bits_a_pixel_has_8_bits_a_sample(tmp_path, capfd):
+    path = tmp_path / "a.bmp"
+    path.write_bytes(bmp(16, struct.pack("<4H", 0xF800, 0x07E0, 0x001F, 0xFFFF)))
+    header, pixels, _ = images.read_image(path)
+    assert (header.channels, header.bits) == (3, 8)
+    assert pixels[0].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_fourth_sample_is_alpha_only_where_it_is_declared_so(tmp_path):
+    path = tmp_path / "a.tif"
+    for dtype, values in ((np.uint8, None), (np.uint16, (0, 65535))):
+        bands = (DEEP if dtype == np.uint16 else RGBA).astype(dtype)
+        path.write_bytes(tiff(bands, photometric="rgb", extrasamples=["unspecified"]))
+        assert images.read_image(path)[0].channels == 4
+        np.testing.assert_array_equal(images.load_image(path, 4, None, values), bands)
+        with pytest.raises(DataError, match="4 channels"):
+            images.load_image(path, 3, None, values)
+        path.write_bytes(tiff(bands, photometric="rgb", extrasamples=["unassalpha"]))
+        header, pixels, _ = images.read_image(path)
+        assert (header.channels, header.has_alpha) == (3, True)
+        white = np.iinfo(dtype).max
+        np.testing.assert_array_equal(pixels, over_white(bands[..., :3].astype(float), bands[..., 3], white))
+        np.testing.assert_array_equal(images.load_image(path, 4, None), bands)
+
+
+def test_colors_multiplied_by_alpha_are_divided_again():
+    alpha = np.full((HEIGHT, WIDTH, 1), 32768, np.uint16)
+    color = (DEEP[..., :3].astype(np.int64) * 32768 // 65535).astype(np.uint16)
+    data = tiff(np.concatenate([color, alpha], -1), photometric="rgb", extrasamples=["assocalpha"])
+    decoded = images.decode_image(data, 4, np.uint16)
+    assert np.abs(decoded[..., :3].astype(int) - DEEP[..., :3]).max() <= 2
+
+
+def test_pages_that_are_no_bands_are_refused_and_of_colors_the_first_is_read():
+    data = tiff(CHANNELS_FIRST, imagej=True, metadata={"axes": "ZYX"})
+    with pytest.raises(DataError, match="pages"):
+        images.decode_image(data, 5, np.uint16, (0, 1))
+    pages = np.stack([DEEP[..., :3], DEEP[..., 1:]])
+    data = tiff(pages, photometric="rgb")
+    np.testing.assert_array_equal(images.decode_image(data, 3, np.uint16), pages[0])

@@ -9,9 +9,13 @@ import numpy as np
 from pix2pix_tf.data.doctor.chart import MOST, Chart, Picture
 from pix2pix_tf.data.doctor.findings import Case, Found
 from pix2pix_tf.data.doctor.flat_colours import MOST_STRAYS
+from pix2pix_tf.data.images import load_with_alpha
 from pix2pix_tf.data.looks import Look, thumbnail_of
+from pix2pix_tf.data.rasters import has_pages
+from pix2pix_tf.data.sets import spread
 
 _LEAST_ORIENTED = 5  # pairs, before a side is called the usual one
+_SAMPLED = 16  # images of a side, whose alpha is looked at
 _GREY, _COLOURED = 6, 30  # levels between the channels of a thumbnail: at most, at least
 
 
@@ -94,6 +98,27 @@ def blurred_label_maps(chart: Chart) -> Iterator[Found]:
         cases = [Case((picture.file,)) for picture in side if picture.look.strays > MOST_STRAYS]
         if is_map and cases:
             yield Found(cases, {"side": name, "letter": letter})
+
+
+def bands_as_alpha(chart: Chart) -> Iterator[Found]:
+    """Yields pictures whose alpha is neither opaque nor transparent in most pixels, as a band is."""
+    if {2, 4} & {chart.data.input_channels, chart.data.output_channels}:
+        return
+    for name, side in chart.named_sides():
+        files = list(dict.fromkeys(picture.file for picture in side if picture.image.has_alpha))
+        alphas = ((files[at], load_with_alpha(files[at])[..., -1]) for at in spread(len(files), _SAMPLED))
+        cases = [
+            Case((file,)) for file, alpha in alphas if ((alpha > 0) & (alpha < alpha.max())).mean() > 0.5
+        ]
+        if cases:
+            yield Found(cases, {"side": name, "bands": max(picture.image.channels for picture in side) + 1})
+
+
+def pages_as_bands(chart: Chart) -> Iterator[Found]:
+    """Yields sides whose bands are the pages of TIFFs."""
+    for name, side in chart.named_sides():
+        if side[0].image.channels > 1 and has_pages(side[0].file):
+            yield Found([Case((side[0].file,))], {"side": name, "pages": side[0].image.channels})
 
 
 def undeclared_label_maps(chart: Chart) -> Iterator[Found]:

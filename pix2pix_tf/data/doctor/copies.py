@@ -44,9 +44,22 @@ def in_two_splits(chart: Chart) -> Iterator[Found]:
 
 
 def nearly_in_two_splits(chart: Chart) -> Iterator[Found]:
-    """Yields pictures of several splits that only saving made differ."""
+    """Yields pictures of several splits that only saving or resizing made differ."""
+    cases = [Case((b.file, a.file)) for a, b in _near_copies(chart) if a.split != b.split]
+    if cases:
+        yield Found(cases)
+
+
+def resized(chart: Chart) -> Iterator[Found]:
+    """Yields pictures that are in a split in several sizes."""
+    cases = [Case((b.file, a.file)) for a, b in _near_copies(chart) if a.split == b.split]
+    if cases:
+        yield Found(cases)
+
+
+def _near_copies(chart: Chart) -> Iterator[tuple[Picture, Picture]]:
+    """Yields pictures nearly like an earlier one of another split or size, and that."""
     splits = {name: place for place, name in enumerate(chart.survey.splits)}
-    cases = []
     for members in _informative(chart):
         once = {_key(*member): member for member in members}  # copies are another finding
         alike = collections.defaultdict(list)
@@ -55,10 +68,10 @@ def nearly_in_two_splits(chart: Chart) -> Iterator[Found]:
         for sides, every in alike.items():
             every.sort(key=lambda pictures: splits[pictures[0].split])
             thumbnails = np.array([[thumbnail_of(each[side].look) for side in sides] for each in every])
-            pairs = near_copies(thumbnails, [splits[pictures[0].split] for pictures in every])
-            cases += [Case((every[b][0].file, every[a][0].file)) for a, b in pairs.items()]
-    if cases:
-        yield Found(cases)
+            places = np.array([splits[each[0].split] for each in every])
+            sizes = np.array([(each[0].width, each[0].height) for each in every])
+            found = near_copies(thumbnails, places, sizes)
+            yield from ((every[a][0], every[b][0]) for a, b in found.items())
 
 
 def _informative(chart: Chart) -> Iterator[list[tuple[tuple[Picture, ...], tuple[int, ...]]]]:

@@ -83,7 +83,7 @@ EXAMINATIONS = (
         "error",
         problems.of_code("unreadable"),
         "{images} that can't be decoded",
-        "replace or delete{or_skip}",
+        "replace or convert{or_skip}",
     ),
     Examination(
         "too-few-pixels",
@@ -125,9 +125,16 @@ EXAMINATIONS = (
         "nearly-in-two-splits",
         "warning",
         copies.nearly_in_two_splits,
-        "{items} nearly like one of another split, as if saved anew: figures of held-out images will be too "
-        "good",
+        "{items} nearly like one of another split, as if saved anew or resized: figures of held-out images "
+        "will be too good",
         "keep each in one split only",
+    ),
+    Examination(
+        "resized",
+        "warning",
+        copies.resized,
+        "{items} nearly like one of another size in its split, as thumbnails are: they count twice",
+        "keep one of each",
     ),
     Examination(
         "duplicates",
@@ -206,6 +213,21 @@ EXAMINATIONS = (
         sizes.distorted,
         "{images} of quite another shape than the {size} of training: squeezed into it",
         "crop them, or {other}",
+    ),
+    Examination(
+        "band-as-alpha",
+        "warning",
+        contents.bands_as_alpha,
+        "{images}{side} whose channel {bands} is alpha by name, but neither opaque nor transparent in most "
+        "pixels, as a band (near infrared) is: the others are laid over white by it",
+        "if it is a band, `input_channels` {bands} (of targets `output_channels`) reads it as it is",
+    ),
+    Examination(
+        "pages-as-bands",
+        "note",
+        contents.pages_as_bands,
+        "TIFFs of {pages} pages{side}: each page is read as a band",
+        "if they are no bands, save the one that is meant as an image of its own",
     ),
     Examination(
         "undeclared-label-maps",
