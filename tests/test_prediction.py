@@ -8,7 +8,7 @@ from PIL import Image
 
 from pix2pix_tf import translators
 from pix2pix_tf.config import replace
-from pix2pix_tf.errors import ConfigError, DataError, RunError, SystemFault
+from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.tiling import translate_in_tiles
@@ -304,5 +304,5 @@ def test_an_image_that_a_model_does_not_take_is_named(models, tmp_path, save_ima
 def test_a_place_that_can_not_be_written_is_named(tiny_run, tmp_path, save_image):
     save_image(tmp_path / "one.png")
     (tmp_path / "taken").write_text("a file")
-    message = message_of(SystemFault, tiny_run.path, [tmp_path / "one.png"], tmp_path / "taken")
+    message = message_of(ConfigError, tiny_run.path, [tmp_path / "one.png"], tmp_path / "taken")
     assert str(tmp_path / "taken") in message
