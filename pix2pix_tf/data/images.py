@@ -116,20 +116,7 @@ def _volume(path: Path) -> str | None:
 def read_image(
     path: Path, ignore: float | None = None
 ) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
-    """Reads and decodes an image file as it is, in one opening.
-
-    Args:
-        path: the file.
-        ignore: number of pixels without a value, of measurements and gray images.
-
-    Returns:
-        What it says of itself; its pixels as `decode_image` gives them, with the file's own channels and
-        depth, of measurements the levels of their own range; and the `content_digests` of what is stored.
-
-    Raises:
-        DataError: as `load_image`.
-        SystemFault: the file can't be read.
-    """
+    """Returns what an image file is, its pixels with its own channels and depth, and their digests."""
     with _opened(path) as file, _naming(path):
         return decode_stored(file, ignore)
 
@@ -189,15 +176,7 @@ def load_image(
 
 
 def load_with_alpha(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Reads a picture with its alpha channel, if it has one, which elsewhere is laid over white.
-
-    Returns:
-        ``uint8`` or ``uint16`` [height, width, channels]: grey, grey and alpha, RGB, or RGB and alpha.
-
-    Raises:
-        DataError: as :func:`load_image`.
-        SystemFault: the file can't be read.
-    """
+    """Reads a picture with its alpha channel, if it has one, [height, width, 1 to 4 channels]."""
     with _opened(path) as file, _naming(path), open_picture(file, most_pixels) as picture:
         turned, reversed_axes = picture.turn
         pixels = np.concatenate(list(picture.bands()))
@@ -217,20 +196,6 @@ def decode_image(
 
     Grey becomes RGB by repetition, RGB becomes grey by BT.601 luma, the same way for every format. 8-bit
     samples become 16-bit ones times 257, 16-bit ones become 8-bit ones divided by 257 and rounded.
-
-    Args:
-        data: of a file of one of `KINDS`.
-        channels: 1 (grey) or 3 (RGB).
-        dtype: ``uint8`` or ``uint16``.
-        values: of measurements, what becomes the lowest and the highest level.
-        missing: as `load_image` has it, like the next.
-        ignore: likewise.
-
-    Returns:
-        ``dtype`` [height, width, channels], each value in the full range of ``dtype``.
-
-    Raises:
-        DataError: the bytes are no image, a damaged one, or one of more than `MAX_PIXELS` pixels.
     """
     return _pixels(io.BytesIO(data), channels, dtype, values, missing=missing, ignore=ignore)
 

@@ -55,12 +55,7 @@ class Look(NamedTuple):
 
 
 def look_at(pixels: np.ndarray) -> tuple[Look, Look]:
-    """Looks at the left and the right half of an image.
-
-    Args:
-        pixels: ``uint8`` or ``uint16`` [height, width, channels]; of an odd width the middle column belongs
-            to neither half.
-    """
+    """Looks at the left and the right half of an image."""
     half = max(1, pixels.shape[1] // 2)
     halves = (pixels[:, :half], pixels[:, -half:])
     shown = pixels if pixels.shape[2] in (1, 3) else as_rgb(pixels)

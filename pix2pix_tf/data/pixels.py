@@ -32,18 +32,6 @@ def convert_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     """Turns an array of pixels grey or RGB, with the arithmetic of `decode_image`.
 
     An array therefore gives the same pixels as a file of it, read in the same depth.
-
-    Args:
-        image: ``uint8`` or ``uint16`` [height, width, 1 to 4]: grey, grey and alpha, RGB, or RGB and alpha.
-            How many channels it has must be known when the graph is built.
-        channels: 1 (grey) or 3 (RGB).
-
-    Returns:
-        [height, width, channels] of the type of ``image``. Alpha is laid over white; grey becomes RGB by
-        repetition, RGB becomes grey by BT.601 luma.
-
-    Raises:
-        ValueError: the type, the shape or ``channels`` is something else.
     """
     known = image.shape.rank == 3 and image.shape[2] in (1, 2, 3, 4)
     if channels not in (1, 3) or not known or image.dtype not in (tf.uint8, tf.uint16):
@@ -63,12 +51,6 @@ def convert_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """Returns an image as it is shown: grey as three equal channels, of two channels the first red and the
     second green, of more than three the first three.
-
-    Args:
-        image: [height, width, channels] of any type.
-
-    Returns:
-        [height, width, 3] of that type.
     """
     channels = image.shape[2]
     if channels == 2:
@@ -84,17 +66,7 @@ def as_shown(image: np.ndarray) -> np.ndarray:
 
 
 def split_side_by_side(pair: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cuts a side-by-side pair into its left half A and its right half B.
-
-    Args:
-        pair: [height, width, channels] of any type.
-
-    Returns:
-        Two tensors [height, width // 2, channels]; of an odd width the middle column belongs to neither.
-
-    Raises:
-        tf.errors.InvalidArgumentError: the pair is less than 2 pixels wide.
-    """
+    """Cuts a side-by-side pair into its left half A and its right half B."""
     width = tf.shape(pair)[1]
     half = width // 2
     with tf.control_dependencies([tf.debugging.Assert(half >= 1, [_TOO_NARROW])]):

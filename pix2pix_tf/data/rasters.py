@@ -77,15 +77,7 @@ def spread(levels: np.ndarray, highest: int) -> np.ndarray:
 
 
 def read_raster(file: IO[bytes], most_pixels: int) -> np.ndarray | None:
-    """Returns the numbers of a raster, [height, width, bands] of any type; ``None`` of a picture.
-
-    Args:
-        file: the file.
-        most_pixels: refuse more.
-
-    Raises:
-        DataError: it is a raster that can't be read.
-    """
+    """Returns the numbers of a raster, [height, width, bands] of any type; ``None`` of a picture."""
     start = file.read(6)
     file.seek(0)
     if start == b"\x93NUMPY":
@@ -96,9 +88,8 @@ def read_raster(file: IO[bytes], most_pixels: int) -> np.ndarray | None:
 def kind_of_tiff(file: IO[bytes]) -> Literal["raster", "deep", "picture"] | None:
     """Returns what a TIFF is; ``None`` of another file.
 
-    Returns:
-        A raster has what no viewer shows: real or signed numbers, bands, pages of gray. A deep picture has
-        more than 8 bits a sample, of gray or RGB. Pillow reads the others.
+    A raster has what no viewer shows: real or signed numbers, bands, pages of gray. A deep picture has more than
+    8 bits a sample, of gray or RGB. Pillow reads the others.
     """
     try:
         if file.read(4) not in _TIFF:
@@ -138,17 +129,9 @@ def _alpha_of(page: tifffile.TiffPage) -> int:
 
 
 def read_tiff(file: IO[bytes], most_pixels: int) -> np.ndarray:
-    """Reads a TIFF of any bands and depth; several pages of gray are bands, of others the first is taken.
+    """Reads a TIFF as [height, width, bands] of whole or real numbers, upright, the higher the brighter.
 
-    Args:
-        file: a TIFF.
-        most_pixels: refuse more.
-
-    Returns:
-        [height, width, bands] of whole or real numbers, upright, the higher the brighter.
-
-    Raises:
-        DataError: it is damaged, of another shape, or compressed in a way that isn't read.
+    Several pages of gray are bands; of other pages the first is taken.
     """
     with (
         explaining_damage("damaged or truncated TIFF image; replace or delete it"),
@@ -210,19 +193,7 @@ def _refuse_bombs(pages: Sequence[tifffile.TiffPage | tifffile.TiffFrame], file:
 
 
 def _read_npy(file: IO[bytes], most_pixels: int) -> np.ndarray:
-    """Reads an array; nothing in it is ever executed.
-
-    Args:
-        file: a ``.npy`` of [height, width], [height, width, bands] or [bands, height, width]: the axis of at
-            most 16 is that of the bands, the last one if several are.
-        most_pixels: refuse more.
-
-    Returns:
-        [height, width, bands] of whole or real numbers.
-
-    Raises:
-        DataError: it is another array, or no file of an array.
-    """
+    """Reads [height, width], [height, width, bands] or [bands, height, width]; executes nothing in it."""
     with explaining_damage("damaged or truncated .npy, or one of Python's objects; save it again"):
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
@@ -339,11 +310,7 @@ def declared_nodata(file: IO[bytes]) -> list[float]:
 
 
 def numbers_of(array: np.ndarray, nodata: Nodata) -> Numbers:
-    """Looks at the numbers of an image [height, width, channels].
-
-    Raises:
-        DataError: no pixel has a value.
-    """
+    """Looks at the numbers of an image [height, width, channels]."""
     ends, missing, some = [], 0, []
     for rows in bands_of_rows(array[0].size, len(array)):
         valid = array[rows].reshape(-1, array.shape[2])
@@ -436,18 +403,7 @@ def doubts(numbers: Numbers, values: ValueRange) -> Iterator[Doubt]:
 
 
 def to_levels(array: np.ndarray, values: ValueRange) -> np.ndarray:
-    """Spreads a range of values over 16 bits, from level 1: level 0 is for missing pixels.
-
-    So a value has one level, whether or not some other image of its data set has missing pixels.
-
-    Args:
-        array: of any shape and type. What lies outside of the range becomes its nearer end, what is not a
-            number its lower.
-        values: the range.
-
-    Returns:
-        uint16 of the same shape.
-    """
+    """Spreads a range of values over the levels of 16 bits but 0; what lies outside becomes its nearer end."""
     low, high = values
     share = (array.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
     return np.round(np.nan_to_num(share, nan=0.0).clip(0.0, 1.0) * 65535).clip(1).astype(np.uint16)

@@ -21,20 +21,7 @@ _SQUARE = 8  # pixels
 
 
 def load_transparent(path: Path, channels: int, most_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Reads an image file with its alpha channel.
-
-    Args:
-        path: the file.
-        channels: 2 (grey and alpha) or 4 (RGB and alpha).
-        most_pixels: refuse more.
-
-    Returns:
-        ``uint8`` or ``uint16`` [height, width, channels], upright; opaque where the file has no alpha.
-
-    Raises:
-        DataError: the file is missing, no image, or damaged.
-        SystemFault: it can't be read.
-    """
+    """Reads an image file with its alpha channel."""
     return convert_transparent(tf.constant(load_with_alpha(path, most_pixels)), channels).numpy()
 
 
@@ -47,24 +34,7 @@ def load_input(
     ignore: float | None = None,
     clipped: list[int] | None = None,
 ) -> np.ndarray:
-    """Reads an image file as a model takes it, in its full depth; missing pixels get the middle level.
-
-    Args:
-        path: the file.
-        channels: that the model takes.
-        paints_holes: the last of them is alpha.
-        values: as in :func:`load_image`.
-        most_pixels: refuse more.
-        ignore: as in :func:`load_image`, like the next.
-        clipped: likewise.
-
-    Returns:
-        ``uint8`` or ``uint16`` [height, width, channels].
-
-    Raises:
-        DataError: as :func:`load_image`.
-        SystemFault: the file can't be read.
-    """
+    """Reads an image file as a model takes it, in its full depth; missing pixels get the middle level."""
     if paints_holes:
         return load_transparent(path, channels, most_pixels)
     ignore = None if channels == 3 and values is None else ignore
@@ -72,15 +42,7 @@ def load_input(
 
 
 def convert_transparent(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Turns pixels grey or RGB and keeps, or adds, their alpha.
-
-    Args:
-        image: ``uint8`` or ``uint16`` [height, width, 1 to 4].
-        channels: 2 (grey and alpha) or 4 (RGB and alpha).
-
-    Returns:
-        [height, width, channels] of the type of ``image``.
-    """
+    """Turns pixels grey or RGB and keeps, or adds, their alpha."""
     if image.shape[-1] in WITH_ALPHA:
         colour, alpha = image[..., :-1], image[..., -1:]
     else:
@@ -107,15 +69,7 @@ def has_hole(image: np.ndarray) -> bool:
 
 
 def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Returns an image whose pixels are transparent where a mask is white, besides those that are already.
-
-    Args:
-        image: ``uint8`` or ``uint16`` [height, width, 2 or 4].
-        mask: ``uint8`` [height, width, 1].
-
-    Raises:
-        DataError: they differ in size.
-    """
+    """Returns an image whose pixels are transparent where a mask is white, besides those that are already."""
     if image.shape[:2] != mask.shape[:2]:
         (height, width), own = image.shape[:2], mask.shape[:2]
         raise DataError(

@@ -24,29 +24,14 @@ _CLASSIC_TIFF = 2**32 - 2**25  # bytes that its 32-bit offsets surely reach
 
 
 def suffix_for(source: Path, channels: int, is_measured: bool) -> str:
-    """Returns the ending of the kind of file that can hold a translation.
-
-    Args:
-        source: what was translated; arrays become arrays.
-        channels: of the translation.
-        is_measured: it is of numbers with a range, not of levels.
-
-    Returns:
-        ``.png`` for grey and RGB of 8 and 16 bits; else ``.npy`` for a ``.npy``, and ``.tif``.
-    """
+    """Returns the ending of the kind of file that can hold a translation."""
     if channels in (1, 3) and not is_measured:
         return ".png"
     return ".npy" if source.suffix.lower() == ".npy" else ".tif"
 
 
 def encode_image(image: np.ndarray, suffix: str, values: ValueRange | None = None) -> bytes:
-    """Encodes an image as the bytes of a file.
-
-    Args:
-        image: ``uint8`` or ``uint16`` [height, width, channels].
-        suffix: of :func:`suffix_for`.
-        values: what the lowest and the highest level stand for; the file then has these numbers, float32.
-    """
+    """Encodes levels as the bytes of a file, of the numbers that they stand for where ``values`` are given."""
     if suffix == ".png":
         return encode_png(tf.constant(image)).numpy()
     numbers = image if values is None else to_values(image, values)
@@ -69,16 +54,7 @@ def _layout(channels: int) -> dict[str, Any]:
 
 
 def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
-    """Writes a compressed TIFF as its bands come; it appears whole or not at all.
-
-    Args:
-        path: the file.
-        bands: [rows, width, channels], of one type.
-        height: of all bands together.
-
-    Raises:
-        SystemFault: the disk is full, or the place can't be written.
-    """
+    """Writes a compressed TIFF as its bands come; it appears whole or not at all."""
     with written_whole(path) as unfinished:  # what can't be written is told before the work
         unfinished.touch()
         first = next(bands)

@@ -19,31 +19,14 @@ _LEAST_CONTRAST = 8.0  # levels: all pictures with less are alike
 
 
 def difference_hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """Returns for each picture where its brightness rises to the right.
-
-    Args:
-        thumbnails: ``uint8`` [count, 8, 9, 3].
-
-    Returns:
-        ``uint64`` [count].
-    """
+    """Returns for each picture where its brightness rises to the right."""
     grey = thumbnails.astype(np.int16).sum(axis=-1)
     rises = (np.diff(grey, axis=2) > 3 * _GRADIENT).reshape(len(grey), 64)
     return np.packbits(rises, axis=1).view(np.uint64).ravel()
 
 
 def near_copies(thumbnails: np.ndarray, splits: np.ndarray, sizes: np.ndarray) -> dict[int, int]:
-    """Finds pictures of another split or size.
-
-    Args:
-        thumbnails: ``uint8`` [count, sides, 8, 9, 3], of pictures that aren't the same byte for byte; all
-            sides must be alike.
-        splits: of each picture, a number.
-        sizes: width and height of each, [count, 2].
-
-    Returns:
-        For the number of a picture that of the first one before it in another split or size.
-    """
+    """Returns for the number of a picture that of the first like it before it, of another split or size."""
     hashes = difference_hashes(thumbnails[:, 0])
     bands = hashes.view(np.uint16).reshape(len(hashes), _BANDS)
     has_contrast = thumbnails.std(axis=(2, 3)).max(axis=(1, 2)) >= _LEAST_CONTRAST
