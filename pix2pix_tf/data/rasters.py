@@ -88,8 +88,8 @@ def read_raster(file: IO[bytes], most_pixels: int) -> np.ndarray | None:
 def kind_of_tiff(file: IO[bytes]) -> Literal["raster", "deep", "picture"] | None:
     """Returns what a TIFF is; ``None`` of another file.
 
-    A raster has what no viewer shows: real or signed numbers, bands, pages of gray. A deep picture has more than
-    8 bits a sample, of gray or RGB. Pillow reads the others.
+    A raster has what no viewer shows: real or signed numbers, bands, pages of gray. A deep picture has more
+    than 8 bits a sample, of gray or RGB. Pillow reads the others.
     """
     try:
         if file.read(4) not in _TIFF:
@@ -403,7 +403,7 @@ def doubts(numbers: Numbers, values: ValueRange) -> Iterator[Doubt]:
 
 
 def to_levels(array: np.ndarray, values: ValueRange) -> np.ndarray:
-    """Spreads a range of values over the levels of 16 bits but 0; what lies outside becomes its nearer end."""
+    """Spreads a range of values over the levels of 16 bits but 0; what is outside becomes its nearer end."""
     low, high = values
     share = (array.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
     return np.round(np.nan_to_num(share, nan=0.0).clip(0.0, 1.0) * 65535).clip(1).astype(np.uint16)

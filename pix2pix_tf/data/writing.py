@@ -31,7 +31,7 @@ def suffix_for(source: Path, channels: int, is_measured: bool) -> str:
 
 
 def encode_image(image: np.ndarray, suffix: str, values: ValueRange | None = None) -> bytes:
-    """Encodes levels as the bytes of a file, of the numbers that they stand for where ``values`` are given."""
+    """Encodes levels as the bytes of a file, of the numbers that they stand for if ``values`` are given."""
     if suffix == ".png":
         return encode_png(tf.constant(image)).numpy()
     numbers = image if values is None else to_values(image, values)
