@@ -115,13 +115,14 @@ OTHERS = {
 def test_continuing_changes_nothing_in_any_model(model: str, tmp_path: Path):
     train = ("train", "--model", model, "--image-size", 64, *OTHERS[model], "--steps", 20)
     train += ("--log-every", 4, "--sample-every", 10, "--checkpoint-every", 6, "--run-dir")
-    result = run(*train, tmp_path / "undisturbed", cwd=tmp_path)
+    undisturbed = tmp_path / "undisturbed/run"  # of one name, which the samples show
+    result = run(*train, undisturbed, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    run_dir = RunDirectory(taken_back(tmp_path / "undisturbed", tmp_path / "run"))
+    run_dir = RunDirectory(taken_back(undisturbed, tmp_path / "run"))
     result = run(*train, run_dir.path, cwd=tmp_path)
     assert "continuing after step 18" in result.stdout, result.stderr
-    assert_same_weights(tmp_path / "undisturbed", run_dir.path)
-    assert (tmp_path / "undisturbed/final.png").read_bytes() == run_dir.final_sheet.read_bytes()
+    assert_same_weights(undisturbed, run_dir.path)
+    assert (undisturbed / "final.png").read_bytes() == run_dir.final_sheet.read_bytes()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process can catch")
