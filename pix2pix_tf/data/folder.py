@@ -325,6 +325,7 @@ def survey_folder(
     for sets in zip(*found.values(), strict=True):
         of_set = [item for items in sets for item in items]
         problems += [problem for item in of_set for problem in _of_other_bands(item, of_set[0], checked)]
+        problems += _of_other_nodata(of_set, checked)
     usable = {
         split: tuple(
             [item for item in items if not any(file in bad_files for file in item.files)] for items in sets
@@ -657,6 +658,24 @@ def _of_other_bands(item: Item, first: Item, checked: Mapping[Path, CheckedImage
         for file, other in zip(item.files, first.files, strict=False)
         if not (checked[file].problem or checked[other].problem) and kind(file) != kind(other)
     ]
+
+
+def _of_other_nodata(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> list[Problem]:
+    """Refuses levels of one side that stand for missing pixels in one file and for values in another."""
+    problems = []
+    for of_side in zip(*(item.files for item in items), strict=False):
+        first: dict[float, Path] = {}
+        for file in of_side:
+            one = checked[file]
+            if one.numbers and one.numbers.nodata is not None and one.values is None:
+                first.setdefault(one.numbers.nodata * (257 if one.bits == 8 else 1), file)
+        if len(first) > 1:
+            file, other = list(first.values())[:2]
+            what = f"{file} has another nodata level than {other}"
+            problems.append(
+                Problem("other-nodata", (file, other), what, "give all images of a side one nodata level")
+            )
+    return problems
 
 
 def _different_sizes(item: Item, checked: Mapping[Path, CheckedImage]) -> list[Problem]:

@@ -111,6 +111,16 @@ def test_levels_keep_the_declared_one_for_missing_pixels(tmp_path, dtype, nodata
     assert opened(folder, ranges=(None, (0.0, 300.0))).sides[1].missing == 0
 
 
+def test_levels_that_are_nodata_in_one_file_and_values_in_another_are_refused(tmp_path):
+    numbers = with_corner(0, (HEIGHTS / 2 + 20).astype(np.uint8))
+    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), numbers, "0"))
+    assert "other-nodata" not in codes(folder)
+    geotiff(folder / "B" / "2.tif", with_corner(255, numbers), "255")
+    assert "other-nodata" in codes(folder)
+    with pytest.raises(DataError, match=r"2\.tif"):
+        opened(folder)
+
+
 def test_of_colors_all_channels_are_nodata_in_a_missing_pixel(tmp_path):
     colors = np.full((64, 64, 3), 100, np.uint8)
     colors[0, 0], colors[0, 1] = 0, (0, 0, 9)

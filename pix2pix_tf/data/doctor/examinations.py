@@ -100,6 +100,13 @@ EXAMINATIONS = (
         "give all images of a side the same",
     ),
     Examination(
+        "other-nodata",
+        "error",
+        problems.of_code("other-nodata", problems.together),
+        "{images} of one side with different nodata levels: what is missing in one is a value in another",
+        "give all images of a side one nodata level",
+    ),
+    Examination(
         "different-sizes",
         "error",
         problems.of_code("different-sizes", problems.with_sizes),
