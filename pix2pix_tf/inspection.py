@@ -73,7 +73,10 @@ def _size(count: int) -> str:
 
 def describe_dataset(config: TrainConfig, kind: Kind | None = None) -> str:
     """Opens a data set, preparing it where that is needed, and says in a line what it holds."""
-    dataset = _opened(config, kind)
+    return _description(_opened(config, kind), config)
+
+
+def _description(dataset: ImageDataset, config: TrainConfig) -> str:
     kinds = []
     for what, side in zip(_SIDE_NAMES[dataset.kind], dataset.sides, strict=True):
         kinds.append(f"{what} {_colours(side.channels)}{' label maps' if side.labels else ''}")
@@ -99,7 +102,7 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
         findings = [] if name == PROCEDURAL else list(_damaged(dataset, Path(name)))
         if not as_json:
             said = [line for finding in findings for line in _said(finding, Path(name))] or [_NOTHING]
-            return "\n".join([describe_dataset(config, kind), *said]), not findings
+            return "\n".join([_description(dataset, config), *said]), not findings
         counts = {split: tuple(map(len, sets)) for split, sets in dataset.splits.items()}
         return _json(dataset.kind, full_name(name), counts, findings), not findings
     folder = existing_folder(name)

@@ -58,15 +58,15 @@ def open_dataset(
             "train/, or evaluate models on it with 'pix2pix evaluate'"
         )
     if config.data.ignore in {side.ignore for side in dataset.sides} - {None}:
-        dataset = dataclasses.replace(dataset, used=dataset.used | {"ignore"})
+        dataset = _noting(dataset, "ignore")
     takes_b = dataset.kind != "images" and (config.model.side == 1) == (config.data.direction == "AtoB")
     if kind != "images" or config.data.label_maps != ("A" if takes_b else "B"):
-        dataset = dataclasses.replace(dataset, used=dataset.used | {"label_maps"})
+        dataset = _noting(dataset, "label_maps")
     if kind == "unpaired" and dataset.kind == "pairs":
         dataset = unpaired(dataset)
     elif kind != "unpaired":
         if dataset.kind != "images" or config.model.side == 0:  # or the way that a student's teacher goes
-            dataset = dataclasses.replace(dataset, used=dataset.used | {"direction"})
+            dataset = _noting(dataset, "direction")
         dataset = dataset.directed(config.data.direction)
         if kind == "images" and dataset.kind != "images":
             dataset = images_of(dataset, config.model.side)
@@ -100,8 +100,7 @@ def open_existing(config: TrainConfig) -> ImageDataset | None:
 
 def _with_targets(dataset: ImageDataset) -> ImageDataset:
     """Notes that held-out pairs are looked at, where there are some."""
-    looks = {"evaluate_every", "best_metric"} if dataset.has_targets else set()
-    return dataclasses.replace(dataset, used=dataset.used | looks)
+    return _noting(dataset, "evaluate_every", "best_metric") if dataset.has_targets else dataset
 
 
 def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
@@ -203,7 +202,12 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
 
 def _using(dataset: ImageDataset, *settings: str) -> ImageDataset:
     """Notes which settings files were read by, besides those of every image file."""
-    return dataclasses.replace(dataset, used=dataset.used | {"fit", "photo_filter", *settings})
+    return _noting(dataset, "fit", "photo_filter", *settings)
+
+
+def _noting(dataset: ImageDataset, *settings: str) -> ImageDataset:
+    """Adds settings to those that the data set has used."""
+    return dataclasses.replace(dataset, used=dataset.used | {*settings})
 
 
 def _of_kind(pack: ImageDataset, kind: Kind) -> ImageDataset:

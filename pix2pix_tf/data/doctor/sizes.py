@@ -52,7 +52,7 @@ def distorted(chart: Chart) -> Iterator[Found]:
 
 
 def not_pairs(chart: Chart) -> Iterator[Found]:
-    """Yields that images look like single ones, not like pairs side by side."""
+    """Yields a finding if the images look like single images, not like side-by-side pairs."""
     halves = [item for items in chart.survey.used() for item in items if item.is_halved]
     if chart.data.layout != "auto":
         return
