@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pix2pix_tf.data.label_maps import classes_of
 from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pixels import has_value
 from pix2pix_tf.data.sets import Side
 
 
@@ -40,7 +41,7 @@ class ClassReader(abc.ABC):
         labels = resized(tf.constant(labels), size, Side(labels.shape[-1], labels=True))
         pairs = classes_of(np.asarray(labels), self.palette) * len(self.palette) + found
         if missing is not None:
-            pairs = pairs[(np.asarray(labels) != missing).any(axis=-1)]
+            pairs = pairs[has_value(labels, missing).numpy()[..., 0]]
         return np.bincount(pairs.reshape(-1), minlength=len(self.palette) ** 2).reshape(
             len(self.palette), len(self.palette)
         )

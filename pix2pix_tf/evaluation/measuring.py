@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from pix2pix_tf.config import Fit
 from pix2pix_tf.data.pipeline import fitted, held_out_row
+from pix2pix_tf.data.pixels import has_value
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.inception import FEATURES, Inception
@@ -133,7 +134,7 @@ def compared(
         missing: the target's level of pixels without a value.
     """
     scaled, beside = unit(picture), unit(target)
-    valid = None if missing is None else (target != missing).any(axis=-1)
+    valid = None if missing is None else has_value(target, missing).numpy()[..., 0]
     if valid is None or valid.all():
         return scaled, beside, None
     fill = beside[valid].mean(axis=0) if valid.any() else 0.0
