@@ -2,7 +2,7 @@
 
 import sys
 
-from pix2pix_tf.cli import main
+from pix2pix_tf.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -58,7 +58,7 @@ def predict(
 
     What is too large to be translated whole is translated in tiles, to a TIFF.
 
-    The options are those of `pix2pix predict`, see `pix2pix_tf.cli.PredictArgs`.
+    The options are those of `pix2pix predict`, see `pix2pix_tf.commands.predict.PredictArgs`.
 
     Returns:
         One line that says what was written.

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pix2pix_tf import cli, preset, replace
-from pix2pix_tf.cli import main, train_args
+from pix2pix_tf import preset, replace
+from pix2pix_tf.commands import train as train_command
+from pix2pix_tf.commands.data import DataCheckArgs
+from pix2pix_tf.commands.main import main
+from pix2pix_tf.commands.parsing import parse
+from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.config import TrainConfig, each_setting, to_json
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, Interrupted, RunError, SystemFault, TrainingDiverged
@@ -221,7 +225,7 @@ def test_known_errors_become_one_line_and_their_exit_code(capsys, monkeypatch, e
     def fail(arguments):
         raise error
 
-    monkeypatch.setattr(cli, "_train", fail)
+    monkeypatch.setattr(train_command, "run", fail)
     line = error_of(capsys, ["train"], exit_code)
     assert isinstance(error, MemoryError | KeyboardInterrupt) or "a b" in line
 
@@ -230,7 +234,7 @@ def test_a_stop_is_told_but_is_no_error(capsys, monkeypatch):
     def stop(arguments):
         raise Interrupted("stopped by SIGTERM, everything is saved", 15)
 
-    monkeypatch.setattr(cli, "_train", stop)
+    monkeypatch.setattr(train_command, "run", stop)
     assert main(["train"]) == 143
     assert capsys.readouterr().err == "pix2pix: stopped by SIGTERM, everything is saved\n"
 
@@ -269,7 +273,7 @@ def test_a_dry_run_opens_what_is_here(capsys, empty_place):
 
 HELP = """
 import contextlib, sys
-from pix2pix_tf.cli import main
+from pix2pix_tf.commands.main import main
 code = 0
 try:
     code = main(sys.argv[1:])
@@ -384,7 +388,7 @@ def test_a_tflite_translates_and_says_nothing_else(capfd, empty_place):
 )
 def test_a_size_is_spelled_in_every_usual_way(given, size):
     assert parse_train(given).data.image_size == size
-    args = cli._parse(cli.DataCheckArgs, "data check", ["folder", *given])
+    args = parse(DataCheckArgs, "data check", ["folder", *given])
     assert args.image_size in (size, size[:1])
 
 

@@ -19,7 +19,7 @@ FLOORS = (
     ("translators", "recording"),
     ("evaluation",),
     ("training", "exporting", "importing", "prediction", "inspection", "tiling", "timeline", "demo"),
-    ("cli", "__init__", "__main__"),
+    ("commands", "__init__", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

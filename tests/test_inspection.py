@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pix2pix_tf import preset, replace
-from pix2pix_tf.cli import main
+from pix2pix_tf.commands.main import main
 from pix2pix_tf.data.names import CATALOG
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import to_uint8

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pix2pix_tf import cli, replace, train, translators
+from pix2pix_tf import replace, train, translators
+from pix2pix_tf.commands.main import main
+from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.procedural import draw_pair
 from pix2pix_tf.data.sources import open_dataset
@@ -129,12 +131,12 @@ def test_measurements_have_no_holes(tmp_path):
 
 def test_another_task_is_no_continuation(trained, photos, capsys):
     flags = ["--dataset", str(photos), "--task", "edges", "--run-dir", str(trained.path), "--steps", "9"]
-    assert cli.main(["train", *flags]) == 2
+    assert main(["train", *flags]) == 2
     assert "--task" in capsys.readouterr().err
 
 
 def test_the_command_line_names_runs_by_their_task():
-    args = cli.train_args(["--dataset", "facades", "--task", "upscale", "--upscale-factor", "2"])
+    args = train_args(["--dataset", "facades", "--task", "upscale", "--upscale-factor", "2"])
     assert (args.config.run_dir.name, args.config.data.upscale_factor) == ("facades-upscale", 2)
 
 
@@ -142,9 +144,9 @@ def test_the_command_line_names_runs_by_their_task():
 def test_preview_shows_what_is_made(name, photos, tmp_path, capsys):
     out = tmp_path / f"{name}.png"
     flags = ["--task", name, "--image-size", "64", "--count", "2", "--out", str(out)]
-    assert cli.main(["data", "preview", str(photos), *flags]) == 0
+    assert main(["data", "preview", str(photos), *flags]) == 0
     assert np.asarray(Image.open(out)).shape[1] > 2 * 64
-    assert cli.main(["data", "preview", str(photos), *flags, "--kind", "unpaired"]) == 2
+    assert main(["data", "preview", str(photos), *flags, "--kind", "unpaired"]) == 2
     assert "--kind" in capsys.readouterr().err
 
 

@@ -113,7 +113,7 @@ def write_inputs(folder: Path) -> None:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Runs a command of the package in this process."""
-    from pix2pix_tf.cli import main
+    from pix2pix_tf.commands.main import main
 
     return main(list(arguments))
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pix2pix_tf.cli import main
+from pix2pix_tf.commands.main import main
 
 ROOT = Path(__file__).parents[2]
 

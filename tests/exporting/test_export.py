@@ -14,7 +14,8 @@ import pytest
 from google.protobuf import text_format
 from PIL import Image
 
-from pix2pix_tf import cli, translators
+from pix2pix_tf import translators
+from pix2pix_tf.commands.main import main
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.errors import ConfigError, DataError, ProofFailed, RunError, SystemFault
 from pix2pix_tf.exporting import export as exporting
@@ -410,7 +411,7 @@ def test_the_command_passes_its_flags_on_and_leaves_with_0(run, tmp_path, monkey
         "--max-pixels-per-image 1000 --max-pixels-per-request 2000 --allow-worse --name tiny --direction BtoA"
     )
     command = ["export", str(run), "--out", str(tmp_path), *flags.split(), *limits.split()]
-    assert cli.main(command) == 0
+    assert main(command) == 0
     tflite = TFLite(quantize=("none", "int8"), tflite_sizes=((64, 96), (65, 99)))
     expected = ExportOptions(
         out=tmp_path,
@@ -430,7 +431,7 @@ def test_the_command_leaves_with_4_and_a_line_below_the_bar(
 ):
     monkeypatch.setitem(TFLite.bars, "none", IMPOSSIBLE)
     command = ["export", str(small), "--out", str(tmp_path), "--formats", "tflite"]
-    assert cli.main(command) == 4
+    assert main(command) == 4
     printed = capsys.readouterr()
     assert "missed: off by" in printed.out
     [line] = [line for line in printed.err.splitlines() if line.startswith("pix2pix")]
@@ -453,7 +454,7 @@ def test_the_command_leaves_with_4_and_a_line_below_the_bar(
     ],
 )
 def test_the_command_refuses_flags_in_a_line(run, capsys, flags, named):
-    assert cli.main(["export", str(run), *flags.split()]) == 2
+    assert main(["export", str(run), *flags.split()]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("pix2pix: error: ")
     assert named in line

@@ -6,7 +6,10 @@ import pickle
 import numpy as np
 import pytest
 
-from pix2pix_tf import cli, load
+from pix2pix_tf import load
+from pix2pix_tf.commands.evaluate import EvaluateArgs, _judged_on
+from pix2pix_tf.commands.main import main
+from pix2pix_tf.commands.parsing import parse
 from pix2pix_tf.errors import ConfigError, RunError, UserError
 from pix2pix_tf.importing import import_checkpoint
 from pix2pix_tf.importing.pytorch import read_generator
@@ -81,12 +84,12 @@ def test_the_command_makes_a_run_that_predicts_and_starts_others(save, tmp_path,
 
     _, path = save(UNet(7, 2, "batch"))
     run = tmp_path / "run"
-    assert cli.main(["import", str(path), "--out", str(run)]) == 0
+    assert main(["import", str(path), "--out", str(run)]) == 0
     assert "unet_128" in capsys.readouterr().out
     save_image(tmp_path / "in" / "a.png", 50, 40)
-    assert cli.main(["predict", str(run), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert main(["predict", str(run), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "a.png").exists()
-    assert cli.main(["import", str(path), "--out", str(run)]) == 2  # there is one
+    assert main(["import", str(path), "--out", str(run)]) == 2  # there is one
     config = small_config(
         tmp_path / "next",
         generator="unet_of_pytorch",
@@ -179,13 +182,13 @@ def test_what_surrounds_the_weights_is_taken_off(wrapped, save, tmp_path):
 def test_a_direction_is_chosen_at_import_or_at_use(save, tmp_path, capsys, save_image):
     _, path = save(UNet(7, 1, "batch"))
     run, pairs = tmp_path / "run", tmp_path / "pairs"
-    assert cli.main(["import", str(path), "--out", str(run)]) == 0
+    assert main(["import", str(path), "--out", str(run)]) == 0
     for number in range(12):
         save_image(pairs / f"{number}.png", 64, 128, seed=number)
     found = {}
     for flags in ([], ["--direction", "BtoA"]):
         command = ["evaluate", str(run), "--dataset", str(pairs), "--split", "train", "--out", str(tmp_path)]
-        assert cli.main([*command, "--no-segmentation", *flags]) == 0
+        assert main([*command, "--no-segmentation", *flags]) == 0
         results = json.loads((tmp_path / "metrics.json").read_text())
         assert results["direction"] in capsys.readouterr().out
         found[results["direction"]] = results["models"]["run"]["values"]["l1"]["value"]
@@ -199,8 +202,8 @@ def test_the_data_sets_direction_is_the_default(said, expected, save, tmp_path):
     run, _ = import_checkpoint(path, tmp_path / "run", "facades", said)
     assert run.read_config().data.direction == expected
     undeclared, _ = import_checkpoint(path, tmp_path / "undeclared", direction=said)
-    args = cli._parse(cli.EvaluateArgs, "evaluate", [str(undeclared.path), "--dataset", "facades"])
-    assert cli._judged_on(args).data.direction == expected
+    args = parse(EvaluateArgs, "evaluate", [str(undeclared.path), "--dataset", "facades"])
+    assert _judged_on(args).data.direction == expected
 
 
 @pytest.mark.slow
@@ -209,7 +212,7 @@ def test_an_export_has_the_direction_that_is_asked_for(save, tmp_path, save_imag
     run, _ = import_checkpoint(path, tmp_path / "run")
     save_image(tmp_path / "in" / "a.png", 128, 128)
     command = ["export", str(run.path), "--formats", "tflite", "--proof-images", str(tmp_path / "in")]
-    assert cli.main([*command, "--direction", "BtoA"]) == 0
+    assert main([*command, "--direction", "BtoA"]) == 0
 
 
 @pytest.mark.parametrize("name", ["nothing.pth", "."])

@@ -3,7 +3,7 @@
 import pytest
 
 from pix2pix_tf import preset, replace
-from pix2pix_tf.cli import train_args
+from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.config import OptimizationConfig
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.training.agreement import changed_rate

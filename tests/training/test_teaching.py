@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pix2pix_tf import load, replace, train
 from pix2pix_tf.checkpoints import read_checkpoint
-from pix2pix_tf.cli import distill_args
+from pix2pix_tf.commands.distill import distill_args
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.distilled import student_of

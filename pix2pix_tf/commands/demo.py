@@ -1,0 +1,36 @@
+"""``pix2pix demo``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.commands.parsing import parse, start_frameworks
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoArgs:
+    """Opens a page to draw on: an exported network answers in the browser, on this machine."""
+
+    model: Positional[str] = "facades-small"
+    """A .tflite that 'pix2pix export' wrote, or a model that comes with this package."""
+    port: Annotated[int, *configs.limited(0, 65535)] = 0
+    """Where the page is served, on the loopback interface; 0 takes a port that is free."""
+    open_browser: bool = True
+    """Open the page."""
+    runtime: Path | None = None
+    """LiteRT.js: node_modules/@litertjs, or a .tgz of 'npm pack'; by default downloaded once (12 MB)."""
+
+
+def run(arguments: list[str]) -> int:
+    args = parse(DemoArgs, "demo", arguments)
+    configs.check_limits(args)
+    start_frameworks()
+    from pix2pix_tf.demo import demo
+
+    demo(args.model, args.port, args.runtime, args.open_browser)
+    return 0

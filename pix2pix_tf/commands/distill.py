@@ -1,0 +1,77 @@
+"""``pix2pix distill``."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.commands.parsing import parse
+from pix2pix_tf.commands.train import TrainArgs, early, run_training, with_length
+from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.models.distilled import TaughtSettings, student_directory, student_of
+from pix2pix_tf.models.registry import preset
+from pix2pix_tf.storage import absolute
+from pix2pix_tf.wording import quoted
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillArgs(TrainArgs):
+    """Trains a small network that paints like a trained run; the same command again continues.
+
+    Call it as 'pix2pix distill RUN [options]', RUN being a run directory or one of its checkpoints. What
+    isn't said is as the teacher was trained, its data and its length, too.
+    """
+
+    inputs_only: bool = False
+    """Learn from the teacher's pictures alone, without targets: of --dataset, which may be a folder of plain
+    images, the inputs suffice. So it is in any case where the teacher had no pairs."""
+
+
+def run(arguments: list[str]) -> int:
+    return run_training(distill_args(arguments))
+
+
+def distill_args(arguments: Sequence[str]) -> DistillArgs:
+    """Resolves the flags of ``pix2pix distill``."""
+    if any(help_flag in arguments for help_flag in ("-h", "--help")) and arguments[0].startswith("-"):
+        student = student_of(preset(), Path("RUN"))
+        return parse(DistillArgs, "distill RUN", ["--help"], DistillArgs(student))
+    if not arguments or arguments[0].startswith("-"):
+        raise ConfigError("name the run to learn from first: pix2pix distill RUN")
+    run, *flags = arguments
+    given = early(flags, "--model", "--recipe", "--direction", "--gan-weight", "--run-dir")
+    for name in ("--model", "--recipe"):
+        if given[name] is not None:
+            raise ConfigError(f"{name} has no meaning here: a student is what its teacher is")
+    has_targets = "--inputs-only" not in flags and "--inputs_only" not in flags
+    student = with_length(_student_defaults(Path(run), has_targets, given), flags)
+    return parse(DistillArgs, "distill RUN", flags, DistillArgs(student))
+
+
+def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | None]) -> TrainConfig:
+    from pix2pix_tf.runs import RunDirectory, open_checkpoint
+
+    place = Path(given["--run-dir"] or student_directory(teacher))
+    directory = RunDirectory(place)
+    directory.fetch("config.json")
+    if directory.exists():  # it needs its teacher no more
+        stored = directory.read_config()
+        before = stored.model.teacher if isinstance(stored.model, TaughtSettings) else None
+        if before is None or absolute(before) != absolute(teacher):
+            whose = "is no student's" if before is None else f"learns from {quoted(before)}"
+            raise ConfigError(f"--run-dir {quoted(directory.place)}: the run there {whose}; give another")
+        if not has_targets and stored.model.data == "pairs":
+            raise ConfigError(
+                f"--inputs-only has no effect with --run-dir {quoted(directory.place)}: it has begun"
+            )
+        return configs.replace(stored, run_dir=place)
+    directions: tuple[configs.Direction, ...] = typing.get_args(configs.Direction)
+    direction = next((each for each in directions if each == given["--direction"]), None)
+    weight = given["--gan-weight"]
+    has_discriminator = weight is None or weight.strip("0.") != ""
+    config = open_checkpoint(teacher)[0].read_config()
+    return student_of(config, teacher, direction, has_targets, has_discriminator)

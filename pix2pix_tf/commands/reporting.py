@@ -1,0 +1,42 @@
+"""Says in one line what went wrong."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+
+from pix2pix_tf.errors import Interrupted, Pix2pixError
+from pix2pix_tf.wording import with_flags
+
+
+def report_error(error: BaseException, command: str) -> int:
+    """Says in a line what went wrong, where that is known; returns the exit code."""
+    match error:
+        case Interrupted():
+            print(f"pix2pix: {_worded(error)}", file=sys.stderr)
+            return error.exit_code
+        case Pix2pixError():
+            return _fail(_worded(error), error.exit_code)
+        case KeyboardInterrupt():
+            return _fail("stopped", 130)
+        case BrokenPipeError():
+            return 1
+        case OSError():
+            full = error.errno == errno.ENOSPC
+            place = f"{error.filename}: " if error.filename else ""
+            return _fail(f"{place}{error.strerror or error}{'; free space and run again' if full else ''}", 1)
+        case MemoryError():
+            smaller = "a smaller --image-size or --batch-size" if command == "train" else "smaller images"
+            return _fail(f"not enough memory; take {smaller}", 1)
+    traceback.print_exception(error)
+    return 1
+
+
+def _worded(error: Pix2pixError) -> str:
+    return with_flags(str(error))
+
+
+def _fail(message: str, exit_code: int) -> int:
+    print(f"pix2pix: error: {' '.join(message.split())}", file=sys.stderr)
+    return exit_code

@@ -1,0 +1,150 @@
+"""``pix2pix train``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import json
+import os
+import sys
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from pix2pix_tf import config as configs
+from pix2pix_tf.commands.parsing import parse, start_frameworks
+from pix2pix_tf.commands.reporting import report_error
+from pix2pix_tf.config import Recipe, TrainConfig
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.models.registry import TRAINED, preset
+from pix2pix_tf.wording import quoted, with_flags
+
+if TYPE_CHECKING:
+    from pix2pix_tf.runs import RunDirectory
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainArgs:
+    """Trains a model; the same command again continues where it stopped.
+
+    The settings and defaults below are those of the model and the data set that are named, or of the run that
+    is continued: 'pix2pix train --model cyclegan --dataset horse2zebra --help' shows theirs.
+    """
+
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    dry_run: bool = False
+    """Check the settings and the data that are on this machine, print what all resolve to, and stop."""
+    hosts: str | None = None
+    """Addresses of all hosts that train together, such as node1:2222,node2:2222, the one that writes the run
+    first. Under TF_CONFIG or srun they are found without this."""
+    host_index: int | None = None
+    """Which of these this process is, from 0."""
+
+
+def run(arguments: list[str]) -> int:
+    return run_training(train_args(arguments))
+
+
+def run_training(args: TrainArgs) -> int:
+    start_frameworks()
+    from pix2pix_tf.distribution import find_cluster
+    from pix2pix_tf.training.train import dry_run, train
+
+    cluster = find_cluster(args.hosts.split(",") if args.hosts else (), args.host_index)
+    if args.dry_run:
+        print(json.dumps(configs.to_json(dry_run(args.config)), indent=2, ensure_ascii=False))
+        return 0
+    try:
+        run = train(args.config, lambda line: print(with_flags(line)), cluster)
+    except BaseException as error:
+        if cluster is None:
+            raise
+        # Here and at once: what TensorFlow holds would be given back behind this, and wait for other hosts.
+        code = report_error(error, "train")
+        sys.stderr.flush()
+        os._exit(code)
+    if cluster is None or cluster.index == 0:
+        print(_what_next(run))
+    return 0
+
+
+def train_args(arguments: Sequence[str]) -> TrainArgs:
+    """Resolves the flags of ``pix2pix train``.
+
+    The defaults are those of the run that is continued, else the preset of the data set; flags override.
+
+    Raises:
+        UserError: a flag is wrong, or the run directory can't be read.
+    """
+    deciding = ("--model", "--recipe", "--dataset", "--task", "--run-dir")
+    given = early(arguments, *deciding)
+    default = with_length(_train_defaults(*(given[name] for name in deciding)), arguments)
+    description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(TRAINED)}."
+    return parse(TrainArgs, "train", arguments, TrainArgs(default), description)
+
+
+def early(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
+    """Returns the flags that decide the defaults of the others, ``None`` where they aren't given."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name in names:
+        early.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
+    return vars(early.parse_known_args(list(arguments))[0])
+
+
+def with_length(default: TrainConfig, arguments: Sequence[str]) -> TrainConfig:
+    """Returns the defaults with the length in steps or in epochs, whichever is given."""
+    given = early(arguments, "--steps", "--epochs")
+    if given["--steps"] is not None and given["--epochs"] is not None:
+        raise ConfigError("--steps and --epochs both say how long to train; give one of them")
+    if given["--steps"] is not None:
+        return configs.replace(default, epochs=None, steps=1)
+    return default if given["--epochs"] is None else configs.replace(default, steps=None, epochs=1.0)
+
+
+def _train_defaults(
+    model: str | None, recipe: str | None, dataset: str | None, task: str | None, run_dir: str | None
+) -> TrainConfig:
+    from pix2pix_tf.runs import RunDirectory
+
+    recipes: tuple[Recipe, ...] = typing.get_args(Recipe)
+    known = next((each for each in recipes if each == recipe), recipes[0])  # the parser refuses another
+    asked = preset(dataset or "procedural", model or configs.DEFAULT_MODEL, known)
+    if task in typing.get_args(configs.TaskName):
+        asked = configs.replace(asked, task=task)
+    run = RunDirectory(Path(run_dir) if run_dir is not None else asked.run_dir)
+    run.fetch("config.json")
+    if not run.exists():
+        return asked
+    stored = run.read_config()
+    kept = ((model, stored.model.model), (recipe, stored.model.recipe), (task, stored.data.task))
+    if any(given not in (None, before) for given, before in kept):
+        return asked  # what that contradicts is said where a run is continued
+    # A copied or moved run is continued where it is now, not where it was.
+    return configs.replace(stored, run_dir=Path(run_dir) if run_dir is not None else None)
+
+
+def _what_next(run: RunDirectory) -> str:
+    from pix2pix_tf.models.registry import model_for
+
+    longer = 2 * (run.latest_step() or 0)
+    judged = run.validation_file.is_file() and run.validation_file.stat().st_size > 0
+    painters = model_for(run.read_config()).painters()
+    uses = []
+    for name, painter in painters.items():
+        inputs = "" if painter.noise else "IMAGE_OR_FOLDER "
+        direction = f"--direction {name} " if len(painters) > 1 else ""
+        uses.append(f"pix2pix predict {quoted(run.place)} {inputs}{direction}--out pictures")
+    return "\n".join(
+        (
+            f"{run.final_sheet} shows what it has learnt{', on pairs that it never saw' if judged else ''}",
+            f"  look at the losses    tensorboard --logdir {quoted(run.path)}",
+            *(f"  paint pictures        {use}" for use in uses),
+            *([f"  judge them            pix2pix evaluate {quoted(run.place)}"] if judged else []),
+            f"  train for longer      pix2pix train --run-dir {quoted(run.place)} --steps {longer}",
+            "  train elsewhere       the same flags with another --run-dir",
+        )
+    )
