@@ -1,4 +1,4 @@
-"""Which processes train together, and which of them this one is: told by flags or by what started it."""
+"""Finds the processes that train together, from flags, ``TF_CONFIG`` or SLURM."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ADDRESS = re.compile(r"[^\s:\[\]]+:0*[1-9][0-9]{0,4}")
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes of a training, by their addresses, ``name:port``; the first writes the run."""
+    """Addresses of the processes, ``name:port``, and the index of this one; the first writes the run."""
 
     hosts: tuple[str, ...]
     index: int
 
     def __post_init__(self) -> None:
-        """Checks the addresses."""
+        """Validates the addresses and the index."""
         for host in self.hosts:
             if not _ADDRESS.fullmatch(host) or int(host.rpartition(":")[2]) > 65535:
                 raise ConfigError(
@@ -38,20 +38,17 @@ class Cluster:
             )
 
     def count_here(self) -> int:
-        """Returns how many of the processes are on this one's machine, as far as addresses tell."""
+        """Returns how many of the processes have this one's host name."""
         machines = [host.rpartition(":")[0] for host in self.hosts]
         return machines.count(machines[self.index])
 
     def named(self, index: int) -> str:
-        """Returns what messages call a host."""
+        """Returns the name of a host in messages."""
         return f"host {index} ({self.hosts[index]})"
 
 
 def find_cluster(hosts: Sequence[str] = (), index: int | None = None) -> Cluster | None:
-    """Returns the cluster that this process is part of; ``None`` where it trains alone.
-
-    What the user gives goes before what is found in ``TF_CONFIG`` or SLURM's variables.
-    """
+    """Returns the cluster of this process, or ``None`` if it trains alone; flags override the environment."""
     cluster: Cluster | None = None
     if hosts or index is not None:
         if not hosts or index is None:
@@ -71,7 +68,7 @@ def find_cluster(hosts: Sequence[str] = (), index: int | None = None) -> Cluster
 
 
 def _from_tf_config() -> Cluster | None:
-    """Reads what orchestrators such as Kubeflow's training operator and Vertex set."""
+    """Reads the variable that orchestrators such as Kubeflow's training operator and Vertex set."""
     import tensorflow as tf
 
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
@@ -83,7 +80,7 @@ def _from_tf_config() -> Cluster | None:
 
 
 def _of_jobs(jobs: Mapping[str, Any], task: str | None, index: int | None) -> Cluster | None:
-    """Lays a chief and its workers in a row; parameter servers and evaluators have no part in this."""
+    """Lists the chief and then the workers; parameter servers and evaluators are refused."""
     if not jobs:
         return None
     if task not in ("chief", "worker") or task not in jobs:

@@ -1,4 +1,4 @@
-"""The processes that train together: their strategy, and what they agree on."""
+"""The processes that train together: their strategy and what they exchange."""
 
 from __future__ import annotations
 
@@ -17,30 +17,23 @@ import tensorflow as tf
 from pix2pix_tf import errors
 from pix2pix_tf.data.pipeline import Share
 from pix2pix_tf.distribution.cluster import Cluster
-from pix2pix_tf.distribution.roll_call import Facts, roll_call
+from pix2pix_tf.distribution.rendezvous import Facts, rendezvous
 from pix2pix_tf.errors import ConfigError, HostLost, Pix2pixError
 from pix2pix_tf.files import first_line
 
-WAIT = 60
-"""Seconds until a host that is missing at the start is given up.
+# How long to wait for a missing host at the start. Later, TensorFlow notices a killed host at once, as its
+# connections close, and a silent one after ten seconds.
+CONNECT_SECONDS = 60
 
-Later, one that is killed is missed at once, as its connections close, and one that is silent after the ten
-seconds of TensorFlow's heartbeat.
-"""
-
-_FROM_PEERS = re.compile("collective|coordination|remote target", re.IGNORECASE)
+_PEER_ERROR = re.compile("collective|coordination|remote target", re.IGNORECASE)
 
 
 class Hosts:
-    """The processes of a training; of one that trains alone, itself.
-
-    Args:
-        strategy: on which all of them train.
-        cluster: of several hosts.
+    """The processes of a training: this one alone, or those of a cluster.
 
     Attributes:
         is_chief: whether this process writes the run.
-        processes_here: how many of them share this machine's memory.
+        processes_here: how many of the processes share this machine's memory.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None = None):
@@ -49,10 +42,10 @@ class Hosts:
         self.is_chief = cluster is None or cluster.index == 0
         self.processes_here = 1 if cluster is None else cluster.count_here()
         self._devices_here = strategy.num_replicas_in_sync // (1 if cluster is None else len(cluster.hosts))
-        self._wishes: tf.Tensor | None = None
+        self._flags: tf.Tensor | None = None
 
     def description(self) -> str:
-        """Returns in some words among how many devices a step is shared; nothing for one."""
+        """Returns a phrase with the number of devices; empty for one device."""
         devices = self.strategy.num_replicas_in_sync
         if self.cluster is None:
             return f" on {devices} GPUs" if devices > 1 else ""
@@ -60,71 +53,69 @@ class Hosts:
 
     @property
     def name(self) -> str:
-        """What messages call this host."""
+        """The name of this host in messages."""
         return self.cluster.named(self.cluster.index) if self.cluster is not None else "this host"
 
     def batches(self, make: Callable[[Share], tf.data.Dataset]) -> Iterator[Any]:
-        """Returns this host's part of the batches of each step.
-
-        Args:
-            make: gives the batches for some of all devices.
-        """
+        """Returns this host's part of each step's batches; ``make`` creates the batches of some devices."""
         total, own = self.strategy.num_replicas_in_sync, self._devices_here
         first = 0 if self.cluster is None else own * self.cluster.index
         share = Share(range(first, first + own), total)
-        # Of what may end, TensorFlow would have the hosts agree at every step whether it has.
+        # With a finite data set, TensorFlow would make the hosts exchange at every step whether it has ended.
         endless = self.strategy.distribute_datasets_from_function(lambda _: make(share).repeat())
         return iter(endless)
 
     def chief_decides(self, decide: Callable[[], Any]) -> Any:
-        """Returns everywhere what the first host has found; what goes wrong there goes wrong everywhere."""
+        """Calls ``decide`` on the first host; returns its result, or raises its error, on every host."""
         if self.cluster is None:
             return decide()
-        found: dict[str, Any] = {}
+        outcome: dict[str, Any] = {}
         if self.is_chief:
             try:
-                found = {"value": decide()}
+                outcome = {"value": decide()}
             except Pix2pixError as error:
-                found = {"error": type(error).__name__, "message": str(error)}
-        told = json.loads(self._from_chief(json.dumps(found)))
-        if "error" in told:
-            raise getattr(errors, told["error"])(told["message"])
-        return told["value"]
+                outcome = {"error": type(error).__name__, "message": str(error)}
+        outcome = json.loads(self._from_chief(json.dumps(outcome)))
+        if "error" in outcome:
+            raise getattr(errors, outcome["error"])(outcome["message"])
+        return outcome["value"]
 
     def refuse_difference(self, what: str, value: Any) -> None:
-        """Checks that all hosts have the same."""
+        """Raises if a value is not the same on all hosts."""
         if self.cluster is not None and self._total(value != self.chief_decides(lambda: value)):
-            raise ConfigError(f"{what} are not the same on all hosts; make them alike")
+            raise ConfigError(f"{what} are not the same on all hosts; make them equal")
 
-    def any(self, *wishes: bool) -> tuple[bool, ...]:
-        """Returns of each wish whether some process has it.
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Returns for each flag whether it is set in some process.
 
-        Of several hosts the wishes are known one call later, so that no step waits for them.
+        With several hosts the result is that of the previous call, so that no step waits for it.
         """
         if self.cluster is None:
-            return wishes
-        before, self._wishes = self._wishes, self._summed(tf.constant(wishes, tf.float32))
-        return tuple(before.numpy() > 0) if before is not None else (False,) * len(wishes)
+            return flags
+        previous, self._flags = self._flags, self._summed(tf.constant(flags, tf.float32))
+        return tuple(previous.numpy() > 0) if previous is not None else (False,) * len(flags)
 
     def share(self, variables: Mapping[str, tf.Variable]) -> None:
-        """Gives all hosts the first one's values."""
+        """Copies the first host's values to all hosts."""
         if self.cluster is None:
             return
 
-        def take_over(ours: Sequence[tf.Variable]) -> None:
+        def broadcast(ours: Sequence[tf.Variable]) -> None:
             context = tf.distribute.get_replica_context()
             is_first = tf.equal(context.replica_id_in_sync_group, 0)
             own = [tf.where(is_first, each, tf.zeros_like(each)) for each in ours]
             values = context.all_reduce(tf.distribute.ReduceOp.SUM, own)
             for variable, value in zip(ours, values, strict=True):
-                # On the handle, as `assign` asks how devices are to agree.
+                # On the handle: `assign` would ask for an aggregation over the devices.
                 tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
-        def take_over_all() -> None:
-            for dtype in sorted({each.dtype.name for each in variables.values()}):  # they are sent together
-                take_over([each for each in variables.values() if each.dtype.name == dtype])
+        def broadcast_all() -> None:
+            for dtype in sorted(
+                {each.dtype.name for each in variables.values()}
+            ):  # one message for each type
+                broadcast([each for each in variables.values() if each.dtype.name == dtype])
 
-        tf.function(lambda: self.strategy.run(take_over_all))()
+        tf.function(lambda: self.strategy.run(broadcast_all))()
 
     def _from_chief(self, text: str) -> str:
         own = np.frombuffer(text.encode() if self.is_chief else b"", np.uint8)
@@ -150,16 +141,16 @@ class Hosts:
 
 @contextlib.contextmanager
 def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[Hosts]:
-    """Connects the hosts of a training, before anything else is done with TensorFlow in this process.
+    """Connects the hosts of a training; a single process uses the GPUs that divide its batch evenly.
 
-    Of one process alone it yields those GPUs that can share a batch evenly.
+    It must come before anything else that the process does with TensorFlow.
     """
     if cluster is None:
         yield Hosts(_strategy_alone(batch_size))
         return
     is_connected = _connected.cache_info().currsize > 0
     if not is_connected:
-        roll_call(cluster, facts, WAIT)
+        rendezvous(cluster, facts, CONNECT_SECONDS)
     with _missing_peers():
         strategy = _connected(cluster)
         hosts = Hosts(strategy, cluster)
@@ -168,8 +159,8 @@ def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[H
         devices = strategy.num_replicas_in_sync
         if batch_size % devices:
             raise ConfigError(
-                f"`batch_size`, divided by `accumulate`, is {batch_size}, which the {devices} devices of "
-                f"{len(cluster.hosts)} hosts can't share evenly; make that a multiple of {devices}"
+                f"`batch_size`, divided by `accumulate`, is {batch_size}, which {devices} devices of "
+                f"{len(cluster.hosts)} hosts can't share evenly; make it a multiple of {devices}"
             )
         yield hosts
 
@@ -184,20 +175,20 @@ def _strategy_alone(batch_size: int) -> tf.distribute.Strategy:
 
 @functools.cache
 def _mirrored(devices: Sequence[str]) -> tf.distribute.Strategy:
-    # One for the whole process: a second one would number its collective operations like the first.
+    # One for the whole process: a second one would reuse the first one's numbers of collective operations.
     return tf.distribute.MirroredStrategy(devices)
 
 
 @functools.cache
 def _connected(cluster: Cluster) -> tf.distribute.Strategy:
-    """Connects this host to the others; one for the whole process, as above."""
+    """Connects this host to the others, once for the whole process, as above."""
     spec = tf.train.ClusterSpec({"worker": cluster.hosts})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         spec, task_type="worker", task_id=cluster.index, rpc_layer="grpc"
     )
-    # A host that is lost just now would be waited for without end, and where Python can do nothing. The alarm
-    # ends the process with an exit code that has it started again.
-    signal.alarm(WAIT)
+    # TensorFlow would wait forever for a host that is lost just now, outside of Python. The alarm ends the
+    # process with an exit code on which orchestrators start it again.
+    signal.alarm(CONNECT_SECONDS)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except RuntimeError as error:
@@ -211,17 +202,13 @@ def _connected(cluster: Cluster) -> tf.distribute.Strategy:
 
 @contextlib.contextmanager
 def _missing_peers() -> Iterator[None]:
-    """Says in a line that another host is gone, where TensorFlow's operations fail for that.
-
-    Raises:
-        HostLost: so it is.
-    """
+    """Raises `HostLost` where TensorFlow's operations fail because another host is gone."""
     try:
         yield
     except tf.errors.OpError as error:
-        if not _FROM_PEERS.search(str(error)):
+        if not _PEER_ERROR.search(str(error)):
             raise
         raise HostLost(
-            "another host has stopped or can't be reached any more; start all hosts again, and they go on "
+            "another host has stopped or can't be reached any more; start all hosts again: they continue "
             "from the last checkpoint"
         ) from error

@@ -24,7 +24,7 @@ import numpy as np
 from tests.campaigns import loopback
 
 FLAGS = ("--base-filters", "8", "--image-size", "64", "--precision", "float32", "--log-every", "1")
-HANGS = 90.0  # seconds: the minute of the roll call, and some more
+HANGS = 90.0  # seconds: the minute of the rendezvous, and some more
 
 
 def wait(processes: list[subprocess.Popen[str]]) -> tuple[list[int], float, list[str]]:

@@ -1,4 +1,4 @@
-"""The roll call before TensorFlow connects hosts, on loopback."""
+"""The rendezvous before TensorFlow connects hosts, on loopback."""
 
 import concurrent.futures
 import contextlib
@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from pix2pix_tf.distribution import roll_call as rendezvous
+from pix2pix_tf.distribution import rendezvous as module
 from pix2pix_tf.distribution.cluster import Cluster
-from pix2pix_tf.distribution.roll_call import roll_call
+from pix2pix_tf.distribution.rendezvous import rendezvous
 from pix2pix_tf.errors import ConfigError, HostLost, SystemFault
 from tests.end_to_end.servers import free_port
 
@@ -23,13 +23,13 @@ def hosts():
     return tuple(f"127.0.0.1:{free_port()}" for _ in range(3))
 
 
-def called(hosts, facts, seconds=20.0, indices=None, delay=0.0):
+def rendezvous_errors(hosts, facts, seconds=20.0, indices=None, delay=0.0):
     """Lets hosts answer, each in a thread; returns what each got: an error, or ``None``."""
 
     def one(index):
         time.sleep(max(delay * index, delay * (index - len(hosts) + 1)))
         try:
-            roll_call(Cluster(hosts, index), facts[index], seconds)
+            rendezvous(Cluster(hosts, index), facts[index], seconds)
         except Exception as error:
             return error
 
@@ -39,39 +39,39 @@ def called(hosts, facts, seconds=20.0, indices=None, delay=0.0):
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.4, -0.4])  # the first comes first, or last
-def test_hosts_that_agree_go_on_in_whatever_order_they_come(hosts, delay):
-    assert called(hosts, [FACTS] * 3, delay=delay) == [None] * 3
+def test_equal_hosts_pass_in_any_order(hosts, delay):
+    assert rendezvous_errors(hosts, [FACTS] * 3, delay=delay) == [None] * 3
 
 
-def test_what_differs_is_said_on_every_host_with_the_hosts_name(hosts):
-    found = called(hosts, [FACTS, FACTS, {**FACTS, "`batch_size`": 8}])
+def test_every_host_reports_differences(hosts):
+    found = rendezvous_errors(hosts, [FACTS, FACTS, {**FACTS, "`batch_size`": 8}])
     assert [type(each) for each in found] == [ConfigError] * 3
     assert all("`batch_size` 4" in str(each) and hosts[2] in str(each) for each in found)
 
 
-def test_a_host_that_does_not_come_is_named_in_time(hosts):
+def test_a_missing_host_is_named_in_time(hosts):
     start = time.monotonic()
-    found = called(hosts, [FACTS] * 3, seconds=2.0, indices=[0, 1])
+    found = rendezvous_errors(hosts, [FACTS] * 3, seconds=2.0, indices=[0, 1])
     assert [type(each) for each in found] == [HostLost] * 2
     assert all(hosts[2] in str(each) and hosts[1] not in str(each) for each in found)
     assert time.monotonic() - start < 10
 
 
-def test_a_first_host_that_does_not_come_is_named_in_time(hosts):
-    [found] = called(hosts, [FACTS] * 3, seconds=1.0, indices=[1])
+def test_a_missing_first_host_is_named_in_time(hosts):
+    [found] = rendezvous_errors(hosts, [FACTS] * 3, seconds=1.0, indices=[1])
     assert isinstance(found, HostLost)
     assert hosts[0] in str(found)
 
 
-def test_a_port_that_another_program_has_is_named(hosts):
+def test_a_port_in_use_is_named(hosts):
     port = int(hosts[1].rpartition(":")[2])
     with socket.create_server(("", port)):
-        [found] = called(hosts, [FACTS] * 3, seconds=1.0, indices=[1])
+        [found] = rendezvous_errors(hosts, [FACTS] * 3, seconds=1.0, indices=[1])
     assert isinstance(found, SystemFault)
     assert str(port) in str(found)
 
 
-def test_what_still_stands_at_the_first_address_is_waited_out(hosts):
+def test_a_process_left_over_from_an_earlier_training_is_waited_for(hosts):
     """Such as the first host's earlier process, which takes connections and says nothing that is meant."""
     port = int(hosts[0].rpartition(":")[2])
     old = socket.create_server(("", port))
@@ -84,9 +84,9 @@ def test_what_still_stands_at_the_first_address_is_waited_out(hosts):
 
     threading.Thread(target=be_in_the_way).start()
     late = concurrent.futures.ThreadPoolExecutor(1).submit(
-        lambda: (time.sleep(1.0), called(hosts, [FACTS] * 3, indices=[0]))[1]
+        lambda: (time.sleep(1.0), rendezvous_errors(hosts, [FACTS] * 3, indices=[0]))[1]
     )
-    assert called(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
+    assert rendezvous_errors(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
     assert late.result() == [None]
 
 
@@ -101,10 +101,10 @@ def said_to_first(hosts, line):
         return lines.readline()
 
 
-def waiting(hosts):
+def listening_first(hosts):
     """The first host, waiting in a thread for the others."""
     pool = concurrent.futures.ThreadPoolExecutor(1)
-    first = pool.submit(lambda: called(hosts, [FACTS] * 3, seconds=40.0, indices=[0]))
+    first = pool.submit(lambda: rendezvous_errors(hosts, [FACTS] * 3, seconds=40.0, indices=[0]))
     for _ in range(100):
         with contextlib.suppress(OSError), socket.create_connection(hosts[0].split(":"), timeout=1):
             return first
@@ -129,17 +129,17 @@ STRANGE = [
 ]
 
 
-def test_whatever_calls_the_first_host_does_not_keep_the_others_from_it(hosts):
-    first = waiting(hosts)
+def test_strange_input_does_not_stop_the_rendezvous(hosts):
+    first = listening_first(hosts)
     for line in STRANGE:
         said_to_first(hosts, line.replace(b"HOSTS", ",".join(hosts).encode()) + b"\n")
-    assert called(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
+    assert rendezvous_errors(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
     assert first.result() == [None]
 
 
-def test_who_sends_without_end_is_not_waited_for(hosts, monkeypatch):
-    monkeypatch.setattr(rendezvous, "_ANSWER", 0.5)
-    first = waiting(hosts)
+def test_an_endless_sender_does_not_block(hosts, monkeypatch):
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.5)
+    first = listening_first(hosts)
     host, _, port = hosts[0].rpartition(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
 
@@ -150,38 +150,40 @@ def test_who_sends_without_end_is_not_waited_for(hosts, monkeypatch):
                     time.sleep(0.1)
 
         threading.Thread(target=drip, daemon=True).start()
-        assert called(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
+        assert rendezvous_errors(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
     assert first.result() == [None]
 
 
-def test_hosts_that_were_given_another_list_or_the_same_index_are_told_so_at_once(hosts):
-    first = waiting(hosts)
+def test_another_list_of_hosts_and_a_duplicate_index_are_refused_at_once(hosts):
+    first = listening_first(hosts)
     other = (*hosts[:2], "127.0.0.1:1")
-    [found] = called(other, [FACTS] * 3, indices=[1])
+    [found] = rendezvous_errors(other, [FACTS] * 3, indices=[1])
     assert isinstance(found, ConfigError)
     assert ",".join(hosts) in str(found)
-    good = concurrent.futures.ThreadPoolExecutor(1).submit(lambda: called(hosts, [FACTS] * 3, indices=[1]))
+    good = concurrent.futures.ThreadPoolExecutor(1).submit(
+        lambda: rendezvous_errors(hosts, [FACTS] * 3, indices=[1])
+    )
     time.sleep(1.0)
     twice = json.dumps({"index": 1, "facts": {"`hosts`": ",".join(hosts), **FACTS}}).encode() + b"\n"
     assert "`host_index`" in json.loads(said_to_first(hosts, twice))["differing"]
-    assert called(hosts, [FACTS] * 3, indices=[2]) == [None]
+    assert rendezvous_errors(hosts, [FACTS] * 3, indices=[2]) == [None]
     assert good.result() == first.result() == [None]
 
 
-def test_a_host_that_was_killed_and_started_again_is_taken(hosts):
-    first = waiting(hosts)
+def test_a_restarted_host_is_accepted(hosts):
+    first = listening_first(hosts)
     host, _, port = hosts[0].rpartition(":")
     with socket.create_connection((host, int(port)), timeout=10) as killed:
         killed.sendall(
             json.dumps({"index": 1, "facts": {"`hosts`": ",".join(hosts), **FACTS}}).encode() + b"\n"
         )
         time.sleep(0.5)
-    assert called(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
+    assert rendezvous_errors(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
     assert first.result() == [None]
 
 
-@pytest.mark.parametrize("verdict", [b"[]\n", b'{"missing": ""}\n', b"null\n"])
-def test_an_answer_that_is_none_is_not_believed(hosts, verdict):
+@pytest.mark.parametrize("outcome", [b"[]\n", b'{"missing": ""}\n', b"null\n"])
+def test_an_invalid_answer_is_ignored(hosts, outcome):
     port = int(hosts[0].rpartition(":")[2])
     with socket.create_server(("", port)) as server:
 
@@ -190,8 +192,8 @@ def test_an_answer_that_is_none_is_not_believed(hosts, verdict):
                 while True:
                     connection, _ = server.accept()
                     with connection:
-                        connection.sendall(b'{"greeting": "pix2pix roll call"}\n' + verdict)
+                        connection.sendall(b'{"greeting": "pix2pix rendezvous"}\n' + outcome)
 
         threading.Thread(target=answer, daemon=True).start()
-        [found] = called(hosts, [FACTS] * 3, seconds=1.0, indices=[1])
+        [found] = rendezvous_errors(hosts, [FACTS] * 3, seconds=1.0, indices=[1])
         assert isinstance(found, HostLost)
