@@ -19,8 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.models.registry import defaults, model_for
-from pix2pix_tf.translators.run import GeneratorTranslator, translators_for
 
 
 def main() -> None:

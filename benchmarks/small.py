@@ -50,9 +50,9 @@ def converted(filters: int, side: int, kind: str) -> bytes:
     import numpy as np
 
     from pix2pix_tf import preset, replace
-    from pix2pix_tf.exporting.formats.tflite.conversion import convert
+    from pix2pix_tf.formats.run import GeneratorTranslator
+    from pix2pix_tf.formats.tflite.conversion import convert
     from pix2pix_tf.models.registry import model_for
-    from pix2pix_tf.translators.run import GeneratorTranslator
 
     settings = {"base_filters": filters, "image_size": side, "precision": "float32"}
     model = model_for(replace(preset("facades"), input_channels=3, output_channels=3, **settings))

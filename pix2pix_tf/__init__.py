@@ -26,10 +26,10 @@ replace = _config.checked(_config.replace)
 
 # Imported when they are first asked for, because they need TensorFlow.
 _LAZY = {
-    "Translator": "pix2pix_tf.translators",
+    "Translator": "pix2pix_tf.formats.translator",
     "build_discriminator": "pix2pix_tf.networks",
     "build_generator": "pix2pix_tf.networks",
-    "load": "pix2pix_tf.translators",
+    "load": "pix2pix_tf.formats",
     "open_dataset": "pix2pix_tf.data.sources",
     "train": "pix2pix_tf.training.train",
     "training_batches": "pix2pix_tf.data.pipeline",

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf import translators
+from pix2pix_tf import formats
 from pix2pix_tf.config import Direction, Precision, check_range
 from pix2pix_tf.data.folder import walk
 from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
@@ -22,10 +22,11 @@ from pix2pix_tf.data.transparency import has_hole, hole_of, with_hole
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for, write_tiff
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
+from pix2pix_tf.formats import is_run, refuse_missing
+from pix2pix_tf.formats.translator import Translator, naming
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import find_run
 from pix2pix_tf.tiling import MOST_PIXELS, tile_for, translate_in_tiles
-from pix2pix_tf.translators import Translator, is_run, naming, refuse_missing
 from pix2pix_tf.wording import counted, quoted
 
 TILED_SUFFIX = ".tif"
@@ -75,7 +76,7 @@ def predict(
     # Before the model is loaded, which takes longer.
     images, unread = _images_below(inputs, out)
     jobs = _outputs_of(images, out)
-    translator = translators.load(
+    translator = formats.load(
         model,
         step=step,
         direction=direction if of_run else None,

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.translators import Translator
+from pix2pix_tf.formats.translator import Translator
 
 MOST_WHOLE = 2**24
 """Images of up to 4096x4096 pixels are translated whole by default; 64 filters then need about 8 GB."""

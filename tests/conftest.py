@@ -22,17 +22,16 @@ SLOW = (
     "evaluation/test_evaluator.py",
     "evaluation/test_segmenter.py",
     "exporting/",
+    "formats/",
     "models/test_adversary.py",
     "test_demo.py",
     "test_fuzz.py",
     "test_prediction.py",
     "test_tasks.py",
     "test_timeline.py",
-    "translators/test_files.py",
     "training/test_watching.py",
-    "translators/test_load.py",
 )
-QUICK_ALL_THE_SAME = ("exporting/test_parity.py",)
+QUICK_ALL_THE_SAME = ("exporting/test_parity.py", "formats/test_run.py", "formats/test_served.py")
 SLOW_FIXTURES = {"python", "exported"}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
-from pix2pix_tf.exporting.formats.saved_model.decoding import decode_to_unit_range
+from pix2pix_tf.formats.saved_model.decoding import decode_to_unit_range
 
 GAIN = 15.0  # an odd number: no output lies half way between two levels
 MOST_PIXELS = 10_000

@@ -18,8 +18,8 @@ import requests
 from pix2pix_tf import load
 from pix2pix_tf.demo import Demo, runtime
 from pix2pix_tf.errors import ConfigError, Pix2pixError, RunError, SystemFault
-from pix2pix_tf.exporting.formats.tflite.conversion import convert
-from tests.exporting.models import untrained
+from pix2pix_tf.formats.tflite.conversion import convert
+from tests.formats.models import untrained
 
 SIDE = 64
 

@@ -16,7 +16,7 @@ FLOORS = (
     ("losses", "networks"),
     ("models",),
     ("runs", "checkpoints"),
-    ("translators", "recording"),
+    ("formats", "recording"),
     ("evaluation",),
     ("training", "exporting", "importing", "prediction", "inspection", "tiling", "timeline", "demo"),
     ("commands", "__init__", "__main__"),
@@ -97,7 +97,7 @@ def test_no_package_registry_is_named():
 def test_no_part_of_training_or_of_what_paints_knows_a_model_by_name():
     from pix2pix_tf.models.registry import MODELS
 
-    rooms = ("training", "recording", "translators", "exporting", "runs", "checkpoints", "prediction")
+    rooms = ("training", "recording", "formats", "exporting", "runs", "checkpoints", "prediction")
     for module, imported in graph().items():
         if room(module) in rooms:
             assert not {f"models.{name}" for name in MODELS} & imported, module

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_tf import translators
+from pix2pix_tf import formats
 from pix2pix_tf.config import replace
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.prediction import predict
@@ -18,13 +18,13 @@ from tests.exported_models import ContrastModel, expected, noise, write_tflite
 
 @pytest.fixture(scope="module")
 def translate(tiny_run):
-    return translators.load(tiny_run.path)
+    return formats.load(tiny_run.path)
 
 
 @pytest.fixture(autouse=True)
 def loaded_once(monkeypatch, translate, tiny_run):
     """Gives the run's newest checkpoint without loading it anew: each load traces the generator."""
-    load = translators.load
+    load = formats.load
 
     def loaded(run, **options):
         defaults = {"step": None, "direction": None, "precision": "float32", "seed": 0}
@@ -32,7 +32,7 @@ def loaded_once(monkeypatch, translate, tiny_run):
         newest = Path(run) == tiny_run.path and options == defaults
         return translate if newest else load(run, **options)
 
-    monkeypatch.setattr(translators, "load", loaded)
+    monkeypatch.setattr(formats, "load", loaded)
 
 
 def below(folder):
@@ -187,7 +187,7 @@ def test_pictures_go_to_a_folder(tiny_run, tmp_path, save_image):
 def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
     image = save_image(tmp_path / "in" / "one.png")
     predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", step=10)
-    expected = translators.load(tiny_run.path, step=10)(image)
+    expected = formats.load(tiny_run.path, step=10)(image)
     np.testing.assert_array_equal(picture(tmp_path / "out" / "one.png"), expected)
 
 

@@ -201,7 +201,7 @@ SEEN_ELSEWHERE = {
     "best_metric": "training/test_watching.py",
     "checkpoint_every": "training/test_watching.py",
     "keep_every": "test_checkpoints.py",
-    "stochastic": "translators/test_run.py",
+    "stochastic": "formats/test_run.py",
     "teacher": "training/test_teaching.py",
 }
 

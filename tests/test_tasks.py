@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pix2pix_tf import replace, train, translators
+from pix2pix_tf import formats, replace, train
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.data.pipeline import held_out_images
@@ -19,12 +19,12 @@ from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
 from pix2pix_tf.exporting import parity
 from pix2pix_tf.exporting.export import ExportOptions, export
-from pix2pix_tf.exporting.formats.saved_model import SavedModel
-from pix2pix_tf.exporting.formats.tflite import TFLite
+from pix2pix_tf.formats.saved_model import SavedModel
+from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.prediction import predict
 from tests.conftest import small_config
-from tests.exporting.models import write_run
+from tests.formats.models import write_run
 
 SIZE = (72, 80)
 
@@ -41,19 +41,19 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def translate(runs):
     """What each run paints with."""
-    return {name: translators.load(run) for name, run in runs.items()}
+    return {name: formats.load(run) for name, run in runs.items()}
 
 
 @pytest.fixture(autouse=True)
 def loaded_once(monkeypatch, runs, translate):
     """Loads no run twice: each load traces the generator."""
-    load = translators.load
+    load = formats.load
 
     def loaded(model, **options):
         name = next((name for name, run in runs.items() if run == model), None)
         return load(model, **options) if name is None else translate[name]
 
-    monkeypatch.setattr(translators, "load", loaded)
+    monkeypatch.setattr(formats, "load", loaded)
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +291,7 @@ def exported(runs, holes, tmp_path_factory):
     """Both formats of two tasks, proven without the seconds that a process takes to load TensorFlow."""
 
     def paint(path, samples):
-        ways = translators.load(path).ways()
+        ways = formats.load(path).ways()
         return {name: [way(sample) for sample in samples] for name, way in ways.items()}, [0.1] * len(samples)
 
     found = {}

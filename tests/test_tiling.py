@@ -11,10 +11,10 @@ from PIL import Image
 from pix2pix_tf.config import replace
 from pix2pix_tf.data.writing import write_tiff
 from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.formats.run import GeneratorTranslator
+from pix2pix_tf.formats.translator import Translator
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.tiling import MOST_WHOLE, TILE, tile_for, translate_in_tiles, windows
-from pix2pix_tf.translators import Translator
-from pix2pix_tf.translators.run import GeneratorTranslator
 from tests.conftest import small_config
 from tests.exported_models import noise
 

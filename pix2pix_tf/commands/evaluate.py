@@ -90,7 +90,7 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
     of_run = runs[0].read_config() if runs else None
     if args.dataset is None and of_run is None:
         start_frameworks()
-        from pix2pix_tf.translators import refuse_missing
+        from pix2pix_tf.formats import refuse_missing
 
         for model in args.models:
             if not Path(model).expanduser().is_dir():  # which may hold pictures

@@ -12,7 +12,7 @@ from tyro.conf import Positional
 from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import parse, start_frameworks
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.exporting.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
+from pix2pix_tf.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
 
 if TYPE_CHECKING:
     _FormatName = str
@@ -67,8 +67,8 @@ def run(arguments: list[str]) -> int:
     formats = _chosen_formats(args)
     start_frameworks()
     from pix2pix_tf.exporting import export as exporting
-    from pix2pix_tf.exporting.names import is_model_name
     from pix2pix_tf.exporting.report import refuse_worse
+    from pix2pix_tf.formats.names import is_model_name
     from pix2pix_tf.runs import open_checkpoint
 
     options = exporting.ExportOptions(

@@ -3,7 +3,7 @@
 What is read is what a viewer shows: EXIF orientation honoured, transparency over white, the first frame of
 an animation; colour profiles are ignored, the numbers are taken as they are stored. All arithmetic is that of
 integers, so that the same file gives the same pixels on every machine. An exported model decodes what it is
-sent in its graph, to the same pixels (`pix2pix_tf.exporting.formats.saved_model.decoding`).
+sent in its graph, to the same pixels (`pix2pix_tf.formats.saved_model.decoding`).
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from typing import Any
 
 from pix2pix_tf.demo.runtime import runtime_files
 from pix2pix_tf.errors import ConfigError, SystemFault
-from pix2pix_tf.translators import load
-from pix2pix_tf.translators.shipped import shipped_models
-from pix2pix_tf.translators.tflite import TFLiteTranslator, find, read_metadata
+from pix2pix_tf.formats import load
+from pix2pix_tf.formats.shipped import shipped_models
+from pix2pix_tf.formats.tflite.reader import TFLiteTranslator, find, read_metadata
 from pix2pix_tf.wording import quoted
 
 _PAGE = Path(__file__).parent / "page"

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import config as configs
-from pix2pix_tf import translators
+from pix2pix_tf import formats
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.folder import files_by_name
 from pix2pix_tf.data.images import is_image_file, load_image
@@ -89,7 +89,7 @@ def is_folder_of_pictures(model: str) -> bool:
         return False
     if any(is_image_file(each) for each in path.iterdir()):
         return True
-    return not translators.models_inside(path) and any(is_image_file(each) for each in path.rglob("*"))
+    return not formats.models_inside(path) and any(is_image_file(each) for each in path.rglob("*"))
 
 
 def short_names(models: Sequence[str]) -> list[str]:
@@ -112,14 +112,14 @@ def _model(name: str, model: str, dataset: ImageDataset, config: TrainConfig, ra
     run, step = find_run(model) or (None, None)
     try:
         if run is None:
-            translate = translators.load(model)
+            translate = formats.load(model)
         else:
             own = run.read_config()
             _refuse_noise(model, all(each.noise for each in model_for(own).painters().values()))
             _refuse_other_task(model, own.data.task, config.data.task)
             direction = config.data.direction if dataset.task is None else None
             raw = raw_weights and own.optimization.ema_decay > 0  # others have no averages
-            translate = translators.load(model, direction=direction, raw_weights=raw)
+            translate = formats.load(model, direction=direction, raw_weights=raw)
     except RunError as error:
         if run is not None or not Path(model).expanduser().is_dir():
             raise

@@ -21,24 +21,23 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.data.transparency import over_board
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.exporting.formats import default_formats
-from pix2pix_tf.exporting.formats.base import Artifact, Format, Size, Subject
 from pix2pix_tf.exporting.fresh import seconds_of
-from pix2pix_tf.exporting.names import check_model_name, model_name_for
 from pix2pix_tf.exporting.parity import Proof, parity_sheet, prove
 from pix2pix_tf.exporting.report import ExportedModel, Report
 from pix2pix_tf.exporting.samples import (
     DatasetSamples,
     FolderSamples,
     NoiseSamples,
-    Samples,
     run_dataset,
 )
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
+from pix2pix_tf.formats import default_formats
+from pix2pix_tf.formats.base import Artifact, Format, Samples, Size, Subject
+from pix2pix_tf.formats.names import check_model_name, model_name_for
+from pix2pix_tf.formats.run import GeneratorTranslator, painter_of
 from pix2pix_tf.models.base import Model, Painter
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import open_checkpoint, package_versions
-from pix2pix_tf.translators.run import GeneratorTranslator, painter_of
 
 _FORMAT = 2
 _PROOF_SAMPLES = 16

@@ -74,10 +74,10 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from pix2pix_tf import translators  # needs TensorFlow, which the parent may not have loaded
+    from pix2pix_tf import formats  # needs TensorFlow, which the parent may not have loaded
 
     model, inputs, outputs = sys.argv[1:]
-    ways = translators.load(model).ways()
+    ways = formats.load(model).ways()
     with np.load(inputs) as stored:
         images = [stored[str(number)] for number in range(len(stored.files))]
     painted: dict[str, Any] = {

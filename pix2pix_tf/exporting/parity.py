@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.exporting.formats.base import Artifact, Bar
 from pix2pix_tf.exporting.fresh import paint_in_fresh_process
+from pix2pix_tf.formats.base import Artifact, Bar
 from pix2pix_tf.sheets import compose_sheet
 
 _SSIM_WINDOW = 11  # smaller images have no SSIM

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -20,27 +19,11 @@ from pix2pix_tf.data.sets import ImageDataset, Side, spread
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError, UserError
-from pix2pix_tf.exporting.formats.base import Size
+from pix2pix_tf.formats.base import Size
+from pix2pix_tf.formats.translator import converted
 from pix2pix_tf.models.base import Painter
-from pix2pix_tf.translators.base import converted
 
 _SEED = 0
-
-
-class Samples(Protocol):
-    """A source of inputs: images uint8 or uint16 [height, width, channels], or noise float32 [numbers]."""
-
-    description: str
-
-    @property
-    def classes(self) -> Mapping[str, Sequence[int]]:
-        """Colors of classes by name, if images are label maps."""
-
-    def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """Returns up to ``count`` inputs that were not used in training; images have the given size."""
-
-    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """Returns up to ``count`` inputs like those used in training; images are uint8 of the given size."""
 
 
 class NoiseSamples:

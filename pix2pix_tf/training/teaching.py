@@ -11,10 +11,10 @@ from pix2pix_tf.config import Precision
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.files import first_line
+from pix2pix_tf.formats.run import painter_of
 from pix2pix_tf.models.base import Model, Painter, Teacher
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
-from pix2pix_tf.translators.run import painter_of
 from pix2pix_tf.wording import quoted
 
 

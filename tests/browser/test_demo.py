@@ -19,7 +19,7 @@ from pix2pix_tf import load
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.demo import Demo
 from pix2pix_tf.demo.runtime import _FILES, runtime_files
-from pix2pix_tf.exporting.formats.tflite.conversion import convert
+from pix2pix_tf.formats.tflite.conversion import convert
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the extra browser-test is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402

@@ -167,9 +167,9 @@ def _train_on(path: Path, draw: random.Random) -> None:
 
 
 def _predict(folder: Path) -> _Run:
-    from pix2pix_tf import prediction, translators
+    from pix2pix_tf import formats, prediction
 
-    translators.load = functools.cache(translators.load)
+    formats.load = functools.cache(formats.load)
     return lambda path, _: prediction.predict(folder.parent / "models" / "run", [path], folder / "out")
 
 
@@ -194,7 +194,7 @@ def _decode_in_graph(folder: Path) -> _Run:
     import tensorflow as tf
 
     from pix2pix_tf.errors import DataError
-    from pix2pix_tf.translators.base import refusal
+    from pix2pix_tf.formats.translator import refusal
 
     model = tf.saved_model.load(str(folder.parent / "models" / "saved_model"))
 
@@ -281,7 +281,7 @@ def _changed_json(data: bytes, draw: random.Random) -> tuple[str, bytes]:
 
 
 def _open_run(path: Path) -> None:
-    from pix2pix_tf import translators
+    from pix2pix_tf import formats
     from pix2pix_tf.checkpoints import read_checkpoint
     from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
     from pix2pix_tf.runs import RunDirectory
@@ -291,13 +291,13 @@ def _open_run(path: Path) -> None:
     run.image_count()
     JsonLines(run.metrics_file, first_step=1).close()
     read_metrics(run.validation_file)
-    translators.refuse_missing(f"{path}@best")
+    formats.refuse_missing(f"{path}@best")
     best = run.best()
     read_checkpoint(run.existing_checkpoint(None if best is None else int(best["step"])), [])
     checkpoint = run.existing_checkpoint()
     read_checkpoint(checkpoint, _names(checkpoint))
     if random.random() < 0.2:
-        translators.load(path)
+        formats.load(path)
 
 
 def _names(checkpoint: Path) -> list[str]:
@@ -309,11 +309,11 @@ def _names(checkpoint: Path) -> list[str]:
 
 
 def _open_model(path: Path) -> None:
-    from pix2pix_tf import translators
+    from pix2pix_tf import formats
 
     picture = path.with_name("a.png")
     Image.new("RGB", (64, 64)).save(picture)
-    translators.load(path).translate_file(picture)
+    formats.load(path).translate_file(picture)
 
 
 # ---------------------------------------------------------------- archives
@@ -408,7 +408,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
 def _server(folder: Path) -> Callable[[random.Random], Trial]:
     from pix2pix_tf.errors import Pix2pixError
-    from pix2pix_tf.translators.serving import ServingTranslator
+    from pix2pix_tf.formats.served import ServingTranslator
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()

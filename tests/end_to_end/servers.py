@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_tf import translators
+from pix2pix_tf import formats
 from pix2pix_tf.errors import DataError
-from pix2pix_tf.exporting.formats.saved_model import SavedModel
-from pix2pix_tf.exporting.formats.saved_model.graph import write_saved_model
-from pix2pix_tf.translators.run import GeneratorTranslator
+from pix2pix_tf.formats.run import GeneratorTranslator
+from pix2pix_tf.formats.saved_model import SavedModel
+from pix2pix_tf.formats.saved_model.graph import write_saved_model
 from tests.end_to_end.commands import run
 
 MOST_PIXELS = 200 * 200
@@ -64,7 +64,7 @@ def started(command: Sequence[str], ready_url: str, log: Path, **environment: st
 
 def check_pictures(url: str, local: GeneratorTranslator, folder: Path) -> None:
     """Checks that a served model paints the run's pictures, from Python and from the command line."""
-    served = translators.load(url)
+    served = formats.load(url)
     assert (served.input_channels, served.output_channels) == (3, 3)
     draw = np.random.default_rng(0)
     grey, rgba = ((37, 90), np.uint8), ((1, 1, 4), np.uint8)

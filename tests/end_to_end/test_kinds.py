@@ -7,7 +7,7 @@ from PIL import Image
 
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
 from pix2pix_tf.exporting.export import ExportOptions, export
-from pix2pix_tf.exporting.formats import format_class
+from pix2pix_tf.formats import format_class
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.training.train import train
 from tests.conftest import small_config

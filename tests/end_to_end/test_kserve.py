@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix_tf import translators
+from pix2pix_tf import formats
 from pix2pix_tf.errors import ConfigError
 from tests.end_to_end.commands import environment
 from tests.end_to_end.servers import check_pictures, export, free_port, started
@@ -50,4 +50,4 @@ def test_kserve_paints_the_runs_pictures(tiny_run, tmp_path):
     with started(command, url, tmp_path / "log.txt", **environment()):
         check_pictures(url, local, tmp_path)
         with pytest.raises(ConfigError, match="the server has no such model"):
-            translators.load(url.replace("facades", "maps"))
+            formats.load(url.replace("facades", "maps"))

@@ -310,7 +310,7 @@ def test_an_exported_model_gets_the_image_that_its_run_gets(tiny_run, monkeypatc
             seen.append(image)
             return image
 
-    monkeypatch.setattr(judged.translators, "load", lambda model, **options: Painting())
+    monkeypatch.setattr(judged.formats, "load", lambda model, **options: Painting())
     monkeypatch.setattr(judged, "is_folder_of_pictures", lambda model: False)
     config = small_config(None)
     pairs = Pairs(dataset, "val", config.data.size)

@@ -14,24 +14,24 @@ import pytest
 from google.protobuf import text_format
 from PIL import Image
 
-from pix2pix_tf import translators
+from pix2pix_tf import formats
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.errors import ConfigError, DataError, ProofFailed, RunError, SystemFault
 from pix2pix_tf.exporting import export as exporting
 from pix2pix_tf.exporting import parity
 from pix2pix_tf.exporting.export import ExportOptions, export
-from pix2pix_tf.exporting.formats.base import Bar
-from pix2pix_tf.exporting.formats.saved_model import SavedModel
-from pix2pix_tf.exporting.formats.tflite import TFLite
 from pix2pix_tf.exporting.report import ExportedModel, Report, refuse_worse
 from pix2pix_tf.exporting.samples import DatasetSamples, run_dataset
+from pix2pix_tf.formats.base import Bar
+from pix2pix_tf.formats.run import GeneratorTranslator
+from pix2pix_tf.formats.saved_model import SavedModel
+from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.translators.run import GeneratorTranslator
 from tests.end_to_end.commands import environment
-from tests.exporting.models import NOISE, SIZE, pictures, psnr, write_run
+from tests.formats.models import NOISE, SIZE, pictures, psnr, write_run
 
 IMPOSSIBLE = Bar(max_levels=-1)
 
@@ -72,7 +72,7 @@ def in_this_process(monkeypatch):
     """Proves without the seconds that a process takes to load TensorFlow."""
 
     def paint(path, samples):
-        ways = translators.load(path).ways()
+        ways = formats.load(path).ways()
         return {name: [way(sample) for sample in samples] for name, way in ways.items()}, [0.1] * len(samples)
 
     monkeypatch.setattr(parity, "paint_in_fresh_process", paint)
@@ -191,7 +191,7 @@ def test_both_painters_are_models_served_side_by_side(quickly, cyclegan, tmp_pat
     [picture] = pictures(1)
     for name in names:
         expected = GeneratorTranslator.load(cyclegan, direction=name[-4:])(picture)
-        painted = translators.load(tmp_path / name)(picture)
+        painted = formats.load(tmp_path / name)(picture)
         assert np.abs(painted.astype(int) - expected).max() <= 1
         assert report_of(tmp_path, f"{name}-1")["name"] == name
     assert "# tiny_AtoB\n" in (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -211,7 +211,7 @@ def test_a_model_that_takes_noise_is_proven_with_noise(quickly, small, tmp_path)
     z = np.random.default_rng(1).standard_normal(NOISE, np.float32)
     expected = GeneratorTranslator.load(small)(z)
     for path, least in zip(model.published, (50, 50, 35), strict=True):
-        translate = translators.load(path)
+        translate = formats.load(path)
         assert (translate.noise, translate.input_channels, translate.output_channels) == (NOISE, 0, 3)
         assert psnr(translate(z), expected) >= least
         for way in translate.ways().values():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pix2pix_tf.exporting import parity
-from pix2pix_tf.exporting.formats import FORMATS, format_class
-from pix2pix_tf.exporting.formats.base import Artifact, Bar
 from pix2pix_tf.exporting.parity import Difference, compare, parity_sheet, prove, shortfall
+from pix2pix_tf.formats import FORMATS, format_class
+from pix2pix_tf.formats.base import Artifact, Bar
 
 
 def picture(seed=0, shape=(32, 24, 3)):

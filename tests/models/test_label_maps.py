@@ -12,9 +12,9 @@ from pix2pix_tf.data.procedural import draw_pair
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.formats.run import translators_for
 from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.training.agreement import resolved
-from pix2pix_tf.translators.run import translators_for
 from tests.conftest import small_config
 
 

@@ -1,0 +1,122 @@
+"""Interface of export formats.
+
+A format is a frozen dataclass whose fields become flags. Its module must not import TensorFlow at the top, so
+that ``--help`` is fast.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pix2pix_tf.wording import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pix2pix_tf.formats.run import GeneratorTranslator
+
+Size = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """Tolerance that an artifact must meet to be published.
+
+    Args:
+        max_levels: largest difference of any value, in 8-bit values.
+        within_1_level: share of values that differ by at most 1.
+        psnr: in dB.
+    """
+
+    max_levels: int | None = None
+    within_1_level: float | None = None
+    psnr: float | None = None
+
+    def __str__(self) -> str:
+        parts = []
+        if self.max_levels is not None:
+            parts.append(f"at most {counted(self.max_levels, 'level')} everywhere")
+        if self.within_1_level is not None:
+            parts.append(f"at most 1 level on {self.within_1_level:.2%}")
+        if self.psnr is not None:
+            parts.append(f"PSNR {self.psnr:g} dB")
+        return ", ".join(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """An exported file or directory.
+
+    Args:
+        label: name in tables and plots.
+        size: height and width that it is limited to; ``None`` for any.
+        most_pixels: limit of pixels per image; ``None`` for no limit.
+        remark: additional text in the table.
+        facts: additional entries in export.json.
+    """
+
+    label: str
+    path: Path
+    bar: Bar
+    size: Size | None = None
+    most_pixels: int | None = None
+    remark: str = ""
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Samples(Protocol):
+    """A source of inputs: images uint8 or uint16 [height, width, channels], or noise float32 [numbers]."""
+
+    description: str
+
+    @property
+    def classes(self) -> Mapping[str, Sequence[int]]:
+        """Colors of classes by name, if images are label maps."""
+
+    def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
+        """Returns up to ``count`` inputs that were not used in training; images have the given size."""
+
+    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
+        """Returns up to ``count`` inputs like those used in training; images are uint8 of the given size."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is exported: one generator of a run.
+
+    Args:
+        name: name of the served model.
+        translator: float32, with the trained weights.
+        size: height and width of training images; for noise, of the outputs.
+        samples: inputs for verification and calibration.
+    """
+
+    name: str
+    translator: GeneratorTranslator
+    size: Size
+    samples: Samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Format(abc.ABC):
+    """An export format; ``name`` is its key in the registry and in ``--formats``."""
+
+    name: ClassVar[str]
+
+    def check(self, subject: Subject) -> None:  # noqa: B027 (most formats take everything)
+        """Raises `ConfigError` if the generator can't be exported with these options; writes nothing."""
+
+    @abc.abstractmethod
+    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
+        """Yields functions that write one artifact each.
+
+        ``served`` is the version's directory for formats that servers read, ``files`` the folder for all
+        others; it may not exist yet.
+        """
+
+    def announce(self, subject: Subject, out: Path) -> None:  # noqa: B027 (most need nothing)
+        """Writes other files that ``out`` needs, once an artifact of this format is published there."""

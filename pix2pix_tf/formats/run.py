@@ -1,0 +1,234 @@
+"""The published networks of a run, in this process."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.checkpoints import restore_published, stored_weights
+from pix2pix_tf.config import Precision
+from pix2pix_tf.data.pixels import to_levels, to_unit_range
+from pix2pix_tf.devices import resolve_precision
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.formats.translator import Translator, out_of_memory
+from pix2pix_tf.models.base import Model, Painter
+from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.networks.phases import in_phases, set_phases
+from pix2pix_tf.networks.statistics import (
+    moments,
+    normalizations,
+    probe,
+    set_statistics,
+    with_fixed_statistics,
+)
+from pix2pix_tf.runs import find_run, open_checkpoint
+
+
+def find(model: str | Path) -> str | Path | None:
+    """Returns the run or the checkpoint that is meant as it is given, None where the model is no run."""
+    return model if find_run(model) is not None else None
+
+
+class GeneratorTranslator(Translator):
+    """A network of a run, in this process: images of any size, in float32 from the float32 weights.
+
+    Args:
+        model: what the network belongs to.
+        painter: which network, and what it takes and gives.
+        precision: 'float32' gives the same picture everywhere; a mixed precision is faster and differs
+            by a few levels of 255.
+        seed: decides the noise of a stochastic network.
+
+    Attributes:
+        network: the Keras model as it is published, for whoever wants it bare; its weights are still to be
+            set. Who changes its weights calls :meth:`take_changed_weights`.
+        painter: as given.
+    """
+
+    def __init__(self, model: Model, painter: Painter, precision: Precision = "float32", seed: int = 0):
+        self.painter = painter
+        self.noise, self.stochastic = painter.noise, painter.stochastic
+        self.input_channels = painter.input_channels
+        self.output_channels = painter.output_channels
+        self.output_bits = painter.output_bits
+        self.input_range, self.output_range = painter.input_range, painter.output_range
+        self.paints_holes, self.enlarges = painter.paints_holes, painter.enlarges
+        network = model.networks()[painter.network](resolve_precision(precision))
+        self.network = network if painter.publish is None else painter.publish(network)
+        if painter.stochastic:
+            _refuse_without_dropout(self.network)
+        # What paints: the same layers, but for those that another form computes faster.
+        self._painting = in_phases(self.network)
+        self.take_changed_weights()
+        self._seed = seed
+        self._paint = tf.function(self.generate, input_signature=self._signature())
+        # GPUs would otherwise round float32 products to ten bits, and paint another picture than processors.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        step: int | None = None,
+        direction: str | None = None,
+        precision: Precision = "float32",
+        stochastic: bool | None = None,
+        raw_weights: bool = False,
+        seed: int = 0,
+    ) -> GeneratorTranslator:
+        """Loads a network of a run.
+
+        Args:
+            model: a run directory, or one of its checkpoints, as in :func:`pix2pix_tf.runs.find_run`.
+            step: of which checkpoint; the newest by default.
+            direction: which of the model's painters; the usual one by default.
+            precision: see the class.
+            stochastic: keep dropout; by default as the run was trained.
+            raw_weights: those of the step itself, not their moving average.
+            seed: see the class.
+
+        Raises:
+            RunError: there is no run, or no such checkpoint, or it is damaged.
+            ConfigError: the run has no such direction.
+        """
+        directory, checkpoint = open_checkpoint(model, step)
+        config = directory.read_config(direction)
+        described = model_for(config)
+        painter = painter_of(described, direction)
+        if stochastic is not None:
+            painter = dataclasses.replace(painter, stochastic=stochastic)
+        translator = cls(described, painter, precision, seed)
+        is_reversed = config.model.data == "pairs" and config.data.direction == "BtoA"
+        translator.ignore = config.data.ignored[painter.side ^ is_reversed]
+        has_averages = config.optimization.ema_decay > 0
+        if raw_weights and not has_averages:
+            raise ConfigError(
+                f"`raw_weights` has no effect with {model}, which has no averages (`ema_decay` 0)"
+            )
+        averaged = has_averages and not raw_weights
+        restore_published(checkpoint, painter.network, translator.network, averaged)
+        translator.take_changed_weights()
+        return translator
+
+    def set_weights(self, weights: Mapping[str, np.ndarray | tf.Tensor]) -> None:
+        """Sets the network's weights.
+
+        Args:
+            weights: float32, by their names in a checkpoint; those of other networks may be among them.
+        """
+        for name, variable in stored_weights(self.painter.network, self.network).items():
+            variable.assign(weights[name])
+        self.take_changed_weights()
+
+    def take_changed_weights(self) -> None:
+        """Makes pictures be painted with the weights that ``network`` has now."""
+        set_phases(self._painting, self.network)
+
+    def _signature(self) -> list[tf.TensorSpec]:
+        shape = (1, self.noise) if self.noise else (1, None, None, self.input_channels)
+        return [tf.TensorSpec(shape, tf.float32)]
+
+    def for_tiles(self, sample: Iterable[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+        """See `Translator`: instance normalisation takes the sample's statistics for all tiles."""
+        if not normalizations(self.network):
+            return self
+        of_tiles = [self._measure(to_unit_range(tf.constant(tile))) for tile in sample]
+        found = {name: tf.reduce_mean([of_tile[name] for of_tile in of_tiles], 0) for name in of_tiles[0]}
+        set_statistics(self._of_tiles.network, self.network, found)
+        set_phases(self._of_tiles._painting, self.network)
+        return self._of_tiles
+
+    def _measure(self, tile: tf.Tensor) -> dict[str, tf.Tensor]:
+        try:
+            return self._moments(tile[tf.newaxis])
+        except tf.errors.ResourceExhaustedError as error:
+            raise out_of_memory(tile) from error
+
+    @functools.cached_property
+    def _moments(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """The moments of what each normalisation takes of a tile, by its name."""
+        probed = probe(self.network)
+
+        def found(tile: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {name: moments(x) for name, x in self._run(probed, tile).items()}
+
+        return tf.function(found, input_signature=self._signature())
+
+    @functools.cached_property
+    def _of_tiles(self) -> GeneratorTranslator:
+        """The same, its normalisation by statistics that are given."""
+        fixed = copy.copy(self)
+        fixed.network = with_fixed_statistics(self.network)
+        fixed._painting = in_phases(fixed.network)
+        fixed._paint = tf.function(fixed.generate, input_signature=self._signature())
+        return fixed
+
+    def _translate(self, given: tf.Tensor) -> np.ndarray:
+        return to_levels(self.paint(given if self.noise else to_unit_range(given)), self.levels).numpy()
+
+    def paint(self, given: tf.Tensor) -> tf.Tensor:
+        """Translates one image from and to float32 [height, width, channels] in [-1, 1], or noise to one."""
+        try:
+            return self._paint(given[tf.newaxis])[0]
+        except tf.errors.ResourceExhaustedError as error:
+            raise out_of_memory(given) from error
+
+    def generate(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Runs the network, eagerly or inside whatever graph is being built.
+
+        Args:
+            inputs: float32 [1, height, width, input channels] in [-1, 1], or noise [1, numbers].
+
+        Returns:
+            float32 [1, height, width, output channels] in [-1, 1]. A stochastic network's noise is the
+            seed's, the same for every image.
+        """
+        return self._run(self._painting, inputs)
+
+    def _run(self, network: keras.Model, inputs: tf.Tensor) -> Any:
+        """Calls the network, or one made of its layers."""
+        if not self.painter.stochastic:
+            return network(inputs, training=False)
+        dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+        seeds = [
+            (layer.seed_generator.state, tf.constant([self._seed, number], tf.uint32))
+            for number, layer in enumerate(dropouts)
+        ]
+        with keras.StatelessScope(state_mapping=seeds):
+            return network(inputs, training=True)
+
+
+def translators_for(
+    model: Model, precision: Precision = "float32", seed: int = 0
+) -> dict[str, GeneratorTranslator]:
+    """Returns a translator for each of a model's painters by name, its weights still to be set."""
+    return {
+        name: GeneratorTranslator(model, painter, precision, seed)
+        for name, painter in model.painters().items()
+    }
+
+
+def _refuse_without_dropout(network: keras.Model) -> None:
+    """Refuses noise that a network hasn't, or has only together with the statistics of a batch."""
+    kinds = {type(layer) for layer in network.layers}
+    has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
+    if not has_dropout or keras.layers.BatchNormalization in kinds:
+        raise ConfigError("`stochastic` needs a network with dropout and without batch normalisation")
+
+
+def painter_of(model: Model, direction: str | None) -> Painter:
+    """Returns the painter of a direction, the usual one where none is named."""
+    painters = model.painters()
+    name = next(iter(painters)) if direction is None else direction
+    if name not in painters:
+        raise ConfigError(f"`direction` {name}: the run has {' and '.join(painters)}")
+    return painters[name]

@@ -1,0 +1,62 @@
+"""SavedModel, for TensorFlow Serving and TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.formats.base import Artifact, Bar, Format, Subject
+
+_MOST_PIXELS = 2**26  # limit of the decoder
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel(Format):
+    """Image size limits, which the SavedModel checks in image headers before decoding."""
+
+    name: ClassVar[str] = "saved_model"
+    bar: ClassVar[Bar] = Bar(max_levels=1)
+
+    max_pixels_per_image: int = 2**24
+    """Height times width of an image."""
+    max_pixels_per_request: int = 2**26
+    """Those of all images of a request together."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels_per_image <= _MOST_PIXELS:
+            raise ConfigError(
+                f"the limit of pixels per image is from 1 to {_MOST_PIXELS}; got {self.max_pixels_per_image}"
+            )
+        if self.max_pixels_per_request < self.max_pixels_per_image:
+            raise ConfigError(
+                f"the limit of {self.max_pixels_per_request} pixels per request is less than that of "
+                f"{self.max_pixels_per_image} per image; raise it"
+            )
+
+    def check(self, subject: Subject) -> None:
+        height, width = subject.size
+        if not subject.translator.noise and self.max_pixels_per_image < height * width:
+            raise ConfigError(
+                f"the limit of {self.max_pixels_per_image} pixels per image would refuse the run's own "
+                f"images of {width}x{height}; raise it"
+            )
+
+    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
+        from pix2pix_tf.formats.saved_model.graph import write_saved_model
+        from pix2pix_tf.formats.saved_model.serving import write_warmup
+
+        def write() -> Artifact:
+            write_saved_model(subject.translator, served, self)
+            write_warmup(served, subject.name, subject.translator, subject.size)
+            most_pixels = None if subject.translator.noise else self.max_pixels_per_image
+            return Artifact("SavedModel", served, self.bar, most_pixels=most_pixels)
+
+        yield write
+
+    def announce(self, subject: Subject, out: Path) -> None:
+        from pix2pix_tf.formats.saved_model.serving import write_serving_files
+
+        write_serving_files(out, subject.name, subject.translator, subject.size, self)

@@ -1,0 +1,249 @@
+"""A model behind TensorFlow Serving's REST API."""
+
+from __future__ import annotations
+
+import base64
+import http
+import http.client
+import ipaddress
+import json
+import re
+import ssl
+import struct
+import time
+import urllib.parse
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import requests
+import tensorflow as tf
+import urllib3
+
+from pix2pix_tf.data.images import MAX_PIXELS, decode_image
+from pix2pix_tf.data.pixels import encode_png
+from pix2pix_tf.data.transparency import WITH_ALPHA
+from pix2pix_tf.errors import ConfigError, DataError, SystemFault
+from pix2pix_tf.formats.translator import Translator, brief, refusal
+from pix2pix_tf.web import anonymous, first_cause
+
+_SERVING_URL = re.compile(
+    r"(?i:https?)://(\[[^\]\s]+\]|[^/@?#:\[\]\s]+)(:(?P<port>\d{1,5}))?"
+    r"(/[^?#\s]*)?/v1/models/[^/:?#\s]+(/versions/\d+|/labels/[^/:?#\s]+)?"
+)
+_LARGEST_ANSWER = 2**24  # bytes without a picture
+_MOST_NOISE = 2**20  # numbers
+_BYTES_A_PIXEL = 16  # RGB of 16 bits has 8 in base64
+_REFUSALS = {
+    404: "the server has no such model",
+    **dict.fromkeys((401, 403, 407), "access denied, and credentials are never sent"),
+}
+_NOT_THERE = (404, 405, 501)  # what servers of the same protocol say that give no metadata
+
+
+def find(model: str | Path) -> str | None:
+    """Returns the URL that is meant, None where the model is named by a path."""
+    return model if isinstance(model, str) and re.match(r"https?://", model, re.IGNORECASE) else None
+
+
+class ServingTranslator(Translator):
+    """A model behind the REST API of TensorFlow Serving: images of any size, or images from noise, one a
+    request.
+
+    Images are sent as PNG, in their own depth, to the signature ``bytes``. Servers that speak the same
+    protocol but give no metadata, KServe's for one, are asked for a picture of one pixel instead, and
+    sent RGB: the model makes it grey if it wants to.
+
+    Args:
+        url: http(s)://host:port/v1/models/NAME, of the newest version, or .../NAME/versions/N.
+        timeout: seconds that a request may take.
+
+    Raises:
+        ConfigError: the URL, or what is served there, is something else.
+        SystemFault: the server can't be reached.
+    """
+
+    def __init__(self, url: str, timeout: float = 120.0):
+        self._url = url.rstrip("/")
+        parts = _SERVING_URL.fullmatch(self._url)
+        if parts is None or int(parts["port"] or 0) > 65535:
+            raise ConfigError(
+                f"{url}: not the URL of a model; it looks like http://host:8501/v1/models/NAME or "
+                "http://host:8501/v1/models/NAME/versions/N"
+            )
+        self._timeout = timeout
+        host = urllib.parse.urlsplit(self._url).hostname or ""
+        self._proxies = {"no_proxy": host} if _is_loopback(host) else {}
+        status, content = self._request("/metadata")
+        if status in _NOT_THERE:
+            probe = np.full((1, 1, 3), 255, np.uint8)
+            self.input_channels = 3
+            answer = self._predict(probe, probing=True)
+            self.output_channels, self.output_bits = _png_shape(answer)[2], _png_bits(answer)
+        else:
+            self._refuse_status(status, content)
+            self.noise, self.input_channels, self._made, self.output_bits = self._signatures(content)
+            self.output_channels = self._made[2]
+            self.paints_holes = self.input_channels in WITH_ALPHA  # else files could not be sent
+
+    def _translate(self, given: tf.Tensor) -> np.ndarray:
+        png = self._predict(given.numpy())
+        expected = self._made if self.noise else (*given.shape[:2], self.output_channels)
+        if _png_shape(png) != expected:
+            raise ConfigError(
+                f"{self._url} answered with an image [height, width, channels] "
+                f"{list(_png_shape(png))}, not {list(expected)}; is it a model that pix2pix export wrote?"
+            )
+        try:
+            return decode_image(png, self.output_channels, self.levels.as_numpy_dtype)
+        except DataError as error:
+            raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
+
+    def _signatures(self, content: bytes) -> tuple[int, int, tuple[int, ...], Literal[8, 16]]:
+        """Returns the noise and channels that the model takes, the shape (-1 unknown) and bits it gives."""
+        try:
+            signatures = json.loads(content)["metadata"]["signature_def"]["signature_def"]
+            (key,), (answered,) = (signatures["bytes"][side] for side in ("inputs", "outputs"))
+            takes_noise = key == "z"
+            levels = signatures["serving_default"]
+            source = _shape(levels["inputs"]["z" if takes_noise else "images"])
+            _, height, width, channels = _shape(levels["outputs"]["images"])
+            bits: Literal[8, 16] = 16 if levels["outputs"]["images"].get("dtype") == "DT_UINT16" else 8
+            if key in ("z", "image_bytes") and answered == "image_bytes" and channels in (1, 3):
+                if takes_noise and 0 < source[1] <= _MOST_NOISE:
+                    return source[1], 0, (height, width, channels), bits
+                if not takes_noise and source[3] in (1, 2, 3, 4):
+                    return 0, source[3], (height, width, channels), bits
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+            pass
+        raise ConfigError(
+            f"{self._url} is not a model that pix2pix export wrote: expected the signatures 'bytes' and "
+            "'serving_default' in its metadata"
+        )
+
+    def _predict(self, given: np.ndarray, probing: bool = False) -> bytes:
+        """Sends one image, or noise; returns the answer, which begins as a PNG does."""
+        if given.ndim == 1:
+            instance: dict[str, Any] = {"z": given.tolist()}
+        else:
+            instance = {"b64": base64.b64encode(encode_png(tf.constant(given)).numpy()).decode("ascii")}
+        sent = {"signature_name": "bytes", "instances": [instance]}
+        height, width = self._made[:2] if self.noise else given.shape[:2]
+        most = _LARGEST_ANSWER + _BYTES_A_PIXEL * min(abs(height * width), MAX_PIXELS)
+        status, content = self._request(":predict", sent, most)
+        if status in (400, 413, 422) and not probing:
+            raise DataError(f"{self._url} refuses the image: {_server_message(status, content)}")
+        self._refuse_status(status, content)
+        try:
+            (prediction,) = json.loads(content)["predictions"]
+            # One output goes without its name, several would have theirs.
+            answer = base64.b64decode(prediction.get("image_bytes", prediction)["b64"], validate=True)
+            _png_shape(answer)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
+            raise ConfigError(
+                f"{self._url} did not answer as TensorFlow Serving does with a PNG in base64; is it a model "
+                "that pix2pix export wrote?"
+            ) from error
+        return answer
+
+    def _refuse_status(self, status: int, content: bytes) -> None:
+        if status == 200:
+            return
+        said = _server_message(status, content)
+        if status == 429 or status >= 500:
+            raise SystemFault(f"{self._url}: the server failed ({said}); look at its log, or try again")
+        if 300 <= status < 400:
+            raise ConfigError(f"{self._url} redirects elsewhere ({said}); give that URL")
+        reason = _REFUSALS.get(status, "the server refuses the request")
+        raise ConfigError(f"{self._url}: {reason} ({said}); check the URL")
+
+    def _request(self, what: str, body: Any = None, most: int = _LARGEST_ANSWER) -> tuple[int, bytes]:
+        """Sends a request, a POST where there is a body; returns the status and the answer of ``most`` bytes.
+
+        Of a redirect, which would turn a POST into a GET, the answer is where it leads to.
+        """
+        deadline = time.monotonic() + self._timeout
+        try:
+            with requests.request(
+                "GET" if body is None else "POST",
+                self._url + what,
+                json=body,
+                auth=anonymous,
+                proxies=self._proxies,
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                if response.is_redirect:
+                    return response.status_code, response.headers["Location"].encode()
+                return response.status_code, _read_until(response.raw, most, deadline)
+        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise self._explained(first_cause(error)) from error
+
+    def _explained(self, reason: BaseException) -> ConfigError | SystemFault:
+        """Says in one line why there is no answer."""
+        if isinstance(reason, TimeoutError):
+            return SystemFault(f"{self._url}: no answer within {self._timeout:g} seconds; is it busy?")
+        if isinstance(reason, ssl.SSLError):
+            return SystemFault(f"{self._url}: no secure connection ({brief(str(reason))}); http or https?")
+        if isinstance(reason, OSError | http.client.IncompleteRead):  # refused, unknown host, broken off
+            said = brief(getattr(reason, "strerror", None) or str(reason))
+            return SystemFault(f"{self._url}: the server can't be reached ({said}); is it running?")
+        return ConfigError(
+            f"{self._url}: what answers there is not TensorFlow Serving ({brief(repr(reason))}); its REST "
+            "port is 8501 unless told otherwise, 8500 is another"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _read_until(raw: urllib3.HTTPResponse, most: int, deadline: float) -> bytes:
+    """Reads an answer whole, as it comes: a socket's own timeout starts anew with every byte.
+
+    Raises:
+        TimeoutError: it takes longer than until ``deadline``.
+        ValueError: it has more than ``most`` bytes.
+    """
+    content = bytearray()
+    while chunk := raw.read1(2**20, decode_content=True):
+        content += chunk
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        if len(content) > most:
+            raise ValueError(f"an answer of more than {most} bytes")
+    return bytes(content)
+
+
+def _server_message(status: int, content: bytes) -> str:
+    """What a server says of a failure, in a line: ``{"error": ...}``, as TensorFlow Serving does."""
+    try:
+        said = json.loads(content)["error"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        said = content.decode("utf-8", "replace") if 300 <= status < 400 else None
+    standard = f"{status} {http.client.responses.get(status, 'unknown')}"
+    return refusal(said) if isinstance(said, str) and said.strip() else standard
+
+
+def _shape(tensor: Any) -> list[int]:
+    """The shape of a tensor in a server's metadata, -1 for what it may be of any size in."""
+    return [int(dimension["size"]) for dimension in tensor["tensor_shape"]["dim"]]
+
+
+def _png_bits(png: bytes) -> Literal[8, 16]:
+    return 16 if png[24] == 16 else 8
+
+
+def _png_shape(png: bytes) -> tuple[int, int, int]:
+    """Height, width and channels that a PNG states; raises ``ValueError`` for anything else."""
+    if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 26:
+        raise ValueError("not a PNG")
+    width, height = struct.unpack(">II", png[16:24])
+    channels = {0: 1, 2: 3}.get(png[25])
+    if channels is None:
+        raise ValueError("neither grey nor RGB")
+    return height, width, channels

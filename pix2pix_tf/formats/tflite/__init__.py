@@ -1,0 +1,106 @@
+"""TensorFlow Lite (LiteRT), for phones and other devices: one file per image size and quantization."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import tyro
+
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.formats.base import Artifact, Bar, Format, Size, Subject
+
+Quantization = Literal["none", "float16", "dynamic", "int8"]
+
+_CALIBRATION_SAMPLES = 64
+_LARGEST_SIDE = 4096
+
+
+def _parse_size(words: list[str]) -> Size:
+    parts = re.fullmatch(r"(\d+)x(\d+)", words[0])
+    if parts is None:
+        raise ValueError(f"a size is HEIGHTxWIDTH, such as 256x256, not {words[0]}")
+    return int(parts[1]), int(parts[2])
+
+
+_SizeFlag = Annotated[
+    Size,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="HEIGHTxWIDTH",
+        instance_from_str=_parse_size,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda size: [f"{size[0]}x{size[1]}"],
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class TFLite(Format):
+    """Each file takes one image at a time, of one size."""
+
+    name: ClassVar[str] = "tflite"
+    bars: ClassVar[Mapping[Quantization, Bar]] = {
+        "none": Bar(within_1_level=0.9999),
+        "float16": Bar(psnr=50.0),
+        "dynamic": Bar(psnr=35.0),
+        "int8": Bar(psnr=35.0),
+    }
+
+    quantize: tuple[Quantization, ...] = ("none",)
+    """The kinds of .tflite: float32, weights in float16, weights in int8, or convolutions in int8."""
+    tflite_sizes: tuple[_SizeFlag, ...] = ()
+    """Sizes of the images that a .tflite is for; by default the run's."""
+
+    def __post_init__(self) -> None:
+        unknown = [kind for kind in self.quantize if kind not in self.bars]
+        if unknown or not self.quantize:
+            raise ConfigError(
+                f"`quantize` takes at least one of {', '.join(self.bars)}; got {unknown or 'none'}"
+            )
+        for height, width in self.tflite_sizes:
+            if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
+                raise ConfigError(
+                    f"`tflite_sizes`: height {height}, width {width}: not both from 1 to {_LARGEST_SIDE}"
+                )
+
+    def check(self, subject: Subject) -> None:
+        painter = subject.translator.painter
+        if painter.stochastic:
+            raise ConfigError(
+                "a .tflite can't have dropout as noise, it would repeat one noise for ever; drop the "
+                "noise, or export a SavedModel alone"
+            )
+        if painter.noise and self.tflite_sizes:
+            raise ConfigError(
+                "`tflite_sizes` has no meaning for a model that makes images from noise: it has one size"
+            )
+
+    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
+        sizes = dict.fromkeys(self.tflite_sizes or (subject.size,))
+        for size, kind in itertools.product(sizes, dict.fromkeys(self.quantize)):
+            yield functools.partial(self._write, subject, files, size, kind)
+
+    def _write(self, subject: Subject, folder: Path, size: Size, kind: Quantization) -> Artifact:
+        from pix2pix_tf.files import write_whole
+        from pix2pix_tf.formats.tflite.conversion import convert, partitions
+
+        samples = subject.samples.for_calibration(size, _CALIBRATION_SAMPLES) if kind == "int8" else None
+        content = convert(subject.translator, size, kind, samples, subject.samples.classes)
+        shape, suffix = f"{size[0]}x{size[1]}", "" if kind == "none" else f"_{kind}"
+        path = folder / f"{subject.name}_{shape}{suffix}.tflite"
+        write_whole(path, content)
+        found = partitions(content)
+        return Artifact(
+            label=f"TFLite {'float32' if kind == 'none' else kind} {shape}",
+            path=path,
+            bar=self.bars[kind],
+            size=None if subject.translator.noise else size,
+            remark=str(found),
+            facts={"partitions": dataclasses.asdict(found)},
+        )

@@ -1,0 +1,323 @@
+"""Converts a network to a .tflite file for LiteRT (TensorFlow Lite).
+
+A file takes one image at a time, of one size. XNNPACK, LiteRT's CPU backend, runs it as a single partition,
+without slower fallback kernels.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers
+
+from pix2pix_tf.data.pixels import to_unit_range
+from pix2pix_tf.errors import ConfigError, RunError
+from pix2pix_tf.files import explain_disk_faults
+from pix2pix_tf.formats.tflite.file import finished
+from pix2pix_tf.formats.tflite.reader import IMAGE, NOISE, SIGNATURE
+from pix2pix_tf.networks.layers import ReflectionPadding, ReflectToAtLeast
+from pix2pix_tf.networks.phases import PhaseConvolution, set_phases
+from pix2pix_tf.quiet import hushed
+
+if TYPE_CHECKING:
+    from pix2pix_tf.formats.run import GeneratorTranslator
+    from pix2pix_tf.formats.tflite import Quantization
+
+_MOST_BYTES = 2**31  # offsets in a flatbuffer have 31 bits
+_MOST_JOINED = 4  # limit of XNNPACK's concatenation
+
+_Range = tuple[float, float]
+_LEVELS = (0.0, 255.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Partitions:
+    """How LiteRT divides a model between XNNPACK and its own kernels.
+
+    Args:
+        count: number of partitions that XNNPACK runs.
+        fallbacks: operators that run in LiteRT's own kernels, with their numbers.
+    """
+
+    count: int
+    fallbacks: Mapping[str, int]
+
+    @property
+    def is_whole(self) -> bool:
+        return self.count == 1 and not self.fallbacks
+
+    def __str__(self) -> str:
+        rest = sum(self.fallbacks.values())
+        return f"{self.count} + {rest} fallbacks" if rest else str(self.count)
+
+
+def convert(
+    translator: GeneratorTranslator,
+    size: tuple[int, int],
+    quantization: Quantization,
+    calibration: Iterable[np.ndarray] | None = None,
+    classes: Mapping[str, Sequence[int]] | None = None,
+) -> bytes:
+    """Converts a network, float32 and not stochastic, to a .tflite for images of one size.
+
+    Its signature ``serving_default`` maps ``image`` [1, height, width, channels], or ``z`` [1, numbers] for
+    noise, to ``image``. Images are float32 in [-1, 1], except for 'int8'.
+
+    - 'float16' stores weights as float16 and computes in float32.
+    - 'dynamic' stores weights as int8, and quantizes activations to int8 with their own range at run time.
+    - 'int8' maps uint8 to uint8 images. Convolutions compute in int8, with weights scaled per channel and
+      calibrated activation ranges. Other layers and the last convolutions, at full size, compute in float32,
+      because their rounding errors would be visible in the pixels.
+
+    Args:
+        size: height and width of images; for noise, of the outputs.
+        calibration: for 'int8' only, a few dozen training inputs: ``uint8`` [height, width, channels] of
+            ``size``, or noise float32 [numbers].
+        classes: colors of classes by name, if images are label maps; they are stored in the file.
+    """
+    _check(translator, size)
+    network = translator.network
+    shape = (translator.noise,) if translator.noise else (*size, translator.input_channels)
+    with hushed():
+        is_int8 = quantization == "int8"
+        ranges = _calibrated(network, shape, calibration) if is_int8 else {}
+        mobile = _mobile_form(network, shape, ranges)
+        if is_int8:
+            mobile = _between_levels(mobile)
+        facts = translator.pixel_facts()
+        facts["classes"] = [{"name": name, "color": list(color)} for name, color in (classes or {}).items()]
+        return finished(_converted(mobile, quantization), quantization, facts)
+
+
+def partitions(model: bytes) -> Partitions:
+    """Loads a model to find out how LiteRT divides it."""
+    with hushed():
+        interpreter = Interpreter(model_content=model)
+        interpreter.allocate_tensors()
+        operators = interpreter._get_ops_details()  # the only way to see which operators the delegate runs
+    taken = [operator for operator in operators if operator["op_name"] == "DELEGATE"]
+    rest = {operator["index"]: operator for operator in operators if operator["op_name"] != "DELEGATE"}
+    maker = {tensor: operator for operator in rest.values() for tensor in operator["outputs"]}
+    for partition in taken:
+        # The list still has all operators; those between a partition's inputs and outputs belong to it.
+        seen, ahead = set(partition["inputs"]), list(partition["outputs"])
+        while ahead:
+            tensor = ahead.pop()
+            if tensor in maker and tensor not in seen:
+                ahead.extend(maker[tensor]["inputs"])
+                rest.pop(maker[tensor]["index"], None)
+            seen.add(tensor)
+    return Partitions(
+        len(taken), dict(collections.Counter(operator["op_name"] for operator in rest.values()))
+    )
+
+
+def _check(translator: GeneratorTranslator, size: tuple[int, int]) -> None:
+    if min(size) < 1:
+        raise ConfigError(f"a .tflite is for images of at least 1x1 pixels, not {size[1]}x{size[0]}")
+    if translator.painter.stochastic:
+        raise ConfigError(
+            "a stochastic network can't be converted to TFLite, which would repeat one noise for ever"
+        )
+    if any(layer.compute_dtype != "float32" for layer in translator.network.layers):
+        raise ConfigError("a .tflite is made from a translator in float32; load the run with that precision")
+    weights = translator.network.weights
+    if sum(4 * math.prod(weight.shape) for weight in weights) >= _MOST_BYTES:
+        raise ConfigError("a .tflite holds at most 2 GB; export a SavedModel, or train with fewer filters")
+    broken = [weight.path for weight in weights if not np.isfinite(weight.numpy()).all()]
+    if broken:
+        raise RunError(f"the network's weights are not all numbers ({broken[0]}); take an earlier step")
+
+
+# ---------------------------------------------------------------- the graph that is converted
+
+
+def _mobile_form(
+    network: keras.Model, shape: tuple[int, ...], ranges: Mapping[str, tuple[_Range, _Range]]
+) -> keras.Model:
+    """Copies a network, for one input shape without batch, into the form that XNNPACK runs fastest.
+
+    ``ranges`` has the input and output ranges of convolutions that compute in int8, by name.
+    """
+
+    def called(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        if layer.name not in ranges:
+            return layer(*args, **kwargs)
+        before, after = ranges[layer.name]
+        [x] = args
+        return _RoundedToInt8(after)(layer(_RoundedToInt8(before)(x), **kwargs))
+
+    given = keras.Input(shape, batch_size=1, name=NOISE if len(shape) == 1 else IMAGE)
+    mobile = keras.models.clone_model(
+        network, input_tensors=given, clone_function=_mobile_layer, call_function=called
+    )
+    set_phases(mobile, network)
+    for layer in network.layers:
+        own = mobile.get_layer(layer.name)
+        if layer.weights and not isinstance(own, PhaseConvolution):
+            own.set_weights(layer.get_weights())
+    return mobile
+
+
+def _mobile_layer(layer: layers.Layer) -> layers.Layer:
+    """Returns an equivalent layer without its weights."""
+    phased = PhaseConvolution.of(layer)
+    if phased is not None:
+        return phased
+    form = type(layer)
+    if isinstance(layer, ReflectToAtLeast):
+        form = _SlicedReflection
+    elif isinstance(layer, ReflectionPadding):
+        form = _SlicedPadding
+    return form.from_config(layer.get_config())
+
+
+class _SlicedReflection(ReflectToAtLeast):
+    """`ReflectToAtLeast` made of slices, as XNNPACK has no gather."""
+
+    def call(self, x: Any) -> Any:
+        for axis in (1, 2):
+            missing = self.minimum - x.shape[axis]
+            if missing > 0:
+                x = _extended(x, axis, missing)
+        return x
+
+
+class _SlicedPadding(ReflectionPadding):
+    """`ReflectionPadding` made of slices, as XNNPACK pads with zeros only."""
+
+    def call(self, x: Any) -> Any:
+        for axis in (1, 2):
+            size, steps = x.shape[axis], range(1, self.pixels + 1)
+            before = _joined([_slice(x, axis, at, at + 1) for at in reversed(steps)], axis)
+            after = _joined([_slice(x, axis, size - 1 - at, size - at) for at in steps], axis)
+            x = _joined([before, x, after], axis)
+        return x
+
+
+def _extended(x: tf.Tensor, axis: int, missing: int) -> tf.Tensor:
+    size = x.shape[axis]
+    mirrored = range(size - 2, max(size - 2 - missing, 0), -1)
+    period = [x, *(_slice(x, axis, at, at + 1) for at in mirrored)]
+    full = size + len(mirrored)
+    repeated = _joined([_joined(period, axis)] * -(-(size + missing) // full), axis)
+    return _slice(repeated, axis, 0, size + missing)
+
+
+def _slice(x: tf.Tensor, axis: int, start: int, stop: int) -> tf.Tensor:
+    return x[:, start:stop] if axis == 1 else x[:, :, start:stop]
+
+
+def _joined(parts: list[tf.Tensor], axis: int) -> tf.Tensor:
+    while len(parts) > 1:
+        groups = [parts[at : at + _MOST_JOINED] for at in range(0, len(parts), _MOST_JOINED)]
+        parts = [tf.concat(group, axis) for group in groups]
+    return parts[0]
+
+
+def _between_levels(model: keras.Model) -> keras.Model:
+    """Makes a model take and return rounded float32 values from 0 to 255, which uint8 can replace."""
+    given = keras.Input(batch_shape=model.input.shape, name=model.input.name)
+    is_image = len(given.shape) == 4
+    x = layers.Rescaling(1 / 127.5, -1.0)(_RoundedToInt8(_LEVELS)(given)) if is_image else given
+    return keras.Model(given, _RoundedToInt8(_LEVELS)(layers.Rescaling(127.5, 127.5)(model(x))))
+
+
+def _converted(model: keras.Model, quantization: Quantization) -> bytes:
+    # Conversion would give NaN after tf.saved_model.save of a module that holds the model.
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        SIGNATURE,
+        lambda given: {IMAGE: model(given, training=False)},
+        input_signature=[tf.TensorSpec(model.input.shape, tf.float32, name=model.input.name)],
+    )
+    temporary = Path(tempfile.gettempdir())
+    with explain_disk_faults(temporary, "another TMPDIR"), tempfile.TemporaryDirectory() as folder:
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        if quantization != "none":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantization == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantization == "int8":
+            converter.inference_output_type = tf.uint8
+            if model.input.name == IMAGE:
+                converter.inference_input_type = tf.uint8
+        return converter.convert()
+
+
+# ---------------------------------------------------------------- int8
+
+
+def _calibrated(
+    network: keras.Model, shape: tuple[int, ...], samples: Iterable[np.ndarray] | None
+) -> dict[str, tuple[_Range, _Range]]:
+    """Returns the ranges of input and output of each convolution that computes in int8, by name."""
+    convolutions = _before_full_size(network, shape)
+    probe = keras.Model(network.input, [x for layer in convolutions for x in (layer.input, layer.output)])
+    dtype = np.uint8 if len(shape) == 3 else np.float32
+
+    @tf.function(input_signature=[tf.TensorSpec((1, *shape), tf.float32)])
+    def extremes(given: tf.Tensor) -> tf.Tensor:
+        values = probe(given, training=False)
+        return tf.stack([[tf.reduce_min(value), tf.reduce_max(value)] for value in values])
+
+    seen = np.zeros((2 * len(convolutions), 2))
+    if dtype == np.uint8 and convolutions:
+        seen[0] = [-1, 1]  # inputs may be black and white, whatever the calibration images contain
+    count = 0
+    for count, sample in enumerate(() if samples is None else samples, start=1):  # noqa: B007
+        if sample.dtype != dtype or sample.shape != shape:
+            raise ConfigError(
+                f"int8 is calibrated with {np.dtype(dtype)} {list(shape)}; "
+                f"got {sample.dtype} {list(sample.shape)}"
+            )
+        given = tf.constant(sample[np.newaxis])
+        found = extremes(to_unit_range(given) if dtype == np.uint8 else given).numpy()
+        seen = np.stack([np.minimum(seen[:, 0], found[:, 0]), np.maximum(seen[:, 1], found[:, 1])], axis=1)
+    if not count:
+        raise ConfigError("int8 needs samples to find the ranges of its values with; give calibration images")
+    ranges = [(float(low), float(high)) for low, high in seen]
+    names = [layer.name for layer in convolutions]
+    return dict(zip(names, zip(ranges[::2], ranges[1::2], strict=True), strict=True))
+
+
+def _before_full_size(network: keras.Model, shape: tuple[int, ...]) -> list[layers.Layer]:
+    """Returns the convolutions before the output has its full size.
+
+    In the paper's U-Net that excludes the last one only. Elsewhere it also excludes the last upsampling
+    convolution: quantizing it costs a residual network as much as all others together (7 dB of 41).
+    """
+    convolutions = [
+        layer for layer in network.layers if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose)
+    ]
+    probe = keras.Model(network.input, [*(layer.output for layer in convolutions), network.output])
+    *made, image = (value.shape for value in probe(tf.zeros((1, *shape)), training=False))
+    while made and min(made[-1][1:3]) >= min(image[1:3]):
+        made.pop()
+    return convolutions[: len(made)]
+
+
+class _RoundedToInt8(layers.Layer):
+    """Rounds to 256 steps of a range that contains 0; the converter uses int8 between two such layers."""
+
+    def __init__(self, limits: _Range, **kwargs: Any):
+        super().__init__(**kwargs)
+        low, high = limits
+        step = max((high - low) / 255, 1e-6)  # a convolution with zero weights has an empty range
+        zero = round(-low / step)  # 0 must be one of the steps, because edges are padded with it
+        self._limits = {"min": -zero * step, "max": (255 - zero) * step}
+
+    def call(self, x: Any) -> Any:
+        return tf.quantization.fake_quant_with_min_max_args(x, **self._limits, num_bits=8)

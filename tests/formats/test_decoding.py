@@ -1,0 +1,78 @@
+"""The graph's decoder against the reader of files, over every kind of file that a server takes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf.data.images import decode_image
+from pix2pix_tf.data.pixels import to_unit_range
+from pix2pix_tf.formats.saved_model.decoding import decode_to_unit_range, stated_size
+from tests.data.image_files import SERVED, encode, png, png_chunk, smooth
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def decoder(request):
+    channels = request.param
+    signature = [tf.TensorSpec([], tf.string)]
+    return channels, tf.function(lambda data: decode_to_unit_range(data, channels), signature)
+
+
+def test_both_readers_see_the_same_pixels(decoder):
+    channels, decode = decoder
+    different = []
+    for kind, data in SERVED.items():
+        dtype = np.uint16 if "16 bits" in kind else np.uint8
+        expected = to_unit_range(tf.constant(decode_image(data, channels, dtype))).numpy()
+        if not np.array_equal(decode(data).numpy(), expected):
+            different.append(kind)
+    assert not different
+
+
+def test_the_header_states_the_size_that_is_decoded():
+    sizes = tf.function(stated_size, [tf.TensorSpec([], tf.string)])
+    for kind, data in SERVED.items():
+        height, width = sorted(decode_image(data, 3).shape[:2])
+        assert sorted(sizes(data).numpy()) == [height, width], kind
+
+
+# Chunks before the header, and bare pixels without one, are decoded by the libraries: ways round a limit.
+LATE_HEADER = b"\x89PNG\r\n\x1a\n" + png_chunk(b"abCd", bytes(13)) + png([b"\0"], 1, 8, 0)[8:]
+SMUGGLED = {
+    "a PNG's header out of its place": LATE_HEADER,
+    "a WebP without chunks": b"RIFF\x10\0\0\0WEBP" + encode(smooth(), "WEBP", lossless=True)[20:],
+    "nothing": b"",
+    "text": b"hello, I am text",
+}
+
+
+@pytest.mark.parametrize("kind", SMUGGLED)
+def test_what_is_no_image_has_no_size(kind):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        stated_size(tf.constant(SMUGGLED[kind]))
+
+
+REFUSED = {
+    "nothing": b"",
+    "text": b"hello, I am text",
+    "a cut PNG": encode(smooth(), "PNG")[:80],
+    "a cut JPEG": encode(smooth(), "JPEG")[:-40],
+    "a cut WebP": encode(smooth(), "WEBP")[:-40],
+    "an animated WebP": encode(smooth(), "WEBP", save_all=True, append_images=[Image.new("RGB", (96, 64))]),
+    "a GIF": encode(smooth().quantize(16), "GIF"),
+    "a BMP": encode(smooth(), "BMP"),
+    "a TIFF": encode(smooth(), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cant_be_decoded_is_refused(decoder, kind):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decoder[1](REFUSED[kind])
+
+
+@pytest.mark.parametrize("start", [b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBPVP8X\x0a" + bytes(13)])
+def test_endless_blocks_are_refused_soon(decoder, start):
+    for filling in (b"\xff", b"\0", b"\xff\xe0\0\0"):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decoder[1](start + filling * 1_000_000)

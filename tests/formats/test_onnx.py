@@ -1,0 +1,60 @@
+"""ONNX, proven like the others, where the extra is installed; without it, a line that says so."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from pix2pix_tf import formats
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.exporting.export import ExportOptions, export
+from pix2pix_tf.formats.onnx import Onnx, write_onnx
+from tests.formats.models import NOISE, noise, untrained, write_run
+
+INSTALLED = all(importlib.util.find_spec(name) for name in ("tf2onnx", "onnxruntime"))
+needs_extra = pytest.mark.skipif(not INSTALLED, reason="tf2onnx is not installed; the extra onnx has it")
+
+
+@needs_extra
+def test_onnx_is_exported_and_proven(tmp_path):
+    run = write_run(tmp_path / "run", "wgan", steps=(20,)).path
+    [model] = export(run, ExportOptions(out=tmp_path / "out", name="tiny", formats=[Onnx()])).models
+    assert model.published == [tmp_path / "out" / "tiny-1" / "tiny.onnx"]
+    [proof] = model.proofs
+    assert proof.images == 16
+    assert proof.difference.max_levels <= 1
+
+
+@needs_extra
+@pytest.mark.parametrize(
+    "settings",
+    # With more contrast the latter paints black and white alone, and rounding decides which.
+    [{}, {"generator": "resnet", "norm": "batch", "input_channels": 1, "contrast": 2}],
+    ids=str,
+)
+def test_onnx_paints_the_networks_picture_at_any_size(tmp_path, settings):
+    translate = untrained(**settings)
+    write_onnx(translate, tmp_path / "tiny.onnx")
+    loaded = formats.load(tmp_path / "tiny.onnx")
+    assert (loaded.input_channels, loaded.noise) == (settings.get("input_channels", 3), 0)
+    for size in ((64, 64), (35, 90), (1, 1)):
+        image = noise(*size, loaded.input_channels)
+        assert np.abs(loaded(image).astype(int) - translate(image)).max() <= 1
+
+
+@needs_extra
+def test_onnx_takes_noise(tmp_path):
+    translate = untrained("wgan")
+    write_onnx(translate, tmp_path / "tiny.onnx")
+    loaded = formats.load(tmp_path / "tiny.onnx")
+    assert (loaded.input_channels, loaded.noise) == (0, NOISE)
+    z = np.random.default_rng(0).standard_normal(NOISE, np.float32)
+    assert np.abs(loaded(z).astype(int) - translate(z)).max() <= 1
+
+
+@pytest.mark.skipif(INSTALLED, reason="the extra onnx is installed")
+def test_without_the_extra_a_line_says_what_to_install(tmp_path):
+    run = write_run(tmp_path / "run", "wgan", steps=(20,)).path
+    with pytest.raises(ConfigError, match="extra 'onnx'"):
+        export(run, ExportOptions(out=tmp_path / "out", formats=[Onnx()]))
+    assert not (tmp_path / "out").exists()

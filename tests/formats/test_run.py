@@ -1,0 +1,313 @@
+"""A trained model as a function: the same picture wherever it is asked for, at any size."""
+
+import hashlib
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pix2pix_tf import formats
+from pix2pix_tf.checkpoints import average_name, read_checkpoint, stored_weights
+from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.errors import ConfigError, DataError, RunError
+from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
+from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.sheets import compose_sheet
+from tests.conftest import small_config
+
+
+@pytest.fixture(scope="module")
+def translate(tiny_run):
+    return formats.load(tiny_run.path)
+
+
+def noise(height, width, channels=3, seed=0, dtype=np.uint8):
+    shape = (height, width) if channels is None else (height, width, channels)
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+
+
+def untrained(**settings):
+    """A translator with first weights made larger, so that its output has contrast."""
+    keras.utils.set_random_seed(0)
+    seed = settings.pop("seed", 0)
+    model = model_for(small_config(None, **{"input_channels": 3, "output_channels": 3, **settings}))
+    [translator] = translators_for(model, seed=seed).values()
+    for variable in translator.network.trainable_variables:
+        if "kernel" in variable.path:
+            variable.assign(variable * 4)
+    translator.take_changed_weights()
+    return translator
+
+
+# ---------------------------------------------------------------- the same picture everywhere
+
+
+def test_the_same_image_gives_the_same_picture_again(translate, tiny_run):
+    image = noise(64, 64)
+    first = translate(image)
+    assert first.dtype == np.uint8
+    assert first.std() > 1
+    np.testing.assert_array_equal(translate(image), first)
+    translate(noise(90, 31))
+    np.testing.assert_array_equal(translate(image), first)
+    np.testing.assert_array_equal(formats.load(str(tiny_run.path))(image), first)
+
+
+DIGEST = """
+import hashlib, sys
+import numpy as np
+from pix2pix_tf import load
+image = np.random.default_rng(0).integers(0, 256, (70, 64, 3), np.uint8)
+print(hashlib.sha256(load(sys.argv[1])(image).tobytes()).hexdigest())
+"""
+
+
+def test_another_process_gives_the_same_picture(translate, tiny_run, python):
+    done = python(DIGEST, tiny_run.path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[-1] == hashlib.sha256(translate(noise(70, 64)).tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["step_000000020.png", "final.png"])
+def test_the_sample_sheet_of_training_shows_the_same_pictures(translate, tiny_run, name):
+    sheet = np.asarray(Image.open(tiny_run.final_sheet if name == "final.png" else tiny_run.samples / name))
+    config = tiny_run.read_config()
+    held_out = held_out_images(open_dataset(config), config.data.size, 4)
+    assert len(held_out) == 4
+    rows = [(image, translate(image), target) for _, image, target in held_out]
+    expected = compose_sheet("run: procedural (val), step 20", ("input", "output", "target"), rows)
+    np.testing.assert_array_equal(sheet, expected)
+    # The outputs stand where they should, unscaled: found again in the file by their pixels.
+    for _, output, _ in rows:
+        windows = np.lib.stride_tricks.sliding_window_view(sheet, output.shape)[:, :, 0]
+        assert (windows[:, :, 0, 0] == output[0, 0]).all(axis=-1).any()
+        assert any(
+            np.array_equal(windows[y, x], output)
+            for y, x in np.argwhere((windows[:, :, 0, 0] == output[0, 0]).all(axis=-1))
+        )
+
+
+def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
+    config = tiny_run.read_config()
+    held_out = held_out_images(open_dataset(config), config.data.size, 4)
+    earlier = formats.load(tiny_run.path, step=10)
+    rows = [(image, earlier(image), target) for _, image, target in held_out]
+    expected = compose_sheet("run: procedural (val), step 10", ("input", "output", "target"), rows)
+    np.testing.assert_array_equal(np.asarray(Image.open(tiny_run.samples / "step_000000010.png")), expected)
+
+
+def test_generator_keras_is_the_same_generator(translate, tiny_run):
+    model = keras.saving.load_model(tiny_run.keras_file("generator"))
+    image = tf.constant(noise(75, 64)[np.newaxis] / 127.5 - 1, tf.float32)
+    np.testing.assert_allclose(model(image)[0], translate.paint(image[0]), atol=1e-6)
+
+
+ONLY_KERAS = """
+import sys
+import keras, numpy as np
+import pix2pix_tf.networks
+model = keras.saving.load_model(sys.argv[1])
+print(model(np.zeros((1, 65, 64, 3), np.float32)).shape)
+"""
+
+
+def test_generator_keras_loads_in_a_fresh_process(tiny_run, python):
+    done = python(ONLY_KERAS, tiny_run.keras_file("generator"))
+    assert done.stdout.endswith("(1, 65, 64, 3)\n"), done.stderr[-2000:]
+
+
+# ---------------------------------------------------------------- files and arrays
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "I;16", "P", "1"])
+def test_a_file_gives_the_picture_of_its_array(translate, tmp_path, save_image, mode):
+    path = tmp_path / "한 장.png"
+    if mode in ("P", "1"):
+        image = Image.fromarray(noise(41, 97)).convert(mode)
+        image.save(path)
+        pixels = np.asarray(image.convert("RGB"))
+    else:
+        pixels = save_image(path, width=97, height=41, mode=mode)
+    output = translate.translate_file(path)
+    assert output.shape == (41, 97, 3)
+    np.testing.assert_array_equal(output, translate(pixels))
+    np.testing.assert_array_equal(output, translate.translate_file(str(path)))
+
+
+def test_the_output_has_the_inputs_size(translate):
+    for size in ((1, 1), (2, 511), (300, 200), (37, 65), (64, 64)):
+        assert translate(noise(*size)).shape == (*size, 3)
+
+
+def test_grey_is_three_equal_channels(translate):
+    grey = noise(40, 50, None)
+    expected = translate(np.stack([grey] * 3, axis=-1))
+    np.testing.assert_array_equal(translate(grey), expected)
+    np.testing.assert_array_equal(translate(grey[..., np.newaxis]), expected)
+    np.testing.assert_array_equal(translate(tf.constant(grey)), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_alpha_is_laid_over_white(translate, dtype):
+    top = np.iinfo(dtype).max
+    color = noise(40, 50, dtype=dtype)
+    alpha = np.full((40, 50, 1), top, dtype)
+    np.testing.assert_array_equal(translate(np.concatenate([color, alpha], axis=-1)), translate(color))
+    alpha[:, 25:] = 0
+    white = color.copy()
+    white[:, 25:] = top
+    np.testing.assert_array_equal(translate(np.concatenate([color, alpha], axis=-1)), translate(white))
+
+
+def test_16_bits_of_the_same_picture_give_the_same_output(translate):
+    image = noise(40, 50)
+    # 257 times a level of 8 bits is the same grey of 16: equal but for the last bit of float32.
+    deep = translate(image.astype(np.uint16) * 257)
+    assert np.abs(deep.astype(int) - translate(image)).max() <= 1
+
+
+def test_a_generator_of_one_channel_takes_luma_and_gives_grey():
+    translator = untrained(input_channels=1, output_channels=1)
+    color = noise(64, 70)
+    output = translator(color)
+    assert output.shape == (64, 70, 1)
+    red, green, blue = np.moveaxis(color.astype(int), -1, 0)
+    luma = ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(np.uint8)
+    np.testing.assert_array_equal(output, translator(luma))
+
+
+def test_a_generator_of_one_channel_sees_a_file_as_its_array(tmp_path, save_image):
+    translator = untrained(input_channels=1)
+    for mode in ("RGB", "RGBA", "LA", "L", "I;16"):
+        pixels = save_image(tmp_path / "image.png", mode=mode)
+        found = translator.translate_file(tmp_path / "image.png")
+        np.testing.assert_array_equal(found, translator(pixels), err_msg=mode)
+
+
+@pytest.mark.slow
+def test_16_bit_colour_in_a_file_is_seen_as_its_array(translate, tmp_path):
+    for channels, translator in ((3, translate), (1, untrained(input_channels=1))):
+        for depth in (3, 4):
+            pixels = noise(30, 40, depth, dtype=np.uint16)
+            (tmp_path / "deep.png").write_bytes(tf.io.encode_png(pixels).numpy())
+            found = translator.translate_file(tmp_path / "deep.png")
+            np.testing.assert_array_equal(found, translator(pixels), err_msg=f"{channels} of {depth}")
+
+
+def test_the_orientation_in_exif_is_honoured(translate, tmp_path):
+    pixels = noise(40, 64)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter, clockwise
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    output = translate.translate_file(tmp_path / "turned.png")
+    np.testing.assert_array_equal(output, translate(np.rot90(pixels, -1).copy()))
+
+
+def test_paint_takes_and_gives_minus_one_to_one(translate):
+    image = noise(64, 64)
+    floats = translate.paint(tf.constant(image / 127.5 - 1, tf.float32)).numpy()
+    assert floats.dtype == np.float32
+    assert np.abs(floats).max() <= 1
+    np.testing.assert_array_equal(np.round((floats + 1) * 127.5).astype(np.uint8), translate(image))
+
+
+def test_generate_paints_inside_any_graph(translate):
+    image = tf.constant(noise(64, 64)[np.newaxis] / 127.5 - 1, tf.float32)
+    surrounded = tf.function(lambda images: 2 * translate.generate(images))(image)
+    np.testing.assert_array_equal(surrounded[0] / 2, translate.paint(image[0]))
+
+
+def test_a_run_is_loaded_as_what_has_its_generator(translate):
+    assert isinstance(translate, GeneratorTranslator)
+    assert (translate.input_channels, translate.output_channels) == (3, 3)
+
+
+# ---------------------------------------------------------------- noise and precision
+
+
+def test_a_stochastic_generator_paints_by_its_seed():
+    image = noise(64, 64)
+    first, again, other = (untrained(stochastic=True, seed=seed) for seed in (1, 1, 2))
+    painted = first(image)
+    np.testing.assert_array_equal(first(image), painted)
+    np.testing.assert_array_equal(again(image), painted)
+    assert (other(image) != painted).mean() > 0.01
+    # In a graph as exports have it; where sizes are known, dropout's way takes other convolutions: 1e-6.
+    any_size = tf.TensorSpec([1, None, None, 3])
+    generate = tf.function(first.generate, input_signature=[any_size])
+    output = to_uint8(generate(to_unit_range(tf.constant(image))[np.newaxis]))[0]
+    np.testing.assert_array_equal(output, painted)
+
+
+def test_without_noise_the_seed_changes_nothing():
+    image = noise(64, 64)
+    np.testing.assert_array_equal(untrained(seed=1)(image), untrained(seed=2)(image))
+
+
+def test_bfloat16_differs_by_a_few_levels(tiny_run, translate):
+    image = noise(64, 64)
+    faster = formats.load(tiny_run.path, precision="mixed_bfloat16")(image)
+    gap = np.abs(faster.astype(int) - translate(image))
+    # bfloat16 rounds tanh's argument by 0.4 % or so at each of a dozen layers.
+    assert 0 < gap.max() < 16
+    assert gap.mean() < 2
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_an_array_that_is_no_image_is_refused(translate, refused):
+    shapes = [(4, 4, 5), (1, 4, 4, 3), (4,), (0, 4, 3), (4, 0)]
+    wrong = [np.zeros(shape, np.uint8) for shape in shapes]
+    wrong += [np.zeros((4, 4, 3), dtype) for dtype in (np.float32, np.int64, bool)]
+    for array in wrong:
+        refused(DataError, translate, array)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not an image", "cut"])
+def test_a_file_that_is_no_image_is_named(translate, tmp_path, content, refused):
+    path = tmp_path / "사진 1.png"
+    if content == "cut":
+        content = encode_png(tf.constant(noise(40, 40))).numpy()[:-1500]
+    if content is not None:
+        path.write_bytes(content)
+    assert str(path) in refused(DataError, translate.translate_file, path)
+
+
+def test_a_run_or_step_that_is_not_there_is_named(tiny_run, tmp_path, refused):
+    nowhere = tmp_path / "nowhere"
+    assert str(nowhere) in refused(RunError, GeneratorTranslator.load, nowhere)
+    message = refused(RunError, formats.load, tiny_run.path, step=7)
+    assert all(step in message for step in ("7", "10", "20"))
+
+
+def test_a_run_whose_settings_no_longer_fit_its_weights_is_refused(tiny_run, tmp_path, refused):
+    changed = shutil.copytree(tiny_run.path, tmp_path / "run")
+    config = changed / "config.json"
+    config.write_text(config.read_text().replace('"base_filters": 8', '"base_filters": 16'))
+    message = refused(RunError, formats.load, changed)
+    assert str(changed) in message
+    assert len(message) < 300
+
+
+def test_a_direction_that_the_run_has_not_is_refused(tiny_run, refused):
+    assert formats.load(tiny_run.path, direction="BtoA").painter.network == "generator"
+    refused(ConfigError, formats.load, tiny_run.path, direction="AtoB")
+
+
+# ---------------------------------------------------------------- moving averages
+
+
+def test_what_paints_is_the_average_and_the_weights_themselves_if_asked_for(tiny_run):
+    name = "generator/down_1_conv/kernel"
+    stored = read_checkpoint(tiny_run.existing_checkpoint(), [name, average_name(name)])
+    for raw_weights, expected in ((False, stored[average_name(name)]), (True, stored[name])):
+        loaded = formats.load(tiny_run.path, raw_weights=raw_weights)
+        weights = stored_weights("generator", loaded.network)
+        np.testing.assert_array_equal(weights[name].numpy(), expected)
+    assert (stored[name] != stored[average_name(name)]).any()

@@ -1,0 +1,386 @@
+"""The SavedModel: the pictures of the translator, for whoever has only TensorFlow, whatever they send."""
+
+import io
+import os
+import re
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
+
+from pix2pix_tf.data.images import MAX_PIXELS
+from pix2pix_tf.errors import ConfigError, SystemFault
+from pix2pix_tf.formats.saved_model import SavedModel
+from pix2pix_tf.formats.saved_model.graph import write_saved_model
+from tests.formats.models import NOISE, noise, untrained
+
+LIMITS = SavedModel(max_pixels_per_image=200_000, max_pixels_per_request=500_000)
+
+
+@pytest.fixture(scope="module")
+def translate():
+    return untrained()
+
+
+@pytest.fixture(scope="module")
+def directory(translate, tmp_path_factory):
+    path = tmp_path_factory.mktemp("served") / "1"
+    write_saved_model(translate, path, LIMITS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(directory):
+    return tf.saved_model.load(str(directory)).signatures
+
+
+def png(pixels):
+    return tf.io.encode_png(pixels).numpy()
+
+
+def encode(image, file_format, **options):
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def unpacked(reply):
+    return [np.asarray(Image.open(io.BytesIO(data))) for data in reply["image_bytes"].numpy()]
+
+
+def translate_files(model, *files):
+    return unpacked(model["bytes"](image_bytes=tf.constant(files)))
+
+
+# ---------------------------------------------------------------- the same picture
+
+
+@pytest.mark.parametrize("size", [(1, 1), (64, 64), (37, 65), (200, 300), (130, 511)])
+def test_every_signature_gives_the_translators_picture(model, translate, size):
+    image = noise(*size)
+    expected = translate(image)
+    assert expected.std() > 1 or size == (1, 1)
+    np.testing.assert_array_equal(model["serving_default"](images=image[np.newaxis])["images"][0], expected)
+    np.testing.assert_array_equal(translate_files(model, png(image))[0], expected)
+    floats = tf.constant(image / 127.5 - 1, tf.float32)
+    painted = model["float"](images=floats[tf.newaxis])["images"][0]
+    np.testing.assert_array_equal(painted, translate.paint(floats))
+
+
+def test_images_of_one_request_have_their_own_sizes(model, translate):
+    sizes = [(200, 300), (384, 512), (1, 1), (70, 64)]
+    files = [noise(*size, seed=number) for number, size in enumerate(sizes)]
+    for output, image in zip(translate_files(model, *map(png, files)), files, strict=True):
+        np.testing.assert_array_equal(output, translate(image))
+
+
+def test_an_output_does_not_depend_on_its_batch(model):
+    images = np.stack([noise(70, 64, seed=seed) for seed in range(4)])
+    batch = model["serving_default"](images=images)["images"].numpy()
+    assert batch.shape == images.shape
+    assert not np.array_equal(batch[0], batch[1])
+    for image, output in zip(images, batch, strict=True):
+        alone = model["serving_default"](images=image[np.newaxis])["images"][0]
+        np.testing.assert_array_equal(alone, output)
+    floats = (images / 127.5 - 1).astype(np.float32)
+    one = model["float"](images=floats[2:3])["images"][0]
+    np.testing.assert_array_equal(one, model["float"](images=floats)["images"][2])
+
+
+def test_a_request_without_images_is_answered_without_images(model):
+    assert model["serving_default"](images=np.zeros((0, 5, 4, 3), np.uint8))["images"].shape == (0, 5, 4, 3)
+    assert model["float"](images=np.zeros((0, 5, 4, 3), np.float32))["images"].shape == (0, 5, 4, 3)
+    assert model["bytes"](image_bytes=tf.constant([], tf.string))["image_bytes"].shape == (0,)
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+KINDS = {  # the decoder's own test has more
+    "turned JPEG": lambda image: encode(image, "JPEG", exif=EXIF),
+    "RGBA PNG": lambda image: png(noise(30, 40, 4)),
+    "16-bit PNG": lambda image: png(noise(30, 40, 3, dtype=np.uint16)),
+    "WebP": lambda image: encode(image, "WEBP"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_every_kind_gives_the_picture_that_predict_gives(model, translate, tmp_path, kind):
+    data = KINDS[kind](Image.fromarray(noise(30, 40)))
+    (tmp_path / "image").write_bytes(data)
+    output = translate_files(model, data)[0]
+    assert output.shape == ((40, 30, 3) if kind == "turned JPEG" else (30, 40, 3))
+    np.testing.assert_array_equal(output, translate.translate_file(tmp_path / "image"))
+
+
+def test_a_generator_of_one_channel_takes_luma_and_gives_grey(tmp_path):
+    translate, colour = untrained(input_channels=1, output_channels=1), noise(40, 50)
+    write_saved_model(translate, tmp_path / "1", SavedModel())
+    model = tf.saved_model.load(str(tmp_path / "1")).signatures
+    expected = translate(colour)
+    assert expected.std() > 1
+    reply = model["bytes"](image_bytes=tf.constant([png(colour)]))
+    assert Image.open(io.BytesIO(reply["image_bytes"][0].numpy())).mode == "L"
+    np.testing.assert_array_equal(unpacked(reply)[0], expected[..., 0])
+    grey = noise(40, 50, 1)
+    output = model["serving_default"](images=grey[np.newaxis])["images"][0]
+    np.testing.assert_array_equal(output, translate(grey))
+
+
+def test_a_stochastic_generator_paints_as_its_translator_does(tmp_path):
+    translate, image = untrained(seed=5, stochastic=True), noise(64, 70)
+    write_saved_model(translate, tmp_path / "1", SavedModel())
+    model = tf.saved_model.load(str(tmp_path / "1")).signatures
+    for _ in range(2):  # the noise is the seed's, not the request's
+        answers = model["serving_default"](images=np.stack([image, image]))["images"]
+        np.testing.assert_array_equal(answers[0], translate(image))
+        np.testing.assert_array_equal(answers[1], translate(image))
+    assert (untrained(seed=6, stochastic=True)(image) != translate(image)).any()
+
+
+def test_noise_becomes_the_translators_picture_in_every_signature(tmp_path):
+    translate = untrained("wgan")
+    write_saved_model(translate, tmp_path / "1", SavedModel())
+    model = tf.saved_model.load(str(tmp_path / "1")).signatures
+    vectors = np.random.default_rng(0).standard_normal((3, NOISE), np.float32)
+    expected = np.stack([translate(one) for one in vectors])
+    assert expected.std() > 5
+    np.testing.assert_array_equal(model["serving_default"](z=vectors)["images"], expected)
+    np.testing.assert_array_equal(np.stack(unpacked(model["bytes"](z=vectors))), expected)
+    floats = model["float"](z=vectors)["images"].numpy()
+    np.testing.assert_array_equal(floats[1], translate.paint(tf.constant(vectors[1])))
+    assert model["serving_default"](z=vectors[:0])["images"].shape == (0, 64, 64, 3)
+
+
+# ---------------------------------------------------------------- what is refused, and the next request
+
+
+def png_header(width, height):
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + bytes(4)
+
+
+def png_bomb(width, height):
+    packer = zlib.compressobj(9)
+    rows = packer.compress(bytes((3 * width + 1) * height)) + packer.flush()
+
+    def chunk(name, content):
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def cut(file_format, **options):
+    return encode(Image.fromarray(noise(30, 40)), file_format, **options)[:-60]
+
+
+GOOD = png(noise(40, 30, seed=9))
+REFUSED = {
+    "not an image that is decoded here": [b"hello", b"<svg/>", b"II*\0" + bytes(99), b"GIF89a", b"BM"],
+    "not an image: 0 bytes": [b""],
+    "Invalid PNG": [cut("PNG"), png_header(40, 30)],
+    "Invalid JPEG": [cut("JPEG"), b"\xff\xd8\xff"],
+    "WebP": [cut("WEBP"), b"RIFF\4\0\0\0WEBP", cut("WEBP", lossless=True)],
+    "image 0: 0x0, no pixels": [png_header(0, 0)],
+    "image 0: 10000x10000, more than the limit of 200000 pixels": [png_header(10000, 10000)],
+    "image 0: 1000x201, more than the limit": [png(noise(201, 1000))],
+    "image 0: 4294967295x4294967295, more than": [png_header(2**32 - 1, 2**32 - 1)],
+    "image 0: 16383x16383, more than the limit": [
+        b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f" + struct.pack("<I", 16382 << 14 | 16382) + bytes(8)
+    ],
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_bad_input_is_refused_with_the_reason_and_the_next_request_served(model, translate, reason):
+    for data in REFUSED[reason]:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=re.escape(reason)):
+            translate_files(model, data)
+    np.testing.assert_array_equal(translate_files(model, GOOD)[0], translate(noise(40, 30, seed=9)))
+
+
+def test_the_image_at_the_limit_is_translated(model):
+    assert translate_files(model, png(noise(200, 1000)))[0].shape == (200, 1000, 3)
+
+
+def test_a_bad_image_refuses_its_request_and_is_counted_from_zero(model):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image 2: 1000x201, more than the limit"):
+        translate_files(model, GOOD, GOOD, png(noise(201, 1000)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not an image: 0 bytes"):
+        translate_files(model, GOOD, b"")
+
+
+def test_images_that_are_too_much_together_are_refused(model):
+    large = png(noise(200, 1000))
+    assert len(translate_files(model, large, large)) == 2
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="request too large: 600000 pixels, more than the"
+    ):
+        translate_files(model, large, large, large)
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "float"])
+def test_arrays_have_the_same_limits(model, signature):
+    def ask(*shape):
+        dtype = tf.uint8 if signature == "serving_default" else tf.float32
+        return model[signature](images=tf.zeros(shape, dtype))["images"]
+
+    for shape, reason in {
+        (1, 201, 1000, 3): "image 0: 1000x201, more than the limit of 200000 pixels",
+        (3, 200, 1000, 3): "request too large: 600000 pixels, more than the limit of 500000",
+        (2, 0, 4, 3): "image 0: 4x0, no pixels",
+        (1, 8, 8, 1): "images of 1 channels; this model takes 3",
+    }.items():
+        with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
+            ask(*shape)
+        assert ask(2, 40, 30, 3).shape == (2, 40, 30, 3)
+
+
+@pytest.mark.parametrize("limits", [(0, 10), (MAX_PIXELS + 1, 2**30), (100, 99)])
+def test_limits_that_mean_nothing_are_a_mistake(limits):
+    with pytest.raises(ConfigError, match="pixels per"):
+        SavedModel(*limits)
+
+
+# ---------------------------------------------------------------- what is written
+
+
+def test_it_holds_the_weights_and_nothing_else(directory, translate):
+    variables = dict(tf.train.list_variables(str(directory / "variables" / "variables")))
+    variables.pop("_CHECKPOINTABLE_OBJECT_GRAPH")
+    assert not any("optimizer" in name.lower() or "seed" in name for name in variables)
+    stored = sorted(int(np.prod(shape)) for shape in variables.values())
+    painted_with = [weight for weight in translate._painting.weights if "seed" not in weight.path]
+    assert stored == sorted(int(np.prod(weight.shape)) for weight in painted_with)
+
+
+def test_its_graph_computes_without_python_training_or_chance(directory):
+    saved = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    operations = {node.op for node in nodes}
+    assert {"Conv2D", "DecodePng", "Assert"} <= operations
+    strange = re.compile(r"PyFunc|Apply|AssignAdd|AssignSub|Dataset|Random|Table|Print|Grad")
+    assert not {operation for operation in operations if strange.search(operation)}
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SystemFault) as caught:
+        write_saved_model(untrained(), tmp_path / "file" / "1", LIMITS)
+    assert str(tmp_path / "file") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- those who have only TensorFlow
+
+# Run with -I: no PYTHONPATH, no current directory, no user's packages; and neither of these two.
+ONLY_TENSORFLOW = """
+import resource
+import sys
+sys.modules["pix2pix_tf"] = sys.modules["keras"] = None
+import numpy as np
+import tensorflow as tf
+
+directory, *files = sys.argv[1:]
+model = tf.saved_model.load(directory).signatures
+files = [tf.io.read_file(name) for name in files]
+for number, output in enumerate(model["bytes"](image_bytes=files[:3])["image_bytes"]):
+    tf.io.write_file(f"{number}.png", output)
+print(model["serving_default"](images=np.zeros((2, 33, 65, 3), np.uint8))["images"].shape)
+used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for bomb in files[3:]:
+    try:
+        model["bytes"](image_bytes=[bomb])
+        print("translated")
+    except tf.errors.InvalidArgumentError as error:
+        is_known = "more than the limit" in str(error) or "an animated WebP" in str(error)
+        print("refused" if is_known else error)
+    same = model["bytes"](image_bytes=files[:1])["image_bytes"][0] == tf.io.read_file("0.png")
+    assert same, "the next request was not served"
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used) // 1024)
+"""
+
+
+def many_large_frames():
+    """A WebP of a few kilobytes: 2000 frames that take more than a gigabyte together."""
+    side = struct.pack("<I", 399)[:3]
+    still = encode(Image.new("RGB", (400, 400)), "WEBP", lossless=True)
+    frame = bytes(6) + side * 2 + bytes(4) + still[12:]
+    chunks = b"VP8X" + struct.pack("<I", 10) + bytes([2, 0, 0, 0]) + side * 2
+    chunks += b"ANIM" + struct.pack("<I", 6) + bytes(6)
+    chunks += (b"ANMF" + struct.pack("<I", len(frame)) + frame + bytes(len(frame) % 2)) * 2000
+    return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't tell how much memory was used")
+def test_a_process_that_has_only_tensorflow_serves_it_and_survives_bombs(directory, translate, tmp_path):
+    sizes = [(200, 300), (384, 512), (1, 1)]
+    files = [png(noise(*size, seed=number)) for number, size in enumerate(sizes)]
+    files += [png_bomb(10000, 10000), many_large_frames()]
+    names = []
+    for number, data in enumerate(files):
+        names.append(str(tmp_path / f"input_{number}"))
+        Path(names[-1]).write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ONLY_TENSORFLOW, str(directory), *names],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    *answers, megabytes = done.stdout.splitlines()
+    assert answers == ["(2, 33, 65, 3)", "refused", "refused"]
+    assert int(megabytes) < 300
+    for number, size in enumerate(sizes):
+        output = np.asarray(Image.open(tmp_path / f"{number}.png"))
+        np.testing.assert_array_equal(output, translate(noise(*size, seed=number)))
+
+
+def saved_model_cli(*arguments):
+    program = Path(sys.executable).with_name("saved_model_cli")
+    if not program.exists() and not program.with_suffix(".exe").exists():
+        pytest.skip("saved_model_cli is not beside this Python")
+    done = subprocess.run(
+        [str(program), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_saved_model_cli_shows_the_signatures_and_runs_them(directory, translate, tmp_path):
+    shown = " ".join(saved_model_cli("show", "--dir", directory, "--all").split())
+    for signature, tensor, dtype, shape in (
+        ("serving_default", "images", "DT_UINT8", "(-1, -1, -1, 3)"),
+        ("bytes", "image_bytes", "DT_STRING", "(-1)"),
+        ("float", "images", "DT_FLOAT", "(-1, -1, -1, 3)"),
+    ):
+        described = rf"\['{tensor}'\] tensor_info: dtype: {dtype} shape: {re.escape(shape)} name: \S+ "
+        found = re.search(rf"signature_def\['{signature}'\].*?inputs{described}.*?outputs{described}", shown)
+        assert found, signature
+
+    images = np.stack([noise(70, 33, seed=seed) for seed in range(2)])
+    np.save(tmp_path / "images.npy", images)
+    given = ("--inputs", f"images={tmp_path / 'images.npy'}", "--outdir", tmp_path / "out")
+    saved_model_cli(
+        "run", "--dir", directory, "--tag_set", "serve", "--signature_def", "serving_default", *given
+    )
+    for image, output in zip(images, np.load(tmp_path / "out" / "images.npy"), strict=True):
+        np.testing.assert_array_equal(output, translate(image))

@@ -1,0 +1,284 @@
+"""The .tflite files: the network's pictures, computed whole by XNNPACK, and what a file says of itself."""
+
+import collections
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from pix2pix_tf.errors import ConfigError, RunError
+from pix2pix_tf.exporting.parity import compare, shortfall
+from pix2pix_tf.formats.tflite import TFLite
+from pix2pix_tf.formats.tflite.conversion import convert, partitions
+from pix2pix_tf.formats.tflite.reader import read_metadata
+from tests.formats.models import NOISE, SIZE, noise, pictures, psnr, untrained
+
+PLAIN = {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
+
+
+@pytest.fixture(scope="module")
+def translate():
+    return untrained(contrast=3)
+
+
+@pytest.fixture(scope="module")
+def models(translate):
+    """A file of every kind, by its name."""
+    return {kind: convert(translate, SIZE, kind, pictures(6)) for kind in TFLite.bars}
+
+
+def interpreter_of(model, **options):
+    interpreter = Interpreter(model_content=model, num_threads=1, **options)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def run(model, given, **options):
+    """The picture that a model makes of one or of noise, uint8 in and out, as its metadata tell."""
+    side = read_metadata(model)["input"]
+    if "range" in side and side["dtype"] == "float32":
+        given = (given / 127.5 - 1).astype(np.float32)
+    runner = interpreter_of(model, **options).get_signature_runner("serving_default")
+    painted = runner(**{side["name"]: given[np.newaxis]})["image"][0]
+    return painted if painted.dtype == np.uint8 else np.round((painted + 1) * 127.5).astype(np.uint8)
+
+
+def missed(kind, model, translate, samples):
+    """In what a file misses its bar."""
+    expected = [translate(sample) for sample in samples]
+    assert np.std(expected) > 5
+    return shortfall(TFLite.bars[kind], compare([run(model, sample) for sample in samples], expected))
+
+
+def convolution_types(model):
+    """How many convolutions compute in which type."""
+    interpreter = interpreter_of(model, **PLAIN)
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    types = collections.Counter()
+    for node in interpreter._get_ops_details():
+        if node["op_name"] in ("CONV_2D", "TRANSPOSE_CONV"):
+            image, kernel, _ = (tensors[index] for index in node["inputs"])
+            types[image["dtype"], kernel["dtype"], tensors[node["outputs"][0]]["dtype"]] += 1
+            scales = kernel["quantization_parameters"]["scales"]
+            assert kernel["dtype"] != np.int8 or len(scales) == kernel["shape"][0]
+    return types
+
+
+# ---------------------------------------------------------------- the same picture
+
+
+@pytest.mark.parametrize("kind", TFLite.bars)
+def test_a_file_meets_its_bar_in_one_partition_and_without_xnnpack_too(models, translate, kind):
+    assert missed(kind, models[kind], translate, pictures(8)[5:]) == ""
+    assert partitions(models[kind]).is_whole
+    [picture] = pictures(1)
+    assert psnr(translate(picture), run(models[kind], picture, **PLAIN)) >= 35
+
+
+def test_int8_paints_pictures_beyond_its_calibration(translate, models):
+    [picture] = pictures(1)
+    for other in (np.zeros_like(picture), np.full_like(picture, 255), 255 - picture):
+        assert psnr(translate(other), run(models["int8"], other)) >= 25
+
+
+@pytest.mark.parametrize(
+    ("size", "settings"),
+    [
+        ((1, 2), {}),
+        ((65, 99), {"norm": "none", "input_channels": 1}),
+        ((40, 48), {"norm": "batch", "output_channels": 1}),
+        ((33, 51), {"generator": "encoder_decoder"}),
+        ((3, 50), {"generator": "resnet", "norm": "batch", "upsampling": "resize"}),
+    ],
+    ids=str,
+)
+def test_every_network_paints_any_size_in_one_partition(size, settings):
+    translate = untrained(**settings)
+    model = convert(translate, size, "none")
+    picture = noise(*size, settings.get("input_channels", 3))
+    expected = translate(picture)
+    assert np.abs(run(model, picture).astype(int) - expected).max() <= 1
+    assert expected.std() > 5
+    assert partitions(model).is_whole
+
+
+@pytest.mark.parametrize(
+    ("generator", "contrast", "at_full_size"), [("unet", 3, 2), ("encoder_decoder", 3, 2), ("resnet", 1, 2)]
+)
+def test_int8_convolves_in_int8_below_full_size(generator, contrast, at_full_size):
+    translate = untrained(generator=generator, contrast=contrast)
+    size = (34, 41)
+    samples = pictures(6, size)
+    model = convert(translate, size, "int8", samples)
+    all_of_them = sum("conv/kernel" in weight.path for weight in translate.network.weights)
+    assert convolution_types(model) == {
+        (np.int8,) * 3: all_of_them - at_full_size,
+        (np.float32,) * 3: at_full_size,
+    }
+    assert missed("int8", model, translate, samples[:2]) == ""
+    assert partitions(model).is_whole
+
+
+@pytest.mark.parametrize("kind", ["none", "int8"])
+def test_noise_becomes_the_networks_picture(kind):
+    translate = untrained("wgan")
+    draw = np.random.default_rng(0)
+    vectors = list(draw.standard_normal((20, NOISE), np.float32))
+    model = convert(translate, SIZE, kind, vectors[4:])
+    assert missed(kind, model, translate, vectors[:4]) == ""
+    assert partitions(model).is_whole
+    side = read_metadata(model)["input"]
+    assert (side["name"], side["shape"], side["dtype"]) == ("z", [1, NOISE], "float32")
+    if kind == "int8":
+        found = convolution_types(model)
+        # At full size, where the image is made, the last doubling and the last convolution stay float32.
+        assert (found[(np.float32,) * 3], sum(found.values())) == (2, 6)
+
+
+def test_converting_leaves_the_translator_as_it_was(translate, models):
+    assert models
+    [picture] = pictures(1)
+    np.testing.assert_array_equal(translate(picture), untrained(contrast=3)(picture))
+    assert translate.network.input.shape[1:3] == (None, None)
+
+
+# ---------------------------------------------------------------- how it is computed
+
+
+def test_what_xnnpack_does_not_take_is_told():
+    class Reversing(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((1, 8, 8, 3), tf.float32)])
+        def __call__(self, image):
+            return tf.tanh(tf.reverse(tf.sigmoid(image), [1]))
+
+    module = Reversing()
+    function = module.__call__.get_concrete_function()
+    model = tf.lite.TFLiteConverter.from_concrete_functions([function], module).convert()
+    found = partitions(model)
+    assert found.fallbacks == {"REVERSE_V2": 1}
+    assert not found.is_whole
+    assert read_metadata(model) == {}  # it is no file of ours
+
+
+def test_quantized_files_are_smaller(models):
+    # A network of 8 filters is so small that the graph weighs, too: 0.25 and 0.5 are what large ones have.
+    shares = {name: len(model) / len(models["none"]) for name, model in models.items()}
+    assert 0.5 < shares["float16"] < 0.52
+    assert 0.25 < shares["int8"] < 0.3
+    assert 0.25 < shares["dynamic"] < 0.3
+
+
+# ---------------------------------------------------------------- what it says of itself
+
+
+@pytest.mark.parametrize("kind", TFLite.bars)
+def test_the_signature_takes_image_and_gives_image(models, kind):
+    interpreter = interpreter_of(models[kind])
+    assert interpreter.get_signature_list() == {
+        "serving_default": {"inputs": ["image"], "outputs": ["image"]}
+    }
+    dtype = np.uint8 if kind == "int8" else np.float32
+    runner = interpreter.get_signature_runner("serving_default")
+    for side in (runner.get_input_details()["image"], runner.get_output_details()["image"]):
+        assert (side["dtype"], list(side["shape"])) == (dtype, [1, *SIZE, 3])
+        # A pixel is its own value, for those who go by scale and zero point.
+        assert side["quantization"] == ((1.0, 0) if dtype == np.uint8 else (0.0, 0))
+
+
+ONLY_LITERT = """
+import importlib.abc, json, sys
+
+class Refusing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "keras", "pix2pix_tf", "jax", "torch", "PIL"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Refusing())
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+images, *models = sys.argv[1:]
+for path in models:
+    model = schema.Model.GetRootAs(open(path, "rb").read(), 0)
+    texts = {}
+    for entry in map(model.Metadata, range(model.MetadataLength())):
+        texts[entry.Name()] = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+    facts = json.loads(texts[b"pix2pix"])
+    runner = Interpreter(model_path=path).get_signature_runner(facts["signature"])
+    pixel = np.load(images)
+    value = eval(facts["input"]["value_of_pixel"]).astype(facts["input"]["dtype"])
+    value = runner(image=value)["image"]
+    np.save(path + ".npy", eval(facts["output"]["pixel_of_value"], {"round": np.round, "value": value}))
+    print(json.dumps([model.Description().decode(), facts]))
+"""
+
+
+def test_a_process_with_only_litert_and_numpy_runs_it_by_what_it_says_of_itself(models, translate, tmp_path):
+    [picture] = pictures(1)
+    np.save(tmp_path / "images.npy", picture[np.newaxis])
+    (tmp_path / "script.py").write_text(ONLY_LITERT, encoding="utf-8")
+    kinds = {"none": ("float32", [-1, 1]), "int8": ("uint8", [0, 255])}
+    for kind in kinds:
+        (tmp_path / kind).write_bytes(models[kind])
+    names = ("script.py", "images.npy", *kinds)
+    done = subprocess.run(
+        [sys.executable, "-I", *(str(tmp_path / name) for name in names)],
+        capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    for line, (kind, (dtype, limits)) in zip(done.stdout.splitlines(), kinds.items(), strict=True):
+        assert psnr(translate(picture), np.load(tmp_path / f"{kind}.npy")[0]) >= 35
+        sentence, facts = json.loads(line)
+        assert all(word in sentence for word in ("64x64", "RGB", dtype, str(limits), kind))
+        assert facts["quantization"] == kind
+        for side in (facts["input"], facts["output"]):
+            assert (side["name"], side["shape"]) == ("image", [1, *SIZE, 3])
+            assert (side["dtype"], side["range"], side["color_order"]) == (dtype, limits, "RGB")
+
+
+# ---------------------------------------------------------------- silence and errors
+
+
+def test_converting_writes_nothing_to_the_terminal(capfd):
+    model = convert(untrained("wgan"), SIZE, "int8", np.zeros((2, NOISE), np.float32))
+    partitions(model)
+    written = capfd.readouterr()
+    assert (written.out, written.err) == ("", "")
+    print("still heard", file=sys.stderr)
+    assert capfd.readouterr().err == "still heard\n"
+
+
+def test_what_can_not_be_converted_is_refused(translate):
+    for other in (untrained(stochastic=True), untrained(precision="mixed_bfloat16")):
+        with pytest.raises(ConfigError):
+            convert(other, SIZE, "none")
+    for size in ((0, 64), (64, -1)):
+        with pytest.raises(ConfigError, match="at least 1x1"):
+            convert(translate, size, "none")
+    broken = untrained()
+    kernel = broken.network.get_layer("down_2_conv").kernel
+    kernel.assign(kernel * np.nan)
+    with pytest.raises(RunError, match="down_2_conv/kernel"):
+        convert(broken, SIZE, "none")
+
+
+@pytest.mark.parametrize(
+    "samples", [None, [], *([sample] for sample in (noise(64, 65), noise(64, 64, 1), np.zeros((64, 64, 3))))]
+)
+def test_int8_needs_images_of_its_kind(translate, samples):
+    with pytest.raises(ConfigError):
+        convert(translate, SIZE, "int8", samples)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"quantize": ()}, {"quantize": ("int4",)}, {"tflite_sizes": ((0, 64),)}, {"tflite_sizes": ((9, 4097),)}],
+)
+def test_options_without_meaning_are_refused(options):
+    with pytest.raises(ConfigError):
+        TFLite(**options)
