@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from pix2pix_tf.config import Layout
 from pix2pix_tf.data import images
-from pix2pix_tf.data.checking import CheckedImage, check_images
+from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
 from pix2pix_tf.data.pixels import split_side_by_side
 from pix2pix_tf.data.rasters import Numbers, ValueRange, doubts, merged
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side, natural_key

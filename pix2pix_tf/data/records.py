@@ -128,7 +128,7 @@ def record_digests(
     import tensorflow as tf
     from tqdm import tqdm
 
-    from pix2pix_tf.data.checking import INDEX_VERSION, digests_of_file
+    from pix2pix_tf.data.checking.decoding import INDEX_VERSION, digests_of_file
 
     kept = folder / f"decoded-by-pix2pix-{INDEX_VERSION}-{split}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):

@@ -65,7 +65,7 @@ def import_package() -> None:
     from pix2pix_tf.quiet import import_frameworks
 
     import_frameworks()
-    import pix2pix_tf.data.checking
+    import pix2pix_tf.data.checking.decoding
     import pix2pix_tf.exporting.export
     import pix2pix_tf.prediction
     import pix2pix_tf.training.train  # noqa: F401
@@ -144,7 +144,7 @@ def _read(path: Path, draw: random.Random) -> None:
 
 
 def _check(path: Path, draw: random.Random) -> None:
-    from pix2pix_tf.data.checking import check_image
+    from pix2pix_tf.data.checking.decoding import check_image
     from pix2pix_tf.errors import DataError
 
     if problem := check_image(path, with_looks=True).problem:

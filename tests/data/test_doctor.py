@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data import checking
+from pix2pix_tf.data.checking import decoding
 from pix2pix_tf.data.doctor import EXAMINATIONS, check_folder
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.errors import DataError
@@ -437,9 +437,9 @@ def test_codes_are_names():
 def test_what_was_seen_is_remembered(folder, tmp_path, monkeypatch):
     save(Image.open(path_of(folder, 3)), folder / "train" / "again.png")
     decoded = []
-    check_image = checking.check_image
+    check_image = decoding.check_image
     monkeypatch.setattr(
-        checking,
+        decoding,
         "check_image",
         lambda path, *more, **how: decoded.append(path) or check_image(path, *more, **how),
     )

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data import checking
+from pix2pix_tf.data.checking import decoding
 from pix2pix_tf.data.doctor import check_folder
 from pix2pix_tf.data.folder import (
     FEWEST_HELD_OUT,
@@ -144,7 +144,7 @@ def test_the_check_says_all_of_what_an_image_is_refused_with(tmp_path, monkeypat
     def refuse(path, *_):
         raise DataError(f"{path}: compressed oddly; install the decoder; or convert it")
 
-    monkeypatch.setattr(checking.images, "read_image", refuse)
+    monkeypatch.setattr(decoding.images, "read_image", refuse)
     [finding, *_] = check_folder(tmp_path, DataConfig(), 0, None).findings
     assert finding.cases[0].remark == "compressed oddly; install the decoder; or convert it"
 
@@ -558,9 +558,9 @@ def test_measurements_are_known_by_their_own_numbers(tmp_path):
 def decoded(monkeypatch):
     """The names of the files that are decoded for a check, as it happens."""
     files = []
-    check_image = checking.check_image
+    check_image = decoding.check_image
     monkeypatch.setattr(
-        checking, "check_image", lambda path, *more: files.append(path.name) or check_image(path, *more)
+        decoding, "check_image", lambda path, *more: files.append(path.name) or check_image(path, *more)
     )
     return files
 
@@ -603,17 +603,17 @@ def test_file_with_another_ones_size_and_time_is_decoded_again(tmp_path, decoded
 def test_interrupted_check_goes_on_where_it_was(tmp_path, decoded, monkeypatch):
     for at in range(30):
         save(tmp_path / "data" / "train" / f"{at}.png")
-    check_image = checking.check_image
+    check_image = decoding.check_image
 
     def fail_late(path, *more):
         if path.name == "29.png":
             raise SystemFault(f"{path}: can't be read")
         return check_image(path, *more)
 
-    monkeypatch.setattr(checking, "check_image", fail_late)
+    monkeypatch.setattr(decoding, "check_image", fail_late)
     with pytest.raises(SystemFault):
         open_folder(tmp_path / "data", tmp_path / "cache")
-    monkeypatch.setattr(checking, "check_image", check_image)
+    monkeypatch.setattr(decoding, "check_image", check_image)
     decoded.clear()
     open_folder(tmp_path / "data", tmp_path / "cache")
     assert decoded == ["29.png"]

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data.checking.appearance import joined
 from pix2pix_tf.data.doctor.chart import Chart, Picture
 from pix2pix_tf.data.doctor.examinations import EXAMINATIONS
 from pix2pix_tf.data.doctor.findings import Finding
 from pix2pix_tf.data.folder import Item, Survey, sides_of, survey_folder
-from pix2pix_tf.data.looks import joined
 from pix2pix_tf.data.rasters import Numbers, merged
 from pix2pix_tf.data.sets import Kind
 

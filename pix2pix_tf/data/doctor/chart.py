@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data.checking import CheckedImage
+from pix2pix_tf.data.checking.appearance import Look
+from pix2pix_tf.data.checking.decoding import CheckedImage
 from pix2pix_tf.data.doctor.flat_colours import look_like_label_maps, recurring_colours
 from pix2pix_tf.data.folder import Survey
-from pix2pix_tf.data.looks import Look
 from pix2pix_tf.data.rasters import Doubt, Numbers, doubts, merged
 from pix2pix_tf.data.sets import ITEMS, Kind
 

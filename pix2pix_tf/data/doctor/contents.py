@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from pix2pix_tf.data.checking.appearance import Look, thumbnail_of
 from pix2pix_tf.data.doctor.chart import MOST, Chart, Picture
 from pix2pix_tf.data.doctor.findings import Case, Found
 from pix2pix_tf.data.doctor.flat_colours import MOST_STRAYS
 from pix2pix_tf.data.images import load_with_alpha
-from pix2pix_tf.data.looks import Look, thumbnail_of
 from pix2pix_tf.data.rasters import has_pages
 from pix2pix_tf.data.sets import spread
 

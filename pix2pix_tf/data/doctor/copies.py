@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from pix2pix_tf.data.checking.appearance import thumbnail_of
 from pix2pix_tf.data.doctor.chart import Chart, Picture, item_of
 from pix2pix_tf.data.doctor.findings import Case, Found
 from pix2pix_tf.data.doctor.near_copies import near_copies
-from pix2pix_tf.data.looks import thumbnail_of
 from pix2pix_tf.wording import counted
 
 

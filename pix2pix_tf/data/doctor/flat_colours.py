@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pix2pix_tf.data.looks import NEAR, Look, rgb
+from pix2pix_tf.data.checking.appearance import NEAR, Look, rgb
 from pix2pix_tf.data.sets import spread
 
 MOST_STRAYS = 12

@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pix2pix_tf.data import images
-from pix2pix_tf.data.looks import Look, look_at, seam_of
+from pix2pix_tf.data.checking.appearance import Look, look_at, seam_of
 from pix2pix_tf.data.rasters import Numbers
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
@@ -42,7 +42,7 @@ class CheckedImage:
         problem: one line that says why the file can't be used, naming it; empty if it can.
         looks: what its left and its right half look like, if that was asked for.
         digests: of its pixels, and of those of its left and its right half.
-        seam: as in `pix2pix_tf.data.looks.seam_of`.
+        seam: as in `pix2pix_tf.data.checking.appearance.seam_of`.
     """
 
     height: int = 0

@@ -1,0 +1,1 @@
+"""What is wrong with a data set, found by decoding every image once."""
