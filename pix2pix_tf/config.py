@@ -481,6 +481,7 @@ _SPLIT_ALREADY: _Conditions = {"dataset": "which is split already"}
 _NO_TARGETS: _Conditions = {"dataset": "which has no held-out pairs"}
 
 READ_IF: Mapping[str, _Conditions] = {
+    "data_dir": {"dataset": "which needs no such place"},
     "archive": {"dataset": _archived},
     "mirror_url": {"dataset": lambda given: full_name(given["dataset"]) in CATALOG},
     "direction": {
@@ -505,6 +506,7 @@ READ_IF: Mapping[str, _Conditions] = {
     "lr_end_step": {"lr_schedule": lambda given: given["lr_schedule"] != "constant"},
     "evaluate_every": _NO_TARGETS,
     "best_metric": _NO_TARGETS,
+    "all_reduce": {"": "on one device"},
     "last_convolution": {"generator": _is("generator", "unet", "encoder_decoder", "unet_of_pytorch")},
     **dict.fromkeys(("discriminator_filters", "patch", "spectral_norm", "gan_loss"), _DISCRIMINATOR),
     **dict.fromkeys(("critic_steps", "pool_size", "diff_augment", "unconditional"), _DISCRIMINATOR),
@@ -517,7 +519,8 @@ READ_IF: Mapping[str, _Conditions] = {
 """When a setting is read: what another setting must be, for each that matters. A setting that isn't listed is
 always read, and a condition on a setting that the model doesn't have is met.
 
-A text stands for what only the opened data set knows (`ImageDataset.used`), and says why it isn't read.
+A text stands for what is known only when the data set is open (`ImageDataset.used`), and says why it isn't
+read; with no other setting, it is no setting that decides.
 """
 
 
@@ -539,12 +542,14 @@ def refuse_unread(config: TrainConfig, before: TrainConfig, used: Collection[str
             continue
         for other, is_read in conditions.items():
             if isinstance(is_read, str):
-                met, why = used is None or name in used, f", {is_read}"
+                met, why = used is None or name in used, is_read
             else:
                 met, why = other not in given or is_read(given), ""
-            if not met:
+            if not met and other:
                 value = config.model.model if other == "model" else shown(given[other])
-                raise ConfigError(f"{setting(name)} has no effect with {setting(other)} {value}{why}")
+                why = f"with {setting(other)} {value}{why and ', '}{why}"
+            if not met:
+                raise ConfigError(f"{setting(name)} has no effect {why}")
 
 
 def check_range(name: str, values: tuple[float, ...] | None) -> None:

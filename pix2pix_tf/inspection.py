@@ -106,9 +106,12 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
         counts = {split: tuple(map(len, sets)) for split, sets in dataset.splits.items()}
         return _json(dataset.kind, full_name(name), counts, findings), not findings
     folder = existing_folder(name)
-    configs.refuse_unread(config, preset(name))
+    usual = preset(name)
+    configs.refuse_unread(config, usual)
     kind = kind or usual_kind(name)
     report = check_folder(folder, config.data, config.split_seed, data_root(config.data.data_dir), kind)
+    if report.is_good:
+        configs.refuse_unread(config, usual, configs.READ_IF.keys() - report.unread)
     if as_json:
         return _json(report.kind, report.layout, report.counts, report.findings), report.is_good
     return "\n".join(_lines(folder, report)), report.is_good

@@ -1,11 +1,16 @@
 """Options of the commands that would have no effect for what they are given are refused."""
 
+import json
+
+import numpy as np
 import pytest
 from PIL import Image
 
 from pix2pix_tf import preset, replace
+from pix2pix_tf.commands.main import main
 from pix2pix_tf.data.packed import pack_folder
 from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.exporting.samples import run_dataset
 from pix2pix_tf.inspection import check_dataset, preview_dataset
 from pix2pix_tf.prediction import predict
 from tests.exported_models import write_tflite
@@ -65,3 +70,63 @@ def test_data_preview_and_check_refuse_what_their_data_do_not_use(split, tmp_pat
         check_dataset(replace(packed, image_size=64))
     with pytest.raises(ConfigError, match="`direction` has no effect with `dataset`"):
         preview_dataset(replace(packed, direction="BtoA"), 1, tmp_path / "sheet.png", "unpaired")
+    with pytest.raises(ConfigError, match="`val_share` has no effect with `dataset`"):
+        check_dataset(replace(preset(str(split)), val_share=0.5))
+
+
+def test_a_number_is_ignored_in_measurements_and_gray_images_only(split, tmp_path):
+    with pytest.raises(ConfigError, match="`ignore` has no effect with `dataset`"):
+        check_dataset(replace(preset(str(split)), ignore=7))
+    with pytest.raises(ConfigError, match="`ignore` has no effect"):
+        pack_folder(split, tmp_path / "pack", 0, None, ignore=7)
+    for side in "AB":
+        (tmp_path / "gray" / side).mkdir(parents=True)
+        for number in range(3):
+            shades = np.arange(number, number + 64, dtype=np.uint8).repeat(64).reshape(64, 64)
+            Image.fromarray(shades + ord(side)).save(tmp_path / "gray" / side / f"{number}.png")
+    check_dataset(replace(preset(str(tmp_path / "gray")), ignore=7, val_share=0.5))
+    pack_folder(tmp_path / "gray", tmp_path / "packed", 0, None, ignore=7)
+
+
+@pytest.mark.parametrize(
+    ("place", "flags"),
+    [
+        ("pack", "--skip-bad-images"),
+        ("folder", "--val-share 0.5"),
+        ("pack", "--layout folders"),
+        ("folder", "--ignore 7"),
+    ],
+)
+def test_evaluate_refuses_what_its_data_do_not_use(place, flags, split, tiny_run, tmp_path, capsys):
+    dataset = split
+    if place == "pack":
+        dataset = tmp_path / "pack"
+        pack_folder(split, dataset, 0, None)
+    arguments = ["evaluate", str(tiny_run.path), "--dataset", str(dataset), "--out", str(tmp_path / "out")]
+    assert main([*arguments, *flags.split()]) == 2
+    assert f"{flags.split()[0]} has no effect with --dataset" in capsys.readouterr().err
+
+
+def test_evaluate_leaves_ignored_pixels_out(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for number in range(2):
+        target = random.integers(8, 256, (64, 64), np.uint8)
+        target[:8, :8] = 7
+        picture = target.copy()
+        picture[:8, :8] = 200
+        for place, image in (("data/val/A", target), ("data/val/B", target), ("model", picture)):
+            (tmp_path / place).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path / place / f"{number}.png")
+    arguments = ["evaluate", str(tmp_path / "model"), "--dataset", str(tmp_path / "data"), "--out"]
+    errors = []
+    for name, flags in (("all", []), ("some", ["--ignore", "7"])):
+        assert main([*arguments, str(tmp_path / name), *flags]) == 0, capsys.readouterr().err
+        results = json.loads((tmp_path / name / "metrics.json").read_text(encoding="utf-8"))
+        errors.append(results["models"]["model"]["values"]["l1"]["value"])
+    assert errors[0] > 0.01
+    assert errors[1] == 0
+
+
+def test_export_refuses_a_place_of_data_that_are_drawn(tiny_run, tmp_path):
+    with pytest.raises(ConfigError, match="`data_dir` has no effect with `dataset` procedural"):
+        run_dataset(tiny_run.read_config(), tmp_path)

@@ -17,6 +17,7 @@ from pix2pix_tf.models.registry import MODELS, model_for
 from pix2pix_tf.training.agreement import resolved, total_steps
 from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.training.step import Trainer
+from pix2pix_tf.training.train import dry_run
 from tests.test_config import OTHER
 
 # A valid value, other than the usual one, of each setting of any model.
@@ -126,7 +127,7 @@ def test_downloads_are_for_what_is_downloaded(name, folder):
 
 
 OF_FILES = {"input_range", "output_range", "fit", "photo_filter"}
-OF_FOLDERS = OF_FILES | {"skip_bad_images", "layout"}
+OF_FOLDERS = OF_FILES | {"skip_bad_images", "layout", "data_dir"}
 OF_PAIRS = {"direction", "evaluate_every", "best_metric"}
 OF_SPLITS = {"split_seed", "val_share", "test_share"}
 
@@ -138,7 +139,7 @@ def test_what_only_opened_data_can_tell(folder, tmp_path):
         for name, conditions in READ_IF.items()
         if any(isinstance(each, str) for each in conditions.values())
     }
-    assert left_to_data == OF_FOLDERS | OF_PAIRS | OF_SPLITS | {"ignore", "label_maps"}
+    assert left_to_data == OF_FOLDERS | OF_PAIRS | OF_SPLITS | {"ignore", "label_maps", "all_reduce"}
 
     def used(dataset, model="pix2pix", **settings):
         return open_dataset(replace(preset(str(dataset), model), image_size=64, **settings)).used - {
@@ -181,6 +182,13 @@ def test_training_refuses_what_its_data_do_not_use(name, folder, tmp_path):
     with pytest.raises(ConfigError, match=f"`{name}` has no effect with `dataset`"):
         train(config)
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_gradients_are_summed_over_devices_where_there_are_several(tmp_path):
+    config = replace(preset(), run_dir=tmp_path / "run", **SMALL, all_reduce="bfloat16")
+    with pytest.raises(ConfigError, match="`all_reduce` has no effect on one device"):
+        train(config)
+    assert dry_run(config).optimization.all_reduce == "bfloat16"  # there may be several hosts
 
 
 # ---------------------------------------------------------------- with an effect

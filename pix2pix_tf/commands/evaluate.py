@@ -45,6 +45,8 @@ class EvaluateArgs:
     """Sides that are label maps, for the segmentation score; 'auto' asks the data set."""
     skip_bad_images: bool = False
     """Leave out images that can't be read instead of stopping; the runs' own setting counts, too."""
+    ignore: float | None = None
+    """Number of pixels without a value, in measurements and gray images; by default as the first run."""
     task: configs.TaskName | None = None
     """What makes pairs of plain photos to judge on; by default as the first run."""
     upscale_factor: Literal[2, 4] | None = None
@@ -63,7 +65,7 @@ def run(arguments: list[str]) -> int:
     args = parse(EvaluateArgs, "evaluate", arguments)
     if not args.models:
         raise ConfigError("name at least one model to evaluate")
-    config = _judged_on(args)
+    config, usual = _judged_on(args)
     start_frameworks()
     from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
     from pix2pix_tf.evaluation.table import table
@@ -76,14 +78,18 @@ def run(arguments: list[str]) -> int:
         segmentation=args.segmentation,
         inception_weights=args.inception_weights,
         answers=args.answers,
+        usual=usual,
     )
     print(with_flags(table(evaluate(args.models, args.out, options))))
     print(f"{args.out / 'report.html'} shows the pictures, {args.out / 'metrics.json'} has the numbers")
     return 0
 
 
-def _judged_on(args: EvaluateArgs) -> TrainConfig:
-    """Returns the configuration of the data set to judge on: that of the first run, or of what is named."""
+def _judged_on(args: EvaluateArgs) -> tuple[TrainConfig, TrainConfig]:
+    """Returns the configuration of the data set to judge on, that of the first run or of what is named.
+
+    And what it would be without the flags but --direction, which also chooses a run's generator.
+    """
     from pix2pix_tf.runs import find_run
 
     runs = [found[0] for found in map(find_run, args.models) if found is not None]
@@ -105,19 +111,25 @@ def _judged_on(args: EvaluateArgs) -> TrainConfig:
         is_known = both_are_folders or full_name(args.dataset) == of_run.data.dataset
         config = configs.replace(of_run, dataset=args.dataset) if is_known else preset(args.dataset)
     is_undirected = bool(runs) and runs[0].imported() == {"direction": None}
+    if of_run is not None:
+        inherited = {name: getattr(of_run.data, name) for name in ("task", "upscale_factor", "fit")}
+        config = configs.replace(config, **inherited)
+        if not is_undirected:
+            config = configs.replace(config, direction=of_run.data.direction)
+    if args.direction is not None:
+        config = configs.replace(config, direction=args.direction)
     given = {
         "data_dir": args.data_dir,
         "archive": args.archive,
         "image_size": args.image_size,
-        "direction": args.direction or (of_run.data.direction if of_run and not is_undirected else None),
-        "task": args.task or (of_run.data.task if of_run is not None else None),
-        "upscale_factor": args.upscale_factor or (of_run.data.upscale_factor if of_run is not None else None),
-        "fit": of_run.data.fit if of_run is not None else None,
+        "task": args.task,
+        "upscale_factor": args.upscale_factor,
         "layout": args.layout,
+        "ignore": args.ignore,
         "label_maps": None if args.label_maps == "auto" else args.label_maps,
         "skip_bad_images": args.skip_bad_images or None,
         **args.shares.given(),
     }
     asked = configs.replace(config, **{name: value for name, value in given.items() if value is not None})
-    configs.refuse_unread(asked, configs.replace(config, direction=asked.data.direction))
-    return asked
+    configs.refuse_unread(asked, config)
+    return asked, config

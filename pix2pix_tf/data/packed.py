@@ -68,6 +68,8 @@ def pack_folder(
     )
     if not survey.is_split_here and (seed, shares) != (0, SHARES):
         raise ConfigError(f"`seed` and shares have no effect with {folder}, which is split already")
+    if ignore not in {None, *(side.ignore for of_set in sides for side in of_set)}:
+        raise ConfigError(f"`ignore` has no effect with {folder}, which has no measurements or gray images")
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, sets in survey.splits.items():
         splits[split] = []

@@ -167,7 +167,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             shares=(data.val_share, data.test_share),
             ignored=data.ignored,
         )
-        return _using(images, "layout", "skip_bad_images", "input_range", "output_range")
+        return _using(images, "layout", "skip_bad_images", "data_dir", "input_range", "output_range")
     if name in CATALOG:
         from pix2pix_tf.data.catalog import open_catalog_dataset
 
@@ -179,7 +179,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             skip_bad_images=data.skip_bad_images,
             show_progress=show_progress,
         )
-        return _using(published, "skip_bad_images")
+        return _using(published, "skip_bad_images", "data_dir")
     from pix2pix_tf.data.published import is_published, open_published_dataset
 
     if not is_published(name):
@@ -197,7 +197,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
         skip_bad_images=data.skip_bad_images,
         show_progress=show_progress,
     )
-    return _using(published, "skip_bad_images")
+    return _using(published, "skip_bad_images", "data_dir")
 
 
 def _using(dataset: ImageDataset, *settings: str) -> ImageDataset:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.config import TrainConfig, refuse_unread
 from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.preparing import data_root
@@ -57,6 +57,7 @@ class EvaluateOptions:
         segmentation: whether a segmentation network reads the pictures, where a side is a label map.
         inception_weights: a file, for FID and KID.
         answers: files that "real or fake?" of a report saved.
+        usual: what ``config`` would be if nothing were given: other settings without effect are refused.
     """
 
     config: TrainConfig
@@ -66,12 +67,15 @@ class EvaluateOptions:
     segmentation: bool = True
     inception_weights: Path | None = None
     answers: Sequence[Path] = ()
+    usual: TrainConfig | None = None
 
 
 def evaluate(models: Sequence[str], out: Path, options: EvaluateOptions, say: Say = print) -> dict[str, Any]:
     """Judges models by their pictures; writes ``metrics.json`` and ``report.html``."""
     people = read_answers(options.answers)
     dataset = open_dataset(options.config, "pairs", to_train=False)
+    # Beside the data, `data_dir` keeps the network that reads label maps.
+    refuse_unread(options.config, options.usual or options.config, dataset.used | {"data_dir"})
     if options.split == "all":
         dataset = with_all(dataset)
     split = _split(dataset, options.split)

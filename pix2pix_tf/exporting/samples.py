@@ -92,12 +92,13 @@ class DatasetSamples:
 
 def run_dataset(config: TrainConfig, data_dir: Path | None) -> ImageDataset:
     """Opens the data set of a run, in ``data_dir`` if it has moved there."""
-    if data_dir is not None:
-        config = configs.replace(config, data_dir=data_dir)
+    asked = config if data_dir is None else configs.replace(config, data_dir=data_dir)
     try:
-        return open_dataset(config)
+        dataset = open_dataset(asked)
     except UserError as error:
         raise type(error)(f"{error} (or give a folder with input images as `proof_images`)") from error
+    configs.refuse_unread(asked, config, dataset.used)
+    return dataset
 
 
 def _as_uint8(image: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.data.sources import open_dataset, open_existing
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.distribution import Cluster, Hosts, joined
@@ -68,11 +70,17 @@ def dry_run(config: TrainConfig) -> TrainConfig:
     config = _agreed(from_anywhere(config), run)
     dataset = open_existing(config)
     if dataset is not None:
+        dataset = _reducing(dataset)  # on how many devices isn't known here
         config = resolved(agreeing(config, run, dataset), dataset)
         if run.latest_step() is not None:
             run.refuse_other_images(dataset.identity())
     precision = resolve_precision(config.optimization.precision)
     return configs.replace(config, precision=precision, run_dir=config.run_dir)
+
+
+def _reducing(dataset: ImageDataset) -> ImageDataset:
+    """Notes that gradients are summed over devices."""
+    return dataclasses.replace(dataset, used=dataset.used | {"all_reduce"})
 
 
 def _agreed(config: TrainConfig, run: RunDirectory) -> TrainConfig:
@@ -123,6 +131,8 @@ def _train(
         return RunDirectory(config.run_dir)
 
     dataset = open_dataset(config)
+    if hosts.strategy.num_replicas_in_sync > 1:
+        dataset = _reducing(dataset)
     with explaining_framework_errors():
         identity = dataset.identity()
         hosts.refuse_difference("the training images", identity)

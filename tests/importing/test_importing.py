@@ -203,7 +203,7 @@ def test_the_data_sets_direction_is_the_default(said, expected, save, tmp_path):
     assert run.read_config().data.direction == expected
     undeclared, _ = import_checkpoint(path, tmp_path / "undeclared", direction=said)
     args = parse(EvaluateArgs, "evaluate", [str(undeclared.path), "--dataset", "facades"])
-    assert _judged_on(args).data.direction == expected
+    assert _judged_on(args)[0].data.direction == expected
 
 
 @pytest.mark.slow

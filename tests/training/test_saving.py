@@ -13,7 +13,7 @@ from pix2pix_tf.checkpoints import read_checkpoint
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training import train as training
-from pix2pix_tf.training.agreement import checkpoint_to_start_from
+from pix2pix_tf.training.agreement import checkpoint_to_start_from, from_anywhere
 from pix2pix_tf.training.loop import Session
 from tests.conftest import small_config
 
@@ -51,11 +51,11 @@ def test_a_run_continues_without_what_it_started_from_and_from_another_place(tin
     monkeypatch.chdir(tmp_path / "first")
     shutil.copytree(tiny_run.path, "source")
     run_dir = tmp_path / "run"
-    config = small_config(run_dir, steps=2, init_from=Path("source"), data_dir=Path("data"))
+    config = small_config(run_dir, steps=2, init_from=Path("source"))
     run = train(config, lambda line: None)
     stored = run.read_config()
     assert stored.record.init_from == tmp_path / "first" / "source"
-    assert stored.data.data_dir == tmp_path / "first" / "data"
+    assert from_anywhere(replace(config, data_dir=Path("data"))).data.data_dir == tmp_path / "first" / "data"
 
     Path("source").rename("moved")
     train(replace(config, steps=3), lambda line: None)

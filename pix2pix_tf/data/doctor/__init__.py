@@ -32,6 +32,7 @@ class Report:
         bits: 8 or 16, of each side.
         numbers: of each side, those of halves as one.
         findings: the gravest first.
+        unread: settings that have no effect on the folder.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Report:
     bits: tuple[int, ...]
     numbers: Sequence[Numbers]
     findings: Sequence[Finding]
+    unread: frozenset[str]
 
     @property
     def is_good(self) -> bool:
@@ -84,6 +86,8 @@ def check_folder(
         if sides
         else [],
         findings=[finding for each in examinations for finding in each.findings(chart)],
+        unread=frozenset(() if survey.is_split_here else ("val_share", "test_share"))
+        | frozenset(() if data.ignore in {side.ignore for side in facts} else ("ignore",)),
     )
 
 
