@@ -143,8 +143,9 @@ class RunDirectory:
             raise RunError(
                 f"`run_dir` {self.place} is a file; give a folder, which is made where it is missing"
             )
-        whole, at, _ = self.place.rpartition("@")
-        if at and not self.exists() and RunDirectory(Path(whole)).exists():
+        whole, _, which = self.place.rpartition("@")
+        names_one = which == "best" or which.isdecimal()
+        if whole and names_one and not self.exists() and RunDirectory(Path(whole)).exists():
             raise RunError(
                 f"`run_dir` {quoted(self.place)} names a checkpoint; {quoted(whole)} goes on from its "
                 "newest, and another run starts from this one with `init_from`"

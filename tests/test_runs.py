@@ -214,7 +214,8 @@ def test_a_checkpoint_is_no_directory_to_train_in(tmp_path):
     RunDirectory(tmp_path / "run").write_config(preset("procedural"), {})
     with pytest.raises(RunError, match="init_from"):
         RunDirectory(tmp_path / "run@4").refuse_unreadable_path()
-    RunDirectory(tmp_path / "else@4").refuse_unreadable_path()
+    for other in ("else@4", "run@4-distilled", "run@best-distilled"):  # as 'distill RUN@4' makes
+        RunDirectory(tmp_path / other).refuse_unreadable_path()
 
 
 @pytest.mark.parametrize("name", ["a[1]", "what?", "all*"])

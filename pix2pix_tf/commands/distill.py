@@ -43,10 +43,10 @@ def distill_args(arguments: Sequence[str]) -> DistillArgs:
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("name the run to learn from first: pix2pix distill RUN")
     run, *flags = arguments
-    given = early(flags, "--model", "--recipe", "--direction", "--gan-weight", "--run-dir")
-    for name in ("--model", "--recipe"):
+    given = early(flags, "--model", "--recipe", "--teacher", "--direction", "--gan-weight", "--run-dir")
+    for name in ("--model", "--recipe", "--teacher"):
         if given[name] is not None:
-            raise ConfigError(f"{name} has no meaning here: a student is what its teacher is")
+            raise ConfigError(f"{name} has no meaning here: a student is what RUN, its teacher, is")
     has_targets = "--inputs-only" not in flags and "--inputs_only" not in flags
     student = with_length(_student_defaults(Path(run), has_targets, given), flags)
     return parse(DistillArgs, "distill RUN", flags, DistillArgs(student))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import CHANGEABLE, DataKind, TrainConfig, limited
+from pix2pix_tf.config import DataKind, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models import pix2pix
 from pix2pix_tf.models.base import Metric, Paint, Sheet, Teacher
@@ -30,7 +30,7 @@ STUDENT_FILTERS = 16
 class TaughtSettings(pix2pix.Settings):
     """What students have in common."""
 
-    teacher: Annotated[Path | None, CHANGEABLE] = None
+    teacher: Path | None = None
     """The run that is learned from, or one of its checkpoints, RUN@STEP. What is needed of it is kept."""
 
 

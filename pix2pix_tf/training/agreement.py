@@ -150,9 +150,11 @@ OF_THE_DATA = (
 
 def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     """Returns ``asked`` with 'auto' and the channels filled in as the run was started."""
+    teacher = getattr(stored.model, "teacher", None)
     settings = {
         "precision": (asked.optimization.precision, "auto", stored.optimization.precision),
         "init_from": (asked.record.init_from, None, stored.record.init_from),
+        **({"teacher": (asked.model.teacher, None, teacher)} if hasattr(asked.model, "teacher") else {}),
         **{name: (getattr(asked.data, name), None, getattr(stored.data, name)) for name in OF_THE_DATA},
     }
     asked = configs.replace(

@@ -86,8 +86,10 @@ def _reducing(dataset: ImageDataset) -> ImageDataset:
 def _agreed(config: TrainConfig, run: RunDirectory) -> TrainConfig:
     """Returns what is to be trained, where that can be: from another run's weights only at the start."""
     agreed = agreeing(config, run)
-    if run.latest_step() is None and config.record.init_from is not None:
-        checkpoint_to_start_from(config.record.init_from, agreed)
+    if run.latest_step() is None:
+        sources(agreed)  # are there
+        if config.record.init_from is not None:
+            checkpoint_to_start_from(config.record.init_from, agreed)
     return agreed
 
 

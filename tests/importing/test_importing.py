@@ -226,3 +226,11 @@ def test_without_torch_it_is_said_what_to_install(save, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(ConfigError, match="torch"):
         import_checkpoint(path, tmp_path / "run")
+
+
+def test_the_data_are_found_from_any_working_directory(save, tmp_path, monkeypatch):
+    _, path = save(UNet(8, 2, "batch"))
+    (tmp_path / "pairs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run, _ = import_checkpoint(path, tmp_path / "run", "pairs")
+    assert run.read_config().data.dataset == str(tmp_path / "pairs")

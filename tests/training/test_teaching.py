@@ -17,6 +17,7 @@ from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.teaching import judge_to_start_from, taken_teacher
+from pix2pix_tf.training.train import dry_run
 from tests.conftest import small_config
 
 IMAGE = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
@@ -108,6 +109,8 @@ def test_a_student_learns_and_continues_without_its_teacher(tiny_run, tmp_path, 
     assert again.config == replace(continued.read_config(), steps=40)
     with pytest.raises(ConfigError, match="learns from"):
         distill_args([str(tiny_run.path), "--run-dir", str(continued.path)])
+    with pytest.raises(RunError, match="`teacher`"):  # it would have no effect
+        quietly(replace(config, steps=40, teacher=tiny_run.path))
     continued.keras_file("teacher").unlink()
     with pytest.raises(RunError, match="gone"):
         quietly(replace(config, steps=40))
@@ -155,10 +158,17 @@ def test_a_teacher_of_a_start_that_failed_is_not_kept(tiny_run, tmp_path):
     assert_paints_as(teacher, tiny_run)
 
 
-@pytest.mark.parametrize("flags", [["--model", "pix2pix"], ["--recipe", "paper"]])
+@pytest.mark.parametrize("flags", [["--model", "pix2pix"], ["--recipe", "paper"], ["--teacher", "x"]])
 def test_a_student_is_what_its_teacher_is(tiny_run, tmp_path, flags):
     with pytest.raises(ConfigError, match=flags[0]):
         distill_args([str(tiny_run.path), "--run-dir", str(tmp_path / "student"), *flags])
+
+
+def test_a_dry_run_misses_the_teacher(tiny_run, tmp_path):
+    config = student_config(tiny_run, tmp_path / "student")
+    for teacher, fault in ((tmp_path / "none", RunError), (None, ConfigError)):
+        with pytest.raises(fault, match=r"none|`teacher`"):
+            dry_run(replace(config, teacher=teacher))
 
 
 def test_a_student_can_do_without_a_discriminator(tiny_run, tmp_path):
