@@ -70,7 +70,7 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         if written_in != FORMAT:
             raise RunError(
                 f"the checkpoint {path} has format {written_in}, this version reads format {FORMAT}; use the "
-                "version that wrote it, or train in another `run_dir`"
+                "version that wrote it, or train in another --run-dir"
             )
         readers = [reader]
         if has_moments(path) and not all(map(reader.has_tensor, names)):

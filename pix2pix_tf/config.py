@@ -22,7 +22,7 @@ import tyro
 
 from pix2pix_tf.data.names import CATALOG, full_name, looks_like_path
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.wording import did_you_mean
+from pix2pix_tf.wording import did_you_mean, flag
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 AllReduce = Literal["float32", "bfloat16"]
@@ -272,21 +272,21 @@ class TrainConfig:
         size = self.data.image_size
         if len(size) != 2 or not all(IMAGE_SIDE.contain(side) for side in size):
             given = " ".join(map(str, size)) or "nothing"
-            raise ConfigError(f"`image_size` takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
+            raise ConfigError(f"--image-size takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
         for name in ("input_range", "output_range"):
             check_range(name, getattr(self.data, name))
         if self.optimization.steps is None and self.optimization.epochs is None:
-            raise ConfigError("the length of the run is missing: give `steps` or `epochs`")
+            raise ConfigError("the length of the run is missing: give --steps or --epochs")
         if self.data.val_share + self.data.test_share >= 1:
-            raise ConfigError("`val_share` and `test_share` leave nothing to train on")
+            raise ConfigError("--val-share and --test-share leave nothing to train on")
         if self.optimization.batch_size % self.optimization.accumulate:
             raise ConfigError(
-                f"`accumulate` {self.optimization.accumulate} must divide `batch_size` "
+                f"--accumulate {self.optimization.accumulate} must divide --batch-size "
                 f"{self.optimization.batch_size}"
             )
         colors = self.data.label_colors
         if colors is not None and not (colors and all(0 <= level <= 255 for level in colors)):
-            raise ConfigError(f"`label_colors` takes numbers from 0 to 255; got {shown(colors) or 'none'}")
+            raise ConfigError(f"--label-colors takes numbers from 0 to 255; got {shown(colors) or 'none'}")
         self.model.check(self)
 
     @property
@@ -308,11 +308,6 @@ def dataset_label(dataset: str) -> str:
     return (
         Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset.replace("/", "-")
     )
-
-
-def setting(name: str) -> str:
-    """A setting's name as errors have it: see `pix2pix_tf.errors`."""
-    return f"`{name}`"
 
 
 def each_setting(config: TrainConfig) -> Iterator[tuple[str, str, Any, Any]]:
@@ -360,15 +355,15 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
     A folder of pairs may have moved, so its path is not compared: the run compares the pairs.
     """
     if stored.model.model != asked.model.model:
-        return [f"{setting('model')}: {stored.model.model} → {asked.model.model}"]
+        return [f"{flag('model')}: {stored.model.model} → {asked.model.model}"]
     if stored.data.task != asked.data.task:  # which decides others
-        return [f"{setting('task')}: {stored.data.task} → {asked.data.task}"]
+        return [f"{flag('task')}: {stored.data.task} → {asked.data.task}"]
     fixed = {name for _, name, kind, _ in each_setting(stored) if CHANGEABLE not in _metadata(kind)}
     if looks_like_path(stored.data.dataset) and looks_like_path(asked.data.dataset):
         fixed -= {"dataset"}
     pairs = zip(each_setting(stored), each_setting(asked), strict=True)
     return [
-        f"{setting(name)}: {shown(before)} → {shown(after)}"
+        f"{flag(name)}: {shown(before)} → {shown(after)}"
         for (_, name, _, before), (_, _, _, after) in pairs
         if name in fixed and before != after
     ]
@@ -408,7 +403,7 @@ def _from_plain(name: str, annotation: Any, value: Any) -> Any:
     elif isinstance(value, list):
         value = tuple(value)
     if not any(_fits(member, value) for member in members):
-        raise ConfigError(f"{setting(name)} can't be {value!r:.200}")
+        raise ConfigError(f"{flag(name)} can't be {value!r:.200}")
     return value
 
 
@@ -547,15 +542,15 @@ def refuse_unread(config: TrainConfig, before: TrainConfig, used: Collection[str
                 met, why = other not in given or is_read(given), ""
             if not met and other:
                 value = config.model.model if other == "model" else shown(given[other])
-                why = f"with {setting(other)} {value}{why and ', '}{why}"
+                why = f"with {flag(other)} {value}{why and ', '}{why}"
             if not met:
-                raise ConfigError(f"{setting(name)} has no effect {why}")
+                raise ConfigError(f"{flag(name)} has no effect {why}")
 
 
 def check_range(name: str, values: tuple[float, ...] | None) -> None:
     """Checks the lowest and highest value of an image's numbers."""
     if values is not None and not (len(values) == 2 and -_LARGEST <= values[0] < values[1] <= _LARGEST):
-        raise ConfigError(f"`{name}` takes two numbers, the lower one first; got {shown(values)}")
+        raise ConfigError(f"{flag(name)} takes two numbers, the lower one first; got {shown(values)}")
 
 
 def check_limits(settings: Any) -> None:
@@ -567,9 +562,9 @@ def check_limits(settings: Any) -> None:
     for name, annotation in typing.get_type_hints(type(settings), include_extras=True).items():
         limits, value, kinds = _limits_of(annotation), getattr(settings, name), _members(annotation)
         if not any(_fits(kind, value) for kind in kinds):
-            raise ConfigError(f"{setting(name)} can't be {value!r}")
+            raise ConfigError(f"{flag(name)} can't be {value!r}")
         if limits is not None and value is not None and not limits.contain(value):
-            raise ConfigError(f"{setting(name)} must be {limits}, got {value}")
+            raise ConfigError(f"{flag(name)} must be {limits}, got {value}")
 
 
 def shown(value: Any) -> str:

@@ -1,8 +1,7 @@
 """The errors that a user can cause or meet, each one line that says what, where and what to do.
 
-A message names settings in backticks, as Python spells them: `run_dir`. The command line shows the flag
-instead, ``--run-dir``, prints the message after ``pix2pix: error:`` and leaves with ``exit_code``; nobody
-should ever read a traceback for one of these.
+A message spells settings as flags: ``--run-dir`` is ``run_dir`` in Python. The command line prints it after
+``pix2pix: error:`` and leaves with ``exit_code``; nobody should ever read a traceback for one of these.
 """
 
 

@@ -97,7 +97,7 @@ def check_dataset(config: TrainConfig, kind: Kind | None = None, as_json: bool =
     name = config.data.dataset
     if not configs.looks_like_path(name) or is_pack(local_folder(name)):
         if config.data.size != preset(name).data.size:
-            raise ConfigError(f"`image_size` has no effect with `dataset` {name}, which has its own sizes")
+            raise ConfigError(f"--image-size has no effect with --dataset {name}, which has its own sizes")
         dataset = _opened(config, kind)
         findings = [] if name == PROCEDURAL else list(_damaged(dataset, Path(name)))
         if not as_json:
@@ -166,7 +166,7 @@ def _lines(folder: Path, report: Report) -> Iterator[str]:
     yield (
         f"{printable(str(folder))}: "
         + (f"{_IN_WORDS[report.kind]} in {report.layout}" if report.layout else "no known layout")
-        + (", for `model` cyclegan" if report.kind == "unpaired" else "")
+        + (", for --model cyclegan" if report.kind == "unpaired" else "")
     )
     yield f"  {_IN_WORDS[report.kind]:<9} {counts or 'none'}"
     yield from (
@@ -238,7 +238,7 @@ def _with_task(config: TrainConfig, kind: Kind | None, taken: Kind) -> Kind | No
     if config.data.task == "pairs":
         return kind
     if kind not in (None, "images"):
-        raise ConfigError(f"`kind` {kind} has no meaning with `task` {config.data.task}, which makes pairs")
+        raise ConfigError(f"--kind {kind} has no meaning with --task {config.data.task}, which makes pairs")
     return taken
 
 

@@ -27,7 +27,7 @@ from pix2pix_tf.formats.translator import Translator, naming
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import find_run
 from pix2pix_tf.tiling import MOST_PIXELS, tile_for, translate_in_tiles
-from pix2pix_tf.wording import counted, quoted
+from pix2pix_tf.wording import counted, flag, quoted
 
 TILED_SUFFIX = ".tif"
 
@@ -67,12 +67,12 @@ def predict(
     check_range("input_range", input_range)
     check_range("output_range", output_range)
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"`out` {quoted(out)} is a file; name a folder")
+        raise ConfigError(f"--out {quoted(out)} is a file; name a folder")
     refuse_missing(model)
     of_run = is_run(model)
     half = _input_half(model, direction) if side_by_side else None
     if direction is not None and half is None and not of_run:
-        raise ConfigError("`direction` says which half of a pair is the input; give `side_by_side` with it")
+        raise ConfigError("--direction says which half of a pair is the input; give --side-by-side with it")
     # Before the model is loaded, which takes longer.
     images, unread = _images_below(inputs, out)
     jobs = _outputs_of(images, out)
@@ -100,9 +100,9 @@ def predict(
     )
     for name, is_given, is_read, why in options:
         if is_given and not is_read:
-            raise ConfigError(f"`{name}` has no effect with {model}, {why}")
+            raise ConfigError(f"{flag(name)} has no effect with {model}, {why}")
     if fit_input and tile_size is not None:
-        raise ConfigError("`fit_input` takes an image whole, `tile_size` cuts it; give one of them")
+        raise ConfigError("--fit-input takes an image whole, --tile-size cuts it; give one of them")
     if noise:
         return _from_noise(translator, inputs, out, 16 if count is None else count, seed)
     if not inputs:
@@ -183,14 +183,14 @@ def _mask_of(masks: Path | None, name: Path) -> Path | None:
     """Returns the mask of the input whose output has that name."""
     if masks is None or not masks.is_dir():
         if masks is not None and not masks.exists():
-            raise DataError(f"`masks` {quoted(masks)}: there is no such image or folder")
+            raise DataError(f"--masks {quoted(masks)}: there is no such image or folder")
         return masks
     place = masks / name
     found = [path for path in sorted(place.parent.glob(f"{glob.escape(name.stem)}.*")) if is_image_file(path)]
     if len(found) != 1:
         many = f"{len(found)} masks" if found else "no mask"
         raise DataError(
-            f"`masks` {quoted(masks)} has {many} for {name.with_suffix('')}; give one of its name"
+            f"--masks {quoted(masks)} has {many} for {name.with_suffix('')}; give one of its name"
         )
     return found[0]
 
@@ -204,7 +204,7 @@ def _with_hole(image: np.ndarray, source: Path, mask: Path | None, translator: T
         with naming(source):
             image = with_hole(image, pixels)
     if not has_hole(image):
-        raise DataError(f"{source}: nothing is to be painted; make pixels transparent, or give `masks`")
+        raise DataError(f"{source}: nothing is to be painted; make pixels transparent, or give --masks")
     return image
 
 
@@ -226,7 +226,7 @@ def _input_half(model: str | Path, direction: Direction | None) -> int:
             found = next(iter(model_for(config).painters()))
     if found is None:
         raise ConfigError(
-            f"`side_by_side` needs `direction` AtoB or BtoA with {model}, which doesn't say which half of a "
+            f"--side-by-side needs --direction AtoB or BtoA with {model}, which doesn't say which half of a "
             "pair its input was"
         )
     return 0 if found == "AtoB" else 1
@@ -269,7 +269,7 @@ def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Pa
         if taken.setdefault(key, source) != source:
             raise DataError(f"{taken[key]} and {source} would both become {target}; translate them apart")
         if any(target.with_suffix(suffix).resolve() in sources for suffix in SUFFIXES):
-            raise DataError(f"{target} is an input, and would be overwritten; give another `out`")
+            raise DataError(f"{target} is an input, and would be overwritten; give another --out")
         outputs[source] = target
     return outputs
 

@@ -93,7 +93,7 @@ class RunDirectory:
         """Returns where something that is made of the run goes by default."""
         if self._stored is not None:
             raise ConfigError(
-                f"`out` is missing: say where on this machine that goes, as {self.place} is in a store"
+                f"--out is missing: say where on this machine that goes, as {self.place} is in a store"
             )
         return self.path / name
 
@@ -141,18 +141,18 @@ class RunDirectory:
         """Checks the directory's name: TensorFlow takes some characters for patterns when it reads."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(
-                f"`run_dir` {self.place} is a file; give a folder, which is made where it is missing"
+                f"--run-dir {self.place} is a file; give a folder, which is made where it is missing"
             )
         whole, _, which = self.place.rpartition("@")
         names_one = which == "best" or which.isdecimal()
         if whole and names_one and not self.exists() and RunDirectory(Path(whole)).exists():
             raise RunError(
-                f"`run_dir` {quoted(self.place)} names a checkpoint; {quoted(whole)} goes on from its "
-                "newest, and another run starts from this one with `init_from`"
+                f"--run-dir {quoted(self.place)} names a checkpoint; {quoted(whole)} goes on from its "
+                "newest, and another run starts from this one with --init-from"
             )
         if glob.has_magic(str(self.path.absolute())):
             raise RunError(
-                f"`run_dir` {self.place}: TensorFlow can't read files below a name with *, ? or [; rename it"
+                f"--run-dir {self.place}: TensorFlow can't read files below a name with *, ? or [; rename it"
             )
 
     def image_count(self) -> int:
@@ -181,13 +181,13 @@ class RunDirectory:
             written_by = known.get("pix2pix-tf", "an unknown version")
             raise RunError(
                 f"{self.place} was written by pix2pix-tf {written_by} in format {stored.get('format')}, this "
-                f"version reads format {FORMAT}; use that version, or train in another `run_dir`"
+                f"version reads format {FORMAT}; use that version, or train in another --run-dir"
             )
         try:
             config = config_from_json(stored["config"])
         except (ConfigError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
-                f"{self.config_file} can't be used ({error}); train in another `run_dir`, or restore the file"
+                f"{self.config_file} can't be used ({error}); train in another --run-dir, or restore the file"
             ) from error
         return configs.replace(config, direction=direction) if direction and self.imported() else config
 
@@ -198,7 +198,7 @@ class RunDirectory:
             raise RunError(
                 f"the run in {quoted(self.place)} was started with other training images "
                 f"({_images_text(before)} then, {_images_text(images)} now); restore them to continue it, or "
-                f"start another run with `run_dir` and `init_from` {quoted(self.place)}"
+                f"start another run with --run-dir and --init-from {quoted(self.place)}"
             )
 
     def _read_json(self) -> dict[str, Any]:
@@ -278,7 +278,7 @@ class RunDirectory:
 
     def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from training in this directory at the same time."""
-        busy = f"another process is training in {self.place}; wait for it, or choose another `run_dir`"
+        busy = f"another process is training in {self.place}; wait for it, or choose another --run-dir"
         return locked(self.path, RunError(busy))
 
     def existing_checkpoint(self, step: int | None = None) -> Path:
@@ -340,7 +340,7 @@ def open_checkpoint(model: str | Path, step: int | None = None) -> tuple[RunDire
     run, named = find_run(model) or (RunDirectory(Path(model)), None)
     run.read_config()
     if step is not None and named is not None:
-        raise ConfigError(f"`step` {step}: {model} names a checkpoint already")
+        raise ConfigError(f"--step {step}: {model} names a checkpoint already")
     return run, run.existing_checkpoint(named if step is None else step)
 
 

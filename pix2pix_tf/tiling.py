@@ -67,7 +67,7 @@ def tile_for(translate: Translator, size: tuple[int, int], tile_size: int | None
         return (translate.size or (TILE, TILE)) if size[0] * size[1] > MOST_WHOLE else None
     if translate.size not in (None, (tile_size, tile_size)):
         height, width = translate.size
-        raise ConfigError(f"`tile_size` {tile_size}: the model takes {width}x{height} pixels, no other size")
+        raise ConfigError(f"--tile-size {tile_size}: the model takes {width}x{height} pixels, no other size")
     return (tile_size, tile_size) if max(size) > tile_size else None
 
 

@@ -32,12 +32,12 @@ def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
     height = directory.read_config().data.size[0]
     sheets = sorted(directory.samples.glob("step_*.png"))
     if not sheets:
-        raise RunError(f"{directory.place} has no samples yet; they come every `sample_every` steps")
+        raise RunError(f"{directory.place} has no samples yet; they come every --sample-every steps")
     frames = []
     for number in spread(len(sheets), _MOST_FRAMES):
         frame = one_row(np.asarray(Image.open(sheets[number]).convert("RGB")), height, row - 1)
         if frame is None:
-            raise RunError(f"`row` {row}: the sheets in {directory.samples} have no such row")
+            raise RunError(f"--row {row}: the sheets in {directory.samples} have no such row")
         frames.append(Image.fromarray(frame))
     # Grids with a longer title may be wider.
     width, height = (min(frame.size[axis] for frame in frames) for axis in (0, 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import shlex
 import subprocess
 from collections.abc import Iterable
@@ -26,9 +25,9 @@ def quoted(path: str | Path) -> str:
     return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
-def with_flags(text: str) -> str:
-    """Returns a message with flags for the names of settings: see `pix2pix_tf.errors`."""
-    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda name: "--" + name[1].replace("_", "-"), text)
+def flag(setting: str) -> str:
+    """Spells a setting as the command line and all messages do: ``--run-dir`` of ``run_dir``."""
+    return "--" + setting.replace("_", "-")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

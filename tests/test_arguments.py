@@ -16,6 +16,7 @@ from pix2pix_tf import (
     training_batches,
 )
 from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.wording import flag
 
 WRONG = {
     "dataset": lambda: preset(("facades", "maps")),
@@ -63,13 +64,13 @@ def test_every_public_function_is_tried():
     ],
 )
 def test_a_setting_of_a_wrong_type_is_named(name, value):
-    with pytest.raises(ConfigError, match=f"`{name}`"):
+    with pytest.raises(ConfigError, match=flag(name)):
         replace(preset(), **{name: value})
 
 
 def test_other_mistakes_with_configurations():
     with pytest.raises(ConfigError, match="seed"):
         replace(preset(), sed=1)
-    with pytest.raises(ConfigError, match="`model`"):
+    with pytest.raises(ConfigError, match="--model"):
         TrainConfig("pix2pix")
     assert replace(preset(), image_size=[64, 96]) == replace(preset(), image_size=(64, 96))

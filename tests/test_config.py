@@ -173,7 +173,7 @@ def test_a_task_survives_json():
 
 def test_of_another_task_only_the_task_is_told():
     with_colours = replace(defaults(), task="colorize", output_channels=3)
-    assert differences(with_colours, defaults()) == ["`task`: colorize → pairs"]
+    assert differences(with_colours, defaults()) == ["--task: colorize → pairs"]
 
 
 def test_every_setting_must_be_there():

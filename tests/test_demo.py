@@ -165,7 +165,7 @@ def test_another_file_than_the_pinned_one_is_refused_and_not_kept(cdn, tmp_path)
 
 def test_offline_litert_costs_a_line_that_says_what_to_do(pinned, monkeypatch):
     monkeypatch.setattr(runtime, "_CDN", "http://127.0.0.1:9")
-    with pytest.raises(SystemFault, match="`runtime`") as fault:
+    with pytest.raises(SystemFault, match="--runtime") as fault:
         runtime.runtime_files()
     assert "\n" not in str(fault.value)
 

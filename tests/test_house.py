@@ -3,6 +3,7 @@
 import ast
 import functools
 import graphlib
+import re
 from pathlib import Path
 
 import pix2pix_tf
@@ -107,3 +108,16 @@ def test_exported_names_have_docstrings():
     for name in pix2pix_tf.__all__:
         generated = f"{name}("  # how the docstring begins that a dataclass gets if it has none
         assert not (getattr(pix2pix_tf, name).__doc__ or generated).startswith(generated), name
+
+
+def test_messages_spell_settings_as_flags():
+    """A setting in backticks is for docstrings."""
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        strings = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        ]
+        assert not [text for text in strings if re.search(r"(?<!`)`[a-z_]+`(?!`)", text)], path

@@ -13,6 +13,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.samples import run_dataset
 from pix2pix_tf.inspection import check_dataset, preview_dataset
 from pix2pix_tf.prediction import predict
+from pix2pix_tf.wording import flag
 from tests.exported_models import write_tflite
 
 
@@ -43,7 +44,7 @@ def split(tmp_path_factory):
 def test_predict_refuses_what_an_exported_model_has_not(option, tmp_path):
     Image.new("RGB", (48, 32)).save(tmp_path / "one.png")
     write_tflite(tmp_path / "m.tflite", (32, 48))
-    with pytest.raises(ConfigError, match=f"`{next(iter(option))}`"):
+    with pytest.raises(ConfigError, match=flag(next(iter(option)))):
         predict(tmp_path / "m.tflite", [tmp_path / "one.png"], tmp_path / "out", **option)
     assert not (tmp_path / "out").exists()
 
@@ -51,33 +52,33 @@ def test_predict_refuses_what_an_exported_model_has_not(option, tmp_path):
 @pytest.mark.parametrize("option", [{"seed": 4}, {"fit_input": True}, {"count": 2}, {"masks": "mask.png"}])
 def test_predict_refuses_what_a_run_has_not(option, tiny_run, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "one.png")
-    with pytest.raises(ConfigError, match=f"`{next(iter(option))}`"):
+    with pytest.raises(ConfigError, match=flag(next(iter(option)))):
         predict(tiny_run.path, [tmp_path / "one.png"], tmp_path / "out", **option)
 
 
 def test_data_preview_and_check_refuse_what_their_data_do_not_use(split, tmp_path):
     pack_folder(split, tmp_path / "pack", 0, None)
-    with pytest.raises(ConfigError, match="`seed`"):
+    with pytest.raises(ConfigError, match="--seed"):
         pack_folder(split, tmp_path / "again", 3, None)
     packed = preset(str(tmp_path / "pack"))
     for look in (
         lambda config: check_dataset(config),
         lambda config: preview_dataset(config, 1, tmp_path / "sheet.png"),
     ):
-        with pytest.raises(ConfigError, match="`skip_bad_images` has no effect with `dataset`"):
+        with pytest.raises(ConfigError, match="--skip-bad-images has no effect with --dataset"):
             look(replace(packed, skip_bad_images=True))
-    with pytest.raises(ConfigError, match="`image_size`"):
+    with pytest.raises(ConfigError, match="--image-size"):
         check_dataset(replace(packed, image_size=64))
-    with pytest.raises(ConfigError, match="`direction` has no effect with `dataset`"):
+    with pytest.raises(ConfigError, match="--direction has no effect with --dataset"):
         preview_dataset(replace(packed, direction="BtoA"), 1, tmp_path / "sheet.png", "unpaired")
-    with pytest.raises(ConfigError, match="`val_share` has no effect with `dataset`"):
+    with pytest.raises(ConfigError, match="--val-share has no effect with --dataset"):
         check_dataset(replace(preset(str(split)), val_share=0.5))
 
 
 def test_a_number_is_ignored_in_measurements_and_gray_images_only(split, tmp_path):
-    with pytest.raises(ConfigError, match="`ignore` has no effect with `dataset`"):
+    with pytest.raises(ConfigError, match="--ignore has no effect with --dataset"):
         check_dataset(replace(preset(str(split)), ignore=7))
-    with pytest.raises(ConfigError, match="`ignore` has no effect"):
+    with pytest.raises(ConfigError, match="--ignore has no effect"):
         pack_folder(split, tmp_path / "pack", 0, None, ignore=7)
     for side in "AB":
         (tmp_path / "gray" / side).mkdir(parents=True)
@@ -128,5 +129,5 @@ def test_evaluate_leaves_ignored_pixels_out(tmp_path, capsys):
 
 
 def test_export_refuses_a_place_of_data_that_are_drawn(tiny_run, tmp_path):
-    with pytest.raises(ConfigError, match="`data_dir` has no effect with `dataset` procedural"):
+    with pytest.raises(ConfigError, match="--data-dir has no effect with --dataset procedural"):
         run_dataset(tiny_run.read_config(), tmp_path)

@@ -258,7 +258,7 @@ def test_a_second_process_is_kept_out_while_the_first_one_trains(run, python):
     with run.locked():
         refused = python(HOLD, run.path)
     assert refused.stdout == (
-        f"another process is training in {run.path}; wait for it, or choose another `run_dir`\n"
+        f"another process is training in {run.path}; wait for it, or choose another --run-dir\n"
     ), refused.stderr
     assert python(HOLD, run.path).stdout == "held\n"
 

@@ -18,6 +18,7 @@ from pix2pix_tf.training.agreement import resolved, total_steps
 from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.train import dry_run
+from pix2pix_tf.wording import flag
 from tests.test_config import OTHER
 
 # A valid value, other than the usual one, of each setting of any model.
@@ -116,13 +117,13 @@ def refusals():
 @pytest.mark.parametrize(("model", "name", "other"), list(refusals()))
 def test_a_setting_that_nothing_reads_is_refused_with_the_one_that_decides(model, name, other):
     before = changed(preset("./pairs", model), {**READ.get(name, {}), **UNREAD.get(other, {})})
-    with pytest.raises(ConfigError, match=f"`{name}` has no effect with `{other}`"):
+    with pytest.raises(ConfigError, match=f"{flag(name)} has no effect with {flag(other)}"):
         refuse_unread(replace(before, **{name: GIVEN[name]}), before)
 
 
 @pytest.mark.parametrize("name", ["archive", "mirror_url"])
 def test_downloads_are_for_what_is_downloaded(name, folder):
-    with pytest.raises(ConfigError, match=f"`{name}` has no effect with `dataset`"):
+    with pytest.raises(ConfigError, match=f"{flag(name)} has no effect with --dataset"):
         open_dataset(replace(preset(str(folder)), **{name: GIVEN[name]}))
 
 
@@ -179,14 +180,14 @@ def test_training_refuses_what_its_data_do_not_use(name, folder, tmp_path):
     config = replace(
         preset(str(tmp_path / "pack"), "cyclegan"), run_dir=tmp_path / "run", **SMALL, **{name: GIVEN[name]}
     )
-    with pytest.raises(ConfigError, match=f"`{name}` has no effect with `dataset`"):
+    with pytest.raises(ConfigError, match=f"{flag(name)} has no effect with --dataset"):
         train(config)
     assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_gradients_are_summed_over_devices_where_there_are_several(tmp_path):
     config = replace(preset(), run_dir=tmp_path / "run", **SMALL, all_reduce="bfloat16")
-    with pytest.raises(ConfigError, match="`all_reduce` has no effect on one device"):
+    with pytest.raises(ConfigError, match="--all-reduce has no effect on one device"):
         train(config)
     assert dry_run(config).optimization.all_reduce == "bfloat16"  # there may be several hosts
 

@@ -222,7 +222,7 @@ def test_masks_that_do_not_fit_are_refused(runs, photo, tmp_path):
     Image.new("L", (5, 6), 255).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match="5x6"):
         painted(runs["inpaint"], photo, tmp_path, masks=tmp_path / "mask.png")
-    with pytest.raises(ConfigError, match="`masks`"):
+    with pytest.raises(ConfigError, match="--masks"):
         painted(runs["deblur"], photo, tmp_path, masks=tmp_path / "mask.png")
 
 

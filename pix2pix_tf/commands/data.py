@@ -15,7 +15,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
-from pix2pix_tf.wording import counted, did_you_mean, quoted, with_flags
+from pix2pix_tf.wording import counted, did_you_mean, quoted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _data_check(arguments: list[str]) -> int:
         settings["image_size"] = args.image_size
     config = configs.replace(_dataset_config(args), **settings)
     report, is_good = check_dataset(config, args.kind, args.json)
-    print(with_flags(report))
+    print(report)
     if not is_good:
         raise DataError(f"{args.dataset} can't be trained on as it is; the report above says why")
     return 0

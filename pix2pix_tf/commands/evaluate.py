@@ -14,7 +14,6 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.names import full_name
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import preset
-from pix2pix_tf.wording import with_flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +79,7 @@ def run(arguments: list[str]) -> int:
         answers=args.answers,
         usual=usual,
     )
-    print(with_flags(table(evaluate(args.models, args.out, options))))
+    print(table(evaluate(args.models, args.out, options)))
     print(f"{args.out / 'report.html'} shows the pictures, {args.out / 'metrics.json'} has the numbers")
     return 0
 
@@ -101,7 +100,7 @@ def _judged_on(args: EvaluateArgs) -> tuple[TrainConfig, TrainConfig]:
         for model in args.models:
             if not Path(model).expanduser().is_dir():  # which may hold pictures
                 refuse_missing(model)
-        raise ConfigError("`dataset` is missing: only a run knows which pairs it was made for")
+        raise ConfigError("--dataset is missing: only a run knows which pairs it was made for")
     config = of_run or preset(args.dataset or "")
     if of_run is not None and args.dataset is not None:
         # The run's pairs may lie elsewhere; another data set brings its own settings.

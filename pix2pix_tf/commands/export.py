@@ -13,6 +13,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import parse, start_frameworks
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats import DEFAULT_FORMATS, FORMATS, Format, format_class
+from pix2pix_tf.wording import flag
 
 if TYPE_CHECKING:
     _FormatName = str
@@ -96,7 +97,7 @@ def _chosen_formats(args: ExportArgs) -> list[Format]:
     for name in FORMATS:
         chosen, default = getattr(args.settings, name), format_class(name)()
         changed = [
-            configs.setting(field.name)
+            flag(field.name)
             for field in dataclasses.fields(default)
             if getattr(chosen, field.name) != getattr(default, field.name)
         ]

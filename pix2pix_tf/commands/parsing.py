@@ -13,10 +13,10 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from pix2pix_tf import config as configs
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.storage import address_of
+from pix2pix_tf.wording import flag
 
 Args = TypeVar("Args")
 
@@ -76,9 +76,7 @@ def _refuse_addresses(args: Any) -> None:
             value = () if field.name == "run" else getattr(group, field.name)
             for path in value if isinstance(value, list | tuple) else [value]:
                 if isinstance(path, Path) and address_of(path) is not None:
-                    raise ConfigError(
-                        f"{configs.setting(field.name)} {address_of(path)}: that must be on this machine"
-                    )
+                    raise ConfigError(f"{flag(field.name)} {address_of(path)}: that must be on this machine")
 
 
 _NUMBERS = {"INT": "a whole number", "FLOAT": "a number", "FLOAT FLOAT": "two numbers"}

@@ -7,17 +7,16 @@ import sys
 import traceback
 
 from pix2pix_tf.errors import Interrupted, Pix2pixError
-from pix2pix_tf.wording import with_flags
 
 
 def report_error(error: BaseException, command: str) -> int:
     """Says in a line what went wrong, where that is known; returns the exit code."""
     match error:
         case Interrupted():
-            print(f"pix2pix: {_worded(error)}", file=sys.stderr)
+            print(f"pix2pix: {error}", file=sys.stderr)
             return error.exit_code
         case Pix2pixError():
-            return _fail(_worded(error), error.exit_code)
+            return _fail(str(error), error.exit_code)
         case KeyboardInterrupt():
             return _fail("stopped", 130)
         case BrokenPipeError():
@@ -31,10 +30,6 @@ def report_error(error: BaseException, command: str) -> int:
             return _fail(f"not enough memory; take {smaller}", 1)
     traceback.print_exception(error)
     return 1
-
-
-def _worded(error: Pix2pixError) -> str:
-    return with_flags(str(error))
 
 
 def _fail(message: str, exit_code: int) -> int:

@@ -21,7 +21,7 @@ from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.config import Recipe, TrainConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import TRAINED, preset
-from pix2pix_tf.wording import quoted, with_flags
+from pix2pix_tf.wording import quoted
 
 if TYPE_CHECKING:
     from pix2pix_tf.runs import RunDirectory
@@ -59,7 +59,7 @@ def run_training(args: TrainArgs) -> int:
         print(json.dumps(configs.to_json(dry_run(args.config)), indent=2, ensure_ascii=False))
         return 0
     try:
-        run = train(args.config, lambda line: print(with_flags(line)), cluster)
+        run = train(args.config, print, cluster)
     except BaseException as error:
         if cluster is None:
             raise

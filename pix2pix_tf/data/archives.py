@@ -30,9 +30,9 @@ class Archive:
     def error(self, problem: str) -> DataError:
         """Returns an error about the file's content, with advice."""
         if self.downloaded:
-            advice = "delete the file and run again, or give another with `archive` FILE"
+            advice = "delete the file and run again, or give another with --archive FILE"
         else:
-            advice = "give another file with `archive`, or leave it out to download"
+            advice = "give another file with --archive, or leave it out to download"
         return DataError(f"{self.path}: {problem}; {advice}")
 
 

@@ -142,7 +142,7 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
             elif self._skip_bad_images:
                 self.info.metadata["skipped"].append(image.path)
             else:
-                raise archive.error(f"{image.path} {fault} (`skip_bad_images` leaves out what is broken)")
+                raise archive.error(f"{image.path} {fault} (--skip-bad-images leaves out what is broken)")
         if good == 0:
             raise archive.error(f"no image of {split} can be read")
 
@@ -183,7 +183,7 @@ def open_catalog_dataset(
     if skipped and not skip_bad_images:
         raise DataError(
             f"{name} was prepared without {len(skipped)} broken image(s), {skipped[0]} the first; go on "
-            f"without them with `skip_bad_images`, or delete {builder.data_dir} to prepare it again"
+            f"without them with --skip-bad-images, or delete {builder.data_dir} to prepare it again"
         )
     sides = (Side(labels="A" in facts.labels), Side(labels="B" in facts.labels))
     splits = {split: (_open_pairs(builder, split, show_progress),) for split in sorted(builder.info.splits)}

@@ -27,7 +27,7 @@ PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 
 _CHUNK_BYTES = 1 << 18
 _GZIP_MAGIC = b"\x1f\x8b"
-_OTHER_WAYS = "give a local copy with `archive` FILE, or another server with `mirror_url` URL"
+_OTHER_WAYS = "give a local copy with --archive FILE, or another server with --mirror-url URL"
 
 
 class _CutError(Exception):
@@ -68,8 +68,8 @@ def download_archive(url: str, target: Path, show_progress: bool = True) -> Path
     import filelock
 
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(f"`mirror_url`: {url!r} isn't an address that begins with http:// or https://")
-    with explain_disk_faults(target.parent, "another `data_dir`"):
+        raise ConfigError(f"--mirror-url: {url!r} isn't an address that begins with http:// or https://")
+    with explain_disk_faults(target.parent, "another --data-dir"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{target}.lock"):
             if not target.exists():
@@ -208,7 +208,7 @@ def _refuse_without_space(part: Path, needed: int) -> None:
     if needed > free:
         raise SystemFault(
             f"not enough space in {part.parent}: {_megabytes(needed)} to come, {_megabytes(free)} free; "
-            "free some, or use `data_dir` elsewhere"
+            "free some, or use --data-dir elsewhere"
         )
 
 

@@ -229,7 +229,7 @@ def examined(
         raise DataError(
             printable(
                 f"{folder}: its images look like photos, not like pairs: the left half goes on in the right "
-                "one; give `layout` side-by-side if they are pairs, else a `task` that makes pairs of photos"
+                "one; give --layout side-by-side if they are pairs, else a --task that makes pairs of photos"
             )
         )
     return survey, [sides_of(items, survey.checked) for items in survey.used()]
@@ -411,7 +411,7 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout = "auto") -> tuple[str
         raise _LayoutError(f"{folder}: no images in a known layout", _instead(folder, kind))
     if len(found) > 1:
         raise _LayoutError(
-            f"{folder}: a mixture of layouts ({' and '.join(found)})", f"{expected}; `layout` chooses"
+            f"{folder}: a mixture of layouts ({' and '.join(found)})", f"{expected}; --layout chooses"
         )
     return found.popitem()
 
@@ -494,7 +494,7 @@ def _find_items(
             has_pairs = len(lonely) < len(ours) or not theirs
             fix = "add it, or delete the partner"
             if not has_pairs:
-                fix = "give both images of a pair one name, or learn without pairs: `model` cyclegan"
+                fix = "give both images of a pair one name, or learn without pairs: --model cyclegan"
             problems += _without_partner(root, lonely, other, fix)
         return (_items(files),)
     problems += [
@@ -767,7 +767,7 @@ def _ranged(side: Side, values: ValueRange | None, channels: int | None, folder:
     if side.values is None and values[1] - values[0] < _FEWEST_LEVELS:
         raise DataError(
             f"{folder}: its images hold whole numbers from 0 to {2**side.bits - 1}, of which hardly any lie "
-            f"between {values[0]:g} and {values[1]:g}; give `input_range` and `output_range` in these numbers"
+            f"between {values[0]:g} and {values[1]:g}; give --input-range and --output-range in these numbers"
         )
     return dataclasses.replace(side, bits=16, values=values, missing=None if side.missing is None else 0)
 

@@ -246,7 +246,7 @@ def _pixels(
     if raster is not None:
         if values is None and raster.dtype != np.uint8:
             raise DataError(
-                f"measurements ({raster.dtype}) of an unknown range of values; give `input_range`"
+                f"measurements ({raster.dtype}) of an unknown range of values; give --input-range"
             )
         return _of_raster(raster, channels, dtype, values, nodata)
     with open_picture(file, most_pixels) as picture:

@@ -56,7 +56,7 @@ def palette(dataset: ImageDataset, side: int) -> np.ndarray:
         found = found[(found != missing).any(axis=-1)]  # no class
     if len(found) < 2:
         raise DataError(
-            f"{dataset.name}: its label maps have no two even colours; `label_maps` says which side has "
+            f"{dataset.name}: its label maps have no two even colours; --label-maps says which side has "
             "classes"
         )
     return found

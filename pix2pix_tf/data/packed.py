@@ -55,7 +55,7 @@ def pack_folder(
 ) -> ImageDataset:
     """Packs a folder of images, every one of which is checked; arguments as of `open_folder_dataset`."""
     if is_pack(out):
-        raise ConfigError(f"`out` {out} holds a packed data set already; give another folder, or delete it")
+        raise ConfigError(f"--out {out} holds a packed data set already; give another folder, or delete it")
     survey, sides = examined(
         folder,
         seed,
@@ -67,9 +67,9 @@ def pack_folder(
         ignored=(ignore, ignore),
     )
     if not survey.is_split_here and (seed, shares) != (0, SHARES):
-        raise ConfigError(f"`seed` and shares have no effect with {folder}, which is split already")
+        raise ConfigError(f"--seed and shares have no effect with {folder}, which is split already")
     if ignore not in {None, *(side.ignore for of_set in sides for side in of_set)}:
-        raise ConfigError(f"`ignore` has no effect with {folder}, which has no measurements or gray images")
+        raise ConfigError(f"--ignore has no effect with {folder}, which has no measurements or gray images")
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, sets in survey.splits.items():
         splits[split] = []

@@ -31,7 +31,7 @@ def data_root(data_dir: Path | None) -> Path:
     """
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     if root.exists() and not root.is_dir():
-        raise ConfigError(f"`data_dir`: {root} is a file; give a folder")
+        raise ConfigError(f"--data-dir: {root} is a file; give a folder")
     return root
 
 
@@ -85,9 +85,9 @@ def existing_archive(archive: Path | None, suffix: str) -> Path | None:
         return None
     archive = archive.expanduser()
     if archive.is_dir():
-        raise DataError(f"`archive`: {archive} is a folder; give the {suffix} file itself")
+        raise DataError(f"--archive: {archive} is a folder; give the {suffix} file itself")
     if not archive.exists():
-        raise DataError(f"`archive`: there is no file {archive}")
+        raise DataError(f"--archive: there is no file {archive}")
     return archive
 
 
@@ -106,7 +106,7 @@ def preparation(root: Path, name: str, show_progress: bool) -> Iterator[Path]:
     import filelock
 
     downloads = root / "downloads" / "pix2pix"
-    with explain_disk_faults(root, "another `data_dir`"):
+    with explain_disk_faults(root, "another --data-dir"):
         downloads.mkdir(parents=True, exist_ok=True)
         # A second program that wants the same data set waits for the first instead of working beside it.
         with filelock.FileLock(downloads / f"{name}.prepare.lock"), _hushed(show_progress):

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 _FEATURE = "image"
 _ALONE = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
 _UNPAIRED = ("trainA", "trainB", "testA", "testB")
-_ANOTHER_ARCHIVE = "give another file with `archive`, or leave it out to download"
-_OTHER_WAYS = "a `data_dir` where it is prepared, or a folder of its images as `dataset`"
+_ANOTHER_ARCHIVE = "give another file with --archive, or leave it out to download"
+_OTHER_WAYS = "a --data-dir where it is prepared, or a folder of its images as --dataset"
 
 
 def is_published(name: str) -> bool:
@@ -83,7 +83,7 @@ def open_published_dataset(
     if skipped and not skip_bad_images:
         raise DataError(
             f"{builder.data_path}: image {skipped[0]} can't be decoded ({len(skipped)} in all are broken); "
-            "`skip_bad_images` leaves out what is broken"
+            "--skip-bad-images leaves out what is broken"
         )
     if not all(map(len, splits["train"])):
         raise DataError(f"{builder.data_path}: none of the images to train on can be used")
@@ -169,7 +169,7 @@ def _explaining(name: str) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, tfds.download.DownloadError) as error:
-        archive = "a copy of its .zip with `archive` FILE, " if name.startswith("cycle_gan/") else ""
+        archive = "a copy of its .zip with --archive FILE, " if name.startswith("cycle_gan/") else ""
         raise SystemFault(
             f"{name} could not be downloaded ({_reason(error)}); check the connection, or give {archive}"
             + _OTHER_WAYS

@@ -380,7 +380,7 @@ def doubts(numbers: Numbers, values: ValueRange) -> Iterator[Doubt]:
     for number, share in numbers.sentinels:
         what = f"{number:.9g} in {share:.2%} of the pixels{{side}}, far from all others: learned as a value"
         yield Doubt(
-            "sentinel", what, f"if it stands for no value (nodata, void): `ignore` {number:.9g}", number
+            "sentinel", what, f"if it stands for no value (nodata, void): --ignore {number:.9g}", number
         )
     first, last = numbers.middle
     if not 0 < last - first < _FAINT * (values[1] - values[0]):
@@ -393,12 +393,12 @@ def doubts(numbers: Numbers, values: ValueRange) -> Iterator[Doubt]:
         yield Doubt(
             "faint",
             what,
-            "paint classes in colors that differ, or `one_hot_labels` of inputs",
+            "paint classes in colors that differ, or --one-hot-labels of inputs",
             classes=numbers.classes,
         )
     else:
         low, high = first - 0.05 * (last - first), last + 0.05 * (last - first)
-        fix = f"`output_range` (`input_range` of inputs) {low:.4g} {high:.4g} fits, and clips what is outside"
+        fix = f"--output-range (--input-range of inputs) {low:.4g} {high:.4g} fits, and clips what is outside"
         yield Doubt("faint", what, fix)
 
 

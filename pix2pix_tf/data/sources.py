@@ -50,7 +50,7 @@ def open_dataset(
         name = config.data.dataset
         if looks_like_path(name) or not Path(name).is_dir():
             raise
-        raise SystemFault(f"{error}; the folder {name} here is `dataset` ./{name}") from error
+        raise SystemFault(f"{error}; the folder {name} here is --dataset ./{name}") from error
     dataset = _labelled(opened, config.data.label_maps)
     if "train" not in dataset.splits and (to_train or dataset.kind != kind == "unpaired"):
         raise DataError(
@@ -112,7 +112,7 @@ def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
     assert task is not None
     if task.paints_holes and photos.values is not None:
         raise DataError(
-            f"`task` {task.name} learns from pictures, whose holes an alpha channel can show; those of "
+            f"--task {task.name} learns from pictures, whose holes an alpha channel can show; those of "
             f"{images.name} are measurements"
         )
     return pairs_made_by(task, dataclasses.replace(images, sides=(photos,)), config.split_seed)
@@ -138,7 +138,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
     is_folder = looks_like_path(data.dataset)
     refuse_unread(config, replace(config, archive=None, mirror_url=None))
     if name == UNKNOWN:
-        raise DataError("nobody has said which data set that run's network was trained on; give a `dataset`")
+        raise DataError("nobody has said which data set that run's network was trained on; give a --dataset")
     if name == PROCEDURAL:
         from pix2pix_tf.data.procedural import procedural_dataset
 
@@ -214,7 +214,7 @@ def _of_kind(pack: ImageDataset, kind: Kind) -> ImageDataset:
     """Returns a packed data set, unless it can't be taken for that kind."""
     if pack.kind != kind and (kind == "pairs" or pack.kind == "images"):
         raise DataError(
-            f"{pack.name} was packed as {pack.kind}, where {kind} are needed; pack it with `kind` {kind}"
+            f"{pack.name} was packed as {pack.kind}, where {kind} are needed; pack it with --kind {kind}"
         )
     return pack
 

@@ -64,7 +64,7 @@ class Demo:
         try:
             self._server = _Server(("127.0.0.1", port), _handler_of(files))
         except OSError as error:
-            raise SystemFault(f"`port` {port}: {error.strerror or error}; give another, or 0") from error
+            raise SystemFault(f"--port {port}: {error.strerror or error}; give another, or 0") from error
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
 
     def serve(self) -> None:

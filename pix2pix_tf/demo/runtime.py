@@ -39,7 +39,7 @@ _FILES = {  # with the SHA-256 of each, in what web/package-lock.json pins
     "wasm-utils/dist/index.js": "e0e20bc28ab001ac732cf40d15b6eebd24fb0deaeb95eeba5100f51eebf015f2",
 }
 _PACKAGES = ("core", "wasm-utils")
-_BY_HAND = "bring it from where there is a network ('npm ci' in web/) and name its folder by `runtime`"
+_BY_HAND = "bring it from where there is a network ('npm ci' in web/) and name its folder by --runtime"
 
 
 def runtime_files(given: Path | None = None) -> dict[str, Path]:
@@ -57,7 +57,7 @@ def runtime_files(given: Path | None = None) -> dict[str, Path]:
         _bring(folder)
     missing = next((name for name in _FILES if not (folder / name).is_file()), None)
     if missing is not None:
-        raise ConfigError(f"`runtime` {folder}: {missing} is missing; give web/node_modules/@litertjs")
+        raise ConfigError(f"--runtime {folder}: {missing} is missing; give web/node_modules/@litertjs")
     return {name: folder / name for name in _FILES}
 
 

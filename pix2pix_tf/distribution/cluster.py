@@ -27,13 +27,13 @@ class Cluster:
         for host in self.hosts:
             if not _ADDRESS.fullmatch(host) or int(host.rpartition(":")[2]) > 65535:
                 raise ConfigError(
-                    f"`hosts` takes names or IPv4 addresses with a port, such as node1:2222; got {host!r}"
+                    f"--hosts takes names or IPv4 addresses with a port, such as node1:2222; got {host!r}"
                 )
             if self.hosts.count(host) > 1:
-                raise ConfigError(f"`hosts` names {host} twice")
+                raise ConfigError(f"--hosts names {host} twice")
         if not 0 <= self.index < len(self.hosts):
             raise ConfigError(
-                f"`host_index` {self.index}: {len(self.hosts)} hosts have the numbers from 0 to "
+                f"--host-index {self.index}: {len(self.hosts)} hosts have the numbers from 0 to "
                 f"{len(self.hosts) - 1}"
             )
 
@@ -53,7 +53,7 @@ def find_cluster(hosts: Sequence[str] = (), index: int | None = None) -> Cluster
     if hosts or index is not None:
         if not hosts or index is None:
             raise ConfigError(
-                "`hosts` and `host_index` belong together: all addresses, and which is this one"
+                "--hosts and --host-index belong together: all addresses, and which is this one"
             )
         cluster = Cluster(tuple(hosts), index)
     elif "TF_CONFIG" in os.environ:

@@ -159,7 +159,7 @@ def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[H
         devices = strategy.num_replicas_in_sync
         if batch_size % devices:
             raise ConfigError(
-                f"`batch_size`, divided by `accumulate`, is {batch_size}, which {devices} devices of "
+                f"--batch-size, divided by --accumulate, is {batch_size}, which {devices} devices of "
                 f"{len(cluster.hosts)} hosts can't share evenly; make it a multiple of {devices}"
             )
         yield hosts

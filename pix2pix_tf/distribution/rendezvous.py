@@ -18,7 +18,7 @@ from pix2pix_tf.distribution.cluster import Cluster
 from pix2pix_tf.errors import ConfigError, HostLost, SystemFault
 from pix2pix_tf.files import first_line
 
-_HOSTS = "`hosts`"
+_HOSTS = "--hosts"
 _GREETING = "pix2pix rendezvous"
 _RETRY_SECONDS = 0.2
 _ANSWER_SECONDS = 5.0
@@ -54,7 +54,7 @@ def _own_port(cluster: Cluster) -> Iterator[socket.socket]:
     except OSError as error:
         raise SystemFault(
             f"port {port} of {cluster.named(cluster.index)} is not available ({error.strerror}); stop the "
-            "program that uses it, or give another port in `hosts`"
+            "program that uses it, or give another port in --hosts"
         ) from error
     with server:
         yield server
@@ -83,8 +83,8 @@ def _collect(cluster: Cluster, facts: Facts, server: socket.socket, deadline: fl
                 is_ours = theirs.get(_HOSTS) == own[_HOSTS] and type(index) is int
                 if not is_ours or index not in absent():
                     refusal = (
-                        f"{cluster.named(0)} does not wait for this process; give all hosts the same `hosts` "
-                        f"(there {own[_HOSTS]}), and each its own `host_index`"
+                        f"{cluster.named(0)} does not wait for this process; give all hosts the same --hosts "
+                        f"(there {own[_HOSTS]}), and each its own --host-index"
                     )
                     _send(connection, {"missing": "", "differing": refusal})
                     claim = f"host {index!a} of {theirs.get(_HOSTS)!a}"[:200]

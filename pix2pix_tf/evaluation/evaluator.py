@@ -143,10 +143,10 @@ def _split(dataset: ImageDataset, asked: str | None) -> str:
     """Returns which pairs are judged on."""
     if asked is None and dataset.held_out == "train":
         raise ConfigError(
-            f"{dataset.name} has no pairs but those to train on; `split` train or all evaluates on these"
+            f"{dataset.name} has no pairs but those to train on; --split train or all evaluates on these"
         )
     if asked not in (None, *dataset.splits):
-        raise ConfigError(f"`split` {asked}: {dataset.name} has {', '.join(dataset.splits)}")
+        raise ConfigError(f"--split {asked}: {dataset.name} has {', '.join(dataset.splits)}")
     return asked or dataset.held_out
 
 
@@ -168,7 +168,7 @@ def _reader(
     if sides[1].labels:
         return LabelReader(palette(pairs.dataset, 1))
     if not sides[0].labels:
-        because = "neither side is a label map; if one is, say so with `label_maps`"
+        because = "neither side is a label map; if one is, say so with --label-maps"
         left_out.append({"metric": "segmentation score", "because": because})
         return None
     if "train" not in pairs.dataset.splits:
@@ -191,7 +191,7 @@ def _extractor(
         return inception.Inception(weights)
     because = (
         f"it needs the weights of InceptionV3: put {inception.WEIGHTS} of keras.applications into Keras' "
-        "cache, or name the file with `inception_weights`"
+        "cache, or name the file with --inception-weights"
     )
     left_out.append({"metric": "FID and KID", "because": because})
     return None

@@ -56,7 +56,7 @@ class Inception:
                 self.digest = hashlib.sha256(weights.read_bytes()).hexdigest()
             except (OSError, ValueError, KeyError) as error:
                 raise ConfigError(
-                    f"`inception_weights` {weights}: these are no weights of InceptionV3 without its top "
+                    f"--inception-weights {weights}: these are no weights of InceptionV3 without its top "
                     f"({' '.join(str(error).split())[:100]})"
                 ) from error
 

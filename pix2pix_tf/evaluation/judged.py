@@ -54,7 +54,7 @@ def open_judged(
     [images] = dataset.splits[split]
     runs = [found[0].read_config() for found in map(find_run, models) if found is not None]
     if raw_weights and not any(run.optimization.ema_decay for run in runs):
-        raise ConfigError("`raw_weights` has no effect: none of the models is a run with averages")
+        raise ConfigError("--raw-weights has no effect: none of the models is a run with averages")
     judged = []
     for name, model in zip(short_names(models), models, strict=True):
         if is_folder_of_pictures(model):
@@ -77,7 +77,7 @@ def _trained_on(run: RunDirectory, images: Images) -> int:
     if count > len(images) / 2:
         raise ConfigError(
             f"{run.place} was trained on {count} of the {counted(len(images), 'pair')} to judge on, under "
-            "whatever names; give pairs that are held out, or the run's `split_seed`"
+            "whatever names; give pairs that are held out, or the run's --split-seed"
         )
     return count
 
@@ -144,7 +144,7 @@ def _model(name: str, model: str, dataset: ImageDataset, config: TrainConfig, ra
 
 def _refuse_other_task(model: str, own: str, judged: str) -> None:
     if own != judged:
-        raise ConfigError(f"{model} was trained with `task` {own}, and what is judged is {judged}")
+        raise ConfigError(f"{model} was trained with --task {own}, and what is judged is {judged}")
 
 
 def _refuse_noise(model: str, is_from_noise: bool) -> None:
@@ -171,7 +171,7 @@ def _folder(name: str, path: Path, wanted: Sequence[str]) -> Judged:
             (height, width), size = picture.shape[:2], target.shape[:2]
             can_be_compared = all(map(configs.IMAGE_SIDE.contain, (height, width)))
             other_size = (
-                f"give `image_size` {height} {width} (height and width), or " if can_be_compared else ""
+                f"give --image-size {height} {width} (height and width), or " if can_be_compared else ""
             )
             raise DataError(
                 f"{file} is {width}x{height} pixels, its target {size[1]}x{size[0]}; {other_size or 'give '}"

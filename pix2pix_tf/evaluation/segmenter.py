@@ -232,7 +232,7 @@ def _photos_first(dataset: ImageDataset) -> ImageDataset:
     labels = [side.labels for side in dataset.sides]
     if dataset.kind != "pairs" or labels.count(True) != 1:
         raise DataError(
-            f"{dataset.name}: a segmentation score needs pairs of a photo and a label map; `label_maps` says "
+            f"{dataset.name}: a segmentation score needs pairs of a photo and a label map; --label-maps says "
             "which side has the maps"
         )
     return dataset if labels[1] else dataset.directed("BtoA")

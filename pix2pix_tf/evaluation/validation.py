@@ -41,7 +41,7 @@ class Validation:
             if missing is not None and all((images[target] == missing).all() for images in self._rows):
                 raise DataError(
                     f"{dataset.name}: no pixel of the held-out targets has a value at that size; hold "
-                    "out other pairs, or give another `fit`"
+                    "out other pairs, or give another --fit"
                 )
 
     def measure(self, paint: Mapping[str, Paint]) -> dict[str, float]:

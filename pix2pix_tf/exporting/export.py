@@ -38,6 +38,7 @@ from pix2pix_tf.formats.run import GeneratorTranslator, painter_of
 from pix2pix_tf.models.base import Model, Painter
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import open_checkpoint, package_versions
+from pix2pix_tf.wording import flag
 
 _FORMAT = 2
 _PROOF_SAMPLES = 16
@@ -77,9 +78,9 @@ class ExportOptions:
 def export(run: Path, options: ExportOptions) -> Report:
     """Exports a run; only models that were loaded in a new process, compared and found good are published."""
     job = _Job.prepare(run, options)
-    busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another `out`")
+    busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another --out")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(explain_disk_faults(job.out, "another `out`"))
+        stack.enter_context(explain_disk_faults(job.out, "another --out"))
         stack.enter_context(locked(job.out, busy))
         _clear_leftovers(job.out)
         heed = stack.enter_context(_heeding_ctrl_c())
@@ -118,7 +119,7 @@ class _Job:
     @classmethod
     def prepare(cls, run: Path, options: ExportOptions) -> _Job:
         if not options.formats:
-            raise ConfigError("`formats`: name at least one")
+            raise ConfigError("--formats: name at least one")
         directory, checkpoint = open_checkpoint(run, options.step)
         config = directory.read_config(options.direction)
         model = model_for(config)
@@ -157,15 +158,15 @@ class _Job:
 def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportOptions) -> dict[str, Samples]:
     """Returns samples for verification by the generator's name."""
     is_noise = all(painter.noise for painter in painters.values())
-    other = "a model that makes images from noise" if is_noise else options.proof_images and "`proof_images`"
+    other = "a model that makes images from noise" if is_noise else options.proof_images and "--proof-images"
     for name in ("proof_images", "data_dir") if is_noise else ("data_dir",):
         if other and getattr(options, name) is not None:
-            raise ConfigError(f"`{name}` has no effect with {other}")
+            raise ConfigError(f"{flag(name)} has no effect with {other}")
     if is_noise:
         return {name: NoiseSamples(painter.noise) for name, painter in painters.items()}
     if options.proof_images is not None:
         if len(painters) > 1:
-            raise ConfigError(f"`proof_images` are for one `direction`; give one of {', '.join(painters)}")
+            raise ConfigError(f"--proof-images are for one --direction; give one of {', '.join(painters)}")
         folder = options.proof_images
         return {name: FolderSamples(folder, painter) for name, painter in painters.items()}
     dataset = run_dataset(model.config, options.data_dir)
@@ -175,13 +176,13 @@ def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportO
 
 def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"`out` {out} is a file; name a folder")
+        raise ConfigError(f"--out {out} is a file; name a folder")
     if not out.exists() or any(out.glob("*-*/export.json")):
         return
     found = next((path.name for path in out.iterdir() if not path.name.startswith(".")), None)
     if found is not None:
         raise ConfigError(
-            f"`out` {out} holds something else ('{found}'); name a new folder, or an earlier export's"
+            f"--out {out} holds something else ('{found}'); name a new folder, or an earlier export's"
         )
 
 
@@ -189,7 +190,7 @@ def _refuse_nonfinite(translator: GeneratorTranslator, checkpoint: Path) -> None
     for variable in translator.network.weights:
         if not np.isfinite(np.asarray(variable)).all():
             raise RunError(
-                f"'{variable.path}' in {checkpoint} is not finite; export another checkpoint with `step`"
+                f"'{variable.path}' in {checkpoint} is not finite; export another checkpoint with --step"
             )
 
 

@@ -93,5 +93,5 @@ def refuse_worse(report: Report, allow_worse: bool) -> None:
         sheets = " and ".join(dict.fromkeys(str(model.folder / "parity.png") for model, _ in failures))
         raise ProofFailed(
             f"not published, because the picture is not the trained model's: {missed}; "
-            f"{sheets} shows it, and `allow_worse` publishes it none the less"
+            f"{sheets} shows it, and --allow-worse publishes it none the less"
         )

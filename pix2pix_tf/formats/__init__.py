@@ -17,6 +17,7 @@ from pix2pix_tf.formats.base import Format
 from pix2pix_tf.formats.shipped import shipped_models
 from pix2pix_tf.runs import find_run
 from pix2pix_tf.storage import address_of, local_folder
+from pix2pix_tf.wording import flag
 
 if TYPE_CHECKING:
     from pix2pix_tf.formats.translator import Translator
@@ -128,7 +129,7 @@ def load(
         "seed": seed != 0,
     }
     if any(changed.values()):
-        flags = " and ".join(f"`{name}`" for name, is_changed in changed.items() if is_changed)
+        flags = " and ".join(flag(name) for name, is_changed in changed.items() if is_changed)
         raise ConfigError(
             f"{flags} can be chosen for a run only, not for {model}: what was exported is one "
             "checkpoint, in one precision and with its own noise, or none"

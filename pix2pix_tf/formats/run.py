@@ -112,7 +112,7 @@ class GeneratorTranslator(Translator):
         has_averages = config.optimization.ema_decay > 0
         if raw_weights and not has_averages:
             raise ConfigError(
-                f"`raw_weights` has no effect with {model}, which has no averages (`ema_decay` 0)"
+                f"--raw-weights has no effect with {model}, which has no averages (--ema-decay 0)"
             )
         averaged = has_averages and not raw_weights
         restore_published(checkpoint, painter.network, translator.network, averaged)
@@ -222,7 +222,7 @@ def _refuse_without_dropout(network: keras.Model) -> None:
     kinds = {type(layer) for layer in network.layers}
     has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
     if not has_dropout or keras.layers.BatchNormalization in kinds:
-        raise ConfigError("`stochastic` needs a network with dropout and without batch normalisation")
+        raise ConfigError("--stochastic needs a network with dropout and without batch normalisation")
 
 
 def painter_of(model: Model, direction: str | None) -> Painter:
@@ -230,5 +230,5 @@ def painter_of(model: Model, direction: str | None) -> Painter:
     painters = model.painters()
     name = next(iter(painters)) if direction is None else direction
     if name not in painters:
-        raise ConfigError(f"`direction` {name}: the run has {' and '.join(painters)}")
+        raise ConfigError(f"--direction {name}: the run has {' and '.join(painters)}")
     return painters[name]

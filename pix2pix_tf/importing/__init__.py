@@ -38,10 +38,10 @@ def import_checkpoint(
     run = RunDirectory(run_dir)
     run.refuse_unreadable_path()
     if run.exists():
-        raise RunError(f"`out` {quoted(run_dir)}: there is a run already; give another directory")
+        raise RunError(f"--out {quoted(run_dir)}: there is a run already; give another directory")
     generator = read_generator(checkpoint, eval_mode)
     if eval_mode and generator.norm != "batch":
-        raise ConfigError(f"`eval` has no effect with {quoted(checkpoint)}, which has no batch normalization")
+        raise ConfigError(f"--eval has no effect with {quoted(checkpoint)}, which has no batch normalization")
     config = _config_of(generator, run_dir, dataset, direction)
     state = _state_of(config, generator.weights)
     with run.locked(), contextlib.closing(CheckpointWriter(run, state)) as writer:

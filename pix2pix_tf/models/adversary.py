@@ -76,16 +76,16 @@ class AdversarialSettings(ModelSettings):
         """Refuses what makes no sense together."""
         if self.gan_loss == "wgan-gp" and self.norm == "batch":
             raise ConfigError(
-                "`gan_loss` wgan-gp needs `norm` instance or none: it looks at every image alone"
+                "--gan-loss wgan-gp needs --norm instance or none: it looks at every image alone"
             )
         if self.diff_augment and self.feature_matching:
             raise ConfigError(
-                "`feature_matching` compares features place by place, and `diff_augment` moves each image "
+                "--feature-matching compares features place by place, and --diff-augment moves each image "
                 "its own way; take one of them"
             )
         smallest = _SMALLEST_SIDE.get(self.patch, 1)
         if self.gan_weight and min(config.data.size) < smallest:
-            raise ConfigError(f"`patch` {self.patch} needs `image_size` {smallest} or more")
+            raise ConfigError(f"--patch {self.patch} needs --image-size {smallest} or more")
 
 
 def generator_builder(

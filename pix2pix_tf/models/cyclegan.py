@@ -47,11 +47,11 @@ class Settings(AdversarialSettings):
         """Refuses what makes no sense together."""
         super().check(config)
         if not self.gan_weight:
-            raise ConfigError("`gan_weight` 0 leaves CycleGAN nothing to tell the two sets apart by")
+            raise ConfigError("--gan-weight 0 leaves CycleGAN nothing to tell the two sets apart by")
         channels = (config.data.input_channels, config.data.output_channels)
         if self.identity_weight and None not in channels and channels[0] != channels[1]:
             raise ConfigError(
-                "`identity_weight` needs images of the same channels on both sides; set it to 0"
+                "--identity-weight needs images of the same channels on both sides; set it to 0"
             )
 
 

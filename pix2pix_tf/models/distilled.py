@@ -41,7 +41,7 @@ class _Student(pix2pix.Pix2Pix):
         """Returns the run that is learned from."""
         settings = self.settings
         if settings.teacher is None:
-            raise ConfigError(f"`model` {settings.model} needs a `teacher`; pix2pix distill RUN names it")
+            raise ConfigError(f"--model {settings.model} needs a --teacher; pix2pix distill RUN names it")
         [painter], judge = self.painters(), self.adversary.name if settings.gan_weight else ""
         return Teacher(settings.teacher, painter, judge)
 
@@ -123,7 +123,7 @@ def student_of(
         raise ConfigError(f"{run} makes images from noise; a run is distilled that translates images")
     if not has_targets and (teacher.data.task != "pairs" or teacher.data.one_hot_labels):
         raise ConfigError(
-            f"{run} takes its inputs from a `task`, or one channel a class; it is distilled with its targets"
+            f"{run} takes its inputs from a --task, or one channel a class; it is distilled with its targets"
         )
     is_unpaired = teacher.model.data == "unpaired"
     has_targets = has_targets and teacher.model.data == "pairs"

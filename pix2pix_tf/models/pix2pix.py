@@ -37,18 +37,18 @@ class Settings(AdversarialSettings):
         """Refuses what makes no sense together."""
         super().check(config)
         if not (self.gan_weight or self.l1_weight or getattr(self, "teacher_weight", 0)):
-            raise ConfigError("`gan_weight` and `l1_weight` are both 0: there is nothing to learn from")
+            raise ConfigError("--gan-weight and --l1-weight are both 0: there is nothing to learn from")
         if self.pool_size and self.gan_loss == "wgan-gp" and not self.unconditional:
             raise ConfigError(
-                "`pool_size` with `gan_loss` wgan-gp needs `unconditional`: the penalty is on ways between a "
+                "--pool-size with --gan-loss wgan-gp needs --unconditional: the penalty is on ways between a "
                 "target and a picture of the same input"
             )
         if self.stochastic and self.norm == "batch":
             raise ConfigError(
-                "`stochastic` needs `norm` instance or none: it runs as in training, image by image"
+                "--stochastic needs --norm instance or none: it runs as in training, image by image"
             )
         if self.stochastic and self.generator in ("resnet", "resnet_of_pytorch"):
-            raise ConfigError("`stochastic` needs a generator with dropout: unet or encoder_decoder")
+            raise ConfigError("--stochastic needs a generator with dropout: unet or encoder_decoder")
 
 
 def _task_of(config: TrainConfig) -> Task | None:

@@ -27,7 +27,7 @@ TRAINED = tuple(name for name in MODELS if not name.startswith("distilled"))
 def model_class(name: str) -> type[Model]:
     """Returns a model's class without importing TensorFlow; raises `ConfigError` for unknown names."""
     if name not in MODELS:
-        raise ConfigError(f"`model` {name}: there is no such model; there are {', '.join(TRAINED)}")
+        raise ConfigError(f"--model {name}: there is no such model; there are {', '.join(TRAINED)}")
     module, _, attribute = MODELS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 

@@ -50,7 +50,7 @@ class Settings(ModelSettings):
         height, width = config.data.size
         if height != width or height & (height - 1):
             raise ConfigError(
-                f"`image_size` {height} {width} (height and width): images from noise are 64, 128, 256 ... "
+                f"--image-size {height} {width} (height and width): images from noise are 64, 128, 256 ... "
                 "pixels square"
             )
 

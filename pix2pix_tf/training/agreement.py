@@ -18,7 +18,7 @@ from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
 from pix2pix_tf.storage import absolute
 from pix2pix_tf.training.schedules import learning_rate
-from pix2pix_tf.wording import counted, quoted
+from pix2pix_tf.wording import counted, flag, quoted
 
 
 def agreeing(config: TrainConfig, run: RunDirectory, dataset: ImageDataset | None = None) -> TrainConfig:
@@ -44,8 +44,8 @@ def agreeing(config: TrainConfig, run: RunDirectory, dataset: ImageDataset | Non
     configs.refuse_unread(config, stored, used)
     if total_steps(config, run.image_count()) < latest:
         raise RunError(
-            f"{latest} steps of the run in {quoted(run.place)} are done already; give a larger `steps` or "
-            "`epochs`, or another `run_dir`"
+            f"{latest} steps of the run in {quoted(run.place)} are done already; give a larger --steps or "
+            "--epochs, or another --run-dir"
         )
     return config
 
@@ -61,7 +61,7 @@ def _refuse_lost_checkpoints(run: RunDirectory) -> None:
         raise RunError(
             f"the run in {quoted(run.place)} was trained for {counted(int(logged[-1]['step']), 'step')}, and "
             f"its checkpoints are gone from {quoted(run.checkpoints)}; restore them to continue it, or "
-            f"delete {quoted(run.place)} or give another `run_dir` to start anew"
+            f"delete {quoted(run.place)} or give another --run-dir to start anew"
         )
 
 
@@ -92,18 +92,18 @@ def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
     theirs = other.read_config()
     if theirs.model.model != config.model.model:
         raise RunError(
-            f"`init_from` {quoted(path)}: that run trains {theirs.model.model}, not {config.model.model}"
+            f"--init-from {quoted(path)}: that run trains {theirs.model.model}, not {config.model.model}"
         )
     left_open = {
         name: getattr(theirs.data, name) for name in OF_THE_DATA if getattr(config.data, name) is None
     }
     differing = _differing_networks(configs.replace(config, **left_open), theirs)
-    if any("`image_size`" in each for each in differing):
+    if any("--image-size" in each for each in differing):
         sides = [side for side in _DEEPER_FROM if not _differing_networks(_at(theirs, side), theirs)]
         end = "on" if sides[-1] == _DEEPER_FROM[-1] else f"to {2 * sides[-1] - 1}"
         differing.append(f"the size decides the depth; a shorter side from {sides[0]} {end} has that run's")
     if differing:
-        raise RunError(f"`init_from` {quoted(path)}: that run has other networks ({'; '.join(differing)})")
+        raise RunError(f"--init-from {quoted(path)}: that run has other networks ({'; '.join(differing)})")
     return checkpoint
 
 
@@ -126,7 +126,7 @@ def _differing_networks(config: TrainConfig, theirs: TrainConfig) -> list[str]:
         if group in ("model", "data") and name not in ("recipe", "dataset") and ours != before:
             with contextlib.suppress(ConfigError):
                 if not shapes(configs.replace(theirs, **{name: ours})).items() <= shapes(theirs).items():
-                    found.append(f"{configs.setting(name)}: {configs.shown(before)} → {configs.shown(ours)}")
+                    found.append(f"{flag(name)}: {configs.shown(before)} → {configs.shown(ours)}")
     return found
 
 
@@ -164,7 +164,7 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     if changes:
         raise RunError(
             f"the run in {quoted(asked.run_dir)} was started with other settings ({'; '.join(changes)}); "
-            "leave these flags as they were to continue it, or start another run with `run_dir`"
+            "leave these flags as they were to continue it, or start another run with --run-dir"
         )
     return asked
 
@@ -195,8 +195,8 @@ def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:
     """Returns the colours of the input's classes, one after the other: those given, or those in the data."""
     if not dataset.sides[0].labels:
         raise ConfigError(
-            "`one_hot_labels` needs a label map as the input; `label_maps` says which side is one, and "
-            "`direction` which is the input"
+            "--one-hot-labels needs a label map as the input; --label-maps says which side is one, and "
+            "--direction which is the input"
         )
     if data.label_colors is None:
         return tuple(map(int, palette(dataset, 0).reshape(-1)))
@@ -204,7 +204,7 @@ def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:
     colors = colors_in(given, channels)
     if len(given) % channels or len(set(colors)) < max(2, len(colors)):
         raise ConfigError(
-            f"`label_colors` takes {counted(channels, 'number')} for each class, and two classes or more of "
+            f"--label-colors takes {counted(channels, 'number')} for each class, and two classes or more of "
             f"different colours; got {' '.join(map(str, given))}"
         )
     return given
@@ -232,6 +232,6 @@ def changed_rate(stored: TrainConfig, config: TrainConfig, step: int, image_coun
     old = float(learning_rate(stored.optimization, step - 1, before))
     new = float(learning_rate(config.optimization, step, now))
     return (
-        f"learning rate {old:.3g} → {new:.3g}: `lr_schedule` {config.optimization.lr_schedule} ends at step "
-        f"{ends[1]}, no longer at {ends[0]}; `lr_end_step` {ends[0]} keeps that end"
+        f"learning rate {old:.3g} → {new:.3g}: --lr-schedule {config.optimization.lr_schedule} ends at step "
+        f"{ends[1]}, no longer at {ends[0]}; --lr-end-step {ends[0]} keeps that end"
     )

@@ -19,7 +19,7 @@ def explaining_framework_errors() -> Iterator[None]:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise SystemFault(
-            "not enough memory; take a smaller `image_size` or `batch_size`, or fewer filters"
+            "not enough memory; take a smaller --image-size or --batch-size, or fewer filters"
         ) from error
     except tf.errors.UnknownError as error:  # how Python's errors come out of a tf.data pipeline
         if found := re.search(r"(DataError|SystemFault): (.*)", str(error)):

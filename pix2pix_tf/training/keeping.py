@@ -70,7 +70,7 @@ class Keeper:
         if damaged:  # to begin anew is not for the program to decide
             raise DamagedCheckpoint(
                 f"no checkpoint in {run.checkpoints} can be continued from any more: the last are damaged, "
-                "those before hold weights only; restore one, or train in another `run_dir` with `init_from`"
+                "those before hold weights only; restore one, or train in another --run-dir with --init-from"
             )
         start: tuple[Path, Mapping[str, str] | None] | None
         if self._config.record.init_from is not None:

@@ -139,10 +139,10 @@ class Session:
     def _diverged(self, what: str) -> TrainingDiverged:
         kept = self.keeper.last_good() if self.keeper else None
         good = f"the last good checkpoint is step {kept}" if kept else "there is no good checkpoint yet"
-        start = f" `init_from` {quoted(self.run_directory.place)}" if kept else ""
+        start = f" --init-from {quoted(self.run_directory.place)}" if kept else ""
         return TrainingDiverged(
-            f"{what}; {good} in {self.run_directory.place}; try another `run_dir`{start} with a lower "
-            "`learning_rate` or `precision` float32"
+            f"{what}; {good} in {self.run_directory.place}; try another --run-dir{start} with a lower "
+            "--learning-rate or --precision float32"
         )
 
     def _chief(self) -> Keeper:

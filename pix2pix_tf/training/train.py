@@ -30,6 +30,7 @@ from pix2pix_tf.training.agreement import (
 )
 from pix2pix_tf.training.faults import explaining_framework_errors
 from pix2pix_tf.training.loop import Session
+from pix2pix_tf.wording import flag
 
 
 def train(
@@ -164,7 +165,7 @@ def _to_agree_on(config: TrainConfig) -> dict[str, Any]:
     """What hosts must have alike, by what messages call it."""
     settings = {name: value for group in configs.to_json(config).values() for name, value in group.items()}
     return {
-        **{configs.setting(name): each for name, each in settings.items() if name not in (*_OWN, *_CHIEFS)},
+        **{flag(name): each for name, each in settings.items() if name not in (*_OWN, *_CHIEFS)},
         "the number of GPUs": len(tf.config.list_physical_devices("GPU")),
         **{f"the version of {package}": version for package, version in package_versions().items()},
     }

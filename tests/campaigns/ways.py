@@ -251,7 +251,7 @@ def _directory(
 _DEEP = "as deep as it goes"
 _VALUES = (
     None, True, -1, 0, 1, 3, 7, 10**9, 2**63, 10**400, 0.5, 1e308, float("nan"), float("inf"),
-    "", "x", "x" * 10**5, "../../x", "\0", "\ud800", "`run_dir`\nline",
+    "", "x", "x" * 10**5, "../../x", "\0", "\ud800", "--run-dir\nline",
     [], [1], [64, 64], [10**9, 10**9], {}, {"a": 1}, _DEEP,
 )  # fmt: skip
 

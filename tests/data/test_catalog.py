@@ -460,7 +460,7 @@ def test_file_as_data_dir_is_named(tmp_path, maps):
     [
         (
             PermissionError(13, "Permission denied"),
-            "could not be written: Permission denied; give another `data_dir`",
+            "could not be written: Permission denied; give another --data-dir",
         ),
         (OSError(28, "No space left on device"), "disk is full"),
     ],

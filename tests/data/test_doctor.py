@@ -275,7 +275,7 @@ def test_the_size_that_is_advised_is_accepted(folder):
     for number in range(COUNT):
         save(beside(label_map(number, 200), photo(number, 200)), path_of(folder, number))
     [finding] = check_folder(folder, DATA, 0, None).findings
-    advised = finding.fix.partition("`image_size` ")[2].split()[:2]
+    advised = finding.fix.partition("--image-size ")[2].split()[:2]
     assert examine(folder, data(size=tuple(map(int, advised)))) == {}
 
 

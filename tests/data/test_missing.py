@@ -169,9 +169,9 @@ def test_undeclared_sentinels_are_named_and_can_be_declared(tmp_path, dtype, sen
     assert f"{sentinel:.9g}" in found.message
     assert f"{SHARE:.2%}" in found.message
     assert f"side {letter}" in found.message
-    assert f"`ignore` {sentinel:.9g}" in found.fix
+    assert f"--ignore {sentinel:.9g}" in found.fix
     assert len(found.cases) == 4
-    assert any(f"`ignore` {sentinel:.9g}" in note for note in opened(folder).notes)
+    assert any(f"--ignore {sentinel:.9g}" in note for note in opened(folder).notes)
 
     dataset = opened(folder, ignored=(sentinel, sentinel))
     assert "sentinel" not in codes(folder, ignore=sentinel)
@@ -296,7 +296,7 @@ def test_training_starts_with_ranges_and_names_what_looks_undeclared(tmp_path):
     lines = []
     train(config, lines.append)
     assert any("-9999 to 250" in line for line in lines)
-    assert any("`ignore` -9999" in line for line in lines)
+    assert any("--ignore -9999" in line for line in lines)
     lines.clear()
     declared = replace(config, ignore=-9999, direction="BtoA", run_dir=tmp_path / "declared")
     train(declared, lines.append)

@@ -15,7 +15,7 @@ from pix2pix_tf.distribution.rendezvous import rendezvous
 from pix2pix_tf.errors import ConfigError, HostLost, SystemFault
 from tests.end_to_end.servers import free_port
 
-FACTS = {"`batch_size`": 4, "the version of keras": "3.15"}
+FACTS = {"--batch-size": 4, "the version of keras": "3.15"}
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def test_equal_hosts_pass_in_any_order(hosts, delay):
 
 
 def test_every_host_reports_differences(hosts):
-    found = rendezvous_errors(hosts, [FACTS, FACTS, {**FACTS, "`batch_size`": 8}])
+    found = rendezvous_errors(hosts, [FACTS, FACTS, {**FACTS, "--batch-size": 8}])
     assert [type(each) for each in found] == [ConfigError] * 3
-    assert all("`batch_size` 4" in str(each) and hosts[2] in str(each) for each in found)
+    assert all("--batch-size 4" in str(each) and hosts[2] in str(each) for each in found)
 
 
 def test_a_missing_host_is_named_in_time(hosts):
@@ -164,8 +164,8 @@ def test_another_list_of_hosts_and_a_duplicate_index_are_refused_at_once(hosts):
         lambda: rendezvous_errors(hosts, [FACTS] * 3, indices=[1])
     )
     time.sleep(1.0)
-    twice = json.dumps({"index": 1, "facts": {"`hosts`": ",".join(hosts), **FACTS}}).encode() + b"\n"
-    assert "`host_index`" in json.loads(said_to_first(hosts, twice))["differing"]
+    twice = json.dumps({"index": 1, "facts": {"--hosts": ",".join(hosts), **FACTS}}).encode() + b"\n"
+    assert "--host-index" in json.loads(said_to_first(hosts, twice))["differing"]
     assert rendezvous_errors(hosts, [FACTS] * 3, indices=[2]) == [None]
     assert good.result() == first.result() == [None]
 
@@ -175,7 +175,7 @@ def test_a_restarted_host_is_accepted(hosts):
     host, _, port = hosts[0].rpartition(":")
     with socket.create_connection((host, int(port)), timeout=10) as killed:
         killed.sendall(
-            json.dumps({"index": 1, "facts": {"`hosts`": ",".join(hosts), **FACTS}}).encode() + b"\n"
+            json.dumps({"index": 1, "facts": {"--hosts": ",".join(hosts), **FACTS}}).encode() + b"\n"
         )
         time.sleep(0.5)
     assert rendezvous_errors(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2

@@ -81,12 +81,12 @@ def started(place, model="pix2pix", **settings):
 @pytest.mark.parametrize(
     ("model", "settings", "said"),
     [
-        ("pix2pix", {"image_size": 256}, ("`image_size`: 64 64 → 256 256", "from 64 to 127")),
-        ("pix2pix", {"base_filters": 3}, ("`base_filters`: 2 → 3",)),
-        ("pix2pix", {"generator": "resnet", "l1_weight": 3.0}, ("`generator`: unet → resnet",)),
-        ("pix2pix", {"input_channels": 1}, ("`input_channels`: 3 → 1",)),
+        ("pix2pix", {"image_size": 256}, ("--image-size: 64 64 → 256 256", "from 64 to 127")),
+        ("pix2pix", {"base_filters": 3}, ("--base-filters: 2 → 3",)),
+        ("pix2pix", {"generator": "resnet", "l1_weight": 3.0}, ("--generator: unet → resnet",)),
+        ("pix2pix", {"input_channels": 1}, ("--input-channels: 3 → 1",)),
         ("pix2pix", {"gan_weight": 0.0}, None),  # what it has no network for isn't taken
-        ("wgan", {"image_size": 128}, ("`image_size`: 64 64 → 128 128",)),
+        ("wgan", {"image_size": 128}, ("--image-size: 64 64 → 128 128",)),
         ("pix2pix", {"image_size": 100, "l1_weight": 3.0, "direction": "AtoB"}, None),
     ],
 )

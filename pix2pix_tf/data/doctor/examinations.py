@@ -40,7 +40,7 @@ class Examination(NamedTuple):
                 "count": count,
                 "images": counted(count, "image"),
                 "items": counted(count, item_of(chart)),
-                "or_skip": "" if skipped else ", or leave out with `skip_bad_images`",
+                "or_skip": "" if skipped else ", or leave out with --skip-bad-images",
             }
             facts |= given
             yield Finding(
@@ -118,8 +118,8 @@ EXAMINATIONS = (
         "warning",
         sizes.not_pairs,
         "{why}: are they pairs, side by side?",
-        "if they are, give `layout` side-by-side; else put A on the left and B on the right of one image, or "
-        "into folders A/ and B/, or give a `task` that makes pairs of photos",
+        "if they are, give --layout side-by-side; else put A on the left and B on the right of one image, or "
+        "into folders A/ and B/, or give a --task that makes pairs of photos",
     ),
     Examination(
         "in-two-splits",
@@ -198,7 +198,7 @@ EXAMINATIONS = (
         contents.blurred_label_maps,
         "{images}{side} look like label maps with mixed colours between the flat ones, as JPEG and smooth "
         "resizing leave them: colours of no class",
-        "make them anew, as PNG; `label_maps` {letter} only keeps training from mixing their colours further",
+        "make them anew, as PNG; --label-maps {letter} only keeps training from mixing their colours further",
     ),
     Examination(
         "too-few",
@@ -227,7 +227,7 @@ EXAMINATIONS = (
         contents.bands_as_alpha,
         "{images}{side} whose channel {bands} is alpha by name, but neither opaque nor transparent in most "
         "pixels, as a band (near infrared) is: the others are laid over white by it",
-        "if it is a band, `input_channels` {bands} (of targets `output_channels`) reads it as it is",
+        "if it is a band, --input-channels {bands} (of targets --output-channels) reads it as it is",
     ),
     Examination(
         "pages-as-bands",
@@ -241,7 +241,7 @@ EXAMINATIONS = (
         "note",
         contents.undeclared_label_maps,
         "{side} like label maps: a few flat colors or numbers, the same in all",
-        "if they are, `label_maps` {letters} resizes them without mixing colours",
+        "if they are, --label-maps {letters} resizes them without mixing colours",
     ),
     Examination(
         "nothing-held-out",

@@ -91,4 +91,4 @@ def _other_size(chart: Chart, files: Iterable[Path], height: float, width: float
     smallest, largest = IMAGE_SIDE.low or 0, IMAGE_SIDE.high or math.inf
     sides = [round(min(max(side, smallest), largest)) for side in (height, width)]
     words = "" if sides[0] == sides[1] else " (height and width)"
-    return f"train with `image_size` {' '.join(map(str, dict.fromkeys(sides)))}{words}"
+    return f"train with --image-size {' '.join(map(str, dict.fromkeys(sides)))}{words}"

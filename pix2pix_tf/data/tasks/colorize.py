@@ -44,7 +44,7 @@ class Colorize(Task):
         """Returns the task; refuses grey photos, which have no colours to learn from."""
         if picture_channels != 3:
             raise ConfigError(
-                f"`task` {cls.name} learns from photos in colour; those of {data.dataset} are grey"
+                f"--task {cls.name} learns from photos in colour; those of {data.dataset} are grey"
             )
         return cls(picture_channels)
 

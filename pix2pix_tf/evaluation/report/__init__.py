@@ -22,7 +22,6 @@ from pix2pix_tf.evaluation.report.tables import difference_tables, marked_models
 from pix2pix_tf.evaluation.report.verdict import verdict
 from pix2pix_tf.evaluation.report.words import JSON_OPTIONS
 from pix2pix_tf.files import printable, write_whole
-from pix2pix_tf.wording import with_flags
 
 __all__ = ["LIMIT", "LONGEST_SIDE", "Picture", "read_answers", "wilson_interval", "write_report"]
 
@@ -77,7 +76,6 @@ def _template() -> jinja2.Template:
         keep_trailing_newline=True,
         autoescape=True,
     )
-    environment.filters["with_flags"] = with_flags
     environment.policies["json.dumps_kwargs"] = JSON_OPTIONS
     return environment.get_template("report.html.jinja")
 

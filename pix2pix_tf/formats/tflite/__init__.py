@@ -61,12 +61,12 @@ class TFLite(Format):
         unknown = [kind for kind in self.quantize if kind not in self.bars]
         if unknown or not self.quantize:
             raise ConfigError(
-                f"`quantize` takes at least one of {', '.join(self.bars)}; got {unknown or 'none'}"
+                f"--quantize takes at least one of {', '.join(self.bars)}; got {unknown or 'none'}"
             )
         for height, width in self.tflite_sizes:
             if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
                 raise ConfigError(
-                    f"`tflite_sizes`: height {height}, width {width}: not both from 1 to {_LARGEST_SIDE}"
+                    f"--tflite-sizes: height {height}, width {width}: not both from 1 to {_LARGEST_SIDE}"
                 )
 
     def check(self, subject: Subject) -> None:
@@ -78,7 +78,7 @@ class TFLite(Format):
             )
         if painter.noise and self.tflite_sizes:
             raise ConfigError(
-                "`tflite_sizes` has no meaning for a model that makes images from noise: it has one size"
+                "--tflite-sizes has no meaning for a model that makes images from noise: it has one size"
             )
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:

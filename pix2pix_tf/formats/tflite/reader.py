@@ -94,7 +94,7 @@ class TFLiteTranslator(Translator):
         if (height, width) != self.size:
             raise DataError(
                 f"{self._path} takes images of {self.size[1]}x{self.size[0]} pixels, this one has "
-                f"{width}x{height}; give `fit_input` to resize it and back, or export a .tflite for its size"
+                f"{width}x{height}; give --fit-input to resize it and back, or export a .tflite for its size"
             )
         floats = to_unit_range(image)
         if not self._takes_levels:
