@@ -11,6 +11,7 @@ from pix2pix_tf import preset, replace
 from pix2pix_tf.config import CHANGEABLE, dataset_label, differences, each_setting, to_json
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import MODELS, config_from_json, defaults
+from pix2pix_tf.wording import flag
 
 # Where every setting of pix2pix has a meaning, and a valid value of each other than there.
 BASE = replace(defaults(), gan_loss="wgan-gp", unconditional=True, batch_size=6, lr_schedule="linear")
@@ -214,7 +215,7 @@ def test_whatever_decides_the_weights_is_a_difference(name):
         assert found == []
     else:
         [line] = found
-        assert name in line
+        assert flag(name) in line
 
 
 def test_exactly_the_marked_settings_may_change():

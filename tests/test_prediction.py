@@ -157,7 +157,7 @@ def test_an_exported_model_is_told_which_half_is_the_input(models, tmp_path, sma
     Image.fromarray(np.concatenate(pair, axis=1)).save(tmp_path / "pair.png")
     model, inputs, out = models / "contrast", [tmp_path / "pair.png"], tmp_path / "out"
     message = message_of(ConfigError, model, inputs, out, side_by_side=True)
-    assert all(part in message for part in ("side_by_side", "direction", str(model)))
+    assert all(part in message for part in ("side-by-side", "direction", str(model)))
     assert not out.exists()
     predict(model, inputs, out, side_by_side=True, direction=direction)
     np.testing.assert_array_equal(picture(out / "pair.png"), expected(small_image))

@@ -65,7 +65,7 @@ def test_a_run_of_another_format_names_who_wrote_it(run):
     run.config_file.write_text(json.dumps(stored), encoding="utf-8")
     message = fault_of(run)
     assert f"pix2pix-tf 9.8 in format {FORMAT + 1}, this version reads format {FORMAT}" in message
-    assert "run_dir" in message
+    assert "run-dir" in message
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_run_is_finished_when_its_steps_are_done_and_the_last_file_is_there(ru
 
 def test_a_checkpoint_is_no_directory_to_train_in(tmp_path):
     RunDirectory(tmp_path / "run").write_config(preset("procedural"), {})
-    with pytest.raises(RunError, match="init_from"):
+    with pytest.raises(RunError, match="init-from"):
         RunDirectory(tmp_path / "run@4").refuse_unreadable_path()
     for other in ("else@4", "run@4-distilled", "run@best-distilled"):  # as 'distill RUN@4' makes
         RunDirectory(tmp_path / other).refuse_unreadable_path()

@@ -241,7 +241,7 @@ def test_archive_with_spaces_and_korean_letters_is_used_in_place(root, tmp_path)
 def test_offline_says_what_to_do_and_leaves_nothing(root, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(download, "PAUSES_SECONDS", ())
-    with pytest.raises(SystemFault, match=r"offline.*archive. FILE.*mirror_url. URL"):
+    with pytest.raises(SystemFault, match=r"offline.*archive FILE.*mirror-url URL"):
         open_catalog_dataset("maps", root, mirror="http://127.0.0.1:9")
     assert not list(root.rglob("*.tfrecord*"))
     assert not catalog_entries(root)[2].prepared
@@ -423,13 +423,13 @@ def test_broken_image_is_named_or_left_out_and_counted(root, tmp_path, broken):
     archive = pack(tmp_path / "maps.tar.gz", contents)
     message = refused(root, archive)
     assert "maps/train/3.jpg" in message
-    assert "skip_bad_images" in message
+    assert "skip-bad-images" in message
 
     dataset = open_catalog_dataset("maps", root, archive=archive, skip_bad_images=True)
     assert dataset.skipped == ("maps/train/3.jpg",)
     assert dataset.splits["train"][0].names == ("1", "2", "4")
     assert open_catalog_dataset("maps", root, skip_bad_images=True).skipped == dataset.skipped
-    with pytest.raises(DataError, match=r"without 1 broken image.*maps/train/3\.jpg.*skip_bad_images"):
+    with pytest.raises(DataError, match=r"without 1 broken image.*maps/train/3\.jpg.*skip-bad-images"):
         open_catalog_dataset("maps", root)
 
 
@@ -444,14 +444,14 @@ def test_unknown_name_gets_the_nearest_and_the_list(root):
 
 
 def test_missing_archive_and_folder_as_archive_are_named(root, tmp_path):
-    with pytest.raises(DataError, match=r"archive.: there is no file .*nothing\.tar\.gz"):
+    with pytest.raises(DataError, match=r"archive: there is no file .*nothing\.tar\.gz"):
         open_catalog_dataset("maps", root, archive=tmp_path / "nothing.tar.gz")
     with pytest.raises(DataError, match=r"archive.: .* is a folder"):
         open_catalog_dataset("maps", root, archive=tmp_path)
 
 
 def test_file_as_data_dir_is_named(tmp_path, maps):
-    with pytest.raises(ConfigError, match=r"data_dir.: .* is a file"):
+    with pytest.raises(ConfigError, match=r"data-dir: .* is a file"):
         open_catalog_dataset("maps", maps, archive=maps)
 
 

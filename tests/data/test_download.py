@@ -188,7 +188,7 @@ def fault_of(url, target):
         download_archive(url, target)
     message = str(fault.value)
     assert "\n" not in message
-    assert all(piece in message for piece in (url, "archive", "mirror_url"))
+    assert all(piece in message for piece in (url, "archive", "mirror-url"))
     assert not target.exists()
     return message
 
@@ -221,13 +221,13 @@ def test_login_page_is_not_taken_for_the_archive(target):
 
 
 def test_address_must_be_http(target):
-    with pytest.raises(ConfigError, match="mirror_url"):
+    with pytest.raises(ConfigError, match="mirror-url"):
         download_archive("ftp://example.org/facades.tar.gz", target)
 
 
 def test_too_small_disk_is_refused_before_filling_it(target, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
-    with serving(Server()) as server, pytest.raises(SystemFault, match="data_dir") as fault:
+    with serving(Server()) as server, pytest.raises(SystemFault, match="data-dir") as fault:
         download_archive(server.url, target)
     assert str(target.parent) in str(fault.value)
     assert not leftovers(target)

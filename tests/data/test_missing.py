@@ -193,7 +193,7 @@ def test_hardly_used_ranges_are_found_behind_a_few_extreme_values(tmp_path):
     low, high = (float(word) for word in found.fix.split()[4:6])
     assert -20 < low < 10
     assert 240 < high < 280
-    assert any("output_range" in note for note in opened(folder).notes)
+    assert any("--output-range" in note for note in opened(folder).notes)
     assert not opened(folder, ranges=(None, (low, high))).notes
 
 

@@ -102,7 +102,7 @@ def test_offline_costs_one_line_that_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setitem(cycle_gan._DL_URLS, "horse2zebra", "http://127.0.0.1:9/horse2zebra.zip")
     monkeypatch.setattr(preparing, "_DOWNLOAD_RETRIES", 0)
-    with pytest.raises(SystemFault, match=r"archive.*data_dir") as fault:
+    with pytest.raises(SystemFault, match=r"archive.*data-dir") as fault:
         open_published_dataset("cycle_gan/horse2zebra", tmp_path)
     assert "\n" not in str(fault.value)
     assert published_counts("cycle_gan/horse2zebra", tmp_path) == {}
@@ -128,7 +128,7 @@ def test_an_archive_that_is_no_use_is_named_and_nothing_stays(tmp_path, archive,
 
 def test_broken_images_are_refused_or_left_out_and_named(tmp_path):
     archive = pack(tmp_path / "x.zip", **{"trainA/broken": jpeg(9)[:-100], "testB/text": b"hello"})
-    with pytest.raises(DataError, match=r"trainA-\d+.*skip_bad_images"):
+    with pytest.raises(DataError, match=r"trainA-\d+.*skip-bad-images"):
         open_published_dataset("cycle_gan/horse2zebra", tmp_path, archive)
     for _ in range(2):  # as found, and as remembered
         dataset = open_published_dataset("cycle_gan/horse2zebra", tmp_path, skip_bad_images=True)

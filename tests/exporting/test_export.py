@@ -242,7 +242,7 @@ def test_what_misses_its_bar_is_not_published_and_said(quickly, tmp_path, monkey
     assert [path.name for path in report.models[0].published] == ["tiny_64x64.tflite"]
     assert below(tmp_path / "tiny-1") == ["export.json", "parity.png", "tiny_64x64.tflite"]
     assert [each["published"] for each in report_of(tmp_path)["artifacts"]] == [True, False]
-    with pytest.raises(ProofFailed, match=r"TFLite float16 64x64: .*allow_worse") as caught:
+    with pytest.raises(ProofFailed, match=r"TFLite float16 64x64: .*allow-worse") as caught:
         refuse_worse(report, allow_worse=False)
     assert caught.value.exit_code == 4
 

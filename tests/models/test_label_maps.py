@@ -52,7 +52,7 @@ def test_the_data_set_gives_the_colours_and_published_networks_take_the_map(tmp_
 
 def test_photos_have_no_classes(tmp_path):
     asked = small_config(tmp_path / "run", one_hot_labels=True, direction="AtoB")
-    with pytest.raises(ConfigError, match="label_maps"):
+    with pytest.raises(ConfigError, match="label-maps"):
         resolved(asked, open_dataset(asked))
 
 
@@ -63,20 +63,20 @@ def test_photos_have_no_classes(tmp_path):
 )
 def test_given_colours_are_those_of_classes(tmp_path, colors):
     asked = small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors, direction="BtoA")
-    with pytest.raises(ConfigError, match="label_colors"):
+    with pytest.raises(ConfigError, match="label-colors"):
         resolved(asked, open_dataset(asked))
 
 
 def test_given_colours_need_a_label_map(tmp_path):
     colors = (255, 0, 0, 0, 255, 0)
     asked = small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors, direction="AtoB")
-    with pytest.raises(ConfigError, match="label_maps"):
+    with pytest.raises(ConfigError, match="label-maps"):
         resolved(asked, open_dataset(asked))
 
 
 @pytest.mark.parametrize("colors", [(), (0, 0, 0, 0, 300, 0), (0, 0, 0, 0, -1, 0)])
 def test_colours_are_of_8_bits(tmp_path, colors):
-    with pytest.raises(ConfigError, match="label_colors"):
+    with pytest.raises(ConfigError, match="label-colors"):
         small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors)
 
 

@@ -57,9 +57,9 @@ def test_a_longer_run_reports_the_jump_or_keeps_the_end_from_then_on(tmp_path):
     config, said = small_config(tmp_path / "run", steps=4, lr_schedule="linear"), []
     train(config, said.append)
     run = train(replace(config, steps=6, lr_end_step=4), said.append)
-    assert not [line for line in said if "lr_end_step" in line]
+    assert not [line for line in said if "lr-end-step" in line]
     assert float(read_metrics(run.metrics_file)[-1]["learning_rate"]) == pytest.approx(1e-4)
     continued = train_args(["--run-dir", str(run.path), "--steps", "8"]).config
     assert continued.optimization.lr_end_step == 4
     train(replace(continued, lr_end_step=None), said.append)
-    assert len([line for line in said if "lr_end_step" in line]) == 1
+    assert len([line for line in said if "lr-end-step" in line]) == 1
