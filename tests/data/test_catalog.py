@@ -446,7 +446,7 @@ def test_unknown_name_gets_the_nearest_and_the_list(root):
 def test_missing_archive_and_folder_as_archive_are_named(root, tmp_path):
     with pytest.raises(DataError, match=r"archive: there is no file .*nothing\.tar\.gz"):
         open_catalog_dataset("maps", root, archive=tmp_path / "nothing.tar.gz")
-    with pytest.raises(DataError, match=r"archive.: .* is a folder"):
+    with pytest.raises(DataError, match=r"archive: .* is a folder"):
         open_catalog_dataset("maps", root, archive=tmp_path)
 
 
