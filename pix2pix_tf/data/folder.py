@@ -703,7 +703,8 @@ def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tup
                 number = 0 if values or one.numbers.nodata is None else int(one.numbers.nodata)
                 level = number * (257 if one.bits < bits else 1)
                 break
-        ignore = None if channels == 3 and values is None else each[0].ignore
+        has_colors_only = values is None and all(one.channels == 3 for one in each)
+        ignore = None if has_colors_only else each[0].ignore
         has_alpha = all(one.has_alpha for one in each)
         return Side(channels, bits=bits, values=values, missing=level, ignore=ignore, has_alpha=has_alpha)
 

@@ -128,13 +128,15 @@ def decode_stored(
     declared = declared_nodata(file)
     ignored = [] if ignore is None else [ignore]
     if (raster := read_raster(file, MAX_PIXELS)) is not None:
-        header = _raster_header(raster, declared + ignored)
+        header = _raster_header(
+            raster, declared + (ignored if can_ignore(raster.shape[2], raster.dtype) else [])
+        )
         pixels = _of_raster(raster, header.channels, None, header.values)
         return header, pixels, content_digests(raster)
     with open_picture(file, MAX_PIXELS) as picture:
         header = _header(picture)
         pixels = _of_picture(picture, header.channels, np.uint16 if header.bits == 16 else np.uint8, None)
-        nodata = Nodata(declared + (ignored if header.channels == 1 else []), is_measured=False)
+        nodata = Nodata(declared + (ignored if can_ignore(header.channels) else []), is_measured=False)
         header = dataclasses.replace(header, numbers=numbers_of(pixels, nodata))
         return header, pixels, content_digests(pixels)
 
@@ -239,19 +241,28 @@ def _pixels(
             f"images have 1 to {MOST_BANDS} channels of uint8 or uint16, not {channels} of {dtype}"
         )
     raster = read_raster(file, most_pixels)
-    nodata = None
-    if missing is not None:
-        numbers = declared_nodata(file) + ([] if ignore is None else [ignore])
-        nodata = Nodata(numbers, raster is not None and raster.dtype != np.uint8, missing, clipped)
+    declared = [] if missing is None else declared_nodata(file)
+
+    def nodata(stored_channels: int, stored: np.typing.DTypeLike = np.uint8) -> Nodata | None:
+        if missing is None:
+            return None
+        ignored = [] if ignore is None or not can_ignore(stored_channels, stored) else [ignore]
+        return Nodata(declared + ignored, stored != np.uint8, missing, clipped)
+
     if raster is not None:
         if values is None and raster.dtype != np.uint8:
             raise DataError(
                 f"measurements ({raster.dtype}) of an unknown range of values; give --input-range"
             )
-        return _of_raster(raster, channels, dtype, values, nodata)
+        return _of_raster(raster, channels, dtype, values, nodata(raster.shape[2], raster.dtype))
     with open_picture(file, most_pixels) as picture:
         depth = dtype or (np.uint16 if values or picture.bits == 16 else np.uint8)
-        return _of_picture(picture, channels, depth, values, nodata)
+        return _of_picture(picture, channels, depth, values, nodata(picture.channels))
+
+
+def can_ignore(channels: int, stored: np.typing.DTypeLike = np.uint8) -> bool:
+    """Whether `ignore` concerns an image: measurements and gray ones, not colors."""
+    return channels != 3 or stored != np.uint8
 
 
 def _of_picture(
@@ -322,6 +333,9 @@ def _converted(
         pixels = (wide * 257 if dtype == np.uint16 else (wide + 128) // 257).astype(dtype)
     if nodata is not None:
         level = np.iinfo(dtype).max // 2 + 1 if nodata.level == MIDDLE else nodata.level
+        if nodata.level != MIDDLE:  # of a file that has this level for a value
+            beside = np.array(level - 1 if level else 1, dtype)
+            pixels = np.where((pixels == level).all(-1, keepdims=True), beside, pixels)
         pixels = np.where(is_missing[..., np.newaxis], np.array(level, dtype), pixels)
     return pixels
 

@@ -37,7 +37,6 @@ def load_input(
     """Reads an image file as a model takes it, in its full depth; missing pixels get the middle level."""
     if paints_holes:
         return load_transparent(path, channels, most_pixels)
-    ignore = None if channels == 3 and values is None else ignore
     return load_image(path, channels, None, values, most_pixels, MIDDLE, ignore, clipped)
 
 

@@ -16,7 +16,8 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.folder import files_by_name
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
-from pix2pix_tf.data.pixels import filled
+from pix2pix_tf.data.pixels import has_value
+from pix2pix_tf.data.rasters import ValueRange, to_levels, to_values
 from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.models.registry import model_for
@@ -58,7 +59,7 @@ def open_judged(
     judged = []
     for name, model in zip(short_names(models), models, strict=True):
         if is_folder_of_pictures(model):
-            judged.append(_folder(name, Path(model).expanduser(), images.names))
+            judged.append(_folder(name, Path(model).expanduser(), images.names, dataset.sides[1]))
             continue
         judged.append(_model(name, model, dataset, config, raw_weights))
         if judged[-1].run is not None and split != "train":
@@ -132,10 +133,14 @@ def _model(name: str, model: str, dataset: ImageDataset, config: TrainConfig, ra
         # What a task has made is of the compared size.
         if dataset.task is None:
             side = dataset.sides[0]
-            given = resized(tf.constant(given), own_size or target.shape[:2], side)
-            given = filled(given, side.missing).numpy()
-        picture = tf.constant(translate(given))
-        return resized(picture, target.shape[:2], Side(translate.output_channels)).numpy()
+            given = np.asarray(resized(tf.constant(given), own_size or target.shape[:2], side))
+            known = True if side.missing is None else has_value(given, side.missing).numpy()
+            given = _rescaled(given, side, translate.input_range, is_input=True)
+            given = np.where(known, given, given.dtype.type(np.iinfo(given.dtype).max // 2 + 1))
+        else:
+            given = _rescaled(given, dataset.sides[1], translate.input_range, is_input=True)
+        picture = _rescaled(translate(given), dataset.sides[1], translate.output_range, is_input=False)
+        return resized(tf.constant(picture), target.shape[:2], Side(translate.output_channels)).numpy()
 
     if run is not None and step is None:
         step = run.latest_step()
@@ -152,7 +157,16 @@ def _refuse_noise(model: str, is_from_noise: bool) -> None:
         raise ConfigError(f"{model} makes images from noise, which have no targets to be compared with")
 
 
-def _folder(name: str, path: Path, wanted: Sequence[str]) -> Judged:
+def _rescaled(levels: np.ndarray, side: Side, values: ValueRange | None, is_input: bool) -> np.ndarray:
+    """Returns levels of a side as those of a model's own range of values, or the other way round."""
+    of_side = side.values or (0, 2**side.bits - 1)
+    if values is None or values == of_side:
+        return levels
+    now, wanted = (of_side, values) if is_input else (values, of_side)
+    return to_levels(to_values(levels, now), wanted)
+
+
+def _folder(name: str, path: Path, wanted: Sequence[str], side: Side) -> Judged:
     files, doubles = files_by_name(path)
     if doubles:
         raise DataError(doubles[0].line)
@@ -166,7 +180,7 @@ def _folder(name: str, path: Path, wanted: Sequence[str]) -> Judged:
 
     def paint(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
         file = files[image_name]
-        picture = load_image(file, target.shape[-1])
+        picture = load_image(file, target.shape[-1], target.dtype, side.values)
         if picture.shape[:2] != target.shape[:2]:
             (height, width), size = picture.shape[:2], target.shape[:2]
             can_be_compared = all(map(configs.IMAGE_SIDE.contain, (height, width)))

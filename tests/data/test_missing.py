@@ -13,6 +13,7 @@ from pix2pix_tf.data.doctor import check_folder
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.data.packed import open_pack, pack_folder
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.pixels import filled, has_value
 from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError
@@ -247,6 +248,27 @@ def test_what_is_ignored_is_looked_for_again_where_it_was_not(tmp_path):
     for ignored, low in (((None, None), -9999), ((-9999, -9999), lowest), ((None, None), -9999)):
         dataset = open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False, ignored=ignored)
         assert dataset.sides[1].values == (low, 250)
+
+
+@pytest.mark.parametrize(("declared", "ignore", "is_color"), [("0", None, False), (None, 0, True)])
+def test_values_are_none_of_a_level_that_is_nodata_in_another_file(tmp_path, declared, ignore, is_color):
+    """Neither where a file declares nothing, nor in colors beside gray images that have an `ignore`."""
+    gray = with_corner(0, (HEIGHTS / 2 + 20).astype(np.uint8))
+    other = gray[..., None].repeat(3, 2) if is_color else gray
+
+    def write(path):
+        is_first = path.name == "0"
+        geotiff(path.with_suffix(".tif"), gray if is_first else other, declared if is_first else None)
+
+    dataset = opened(folder_of(tmp_path, write), ignored=(None, ignore))
+    side = dataset.sides[1]
+    for [pairs] in dataset.splits.values():
+        for number, name in enumerate(pairs.names):
+            target = pairs.read(tf.constant(number))[1]
+            missing = ~has_value(target, side.missing).numpy()[..., 0]
+            assert missing.mean() == (SHARE if name == "0" else 0)
+            read = load_input(tmp_path / "B" / f"{name}.tif", side.channels, False, None, ignore=ignore)
+            np.testing.assert_allclose(filled(target, side.missing).numpy().astype(int), read, atol=1)
 
 
 @pytest.mark.parametrize("corner", [-9999, 5])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_tf import load, open_dataset, replace
+from pix2pix_tf import load, open_dataset, preset, replace
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.rasters import to_levels, to_values
 from pix2pix_tf.errors import ConfigError, DataError, RunError, UserError
 from pix2pix_tf.evaluation import evaluator, inception, judged
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
@@ -18,6 +19,7 @@ from pix2pix_tf.evaluation.judged import open_judged, short_names
 from pix2pix_tf.evaluation.measuring import Pairs, unit
 from pix2pix_tf.evaluation.metrics import METRICS, peak_signal_to_noise_ratio
 from pix2pix_tf.evaluation.table import table
+from pix2pix_tf.formats.translator import Translator
 from pix2pix_tf.runs import RunDirectory
 from tests.conftest import small_config
 
@@ -173,6 +175,32 @@ def keras_inception(path):
     return path
 
 
+def test_pictures_are_compared_in_the_values_of_the_pairs(tmp_path, monkeypatch):
+    """Whatever range a model has learned from, and in files of its values, too."""
+    heights = [np.random.default_rng(n).uniform(0, 200, (64, 64)).astype(np.float32) for n in range(4)]
+    for folder, factor in (("data/A", 1), ("data/B", 2), ("files", 2)):
+        (tmp_path / folder).mkdir(parents=True)
+        for number, each in enumerate(heights):
+            np.save(tmp_path / folder / f"{number}.npy", factor * each)
+
+    class Doubling(Translator):
+        input_channels = output_channels = 1
+        output_bits = 16
+        input_range, output_range = (-100.0, 1000.0), (0.0, 2000.0)
+
+        def _translate(self, given):
+            values = 2 * to_values(given.numpy(), self.input_range)
+            return to_levels(values, self.output_range)
+
+    monkeypatch.setattr(judged.formats, "load", lambda *_, **__: Doubling())
+    config = replace(
+        preset(str(tmp_path / "data")), image_size=64, data_dir=tmp_path, output_range=(-50.0, 450.0)
+    )
+    results = judge(["model", tmp_path / "files"], tmp_path / "out", config=config, split="train")
+    errors = [model["values"]["l1"]["value"] for model in results["models"].values()]
+    assert max(errors) < 1e-4
+
+
 @pytest.mark.parametrize(
     ("models", "names"),
     [
@@ -304,7 +332,7 @@ def test_an_exported_model_gets_the_image_that_its_run_gets(tiny_run, monkeypatc
     dataset, seen = open_dataset(small_config(None, image_size=128)), []
 
     class Painting:
-        noise, output_channels = 0, 3
+        noise, output_channels, input_range, output_range = 0, 3, None, None
 
         def __call__(self, image):
             seen.append(image)
