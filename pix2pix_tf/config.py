@@ -425,10 +425,13 @@ def _fits(member: Any, value: Any) -> bool:
 def checked(function: Function) -> Function:
     """Returns a function that refuses arguments of types that it doesn't declare."""
     signature = inspect.signature(function)
+    # What is returned isn't checked, and may be of a class that is imported for type checkers only.
+    annotations = {name: kind for name, kind in function.__annotations__.items() if name != "return"}
+    declared = types.SimpleNamespace(__annotations__=annotations)
 
     @functools.wraps(function)
     def call(*given: Any, **named: Any) -> Any:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(declared, function.__globals__, include_extras=True)
         for name, value in signature.bind(*given, **named).arguments.items():
             if not any(_fits(kind, value) for kind in _members(hints[name])):
                 choices = typing.get_args(hints[name]) if typing.get_origin(hints[name]) is Literal else ()

@@ -46,6 +46,7 @@ _SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "tes
 SHARES = (0.1, 0.1)
 """Of val and test, where the folder doesn't say which image belongs where."""
 FEWEST_HELD_OUT = 10  # images that models can be compared by
+ONE_NODATA_LEVEL = "give all images of a side one nodata level, or a range: --output-range, or --input-range"
 _TO_BE_SPLIT = ""
 _ENDING = re.compile(r"(.+)[_-]([AB])", re.IGNORECASE)
 _LITTER = (  # folders that systems add, besides hidden ones: of thumbnails, deleted files, snapshots
@@ -172,7 +173,7 @@ def open_folder_dataset(
         SystemFault: the folder or a file in it can't be read.
     """
     survey, sides = examined(
-        folder, seed, cache_dir, kind, skip_bad_images, show_progress, layout, shares, ignored
+        folder, seed, cache_dir, kind, skip_bad_images, show_progress, layout, shares, ignored, ranges
     )
     sides = ranged(sides, ranges, channels, folder)
     return ImageDataset(
@@ -209,6 +210,7 @@ def examined(
     layout: Layout = "auto",
     shares: tuple[float, float] = SHARES,
     ignored: tuple[float | None, float | None] = (None, None),
+    ranges: Sequence[ValueRange | None] = (None, None),
 ) -> tuple[Survey, list[tuple[Side, ...]]]:
     """Returns what is in a folder that can be used, and the sides of each of its sets.
 
@@ -218,7 +220,15 @@ def examined(
         DataError, SystemFault: as there.
     """
     survey = survey_folder(
-        folder, seed, cache_dir, kind, show_progress, layout=layout, shares=shares, ignored=ignored
+        folder,
+        seed,
+        cache_dir,
+        kind,
+        show_progress,
+        layout=layout,
+        shares=shares,
+        ignored=ignored,
+        ranges=ranges,
     )
     problems = [*survey.problems, *([] if skip_bad_images else survey.bad_files.values())]
     if problems:
@@ -269,6 +279,7 @@ def survey_folder(
     layout: Layout = "auto",
     shares: tuple[float, float] = SHARES,
     ignored: tuple[float | None, float | None] = (None, None),
+    ranges: Sequence[ValueRange | None] = (None, None),
 ) -> Survey:
     """Finds out everything about a folder.
 
@@ -322,10 +333,11 @@ def survey_folder(
         if not any(file in bad_files for file in item.files):
             bad_files |= _too_small(item, checked)
             problems += _different_sizes(item, checked)
-    for sets in zip(*found.values(), strict=True):
+    sets_of_all = list(zip(*found.values(), strict=True))
+    for number, sets in enumerate(sets_of_all):
         of_set = [item for items in sets for item in items]
         problems += [problem for item in of_set for problem in _of_other_bands(item, of_set[0], checked)]
-        problems += _of_other_nodata(of_set, checked)
+        problems += _of_other_nodata(of_set, checked, ranges[number:][:1] if sets_of_all[1:] else ranges)
     usable = {
         split: tuple(
             [item for item in items if not any(file in bad_files for file in item.files)] for items in sets
@@ -660,10 +672,19 @@ def _of_other_bands(item: Item, first: Item, checked: Mapping[Path, CheckedImage
     ]
 
 
-def _of_other_nodata(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> list[Problem]:
-    """Refuses levels of one side that stand for missing pixels in one file and for values in another."""
+def _of_other_nodata(
+    items: Sequence[Item], checked: Mapping[Path, CheckedImage], ranges: Sequence[ValueRange | None]
+) -> list[Problem]:
+    """Refuses levels of one side that stand for missing pixels in one file and for values in another.
+
+    With a range all missing pixels get level 0.
+    """
     problems = []
-    for of_side in zip(*(item.files for item in items), strict=False):
+    of_sides = list(zip(*(item.files for item in items), strict=False))
+    for at, of_side in enumerate(of_sides):
+        own = ranges[at:][:1] if of_sides[1:] else ranges[-1:]
+        if None not in (ranges if items[0].is_halved else own):
+            continue
         first: dict[float, Path] = {}
         for file in of_side:
             one = checked[file]
@@ -672,9 +693,7 @@ def _of_other_nodata(items: Sequence[Item], checked: Mapping[Path, CheckedImage]
         if len(first) > 1:
             file, other = list(first.values())[:2]
             what = f"{file} has another nodata level than {other}"
-            problems.append(
-                Problem("other-nodata", (file, other), what, "give all images of a side one nodata level")
-            )
+            problems.append(Problem("other-nodata", (file, other), what, ONE_NODATA_LEVEL))
     return problems
 
 

@@ -30,6 +30,7 @@ CONFUSION = "confusion"
 
 _BEST_PSNR = 100.0
 _SMALLEST_FOR_SSIM = 11  # pixels, as the window
+_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # powers of MS-SSIM's, from the finest
 _SMALLEST_FOR_MS_SSIM = 176  # pixels, so that a window of 11 fits into a sixteenth
 _SPECTRUM_BINS = 64
 _COLOUR_BINS = 50
@@ -139,10 +140,54 @@ def structural_similarity(picture: np.ndarray, target: np.ndarray, valid: Valid 
 
 
 def multiscale_similarity(picture: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
-    """Returns [MS-SSIM] (Wang et al. 2003), on five scales; NaN of pictures below 176 pixels."""
+    """Returns [MS-SSIM] (Wang et al. 2003), on five scales; NaN of pictures below 176 pixels.
+
+    Missing pixels have no weight in a window's means, nor in those of smaller scales; windows count by their
+    weight.
+    """
     if min(picture.shape[:2]) < _SMALLEST_FOR_MS_SSIM:
         return np.array([np.nan])
+    if valid is not None:
+        return np.array([_weighted_multiscale_similarity(picture, target, valid)])
     return np.array([tf.image.ssim_multiscale(picture, target, max_val=1.0).numpy()], np.float64)
+
+
+def _weighted_multiscale_similarity(picture: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
+    weight = valid[..., np.newaxis].astype(np.float64)
+    x, y = picture.astype(np.float64), target.astype(np.float64)
+    similarity = np.ones(picture.shape[2])
+    for scale, power in enumerate(_SCALES):
+        if scale:
+            whole = np.maximum(_halved(weight), 1e-12)
+            x, y, weight = _halved(weight * x) / whole, _halved(weight * y) / whole, _halved(weight)
+        of_windows = _smoothed(weight)
+        mean_x, mean_y, squares, products = (
+            _smoothed(weight * each) / np.maximum(of_windows, 1e-12) for each in (x, y, x * x + y * y, x * y)
+        )
+        means = mean_x**2 + mean_y**2
+        found = (2 * (products - mean_x * mean_y) + 0.03**2) / (squares - means + 0.03**2)
+        if scale == len(_SCALES) - 1:
+            found *= (2 * mean_x * mean_y + 0.01**2) / (means + 0.01**2)
+        mean = (of_windows * found).sum((0, 1)) / of_windows.sum()
+        similarity *= np.maximum(mean, 0.0) ** power
+    return float(similarity.mean())
+
+
+def _smoothed(image: np.ndarray) -> np.ndarray:
+    """Returns the means of SSIM's windows, [height - 10, width - 10, channels]."""
+    window = np.exp(-np.square((np.arange(_SMALLEST_FOR_SSIM) - _SMALLEST_FOR_SSIM // 2) / 1.5) / 2)
+    for _ in range(2):  # rows, then columns
+        count = len(image) - len(window) + 1
+        image = sum(part * image[at : at + count] for at, part in enumerate(window / window.sum()))
+        image = image.swapaxes(0, 1)
+    return image
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    """Returns the means of 2x2 pixels, of an odd size the last ones doubled."""
+    odd = [(0, side % 2) for side in image.shape[:2]]
+    image = np.pad(image, [*odd, (0, 0)], mode="symmetric")
+    return (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
 
 
 # ---------------------------------------------------------------- texture

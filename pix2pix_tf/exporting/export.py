@@ -34,7 +34,7 @@ from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whol
 from pix2pix_tf.formats import default_formats
 from pix2pix_tf.formats.base import Artifact, Format, Samples, Size, Subject
 from pix2pix_tf.formats.names import check_model_name, model_name_for
-from pix2pix_tf.formats.run import GeneratorTranslator, painter_of
+from pix2pix_tf.formats.run import GeneratorTranslator, ignored_in_input, painter_of
 from pix2pix_tf.models.base import Model, Painter
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import open_checkpoint, package_versions
@@ -168,7 +168,10 @@ def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportO
         if len(painters) > 1:
             raise ConfigError(f"--proof-images are for one --direction; give one of {', '.join(painters)}")
         folder = options.proof_images
-        return {name: FolderSamples(folder, painter) for name, painter in painters.items()}
+        return {
+            name: FolderSamples(folder, painter, ignored_in_input(model.config, painter))
+            for name, painter in painters.items()
+        }
     dataset = run_dataset(model.config, options.data_dir)
     fit = model.config.data.fit
     return {name: DatasetSamples(dataset, painter, fit) for name, painter in painters.items()}

@@ -44,13 +44,13 @@ class NoiseSamples:
 class FolderSamples:
     """Images of a folder, at any depth."""
 
-    def __init__(self, folder: Path, painter: Painter):
+    def __init__(self, folder: Path, painter: Painter, ignore: float | None):
         if not folder.is_dir():
             raise DataError(f"--proof-images {folder}: there is no such folder")
         self._files = sorted(walk(folder))
         if not self._files:
             raise DataError(f"--proof-images {folder}: there are no images")
-        self._painter = painter
+        self._painter, self._ignore = painter, ignore
         self.description = str(folder)
         self.classes: Mapping[str, Sequence[int]] = {}
 
@@ -61,7 +61,8 @@ class FolderSamples:
 
     def _load(self, path: Path) -> np.ndarray:
         painter = self._painter
-        return load_input(path, painter.input_channels, painter.paints_holes, painter.input_range)
+        taken = (painter.input_channels, painter.paints_holes, painter.input_range)
+        return load_input(path, *taken, ignore=self._ignore)
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
         return [_as_uint8(image) for image in self.held_out(size, count)]

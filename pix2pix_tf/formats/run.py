@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.checkpoints import restore_published, stored_weights
-from pix2pix_tf.config import Precision
+from pix2pix_tf.config import Precision, TrainConfig
 from pix2pix_tf.data.pixels import to_levels, to_unit_range
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
@@ -107,8 +107,7 @@ class GeneratorTranslator(Translator):
         if stochastic is not None:
             painter = dataclasses.replace(painter, stochastic=stochastic)
         translator = cls(described, painter, precision, seed)
-        is_reversed = config.model.data == "pairs" and config.data.direction == "BtoA"
-        translator.ignore = config.data.ignored[painter.side ^ is_reversed]
+        translator.ignore = ignored_in_input(config, painter)
         has_averages = config.optimization.ema_decay > 0
         if raw_weights and not has_averages:
             raise ConfigError(
@@ -223,6 +222,12 @@ def _refuse_without_dropout(network: keras.Model) -> None:
     has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
     if not has_dropout or keras.layers.BatchNormalization in kinds:
         raise ConfigError("--stochastic needs a network with dropout and without batch normalisation")
+
+
+def ignored_in_input(config: TrainConfig, painter: Painter) -> float | None:
+    """Returns the number of an input's pixels that have no value, besides what files declare."""
+    is_reversed = config.model.data == "pairs" and config.data.direction == "BtoA"
+    return config.data.ignored[painter.side ^ is_reversed]
 
 
 def painter_of(model: Model, direction: str | None) -> Painter:

@@ -18,7 +18,10 @@ from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.validation import Validation
+from pix2pix_tf.exporting import export as exporting
+from pix2pix_tf.exporting.export import ExportOptions
 from pix2pix_tf.models.base import Painter
+from pix2pix_tf.models.registry import model_for
 
 GDAL_NODATA = 42113
 LOWEST = float(np.finfo(np.float32).min)
@@ -118,8 +121,16 @@ def test_levels_that_are_nodata_in_one_file_and_values_in_another_are_refused(tm
     assert "other-nodata" not in codes(folder)
     geotiff(folder / "B" / "2.tif", with_corner(255, numbers), "255")
     assert "other-nodata" in codes(folder)
-    with pytest.raises(DataError, match=r"2\.tif"):
-        opened(folder)
+    for ranges in ((None, None), ((0, 255), None)):
+        with pytest.raises(DataError, match=r"2\.tif"):
+            opened(folder, ranges=ranges)
+    dataset = opened(folder, ranges=(None, (0, 255)))
+    for pairs in dataset.splits.values():
+        for at in range(len(pairs[0])):
+            target = pairs[0].read(tf.constant(at))[1].numpy()[..., 0]
+            np.testing.assert_array_equal(target == 0, with_corner(0, np.ones((64, 64))) == 0)
+    for kind in ("unpaired", "images"):
+        opened(folder, kind=kind, ranges=(None, (0, 255)))
 
 
 def test_of_colors_all_channels_are_nodata_in_a_missing_pixel(tmp_path):
@@ -302,6 +313,17 @@ def test_inputs_missing_pixels_are_read_as_the_middle_level(tmp_path):
     assert clipped == [(valid > 200).sum(), valid.size]
     geotiff(path, with_corner(0, HEIGHTS.astype(np.uint8)), "0")
     assert set(images.load_image(path, 1, missing=images.MIDDLE)[CORNER].ravel()) == {128}
+
+
+def test_verification_reads_images_as_the_model_is_given_them(tmp_path):
+    Image.fromarray(with_corner(7, np.full((64, 64), 99, np.uint8))).save(tmp_path / "1.png")
+    config = replace(preset(), input_channels=1, ignore=7, image_size=64, base_filters=2, output_channels=3)
+    model = model_for(config)
+    (samples,) = exporting._samples_for(
+        model, model.painters(), ExportOptions(proof_images=tmp_path)
+    ).values()
+    (image,) = samples.held_out((64, 64), 1)
+    np.testing.assert_array_equal(image[..., 0], with_corner(128, np.full((64, 64), 99, np.uint8)))
 
 
 @pytest.mark.slow

@@ -250,6 +250,25 @@ def test_missing_pixels_count_in_no_measurement(pair):
             np.testing.assert_allclose(found, measure(*whole), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(256, 256), (203, 181)])
+def test_ms_ssim_weighs_missing_pixels_out(size):
+    random = np.random.default_rng(0)
+    target = random.random((*size, 3), np.float32)
+    picture = np.clip(target + random.normal(0, 0.2, target.shape), 0, 1).astype(np.float32)
+    measure, valid = MEASUREMENTS["ms_ssim"], np.ones(size, bool)
+    whole = measure(picture, target)
+    np.testing.assert_allclose(measure(picture, target, valid), whole, atol=2e-5)
+    valid[:, : size[1] // 2] = False
+    found = []
+    for fill in (0.0, 0.5):
+        filled = (np.where(valid[..., None], each, np.float32(fill)) for each in (picture, target))
+        found.append(measure(*filled, valid))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-9)
+    np.testing.assert_allclose(found[0], whole, atol=0.02)  # the same noise in half of the pixels
+    filled = [np.where(valid[..., None], each, np.float32(0)) for each in (picture, target)]
+    assert measure(*filled) > whole + 0.02  # as if missing pixels had been painted without fault
+
+
 def test_of_windows_that_all_have_missing_pixels_all_count(pair):
     picture, target = pair
     valid = np.ones(SIZE, bool)

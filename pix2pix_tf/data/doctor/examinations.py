@@ -9,6 +9,7 @@ from pix2pix_tf.data import images
 from pix2pix_tf.data.doctor import contents, copies, problems, sizes
 from pix2pix_tf.data.doctor.chart import Chart, item_of
 from pix2pix_tf.data.doctor.findings import Finding, Found, Severity
+from pix2pix_tf.data.folder import ONE_NODATA_LEVEL
 from pix2pix_tf.files import printable
 from pix2pix_tf.wording import counted
 
@@ -104,7 +105,7 @@ EXAMINATIONS = (
         "error",
         problems.of_code("other-nodata", problems.together),
         "{images} of one side with different nodata levels: what is missing in one is a value in another",
-        "give all images of a side one nodata level",
+        ONE_NODATA_LEVEL,
     ),
     Examination(
         "different-sizes",
