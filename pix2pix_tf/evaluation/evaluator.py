@@ -250,6 +250,14 @@ def _add_distances(
     targets: Measured,
 ) -> None:
     """Adds FID and KID, which no single picture has: the one to be read for so many pictures first."""
+    count, of_all = targets.count(inception.FEATURES), targets.count("l1")
+    if count < of_all:
+        because = f"they have missing pixels, {count} have none"
+        results["left_out"].append(
+            {"metric": f"FID and KID of {of_all - count} pictures", "because": because}
+        )
+    if count < inception.FEWEST:
+        return
     results["inception"] = {"network": "keras.applications.InceptionV3", "sha256": extractor.digest}
     theirs = targets.rows(inception.FEATURES)
     for name, each in measured.items():

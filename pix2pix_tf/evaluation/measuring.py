@@ -72,6 +72,10 @@ class Measured:
         for name, values in measurements.items():
             self._pictures.setdefault(name, []).append(values)
 
+    def count(self, name: str) -> int:
+        """Returns how many pictures have a measurement."""
+        return len(self._pictures.get(name, ())) or len(self._stacked.get(name, ()))
+
     def rows(self, metric: Metric | str) -> np.ndarray:
         """Returns what a metric, or a measurement, is made from: [pictures, k], once all are taken."""
         name = metric if isinstance(metric, str) else metric.measurement
@@ -103,7 +107,7 @@ def measure(
         if reader is not None:
             labels = given if labels_are_given else target
             found.add({CONFUSION: reader.confusion(picture, labels, of_labels.missing).reshape(-1)})
-        if extractor is not None:
+        if extractor is not None and valid is None:  # a filled area would be texture to it
             found.add({FEATURES: extractor(scaled)})
     return found
 

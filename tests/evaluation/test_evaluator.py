@@ -169,6 +169,35 @@ def test_fid_and_kid_are_measured_where_there_are_weights(tiny_run, tmp_path, mo
     assert len(results["inception"]["sha256"]) == 64
 
 
+@pytest.mark.parametrize(("complete", "incomplete"), [(5, 2), (3, 2)])
+def test_pictures_with_missing_pixels_are_in_no_fid(complete, incomplete, tmp_path, monkeypatch):
+    class Means:
+        digest = "0"
+
+        def __init__(self, weights):
+            pass
+
+        def __call__(self, picture):
+            return picture.mean(axis=(0, 1)).repeat(2)
+
+    monkeypatch.setattr(inception, "Inception", Means)
+    monkeypatch.setattr(inception, "find_weights", lambda given: given)
+    random = np.random.default_rng(0)
+    for number in range(complete + incomplete):
+        image = random.integers(8, 256, (32, 32), np.uint8)
+        image[:4, :4] = 7 if number < incomplete else 8
+        for place in ("data/val/A", "data/val/B", "model"):
+            (tmp_path / place).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path / place / f"{number}.png")
+    config = replace(preset(str(tmp_path / "data")), ignore=7)
+    results = judge([tmp_path / "model"], tmp_path / "out", config=config, inception_weights=tmp_path)
+    assert f"{incomplete} pictures" in str(results["left_out"])
+    values = results["models"]["model"]["values"]
+    assert values["l1"]["count"] == complete + incomplete
+    assert ("kid" in values) == (complete >= inception.FEWEST)
+    assert "kid" not in values or values["kid"]["count"] == complete
+
+
 def keras_inception(path):
     network = Inception(None)
     network._network.save_weights(path)
