@@ -1,9 +1,11 @@
 """The commands: what the flags mean, and that a wrong one costs one line and no traceback."""
 
 import dataclasses
+import io
 import itertools
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from pix2pix_tf.commands import train as train_command
 from pix2pix_tf.commands.data import DataCheckArgs
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.commands.parsing import parse
+from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.config import TrainConfig, each_setting, to_json
 from pix2pix_tf.devices import resolve_precision
@@ -44,6 +47,27 @@ def error_of(capsys, arguments, exit_code=2):
     assert shown.err.count("\n") == 1
     assert shown.err.startswith("pix2pix: error: ")
     return shown.err.removeprefix("pix2pix: error: ").rstrip("\n")
+
+
+def test_a_console_without_letters_for_frames_gets_the_same_line(capsys, monkeypatch):
+    arguments = ["train", "--steps", "1e3"]
+    expected = error_of(capsys, arguments)
+    assert expected.startswith("--steps takes a whole number")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "latin-1"))
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"pix2pix: error: {expected}\n"
+
+
+@pytest.mark.parametrize("flags", [["--run-dir", "~nobody-here/x"], ["--run-dir=~nobody-here/x"]])
+def test_the_home_of_nobody_is_named(capsys, flags):
+    assert "~nobody-here/x" in error_of(capsys, ["train", *flags])
+
+
+def test_a_name_that_is_not_utf_8_is_named(capsys, empty_place):
+    with pytest.raises(UnicodeEncodeError) as fault:
+        RunDirectory(empty_place / "run").write_config(preset("./caf\udce9"), {})
+    assert report_error(fault.value, "train") == 2
+    assert capsys.readouterr().err.startswith("pix2pix: error: ./caf\\udce9: ")
 
 
 # ---------------------------------------------------------------- what the flags of train mean

@@ -63,8 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         return _run_command(arguments)
-    except (Pix2pixError, KeyboardInterrupt, OSError, MemoryError) as error:
+    except (Pix2pixError, KeyboardInterrupt, OSError, MemoryError, UnicodeEncodeError) as error:
         return report_error(error, arguments[0])
+    except RuntimeError as error:
+        if "home directory" not in str(error):  # as pathlib says it
+            raise
+        name = next((each for each in arguments if each.partition("=")[2].startswith("~")), None)
+        name = name or next((each for each in arguments if each.startswith("~")), "~")
+        return report_error(UserError(f"{name}: no user has that name; give the folder's own path"), "")
 
 
 def _run_command(arguments: list[str]) -> int:

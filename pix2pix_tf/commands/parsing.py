@@ -98,7 +98,9 @@ def _choices(listed: str) -> str:
 
 def _plain_message(boxed: str) -> str:
     """Returns the words of tyro's framed error message as one line."""
-    inside = (line.strip("│─ ") for line in boxed.splitlines() if not line.startswith(("╭", "╰")))
+    boxed = re.sub(r"\A.*\n *-{5,} *\n", "", boxed)  # the title, where the console has no letters for frames
+    lines = (line for line in boxed.splitlines() if not re.match(r" *(-{5,}|╭|╰)", line))
+    inside = (line.strip("│─ ") for line in lines)
     message = " ".join(" ".join(inside).split())
     for aside in ("For full helptext", "Argument helptext:", "Got errors:"):
         message = message.partition(aside)[0].rstrip(" .")

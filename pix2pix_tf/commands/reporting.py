@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import traceback
 
 from pix2pix_tf.errors import Interrupted, Pix2pixError
+from pix2pix_tf.files import printable
 
 
 def report_error(error: BaseException, command: str) -> int:
@@ -25,6 +27,10 @@ def report_error(error: BaseException, command: str) -> int:
             full = error.errno == errno.ENOSPC
             place = f"{error.filename}: " if error.filename else ""
             return _fail(f"{place}{error.strerror or error}{'; free space and run again' if full else ''}", 1)
+        case UnicodeEncodeError():
+            name = re.split(r"[\"'\n]", error.object[: error.end])[-1]
+            rest = re.split(r"[\"'\n]", error.object[error.end :])[0]
+            return _fail(f"{printable(name + rest)}: TensorFlow takes names in UTF-8 only; rename that", 2)
         case MemoryError():
             smaller = "a smaller --image-size or --batch-size" if command == "train" else "smaller images"
             return _fail(f"not enough memory; take {smaller}", 1)

@@ -134,8 +134,8 @@ class _Job:
         subjects = []
         for direction in painters:
             translator = GeneratorTranslator.load(
-                run,
-                step=options.step,
+                directory.place,
+                step=int(checkpoint.name.removeprefix("step_")),  # training may have written another since
                 direction=direction,
                 stochastic=options.stochastic,
                 raw_weights=options.raw_weights,

@@ -393,6 +393,22 @@ def test_weights_that_are_not_finite_are_refused_by_name(quickly, tmp_path, monk
     assert below(tmp_path) == []
 
 
+def test_the_report_tells_the_step_of_the_weights_though_training_goes_on(
+    quickly, small, tmp_path, monkeypatch
+):
+    run, load = RunDirectory(tmp_path / "run"), GeneratorTranslator.load
+    shutil.copytree(small, run.path)
+    before = run.latest_step()
+
+    def later(*arguments, **options):
+        run.checkpoint(before + 1).mkdir(exist_ok=True)  # without weights, which loading it would miss
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(GeneratorTranslator, "load", later)
+    quickly(tmp_path / "out", run=run.path)
+    assert report_of(tmp_path / "out")["step"] == before
+
+
 # ---------------------------------------------------------------- the command
 
 
