@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -152,8 +153,8 @@ class Translator(abc.ABC):
         for name in ("input_range", "output_range"):
             if facts.get(name) is not None:
                 low, high = map(float, facts[name])
-                if not low < high:
-                    raise ValueError(f"{name} is empty")
+                if not (low < high and math.isfinite(high - low)):
+                    raise ValueError(f"{name} is no range")
                 setattr(self, name, (low, high))
 
     def enlarged(self, image: np.ndarray) -> np.ndarray:

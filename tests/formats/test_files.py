@@ -62,6 +62,7 @@ def test_a_damaged_saved_model_is_named(models, tmp_path, part, damage, refused)
         "[" * 10**5,
         '{"input_range": true}',
         '{"input_range": [1, 0]}',
+        '{"output_range": [0, 1e999]}',
         '{"paints_holes": true}',
         '{"enlarges": 1e9}',
     ],

@@ -164,6 +164,16 @@ def test_a_student_is_what_its_teacher_is(tiny_run, tmp_path, flags):
         distill_args([str(tiny_run.path), "--run-dir", str(tmp_path / "student"), *flags])
 
 
+def test_what_a_student_inherits_is_not_refused(tiny_run, tmp_path):
+    teacher = RunDirectory(tmp_path / "teacher")
+    shutil.copytree(tiny_run.path, teacher.path)
+    theirs = replace(teacher.read_config(), layout="side-by-side")  # no effect on drawn images
+    teacher.write_config(theirs, {"count": 1})
+    dry_run(student_config(teacher, tmp_path / "student"))
+    with pytest.raises(ConfigError, match="--layout"):
+        dry_run(student_config(teacher, tmp_path / "student", layout="folders"))
+
+
 def test_a_dry_run_misses_the_teacher(tiny_run, tmp_path):
     config = student_config(tiny_run, tmp_path / "student")
     for teacher, fault in ((tmp_path / "none", RunError), (None, ConfigError)):
