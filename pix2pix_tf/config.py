@@ -522,13 +522,19 @@ read; with no other setting, it is no setting that decides.
 """
 
 
-def refuse_unread(config: TrainConfig, before: TrainConfig, used: Collection[str] | None = None) -> None:
+def refuse_unread(
+    config: TrainConfig,
+    before: TrainConfig,
+    used: Collection[str] | None = None,
+    named: Collection[str] = (),
+) -> None:
     """Refuses settings without effect.
 
     Args:
         config: what is asked for.
         before: what it would be if nothing had been given.
         used: the settings that the opened data set has used; not checked if not given.
+        named: settings that were given even if they are as before.
 
     Raises:
         ConfigError: a setting was given that nothing reads; names it and why.
@@ -536,7 +542,7 @@ def refuse_unread(config: TrainConfig, before: TrainConfig, used: Collection[str
     given = {name: value for _, name, _, value in each_setting(config)} | {"model": config.model}
     usual = {name: value for _, name, _, value in each_setting(before)}
     for name, conditions in READ_IF.items():
-        if given.get(name) in (None, usual.get(name)):
+        if given.get(name) is None or (given[name] == usual.get(name) and name not in named):
             continue
         for other, is_read in conditions.items():
             if isinstance(is_read, str):

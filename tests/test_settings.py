@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import preset, replace, train
+from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.config import READ_IF, each_setting, refuse_unread
 from pix2pix_tf.data.packed import pack_folder
 from pix2pix_tf.data.pipeline import held_out_images, training_batches
@@ -119,6 +120,13 @@ def test_a_setting_that_nothing_reads_is_refused_with_the_one_that_decides(model
     before = changed(preset("./pairs", model), {**READ.get(name, {}), **UNREAD.get(other, {})})
     with pytest.raises(ConfigError, match=f"{flag(name)} has no effect with {flag(other)}"):
         refuse_unread(replace(before, **{name: GIVEN[name]}), before)
+
+
+@pytest.mark.parametrize("flags", [["--patch", "70"], ["--patch=70"], ["--pool_size", "0"]])
+def test_a_flag_without_effect_is_refused_with_its_default_too(flags):
+    train_args(flags)
+    with pytest.raises(ConfigError, match=r"--p\S+ has no effect with --gan-weight 0"):
+        train_args(["--gan-weight", "0", *flags])
 
 
 @pytest.mark.parametrize("name", ["archive", "mirror_url"])

@@ -84,7 +84,11 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
     given = early(arguments, *deciding)
     default = with_length(_train_defaults(*(given[name] for name in deciding)), arguments)
     description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(TRAINED)}."
-    return parse(TrainArgs, "train", arguments, TrainArgs(default), description)
+    args = parse(TrainArgs, "train", arguments, TrainArgs(default), description)
+    flags = (each.partition("=")[0] for each in arguments if each.startswith("--"))
+    named = {each.removeprefix("--").replace("-", "_") for each in flags}
+    configs.refuse_unread(args.config, args.config, named=named)
+    return args
 
 
 def early(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
