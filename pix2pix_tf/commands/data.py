@@ -186,7 +186,6 @@ def _data_check(arguments: list[str]) -> int:
 
 def _data_preview(arguments: list[str]) -> int:
     args = parse(DataPreviewArgs, "data preview", arguments)
-    configs.check_limits(args)
     out = args.out if args.out.suffix else args.out.with_suffix(".png")
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {quoted(out)}: a sheet is a PNG; give a name that ends in .png")
@@ -220,7 +219,6 @@ def _dataset_config(args: DataArgs) -> TrainConfig:
 
 def _data_pack(arguments: list[str]) -> int:
     args = parse(DataPackArgs, "data pack", arguments)
-    configs.check_limits(args)
     start_frameworks()
     from pix2pix_tf.data.packed import pack_folder
     from pix2pix_tf.data.preparing import data_root

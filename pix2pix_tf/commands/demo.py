@@ -28,7 +28,6 @@ class DemoArgs:
 
 def run(arguments: list[str]) -> int:
     args = parse(DemoArgs, "demo", arguments)
-    configs.check_limits(args)
     start_frameworks()
     from pix2pix_tf.demo import demo
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
+import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
+from tyro import _errors as tyro_errors
 
+from pix2pix_tf.config import check_limits
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.storage import address_of
-from pix2pix_tf.wording import flag
+from pix2pix_tf.wording import did_you_mean, flag
 
 Args = TypeVar("Args")
 
@@ -27,6 +28,18 @@ def start_frameworks() -> None:
     import keras
 
     keras.utils.disable_interactive_logging()
+
+
+_NUMBERS = {"INT": "a whole number", "FLOAT FLOAT": "two numbers", "FLOAT": "a number"}
+_ELSEWHERE = {  # flags of other programs
+    "--lr": "--learning-rate",
+    "--batch": "--batch-size",
+    "--ngf": "--base-filters",
+    "--netG": "--generator",
+    "--lambda_L1": "--l1-weight",
+    "--dataroot": "--dataset",
+}
+_MAY_BE_STORED = ("run", "run_dir", "init_from", "teacher")  # in an object store
 
 
 def parse(
@@ -42,100 +55,72 @@ def parse(
             r"(^|\0)(--image[-_]size)[\0=](\d+)x(\d+)(?=\0|$)", r"\1\2\0\3\0\4", "\0".join(arguments)
         )
         arguments = text.split("\0")
-    shown = io.StringIO()
     options: dict[str, Any] = {} if default is None else {"default": default}
-    try:
-        with contextlib.redirect_stderr(shown):
-            parsed = tyro.cli(
-                kind,
-                prog=f"pix2pix {command}",
-                args=list(arguments),
-                description=description,
-                config=(
-                    tyro.conf.OmitArgPrefixes,
-                    tyro.conf.HelptextFromCommentsOff,
-                    tyro.conf.PositionalMetavarFromFieldName,
-                ),
-                **options,
-            )
-    except SystemExit as leaving:
-        if leaving.code in (0, None):
-            raise
-        raise ConfigError(
-            f"{_plain_message(shown.getvalue())}; 'pix2pix {command} --help' lists the flags"
-        ) from None
+
+    def refuse(event: tyro_errors.ParseErrorEvent) -> None:
+        problem = _explained(event, list(arguments), list(_flags(default or kind)))
+        raise ConfigError(f"{problem}; 'pix2pix {command} --help' lists the flags")
+
+    with tyro_errors.on_parse_error(refuse):
+        parsed = tyro.cli(
+            kind,
+            prog=f"pix2pix {command}",
+            args=list(arguments),
+            description=description,
+            config=(
+                tyro.conf.OmitArgPrefixes,
+                tyro.conf.HelptextFromCommentsOff,
+                tyro.conf.PositionalMetavarFromFieldName,
+            ),
+            **options,
+        )
+    check_limits(parsed)
     _refuse_addresses(parsed)
     return parsed
 
 
-def _refuse_addresses(args: Any) -> None:
+def _refuse_addresses(group: Any) -> None:
     """Checks that what must be on this machine is no address in an object store."""
-    groups = [args, getattr(getattr(args, "config", None), "data", None)]
-    for group in filter(dataclasses.is_dataclass, groups):
-        for field in dataclasses.fields(group):
-            value = () if field.name == "run" else getattr(group, field.name)
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if dataclasses.is_dataclass(value):
+            _refuse_addresses(value)
+        elif field.name not in _MAY_BE_STORED:
             for path in value if isinstance(value, list | tuple) else [value]:
                 if isinstance(path, Path) and address_of(path) is not None:
                     raise ConfigError(f"{flag(field.name)} {address_of(path)}: that must be on this machine")
 
 
-_NUMBERS = {"INT": "a whole number", "FLOAT": "a number", "FLOAT FLOAT": "two numbers"}
-_ELSEWHERE = {  # flags of other programs
-    "--lr": "--learning-rate",
-    "--batch": "--batch-size",
-    "--ngf": "--base-filters",
-    "--netG": "--generator",
-    "--lambda_L1": "--l1-weight",
-    "--dataroot": "--dataset",
-}
-_NEXT = "', '"  # between arguments, as Python lists them
+def _flags(group: Any) -> Iterator[str]:
+    """Yields the flags of a dataclass or of an instance, with those of the dataclasses inside."""
+    for field in dataclasses.fields(group):
+        inner = getattr(group, field.name, field.default_factory)
+        yield from _flags(inner) if dataclasses.is_dataclass(inner) else [flag(field.name)]
 
 
-def _choices(listed: str) -> str:
-    """Returns choices without what stands for none given, in an order that stays."""
-    return ", ".join(sorted(set(re.findall(r"'([^']+)'", listed)) - {"None"}))
-
-
-def _plain_message(boxed: str) -> str:
-    """Returns the words of tyro's framed error message as one line."""
-    boxed = re.sub(r"\A.*\n *-{5,} *\n", "", boxed)  # the title, where the console has no letters for frames
-    lines = (line for line in boxed.splitlines() if not re.match(r" *(-{5,}|╭|╰)", line))
-    inside = (line.strip("│─ ") for line in lines)
-    message = " ".join(" ".join(inside).split())
-    for aside in ("For full helptext", "Argument helptext:", "Got errors:"):
-        message = message.partition(aside)[0].rstrip(" .")
-    # A type as tyro writes it, {None}|INT, says little to who isn't a programmer.
-    message = re.sub(
-        r"Error parsing (--[\w-]+): no type matching .*?\b(INT|FLOAT FLOAT|FLOAT)\b.* from \['(.*)'\]",
-        lambda found: f"{found[1]} takes {_NUMBERS[found[2]]}, got {' '.join(found[3].split(_NEXT))!r}",
-        message,
-    )
-    message = re.sub(
-        r"Error parsing (--[\w-]+): could not convert string to float: (.*)",
-        r"\1 takes a number, got \2",
-        message,
-    )
-    message = re.sub(
-        r"Error parsing (--[\w-]+): invalid literal for int\(\) with base 10: (.*)",
-        r"\1 takes a whole number, got \2",
-        message,
-    )
-    message = re.sub(
-        r"invalid choice '(.*)' for argument '(--[\w-]+)'. Expected one of \((.*)\)",
-        lambda found: f"{found[2]} can't be {found[1]!r}; give one of {_choices(found[3])}",
-        message,
-    )
-    message = message.replace(". Expected 1 values", "; give one")
-    message = re.sub(
-        r"Error parsing (--[\w-]+): Could not find valid parse for arguments: (.*)",
-        r"\1 can't be \2",
-        message,
-    )
-    unknown = re.search(r"Unrecognized options: (--[\w-]+)", message)
-    if unknown and unknown[1] in _ELSEWHERE:
-        return f"Unrecognized options: {unknown[1]} (did you mean {_ELSEWHERE[unknown[1]]}?)"
-    message = re.sub(r"Perhaps you meant: (--[\w-]+).*", r"(did you mean \1?)", message)
-    return message or "the flags can't be understood"
+def _explained(event: tyro_errors.ParseErrorEvent, arguments: list[str], flags: list[str]) -> str:
+    """Returns what is wrong with the arguments."""
+    match event:
+        case tyro_errors.MissingArgs():
+            return f"{', '.join(each.arg.display_name() for each in event.missing_arguments)} is missing"
+        case tyro_errors.UnrecognizedArgs():
+            token = event.tokens[0]
+            known = _ELSEWHERE.get(token)
+            return f"{token} is unknown{f' (did you mean {known}?)' if known else did_you_mean(token, flags)}"
+        case tyro_errors.BadValue():
+            return f"{event.argument.display_name()} needs a value"
+        case tyro_errors.InvalidChoice():
+            choices = ", ".join(choice for choice in event.choices if choice != "None")
+            return f"{event.argument.display_name()} can't be {event.value!r}; give one of {choices}"
+        case tyro_errors.InstantiationFailure(argument=argument) if argument is not None:
+            name = argument.display_name()
+            at = [each.partition("=")[0].replace("_", "-") for each in arguments].index(name)
+            following = itertools.takewhile(lambda each: not each.startswith("--"), arguments[at + 1 :])
+            value = arguments[at].partition("=")[2] or " ".join(following)
+            kinds = str(argument.lowered.metavar)
+            wanted = next((words for kind, words in _NUMBERS.items() if kind in kinds), None)
+            return f"{name} takes {wanted}, got {value!r}" if wanted else f"{name} can't be {value!r}"
+    return "the flags can't be understood"
 
 
 @dataclasses.dataclass(frozen=True)

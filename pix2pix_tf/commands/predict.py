@@ -61,7 +61,6 @@ class PredictArgs:
 
 def run(arguments: list[str]) -> int:
     args = parse(PredictArgs, "predict", arguments)
-    configs.check_limits(args)
     start_frameworks()
     from pix2pix_tf.prediction import predict
 

@@ -28,7 +28,6 @@ class TimelineArgs:
 
 def run(arguments: list[str]) -> int:
     args = parse(TimelineArgs, "timeline", arguments)
-    configs.check_limits(args)
     start_frameworks()
     from pix2pix_tf.timeline import timeline
 
