@@ -48,8 +48,8 @@ class TrainingDiverged(Pix2pixError):
     exit_code = 3
 
 
-class ProofFailed(Pix2pixError):
-    """An exported model doesn't paint what the trained one does, and was not published."""
+class VerificationFailed(Pix2pixError):
+    """The outputs of an exported model are not the trained model's; it was not published."""
 
     exit_code = 4
 

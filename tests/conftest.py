@@ -31,7 +31,7 @@ SLOW = (
     "test_timeline.py",
     "training/test_watching.py",
 )
-QUICK_ALL_THE_SAME = ("exporting/test_parity.py", "formats/test_run.py", "formats/test_served.py")
+QUICK_ALL_THE_SAME = ("exporting/test_verification.py", "formats/test_run.py", "formats/test_served.py")
 SLOW_FIXTURES = {"python", "exported"}
 
 

@@ -17,9 +17,9 @@ from pix2pix_tf.data.tasks.upscale import enlarged_levels
 from pix2pix_tf.data.transparency import load_transparent
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
-from pix2pix_tf.exporting import parity
-from pix2pix_tf.exporting.export import ExportOptions, export
-from pix2pix_tf.formats.saved_model import SavedModel
+from pix2pix_tf.exporting import verification
+from pix2pix_tf.exporting.export import export
+from pix2pix_tf.exporting.options import ExportOptions, FormatSettings
 from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.prediction import predict
@@ -288,29 +288,29 @@ def holes(photos, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(runs, holes, tmp_path_factory):
-    """Both formats of two tasks, proven without the seconds that a process takes to load TensorFlow."""
+    """Both formats of two tasks, verified without the seconds that a process takes to load TensorFlow."""
 
-    def paint(path, samples):
-        ways = formats.load(path).ways()
-        return {name: [way(sample) for sample in samples] for name, way in ways.items()}, [0.1] * len(samples)
+    def translate(path, samples):
+        signatures = formats.load(path).signatures()
+        outputs = {name: [each(sample) for sample in samples] for name, each in signatures.items()}
+        return outputs, [0.1] * len(samples)
 
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parity, "paint_in_fresh_process", paint)
+        patch.setattr(verification, "translate_in_fresh_process", translate)
         for name, kinds in {"colorize": ("none",), "inpaint": ("none", "int8")}.items():
             out = tmp_path_factory.mktemp("exported") / name
-            formats = (SavedModel(), TFLite(quantize=kinds))
-            [found[name]] = export(
-                runs[name], ExportOptions(out=out, formats=formats, proof_images=holes)
-            ).models
+            settings = FormatSettings(tflite=TFLite(quantize=kinds))
+            options = ExportOptions(runs[name], out, settings=settings, verification_images=holes)
+            [found[name]] = export(options).models
     return found
 
 
 @pytest.mark.parametrize("name", ["colorize", "inpaint"])
 def test_exports_finish_the_same_picture(name, exported):
-    saved, mobile, *_ = exported[name].proofs
-    assert len(exported[name].published) == len(exported[name].proofs)
-    assert set(saved.ways) == {"serving_default", "bytes", "float"}
+    saved, mobile, *_ = exported[name].verifications
+    assert len(exported[name].published) == len(exported[name].verifications)
+    assert set(saved.signatures) == {"serving_default", "bytes", "float"}
     assert saved.difference.max_levels == 0
     assert mobile.difference.max_levels <= 1
 

@@ -19,9 +19,10 @@ from typing import Any
 
 from pix2pix_tf.demo.runtime import runtime_files
 from pix2pix_tf.errors import ConfigError, SystemFault
-from pix2pix_tf.formats import load
 from pix2pix_tf.formats.shipped import shipped_models
-from pix2pix_tf.formats.tflite.reader import TFLiteTranslator, find, read_metadata
+from pix2pix_tf.formats.tflite import TFLite
+from pix2pix_tf.formats.tflite.metadata import read_metadata
+from pix2pix_tf.formats.tflite.reader import TFLiteTranslator
 from pix2pix_tf.wording import quoted
 
 _PAGE = Path(__file__).parent / "page"
@@ -47,14 +48,13 @@ class Demo:
     """The page for one model, a .tflite's or a shipped one's name, and its server."""
 
     def __init__(self, model: str | Path, port: int = 0, runtime: Path | None = None):
-        path = find(model)
+        path = TFLite.find(model)
         if path is None:
             raise ConfigError(
                 f"{model}: the page draws for a .tflite; 'pix2pix export RUN' writes one, and "
                 f"{' and '.join(shipped_models())} come with this package"
             )
-        translator = load(path)
-        assert isinstance(translator, TFLiteTranslator)
+        translator = TFLite.load(path)
         _refuse_undrawable(path, translator)
         described = json.dumps(_described(path, translator)).encode()
         files: dict[str, Path | bytes] = {"/model.tflite": path, "/model.json": described}

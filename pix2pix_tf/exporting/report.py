@@ -1,4 +1,4 @@
-"""The summary of an export: table, paths and refused artifacts."""
+"""The results of an export: a table, a comparison image and refused artifacts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pix2pix_tf.errors import ProofFailed
-from pix2pix_tf.exporting.parity import Proof
+from pix2pix_tf.errors import VerificationFailed
+from pix2pix_tf.exporting.verification import Verification, to_8_bit
+from pix2pix_tf.sheets import compose_sheet
 
 _MEASURED = ("MB", "ms/image", "XNNPACK parts", "max", "mean", "PSNR dB", "SSIM", "> 1 level", "> 2 levels")
+_MAGNIFIED = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,7 @@ class ExportedModel:
     """
 
     name: str
-    proofs: Sequence[Proof]
+    verifications: Sequence[Verification]
     published: Sequence[Path]
     folder: Path
     reference_milliseconds: float
@@ -44,54 +47,78 @@ class Report:
         table.add_column("artifact")
         for heading in _MEASURED:
             table.add_column(heading, justify="right")
-        table.add_column("bar")
+        table.add_column("tolerance")
         for model in self.models:
             label = f"{model.name}, trained, float32"
             table.add_row(label, "", f"{model.reference_milliseconds:.1f}")
-            for proof in model.proofs:
-                table.add_row(*_row(proof))
+            for each in model.verifications:
+                table.add_row(*_row(each))
             table.add_section()
         text = io.StringIO()
         Console(file=text, width=200).print(table)
         lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        where = [
+        paths = [
             str(path)
             for model in self.models
             for path in (*model.published, model.folder / "export.json", model.folder / "parity.png")
         ]
-        return "\n".join([*lines, *where])
-
-    def failures(self) -> list[tuple[ExportedModel, Proof]]:
-        """Returns the artifacts that exceed their tolerance."""
-        return [(model, proof) for model in self.models for proof in model.proofs if proof.shortfall]
+        return "\n".join([*lines, *paths])
 
 
-def _row(proof: Proof) -> list[str]:
-    found = proof.difference
+def _row(verification: Verification) -> list[str]:
+    found = verification.difference
     return [
-        proof.artifact.label,
-        f"{proof.bytes / 1e6:.1f}",
-        f"{proof.milliseconds:.1f}",
-        proof.artifact.remark,
+        verification.artifact.label,
+        f"{verification.bytes / 1e6:.1f}",
+        f"{verification.milliseconds:.1f}",
+        verification.artifact.remark,
         str(found.max_levels),
         f"{found.mean_levels:.4f}",
         "equal" if found.psnr is None else f"{found.psnr:.1f}",
         "" if found.ssim is None else f"{found.ssim:.4f}",
         f"{found.off_by_more_than_1:.3%}",
         f"{found.off_by_more_than_2:.3%}",
-        f"missed: {proof.shortfall}" if proof.shortfall else "met",
+        f"missed: {verification.shortfall}" if verification.shortfall else "met",
     ]
 
 
 def refuse_worse(report: Report, allow_worse: bool) -> None:
-    """Raises `ProofFailed` if an artifact exceeds its tolerance, unless ``allow_worse``."""
-    failures = report.failures()
+    """Raises `VerificationFailed` if an artifact exceeds its tolerance, unless ``allow_worse``."""
+    failures = [(model, each) for model in report.models for each in model.verifications if each.shortfall]
     if failures and not allow_worse:
         missed = "; ".join(
-            f"{model.name} {proof.artifact.label}: {proof.shortfall}" for model, proof in failures
+            f"{model.name} {each.artifact.label}: {each.shortfall}" for model, each in failures
         )
-        sheets = " and ".join(dict.fromkeys(str(model.folder / "parity.png") for model, _ in failures))
-        raise ProofFailed(
-            f"not published, because the picture is not the trained model's: {missed}; "
-            f"{sheets} shows it, and --allow-worse publishes it none the less"
+        images = " and ".join(dict.fromkeys(str(model.folder / "parity.png") for model, _ in failures))
+        raise VerificationFailed(
+            f"not published, because its output is not the trained model's: {missed}; "
+            f"{images} shows it, and --allow-worse publishes it none the less"
         )
+
+
+def parity_image(
+    title: str,
+    images: Sequence[np.ndarray],
+    expected: Sequence[np.ndarray],
+    verifications: Sequence[Verification],
+) -> np.ndarray:
+    """Returns a grid uint8 [height, width, 3] of inputs, outputs and, below them, differences.
+
+    ``images`` is empty if the model takes noise. The outputs of ``verifications`` begin with those for
+    ``images``.
+    """
+    rows: list[list[np.ndarray]] = []
+    for number, trained in enumerate(expected):
+        outputs = [each.outputs[number] for each in verifications]
+        blank = np.full_like(trained, np.iinfo(trained.dtype).max)
+        shown = list(images[number : number + 1])
+        rows.append([*shown, trained, *outputs])
+        rows.append([*([blank] * len(shown)), blank, *(_magnified(output, trained) for output in outputs)])
+    columns = ["trained model", *(each.artifact.label for each in verifications)]
+    columns = ["input", *columns] if images else columns
+    return compose_sheet(f"{title}; below each, {_MAGNIFIED} times its difference", columns, rows)
+
+
+def _magnified(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    levels = np.abs(to_8_bit(one) - to_8_bit(other)) * _MAGNIFIED
+    return np.minimum(levels, 255).astype(np.uint8)

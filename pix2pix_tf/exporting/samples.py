@@ -46,10 +46,10 @@ class FolderSamples:
 
     def __init__(self, folder: Path, painter: Painter, ignore: float | None):
         if not folder.is_dir():
-            raise DataError(f"--proof-images {folder}: there is no such folder")
+            raise DataError(f"--verification-images {folder}: there is no such folder")
         self._files = sorted(walk(folder))
         if not self._files:
-            raise DataError(f"--proof-images {folder}: there are no images")
+            raise DataError(f"--verification-images {folder}: there are no images")
         self._painter, self._ignore = painter, ignore
         self.description = str(folder)
         self.classes: Mapping[str, Sequence[int]] = {}
@@ -97,7 +97,7 @@ def run_dataset(config: TrainConfig, data_dir: Path | None) -> ImageDataset:
     try:
         dataset = open_dataset(asked)
     except UserError as error:
-        raise type(error)(f"{error} (or give a folder with input images as --proof-images)") from error
+        raise type(error)(f"{error} (or give a folder with input images as --verification-images)") from error
     configs.refuse_unread(asked, config, dataset.used)
     return dataset
 

@@ -1,30 +1,48 @@
-"""Interface of export formats.
+"""Formats of trained models: how one is found, loaded and, for export formats, written.
 
-A format is a frozen dataclass whose fields become flags. Its module must not import TensorFlow at the top, so
-that ``--help`` is fast.
+A format's module must not import TensorFlow at the top, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
 
 import abc
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pix2pix_tf.formats.run import GeneratorTranslator
+    from pix2pix_tf.formats.translator import Translator
 
 Size = tuple[int, int]
 
 
+class Format(abc.ABC):
+    """A format that models are loaded from; ``example`` describes such a model in messages."""
+
+    example: ClassVar[str]
+
+    @staticmethod
+    @abc.abstractmethod
+    def find(model: str | Path) -> str | Path | None:
+        """Returns where exactly the model is, or None if it isn't of this format."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def load(found: Any) -> Translator:
+        """Loads what `find` returned; raises `ConfigError` if it is damaged or not one of ours."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Bar:
-    """Tolerance that an artifact must meet to be published.
+class Tolerance:
+    """What an exported model must meet to be published.
 
     Args:
         max_levels: largest difference of any value, in 8-bit values.
@@ -61,7 +79,7 @@ class Artifact:
 
     label: str
     path: Path
-    bar: Bar
+    tolerance: Tolerance
     size: Size | None = None
     most_pixels: int | None = None
     remark: str = ""
@@ -102,12 +120,10 @@ class Subject:
 
 
 @dataclasses.dataclass(frozen=True)
-class Format(abc.ABC):
-    """An export format; ``name`` is its key in the registry and in ``--formats``."""
+class ExportFormat(Format):
+    """A format that models are exported to; its fields become flags of ``export``."""
 
-    name: ClassVar[str]
-
-    def check(self, subject: Subject) -> None:  # noqa: B027 (most formats take everything)
+    def check(self, subject: Subject) -> None:
         """Raises `ConfigError` if the generator can't be exported with these options; writes nothing."""
 
     @abc.abstractmethod
@@ -118,5 +134,28 @@ class Format(abc.ABC):
         others; it may not exist yet.
         """
 
-    def announce(self, subject: Subject, out: Path) -> None:  # noqa: B027 (most need nothing)
+    def announce(self, subject: Subject, out: Path) -> None:
         """Writes other files that ``out`` needs, once an artifact of this format is published there."""
+
+
+# Characters that need no escape in URLs, shells, YAML and server configs.
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def is_model_name(name: str) -> bool:
+    return _MODEL_NAME.fullmatch(name) is not None
+
+
+def check_model_name(name: str) -> None:
+    """Raises `ConfigError` if a model can't be served by that name."""
+    if not is_model_name(name):
+        raise ConfigError(
+            f"a model can't be served as {name!r}: a name has letters from a to z, digits, '.', '_' and '-', "
+            "and begins with a letter or digit"
+        )
+
+
+def model_name_for(run: Path) -> str:
+    """Returns a run directory's name, with '_' for characters that a model name can't have."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip("_.-")
+    return name or "model"

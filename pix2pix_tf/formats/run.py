@@ -18,7 +18,8 @@ from pix2pix_tf.config import Precision, TrainConfig
 from pix2pix_tf.data.pixels import to_levels, to_unit_range
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.formats.translator import Translator, out_of_memory
+from pix2pix_tf.formats.base import Format
+from pix2pix_tf.formats.translator import Translate, Translator, out_of_memory
 from pix2pix_tf.models.base import Model, Painter
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.networks.phases import in_phases, set_phases
@@ -32,25 +33,31 @@ from pix2pix_tf.networks.statistics import (
 from pix2pix_tf.runs import find_run, open_checkpoint
 
 
-def find(model: str | Path) -> str | Path | None:
-    """Returns the run or the checkpoint that is meant as it is given, None where the model is no run."""
-    return model if find_run(model) is not None else None
+class Run(Format):
+    """A run directory or one of its checkpoints."""
+
+    example = "a run directory"
+
+    @staticmethod
+    def find(model: str | Path) -> str | Path | None:
+        return model if find_run(model) is not None else None
+
+    @staticmethod
+    def load(found: str | Path, **options: Any) -> GeneratorTranslator:
+        return GeneratorTranslator.load(found, **options)
 
 
 class GeneratorTranslator(Translator):
-    """A network of a run, in this process: images of any size, in float32 from the float32 weights.
+    """A generator in this process: images of any size, in float32 from the float32 weights.
 
     Args:
-        model: what the network belongs to.
-        painter: which network, and what it takes and gives.
-        precision: 'float32' gives the same picture everywhere; a mixed precision is faster and differs
-            by a few levels of 255.
-        seed: decides the noise of a stochastic network.
+        precision: 'float32' gives the same output everywhere; a mixed precision is faster and differs
+            by a few 8-bit values.
+        seed: decides the noise of a stochastic generator.
 
     Attributes:
-        network: the Keras model as it is published, for whoever wants it bare; its weights are still to be
-            set. Who changes its weights calls :meth:`take_changed_weights`.
-        painter: as given.
+        network: the Keras model as it is published. Its weights are still to be set; after they change,
+            call :meth:`take_changed_weights`.
     """
 
     def __init__(self, model: Model, painter: Painter, precision: Precision = "float32", seed: int = 0):
@@ -65,12 +72,12 @@ class GeneratorTranslator(Translator):
         self.network = network if painter.publish is None else painter.publish(network)
         if painter.stochastic:
             _refuse_without_dropout(self.network)
-        # What paints: the same layers, but for those that another form computes faster.
-        self._painting = in_phases(self.network)
+        # What is called: the same layers, some in a form that computes faster.
+        self._fast = in_phases(self.network)
         self.take_changed_weights()
         self._seed = seed
-        self._paint = tf.function(self.generate, input_signature=self._signature())
-        # GPUs would otherwise round float32 products to ten bits, and paint another picture than processors.
+        self._generate = tf.function(self.generate, input_signature=self._signature())
+        # Else GPUs would round float32 products to ten bits, and outputs would differ from those of CPUs.
         tf.config.experimental.enable_tensor_float_32_execution(False)
 
     @classmethod
@@ -85,21 +92,7 @@ class GeneratorTranslator(Translator):
         raw_weights: bool = False,
         seed: int = 0,
     ) -> GeneratorTranslator:
-        """Loads a network of a run.
-
-        Args:
-            model: a run directory, or one of its checkpoints, as in :func:`pix2pix_tf.runs.find_run`.
-            step: of which checkpoint; the newest by default.
-            direction: which of the model's painters; the usual one by default.
-            precision: see the class.
-            stochastic: keep dropout; by default as the run was trained.
-            raw_weights: those of the step itself, not their moving average.
-            seed: see the class.
-
-        Raises:
-            RunError: there is no run, or no such checkpoint, or it is damaged.
-            ConfigError: the run has no such direction.
-        """
+        """Loads a generator of a run; the options are those of `pix2pix_tf.load`."""
         directory, checkpoint = open_checkpoint(model, step)
         config = directory.read_config(direction)
         described = model_for(config)
@@ -119,31 +112,27 @@ class GeneratorTranslator(Translator):
         return translator
 
     def set_weights(self, weights: Mapping[str, np.ndarray | tf.Tensor]) -> None:
-        """Sets the network's weights.
-
-        Args:
-            weights: float32, by their names in a checkpoint; those of other networks may be among them.
-        """
+        """Sets the network's weights, float32 by their names in a checkpoint; others are ignored."""
         for name, variable in stored_weights(self.painter.network, self.network).items():
             variable.assign(weights[name])
         self.take_changed_weights()
 
     def take_changed_weights(self) -> None:
-        """Makes pictures be painted with the weights that ``network`` has now."""
-        set_phases(self._painting, self.network)
+        """Makes the translator use the weights that ``network`` has now."""
+        set_phases(self._fast, self.network)
 
     def _signature(self) -> list[tf.TensorSpec]:
         shape = (1, self.noise) if self.noise else (1, None, None, self.input_channels)
         return [tf.TensorSpec(shape, tf.float32)]
 
-    def for_tiles(self, sample: Iterable[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-        """See `Translator`: instance normalisation takes the sample's statistics for all tiles."""
+    def for_tiles(self, sample: Iterable[np.ndarray]) -> Translate:
+        """See `Translator`: instance normalization uses the sample's statistics for all tiles."""
         if not normalizations(self.network):
             return self
         of_tiles = [self._measure(to_unit_range(tf.constant(tile))) for tile in sample]
         found = {name: tf.reduce_mean([of_tile[name] for of_tile in of_tiles], 0) for name in of_tiles[0]}
         set_statistics(self._of_tiles.network, self.network, found)
-        set_phases(self._of_tiles._painting, self.network)
+        set_phases(self._of_tiles._fast, self.network)
         return self._of_tiles
 
     def _measure(self, tile: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -154,7 +143,7 @@ class GeneratorTranslator(Translator):
 
     @functools.cached_property
     def _moments(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """The moments of what each normalisation takes of a tile, by its name."""
+        """Computes the moments of each normalization's input for a tile, by layer name."""
         probed = probe(self.network)
 
         def found(tile: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -164,34 +153,36 @@ class GeneratorTranslator(Translator):
 
     @functools.cached_property
     def _of_tiles(self) -> GeneratorTranslator:
-        """The same, its normalisation by statistics that are given."""
+        """A copy that normalizes by fixed statistics."""
         fixed = copy.copy(self)
         fixed.network = with_fixed_statistics(self.network)
-        fixed._painting = in_phases(fixed.network)
-        fixed._paint = tf.function(fixed.generate, input_signature=self._signature())
+        fixed._fast = in_phases(fixed.network)
+        fixed._generate = tf.function(fixed.generate, input_signature=self._signature())
         return fixed
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
-        return to_levels(self.paint(given if self.noise else to_unit_range(given)), self.levels).numpy()
+        return to_levels(
+            self.translate_floats(given if self.noise else to_unit_range(given)), self.dtype
+        ).numpy()
 
-    def paint(self, given: tf.Tensor) -> tf.Tensor:
+    def translate_floats(self, given: tf.Tensor) -> tf.Tensor:
         """Translates one image from and to float32 [height, width, channels] in [-1, 1], or noise to one."""
         try:
-            return self._paint(given[tf.newaxis])[0]
+            return self._generate(given[tf.newaxis])[0]
         except tf.errors.ResourceExhaustedError as error:
             raise out_of_memory(given) from error
 
     def generate(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Runs the network, eagerly or inside whatever graph is being built.
+        """Runs the network, eagerly or inside a graph that is being built.
 
         Args:
             inputs: float32 [1, height, width, input channels] in [-1, 1], or noise [1, numbers].
 
         Returns:
-            float32 [1, height, width, output channels] in [-1, 1]. A stochastic network's noise is the
-            seed's, the same for every image.
+            float32 [1, height, width, output channels] in [-1, 1]. The noise of a stochastic network depends
+            on the seed only and is the same for every image.
         """
-        return self._run(self._painting, inputs)
+        return self._run(self._fast, inputs)
 
     def _run(self, network: keras.Model, inputs: tf.Tensor) -> Any:
         """Calls the network, or one made of its layers."""
@@ -209,7 +200,7 @@ class GeneratorTranslator(Translator):
 def translators_for(
     model: Model, precision: Precision = "float32", seed: int = 0
 ) -> dict[str, GeneratorTranslator]:
-    """Returns a translator for each of a model's painters by name, its weights still to be set."""
+    """Returns a translator for each of a model's published generators by name, without trained weights."""
     return {
         name: GeneratorTranslator(model, painter, precision, seed)
         for name, painter in model.painters().items()
@@ -217,11 +208,11 @@ def translators_for(
 
 
 def _refuse_without_dropout(network: keras.Model) -> None:
-    """Refuses noise that a network hasn't, or has only together with the statistics of a batch."""
+    """Raises if a network has no dropout, or can have it only together with the statistics of a batch."""
     kinds = {type(layer) for layer in network.layers}
     has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
     if not has_dropout or keras.layers.BatchNormalization in kinds:
-        raise ConfigError("--stochastic needs a network with dropout and without batch normalisation")
+        raise ConfigError("--stochastic needs a network with dropout and without batch normalization")
 
 
 def ignored_in_input(config: TrainConfig, painter: Painter) -> float | None:

@@ -24,6 +24,7 @@ from pix2pix_tf.data.images import MAX_PIXELS, decode_image
 from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.data.transparency import WITH_ALPHA
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
+from pix2pix_tf.formats.base import Format
 from pix2pix_tf.formats.translator import Translator, brief, refusal
 from pix2pix_tf.web import anonymous, first_cause
 
@@ -41,26 +42,30 @@ _REFUSALS = {
 _NOT_THERE = (404, 405, 501)  # what servers of the same protocol say that give no metadata
 
 
-def find(model: str | Path) -> str | None:
-    """Returns the URL that is meant, None where the model is named by a path."""
-    return model if isinstance(model, str) and re.match(r"https?://", model, re.IGNORECASE) else None
+class Served(Format):
+    """A model behind a URL."""
+
+    example = "a URL such as http://host:8501/v1/models/NAME"
+
+    @staticmethod
+    def find(model: str | Path) -> str | None:
+        return model if isinstance(model, str) and re.match(r"https?://", model, re.IGNORECASE) else None
+
+    @staticmethod
+    def load(found: str) -> ServingTranslator:
+        return ServingTranslator(found)
 
 
 class ServingTranslator(Translator):
-    """A model behind the REST API of TensorFlow Serving: images of any size, or images from noise, one a
-    request.
+    """A model behind the REST API of TensorFlow Serving, with one image per request.
 
-    Images are sent as PNG, in their own depth, to the signature ``bytes``. Servers that speak the same
-    protocol but give no metadata, KServe's for one, are asked for a picture of one pixel instead, and
-    sent RGB: the model makes it grey if it wants to.
+    Images are sent as PNG, in their own depth, to the signature ``bytes``. Servers of the same protocol
+    without metadata, such as KServe's, are sent RGB, which the model converts to gray if it needs that; what
+    they return is found out by an image of one pixel.
 
     Args:
         url: http(s)://host:port/v1/models/NAME, of the newest version, or .../NAME/versions/N.
         timeout: seconds that a request may take.
-
-    Raises:
-        ConfigError: the URL, or what is served there, is something else.
-        SystemFault: the server can't be reached.
     """
 
     def __init__(self, url: str, timeout: float = 120.0):
@@ -95,7 +100,7 @@ class ServingTranslator(Translator):
                 f"{list(_png_shape(png))}, not {list(expected)}; is it a model that pix2pix export wrote?"
             )
         try:
-            return decode_image(png, self.output_channels, self.levels.as_numpy_dtype)
+            return decode_image(png, self.output_channels, self.dtype.as_numpy_dtype)
         except DataError as error:
             raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
 
@@ -245,5 +250,5 @@ def _png_shape(png: bytes) -> tuple[int, int, int]:
     width, height = struct.unpack(">II", png[16:24])
     channels = {0: 1, 2: 3}.get(png[25])
     if channels is None:
-        raise ValueError("neither grey nor RGB")
+        raise ValueError("neither gray nor RGB")
     return height, width, channels

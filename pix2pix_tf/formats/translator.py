@@ -1,6 +1,6 @@
-"""What every trained model is, wherever it runs: a function from image to image.
+"""What every trained model is, whatever its format: a function from image to image.
 
-It knows none of the kinds of models; each is a module beside this one.
+TensorFlow is imported where it is needed, because the formats' modules must not import it at the top.
 """
 
 from __future__ import annotations
@@ -11,23 +11,20 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import tensorflow as tf
 
-from pix2pix_tf.data.images import MAX_PIXELS
-from pix2pix_tf.data.pixels import convert_channels
 from pix2pix_tf.data.rasters import MOST_BANDS, ValueRange
-from pix2pix_tf.data.tasks.upscale import enlarged_levels
-from pix2pix_tf.data.transparency import WITH_ALPHA, convert_transparent, load_input
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
+from pix2pix_tf.files import first_line
 from pix2pix_tf.wording import counted
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def _kind(channels: int) -> str:
-    return {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
-
+Translate = Callable[[np.ndarray], np.ndarray]
+"""From one image, or noise, to one image, as `Translator` does."""
 
 _MOST_ENLARGED = 4
 _PIXEL_FACTS = ("output_bits", "input_range", "output_range", "ignore", "paints_holes", "enlarges")
@@ -36,26 +33,25 @@ _PIXEL_FACTS = ("output_bits", "input_range", "output_range", "ignore", "paints_
 class Translator(abc.ABC):
     """Translates images, one at a time: an output depends on nothing but the image and the model.
 
-    A model that makes images from noise is a translator, too: of vectors.
+    Models that make images from noise are translators, too: of vectors.
 
     Attributes:
-        input_channels: 1 (grey), 3 (RGB) or another number of bands; 0 where it takes noise.
-        output_channels: likewise.
-        output_bits: of each sample that it gives: 8 or 16.
-        noise: how many numbers of noise it takes; 0 where it takes an image.
-        input_range: the numbers that the lowest and the highest level of an input stand for, where it is one
-            of measurements and that is known.
-        output_range: likewise of an output.
+        input_channels: 1 (gray), 3 (RGB) or another number of bands; 0 for noise.
+        output_channels: same as above.
+        output_bits: bit depth of outputs, 8 or 16.
+        noise: how many numbers of noise it takes; 0 if it takes images.
+        input_range: the values that the lowest and highest level of an input stand for, if inputs are
+            measurements and that is known.
+        output_range: same as above, of outputs.
         ignore: the number of an input's pixels that have no value, besides what a file declares.
-        paints_holes: what is transparent in an image is a hole that it paints; the last channel that it takes
-            is then alpha.
-        enlarges: how many times larger than an image's file its picture is. Such a model takes the image
-            enlarged already, as :meth:`enlarged` returns it.
-        size: height and width of the only images it takes; None where it takes any.
+        paints_holes: transparent pixels are the mask of what it fills in; the last input channel is alpha.
+        enlarges: how many times larger than an image file its output is. Such a model takes enlarged images,
+            as :meth:`enlarged` returns them.
+        size: height and width of the only images it takes; ``None`` for any.
         stochastic: whether it has noise of its own, which a seed decides.
 
     Example:
-        >>> translate = formats.load("runs/facades")
+        >>> translate = pix2pix_tf.load("runs/facades")
         >>> photo = translate(labels)          # uint8 [height, width, 3] in and out
     """
 
@@ -72,45 +68,59 @@ class Translator(abc.ABC):
     stochastic: bool = False
 
     def __repr__(self) -> str:
-        """Returns what it takes and gives."""
-        taken = f"noise[{self.noise}]" if self.noise else _kind(self.input_channels)
-        return f"<{type(self).__name__}: {taken} to {_kind(self.output_channels)}>"
+        """Returns what it takes and returns."""
+        source, result = (
+            {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
+            for channels in (self.input_channels, self.output_channels)
+        )
+        return f"<{type(self).__name__}: {f'noise[{self.noise}]' if self.noise else source} to {result}>"
 
     def __call__(self, image: np.ndarray | tf.Tensor) -> np.ndarray:
         """Translates one image.
 
         Args:
-            image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]. A model of grey or
-                RGB takes both, and alpha behind them, which is laid over white unless it is a hole that the
-                model paints; any other model its own channels only. Where the model takes noise, float32
-                [noise], standard normal.
+            image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]. Models of gray or
+                RGB images take both, and alpha behind them, which is laid over white unless it is the mask of
+                what the model fills in; other models take their own channels only. For models that take
+                noise, float32 [noise], standard normal.
 
         Returns:
-            uint8, or uint16 where ``output_bits`` is 16, [height, width, output channels], of the image's
-            height and width.
+            uint8, or uint16 if ``output_bits`` is 16, [height, width, output channels], of the image's height
+            and width.
 
         Raises:
             DataError: the array is no image, or the model takes none of its size.
             SystemFault: there is not enough memory, or a server failed.
         """
+        import tensorflow as tf
+
+        given = np.asarray(image)
         if self.noise:
-            return self._translate(_as_noise(np.asarray(image), self.noise))
-        return self._translate(
-            converted(_as_image(np.asarray(image)), self.input_channels, self.paints_holes)
-        )
+            is_noise = given.shape == (self.noise,) and np.issubdtype(given.dtype, np.floating)
+            if not is_noise or not np.isfinite(given).all():
+                raise DataError(
+                    f"the model takes {self.noise} finite numbers; got {given.dtype} {list(given.shape)}"
+                )
+            return self._translate(tf.constant(given, tf.float32))
+        if given.ndim == 2:
+            given = given[..., np.newaxis]
+        is_image = given.ndim == 3 and given.shape[-1] <= MOST_BANDS and 0 not in given.shape
+        if not is_image or given.dtype not in (np.uint8, np.uint16):
+            raise DataError(
+                f"an image is uint8 or uint16 [height, width, 1 to {MOST_BANDS} channels]; got "
+                f"{given.dtype} {list(given.shape)}"
+            )
+        return self._translate(converted(tf.constant(given), self.input_channels, self.paints_holes))
 
     @abc.abstractmethod
     def _translate(self, given: tf.Tensor) -> np.ndarray:
-        """Translates ``uint8`` or ``uint16`` [height, width, input channels], or noise, to `levels`."""
+        """Translates ``uint8`` or ``uint16`` [height, width, input channels], or noise, to `dtype`."""
 
     def translate_file(self, path: str | Path) -> np.ndarray:
-        """Translates an image file.
-
-        Args:
-            path: of a kind that `pix2pix_tf.data.images` reads.
+        """Translates an image file of any kind that can be read.
 
         Returns:
-            as a call does, of the height and width as a viewer shows them, or ``enlarges`` times these.
+            What a call returns, of the height and width that a viewer shows, times ``enlarges``.
 
         Raises:
             DataError: the file is missing or no image that can be read.
@@ -121,75 +131,79 @@ class Translator(abc.ABC):
             return self(image)
 
     def load_input(
-        self, path: Path, most_pixels: int = MAX_PIXELS, clipped: list[int] | None = None
+        self, path: Path, most_pixels: int | None = None, clipped: list[int] | None = None
     ) -> np.ndarray:
         """Reads an image file as the model takes it: [height, width, input channels], full depth."""
+        from pix2pix_tf.data.images import MAX_PIXELS
+        from pix2pix_tf.data.transparency import load_input
+
         taken = (self.input_channels, self.paints_holes, self.input_range)
-        return load_input(path, *taken, most_pixels, self.ignore, clipped)
+        return load_input(path, *taken, most_pixels or MAX_PIXELS, self.ignore, clipped)
 
     @property
-    def levels(self) -> tf.DType:
-        """The type of the pictures."""
+    def dtype(self) -> tf.DType:
+        """The type of outputs."""
+        import tensorflow as tf
+
         return tf.uint16 if self.output_bits == 16 else tf.uint8
 
     def pixel_facts(self) -> dict[str, Any]:
-        """Returns what images mean, which can't be seen in a network, as JSON has it."""
+        """Returns, as JSON, the meaning of pixels, which can't be seen in a network."""
         return {name: getattr(self, name) for name in _PIXEL_FACTS}
 
-    def _take_pixel_facts(self, facts: Mapping[str, Any]) -> None:
-        """Sets them, from a file that an export wrote; where it says nothing, nothing changes.
-
-        Raises:
-            ValueError, TypeError: they are none.
-        """
-        self.output_bits = 16 if facts.get("output_bits", self.output_bits) == 16 else 8
-        self.paints_holes = bool(facts.get("paints_holes", self.paints_holes))
-        if self.paints_holes and self.input_channels not in WITH_ALPHA:
-            raise ValueError("there is no alpha to say where the holes are")
-        self.enlarges = int(facts.get("enlarges", self.enlarges))
-        if not 1 <= self.enlarges <= _MOST_ENLARGED:
-            raise ValueError("nothing is enlarged that much")
-        self.ignore = None if facts.get("ignore") is None else float(facts["ignore"])
-        for name in ("input_range", "output_range"):
-            if facts.get(name) is not None:
-                low, high = map(float, facts[name])
-                if not (low < high and math.isfinite(high - low)):
-                    raise ValueError(f"{name} is no range")
-                setattr(self, name, (low, high))
+    def _read_pixel_facts(self, path: Path, read: Callable[[], Mapping[str, Any]]) -> None:
+        """Sets what ``read`` returns of `pixel_facts`; raises `ConfigError` if the file's are damaged."""
+        try:
+            facts = read()
+            self.output_bits = 16 if facts.get("output_bits", self.output_bits) == 16 else 8
+            self.paints_holes = bool(facts.get("paints_holes", False))
+            if self.paints_holes and self.input_channels not in (2, 4):
+                raise ValueError("there is no alpha to be the mask")
+            self.enlarges = int(facts.get("enlarges", 1))
+            if not 1 <= self.enlarges <= _MOST_ENLARGED:
+                raise ValueError("nothing is enlarged that much")
+            self.ignore = None if facts.get("ignore") is None else float(facts["ignore"])
+            for name in ("input_range", "output_range"):
+                if facts.get(name) is not None:
+                    low, high = map(float, facts[name])
+                    if not (low < high and math.isfinite(high - low)):
+                        raise ValueError(f"{name} is no range")
+                    setattr(self, name, (low, high))
+        except Exception as error:  # whatever is damaged
+            raise ConfigError(
+                f"{path}: what it says of its images is damaged ({brief(str(error))}); export it again"
+            ) from error
 
     def enlarged(self, image: np.ndarray) -> np.ndarray:
         """Returns an image of a file as the model takes it: ``enlarges`` times larger, as it was trained."""
+        from pix2pix_tf.data.tasks.upscale import enlarged_levels
+
         return image if self.enlarges == 1 else enlarged_levels(image, self.enlarges)
 
-    def for_tiles(self, sample: Iterable[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-        """Returns what translates the tiles of one image, until it is called for another.
+    def for_tiles(self, sample: Iterable[np.ndarray]) -> Translate:
+        """Returns a function that translates the tiles of one image, until this is called for another.
 
         Args:
-            sample: some of the image's tiles, ``uint8`` or ``uint16`` [height, width, input channels]. Taken
-                only where the model normalises by statistics of the whole image and can be told them; others
-                take each tile for an image of its own.
+            sample: some of the image's tiles, ``uint8`` or ``uint16`` [height, width, input channels]. Used
+                only if the model normalizes by statistics of the whole image and they can be set; other
+                models treat each tile as an image of its own.
         """
         return self
 
-    def ways(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Every way into the model, each of which gives its picture of an image, by name.
-
-        The first is what ``self(image)`` does.
-        """
+    def signatures(self) -> dict[str, Translate]:
+        """Returns every way to call the model, by name; the first is ``self(image)``."""
         return {"serving_default": self}
 
 
 def converted(image: tf.Tensor, channels: int, paints_holes: bool = False) -> tf.Tensor:
-    """Returns an image with the channels that a model takes.
+    """Returns an image uint8 or uint16 [height, width, channels] with the channels that a model takes.
 
-    Args:
-        image: ``uint8`` or ``uint16`` [height, width, channels].
-        channels: that the model takes.
-        paints_holes: the last of them is alpha.
-
-    Raises:
-        DataError: it can't have them: only grey, RGB and alpha become each other.
+    If ``paints_holes``, the last of them is alpha. Raises `DataError` for conversions other than between
+    gray, RGB and alpha.
     """
+    from pix2pix_tf.data.pixels import convert_channels
+    from pix2pix_tf.data.transparency import convert_transparent
+
     if image.shape[-1] == channels:
         return image
     if image.shape[-1] > 4 or not (paints_holes or channels in (1, 3)):
@@ -198,67 +212,37 @@ def converted(image: tf.Tensor, channels: int, paints_holes: bool = False) -> tf
 
 
 @contextlib.contextmanager
-def refusing_damaged_facts(path: Path) -> Iterator[None]:
-    """Refuses an exported model that says of its images what can't be.
-
-    Raises:
-        ConfigError: what is read inside fails, in whichever way.
-    """
-    try:
-        yield
-    except Exception as error:
-        raise ConfigError(
-            f"{path}: what it says of its images is damaged ({brief(str(error))}); export it again"
-        ) from error
-
-
-@contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Puts the file's name before what is said against the image in it."""
+    """Puts the file's name before errors about the image in it."""
     try:
         yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
 
+def read_model(path: Path) -> bytes:
+    """Reads an exported file; raises `SystemFault` if that fails."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SystemFault(f"{path}: can't be read ({error.strerror}); check its permissions") from error
+
+
 def out_of_memory(given: tf.Tensor) -> SystemFault:
-    """Returns what to raise where memory doesn't suffice for an image [height, width, channels], or noise."""
+    """Returns the error for an image [height, width, channels], or noise, that exceeds the memory."""
     if given.shape.rank == 1:
         return SystemFault("not enough memory for an image")
     height, width = given.shape[:2]
     return SystemFault(f"not enough memory for an image of {width}x{height} pixels; make it smaller")
 
 
-def _as_image(array: np.ndarray) -> tf.Tensor:
-    """Returns an array as [height, width, channels] on the processor.
-
-    Raises:
-        DataError: it is no image.
-    """
-    if array.ndim == 2:
-        array = array[..., np.newaxis]
-    is_image = array.ndim == 3 and array.shape[-1] <= MOST_BANDS and 0 not in array.shape
-    if not is_image or array.dtype not in (np.uint8, np.uint16):
-        raise DataError(
-            f"an image is uint8 or uint16 [height, width, 1 to {MOST_BANDS} channels]; got "
-            f"{array.dtype} {list(array.shape)}"
-        )
-    return tf.constant(array)
-
-
-def _as_noise(array: np.ndarray, count: int) -> tf.Tensor:
-    """Returns an array as noise for a network.
-
-    Raises:
-        DataError: it is none, or not as many numbers.
-    """
-    if array.shape != (count,) or not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
-        raise DataError(f"the model takes {count} finite numbers; got {array.dtype} {list(array.shape)}")
-    return tf.constant(array, tf.float32)
+def cant_load(what: str, error: Exception) -> ConfigError:
+    """Returns the error for a damaged exported model, with the first line of a library's own error."""
+    return ConfigError(f"{what} ({brief(first_line(error))}); export it again")
 
 
 def refusal(message: str) -> str:
-    """The reason in TensorFlow's message of a failed check, without what surrounds it."""
+    """Returns the reason in TensorFlow's message of a failed assertion, without what surrounds it."""
     asserted = re.search(r"assertion failed: \[(.*?)\](?=\s|$)", message, re.DOTALL)
     return brief(asserted[1] if asserted else message.partition("[[{{node")[0])
 

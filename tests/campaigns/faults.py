@@ -682,16 +682,16 @@ def fail_export(folder: Path, every: int) -> Iterator[Tally]:
         return ["a part of version 1"] if is_served != has_report else []
 
     def prepare() -> Work:
-        from pix2pix_tf.exporting import export
+        from pix2pix_tf.exporting import verification
 
         assert run_command(train_command(folder / "reference")) == 0
-        prove, proofs = export.prove, []
+        verify, found = verification.verify, []
 
-        def prove_once(artifact: Any, *arguments: Any) -> Any:
-            proofs[:] = proofs or [prove(artifact, *arguments)]
-            return dataclasses.replace(proofs[0], artifact=artifact)
+        def verify_once(artifact: Any, *arguments: Any) -> Any:
+            found[:] = found or [verify(artifact, *arguments)]
+            return dataclasses.replace(found[0], artifact=artifact)
 
-        export.prove = prove_once
+        verification.verify = verify_once
         (folder / "undisturbed").mkdir()
         assert run_command(command(folder / "undisturbed")) == 0
         expected = names(folder / "undisturbed" / "out")

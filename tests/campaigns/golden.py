@@ -130,7 +130,7 @@ def export(name: str, take: Any, found: dict[str, str]) -> None:
     out = f"exported-{name}"
     command = ["export", f"runs/{name}", "--out", out, "--allow-worse", "--formats", *formats]
     if name in ("colorize", "inpaint", "upscale", "one_hot"):
-        command += ["--proof-images", *INPUTS.get(name, ["inputs"])]
+        command += ["--verification-images", *INPUTS.get(name, ["inputs"])]
     if not take(out, *command):
         return
     for model in sorted([*Path(out).glob("*/1"), *Path(out).rglob("*.tflite")]):

@@ -74,7 +74,8 @@ def import_package() -> None:
 def make_models(models: Path) -> None:
     """Trains a small run for two steps, and exports it: ``run``, ``saved_model``, ``model.tflite``."""
     from pix2pix_tf import preset, replace, train
-    from pix2pix_tf.exporting.export import ExportOptions, export
+    from pix2pix_tf.exporting.export import export
+    from pix2pix_tf.exporting.options import ExportOptions
 
     small = {
         "image_size": (64, 64),
@@ -85,7 +86,7 @@ def make_models(models: Path) -> None:
     }
     config = replace(preset("procedural"), **small, run_dir=models / "run")
     train(config, say=lambda line: None)
-    export(models / "run", ExportOptions(models / "export", "model", allow_worse=True))
+    export(ExportOptions(models / "run", models / "export", "model", allow_worse=True))
     [saved_model] = models.glob("export/**/saved_model.pb")
     saved_model.parent.rename(models / "saved_model")
     next(models.glob("export/**/*.tflite")).rename(models / "model.tflite")

@@ -6,8 +6,8 @@ import tifffile
 from PIL import Image
 
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
-from pix2pix_tf.exporting.export import ExportOptions, export
-from pix2pix_tf.formats import format_class
+from pix2pix_tf.exporting.export import export
+from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.training.train import train
 from tests.conftest import small_config
@@ -66,7 +66,7 @@ def test_measurements_and_deep_pictures_go_all_the_way(tmp_path, write_a, write_
         assert output.dtype == np.float32
         target = read(next((pairs / "B").iterdir()))
         assert target.min() <= output.mean() <= target.max()
-    export(run, ExportOptions(out=tmp_path / "exported", formats=[format_class("saved_model")()]))
+    export(ExportOptions(run, tmp_path / "exported", formats=("saved_model",)))
     predict(tmp_path / "exported" / "run", [pairs / "A"], tmp_path / "by export")
     for file in files:
         exported = read(tmp_path / "by export" / file.name)

@@ -1,4 +1,4 @@
-"""pix2pix export: what it writes, what it proves, what it refuses to publish."""
+"""``pix2pix export``: what it writes, how it verifies, what it refuses to publish."""
 
 import contextlib
 import errno
@@ -17,13 +17,14 @@ from PIL import Image
 from pix2pix_tf import formats
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.data.pipeline import held_out_images
-from pix2pix_tf.errors import ConfigError, DataError, ProofFailed, RunError, SystemFault
+from pix2pix_tf.errors import ConfigError, DataError, RunError, SystemFault, VerificationFailed
 from pix2pix_tf.exporting import export as exporting
-from pix2pix_tf.exporting import parity
-from pix2pix_tf.exporting.export import ExportOptions, export
+from pix2pix_tf.exporting import verification
+from pix2pix_tf.exporting.export import export
+from pix2pix_tf.exporting.options import ExportOptions, FormatSettings
 from pix2pix_tf.exporting.report import ExportedModel, Report, refuse_worse
 from pix2pix_tf.exporting.samples import DatasetSamples, run_dataset
-from pix2pix_tf.formats.base import Bar
+from pix2pix_tf.formats.base import Tolerance
 from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.formats.saved_model import SavedModel
 from pix2pix_tf.formats.tflite import TFLite
@@ -33,7 +34,8 @@ from pix2pix_tf.runs import RunDirectory
 from tests.end_to_end.commands import environment
 from tests.formats.models import NOISE, SIZE, pictures, psnr, write_run
 
-IMPOSSIBLE = Bar(max_levels=-1)
+BOTH = FormatSettings(tflite=TFLite(quantize=("none", "int8")))
+IMPOSSIBLE = Tolerance(max_levels=-1)
 
 
 @pytest.fixture(scope="module")
@@ -60,22 +62,21 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run, images, tmp_path_factory):
-    """An export with everything that proves it, to be read only: where it went, and its report."""
+    """An export, verified in processes of its own, to be read only: its folder and its report."""
     out = tmp_path_factory.mktemp("exported") / "내 수출"
-    formats = (SavedModel(), TFLite(quantize=("none", "int8")))
-    options = ExportOptions(out=out, name="tiny", formats=formats, proof_images=images)
-    return out, export(run, options)
+    return out, export(ExportOptions(run, out, "tiny", settings=BOTH, verification_images=images))
 
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Proves without the seconds that a process takes to load TensorFlow."""
+    """Verifies without the seconds that a process takes to load TensorFlow."""
 
-    def paint(path, samples):
-        ways = formats.load(path).ways()
-        return {name: [way(sample) for sample in samples] for name, way in ways.items()}, [0.1] * len(samples)
+    def translate(path, samples):
+        signatures = formats.load(path).signatures()
+        outputs = {name: [each(sample) for sample in samples] for name, each in signatures.items()}
+        return outputs, [0.1] * len(samples)
 
-    monkeypatch.setattr(parity, "paint_in_fresh_process", paint)
+    monkeypatch.setattr(verification, "translate_in_fresh_process", translate)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def quickly(small, in_this_process):
     """Exports a run, the smallest one unless another is given, as one file unless more is asked for."""
 
     def run_export(out, run=small, **options):
-        return export(run, ExportOptions(out=out, name="tiny", **{"formats": [TFLite()], **options}))
+        return export(ExportOptions(run, out, "tiny", **{"formats": ("tflite",), **options}))
 
     return run_export
 
@@ -117,13 +118,13 @@ def test_the_report_has_all_that_was_measured(exported):
     assert (stored["name"], stored["step"], stored["config"]["model"]["base_filters"]) == ("tiny", 20, 8)
     served, float32, int8 = stored["artifacts"]
     assert served["max_levels"] <= 1
-    assert set(served["ways"]) == {"serving_default", "bytes", "float"}
+    assert set(served["signatures"]) == {"serving_default", "bytes", "float"}
     assert (served["images"], served["file"]) == (8, "tiny/1")
     assert set(served["sizes"]) == {"64x64", "61x35", "33x21", "109x127", "1x1"}
     assert float32["off_by_more_than_1"] <= 1e-4
     assert float32["partitions"] == {"count": 1, "fallbacks": {}}
     assert int8["bytes"] == (out / int8["file"]).stat().st_size < float32["bytes"]
-    assert all(each["milliseconds"] > 0 and each["meets_bar"] for each in stored["artifacts"])
+    assert all(each["milliseconds"] > 0 and each["within_tolerance"] for each in stored["artifacts"])
     table = report.table()
     assert all(each["artifact"] in table for each in stored["artifacts"])
     assert str(out / "tiny-1" / "parity.png") in table
@@ -151,7 +152,7 @@ def test_a_new_version_stands_beside_the_old_ones(quickly, tmp_path):
     for path in before:
         path.parent.mkdir(parents=True)
         path.write_text("kept")
-    report = quickly(tmp_path, formats=[SavedModel()], step=10)
+    report = quickly(tmp_path, formats=("saved_model",), step=10)
     assert report.models[0].published == [tmp_path / "tiny" / "3"]
     assert report_of(tmp_path, "tiny-3")["step"] == 10
     assert all(path.read_text() == "kept" for path in before)
@@ -159,15 +160,17 @@ def test_a_new_version_stands_beside_the_old_ones(quickly, tmp_path):
 
 def test_several_sizes_give_a_file_each(quickly, run, images, tmp_path):
     sizes = ((64, 96), (65, 99), (64, 96))
-    quickly(tmp_path, run, formats=[TFLite(tflite_sizes=sizes)], proof_images=images)
+    quickly(
+        tmp_path, run, settings=FormatSettings(tflite=TFLite(tflite_sizes=sizes)), verification_images=images
+    )
     files = {path.name for path in (tmp_path / "tiny-1").glob("*.tflite")}
     assert files == {"tiny_64x96.tflite", "tiny_65x99.tflite"}
     assert not (tmp_path / "models.config").exists()
 
 
-def test_the_runs_own_images_prove_it_where_no_others_are_given(quickly, run, tmp_path):
+def test_by_default_images_of_the_run_verify_it(quickly, run, tmp_path):
     report = quickly(tmp_path, run)
-    assert report.models[0].proofs[0].images == 16
+    assert len(report.models[0].verifications[0].sizes) == 16
     assert report_of(tmp_path)["samples"] == "procedural val"
 
 
@@ -181,13 +184,13 @@ def cyclegan(tmp_path_factory):
 
 def test_both_painters_are_models_served_side_by_side(quickly, cyclegan, tmp_path):
     config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
-    report = quickly(tmp_path, cyclegan, formats=[SavedModel()], proof_images=None)
+    report = quickly(tmp_path, cyclegan, formats=("saved_model",), verification_images=None)
     config = config_pb2.ModelServerConfig()
     text_format.Parse((tmp_path / "models.config").read_text(encoding="utf-8"), config)
     names = ["tiny_AtoB", "tiny_BtoA"]
     assert [model.name for model in config.model_config_list.config] == names
     assert [model.name for model in report.models] == names
-    assert report.failures() == []
+    refuse_worse(report, allow_worse=False)
     [picture] = pictures(1)
     for name in names:
         expected = GeneratorTranslator.load(cyclegan, direction=name[-4:])(picture)
@@ -198,31 +201,32 @@ def test_both_painters_are_models_served_side_by_side(quickly, cyclegan, tmp_pat
 
 
 def test_one_of_several_painters_can_be_chosen(quickly, cyclegan, images, tmp_path):
-    report = quickly(tmp_path, cyclegan, direction="BtoA", proof_images=images)
+    report = quickly(tmp_path, cyclegan, direction="BtoA", verification_images=images)
     assert [path.name for path in report.models[0].published] == ["tiny_BtoA_64x64.tflite"]
     assert not list(tmp_path.glob("*AtoB*"))
 
 
-def test_a_model_that_takes_noise_is_proven_with_noise(quickly, small, tmp_path):
-    report = quickly(tmp_path / "out", formats=[SavedModel(), TFLite(quantize=("none", "int8"))])
-    assert report.failures() == []
+def test_a_model_of_noise_is_verified_with_noise(quickly, small, tmp_path):
+    report = quickly(tmp_path / "out", formats=("saved_model", "tflite"), settings=BOTH)
+    refuse_worse(report, allow_worse=False)
     [model] = report.models
-    assert [proof.images for proof in model.proofs] == [16, 16, 16]
+    assert [len(each.sizes) for each in model.verifications] == [16, 16, 16]
     z = np.random.default_rng(1).standard_normal(NOISE, np.float32)
     expected = GeneratorTranslator.load(small)(z)
     for path, least in zip(model.published, (50, 50, 35), strict=True):
         translate = formats.load(path)
         assert (translate.noise, translate.input_channels, translate.output_channels) == (NOISE, 0, 3)
         assert psnr(translate(z), expected) >= least
-        for way in translate.ways().values():
+        for way in translate.signatures().values():
             np.testing.assert_array_equal(way(z), translate(z))
-    for options in ({"proof_images": tmp_path}, {"formats": [TFLite(tflite_sizes=(SIZE,))]}):
+    sizes = FormatSettings(tflite=TFLite(tflite_sizes=(SIZE,)))
+    for options in ({"verification_images": tmp_path}, {"settings": sizes}):
         with pytest.raises(ConfigError):
             quickly(tmp_path / "again", **options)
     assert not (tmp_path / "again").exists()
 
 
-def test_each_painter_is_proven_with_images_of_its_own_side(cyclegan):
+def test_each_generator_is_verified_with_images_of_its_own_side(cyclegan):
     config = RunDirectory(cyclegan).read_config()
     dataset = run_dataset(config, None)
     rows = held_out_images(dataset, SIZE, 3)
@@ -235,28 +239,28 @@ def test_each_painter_is_proven_with_images_of_its_own_side(cyclegan):
 # ---------------------------------------------------------------- what is not published
 
 
-def test_what_misses_its_bar_is_not_published_and_said(quickly, tmp_path, monkeypatch):
-    monkeypatch.setitem(TFLite.bars, "float16", IMPOSSIBLE)
-    formats = [TFLite(quantize=("none", "float16"))]
-    report = quickly(tmp_path, formats=formats)
+def test_an_artifact_beyond_its_tolerance_is_not_published(quickly, tmp_path, monkeypatch):
+    monkeypatch.setitem(TFLite.tolerances, "float16", IMPOSSIBLE)
+    settings = FormatSettings(tflite=TFLite(quantize=("none", "float16")))
+    report = quickly(tmp_path, settings=settings)
     assert [path.name for path in report.models[0].published] == ["tiny_64x64.tflite"]
     assert below(tmp_path / "tiny-1") == ["export.json", "parity.png", "tiny_64x64.tflite"]
     assert [each["published"] for each in report_of(tmp_path)["artifacts"]] == [True, False]
-    with pytest.raises(ProofFailed, match=r"TFLite float16 64x64: .*allow-worse") as caught:
+    with pytest.raises(VerificationFailed, match=r"TFLite float16 64x64: .*allow-worse") as caught:
         refuse_worse(report, allow_worse=False)
     assert caught.value.exit_code == 4
 
-    report = quickly(tmp_path, formats=formats, allow_worse=True)
+    report = quickly(tmp_path, settings=settings, allow_worse=True)
     refuse_worse(report, allow_worse=True)
     assert len(report.models[0].published) == 2
     stored = report_of(tmp_path, "tiny-2")
     assert stored["allow_worse"]
-    assert [each["meets_bar"] for each in stored["artifacts"]] == [True, False]
+    assert [each["within_tolerance"] for each in stored["artifacts"]] == [True, False]
 
 
-def test_a_saved_model_below_its_bar_is_not_served(quickly, tmp_path, monkeypatch):
-    monkeypatch.setattr(SavedModel, "bar", IMPOSSIBLE)
-    report = quickly(tmp_path, formats=[SavedModel()])
+def test_a_saved_model_beyond_its_tolerance_is_not_served(quickly, tmp_path, monkeypatch):
+    monkeypatch.setattr(SavedModel, "tolerance", IMPOSSIBLE)
+    report = quickly(tmp_path, formats=("saved_model",))
     assert report.models[0].published == []
     assert below(tmp_path) == [".lock", "tiny-1", "tiny-1/export.json", "tiny-1/parity.png"]
 
@@ -265,7 +269,7 @@ def test_a_failure_leaves_nothing_half_written(quickly, tmp_path, monkeypatch):
     def fails(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting, "prove", fails)
+    monkeypatch.setattr(exporting, "verify_all", fails)
     with pytest.raises(SystemFault, match="the disk is full"):
         quickly(tmp_path)
     assert below(tmp_path) == [".lock"]
@@ -317,18 +321,23 @@ def test_an_export_that_fails_while_it_publishes_takes_back_what_it_had_publishe
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(SystemFault):
-        quickly(tmp_path, formats=[SavedModel()])
+        quickly(tmp_path, formats=("saved_model",))
     assert below(tmp_path) == [".lock"]
 
 
 def test_the_process_that_proves_ends_with_whoever_started_it(exported, tmp_path):
     out, _ = exported
     np.savez(tmp_path / "inputs.npz", **{"0": pictures(1, SIZE)[0]})
-    command = [sys.executable, "-m", "pix2pix_tf.exporting.fresh", str(out / "tiny-1" / "tiny_64x64.tflite")]
+    command = [
+        sys.executable,
+        "-m",
+        "pix2pix_tf.exporting.fresh_process",
+        str(out / "tiny-1" / "tiny_64x64.tflite"),
+    ]
     command += [str(tmp_path / name) for name in ("inputs.npz", "outputs.npz")]
-    proving = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment())
-    proving.stdin.close()
-    assert proving.wait() == 1
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment())
+    process.stdin.close()
+    assert process.wait() == 1
     assert not (tmp_path / "outputs.npz").exists()
 
 
@@ -341,19 +350,19 @@ def test_the_process_that_proves_ends_with_whoever_started_it(exported, tmp_path
         (ConfigError, {"formats": ()}),
         (ConfigError, {"name": "a/b"}),
         (ConfigError, {"direction": "AtoB"}),  # the run's is BtoA
-        (ConfigError, {"stochastic": True}),  # which no .tflite can be
-        (ConfigError, {"formats": (SavedModel(max_pixels_per_image=64 * 64 - 1),)}),
-        (DataError, {"proof_images": "nowhere"}),
-        (DataError, {"proof_images": "."}),
+        (ConfigError, {"noise": "keep"}),  # which no .tflite can be
+        (ConfigError, {"settings": FormatSettings(saved_model=SavedModel(max_pixels_per_image=64 * 64 - 1))}),
+        (DataError, {"verification_images": "nowhere"}),
+        (DataError, {"verification_images": "."}),
         (RunError, {"step": 7}),
     ],
     ids=str,
 )
 def test_what_has_no_meaning_is_refused_before_anything_is_written(run, images, tmp_path, error, options):
-    if "proof_images" in options:
-        options = {"proof_images": tmp_path / options["proof_images"]}
+    if "verification_images" in options:
+        options = {"verification_images": tmp_path / options["verification_images"]}
     with pytest.raises(error) as caught:
-        export(run, ExportOptions(**{"out": tmp_path / "out", "proof_images": images, **options}))
+        export(ExportOptions(run, tmp_path / "out", **{"verification_images": images, **options}))
     assert "\n" not in str(caught.value)
     assert below(tmp_path) == []
 
@@ -362,7 +371,7 @@ def test_a_directory_with_something_else_is_left_alone(run, tmp_path):
     (tmp_path / "thesis.tex").touch()
     for out in (tmp_path, tmp_path / "thesis.tex", run):
         with pytest.raises(ConfigError, match=str(out)):
-            export(run, ExportOptions(out=out))
+            export(ExportOptions(run, out))
     assert below(tmp_path) == ["thesis.tex"]
 
 
@@ -374,7 +383,7 @@ def test_a_run_that_can_not_be_read_is_refused(run, tmp_path):
     config.write_text(json.dumps({**json.loads(config.read_text()), "format": 99}))
     for name in ("without", "newer", "missing"):
         with pytest.raises(RunError, match=name):
-            export(tmp_path / name, ExportOptions(out=tmp_path / "out"))
+            export(ExportOptions(tmp_path / name, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -415,8 +424,8 @@ def test_the_report_tells_the_step_of_the_weights_though_training_goes_on(
 def test_the_command_passes_its_flags_on_and_leaves_with_0(run, tmp_path, monkeypatch, capsys):
     seen = []
 
-    def record(run, options):
-        seen.append((run, options))
+    def record(options):
+        seen.append(options)
         return Report([ExportedModel("tiny", [], [], tmp_path, 1.0)])
 
     monkeypatch.setattr(exporting, "export", record)
@@ -430,22 +439,25 @@ def test_the_command_passes_its_flags_on_and_leaves_with_0(run, tmp_path, monkey
     assert main(command) == 0
     tflite = TFLite(quantize=("none", "int8"), tflite_sizes=((64, 96), (65, 99)))
     expected = ExportOptions(
+        run,
         out=tmp_path,
         name="tiny",
         direction="BtoA",
-        formats=[tflite, SavedModel(1000, 2000)],
+        formats=("tflite", "saved_model"),
         step=10,
-        stochastic=False,
+        noise="drop",
         allow_worse=True,
+        settings=FormatSettings(SavedModel(1000, 2000), tflite),
     )
-    assert seen == [(run, expected)]
+    assert seen == [expected]
+    assert (expected.stochastic, list(expected.chosen_formats())) == (False, ["tflite", "saved_model"])
     assert str(tmp_path / "parity.png") in capsys.readouterr().out
 
 
-def test_the_command_leaves_with_4_and_a_line_below_the_bar(
+def test_the_command_exits_with_4_and_a_line_beyond_a_tolerance(
     small, tmp_path, monkeypatch, capsys, in_this_process
 ):
-    monkeypatch.setitem(TFLite.bars, "none", IMPOSSIBLE)
+    monkeypatch.setitem(TFLite.tolerances, "none", IMPOSSIBLE)
     command = ["export", str(small), "--out", str(tmp_path), "--formats", "tflite"]
     assert main(command) == 4
     printed = capsys.readouterr()

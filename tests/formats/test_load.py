@@ -49,7 +49,7 @@ def test_what_is_not_bound_to_a_size_takes_any(load, name, size):
 @pytest.mark.parametrize("name", EXPORTED)
 def test_every_way_into_a_model_gives_its_picture(load, name):
     translate, image = load(name), noise(*SIZE)
-    ways = translate.ways()
+    ways = translate.signatures()
     assert len(ways) == (3 if name == "contrast/9" else 1)
     np.testing.assert_array_equal(next(iter(ways.values()))(image), translate(image))
     for paint in ways.values():

@@ -1,4 +1,4 @@
-"""ONNX, proven like the others, where the extra is installed; without it, a line that says so."""
+"""ONNX, verified like the others, if the extra is installed; without it, a line that says so."""
 
 import importlib.util
 
@@ -7,8 +7,9 @@ import pytest
 
 from pix2pix_tf import formats
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.exporting.export import ExportOptions, export
-from pix2pix_tf.formats.onnx import Onnx, write_onnx
+from pix2pix_tf.exporting.export import export
+from pix2pix_tf.exporting.options import ExportOptions
+from pix2pix_tf.formats.onnx import write_onnx
 from tests.formats.models import NOISE, noise, untrained, write_run
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("tf2onnx", "onnxruntime"))
@@ -16,13 +17,13 @@ needs_extra = pytest.mark.skipif(not INSTALLED, reason="tf2onnx is not installed
 
 
 @needs_extra
-def test_onnx_is_exported_and_proven(tmp_path):
+def test_onnx_is_exported_and_verified(tmp_path):
     run = write_run(tmp_path / "run", "wgan", steps=(20,)).path
-    [model] = export(run, ExportOptions(out=tmp_path / "out", name="tiny", formats=[Onnx()])).models
+    [model] = export(ExportOptions(run, tmp_path / "out", "tiny", formats=("onnx",))).models
     assert model.published == [tmp_path / "out" / "tiny-1" / "tiny.onnx"]
-    [proof] = model.proofs
-    assert proof.images == 16
-    assert proof.difference.max_levels <= 1
+    [found] = model.verifications
+    assert len(found.sizes) == 16
+    assert found.difference.max_levels <= 1
 
 
 @needs_extra
@@ -56,5 +57,5 @@ def test_onnx_takes_noise(tmp_path):
 def test_without_the_extra_a_line_says_what_to_install(tmp_path):
     run = write_run(tmp_path / "run", "wgan", steps=(20,)).path
     with pytest.raises(ConfigError, match="extra 'onnx'"):
-        export(run, ExportOptions(out=tmp_path / "out", formats=[Onnx()]))
+        export(ExportOptions(run, tmp_path / "out", formats=("onnx",)))
     assert not (tmp_path / "out").exists()

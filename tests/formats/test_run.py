@@ -104,7 +104,7 @@ def test_the_sheet_of_an_earlier_step_is_that_of_its_checkpoint(tiny_run):
 def test_generator_keras_is_the_same_generator(translate, tiny_run):
     model = keras.saving.load_model(tiny_run.keras_file("generator"))
     image = tf.constant(noise(75, 64)[np.newaxis] / 127.5 - 1, tf.float32)
-    np.testing.assert_allclose(model(image)[0], translate.paint(image[0]), atol=1e-6)
+    np.testing.assert_allclose(model(image)[0], translate.translate_floats(image[0]), atol=1e-6)
 
 
 ONLY_KERAS = """
@@ -210,7 +210,7 @@ def test_the_orientation_in_exif_is_honoured(translate, tmp_path):
 
 def test_paint_takes_and_gives_minus_one_to_one(translate):
     image = noise(64, 64)
-    floats = translate.paint(tf.constant(image / 127.5 - 1, tf.float32)).numpy()
+    floats = translate.translate_floats(tf.constant(image / 127.5 - 1, tf.float32)).numpy()
     assert floats.dtype == np.float32
     assert np.abs(floats).max() <= 1
     np.testing.assert_array_equal(np.round((floats + 1) * 127.5).astype(np.uint8), translate(image))
@@ -219,7 +219,7 @@ def test_paint_takes_and_gives_minus_one_to_one(translate):
 def test_generate_paints_inside_any_graph(translate):
     image = tf.constant(noise(64, 64)[np.newaxis] / 127.5 - 1, tf.float32)
     surrounded = tf.function(lambda images: 2 * translate.generate(images))(image)
-    np.testing.assert_array_equal(surrounded[0] / 2, translate.paint(image[0]))
+    np.testing.assert_array_equal(surrounded[0] / 2, translate.translate_floats(image[0]))
 
 
 def test_a_run_is_loaded_as_what_has_its_generator(translate):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
-from pix2pix_tf.exporting.parity import compare, shortfall
+from pix2pix_tf.exporting.verification import compare, shortfall
 from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.formats.tflite.conversion import convert
 from tests.formats.models import untrained
@@ -25,4 +25,4 @@ def test_openvino_paints_the_trained_models_picture_with_the_tflite(tmp_path):
         for image in images
     ]
     difference = compare(painted, [translator(image) for image in images])
-    assert shortfall(TFLite.bars["none"], difference) == ""
+    assert shortfall(TFLite.tolerances["none"], difference) == ""

@@ -71,7 +71,7 @@ def test_every_signature_gives_the_translators_picture(model, translate, size):
     np.testing.assert_array_equal(translate_files(model, png(image))[0], expected)
     floats = tf.constant(image / 127.5 - 1, tf.float32)
     painted = model["float"](images=floats[tf.newaxis])["images"][0]
-    np.testing.assert_array_equal(painted, translate.paint(floats))
+    np.testing.assert_array_equal(painted, translate.translate_floats(floats))
 
 
 def test_images_of_one_request_have_their_own_sizes(model, translate):
@@ -154,7 +154,7 @@ def test_noise_becomes_the_translators_picture_in_every_signature(tmp_path):
     np.testing.assert_array_equal(model["serving_default"](z=vectors)["images"], expected)
     np.testing.assert_array_equal(np.stack(unpacked(model["bytes"](z=vectors))), expected)
     floats = model["float"](z=vectors)["images"].numpy()
-    np.testing.assert_array_equal(floats[1], translate.paint(tf.constant(vectors[1])))
+    np.testing.assert_array_equal(floats[1], translate.translate_floats(tf.constant(vectors[1])))
     assert model["serving_default"](z=vectors[:0])["images"].shape == (0, 64, 64, 3)
 
 
@@ -260,7 +260,7 @@ def test_it_holds_the_weights_and_nothing_else(directory, translate):
     variables.pop("_CHECKPOINTABLE_OBJECT_GRAPH")
     assert not any("optimizer" in name.lower() or "seed" in name for name in variables)
     stored = sorted(int(np.prod(shape)) for shape in variables.values())
-    painted_with = [weight for weight in translate._painting.weights if "seed" not in weight.path]
+    painted_with = [weight for weight in translate._fast.weights if "seed" not in weight.path]
     assert stored == sorted(int(np.prod(weight.shape)) for weight in painted_with)
 
 

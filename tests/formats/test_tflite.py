@@ -11,7 +11,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.exporting.parity import compare, shortfall
+from pix2pix_tf.exporting.verification import compare, shortfall
 from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.formats.tflite.conversion import convert, partitions
 from pix2pix_tf.formats.tflite.reader import read_metadata
@@ -28,7 +28,7 @@ def translate():
 @pytest.fixture(scope="module")
 def models(translate):
     """A file of every kind, by its name."""
-    return {kind: convert(translate, SIZE, kind, pictures(6)) for kind in TFLite.bars}
+    return {kind: convert(translate, SIZE, kind, pictures(6)) for kind in TFLite.tolerances}
 
 
 def interpreter_of(model, **options):
@@ -51,7 +51,7 @@ def missed(kind, model, translate, samples):
     """In what a file misses its bar."""
     expected = [translate(sample) for sample in samples]
     assert np.std(expected) > 5
-    return shortfall(TFLite.bars[kind], compare([run(model, sample) for sample in samples], expected))
+    return shortfall(TFLite.tolerances[kind], compare([run(model, sample) for sample in samples], expected))
 
 
 def convolution_types(model):
@@ -71,7 +71,7 @@ def convolution_types(model):
 # ---------------------------------------------------------------- the same picture
 
 
-@pytest.mark.parametrize("kind", TFLite.bars)
+@pytest.mark.parametrize("kind", TFLite.tolerances)
 def test_a_file_meets_its_bar_in_one_partition_and_without_xnnpack_too(models, translate, kind):
     assert missed(kind, models[kind], translate, pictures(8)[5:]) == ""
     assert partitions(models[kind]).is_whole
@@ -175,7 +175,7 @@ def test_quantized_files_are_smaller(models):
 # ---------------------------------------------------------------- what it says of itself
 
 
-@pytest.mark.parametrize("kind", TFLite.bars)
+@pytest.mark.parametrize("kind", TFLite.tolerances)
 def test_the_signature_takes_image_and_gives_image(models, kind):
     interpreter = interpreter_of(models[kind])
     assert interpreter.get_signature_list() == {

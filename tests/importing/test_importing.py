@@ -75,7 +75,7 @@ def test_the_run_paints_what_pytorch_paints(save, tmp_path, make, norm, eval_mod
     given = image(*size, found.input_channels)
     expected = painted_by(network, given, eval_mode)[0]
     assert expected.std() > 0.1
-    np.testing.assert_allclose(load(run.path).paint(given[0]), expected, rtol=0, atol=CLOSE)
+    np.testing.assert_allclose(load(run.path).translate_floats(given[0]), expected, rtol=0, atol=CLOSE)
 
 
 def test_the_command_makes_a_run_that_predicts_and_starts_others(save, tmp_path, capsys, save_image):
@@ -211,7 +211,7 @@ def test_an_export_has_the_direction_that_is_asked_for(save, tmp_path, save_imag
     _, path = save(UNet(7, 1, "batch"))
     run, _ = import_checkpoint(path, tmp_path / "run")
     save_image(tmp_path / "in" / "a.png", 128, 128)
-    command = ["export", str(run.path), "--formats", "tflite", "--proof-images", str(tmp_path / "in")]
+    command = ["export", str(run.path), "--formats", "tflite", "--verification-images", str(tmp_path / "in")]
     assert main([*command, "--direction", "BtoA"]) == 0
 
 

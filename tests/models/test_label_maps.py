@@ -46,7 +46,7 @@ def test_the_data_set_gives_the_colours_and_published_networks_take_the_map(tmp_
     translate.set_weights({f"generator/{weight.path}": weight for weight in generator.weights})
     classes = one_hot(to_unit_range(tf.constant(label_map)), colors.tolist())
     expected = generator(classes[tf.newaxis])[0]
-    painted = translate.paint(to_unit_range(tf.constant(label_map)))
+    painted = translate.translate_floats(to_unit_range(tf.constant(label_map)))
     np.testing.assert_allclose(painted, expected, atol=1e-5)
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from pix2pix_tf import load, train
 from pix2pix_tf.errors import ConfigError, DataError
-from pix2pix_tf.exporting.export import ExportOptions, export
+from pix2pix_tf.exporting.export import export
+from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.models.wgan import interpolated
 from pix2pix_tf.training.step import Trainer
@@ -141,9 +142,9 @@ def test_a_run_paints_from_noise_what_its_sheet_shows(run):
 
 @pytest.mark.slow
 def test_predict_and_exports_give_the_same_images(run, tmp_path):
-    report = export(run.path, ExportOptions(out=tmp_path / "export"))
+    report = export(ExportOptions(run.path, tmp_path / "export"))
     [model] = report.models
-    assert not [proof for proof in model.proofs if proof.shortfall]
+    assert not [each for each in model.verifications if each.shortfall]
     [tflite] = (tmp_path / "export").rglob("*.tflite")
     saved_model = next((tmp_path / "export").rglob("saved_model.pb")).parent
     images = {}

@@ -38,7 +38,7 @@ def weights(run, step):
 
 
 def assert_paints_as(teacher, run):
-    expected = load(run.path).paint(IMAGE[0])
+    expected = load(run.path).translate_floats(IMAGE[0])
     np.testing.assert_allclose(teacher(IMAGE, training=False)[0], expected, atol=1e-5)
 
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.formats.base import Artifact, Bar, Format, Subject
+from pix2pix_tf.formats.base import Artifact, ExportFormat, Subject, Tolerance
+
+if TYPE_CHECKING:
+    from pix2pix_tf.formats.saved_model.reader import SavedModelTranslator
 
 _MOST_PIXELS = 2**26  # limit of the decoder
 
 
 @dataclasses.dataclass(frozen=True)
-class SavedModel(Format):
+class SavedModel(ExportFormat):
     """Image size limits, which the SavedModel checks in image headers before decoding."""
 
-    name: ClassVar[str] = "saved_model"
-    bar: ClassVar[Bar] = Bar(max_levels=1)
+    example: ClassVar[str] = "a directory with a SavedModel or its versions"
+    tolerance: ClassVar[Tolerance] = Tolerance(max_levels=1)
 
     max_pixels_per_image: int = 2**24
     """Height times width of an image."""
@@ -36,6 +40,24 @@ class SavedModel(Format):
                 f"{self.max_pixels_per_image} per image; raise it"
             )
 
+    @staticmethod
+    def find(model: str | Path) -> Path | None:
+        """Returns the directory of the SavedModel: ``model``, or its highest version."""
+        path = Path(model).expanduser()
+        if not path.is_dir():
+            return None
+        if (path / "saved_model.pb").exists() or (path / "variables").is_dir():
+            return path
+        versions = [child for child in path.iterdir() if child.is_dir() and re.fullmatch(r"\d+", child.name)]
+        # A server would load the highest as well, so an older one must not stand in for a damaged one.
+        return max(versions, key=lambda child: int(child.name), default=None)
+
+    @staticmethod
+    def load(found: Path) -> SavedModelTranslator:
+        from pix2pix_tf.formats.saved_model.reader import SavedModelTranslator
+
+        return SavedModelTranslator(found)
+
     def check(self, subject: Subject) -> None:
         height, width = subject.size
         if not subject.translator.noise and self.max_pixels_per_image < height * width:
@@ -46,17 +68,17 @@ class SavedModel(Format):
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
         from pix2pix_tf.formats.saved_model.graph import write_saved_model
-        from pix2pix_tf.formats.saved_model.serving import write_warmup
+        from pix2pix_tf.formats.saved_model.serving_files import write_warmup
 
         def write() -> Artifact:
             write_saved_model(subject.translator, served, self)
             write_warmup(served, subject.name, subject.translator, subject.size)
             most_pixels = None if subject.translator.noise else self.max_pixels_per_image
-            return Artifact("SavedModel", served, self.bar, most_pixels=most_pixels)
+            return Artifact("SavedModel", served, self.tolerance, most_pixels=most_pixels)
 
         yield write
 
     def announce(self, subject: Subject, out: Path) -> None:
-        from pix2pix_tf.formats.saved_model.serving import write_serving_files
+        from pix2pix_tf.formats.saved_model.serving_files import write_serving_files
 
         write_serving_files(out, subject.name, subject.translator, subject.size, self)

@@ -84,10 +84,10 @@ def _signatures(
 
 def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
     """Returns the signatures of a network that takes noise, one vector at a time."""
-    image, levels = translator.network.output.shape[1:], translator.levels
+    image, levels = translator.network.output.shape[1:], translator.dtype
 
     def signature(key: str, finish: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Signature:
-        return lambda z: {key: _one_by_one(lambda one: finish(_paint(translator, one)), z, spec)}
+        return lambda z: {key: _one_by_one(lambda one: finish(_generate(translator, one)), z, spec)}
 
     return {
         "serving_default": signature("images", lambda x: to_levels(x, levels), tf.TensorSpec(image, levels)),
@@ -100,14 +100,14 @@ def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
 
 def _translate_levels(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(image: tf.Tensor) -> tf.Tensor:
-        return to_levels(_paint(translator, to_unit_range(image)), translator.levels)
+        return to_levels(_generate(translator, to_unit_range(image)), translator.dtype)
 
-    return _each_of_a_batch(translate, translator.levels, translator, limits)
+    return _each_of_a_batch(translate, translator.dtype, translator, limits)
 
 
 def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(image: tf.Tensor) -> tf.Tensor:
-        return _paint(translator, image)
+        return _generate(translator, image)
 
     return _each_of_a_batch(translate, tf.float32, translator, limits)
 
@@ -116,7 +116,7 @@ def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Sig
     def translate(data: tf.Tensor) -> tf.Tensor:
         decode = decode_with_alpha if translator.paints_holes else decode_to_unit_range
         image = decode(data, translator.input_channels)
-        return encode_png(to_levels(_paint(translator, image), translator.levels))
+        return encode_png(to_levels(_generate(translator, image), translator.dtype))
 
     def translate_all(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         sizes = _one_by_one(stated_size, image_bytes, tf.TensorSpec([2], tf.int64))
@@ -157,7 +157,7 @@ def _each_of_a_batch(
     return translate_all
 
 
-def _paint(translator: GeneratorTranslator, given: tf.Tensor) -> tf.Tensor:
+def _generate(translator: GeneratorTranslator, given: tf.Tensor) -> tf.Tensor:
     """Translates one image [height, width, channels], float32 in [-1, 1], or one noise vector."""
     return translator.generate(given[tf.newaxis])[0]
 

@@ -8,12 +8,17 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.formats.base import Artifact, Bar, Format, Size, Subject
+from pix2pix_tf.files import write_whole
+from pix2pix_tf.formats.base import Artifact, ExportFormat, Size, Subject, Tolerance
+from pix2pix_tf.formats.shipped import shipped_file
+
+if TYPE_CHECKING:
+    from pix2pix_tf.formats.tflite.reader import TFLiteTranslator
 
 Quantization = Literal["none", "float16", "dynamic", "int8"]
 
@@ -41,15 +46,15 @@ _SizeFlag = Annotated[
 
 
 @dataclasses.dataclass(frozen=True)
-class TFLite(Format):
+class TFLite(ExportFormat):
     """Each file takes one image at a time, of one size."""
 
-    name: ClassVar[str] = "tflite"
-    bars: ClassVar[Mapping[Quantization, Bar]] = {
-        "none": Bar(within_1_level=0.9999),
-        "float16": Bar(psnr=50.0),
-        "dynamic": Bar(psnr=35.0),
-        "int8": Bar(psnr=35.0),
+    example: ClassVar[str] = "a .tflite file"
+    tolerances: ClassVar[Mapping[Quantization, Tolerance]] = {
+        "none": Tolerance(within_1_level=0.9999),
+        "float16": Tolerance(psnr=50.0),
+        "dynamic": Tolerance(psnr=35.0),
+        "int8": Tolerance(psnr=35.0),
     }
 
     quantize: tuple[Quantization, ...] = ("none",)
@@ -58,10 +63,10 @@ class TFLite(Format):
     """Sizes of the images that a .tflite is for; by default the run's."""
 
     def __post_init__(self) -> None:
-        unknown = [kind for kind in self.quantize if kind not in self.bars]
+        unknown = [kind for kind in self.quantize if kind not in self.tolerances]
         if unknown or not self.quantize:
             raise ConfigError(
-                f"--quantize takes at least one of {', '.join(self.bars)}; got {unknown or 'none'}"
+                f"--quantize takes at least one of {', '.join(self.tolerances)}; got {unknown or 'none'}"
             )
         for height, width in self.tflite_sizes:
             if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
@@ -69,14 +74,24 @@ class TFLite(Format):
                     f"--tflite-sizes: height {height}, width {width}: not both from 1 to {_LARGEST_SIDE}"
                 )
 
+    @staticmethod
+    def find(model: str | Path) -> Path | None:
+        path = shipped_file(model) or Path(model).expanduser()
+        return path if path.suffix.lower() == ".tflite" and path.is_file() else None
+
+    @staticmethod
+    def load(found: Path) -> TFLiteTranslator:
+        from pix2pix_tf.formats.tflite.reader import TFLiteTranslator
+
+        return TFLiteTranslator(found)
+
     def check(self, subject: Subject) -> None:
-        painter = subject.translator.painter
-        if painter.stochastic:
+        if subject.translator.stochastic:
             raise ConfigError(
                 "a .tflite can't have dropout as noise, it would repeat one noise for ever; drop the "
                 "noise, or export a SavedModel alone"
             )
-        if painter.noise and self.tflite_sizes:
+        if subject.translator.noise and self.tflite_sizes:
             raise ConfigError(
                 "--tflite-sizes has no meaning for a model that makes images from noise: it has one size"
             )
@@ -87,7 +102,6 @@ class TFLite(Format):
             yield functools.partial(self._write, subject, files, size, kind)
 
     def _write(self, subject: Subject, folder: Path, size: Size, kind: Quantization) -> Artifact:
-        from pix2pix_tf.files import write_whole
         from pix2pix_tf.formats.tflite.conversion import convert, partitions
 
         samples = subject.samples.for_calibration(size, _CALIBRATION_SAMPLES) if kind == "int8" else None
@@ -99,7 +113,7 @@ class TFLite(Format):
         return Artifact(
             label=f"TFLite {'float32' if kind == 'none' else kind} {shape}",
             path=path,
-            bar=self.bars[kind],
+            tolerance=self.tolerances[kind],
             size=None if subject.translator.noise else size,
             remark=str(found),
             facts={"partitions": dataclasses.asdict(found)},

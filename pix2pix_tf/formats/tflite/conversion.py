@@ -23,8 +23,7 @@ from keras import layers
 from pix2pix_tf.data.pixels import to_unit_range
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.files import explain_disk_faults
-from pix2pix_tf.formats.tflite.file import finished
-from pix2pix_tf.formats.tflite.reader import IMAGE, NOISE, SIGNATURE
+from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, with_metadata
 from pix2pix_tf.networks.layers import ReflectionPadding, ReflectToAtLeast
 from pix2pix_tf.networks.phases import PhaseConvolution, set_phases
 from pix2pix_tf.quiet import hushed
@@ -96,7 +95,7 @@ def convert(
             mobile = _between_levels(mobile)
         facts = translator.pixel_facts()
         facts["classes"] = [{"name": name, "color": list(color)} for name, color in (classes or {}).items()]
-        return finished(_converted(mobile, quantization), quantization, facts)
+        return with_metadata(_converted(mobile, quantization), quantization, facts)
 
 
 def partitions(model: bytes) -> Partitions:
@@ -125,7 +124,7 @@ def partitions(model: bytes) -> Partitions:
 def _check(translator: GeneratorTranslator, size: tuple[int, int]) -> None:
     if min(size) < 1:
         raise ConfigError(f"a .tflite is for images of at least 1x1 pixels, not {size[1]}x{size[0]}")
-    if translator.painter.stochastic:
+    if translator.stochastic:
         raise ConfigError(
             "a stochastic network can't be converted to TFLite, which would repeat one noise for ever"
         )

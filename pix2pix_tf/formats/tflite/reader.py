@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -11,72 +10,43 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from pix2pix_tf.data.pixels import to_levels, to_uint8, to_unit_range
 from pix2pix_tf.data.rasters import MOST_BANDS
-from pix2pix_tf.errors import ConfigError, DataError, SystemFault
-from pix2pix_tf.files import first_line
-from pix2pix_tf.formats.shipped import shipped_file
-from pix2pix_tf.formats.translator import Translator, brief, refusing_damaged_facts
+from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, read_metadata
+from pix2pix_tf.formats.translator import Translator, cant_load, read_model
 from pix2pix_tf.quiet import hushed
-
-SIGNATURE, IMAGE, NOISE = "serving_default", "image", "z"
-METADATA = "pix2pix"
-
-
-def find(model: str | Path) -> Path | None:
-    """Returns the .tflite file that is meant, None where the model is another kind's."""
-    path = shipped_file(model) or Path(model).expanduser()
-    return path if path.suffix.lower() == ".tflite" and path.is_file() else None
-
-
-def read_metadata(model: bytes) -> dict[str, Any]:
-    """Returns what a .tflite file written by ``pix2pix export`` says of itself; {} where it is another's.
-
-    Example:
-        >>> read_metadata(Path("facades_256x256_int8.tflite").read_bytes())["input"]["dtype"]
-        'uint8'
-    """
-    content = schema.Model.GetRootAs(model, 0)
-    for entry in (content.Metadata(number) for number in range(content.MetadataLength())):
-        if entry.Name() == METADATA.encode():
-            return json.loads(content.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
-    return {}
 
 
 class TFLiteTranslator(Translator):
-    """A .tflite file that ``pix2pix export`` wrote: images of one size, from images or from noise.
+    """A .tflite file that ``pix2pix export`` wrote, for images of one size.
 
-    Where its images are floats, those are in [-1, 1]; where uint8, the levels of the image.
-
-    Args:
-        path: the file.
-
-    Raises:
-        ConfigError: the file is damaged or another model.
-        SystemFault: the file can't be read.
+    Its images are float32 in [-1, 1], or uint8.
     """
 
     size: tuple[int, int]
 
     def __init__(self, path: Path):
         self._path = path
-        content = _content(path)
-        self._interpreter = _interpreter(path, content)
+        content = read_model(path)
+        if content[4:8] != b"TFL3":
+            raise ConfigError(f"{path}: not a TensorFlow Lite model, whatever its name says")
+        try:
+            with hushed():  # it prints which delegate it uses
+                self._interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise cant_load(f"{path}: damaged, or needs what this interpreter lacks", error) from error
         self._run = _only_signature(self._interpreter, path)
-        source, result = (
-            next(iter(self._run.get_input_details().values())),
-            self._run.get_output_details()[IMAGE],
-        )
+        [source], result = self._run.get_input_details().values(), self._run.get_output_details()[IMAGE]
         self.size = (int(result["shape"][1]), int(result["shape"][2]))
         takes_noise = len(source["shape"]) == 2
         self.noise = int(source["shape"][1]) if takes_noise else 0
         self.input_channels = 0 if takes_noise else int(source["shape"][3])
         self.output_channels = int(result["shape"][3])
-        with refusing_damaged_facts(path):
-            self._take_pixel_facts(read_metadata(content))
+        self._read_pixel_facts(path, lambda: read_metadata(content))
         self._takes_levels = source["dtype"] == np.uint8
         self._lock = threading.Lock()  # an interpreter has one set of tensors
 
@@ -87,7 +57,7 @@ class TFLiteTranslator(Translator):
         if output.dtype == np.uint8 and self.output_bits == 8:
             return output
         floats = to_unit_range(tf.constant(output)) if output.dtype == np.uint8 else tf.constant(output)
-        return to_levels(floats, self.levels).numpy()
+        return to_levels(floats, self.dtype).numpy()
 
     def _values(self, image: tf.Tensor) -> tf.Tensor:
         height, width = image.shape[:2]
@@ -102,31 +72,8 @@ class TFLiteTranslator(Translator):
         return image if image.dtype == tf.uint8 else to_uint8(floats)
 
 
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SystemFault(f"{path}: can't be read ({error.strerror}); check its permissions") from error
-    if content[4:8] != b"TFL3":
-        raise ConfigError(f"{path}: not a TensorFlow Lite model, whatever its name says")
-    return content
-
-
-def _interpreter(path: Path, content: bytes) -> Interpreter:
-    try:
-        with hushed():  # it tells which delegate it takes
-            interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"{path}: damaged, or needs what this interpreter lacks ({brief(first_line(error))}); "
-            "export it again"
-        ) from error
-    return interpreter
-
-
 def _only_signature(interpreter: Interpreter, path: Path) -> Any:
-    """Returns the runner of ``serving_default``; raises ``ConfigError`` where the model is another."""
+    """Returns a function that runs ``serving_default``; raises `ConfigError` if it isn't one of ours."""
     found = interpreter.get_signature_list()
     signature = found.get(SIGNATURE)
     if signature in ({"inputs": [IMAGE], "outputs": [IMAGE]}, {"inputs": [NOISE], "outputs": [IMAGE]}):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.files import explain_disk_faults, write_whole
-from pix2pix_tf.formats.names import check_model_name, is_model_name
+from pix2pix_tf.formats.base import is_model_name
 from pix2pix_tf.formats.translator import Translator
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str
     if translator.noise:
         z = np.zeros((1, translator.noise), np.float32)
         return dict.fromkeys(("serving_default", "bytes", "float"), ("z", z))
-    image = _colourful(*size, translator.input_channels)
+    image = _color_ramps(*size, translator.input_channels)
     return {
         "serving_default": ("images", image[np.newaxis]),
         "bytes": ("image_bytes", [encode_png(tf.constant(image)).numpy()]),
@@ -57,7 +57,7 @@ def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str
     }
 
 
-def _colourful(height: int, width: int, channels: int) -> np.ndarray:
+def _color_ramps(height: int, width: int, channels: int) -> np.ndarray:
     ramps = np.add.outer(np.linspace(0, 255, height), np.linspace(0, 255, width)) / 2
     return np.stack([ramps, 255 - ramps, ramps, ramps][:channels], axis=-1).astype(np.uint8)
 
@@ -96,7 +96,6 @@ def write_serving_files(
     The config lists every model with a version in ``out``; the README describes this one and names the
     others.
     """
-    check_model_name(name)
     models = sorted({name, *served_models(out)})
     facts = {
         "name": name,

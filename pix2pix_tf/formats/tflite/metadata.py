@@ -10,13 +10,27 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from pix2pix_tf.formats.tflite.reader import METADATA, SIGNATURE
-
+SIGNATURE, IMAGE, NOISE = "serving_default", "image", "z"
+_METADATA = "pix2pix"
 _ALIGNMENT = 16  # of weights, as in the converter's files; some delegates read them in place
-_COLOR_ORDERS = {1: "grey", 2: "grey, alpha", 3: "RGB", 4: "RGBA"}
+_COLOR_ORDERS = {1: "gray", 2: "gray, alpha", 3: "RGB", 4: "RGBA"}
 
 
-def finished(model: bytes, quantization: str, pixels: Mapping[str, Any]) -> bytes:
+def read_metadata(model: bytes) -> dict[str, Any]:
+    """Returns the metadata of a .tflite file that ``pix2pix export`` wrote, or {}.
+
+    Example:
+        >>> read_metadata(Path("facades_256x256_int8.tflite").read_bytes())["input"]["dtype"]
+        'uint8'
+    """
+    content = schema.Model.GetRootAs(model, 0)
+    for entry in (content.Metadata(number) for number in range(content.MetadataLength())):
+        if entry.Name() == _METADATA.encode():
+            return json.loads(content.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+    return {}
+
+
+def with_metadata(model: bytes, quantization: str, pixels: Mapping[str, Any]) -> bytes:
     """Adds metadata to a converted model, and makes XNNPACK take it as a whole.
 
     ``pixels`` is the result of `Translator.pixel_facts`.
@@ -27,7 +41,7 @@ def finished(model: bytes, quantization: str, pixels: Mapping[str, Any]) -> byte
     content.description = description["description"]
     text = json.dumps(description, indent=2).encode()
     content.buffers.append(schema.BufferT(data=np.frombuffer(text, np.uint8)))
-    entry = schema.MetadataT(name=METADATA, buffer=len(content.buffers) - 1)
+    entry = schema.MetadataT(name=_METADATA, buffer=len(content.buffers) - 1)
     content.metadata = [*(content.metadata or []), entry]
     builder = _AlignedBuilder(len(model) + 2**16)
     builder.Finish(content.Pack(builder), b"TFL3")

@@ -1,6 +1,6 @@
 """Runs an exported model in a new process, as a user would.
 
-    python -m pix2pix_tf.exporting.fresh MODEL INPUTS.npz OUTPUTS.npz
+    python -m pix2pix_tf.exporting.fresh_process MODEL INPUTS.npz OUTPUTS.npz
 
 INPUTS has arrays named 0, 1 and so on: images uint8 or uint16 [height, width, channels], or noise float32
 [numbers]. OUTPUTS has, for each signature and input, the output [height, width, output channels] as
@@ -17,20 +17,19 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from pix2pix_tf.errors import SystemFault
+from pix2pix_tf.formats.translator import Translate
 
 _ROOT = Path(__file__).parents[2]
 
-Paint = Callable[[np.ndarray], np.ndarray]
 
-
-def paint_in_fresh_process(
+def translate_in_fresh_process(
     model: Path, images: Sequence[np.ndarray]
 ) -> tuple[dict[str, list[np.ndarray]], list[float]]:
     """Translates uint8 or uint16 images, or float32 noise, with an exported model in a new process.
@@ -53,9 +52,9 @@ def paint_in_fresh_process(
             reason = next(reversed(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
             raise SystemFault(f"{model} could not be run in a process of its own: {reason}")
         with np.load(outputs) as stored:
-            ways = dict.fromkeys(name.rpartition("/")[0] for name in stored.files if "/" in name)
-            painted = {way: [stored[f"{way}/{number}"] for number in range(len(images))] for way in ways}
-            return painted, stored["seconds"].tolist()
+            names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files if "/" in name)
+            found = {name: [stored[f"{name}/{number}"] for number in range(len(images))] for name in names}
+            return found, stored["seconds"].tolist()
 
 
 @contextlib.contextmanager
@@ -77,21 +76,23 @@ def main() -> None:
     from pix2pix_tf import formats  # needs TensorFlow, which the parent may not have loaded
 
     model, inputs, outputs = sys.argv[1:]
-    ways = formats.load(model).ways()
+    signatures = formats.load(model).signatures()
     with np.load(inputs) as stored:
         images = [stored[str(number)] for number in range(len(stored.files))]
-    painted: dict[str, Any] = {
-        f"{way}/{number}": paint(image) for way, paint in ways.items() for number, image in enumerate(images)
+    found: dict[str, Any] = {
+        f"{name}/{number}": translate(image)
+        for name, translate in signatures.items()
+        for number, image in enumerate(images)
     }
-    first = next(iter(ways.values()))
+    first = next(iter(signatures.values()))
     seconds = np.array([seconds_of(first, image) for image in images])
-    np.savez(outputs, seconds=seconds, **painted)
+    np.savez(outputs, seconds=seconds, **found)
 
 
-def seconds_of(paint: Paint, image: np.ndarray) -> float:
+def seconds_of(translate: Translate, image: np.ndarray) -> float:
     """Times a call; an untimed call with the same shape should come first, as it compiles."""
     start = time.perf_counter()
-    paint(image)
+    translate(image)
     return time.perf_counter() - start
 
 

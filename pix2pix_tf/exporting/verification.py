@@ -1,0 +1,201 @@
+"""Verifies exported models against the trained generator.
+
+Each artifact is loaded in a new process and translates held-out images. The outputs are compared with the
+float32 generator's, in 8-bit values, and must be within the tolerance of the format.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from pix2pix_tf.exporting.fresh_process import seconds_of, translate_in_fresh_process
+from pix2pix_tf.formats.base import Artifact, Size, Subject, Tolerance
+
+SAMPLES = 16
+_SSIM_WINDOW = 11  # smaller images have no SSIM
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Difference of outputs over all values of all images, in 8-bit values.
+
+    Args:
+        psnr: in dB; ``None`` if nothing differs.
+        ssim: mean SSIM (Wang et al. 2004); ``None`` if all images are smaller than 11 pixels.
+        off_by_more_than_1: share of values that differ by more than 1.
+        off_by_more_than_2: share of values that differ by more than 2.
+    """
+
+    max_levels: int
+    mean_levels: float
+    psnr: float | None
+    ssim: float | None
+    off_by_more_than_1: float
+    off_by_more_than_2: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Verification:
+    """How an artifact compares with the trained generator.
+
+    Args:
+        bytes: size on disk.
+        sizes: height and width of each image compared.
+        difference: of the worst signature.
+        signatures: differences by signature.
+        milliseconds: median time for an image of the run's size.
+        outputs: of the first signature.
+        shortfall: how it exceeds its tolerance, or an empty string.
+    """
+
+    artifact: Artifact
+    bytes: int
+    sizes: list[Size]
+    difference: Difference
+    signatures: dict[str, Difference]
+    milliseconds: float
+    outputs: list[np.ndarray] = dataclasses.field(repr=False)
+    shortfall: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns its entry in export.json."""
+        return {
+            "artifact": self.artifact.label,
+            "bytes": self.bytes,
+            "images": len(self.sizes),
+            "sizes": sorted({f"{height}x{width}" for height, width in self.sizes}),
+            **dataclasses.asdict(self.difference),
+            "signatures": {name: dataclasses.asdict(found) for name, found in self.signatures.items()},
+            "milliseconds": round(self.milliseconds, 2),
+            "tolerance": str(self.artifact.tolerance),
+            "within_tolerance": not self.shortfall,
+            **self.artifact.facts,
+        }
+
+
+def verify_all(subject: Subject, artifacts: Sequence[Artifact]) -> tuple[list[Verification], float]:
+    """Verifies artifacts; also returns the trained network's milliseconds per image."""
+    references = _references(subject, {artifact.size for artifact in artifacts})
+    found = []
+    for artifact in tqdm(
+        artifacts, desc="verifying", unit="model", leave=False, disable=None, dynamic_ncols=True
+    ):
+        samples, expected, timed = references[artifact.size]
+        most = artifact.most_pixels
+        fitting = [at for at, image in enumerate(expected) if most is None or image[..., 0].size <= most]
+        found.append(
+            verify(artifact, [samples[at] for at in fitting], [expected[at] for at in fitting], timed)
+        )
+    samples, _, timed = references[None if subject.translator.noise else subject.size]
+    seconds = [seconds_of(subject.translator, sample) for sample in samples[:timed]]
+    return found, 1000 * float(np.median(seconds))
+
+
+_Reference = tuple[list[np.ndarray], list[np.ndarray], int]
+
+
+def _references(subject: Subject, sizes: set[Size | None]) -> dict[Size | None, _Reference]:
+    """Returns, for each size, samples, the trained network's outputs, and the number of samples to time.
+
+    The run's size is always included. ``None``, for artifacts that take any size, has images of the run's
+    size first and then some of other sizes. For networks that take noise, ``None`` is the only key.
+    """
+    translate, usual = subject.translator, subject.size
+
+    def reference(size: Size) -> _Reference:
+        samples = list(subject.samples.held_out(size, SAMPLES))
+        return samples, [translate(sample) for sample in samples], len(samples)
+
+    if translate.noise:
+        return {None: reference(usual)}
+    references: dict[Size | None, _Reference] = {
+        size: reference(size) for size in {usual, *sizes} if size is not None
+    }
+    if None in sizes:
+        images, expected, timed = references[usual]
+        others = _at_other_sizes(images)
+        references[None] = (images + others, expected + [translate(image) for image in others], timed)
+    return references
+
+
+def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Returns variants with odd, smaller and larger sizes, and a single pixel."""
+    height, width, _ = images[0].shape
+    larger = ((0, 45), (0, width - 1), (0, 0))
+    return [
+        images[0][: height - 3, : width - 29],
+        images[1 % len(images)][: height // 2 + 1, : width // 3],
+        np.pad(images[2 % len(images)], larger, mode="reflect"),
+        images[0][:1, :1],
+    ]
+
+
+def verify(
+    artifact: Artifact, samples: Sequence[np.ndarray], expected: Sequence[np.ndarray], timed: int
+) -> Verification:
+    """Runs an artifact in a new process and compares its outputs with the trained network's.
+
+    The first ``timed`` samples have the size that is timed.
+    """
+    outputs, seconds = translate_in_fresh_process(artifact.path, samples)
+    signatures = {name: compare(found, expected) for name, found in outputs.items()}
+    worst = max(signatures.values(), key=lambda found: (found.max_levels, found.mean_levels))
+    path = artifact.path
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return Verification(
+        artifact=artifact,
+        bytes=sum(file.stat().st_size for file in files),
+        sizes=[image.shape[:2] for image in expected],
+        difference=worst,
+        signatures=signatures,
+        milliseconds=float(np.median(seconds[:timed])) * 1000,
+        outputs=next(iter(outputs.values())),
+        shortfall=shortfall(artifact.tolerance, worst),
+    )
+
+
+def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Difference:
+    """Compares images uint8 or uint16 [height, width, channels]; raises `ValueError` if shapes differ."""
+    pairs = [(to_8_bit(one), to_8_bit(other)) for one, other in zip(found, expected, strict=True)]
+    for one, other in pairs:
+        if one.shape != other.shape:
+            raise ValueError(f"an image is {one.shape}, and should be {other.shape}")
+    levels = np.concatenate([np.abs(one - other).ravel() for one, other in pairs])
+    mean_square = float(np.mean(levels**2))
+    ssim = [
+        float(tf.image.ssim(one, other, max_val=255))
+        for one, other in pairs
+        if min(one.shape[:2]) >= _SSIM_WINDOW
+    ]
+    return Difference(
+        max_levels=math.ceil(levels.max()),
+        mean_levels=float(levels.mean()),
+        psnr=10 * math.log10(255**2 / mean_square) if mean_square else None,
+        ssim=float(np.mean(ssim)) if ssim else None,
+        off_by_more_than_1=float((levels > 1).mean()),
+        off_by_more_than_2=float((levels > 2).mean()),
+    )
+
+
+def to_8_bit(image: np.ndarray) -> np.ndarray:
+    """Returns an image of any depth in 8-bit values, float32."""
+    return image.astype(np.float32) / (np.iinfo(image.dtype).max / 255)
+
+
+def shortfall(tolerance: Tolerance, found: Difference) -> str:
+    """Returns how a difference exceeds a tolerance, or an empty string."""
+    missed = []
+    if tolerance.max_levels is not None and found.max_levels > tolerance.max_levels:
+        missed.append(f"off by {found.max_levels} levels")
+    if tolerance.within_1_level is not None and 1 - found.off_by_more_than_1 < tolerance.within_1_level:
+        missed.append(f"at most 1 level on only {1 - found.off_by_more_than_1:.3%}")
+    if tolerance.psnr is not None and found.psnr is not None and found.psnr < tolerance.psnr:
+        missed.append(f"PSNR only {found.psnr:.1f} dB, not {tolerance.psnr:g}")
+    return ", ".join(missed)

@@ -1,0 +1,153 @@
+"""ONNX, for ONNX Runtime and others: one file for images of any size.
+
+tf2onnx and ONNX Runtime come with the extra ``onnx`` and are imported only when needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from pix2pix_tf.data.rasters import MOST_BANDS
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.files import write_whole
+from pix2pix_tf.formats.base import Artifact, ExportFormat, Subject, Tolerance
+from pix2pix_tf.formats.translator import Translator, cant_load, read_model
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from pix2pix_tf.formats.run import GeneratorTranslator
+
+_INPUT, _NOISE, _OUTPUT = "images", "z", "translated"  # in ONNX no two values may have one name
+_METADATA = "pix2pix"
+_OPSET = 15
+_MOST_BYTES = 2**31  # the largest file that protobuf can write
+
+
+@dataclasses.dataclass(frozen=True)
+class Onnx(ExportFormat):
+    """One file for images of any size."""
+
+    example: ClassVar[str] = "an .onnx file"
+    tolerance: ClassVar[Tolerance] = Tolerance(within_1_level=0.9999)
+
+    @staticmethod
+    def find(model: str | Path) -> Path | None:
+        path = Path(model).expanduser()
+        return path if path.suffix.lower() == ".onnx" and path.is_file() else None
+
+    @staticmethod
+    def load(found: Path) -> OnnxTranslator:
+        return OnnxTranslator(found)
+
+    def check(self, subject: Subject) -> None:
+        _import("tf2onnx", "ONNX")
+        _import("onnxruntime", "ONNX")
+        if subject.translator.stochastic:
+            raise ConfigError(
+                "an .onnx file can't have dropout as noise; drop the noise, or export a SavedModel alone"
+            )
+
+    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
+        path = files / f"{subject.name}.onnx"
+        yield functools.partial(self._write, subject.translator, path)
+
+    def _write(self, translator: GeneratorTranslator, path: Path) -> Artifact:
+        write_onnx(translator, path)
+        return Artifact("ONNX", path, self.tolerance)
+
+
+def _import(package: str, needed_by: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(
+            f"{needed_by} needs the extra 'onnx' ({error}); install it: pip install -e \".[onnx]\""
+        ) from error
+
+
+def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
+    """Writes a network, float32 and not stochastic, as an .onnx file.
+
+    It maps ``images`` float32 [batch, height, width, channels] in [-1, 1], of any size, to ``translated``.
+    For networks that take noise, the input is ``z`` float32 [batch, numbers].
+    """
+    import tensorflow as tf
+    import tf2onnx
+
+    from pix2pix_tf.quiet import hushed
+
+    if sum(4 * math.prod(weight.shape) for weight in translator.network.weights) >= _MOST_BYTES:
+        raise ConfigError("the generator is too large for an .onnx file, which has less than 2 GiB")
+    if translator.noise:
+        spec = tf.TensorSpec([None, translator.noise], tf.float32, name=_NOISE)
+    else:
+        spec = tf.TensorSpec([None, None, None, translator.input_channels], tf.float32, name=_INPUT)
+    generate = tf.function(lambda given: {_OUTPUT: translator.generate(given)}, input_signature=[spec])
+    with hushed():
+        model, _ = tf2onnx.convert.from_function(generate, input_signature=[spec], opset=_OPSET)
+    for value in (model.graph.input[0], model.graph.output[0]):
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, name in zip(dimensions[:3], ("batch", "height", "width"), strict=False):
+            if not dimension.dim_value:  # known sizes stay
+                dimension.dim_param = name
+    given = f"'{_NOISE}': float32, standard normal" if translator.noise else f"'{_INPUT}', same as above"
+    model.doc_string = f"'{_OUTPUT}': float32 in [-1, 1], which is pixels / 127.5 - 1; from {given}"
+    pixels = model.metadata_props.add()
+    pixels.key, pixels.value = _METADATA, json.dumps(translator.pixel_facts())
+    write_whole(path, model.SerializeToString())
+
+
+class OnnxTranslator(Translator):
+    """An .onnx file that ``pix2pix export`` wrote, in ONNX Runtime."""
+
+    def __init__(self, path: Path):
+        onnxruntime = _import("onnxruntime", str(path))
+        content = read_model(path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = os.cpu_count() or 0
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has an error of its own for each part of a file
+            raise cant_load(f"{path}: ONNX Runtime can't load it", error) from error
+        sources, results = self._session.get_inputs(), self._session.get_outputs()
+        takes_noise = _is_tensor(sources, _NOISE, 2) and isinstance(sources[0].shape[1], int)
+        takes_images = _is_tensor(sources, _INPUT, 4)
+        if not (takes_noise or takes_images) or not _is_tensor(results, _OUTPUT, 4):
+            raise ConfigError(
+                f"{path}: not an .onnx that pix2pix export wrote: expected '{_INPUT}' (or '{_NOISE}', "
+                f"float32 [batch, numbers]) to '{_OUTPUT}', float32 [batch, height, width, channels]"
+            )
+        self.noise = sources[0].shape[1] if takes_noise else 0
+        self.input_channels = 0 if takes_noise else sources[0].shape[3]
+        self.output_channels = results[0].shape[3]
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self._read_pixel_facts(path, lambda: json.loads(metadata.get(_METADATA, "{}")))
+
+    def _translate(self, given: tf.Tensor) -> np.ndarray:
+        import tensorflow as tf
+
+        from pix2pix_tf.data.pixels import to_levels, to_unit_range
+
+        values = given if self.noise else to_unit_range(given)
+        inputs = {_NOISE if self.noise else _INPUT: values[tf.newaxis].numpy()}
+        return to_levels(tf.constant(self._session.run([_OUTPUT], inputs)[0][0]), self.dtype).numpy()
+
+
+def _is_tensor(values: list[Any], name: str, rank: int) -> bool:
+    """Whether the only input, or output, has this name and is float32; images have 1 to 16 channels."""
+    return (
+        len(values) == 1
+        and (values[0].name, values[0].type, len(values[0].shape)) == (name, "tensor(float)", rank)
+        and (rank == 2 or values[0].shape[3] in range(1, MOST_BANDS + 1))
+    )

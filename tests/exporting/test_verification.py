@@ -1,0 +1,143 @@
+"""Verification: what is measured of two images, and which tolerances they meet."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pix2pix_tf.exporting import verification
+from pix2pix_tf.exporting.report import parity_image
+from pix2pix_tf.exporting.verification import Difference, compare, shortfall, verify
+from pix2pix_tf.formats import EXPORT_FORMATS, export_format
+from pix2pix_tf.formats.base import Artifact, Tolerance
+
+
+def picture(seed=0, shape=(32, 24, 3)):
+    return np.random.default_rng(seed).integers(20, 230, shape, np.uint8)
+
+
+def changed(image, values):
+    """The picture with its first values moved by so many levels each."""
+    other = image.copy()
+    other.reshape(-1)[: len(values)] += np.array(values, np.int8).astype(np.uint8)
+    return other
+
+
+def test_a_picture_is_equal_to_itself():
+    assert compare([picture()], [picture()]) == Difference(0, 0.0, None, 1.0, 0.0, 0.0)
+
+
+def test_differences_are_counted_in_levels_whatever_their_sign():
+    image = picture()
+    found = compare([changed(image, [-1, 2, -3, 10]), image], [image, image])
+    values = 2 * image.size
+    assert found.max_levels == 10
+    assert found.mean_levels == pytest.approx(16 / values)
+    assert found.off_by_more_than_1 == pytest.approx(3 / values)
+    assert found.off_by_more_than_2 == pytest.approx(2 / values)
+    assert found.psnr == pytest.approx(10 * np.log10(255**2 / ((1 + 4 + 9 + 100) / values)))
+    assert found.ssim == pytest.approx(1, abs=1e-3)
+
+
+def test_noise_is_far_from_similar():
+    found = compare([picture(1)], [picture(2)])
+    assert found.ssim < 0.1
+    assert found.psnr < 15
+
+
+def test_pictures_below_11_pixels_have_no_structural_similarity_but_count_else():
+    small = picture(shape=(1, 1, 3))
+    assert compare([small], [small]).ssim is None
+    assert compare([changed(small, [4])], [small]).max_levels == 4
+
+
+def test_pictures_of_another_shape_or_number_are_no_proof():
+    with pytest.raises(ValueError, match=r"an image is \(32, 24, 3\), and should be \(32, 23, 3\)"):
+        compare([picture()], [picture()[:, :23]])
+    with pytest.raises(ValueError, match="zip"):
+        compare([picture()], [picture(), picture()])
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "found", "missed"),
+    [
+        (Tolerance(max_levels=1), {"max_levels": 1}, ""),
+        (Tolerance(max_levels=1), {"max_levels": 2}, "off by 2 levels"),
+        (Tolerance(within_1_level=0.9999), {"off_by_more_than_1": 1e-4}, ""),
+        (Tolerance(within_1_level=0.9999), {"off_by_more_than_1": 2e-4}, "at most 1 level on only 99.980%"),
+        (Tolerance(psnr=50), {"psnr": 50.0}, ""),
+        (Tolerance(psnr=50), {"psnr": None}, ""),
+        (Tolerance(psnr=50), {"psnr": 49.94}, "PSNR only 49.9 dB, not 50"),
+        (Tolerance(psnr=float("nan")), {"psnr": 60.0}, ""),
+    ],
+)
+def test_the_shortfall_is_named(tolerance, found, missed):
+    difference = Difference(**{**vars(compare([picture()], [picture()])), **found})
+    assert shortfall(tolerance, difference) == missed
+
+
+def test_the_tolerances_are_those_that_are_promised():
+    saved_model, tflite, onnx = (export_format(name) for name in EXPORT_FORMATS)
+    assert (saved_model.tolerance, onnx.tolerance) == (
+        Tolerance(max_levels=1),
+        Tolerance(within_1_level=0.9999),
+    )
+    assert tflite.tolerances == {
+        "none": Tolerance(within_1_level=0.9999),
+        "float16": Tolerance(psnr=50),
+        "dynamic": Tolerance(psnr=35),
+        "int8": Tolerance(psnr=35),
+    }
+
+
+@pytest.fixture
+def other_process(monkeypatch):
+    """Sets what the other process returns."""
+
+    def returns(outputs, seconds):
+        monkeypatch.setattr(
+            verification, "translate_in_fresh_process", lambda path, images: (outputs, seconds)
+        )
+
+    return returns
+
+
+def test_an_artifact_is_as_good_as_its_worst_signature(other_process, tmp_path):
+    image = picture()
+    other_process({"serving_default": [image], "bytes": [changed(image, [0, 2])]}, [0.5])
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "saved_model.pb").write_bytes(b"12345")
+    (tmp_path / "variables" / "data").write_bytes(b"678")
+    found = verify(Artifact("SavedModel", tmp_path, Tolerance(max_levels=1)), [image], [image], 1)
+    assert found.signatures["serving_default"].max_levels == 0
+    assert found.difference.max_levels == 2
+    assert found.shortfall == "off by 2 levels"
+    assert found.bytes == 8
+    assert found.to_json()["within_tolerance"] is False
+
+
+def test_the_time_is_that_of_the_images_of_the_runs_size(other_process, tmp_path):
+    image = picture()
+    other_process({"serving_default": [image] * 4}, [0.1, 0.3, 0.2, 9.0])
+    found = verify(Artifact("TFLite int8", tmp_path, Tolerance(psnr=35)), [image] * 4, [image] * 4, 3)
+    assert found.milliseconds == pytest.approx(200)
+
+
+def test_the_sheet_shows_pictures_and_magnified_differences(other_process):
+    image, trained = picture(1), picture(2)
+    worse = changed(trained, [1, -2, 100])
+    other_process({"serving_default": [worse]}, [0.1])
+    found = verify(Artifact("TFLite int8", Path("missing"), Tolerance(psnr=35)), [image], [trained], 1)
+    sheet = parity_image("title", [image], [trained], [found])
+
+    def shown(cell):
+        windows = np.lib.stride_tricks.sliding_window_view(sheet, cell.shape)
+        return bool((windows == cell).all(axis=(-3, -2, -1)).any())
+
+    magnified = np.zeros_like(trained)
+    magnified.reshape(-1)[:3] = (16, 32, 255)
+    assert all(map(shown, (image, trained, worse, magnified)))
+    assert not shown(picture(3))
+    sheet = parity_image("title", [], [trained], [found])  # of noise there is nothing to see
+    assert not shown(image)
+    assert all(map(shown, (trained, worse, magnified)))
