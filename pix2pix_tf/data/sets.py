@@ -281,6 +281,6 @@ def pairs_made_by(task: Task, dataset: ImageDataset, seed: int) -> ImageDataset:
 
     The seed decides how those that are held out are made, always in the same way.
     """
-    sides = (Side(task.input_channels), *dataset.sides)
+    sides = (Side(task.input_channels, bits=dataset.sides[0].bits), *dataset.sides)
     used = dataset.used | {"split_seed"}
     return dataclasses.replace(dataset, sides=sides, task=task, task_seed=seed, used=used)

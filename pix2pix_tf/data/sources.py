@@ -108,7 +108,7 @@ def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
     from pix2pix_tf.data.tasks import task_for
 
     photos = dataclasses.replace(images.sides[0], labels=False)
-    task = task_for(config.data, photos.channels)
+    task = task_for(dataclasses.replace(config.data, output_bits=photos.bits), photos.channels)
     assert task is not None
     if task.paints_holes and photos.values is not None:
         raise DataError(

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data.pixels import to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_levels, to_unit_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +109,6 @@ class Task(abc.ABC):
             seed: as in :meth:`degraded`.
 
         Returns:
-            ``uint8`` [height, width, input channels], and the photo.
+            [height, width, input channels] in the photo's depth, and the photo.
         """
-        return to_uint8(self.degraded(to_unit_range(photo), seed)), photo
+        return to_levels(self.degraded(to_unit_range(photo), seed), photo.dtype), photo

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data.pixels import to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_levels, to_unit_range
 from pix2pix_tf.data.tasks.base import Task
 
 
@@ -19,9 +19,11 @@ class Upscale(Task):
 
     Args:
         enlarges: how many times larger than its file a picture is.
+        bits: of each sample of the files.
     """
 
     enlarges: int = 4
+    bits: Literal[8, 16] = 8
 
     name: ClassVar[str] = "upscale"
     takes_photos: ClassVar[bool] = True
@@ -29,13 +31,14 @@ class Upscale(Task):
     @classmethod
     def of(cls, data: DataConfig, picture_channels: int) -> Self:
         """Returns the task."""
-        return cls(picture_channels, data.upscale_factor)
+        return cls(picture_channels, data.upscale_factor, data.output_bits or 8)
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the photo small, rounded to the levels of a file, and large again; nothing is random."""
         size = tf.shape(photo)[:2]
         small = tf.image.resize(photo, tf.maximum(size // self.enlarges, 1), "area")
-        enlarged = _interpolated(to_unit_range(to_uint8(small)), size)
+        levels = to_levels(small, tf.uint16 if self.bits == 16 else tf.uint8)
+        enlarged = _interpolated(to_unit_range(levels), size)
         return tf.ensure_shape(enlarged, photo.shape)
 
 
@@ -47,10 +50,10 @@ def enlarged_levels(image: np.ndarray, factor: int) -> np.ndarray:
         factor: how many times.
 
     Returns:
-        ``uint8`` [factor height, factor width, channels].
+        [factor height, factor width, channels] of the same type.
     """
     size = [factor * side for side in image.shape[:2]]
-    return to_uint8(_interpolated(to_unit_range(tf.constant(image)), size)).numpy()
+    return to_levels(_interpolated(to_unit_range(tf.constant(image)), size), tf.as_dtype(image.dtype)).numpy()
 
 
 def _interpolated(image: tf.Tensor, size: tf.Tensor | list[int]) -> tf.Tensor:
