@@ -56,6 +56,8 @@ def pack_folder(
     """Packs a folder of images, every one of which is checked; arguments as of `open_folder_dataset`."""
     if is_pack(out):
         raise ConfigError(f"--out {out} holds a packed data set already; give another folder, or delete it")
+    if out.resolve() == folder.resolve():
+        raise ConfigError(f"--out {out} is the folder of the images; give another: a pack is read alone")
     survey, sides = examined(
         folder,
         seed,

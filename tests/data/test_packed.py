@@ -92,8 +92,9 @@ def test_images_are_the_same_in_a_pack_and_others_are_told_apart(folders, save_i
 def test_a_pack_is_whole_or_none_and_is_not_written_over(folders):
     out = folders / "packed"
     pack_folder(folders / "pairs", out, 0, None)
-    with pytest.raises(ConfigError):
-        pack_folder(folders / "pairs", out, 0, None)
+    for place in (out, folders / "pairs", folders / "pairs" / "train" / ".."):
+        with pytest.raises(ConfigError, match="--out"):
+            pack_folder(folders / "pairs", place, 0, None)
     (out / MANIFEST).unlink()  # written last
     assert not is_pack(out)
     pack_folder(folders / "pairs", out, 0, None)
