@@ -117,13 +117,15 @@ class Teacher:
         run: a run directory, or one of its checkpoints.
         painter: which of its painters.
         judge: the name, in this model, of what begins as the painter's judge; none if empty.
+        inherited: from the configuration of that run to what this one's is where nothing else is said.
     """
 
     NETWORK: ClassVar[str] = "teacher"
 
     run: Path
     painter: str
-    judge: str = ""
+    judge: str
+    inherited: Callable[[TrainConfig], TrainConfig]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ its teacher was, against the teacher's discriminator, and its pictures are drawn
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -43,7 +44,14 @@ class _Student(pix2pix.Pix2Pix):
         if settings.teacher is None:
             raise ConfigError(f"--model {settings.model} needs a --teacher; pix2pix distill RUN names it")
         [painter], judge = self.painters(), self.adversary.name if settings.gan_weight else ""
-        return Teacher(settings.teacher, painter, judge)
+        inherited = functools.partial(
+            student_of,
+            run=settings.teacher,
+            direction=self.config.data.direction,
+            has_targets=settings.data == "pairs",
+            has_discriminator=settings.gan_weight > 0,
+        )
+        return Teacher(settings.teacher, painter, judge, inherited)
 
 
 @dataclasses.dataclass(frozen=True)

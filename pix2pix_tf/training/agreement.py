@@ -13,7 +13,6 @@ from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.sets import ImageDataset, Side
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.models.distilled import TaughtSettings, student_of
 from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
@@ -52,11 +51,10 @@ def agreeing(config: TrainConfig, run: RunDirectory, dataset: ImageDataset | Non
 
 def _usual(config: TrainConfig) -> TrainConfig:
     """Returns what would be trained if nothing had been given: a student has its teacher's settings."""
-    own = config.model
-    if not isinstance(own, TaughtSettings) or own.teacher is None:
-        return preset(config.data.dataset, own.model, own.recipe)
-    theirs = open_checkpoint(own.teacher)[0].read_config()
-    return student_of(theirs, own.teacher, config.data.direction, own.data == "pairs", own.gan_weight > 0)
+    teacher = model_for(config).teacher()
+    if teacher is None:
+        return preset(config.data.dataset, config.model.model, config.model.recipe)
+    return teacher.inherited(open_checkpoint(teacher.run)[0].read_config())
 
 
 def _refuse_lost_checkpoints(run: RunDirectory) -> None:
