@@ -19,7 +19,7 @@ FLOORS = (
     ("runs", "checkpoints"),
     ("formats", "recording"),
     ("evaluation",),
-    ("training", "exporting", "importing", "prediction", "inspection", "tiling", "timeline", "demo"),
+    ("training", "exporting", "importing", "prediction", "tiling", "timeline", "demo"),
     ("commands", "__init__", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

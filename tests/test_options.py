@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pix2pix_tf.inspection import check_dataset, preview_dataset
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.data.packed import pack_folder
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.samples import run_dataset
-from pix2pix_tf.inspection import check_dataset, preview_dataset
 from pix2pix_tf.prediction import predict
 from pix2pix_tf.wording import flag
 from tests.exported_models import write_tflite

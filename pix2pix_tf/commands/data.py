@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from tyro.conf import Positional
 from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import ShareArgs, Shares, parse, start_frameworks
 from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.data.names import CYCLE_GAN, full_name
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
@@ -151,9 +152,28 @@ def run(arguments: list[str]) -> int:
 def _data_list(arguments: list[str]) -> int:
     args = parse(DataListArgs, "data list", arguments)
     start_frameworks()
-    from pix2pix_tf.inspection import list_datasets
+    from pix2pix_tf.data.catalog import catalog_entries
+    from pix2pix_tf.data.published import published_counts
 
-    print(list_datasets(args.data_dir))
+    def show(name: str, description: str, counts: Mapping[str, int], *more: str, uncounted: str) -> None:
+        in_words = ", ".join(f"{count} {split}" for split, count in counts.items()) or uncounted
+        print(f"{name:<22} {description} ({in_words})")
+        for line in more:
+            print(f"{'':<22} {line}")
+
+    print(f"{'procedural':<22} drawn by the program, no download")
+    for entry in catalog_entries(args.data_dir):
+        facts = entry.facts
+        size = facts.archive_bytes
+        in_words = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+        where = f"in {entry.prepared}" if entry.prepared else f"not here yet: {entry.url}, {in_words}"
+        license_line = [f"license: {facts.license}"] if facts.license else []
+        show(facts.name, facts.description, entry.counts, where, *license_line, uncounted="not counted yet")
+    for name, description in CYCLE_GAN.items():
+        # The bare name of some is that of a data set of pairs.
+        shown = name if full_name(name) != name else f"cycle_gan/{name}"
+        counts = published_counts(f"cycle_gan/{name}", args.data_dir)
+        show(shown, f"unpaired: {description}", counts, uncounted="not here yet")
     return 0
 
 
@@ -162,24 +182,27 @@ def _data_download(arguments: list[str]) -> int:
     if configs.looks_like_path(args.dataset):
         raise DataError(f"'{args.dataset}' has no download; 'pix2pix data list' shows what has")
     start_frameworks()
-    from pix2pix_tf.inspection import describe_dataset
+    from pix2pix_tf.data.checking.report import description
+    from pix2pix_tf.data.sources import chosen_kind, open_any
 
-    print(describe_dataset(_dataset_config(args), args.kind))
+    config = _dataset_config(args)
+    dataset = open_any(config, preset(args.dataset), chosen_kind(config, args.kind, "pairs"))
+    print(description(dataset, config.data.direction))
     return 0
 
 
 def _data_check(arguments: list[str]) -> int:
     args = parse(DataCheckArgs, "data check", arguments)
     start_frameworks()
-    from pix2pix_tf.inspection import check_dataset
+    from pix2pix_tf.data.checking.report import check_dataset
 
     settings: dict[str, Any] = {"label_maps": args.label_maps, "task": args.task, **args.shares.given()}
     if args.image_size is not None:
         settings["image_size"] = args.image_size
     config = configs.replace(_dataset_config(args), **settings)
-    report, is_good = check_dataset(config, args.kind, args.json)
-    print(report)
-    if not is_good:
+    report = check_dataset(config, preset(args.dataset), args.kind)
+    print(report.to_json() if args.json else report.text())
+    if not report.is_good:
         raise DataError(f"{args.dataset} can't be trained on as it is; the report above says why")
     return 0
 
@@ -196,12 +219,14 @@ def _data_preview(arguments: list[str]) -> int:
     settings.update(seed=args.seed, label_maps=args.label_maps, fit=args.fit)
     settings.update(task=args.task, upscale_factor=args.upscale_factor)
     start_frameworks()
+    from pix2pix_tf.data.preview import write_preview
     from pix2pix_tf.data.sets import ITEMS
-    from pix2pix_tf.inspection import preview_dataset
+    from pix2pix_tf.data.sources import chosen_kind, open_any
 
     config = configs.replace(_dataset_config(args), **settings)
-    kind = preview_dataset(config, args.count, out, args.kind)
-    print(f"{out}: {counted(args.count, ITEMS[kind])} as training sees them")
+    dataset = open_any(config, preset(args.dataset), chosen_kind(config, args.kind, "pairs"))
+    write_preview(dataset, config, args.count, out)
+    print(f"{out}: {counted(args.count, ITEMS[dataset.kind])} as training sees them")
     return 0
 
 

@@ -21,12 +21,14 @@ import tensorflow as tf
 from pix2pix_tf.config import Layout
 from pix2pix_tf.data import images
 from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
+from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, Severity, found
+from pix2pix_tf.data.checking.values import value_findings
 from pix2pix_tf.data.pixels import split_side_by_side
-from pix2pix_tf.data.rasters import Numbers, ValueRange, doubts, merged
+from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
-from pix2pix_tf.wording import counted, noun, quoted
+from pix2pix_tf.wording import quoted
 
 if TYPE_CHECKING:
     from pix2pix_tf.data.sets import ReadImages
@@ -46,7 +48,6 @@ _SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "tes
 SHARES = (0.1, 0.1)
 """Of val and test, where the folder doesn't say which image belongs where."""
 FEWEST_HELD_OUT = 10  # images that models can be compared by
-ONE_NODATA_LEVEL = "give all images of a side one nodata level, or a range: --output-range, or --input-range"
 _TO_BE_SPLIT = ""
 _ENDING = re.compile(r"(.+)[_-]([AB])", re.IGNORECASE)
 _LITTER = (  # folders that systems add, besides hidden ones: of thumbnails, deleted files, snapshots
@@ -76,30 +77,8 @@ class Item:
 _Sets = tuple[list[Item], ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """Why a folder, a pair or an image can't be used.
-
-    Args:
-        code: what kind of problem, in a word or two: ``missing-partner``.
-        files: those concerned; the folder, where it is the whole.
-        what: what is wrong, and where.
-        fix: what to do.
-    """
-
-    code: str
-    files: tuple[Path, ...]
-    what: str
-    fix: str = ""
-
-    @property
-    def line(self) -> str:
-        """Both in one line."""
-        return f"{self.what}; {self.fix}" if self.fix else self.what
-
-
 class _LayoutError(Exception):
-    """The folder has none of the layouts, or several: what is wrong, and what to do."""
+    """The folder has none of the layouts, or several: what is wrong, what to do, and which folders."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +90,7 @@ class Survey:
         splits: the usable items of each; two sets where A and B are apart, else one.
         checked: what decoding each file has shown.
         bad_files: single images that can't be used; their items are not in ``splits``.
-        problems: of the folder or of pairs.
+        findings: what is wrong with the folder, with images and with pairs.
         is_split_here: whether the folder leaves open which images are held out.
         is_seamless: whether pairs side by side look like single photos.
     """
@@ -119,8 +98,8 @@ class Survey:
     layout: str = ""
     splits: Mapping[str, _Sets] = dataclasses.field(default_factory=dict)
     checked: Mapping[Path, CheckedImage] = dataclasses.field(default_factory=dict)
-    bad_files: Mapping[Path, Problem] = dataclasses.field(default_factory=dict)
-    problems: Sequence[Problem] = ()
+    bad_files: Sequence[Path] = ()
+    findings: Sequence[Finding] = ()
     is_split_here: bool = False
     is_seamless: bool = False
 
@@ -192,11 +171,7 @@ def open_folder_dataset(
         },
         skipped=[printable(os.fspath(file)) for file in survey.bad_files],
         used=frozenset(("split_seed", "val_share", "test_share") if survey.is_split_here else ()),
-        notes=[
-            f"{doubt.what.format(side=name)}; {doubt.fix}"
-            for name, numbers, side in numbers_of_sides(survey, sides)
-            for doubt in doubts(numbers, side.values or (0, 2**side.bits - 1))
-        ],
+        notes=[finding.line(folder) for finding in _value_findings(survey, sides)],
     )
 
 
@@ -224,24 +199,25 @@ def examined(
         seed,
         cache_dir,
         kind,
+        skip_bad_images,
         show_progress,
         layout=layout,
         shares=shares,
         ignored=ignored,
         ranges=ranges,
     )
-    problems = [*survey.problems, *([] if skip_bad_images else survey.bad_files.values())]
-    if problems:
-        raise DataError(printable(problems[0].line + _and_more(len(problems) - 1, folder)))
+    refused = [
+        finding
+        for finding in survey.findings
+        if finding.severity == "error" or (finding.code == "not-pairs" and survey.is_seamless)
+    ]
+    check = f"pix2pix data check {quoted(folder)}"
+    if refused:
+        is_whole = len(refused) == 1 and len(refused[0].cases) <= MOST_NAMED
+        more = "" if is_whole else f" (see {check} for all problems)"
+        raise DataError(printable(f"{folder}: {refused[0].line(folder)}{more}"))
     if not survey.splits:
-        raise DataError(printable(f"{folder}: none of its images can be used; see {_check(folder)}"))
-    if survey.is_seamless:
-        raise DataError(
-            printable(
-                f"{folder}: its images look like photos, not like pairs: the left half goes on in the right "
-                "one; give --layout side-by-side if they are pairs, else a --task that makes pairs of photos"
-            )
-        )
+        raise DataError(printable(f"{folder}: none of its images can be used; see {check}"))
     return survey, [sides_of(items, survey.checked) for items in survey.used()]
 
 
@@ -261,21 +237,14 @@ def likely_kind(folder: Path) -> Kind:
     return "unpaired" if has_both and not in_common else "pairs"
 
 
-def _and_more(count: int, folder: Path) -> str:
-    return f" ({count} more {noun(count, 'problem')}: see {_check(folder)})" if count else ""
-
-
-def _check(folder: Path) -> str:
-    return f"pix2pix data check {quoted(folder)}"
-
-
 def survey_folder(
     folder: Path,
     seed: int,
     cache_dir: Path | None,
     kind: Kind = "pairs",
+    skip_bad_images: bool = False,
     show_progress: bool = True,
-    with_looks: bool = False,
+    with_appearance: bool = False,
     layout: Layout = "auto",
     shares: tuple[float, float] = SHARES,
     ignored: tuple[float | None, float | None] = (None, None),
@@ -283,7 +252,7 @@ def survey_folder(
 ) -> Survey:
     """Finds out everything about a folder.
 
-    The arguments are those of `open_folder_dataset`; ``with_looks`` adds what every image looks like.
+    The arguments are those of `open_folder_dataset`; ``with_appearance`` adds what every image looks like.
 
     Raises:
         SystemFault: the folder or a file in it can't be read.
@@ -291,58 +260,75 @@ def survey_folder(
     try:
         found_layout, roots = _find_layout(folder, kind, layout)
     except _LayoutError as error:
-        return Survey(problems=[Problem("layout", (folder,), *error.args)])
-    problems: list[Problem] = []
-    files_of = {split: [_files(root, problems) for root in sides] for split, sides in roots.items()}
+        message, fix, *where = error.args
+        return Survey(findings=[Finding("error", "layout", message, fix, [Case(tuple(where) or (folder,))])])
+    named = {split: [files_by_name(root) for root in sides] for split, sides in roots.items()}
+    files_of = {split: [files for files, _ in of_split] for split, of_split in named.items()}
+    doubles = [case for of_split in named.values() for _, doubled in of_split for case in doubled]
+    findings = list(same_names(doubles))
     if layout == "auto" and kind != "images" and all(len(sides) == 1 for sides in roots.values()):
         apart = {split: _by_ending(files) for split, [files] in files_of.items()}
         if all(apart.values()):
             roots, files_of = {split: sides * 2 for split, sides in roots.items()}, apart
             found_layout = found_layout.replace("side-by-side images", "NAME_A and NAME_B")
-    found = {split: _find_items(sides, files_of[split], kind, problems) for split, sides in roots.items()}
-    if not problems and not any(map(any, found.values())):
-        nothing = Problem("layout", (folder,), f"{folder}: no images", _instead(folder, kind))
-        return Survey(found_layout, problems=[nothing])
+    found_items: dict[str, _Sets] = {}
+    for split, sides in files_of.items():
+        if len(sides) == 1 or kind == "pairs":
+            found_items[split] = (_items(sides, is_halved=len(sides) == 1 and kind != "images"),)
+        else:
+            found_items[split] = tuple(_items([files]) for files in sides)
+    findings += _one_sided(roots, files_of, kind)
+    if not findings and not any(map(any, found_items.values())):
+        nothing = Finding("error", "layout", "no images", _instead(folder, kind), [Case((folder,))])
+        return Survey(found_layout, findings=[nothing])
 
-    every_item = [item for sets in found.values() for items in sets for item in items]
+    every_item = [item for sets in found_items.values() for items in sets for item in items]
     if all(len(of_split) == 1 for of_split in roots.values()):  # one file has both sides, or the only one
         ignored = (ignored[0] if ignored[1] is None else ignored[1],) * 2
     files = {
         file: ignored[number + at]
-        for sets in found.values()
+        for sets in found_items.values()
         for number, items in enumerate(sets)
         for item in items
         for at, file in enumerate(item.files)
     }
-    checked = check_images(files, _index_file(folder, cache_dir), show_progress, with_looks)
-    bad_files = {
-        file: Problem("unreadable", (file,), outcome.problem)
-        for file, outcome in checked.items()
-        if outcome.problem
-    }
+    checked = check_images(files, _index_file(folder, cache_dir), show_progress, with_appearance)
     is_seamless = layout == "auto" and _is_seamless(every_item, checked)
     seem_paired = layout == "side-by-side" or (not is_seamless and _all_twice_as_wide(every_item, checked))
     if kind == "images" and seem_paired:
         found_layout = found_layout.replace("images", "side-by-side images", 1)
-        found = {
+        found_items = {
             split: tuple([dataclasses.replace(item, is_halved=True) for item in items] for items in sets)
-            for split, sets in found.items()
+            for split, sets in found_items.items()
         }
-        every_item = [item for sets in found.values() for items in sets for item in items]
-    for item in every_item:
-        if not any(file in bad_files for file in item.files):
-            bad_files |= _too_small(item, checked)
-            problems += _different_sizes(item, checked)
-    sets_of_all = list(zip(*found.values(), strict=True))
-    for number, sets in enumerate(sets_of_all):
-        of_set = [item for items in sets for item in items]
-        problems += [problem for item in of_set for problem in _of_other_bands(item, of_set[0], checked)]
-        problems += _of_other_nodata(of_set, checked, ranges[number:][:1] if sets_of_all[1:] else ranges)
+        every_item = [item for sets in found_items.values() for items in sets for item in items]
+    unreadable = [Case((file,), one.problem) for file, one in checked.items() if one.problem]
+    damaged = {file for case in unreadable for file in case.files}
+    readable = [item for item in every_item if damaged.isdisjoint(item.files)]
+    too_small = [case for item in readable for case in _too_small(item, checked)]
+    bad_files = [file for case in (*unreadable, *too_small) for file in case.files]
+    severity: Severity = "warning" if skip_bad_images else "error"
+    skipped, or_skip = (
+        (", left out", "") if skip_bad_images else ("", ", or leave out with --skip-bad-images")
+    )
+    findings += found(
+        severity, "unreadable", "image", f"that can't be decoded{skipped}", f"replace or convert{or_skip}",
+        unreadable,
+    )  # fmt: skip
+    findings += found(
+        severity, "too-few-pixels", "image", f"of too few pixels{skipped}", f"replace or delete{or_skip}",
+        too_small,
+    )  # fmt: skip
+    findings += _unequal_images(list(zip(*found_items.values(), strict=True)), checked, ranges)
+    findings += found(
+        "error", "different-sizes", "pair",
+        "whose sides differ in size, so that no pixel has its counterpart", "crop or resize both to one size",
+        [case for item in readable for case in _sizes(item, checked)],
+    )  # fmt: skip
+    unusable = set(bad_files)
     usable = {
-        split: tuple(
-            [item for item in items if not any(file in bad_files for file in item.files)] for items in sets
-        )
-        for split, sets in found.items()
+        split: tuple([item for item in items if unusable.isdisjoint(item.files)] for items in sets)
+        for split, sets in found_items.items()
     }
     if _TO_BE_SPLIT in usable:
         sets = usable[_TO_BE_SPLIT]
@@ -350,8 +336,23 @@ def survey_folder(
         divided = [_split_by_hash(*each, seed, *shares) for each in zip(sets, fewest, strict=True)]
         usable = {split: tuple(each[split] for each in divided) for split in _SPLIT_NAMES}
     splits = {split: sets for split, sets in usable.items() if all(sets)}
+    halved = [checked[item.files[0]] for sets in splits.values() for item in sets[0] if item.is_halved]
     is_seamless = is_seamless and any(item.is_halved for item in every_item)
-    return Survey(found_layout, splits, checked, bad_files, problems, _TO_BE_SPLIT in found, is_seamless)
+    is_tall = layout == "auto" and bool(halved) and all(one.height >= one.width for one in halved)
+    if is_seamless or is_tall:
+        why = (
+            "the left half of the images continues in the right one"
+            if is_seamless
+            else "no image is wider than high"
+        )
+        fix = (
+            "if they are, give --layout side-by-side; else put A on the left and B on the right of one "
+            "image, or into folders A/ and B/, or give a --task that makes pairs of photos"
+        )
+        findings.append(Finding("warning", "not-pairs", f"{why}: are they pairs, side by side?", fix))
+    return Survey(
+        found_layout, splits, checked, bad_files, findings, _TO_BE_SPLIT in found_items, is_seamless
+    )
 
 
 def _index_file(folder: Path, cache_dir: Path | None) -> Path | None:
@@ -372,17 +373,15 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout = "auto") -> tuple[str
     """Names the layout of a folder and its splits' folders; raises `_LayoutError` if that is not possible."""
     expected = LAYOUTS[kind]
     if not folder.exists():
-        raise _LayoutError(
-            f"{folder}: no such folder", "check the path, or see 'pix2pix data list' for names"
-        )
+        raise _LayoutError("no such folder", "check the path, or see 'pix2pix data list' for names")
     if not folder.is_dir():
-        raise _LayoutError(f"{folder}: a file, not a folder", expected)
+        raise _LayoutError("a file, not a folder", expected)
 
     def both(a: Path | None, b: Path | None) -> tuple[Path, ...] | None:
         if a is not None and b is not None:
             return a, b
         if a is not None or b is not None:
-            raise _LayoutError(f"{a or b}: the folder of the other side is missing", expected)
+            raise _LayoutError("the folder of the other side is missing", expected, a or b)
         return None
 
     def together(split: str) -> tuple[Path, ...] | None:
@@ -413,19 +412,19 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout = "auto") -> tuple[str
         "A/ and B/": two_folders(),
         f"{images_together} in one folder": {_TO_BE_SPLIT: (folder,)} if _holds_images(folder) else {},
     }
-    found = {
+    matching = {
         layout: roots
         for layout, roots in layouts.items()
         if roots
         and (wanted == "auto" or (wanted == "folders") == all(len(root) == 2 for root in roots.values()))
     }
-    if not found:
-        raise _LayoutError(f"{folder}: no images in a known layout", _instead(folder, kind))
-    if len(found) > 1:
+    if not matching:
+        raise _LayoutError("no images in a known layout", _instead(folder, kind))
+    if len(matching) > 1:
         raise _LayoutError(
-            f"{folder}: a mixture of layouts ({' and '.join(found)})", f"{expected}; --layout chooses"
+            f"a mixture of layouts ({' and '.join(matching)})", f"{expected}; --layout chooses"
         )
-    return found.popitem()
+    return matching.popitem()
 
 
 def _instead(folder: Path, kind: Kind) -> str:
@@ -441,8 +440,8 @@ def _by_split(find: Callable[[str], tuple[Path, ...] | None]) -> _Roots:
     for split, names in _SPLIT_NAMES.items():
         found = [root for name in names if (root := find(name)) is not None]
         if len(found) > 1:
-            both = " and ".join(str(root[0]) for root in found)
-            raise _LayoutError(f"{both}: both are names of the {split} images", "keep one of them")
+            folders = [root for roots_of_name in found for root in roots_of_name[:1]]
+            raise _LayoutError(f"two names of the folder of {split} images", "keep one of them", *folders)
         if found:
             roots[split] = found[0]
     return roots
@@ -453,9 +452,7 @@ def _child(folder: Path, name: str) -> Path | None:
     matches = [folder / entry for entry in _entries(folder) if entry.casefold() == name.casefold()]
     matches = [path for path in matches if path.is_dir()]
     if len(matches) > 1:
-        raise _LayoutError(
-            f"{matches[0]} and {matches[1]}: names that differ only in case", "rename one of them"
-        )
+        raise _LayoutError("names that differ only in case", "rename one of them", *matches)
     return matches[0] if matches else None
 
 
@@ -479,12 +476,6 @@ def _unreadable(error: OSError) -> SystemFault:
 # ---------------------------------------------------------------- which images
 
 
-def _files(root: Path, problems: list[Problem]) -> dict[str, Path]:
-    files, doubles = files_by_name(root)
-    problems += doubles
-    return files
-
-
 def _by_ending(files: Mapping[str, Path]) -> list[dict[str, Path]]:
     """Returns A's and B's images of one folder where all names end in _A or _B, else nothing."""
     found = [(_ENDING.fullmatch(name), path) for name, path in files.items()]
@@ -492,29 +483,40 @@ def _by_ending(files: Mapping[str, Path]) -> list[dict[str, Path]]:
     return sides if all(sides) and all(match for match, _ in found) else []
 
 
-def _find_items(
-    roots: tuple[Path, ...], files: Sequence[dict[str, Path]], kind: Kind, problems: list[Problem]
-) -> _Sets:
-    """The sets of one split in natural order of their names; adds what is wrong to ``problems``."""
-    if len(roots) == 1:
-        return (_items(files, is_halved=kind != "images"),)
-    if kind == "pairs":
+def _one_sided(
+    roots: _Roots, files_of: Mapping[str, Sequence[Mapping[str, Path]]], kind: Kind
+) -> Iterator[Finding]:
+    """Yields images of pairs that the other side has no readable image for; of other images, empty sides."""
+    lonely: list[Case] = []
+    unread: list[Case] = []
+    has_pairs = False
+    for split, sides in roots.items():
+        if len(sides) == 1:
+            continue
         for (root, other), (ours, theirs) in zip(
-            itertools.permutations(roots), itertools.permutations(files), strict=True
+            itertools.permutations(sides), itertools.permutations(files_of[split]), strict=True
         ):
-            lonely = {name: path for name, path in ours.items() if name not in theirs}
-            has_pairs = len(lonely) < len(ours) or not theirs
-            fix = "add it, or delete the partner"
-            if not has_pairs:
-                fix = "give both images of a pair one name, or learn without pairs: --model cyclegan"
-            problems += _without_partner(root, lonely, other, fix)
-        return (_items(files),)
-    problems += [
-        Problem("layout", (root,), f"{root}: no images, the other side has some", _instead(root, kind))
-        for root, found in zip(roots, files, strict=True)
-        if not found and any(files)
-    ]
-    return tuple(_items([found]) for found in files)
+            if kind == "pairs" and (missing := [name for name in ours if name not in theirs]):
+                unread_of_other = {
+                    _name(path.with_suffix("") if path.suffix == ".gz" else path, other): path
+                    for path in walk(other, images.is_unread_image)
+                }
+                has_pairs |= len(missing) < len(ours) or not theirs
+                unread += [Case((unread_of_other[name],)) for name in missing if name in unread_of_other]
+                lonely += [Case((ours[name],)) for name in missing if name not in unread_of_other]
+            elif kind != "pairs" and theirs and not ours:
+                message = "no images, but the other side has some"
+                yield Finding("error", "layout", message, _instead(root, kind), [Case((root,))])
+    message = "without one of the same name on the other side"
+    fix = "give both images of a pair one name, or learn without pairs: --model cyclegan"
+    fix = "add it, or delete the partner" if has_pairs else fix
+    yield from found("error", "missing-partner", "image", message, fix, lonely)
+    if unread:
+        yield from found(
+            "error", "unread-kind", "image",
+            f"of a kind that can't be read ({images.KINDS} can), needed as partner",
+            images.conversion(unread[0].files[0]), unread,
+        )  # fmt: skip
 
 
 def _items(files: Sequence[Mapping[str, Path]], is_halved: bool = False) -> list[Item]:
@@ -524,7 +526,7 @@ def _items(files: Sequence[Mapping[str, Path]], is_halved: bool = False) -> list
     ]
 
 
-def files_by_name(root: Path) -> tuple[dict[str, Path], list[Problem]]:
+def files_by_name(root: Path) -> tuple[dict[str, Path], list[Case]]:
     """Finds all images below a folder.
 
     macOS stores names decomposed (NFD): the same Korean or accented name, copied from there, has other bytes.
@@ -538,11 +540,16 @@ def files_by_name(root: Path) -> tuple[dict[str, Path], list[Problem]]:
     for path in walk(root):
         name = _name(path, root)
         if name in files:
-            what = f"{files[name]} and {path.name}: two images of one name"
-            doubles.append(Problem("same-name", (files[name], path), what, "keep one of them"))
+            doubles.append(Case((files[name], path)))
         else:
             files[name] = path
     return files, doubles
+
+
+def same_names(doubles: Sequence[Case]) -> Iterator[Finding]:
+    """Yields what is wrong with images of one name, as `files_by_name` returns them."""
+    message = "with the name of another in its folder"
+    yield from found("error", "same-name", "image", message, "keep one of each", doubles)
 
 
 def _name(path: Path, root: Path) -> str:
@@ -569,33 +576,6 @@ def walk(root: Path, wanted: Callable[[Path], bool] = images.is_image_file) -> I
             continue
         visited.add(real)
         yield from (path for name in sorted(names) if wanted(path := Path(folder, name)))
-
-
-def _without_partner(root: Path, lonely: Mapping[str, Path], other: Path, fix: str) -> list[Problem]:
-    """What is wrong with images of one side that the other has no readable image for."""
-    if not lonely:
-        return []
-    unread = {
-        _name(path.with_suffix("") if path.suffix == ".gz" else path, other): path
-        for path in walk(other, images.is_unread_image)
-    }
-    problems = [
-        Problem(
-            "unread-kind",
-            (unread[name],),
-            f"{unread[name]}: of a kind that can't be read ({images.KINDS} can)",
-            images.conversion(unread[name]),
-        )
-        for name in lonely
-        if name in unread
-    ]
-    files = [path for name, path in lonely.items() if name not in unread]
-    if not files:
-        return problems
-    names = sorted((path.relative_to(root).as_posix() for path in files), key=natural_key)
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    what = f"{root}: {shown} without an image of the same name in {other}"
-    return [*problems, Problem("missing-partner", tuple(files), what, fix)]
 
 
 def _split_by_hash(
@@ -639,71 +619,66 @@ def _is_seamless(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) ->
     return 2 * len(known) >= max(len(every), 2 * _FEWEST_SEAMS) and statistics.median(known) < _SEAMLESS
 
 
-def _too_small(item: Item, checked: Mapping[Path, CheckedImage]) -> dict[Path, Problem]:
-    lines = {}
+def _too_small(item: Item, checked: Mapping[Path, CheckedImage]) -> Iterator[Case]:
     for file in item.files:
         height, width = checked[file].height, checked[file].width
         if item.is_halved and width < 2:
-            lines[file] = f"{file}: only 1 pixel wide, but must hold two images side by side"
+            yield Case((file,), "only 1 pixel wide, but must hold two images side by side")
         elif height * width <= (2 if item.is_halved else 1):
-            lines[file] = f"{file}: {width}x{height} pixels are too few to learn from"
-    return {file: Problem("too-few-pixels", (file,), line, "replace it") for file, line in lines.items()}
+            yield Case((file,), f"{width}x{height}")
 
 
-def _of_other_bands(item: Item, first: Item, checked: Mapping[Path, CheckedImage]) -> list[Problem]:
-    """What is wrong with an item beside another: grey and RGB go together, other numbers of bands don't."""
+def _sizes(item: Item, checked: Mapping[Path, CheckedImage]) -> Iterator[Case]:
+    sizes = [f"{checked[file].width}x{checked[file].height}" for file in item.files]
+    if len(set(sizes)) > 1:
+        yield Case(item.files, " and ".join(sizes))
+
+
+def _unequal_images(
+    sets: Sequence[tuple[list[Item], ...]],
+    checked: Mapping[Path, CheckedImage],
+    ranges: Sequence[ValueRange | None],
+) -> Iterator[Finding]:
+    """Yields images that can't be one side: gray and RGB go together, other numbers of bands don't."""
 
     def kind(file: Path) -> tuple[int, bool]:
         return max(3, checked[file].channels), checked[file].values is not None
 
     def words(file: Path) -> str:
-        what = "levels" if checked[file].values is None else "measurements"
-        return f"{counted(checked[file].channels, 'channel')} of {what}"
+        return f"{checked[file].channels}{' of measurements' if checked[file].values else ''}"
 
-    return [
-        Problem(
-            "other-bands",
-            (file, other),
-            f"{file} has {words(file)}, {other} {words(other)}",
-            "give all images of a side the same",
-        )
-        for file, other in zip(item.files, first.files, strict=False)
-        if not (checked[file].problem or checked[other].problem) and kind(file) != kind(other)
+    bands: list[Case] = []
+    nodata: list[Case] = []
+    sides = [
+        (files, items[0].is_halved)
+        for items in ([item for of_split in splits for item in of_split] for splits in sets)
+        for files in zip(*(item.files for item in items), strict=False)
     ]
-
-
-def _of_other_nodata(
-    items: Sequence[Item], checked: Mapping[Path, CheckedImage], ranges: Sequence[ValueRange | None]
-) -> list[Problem]:
-    """Refuses levels of one side that stand for missing pixels in one file and for values in another.
-
-    With a range all missing pixels get level 0.
-    """
-    problems = []
-    of_sides = list(zip(*(item.files for item in items), strict=False))
-    for at, of_side in enumerate(of_sides):
-        own = ranges[at:][:1] if of_sides[1:] else ranges[-1:]
-        if None not in (ranges if items[0].is_halved else own):
-            continue
+    for at, (files, is_halved) in enumerate(sides):
+        usable = [file for file in files if not checked[file].problem]
+        if not checked[files[0]].problem:
+            others = [file for file in usable if kind(file) != kind(files[0])]
+            bands += [Case((file,), f"{words(file)}, not {words(files[0])}") for file in others]
+        # A level that stands for missing pixels in one file would be a value in another; with a range, all
+        # missing pixels get level 0.
+        own = ranges if is_halved else ranges[at:][:1] if sides[1:] else ranges[-1:]
         first: dict[float, Path] = {}
-        for file in of_side:
+        for file in usable:
             one = checked[file]
             if one.numbers and one.numbers.nodata is not None and one.values is None:
                 first.setdefault(one.numbers.nodata * (257 if one.bits == 8 else 1), file)
-        if len(first) > 1:
-            file, other = list(first.values())[:2]
-            what = f"{file} has another nodata level than {other}"
-            problems.append(Problem("other-nodata", (file, other), what, ONE_NODATA_LEVEL))
-    return problems
-
-
-def _different_sizes(item: Item, checked: Mapping[Path, CheckedImage]) -> list[Problem]:
-    sizes = [f"{checked[file].width}x{checked[file].height}" for file in item.files]
-    if len(set(sizes)) == 1:
-        return []
-    a, b = item.files
-    what = f"{a} is {sizes[0]} but {b} is {sizes[1]}"
-    return [Problem("different-sizes", item.files, what, "give both sides of a pair the same size")]
+        if len(first) > 1 and None in own:
+            nodata.append(Case(tuple(first.values())[:2]))
+    yield from found(
+        "error", "other-bands", "image",
+        "of other channels than the first of their side, or of measurements where that has levels",
+        "give all images of a side the same", bands,
+    )  # fmt: skip
+    yield from found(
+        "error", "other-nodata", "image",
+        "of one side with different nodata levels: what is missing in one is a value in another",
+        "give all images of a side one nodata level, or a range: --output-range, or --input-range", nodata,
+    )  # fmt: skip
 
 
 def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tuple[Side, ...]:
@@ -731,16 +706,15 @@ def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tup
     return sides * 2 if items[0].is_halved else sides
 
 
-def numbers_of_sides(
-    survey: Survey, sides: Sequence[tuple[Side, ...]]
-) -> Iterator[tuple[str, Numbers, Side]]:
-    """Yields of each side its name in a sentence, its numbers and what it is like; halves as one."""
+def _value_findings(survey: Survey, sides: Sequence[tuple[Side, ...]]) -> Iterator[Finding]:
+    """Yields what may be wrong with the numbers of each side; halves are one."""
     places = [(items, at) for items in survey.used() for at in range(len(items[0].files))]
     names = (" on side A", " on side B") if len(places) == 2 else ("",)
     flat = itertools.chain.from_iterable(sides)
     for name, (items, at), side in zip(names, places, flat, strict=False):
-        known = [survey.checked[item.files[at]].numbers for item in items]
-        yield name, merged([numbers for numbers in known if numbers is not None]), side
+        numbers = {file: survey.checked[file].numbers for file in (item.files[at] for item in items)}
+        known = {file: each for file, each in numbers.items() if each is not None}
+        yield from value_findings(name, known, side.values or (0, 2**side.bits - 1))
 
 
 def digests_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> np.ndarray:

@@ -42,7 +42,6 @@ _GDAL_NODATA = 42113  # the tag's number
 _HUGE = 1e30  # numbers beyond are nodata: that of ArcGIS is the lowest float32, rounded in many ways
 _USUAL_NODATA = (-9999, -99999, -999, 9999, -32768, -32767, 32767, 65535)
 _FAR, _FAR_IF_USUAL = 3 / 4, 1 / 8  # gap between a sentinel and all other numbers, of their whole range
-_FAINT = 1 / 8  # of the range
 _SAMPLED = 2**16  # numbers that percentiles and gaps are taken from
 MOST_CLASSES = 32
 logging.getLogger("tifffile").disabled = True  # what it thinks of a file's metadata
@@ -363,43 +362,6 @@ def merged(images: Sequence[Numbers]) -> Numbers:
         sentinels=[*sentinels.items()],
         classes=classes if all(each.classes for each in images) and len(classes) <= MOST_CLASSES else (),
     )
-
-
-class Doubt(NamedTuple):
-    """What may be wrong with the numbers of a side, and what to do; ``{side}`` is to be named."""
-
-    code: str
-    what: str
-    fix: str
-    sentinel: float | None = None
-    classes: Sequence[int] = ()
-
-
-def doubts(numbers: Numbers, values: ValueRange) -> Iterator[Doubt]:
-    """Yields what may be wrong with the numbers of a side whose levels stand for ``values``."""
-    for number, share in numbers.sentinels:
-        what = f"{number:.9g} in {share:.2%} of the pixels{{side}}, far from all others: learned as a value"
-        yield Doubt(
-            "sentinel", what, f"if it stands for no value (nodata, void): --ignore {number:.9g}", number
-        )
-    first, last = numbers.middle
-    if not 0 < last - first < _FAINT * (values[1] - values[0]):
-        return
-    share = (last - first) / (values[1] - values[0])
-    what = f"98 % of the values{{side}} are from {first:.4g} to {last:.4g}, {share:.1%} of the range from "
-    what += f"{values[0]:.4g} to {values[1]:.4g}: nearly one color to a network"
-    if numbers.classes:
-        what += f". They are class numbers: {', '.join(map(str, numbers.classes))}"
-        yield Doubt(
-            "faint",
-            what,
-            "paint classes in colors that differ, or --one-hot-labels of inputs",
-            classes=numbers.classes,
-        )
-    else:
-        low, high = first - 0.05 * (last - first), last + 0.05 * (last - first)
-        fix = f"--output-range (--input-range of inputs) {low:.4g} {high:.4g} fits, and clips what is outside"
-        yield Doubt("faint", what, fix)
 
 
 def to_levels(array: np.ndarray, values: ValueRange) -> np.ndarray:

@@ -28,6 +28,12 @@ Direction = Literal["AtoB", "BtoA"]
 Kind = Literal["pairs", "unpaired", "images"]
 ITEMS: dict[Kind, str] = {"pairs": "pair", "unpaired": "unpaired image", "images": "image"}
 """What a data set of each kind is counted in."""
+SIDE_NAMES: dict[Kind, tuple[str, ...]] = {
+    "pairs": ("input", "target"),
+    "unpaired": ("A", "B"),
+    "images": ("image",),
+}
+"""What the sides of an opened data set are called, in their order."""
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:

@@ -78,6 +78,29 @@ def open_dataset(
     return _with_targets(_with_channels(dataset, channels))
 
 
+def open_any(config: TrainConfig, usual: TrainConfig, kind: Kind) -> ImageDataset:
+    """Opens a data set that needn't be one to train on; refuses settings that have no effect on it.
+
+    Arguments and errors are those of `open_dataset`; ``usual`` are the data set's own settings.
+    """
+    dataset = open_dataset(config, kind, to_train=False)
+    refuse_unread(config, usual, dataset.used)
+    return dataset
+
+
+def chosen_kind(config: TrainConfig, kind: Kind | None, with_task: Kind) -> Kind:
+    """Returns what to take a data set for: what was asked for, if anything, and ``with_task`` with a task.
+
+    Raises:
+        ConfigError: something else than images was asked for with a task.
+    """
+    if config.data.task == "pairs":
+        return kind or usual_kind(config.data.dataset)
+    if kind not in (None, "images"):
+        raise ConfigError(f"--kind {kind} has no meaning with --task {config.data.task}, which makes pairs")
+    return with_task
+
+
 def open_existing(config: TrainConfig) -> ImageDataset | None:
     """Opens the data set of a configuration unless it would be downloaded first: then returns ``None``."""
     data, name = config.data, full_name(config.data.dataset)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf import formats
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.folder import files_by_name
+from pix2pix_tf.data.folder import files_by_name, same_names
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixels import has_value
@@ -168,8 +168,8 @@ def _rescaled(levels: np.ndarray, side: Side, values: ValueRange | None, is_inpu
 
 def _folder(name: str, path: Path, wanted: Sequence[str], side: Side) -> Judged:
     files, doubles = files_by_name(path)
-    if doubles:
-        raise DataError(doubles[0].line)
+    for finding in same_names(doubles):
+        raise DataError(f"{path}: {finding.line(path)}")
     missing = [each for each in wanted if each not in files]
     if missing:
         others = f" and {len(missing) - 1} others" if missing[1:] else ""

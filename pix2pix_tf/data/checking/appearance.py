@@ -1,7 +1,6 @@
-"""What pictures look like, in a few numbers each: enough to compare ten thousand without their pixels.
+"""What images look like, in a few numbers each: enough to compare ten thousand without their pixels.
 
-An image file is looked at in halves, since it may hold a pair side by side; `joined` makes one picture of
-them where it doesn't.
+An image file is described in halves, since it may hold a pair side by side; `joined` describes the whole.
 """
 
 from __future__ import annotations
@@ -12,41 +11,37 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf.data.pixels import as_rgb, content_digest
+from pix2pix_tf.data.pixels import as_rgb
 
-_HEIGHT, _WIDTH = 8, 9  # of a thumbnail: 8 differences of neighbours in each of 8 rows
+_HEIGHT, _WIDTH = 8, 9  # of a thumbnail: 8 differences of neighbors in each of 8 rows
 _GRID = 32  # samples of a half each way: a class of a hundredth of the pixels has ten
-_EVEN = 4  # levels that JPEG leaves between the pixels of an even area
+_FLAT = 4  # levels that JPEG leaves between the pixels of a flat area
 NEAR = 16
-"""Levels between two colours that count as one."""
+"""Levels between two colors that count as one."""
 _SMALLEST_SHARE = 0.01
-_MOST_COLOURS, _MOST_CANDIDATES = 12, 24
-_RIM = 2
+_MOST_COLORS, _MOST_CANDIDATES = 12, 24
+_RIM = 2  # columns that JPEG mixes with those of the other half
 _PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
-class Look(NamedTuple):
-    """What a picture looks like; of 16 bits all but ``low`` and ``high`` are those of its upper 8.
+class Appearance(NamedTuple):
+    """What an image looks like; of 16 bits all but ``low`` and ``high`` describe the upper 8.
 
     Args:
-        digest: the same for the same pixels, and only for these.
-        thumbnail: RGB bytes of `_HEIGHT` x `_WIDTH` means, in hexadecimal digits.
-        low: the least sample of each channel, in the file's own depth; without the outermost columns, which
-            JPEG mixes with those of the other half.
+        thumbnail: RGB bytes of 8x9 means, in hexadecimal digits.
+        low: the least sample of each channel, in the file's own depth, without the outermost columns.
         high: the largest.
-        evenness: the share of pixels that hardly differ from their neighbours.
-        strays: how many colours of about a thousand pixels no even area has.
-        colours: what even areas are painted in, as 0xRRGGBB, the largest first, and the share of all pixels
-            that are like each.
+        flatness: the share of pixels that hardly differ from their neighbors.
+        mixed_colors: how many colors of about a thousand pixels no flat area has.
+        colors: those of flat areas, as 0xRRGGBB, the largest first, and the share of all pixels near each.
     """
 
-    digest: str
     thumbnail: str
     low: Sequence[int]
     high: Sequence[int]
-    evenness: float
-    strays: int
-    colours: Sequence[tuple[int, float]]
+    flatness: float
+    mixed_colors: int
+    colors: Sequence[tuple[int, float]]
 
     @property
     def is_constant(self) -> bool:
@@ -54,20 +49,21 @@ class Look(NamedTuple):
         return list(self.low) == list(self.high)
 
 
-def look_at(pixels: np.ndarray) -> tuple[Look, Look]:
-    """Looks at the left and the right half of an image."""
+def appearance_of_halves(pixels: np.ndarray) -> tuple[Appearance, Appearance]:
+    """Describes the left and the right half of an image."""
     half = max(1, pixels.shape[1] // 2)
-    halves = (pixels[:, :half], pixels[:, -half:])
     shown = pixels if pixels.shape[2] in (1, 3) else as_rgb(pixels)
     eight_bits = shown if shown.dtype == np.uint8 else (shown >> 8).astype(np.uint8)
-    left, right = map(_look, halves, (eight_bits[:, :half], eight_bits[:, -half:]))
-    return left, right
+    return (
+        _appearance(pixels[:, :half], eight_bits[:, :half]),
+        _appearance(pixels[:, -half:], eight_bits[:, -half:]),
+    )
 
 
 def seam_of(pixels: np.ndarray) -> float | None:
     """Returns the step from the left half to the right one, divided by those between columns near it.
 
-    That is about 1 in a photo, 4 to 10 in a pair side by side. None where columns are even, or noise.
+    That is about 1 in a photo, 4 to 10 in a pair side by side. None where columns are flat, or noise.
     """
     half = pixels.shape[1] // 2
     if half < 4:
@@ -82,66 +78,59 @@ def seam_of(pixels: np.ndarray) -> float | None:
     return round(float(steps[at] / near), 3) if contrast >= 2 * near else None
 
 
-def joined(left: Look, right: Look) -> Look:
-    """Returns the look of a picture that has been looked at in halves."""
+def joined(left: Appearance, right: Appearance) -> Appearance:
+    """Returns the appearance of an image from those of its halves."""
     both = np.concatenate([thumbnail_of(left), thumbnail_of(right)], axis=1).astype(np.uint16)
     thumbnail = ((both[:, ::2] + both[:, 1::2] + 1) // 2).astype(np.uint8)
-    return Look(
-        left.digest + right.digest,
+    colors = sorted([*left.colors, *right.colors], key=lambda each: -each[1])
+    shares: dict[int, float] = {}  # colors that are near each other count as one
+    for (_, share), near in zip(colors, _near(rgb([code for code, _ in colors])), strict=True):
+        code = colors[near.argmax()][0]
+        shares[code] = shares.get(code, 0.0) + share / 2
+    return Appearance(
         thumbnail.tobytes().hex(),
         [min(each) for each in zip(left.low, right.low, strict=True)],
         [max(each) for each in zip(left.high, right.high, strict=True)],
-        (left.evenness + right.evenness) / 2,
-        max(left.strays, right.strays),
-        _merged([*left.colours, *right.colours]),
+        (left.flatness + right.flatness) / 2,
+        max(left.mixed_colors, right.mixed_colors),
+        sorted(shares.items(), key=lambda each: -each[1]),
     )
 
 
-def _merged(colours: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """The colours of two halves as those of the whole, where what is near counts as one."""
-    colours = sorted(colours, key=lambda each: -each[1])
-    shares: dict[int, float] = {}
-    for (_, share), first in zip(colours, _alike(rgb([code for code, _ in colours])), strict=True):
-        code = colours[first.argmax()][0]
-        shares[code] = shares.get(code, 0.0) + share / 2
-    return sorted(shares.items(), key=lambda each: -each[1])
+def thumbnail_of(image: Appearance) -> np.ndarray:
+    """Returns the thumbnail, ``uint8`` [8, 9, 3]."""
+    return np.frombuffer(bytes.fromhex(image.thumbnail), np.uint8).reshape(_HEIGHT, _WIDTH, 3)
 
 
-def _alike(values: np.ndarray) -> np.ndarray:
-    """Which colours, [count, 3], are near which, bool [count, count]."""
+def rgb(colors: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Returns colors that are written 0xRRGGBB as ``int16`` [count, 3]."""
+    return (np.array(colors, np.int32).reshape(-1, 1) // _PLACES % 256).astype(np.int16)
+
+
+def _near(values: np.ndarray) -> np.ndarray:
+    """Which colors, [count, 3], are near which, bool [count, count]."""
     return (np.abs(values[:, np.newaxis] - values) <= NEAR).all(axis=-1)
 
 
-def thumbnail_of(look: Look) -> np.ndarray:
-    """Returns the thumbnail, ``uint8`` [8, 9, 3]."""
-    return np.frombuffer(bytes.fromhex(look.thumbnail), np.uint8).reshape(_HEIGHT, _WIDTH, 3)
-
-
-def rgb(colours: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Returns colours that are written 0xRRGGBB as ``int16`` [count, 3]."""
-    return (np.array(colours, np.int32).reshape(-1, 1) // _PLACES % 256).astype(np.int16)
-
-
-def _look(pixels: np.ndarray, eight_bits: np.ndarray) -> Look:
+def _appearance(pixels: np.ndarray, eight_bits: np.ndarray) -> Appearance:
     small = Image.fromarray(eight_bits[..., 0] if eight_bits.shape[2] == 1 else eight_bits)
     # A smooth filter, as of a few pixels a box would take others at another size.
     small = small.resize((_WIDTH, _HEIGHT), Image.Resampling.BILINEAR).convert("RGB")
     inner = pixels[:, _RIM:-_RIM] if pixels.shape[1] > 2 * _RIM else pixels
-    samples, is_even = _samples(eight_bits)
+    samples, is_flat = _samples(eight_bits)
     codes = samples.astype(np.int32) @ _PLACES
-    return Look(
-        f"{content_digest(pixels):016x}",
+    return Appearance(
         small.tobytes().hex(),
         inner.min(axis=0).min(axis=0).tolist(),
         inner.max(axis=0).max(axis=0).tolist(),
-        round(float(is_even.mean()), 3),
-        len(np.setdiff1d(codes, codes[is_even])),
-        _colours(samples, codes[is_even]),
+        round(float(is_flat.mean()), 3),
+        len(np.setdiff1d(codes, codes[is_flat])),
+        _colors(samples, codes[is_flat]),
     )
 
 
 def _samples(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels on a grid, ``int16`` [count, 3], and which of them are like their neighbours, bool [count]."""
+    """Pixels on a grid, ``int16`` [count, 3], and which of them are like their neighbors, bool [count]."""
     height, width = pixels.shape[:2]
     rows = np.linspace(0, max(0, height - 2), min(_GRID, height)).astype(np.intp)
     columns = np.linspace(0, max(0, width - 2), min(_GRID, width)).astype(np.intp)
@@ -149,31 +138,31 @@ def _samples(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     here = strips[0][:, columns].astype(np.int16)
     beside = strips[0][:, np.minimum(columns + 1, width - 1)]
     below = strips[1][:, columns]
-    is_even = ((np.abs(beside - here) <= _EVEN) & (np.abs(below - here) <= _EVEN)).all(axis=-1)
+    is_flat = ((np.abs(beside - here) <= _FLAT) & (np.abs(below - here) <= _FLAT)).all(axis=-1)
     samples = here.reshape(-1, here.shape[-1])
-    return np.broadcast_to(samples, (len(samples), 3)), is_even.ravel()
+    return np.broadcast_to(samples, (len(samples), 3)), is_flat.ravel()
 
 
-def _colours(samples: np.ndarray, even: np.ndarray) -> list[tuple[int, float]]:
-    """The colours of even areas, each with the share of samples near it and near none before it."""
-    found, counts = np.unique(even, return_counts=True)
-    candidates = found[np.argsort(-counts, kind="stable")[:_MOST_CANDIDATES]]
+def _colors(samples: np.ndarray, flat: np.ndarray) -> list[tuple[int, float]]:
+    """The colors of flat areas, each with the share of samples near it and near none before it."""
+    codes, counts = np.unique(flat, return_counts=True)
+    candidates = codes[np.argsort(-counts, kind="stable")[:_MOST_CANDIDATES]]
     if not len(candidates):
         return []
     values = rgb(candidates)
     near = np.logical_and.reduce(
         [np.abs(values[:, np.newaxis, band] - samples[:, band]) <= NEAR for band in range(3)]
     )
-    alike = _alike(values)
+    near_each_other = _near(values)
     is_free = np.ones(len(samples), bool)
-    colours: list[tuple[int, float]] = []
+    colors: list[tuple[int, float]] = []
     chosen: list[int] = []
     for at, candidate in enumerate(candidates.tolist()):
-        if alike[at, chosen].any():
+        if near_each_other[at, chosen].any():
             continue
         share = float((near[at] & is_free).mean())
-        if share >= _SMALLEST_SHARE and len(chosen) < _MOST_COLOURS:
+        if share >= _SMALLEST_SHARE and len(chosen) < _MOST_COLORS:
             chosen.append(at)
-            colours.append((candidate, round(share, 3)))
+            colors.append((candidate, round(share, 3)))
             is_free &= ~near[at]
-    return sorted(colours, key=lambda each: -each[1])
+    return sorted(colors, key=lambda each: -each[1])

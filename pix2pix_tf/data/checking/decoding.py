@@ -8,7 +8,7 @@ import functools
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,63 +16,50 @@ from typing import Any
 from tqdm import tqdm
 
 from pix2pix_tf.data import images
-from pix2pix_tf.data.checking.appearance import Look, look_at, seam_of
+from pix2pix_tf.data.checking.appearance import Appearance, appearance_of_halves, seam_of
 from pix2pix_tf.data.rasters import Numbers
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
-# To be raised when the decoder accepts or refuses other files than before, or a look has other facts.
-INDEX_VERSION = 8
+# To be raised when the decoder accepts or refuses other files than before, or an appearance has other facts.
+INDEX_VERSION = 9
 _SECONDS_BEFORE_PROGRESS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckedImage:
-    """What decoding an image file has shown.
+class CheckedImage(images.ImageHeader):
+    """What decoding an image file has shown, besides its header; the size is 0 if it can't be decoded.
 
     Args:
-        height: in pixels, as decoded; 0 if it can't be.
-        width: likewise.
-        channels: 1 (grey), 3, or the bands of a raster.
-        bits: of each sample, 8 or 16.
-        values: the lowest and highest of a raster that isn't of 8-bit levels.
-        numbers: what its numbers are like.
-        has_alpha: whether there is an alpha channel, which ``channels`` doesn't count.
         ignore: the number of its pixels without a value, besides what it declares.
-        problem: one line that says why the file can't be used, naming it; empty if it can.
-        looks: what its left and its right half look like, if that was asked for.
+        problem: why the file can't be used; empty if it can.
+        appearances: of its left and its right half, if they were asked for.
         digests: of its pixels, and of those of its left and its right half.
-        seam: as in `pix2pix_tf.data.checking.appearance.seam_of`.
+        seam: as `seam_of` returns it.
     """
 
-    height: int = 0
-    width: int = 0
-    channels: int = 3
-    bits: int = 8
-    values: tuple[float, float] | None = None
-    numbers: Numbers | None = None
-    has_alpha: bool = False
     ignore: float | None = None
     problem: str = ""
-    looks: tuple[Look, Look] | None = None
-    digests: tuple[int, ...] = (0, 0, 0)
+    appearances: tuple[Appearance, Appearance] | None = None
+    digests: tuple[int, int, int] = (0, 0, 0)
     seam: float | None = None
 
     @property
-    def has_colours(self) -> bool:
-        """Whether it is a picture, not a raster of measurements or of more bands than colours have."""
+    def has_colors(self) -> bool:
+        """Whether it is a picture, not a raster of measurements or of more bands than colors have."""
         return self.values is None and self.channels in (1, 3)
 
 
-def check_image(path: Path, ignore: float | None = None, with_looks: bool = False) -> CheckedImage:
+def check_image(path: Path, ignore: float | None = None, with_appearance: bool = False) -> CheckedImage:
     """Decodes an image file, once."""
     try:
         header, pixels, digests = images.read_image(path, ignore)
     except DataError as error:
-        return CheckedImage(problem=str(error))
-    looks = look_at(pixels) if with_looks else None
-    seam = seam_of(pixels)
-    return CheckedImage(**vars(header), ignore=ignore, looks=looks, digests=digests, seam=seam)
+        return CheckedImage(0, 0, 3, 8, problem=str(error).removeprefix(f"{path}: "))
+    appearances = appearance_of_halves(pixels) if with_appearance else None
+    return CheckedImage(
+        **vars(header), ignore=ignore, appearances=appearances, digests=digests, seam=seam_of(pixels)
+    )
 
 
 def digests_of_file(data: bytes) -> tuple[int, int, int]:
@@ -84,48 +71,45 @@ def digests_of_file(data: bytes) -> tuple[int, int, int]:
 
 
 def check_images(
-    paths: Mapping[Path, float | None], index_file: Path | None, show_progress: bool, with_looks: bool = False
+    paths: Mapping[Path, float | None],
+    index_file: Path | None,
+    show_progress: bool,
+    with_appearance: bool = False,
 ) -> dict[Path, CheckedImage]:
-    """Checks image files in parallel, except those that are unchanged since they were checked before."""
+    """Checks image files in parallel, except those that haven't changed since they were checked before.
+
+    The number to ignore of each file is given with its path.
+    """
     known = _read_index(index_file)
     stamps = {path: (*_stamp(path), ignore) for path, ignore in paths.items()}
     checked = {path: known[stamp] for path, stamp in stamps.items() if stamp in known}
     unknown = [
         path
         for path in paths
-        if path not in checked or (with_looks and not (checked[path].looks or checked[path].problem))
+        if path not in checked
+        or (with_appearance and not (checked[path].appearances or checked[path].problem))
     ]
-    check = functools.partial(check_image, with_looks=True) if with_looks else check_image
+    check = functools.partial(check_image, with_appearance=True) if with_appearance else check_image
+    executor = ThreadPoolExecutor(max_workers=os.cpu_count())
+    bar = tqdm(
+        desc="checking images",
+        total=len(unknown),
+        unit="image",
+        delay=_SECONDS_BEFORE_PROGRESS,
+        leave=False,
+        disable=None if show_progress else True,  # None: only on a terminal
+    )
     try:
-        outcomes = _in_parallel(check, unknown, [paths[path] for path in unknown], show_progress)
+        outcomes = executor.map(check, unknown, [paths[path] for path in unknown])
         for path, outcome in zip(unknown, outcomes, strict=True):
             checked[path] = outcome
+            bar.update()
     finally:  # what was checked before an interruption is not checked again
+        executor.shutdown(cancel_futures=True)
+        bar.close()
         if unknown:
             _write_index(index_file, {stamps[path]: outcome for path, outcome in checked.items()})
     return checked
-
-
-def _in_parallel(
-    check: Callable[[Path, float | None], CheckedImage],
-    paths: Sequence[Path],
-    ignored: Sequence[float | None],
-    show_progress: bool,
-) -> Iterator[CheckedImage]:
-    executor = ThreadPoolExecutor(max_workers=os.cpu_count())
-    try:
-        outcomes = executor.map(check, paths, ignored)
-        yield from tqdm(
-            outcomes,
-            desc="checking images",
-            total=len(paths),
-            unit="image",
-            delay=_SECONDS_BEFORE_PROGRESS,
-            leave=False,
-            disable=None if show_progress else True,  # None: only on a terminal
-        )
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 # A file's path, size, when its content and anything of it was changed (only the first can be set), and what
@@ -154,16 +138,19 @@ def _read_index(index_file: Path | None) -> dict[_Stamp, CheckedImage]:
 
 
 def _remembered(
-    looks: Sequence[Sequence[Any]] | None,
+    appearances: Sequence[Sequence[Any]] | None,
     numbers: Sequence[Any] | None,
     digests: Sequence[int],
     **facts: Any,
 ) -> CheckedImage:
+    whole, left, right = digests
     return CheckedImage(
         **facts,
-        looks=None if looks is None else (Look(*looks[0]), Look(*looks[1])),
+        appearances=None
+        if appearances is None
+        else (Appearance(*appearances[0]), Appearance(*appearances[1])),
         numbers=None if numbers is None else Numbers(tuple(numbers[0]), tuple(numbers[1]), *numbers[2:]),
-        digests=tuple(digests),
+        digests=(whole, left, right),
     )
 
 

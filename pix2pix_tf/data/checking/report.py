@@ -1,0 +1,229 @@
+"""What `pix2pix data check` reports of a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from pix2pix_tf.config import READ_IF, DataConfig, TrainConfig, refuse_unread
+from pix2pix_tf.data.checking import content, copies, sizes
+from pix2pix_tf.data.checking.findings import Case, Finding, found
+from pix2pix_tf.data.checking.sides import CheckedFolder, sides_of_survey
+from pix2pix_tf.data.folder import sides_of, survey_folder
+from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
+from pix2pix_tf.data.packed import is_pack
+from pix2pix_tf.data.preparing import data_root
+from pix2pix_tf.data.sets import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind, Side
+from pix2pix_tf.data.sources import chosen_kind, existing_folder, open_any
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.files import first_line, printable
+from pix2pix_tf.storage import local_folder
+from pix2pix_tf.wording import counted
+
+CHECKS = (
+    copies.copies,
+    content.swapped,
+    content.constant,
+    content.odd_values,
+    content.missing_pixels,
+    content.mixed_channels,
+    content.blurred_label_maps,
+    sizes.too_few,
+    sizes.enlarged_and_distorted,
+    content.bands_as_alpha,
+    content.pages_as_bands,
+    content.undeclared_label_maps,
+    sizes.nothing_held_out,
+    sizes.unread_images,
+)
+"""What is looked for in the images of a folder, besides what opening it has found."""
+
+_SEVERITIES = ("error", "warning", "note")
+_MOST_SIZES = 5
+_INDENT = " " * 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What is known of a data set.
+
+    Args:
+        place: where it is.
+        kind: of a folder with side-by-side images pairs, whatever was asked for.
+        layout: in words.
+        counts: the usable images or pairs of each split; A's and B's where these are apart.
+        summary: lines that describe the data set.
+        findings: the gravest first.
+        unread: settings that have no effect on the data set.
+    """
+
+    place: Path
+    kind: Kind
+    layout: str
+    counts: Mapping[str, tuple[int, ...]]
+    summary: Sequence[str]
+    findings: Sequence[Finding]
+    unread: frozenset[str] = frozenset()
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the data set can be trained on."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+    def text(self) -> str:
+        """Returns the report in lines, which name a few files."""
+        lines = list(self.summary)
+        for finding in self.findings:
+            lines.append(f"  {finding.severity:<9} {finding.message}")
+            lines += [f"{_INDENT}{line}" for line in (finding.where(self.place), finding.fix) if line]
+        severities = Counter(finding.severity for finding in self.findings)
+        lines.append(", ".join(counted(*each[::-1]) for each in severities.items()) or "nothing is wrong")
+        return printable("\n".join(lines))
+
+    def to_json(self) -> str:
+        """Returns the report as a JSON object, which names every file."""
+        findings = [
+            {
+                "severity": finding.severity,
+                "code": finding.code,
+                "files": finding.files,
+                "message": printable(finding.message),
+                "fix": printable(finding.fix),
+            }
+            for finding in self.findings
+        ]
+        report = {"kind": self.kind, "layout": self.layout, "counts": self.counts, "findings": findings}
+        return json.dumps(report, indent=2, ensure_ascii=False)
+
+
+def check_dataset(config: TrainConfig, usual: TrainConfig, kind: Kind | None = None) -> Report:
+    """Checks a data set of any kind.
+
+    Args:
+        config: names the data set, and how it will be used.
+        usual: the data set's own settings.
+        kind: what to take it for; by default what it is by itself.
+
+    Raises:
+        ConfigError: a setting has no effect on the data set.
+        DataError, SystemFault: it can't be opened.
+    """
+    name, data = config.data.dataset, config.data
+    kind = chosen_kind(config, kind, "images")
+    if not looks_like_path(name) or is_pack(local_folder(name)):
+        if data.size != usual.data.size:
+            raise ConfigError(f"--image-size has no effect with --dataset {name}, which has its own sizes")
+        return _check_records(open_any(config, usual, kind), config)
+    refuse_unread(config, usual)
+    report = check_folder(existing_folder(name), data, config.split_seed, data_root(data.data_dir), kind)
+    if report.is_good:
+        refuse_unread(config, usual, READ_IF.keys() - report.unread)
+    return report
+
+
+def check_folder(
+    folder: Path, data: DataConfig, seed: int, cache_dir: Path | None, kind: Kind = "pairs"
+) -> Report:
+    """Finds everything that is wrong with a folder of images; arguments as of `open_folder_dataset`."""
+    survey = survey_folder(
+        folder,
+        seed,
+        cache_dir,
+        kind,
+        data.skip_bad_images,
+        with_appearance=True,
+        layout=data.layout,
+        shares=(data.val_share, data.test_share),
+        ignored=data.ignored,
+    )
+    if any(item.is_halved for items in survey.used() for item in items):
+        kind = "pairs"
+    sides = sides_of_survey(survey, kind, data.label_maps)
+    checked = CheckedFolder(folder, kind, survey, data, sides)
+    findings = list(survey.findings)
+    for check in CHECKS if sides else ():
+        findings += check(checked)
+    as_read = [side for items in survey.used() for side in sides_of(items, survey.checked)]
+    return Report(
+        place=folder,
+        kind=kind,
+        layout=survey.layout,
+        counts={split: tuple(map(len, sets)) for split, sets in survey.splits.items()},
+        summary=list(_summary(checked, as_read)),
+        findings=sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)),
+        unread=frozenset(() if survey.is_split_here else ("val_share", "test_share"))
+        | frozenset(() if data.ignore in {side.ignore for side in as_read} else ("ignore",)),
+    )
+
+
+def _summary(checked: CheckedFolder, as_read: Sequence[Side]) -> Iterator[str]:
+    survey, items = checked.survey, f"{ITEMS[checked.kind]}s"
+    layout = f"{items} in {survey.layout}" if survey.layout else "no known layout"
+    yield f"{checked.folder}: {layout}{', for --model cyclegan' if checked.kind == 'unpaired' else ''}"
+    counts = (
+        f"{' + '.join(str(len(items)) for items in sets)} {split}" for split, sets in survey.splits.items()
+    )
+    yield f"  {items:<9} {', '.join(counts) or 'none'}"
+    for side in checked.sides[: 1 if checked.kind == "pairs" else 2]:
+        of_side = Counter((image.width, image.height) for image in side.images).most_common()
+        shown = ", ".join(f"{width}x{height} ({count})" for (width, height), count in of_side[:_MOST_SIZES])
+        more = f" and {len(of_side) - _MOST_SIZES} more" if len(of_side) > _MOST_SIZES else ""
+        yield f"  sizes     {shown}{more}"
+    if as_read:
+        channels = " and ".join(_channels(side.channels) for side in as_read)
+        yield f"  channels  {channels}, {' and '.join(str(side.bits) for side in as_read)} bits"
+    for side in checked.distinct_sides:
+        (low, high), (first, last) = side.numbers.values, side.numbers.middle
+        missing = f", {side.numbers.missing:.2%} of the pixels missing" if side.numbers.missing else ""
+        name = f"{side.letter}: " if side.letter else ""
+        yield f"  values    {name}{low:.6g} to {high:.6g}, 98 % from {first:.6g} to {last:.6g}{missing}"
+
+
+def description(dataset: ImageDataset, direction: Direction) -> str:
+    """Returns in a line what an opened data set holds."""
+    sides = [
+        f"{name} {_channels(side.channels)}{' label maps' if side.labels else ''}"
+        for name, side in zip(SIDE_NAMES[dataset.kind], dataset.sides, strict=True)
+    ]
+    prefix = f"{direction}: " if dataset.kind == "pairs" else ""
+    return f"{dataset.description()}; {prefix}{', '.join(sides)}"
+
+
+def _channels(count: int) -> str:
+    return {1: "gray", 3: "RGB"}.get(count, f"{count} bands")
+
+
+def _check_records(dataset: ImageDataset, config: TrainConfig) -> Report:
+    """Reads every image of a packed or prepared data set, and finds those that can't be read."""
+
+    def fault(images: Images, number: int) -> str:
+        try:
+            images.read(tf.constant(number, tf.int64))
+        except tf.errors.OpError as error:
+            return first_line(error)
+        return ""
+
+    name, cases = config.data.dataset, []
+    for split, sets in dataset.splits.items() if name != PROCEDURAL else ():
+        for images in sets:
+            with ThreadPoolExecutor() as executor:
+                faults = executor.map(functools.partial(fault, images), range(len(images)))
+                bar = tqdm(faults, f"reading {split}", len(images), delay=2, leave=False, disable=None)
+                cases += [Case((Path(name, f"{split} {at}"),), why) for at, why in enumerate(bar) if why]
+    again = "pack or prepare the data set again"
+    return Report(
+        place=Path(name),
+        kind=dataset.kind,
+        layout=full_name(name),
+        counts={split: tuple(map(len, sets)) for split, sets in dataset.splits.items()},
+        summary=[description(dataset, config.data.direction)],
+        findings=list(found("error", "unreadable", "record", "that can't be read", again, cases)),
+    )

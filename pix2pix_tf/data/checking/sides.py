@@ -1,0 +1,151 @@
+"""The images of each side of a folder, as the checks see them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data.checking.appearance import Appearance, joined
+from pix2pix_tf.data.checking.decoding import CheckedImage
+from pix2pix_tf.data.checking.findings import Finding
+from pix2pix_tf.data.checking.label_maps import look_like_label_maps, recurring_colors
+from pix2pix_tf.data.checking.values import is_faint, value_findings
+from pix2pix_tf.data.folder import Survey
+from pix2pix_tf.data.rasters import Numbers, ValueRange, merged
+from pix2pix_tf.data.sets import ITEMS, Kind
+
+MOST = 0.8
+"""Share of the images of a side that makes its type."""
+_LABEL_MAPS = {"none": "", "A": "A", "B": "B", "both": "AB"}
+
+
+class SideImage(NamedTuple):
+    """An image of one side: a file, or half of one; ``digest`` and ``numbers`` are of the half or file."""
+
+    file: Path
+    split: str
+    width: int
+    height: int
+    digest: int
+    appearance: Appearance
+    checked: CheckedImage
+    numbers: Numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedSide:
+    """A side of a folder.
+
+    Args:
+        letter: A or B; empty where there is one side, or both are halves of the same files.
+        images: in one order on both sides of pairs.
+        looks_labeled: which images look like label maps, bool [count]; measurements never do.
+        declared: whether the side is declared to be label maps, if it is declared at all.
+    """
+
+    letter: str
+    images: Sequence[SideImage]
+    looks_labeled: np.ndarray
+    declared: bool | None
+
+    @property
+    def phrase(self) -> str:
+        """The side in a sentence, after a blank."""
+        return f" on side {self.letter}" if self.letter else ""
+
+    @functools.cached_property
+    def numbers(self) -> Numbers:
+        """Those of all images."""
+        return merged([image.numbers for image in self.images])
+
+    @functools.cached_property
+    def _range(self) -> ValueRange:
+        if self.images[0].checked.values:
+            return self.numbers.values
+        return 0, 2 ** max(image.checked.bits for image in self.images) - 1
+
+    @functools.cached_property
+    def is_label_maps(self) -> bool:
+        """Whether the side is declared as label maps; if nothing is declared, whether it looks so."""
+        if self.declared is not None:
+            return self.declared
+        is_numbered = bool(self.numbers.classes) and is_faint(self.numbers, self._range)
+        return is_numbered or bool(self.looks_labeled.mean() >= MOST)
+
+    def value_findings(self) -> Iterator[Finding]:
+        """Yields what may be wrong with the numbers."""
+        return value_findings(self.phrase, {image.file: image.numbers for image in self.images}, self._range)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedFolder:
+    """What the checks see: a folder, what it holds, what opening it has shown, and how it will be used."""
+
+    folder: Path
+    kind: Kind
+    survey: Survey
+    data: DataConfig
+    sides: Sequence[CheckedSide]
+
+    @property
+    def item(self) -> str:
+        """What one of the folder's images, or pairs, is called."""
+        return ITEMS[self.kind].removeprefix("unpaired ")
+
+    @property
+    def distinct_sides(self) -> Sequence[CheckedSide]:
+        """The sides; of halves of the same files, the first stands for both."""
+        is_halved = len(self.sides) == 2 and self.sides[0].images[0].file == self.sides[1].images[0].file
+        return [dataclasses.replace(self.sides[0], letter="")] if is_halved else self.sides
+
+
+def sides_of_survey(survey: Survey, kind: Kind, label_maps: str) -> list[CheckedSide]:
+    """Returns the sides of a folder of that kind; none if no image can be used."""
+    sides = [side for number in range(len(survey.used())) for side in _images_of_set(survey, number)]
+    appearances = [[image.appearance for image in side] for side in sides]
+    if kind == "pairs" and sides:  # a pair may be swapped
+        palettes = [recurring_colors([*appearances[0], *appearances[1]])] * 2
+    else:
+        palettes = [recurring_colors(each) for each in appearances]
+    return [
+        CheckedSide(
+            letter if len(sides) == 2 else "",
+            side,
+            look_like_label_maps(each, palette) & [image.checked.has_colors for image in side],
+            None if label_maps == "auto" else letter in _LABEL_MAPS[label_maps],
+        )
+        for letter, side, each, palette in zip("AB", sides, appearances, palettes, strict=False)
+    ]
+
+
+def _images_of_set(survey: Survey, number: int) -> list[tuple[SideImage, ...]]:
+    """The images of a set, for each side that it has."""
+    rows = []
+    for split, sets in survey.splits.items():
+        for item in sets[number]:
+            row = []
+            for file in item.files:
+                checked = survey.checked[file]
+                assert checked.appearances is not None  # of what can be used
+                assert checked.numbers is not None
+                if not item.is_halved:
+                    both = joined(*checked.appearances)
+                    size = checked.width, checked.height
+                    row.append(
+                        SideImage(file, split, *size, checked.digests[0], both, checked, checked.numbers)
+                    )
+                    continue
+                for digest, half in zip(checked.digests[1:], checked.appearances, strict=True):
+                    numbers = checked.numbers
+                    if checked.values is None:  # halves may differ, the numbers are of both
+                        numbers = numbers._replace(middle=(float(min(half.low)), float(max(half.high))))
+                    size = checked.width // 2, checked.height
+                    row.append(SideImage(file, split, *size, digest, half, checked, numbers))
+            rows.append(row)
+    return list(zip(*rows, strict=True))

@@ -1,0 +1,84 @@
+"""Sizes that don't fit, and counts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pix2pix_tf.config import IMAGE_SIDE
+from pix2pix_tf.data import images
+from pix2pix_tf.data.checking.findings import Case, Finding, found
+from pix2pix_tf.data.checking.sides import CheckedFolder, SideImage
+from pix2pix_tf.data.folder import walk
+from pix2pix_tf.wording import counted
+
+_FEW = 50  # the paper's smallest set has 400
+_MOST_ENLARGED = 2.0
+_MOST_DISTORTED = 2.0
+
+
+def too_few(checked: CheckedFolder) -> Iterator[Finding]:
+    """Yields that there is little to train on."""
+    count = min(len(items) for items in checked.survey.splits.get("train", ((),)))
+    if count < _FEW:
+        message = f"only {counted(count, checked.item)} to train on: memorized rather than understood"
+        yield Finding("warning", "too-few", message, "collect more; hundreds are usual")
+
+
+def enlarged_and_distorted(checked: CheckedFolder) -> Iterator[Finding]:
+    """Yields images that training would enlarge, and images that it would squeeze."""
+    height, width = checked.data.size
+    every = {image.file: image for side in checked.sides for image in side.images}
+    small, bent = {}, {}
+    for image in (image for side in checked.sides for image in side.images):
+        if max(height / image.height, width / image.width) >= _MOST_ENLARGED:
+            small[image.file] = image
+        factor = (image.width / image.height) / (width / height)
+        if max(factor, 1 / factor) > _MOST_DISTORTED:
+            bent[image.file] = image
+
+    def instead(those: Mapping[Path, SideImage], height: float, width: float) -> str:
+        """Where most images don't fit, training at their size does."""
+        if len(those) < len(every) / 2:
+            return "leave them out"
+        smallest, largest = IMAGE_SIDE.low or 0, IMAGE_SIDE.high or math.inf
+        sides = [round(min(max(side, smallest), largest)) for side in (height, width)]
+        words = "" if sides[0] == sides[1] else " (height and width)"
+        return f"train with --image-size {' '.join(map(str, dict.fromkeys(sides)))}{words}"
+
+    def cases(those: Mapping[Path, SideImage]) -> list[Case]:
+        return [Case((file,), f"{image.width}x{image.height}") for file, image in those.items()]
+
+    size = f"the {width}x{height} of training"
+    if small:
+        usual = Counter((image.height, image.width) for image in small.values()).most_common(1)[0][0]
+        message = f"much smaller than {size}: enlarged they are blurred, as outputs will be"
+        fix = f"take larger ones, or {instead(small, *usual)}"
+        yield from found("warning", "enlarged", "image", message, fix, cases(small))
+    if bent:
+        ratio = float(np.median([image.width / image.height for image in bent.values()]))
+        sides = [32 * max(1, round(side / 32)) for side in (height / ratio**0.5, width * ratio**0.5)]
+        message = f"of quite another shape than {size}: squeezed into it"
+        fix = f"crop them, or {instead(bent, *sides)}"
+        yield from found("warning", "distorted", "image", message, fix, cases(bent))
+
+
+def nothing_held_out(checked: CheckedFolder) -> Iterator[Finding]:
+    """Yields that there is nothing to evaluate on."""
+    if not {"val", "test"} & checked.survey.splits.keys():
+        message = "none is held out: samples and figures will be of images that training sees"
+        yield Finding("note", "nothing-held-out", message, "move some into val/")
+
+
+def unread_images(checked: CheckedFolder) -> Iterator[Finding]:
+    """Yields images of kinds that aren't read."""
+    named = {file for finding in checked.survey.findings for case in finding.cases for file in case.files}
+    files = [path for path in walk(checked.folder, images.is_unread_image) if path not in named]
+    if files:
+        message = f"passed over, of a kind that can't be read ({images.KINDS} can)"
+        fix = f"{images.conversion(files[0])}, if they belong to the data"
+        yield from found("note", "passed-over", "image", message, fix, [Case((file,)) for file in files])

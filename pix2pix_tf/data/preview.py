@@ -1,0 +1,41 @@
+"""An image of what training sees of a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pix2pix_tf.config import TrainConfig, dataset_label, replace
+from pix2pix_tf.data.pipeline import training_batches
+from pix2pix_tf.data.pixels import encode_png, to_uint8
+from pix2pix_tf.data.sets import ITEMS, SIDE_NAMES, ImageDataset
+from pix2pix_tf.files import write_whole
+from pix2pix_tf.sheets import compose_sheet
+
+
+def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: Path) -> None:
+    """Writes a grid of the first images of training, jittered and mirrored as they will be."""
+    if "train" not in dataset.splits:
+        dataset = dataclasses.replace(dataset, splits={"train": dataset.splits[dataset.held_out]})
+    batches = training_batches(dataset, replace(config, batch_size=1), 0, count)
+    rows = [_first_row(dataset, batch) for batch in batches]
+    title = dataset_label(config.data.dataset)
+    if dataset.task is not None:
+        title += f", {dataset.task.name}"
+    else:
+        title += f" {config.data.direction}" if dataset.kind == "pairs" else f", {ITEMS[dataset.kind]}s"
+    grid = compose_sheet(title, SIDE_NAMES[dataset.kind], rows)
+    write_whole(out, encode_png(tf.constant(grid)).numpy())
+
+
+def _first_row(dataset: ImageDataset, batch: Sequence[tf.Tensor]) -> list[np.ndarray]:
+    """Returns the first images of a batch as 8-bit images; of a task, the target as it is published."""
+    if dataset.task is None:
+        return [to_uint8(image[0]).numpy() for image in batch[: len(dataset.sides)]]
+    given, target, *_ = batch
+    published = dataset.task.finished(given, target)
+    return [dataset.task.shown(to_uint8(given[0]).numpy()), to_uint8(published[0]).numpy()]
