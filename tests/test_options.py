@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from pix2pix_tf.inspection import check_dataset, preview_dataset
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.commands.main import main
+from pix2pix_tf.data.checking.report import check_dataset
 from pix2pix_tf.data.packed import pack_folder
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.samples import run_dataset
@@ -56,28 +56,26 @@ def test_predict_refuses_what_a_run_has_not(option, tiny_run, tmp_path):
         predict(tiny_run.path, [tmp_path / "one.png"], tmp_path / "out", **option)
 
 
-def test_data_preview_and_check_refuse_what_their_data_do_not_use(split, tmp_path):
+def test_data_preview_and_check_refuse_what_their_data_do_not_use(split, tmp_path, capsys):
     pack_folder(split, tmp_path / "pack", 0, None)
     with pytest.raises(ConfigError, match="--seed"):
         pack_folder(split, tmp_path / "again", 3, None)
-    packed = preset(str(tmp_path / "pack"))
-    for look in (
-        lambda config: check_dataset(config),
-        lambda config: preview_dataset(config, 1, tmp_path / "sheet.png"),
+    preview = f"--out {tmp_path / 'preview.png'} --kind unpaired"
+    for action, place, flags in (
+        ("check", tmp_path / "pack", "--skip-bad-images"),
+        ("preview", tmp_path / "pack", f"--skip-bad-images {preview}"),
+        ("check", tmp_path / "pack", "--image-size 64"),
+        ("preview", tmp_path / "pack", f"--direction BtoA {preview}"),
+        ("check", split, "--val-share 0.5"),
     ):
-        with pytest.raises(ConfigError, match="--skip-bad-images has no effect with --dataset"):
-            look(replace(packed, skip_bad_images=True))
-    with pytest.raises(ConfigError, match="--image-size"):
-        check_dataset(replace(packed, image_size=64))
-    with pytest.raises(ConfigError, match="--direction has no effect with --dataset"):
-        preview_dataset(replace(packed, direction="BtoA"), 1, tmp_path / "sheet.png", "unpaired")
-    with pytest.raises(ConfigError, match="--val-share has no effect with --dataset"):
-        check_dataset(replace(preset(str(split)), val_share=0.5))
+        assert main(["data", action, str(place), *flags.split()]) == 2
+        assert f"{flags.split()[0]} has no effect with --dataset" in capsys.readouterr().err
 
 
 def test_a_number_is_ignored_in_measurements_and_gray_images_only(split, tmp_path):
+    usual = preset(str(split))
     with pytest.raises(ConfigError, match="--ignore has no effect with --dataset"):
-        check_dataset(replace(preset(str(split)), ignore=7))
+        check_dataset(replace(usual, ignore=7), usual)
     with pytest.raises(ConfigError, match="--ignore has no effect"):
         pack_folder(split, tmp_path / "pack", 0, None, ignore=7)
     for side in "AB":
@@ -85,7 +83,8 @@ def test_a_number_is_ignored_in_measurements_and_gray_images_only(split, tmp_pat
         for number in range(3):
             shades = np.arange(number, number + 64, dtype=np.uint8).repeat(64).reshape(64, 64)
             Image.fromarray(shades + ord(side)).save(tmp_path / "gray" / side / f"{number}.png")
-    check_dataset(replace(preset(str(tmp_path / "gray")), ignore=7, val_share=0.5))
+    usual = preset(str(tmp_path / "gray"))
+    assert check_dataset(replace(usual, ignore=7, val_share=0.5), usual).is_good
     pack_folder(tmp_path / "gray", tmp_path / "packed", 0, None, ignore=7)
 
 

@@ -496,7 +496,7 @@ def _one_sided(
         for (root, other), (ours, theirs) in zip(
             itertools.permutations(sides), itertools.permutations(files_of[split]), strict=True
         ):
-            if kind == "pairs" and (missing := [name for name in ours if name not in theirs]):
+            if kind == "pairs" and (missing := sorted(ours.keys() - theirs.keys(), key=natural_key)):
                 unread_of_other = {
                     _name(path.with_suffix("") if path.suffix == ".gz" else path, other): path
                     for path in walk(other, images.is_unread_image)

@@ -133,8 +133,9 @@ def import_package() -> None:
     keras.utils.disable_interactive_logging()
     import matplotlib.figure  # noqa: F401
 
+    import pix2pix_tf.data.checking.report
+    import pix2pix_tf.data.preview
     import pix2pix_tf.exporting.export
-    import pix2pix_tf.inspection
     import pix2pix_tf.training.train  # noqa: F401
 
 

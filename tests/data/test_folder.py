@@ -17,7 +17,7 @@ from PIL import Image
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.checking import decoding
-from pix2pix_tf.data.doctor import check_folder
+from pix2pix_tf.data.checking.report import check_dataset, check_folder
 from pix2pix_tf.data.folder import (
     FEWEST_HELD_OUT,
     Item,
@@ -26,11 +26,11 @@ from pix2pix_tf.data.folder import (
     open_folder_dataset,
     survey_folder,
 )
+from pix2pix_tf.data.preview import write_preview
 from pix2pix_tf.data.sets import Side
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import printable
-from pix2pix_tf.inspection import check_dataset, preview_dataset
 
 
 def save(path, width=8, height=4, seed=0, mode="RGB"):
@@ -131,7 +131,8 @@ def test_names_without_a_common_one_are_for_cyclegan(tmp_path):
         save(tmp_path / "trainA" / f"horse{number}.png")
         save(tmp_path / "trainB" / f"zebra{number}.png")
     assert "cyclegan" in problem_of(tmp_path)
-    assert "cyclegan" in check_dataset(replace(preset(str(tmp_path)), data_dir=tmp_path / "cache"))[0]
+    config = replace(preset(str(tmp_path)), data_dir=tmp_path / "cache")
+    assert "cyclegan" in check_dataset(config, config).text()
     save(tmp_path / "trainA" / "zebra0.png")
     assert "cyclegan" not in problem_of(tmp_path)
 
@@ -294,8 +295,9 @@ def test_a_folder_of_held_out_pairs_is_for_evaluation_only(tmp_path, files):
         open_dataset(config)
     dataset = open_dataset(config, to_train=False)
     assert (dataset.kind, dataset.count(dataset.held_out)) == ("pairs", 1)
-    assert check_dataset(config)[1]
-    preview_dataset(replace(config, image_size=64), 1, tmp_path / "preview.png")
+    assert check_dataset(config, config).is_good
+    write_preview(dataset, replace(config, image_size=64), 1, tmp_path / "preview.png")
+    assert (tmp_path / "preview.png").exists()
 
 
 # ---------------------------------------------------------------- names
@@ -357,17 +359,17 @@ def test_names_that_are_not_unicode(tmp_path, sides):
         assert names(dataset) == {"train": [r"\udcff"]}
         ((a, _),) = read_all(dataset.splits["train"][0])
         np.testing.assert_array_equal(a, picture[:, :4] if len(sides) == 1 else picture)
-        assert not survey_folder(folder, 0, tmp_path / "cache").problems
+        assert not survey_folder(folder, 0, tmp_path / "cache").findings
 
     for side in sides:
         save(folder / side / "2.png")
     with open(os.fsencode(folder / sides[0]) + b"/\xff.png", "wb") as file:
         file.write(b"text")
     for _ in range(2):
-        (bad,) = survey_folder(folder, 0, tmp_path / "cache").bad_files.values()
-        problem = printable(bad.line)
-        assert r"\udcff.png: not an image" in problem.encode().decode()
-        assert problem_of(folder, cache_dir=tmp_path / "cache") == problem
+        (bad,) = survey_folder(folder, 0, tmp_path / "cache").findings
+        line = bad.line(folder)
+        assert r"\udcff.png (not an image" in line.encode().decode()
+        assert problem_of(folder, cache_dir=tmp_path / "cache") == printable(f"{folder}: {line}")
         (skipped,) = open_folder(folder, tmp_path / "cache", skip_bad_images=True).skipped
         assert skipped.endswith(r"\udcff.png")
     (folder / sides[0] / os.fsdecode(b"\xff.jpg")).touch()
@@ -381,7 +383,7 @@ def test_two_images_of_one_name(tmp_path):
     save(tmp_path / "train" / "x.jpg")
     save(tmp_path / "train" / "x.png")
     problem = problem_of(tmp_path)
-    assert "x.jpg and x.png: two images of one name" in problem
+    assert "train/x.jpg = train/x.png" in problem
 
 
 @pytest.mark.parametrize(("lonely", "other"), [("A", "B"), ("B", "A")])
@@ -389,23 +391,21 @@ def test_files_without_partner_are_named(tmp_path, lonely, other):
     for at in range(1, 12):
         save(tmp_path / f"train{lonely}" / f"{at}.png")
     save(tmp_path / f"train{other}" / "1.png")
-    assert f"train{lonely}: 2.png, 3.png, 4.png and 7 more without" in problem_of(tmp_path)
+    assert ", ".join(f"train{lonely}/{at}.png" for at in (2, 3, 4)) + " and 7 more" in problem_of(tmp_path)
 
 
 def test_a_partner_of_a_kind_that_is_not_read_is_named_itself(tmp_path):
     save(tmp_path / "A" / "1.png")
     (tmp_path / "B").mkdir()
     (tmp_path / "B" / "1.tiff").write_bytes(b"II*\0")
-    assert str(tmp_path / "B" / "1.tiff") in problem_of(tmp_path)
+    assert "B/1.tiff" in problem_of(tmp_path)
 
 
 def test_different_sizes_within_a_pair(tmp_path):
     save(tmp_path / "trainA" / "x.png", width=8)
     save(tmp_path / "trainB" / "x.png", width=9)
     problem = problem_of(tmp_path)
-    assert str(tmp_path / "trainA" / "x.png") in problem
-    assert "is 8x4 but" in problem
-    assert "x.png is 9x4" in problem
+    assert "trainA/x.png = trainB/x.png (8x4 and 9x4)" in problem
 
 
 @pytest.mark.parametrize(
@@ -428,9 +428,9 @@ def test_mixed_layouts_are_refused(tmp_path, files):
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        (["trainA/1.png"], "trainA: the folder of the other side is missing"),
-        (["train/A/1.png"], "A: the folder of the other side"),
-        (["val/1.png", "valid/1.png", "train/1.png"], "both are names of the val images"),
+        (["trainA/1.png"], "the folder of the other side is missing: trainA"),
+        (["train/A/1.png"], "the folder of the other side is missing: train/A"),
+        (["val/1.png", "valid/1.png", "train/1.png"], "val = valid"),
         (["photos/1.png"], "no images in a known layout"),
         ([], "no images in a known layout"),
     ],
@@ -451,20 +451,19 @@ def test_missing_and_empty_folders_and_files_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("width", "height", "reason"),
-    [(1, 9, "only 1 pixel wide"), (1, 1, "only 1 pixel wide"), (2, 1, "too few")],
+    [(1, 9, "only 1 pixel wide"), (1, 1, "only 1 pixel wide"), (2, 1, "2x1")],
 )
 def test_tiny_side_by_side_images(tmp_path, width, height, reason):
     save(tmp_path / "train" / "ok.png")
     save(tmp_path / "train" / "x.png", width, height)
     problem = problem_of(tmp_path)
-    assert problem.startswith(str(tmp_path / "train" / "x.png"))
-    assert reason in problem
+    assert f"too few pixels: train/x.png ({reason}" in problem
 
 
 def test_pairs_of_one_pixel(tmp_path):
     for side in "AB":
         save(tmp_path / f"train{side}" / "x.png", 1, 1)
-    assert "1x1 pixels are too few" in problem_of(tmp_path)
+    assert "trainA/x.png (1x1), trainB/x.png (1x1)" in problem_of(tmp_path)
 
 
 @pytest.fixture
@@ -483,8 +482,9 @@ def damaged_folder(tmp_path):
 
 def test_damaged_images_are_named(damaged_folder):
     problem = problem_of(damaged_folder)
-    assert problem.startswith(f"{damaged_folder / 'train' / '5.jpg'}: damaged or truncated JPEG image")
-    assert "(2 more problems: see pix2pix data check" in problem
+    assert problem.startswith(f"{damaged_folder}: 3 images")
+    for file in ("train/5.jpg (damaged or truncated JPEG image", "train/6.png (not", "val/1.png (empty file"):
+        assert file in problem
 
 
 def test_damaged_images_are_left_out_on_request(damaged_folder):
@@ -505,8 +505,9 @@ def test_a_survey_has_everything(damaged_folder):
         "train": (4,),
         "val": (1,),
     }
-    assert len(survey.problems) + len(survey.bad_files) == 4
-    assert survey_folder(damaged_folder / "no", 0, None).problems
+    assert len(survey.bad_files) == 3
+    assert sum(len(finding.cases) for finding in survey.findings) == 4
+    assert survey_folder(damaged_folder / "no", 0, None).findings
 
 
 # ---------------------------------------------------------------- what tells images from others
@@ -717,9 +718,9 @@ def test_a_flat_folder_of_images_is_split_as_one_of_pairs(flat_folder):
     [
         (["trainA/1.png"], "trainA"),
         (["trainA/1.png", "trainB/1.png", "testA/1.png"], "testA"),
-        (["trainA/1.png", "trainB/notes.txt"], "trainB: no images"),
-        (["A/1.png", "B/notes.txt"], "B: no images"),
-        (["trainA/1.png", "trainB/2.png", "trainB/3.png"], "3.png: not an image"),
+        (["trainA/1.png", "trainB/notes.txt"], "no images, but the other side has some: trainB;"),
+        (["A/1.png", "B/notes.txt"], "no images, but the other side has some: B;"),
+        (["trainA/1.png", "trainB/2.png", "trainB/3.png"], "trainB/3.png (not an image"),
     ],
 )
 def test_an_unpaired_side_that_is_missing_empty_or_broken_is_named(tmp_path, files, named):

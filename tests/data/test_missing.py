@@ -9,7 +9,7 @@ from PIL import Image
 from pix2pix_tf import load, preset, replace, train
 from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data import images
-from pix2pix_tf.data.doctor import check_folder
+from pix2pix_tf.data.checking.report import check_folder
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.data.packed import open_pack, pack_folder
 from pix2pix_tf.data.pipeline import held_out_images
@@ -139,8 +139,9 @@ def test_of_colors_all_channels_are_nodata_in_a_missing_pixel(tmp_path):
     folder = folder_of(
         tmp_path, lambda path: geotiff(path.with_suffix(".tif"), colors, "0", photometric="rgb")
     )
-    (_, found) = check_folder(folder, DataConfig(image_size=(64,)), 0, None).numbers
-    assert found.missing == pytest.approx(1 / 4096)
+    [found] = [finding for finding in findings(folder) if finding.code == "missing-pixels"]
+    assert len(found.cases) == 4
+    assert f"{1 / 4096:.2%}" in found.message
 
 
 def test_a_file_that_declares_nodata_and_has_none_changes_nothing(tmp_path):

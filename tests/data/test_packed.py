@@ -9,12 +9,12 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf import preset, replace
+from pix2pix_tf.data.checking.report import check_dataset
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.data.packed import MANIFEST, is_pack, open_pack, pack_folder, write_records
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.sources import open_dataset, usual_kind
 from pix2pix_tf.errors import ConfigError, DataError
-from pix2pix_tf.inspection import check_dataset
 
 
 @pytest.fixture
@@ -130,11 +130,9 @@ def test_a_damaged_record_is_noticed_where_it_is_read(folders):
     [images] = open_pack(out).splits["train"]
     with pytest.raises(tf.errors.DataLossError):
         list(tf.data.Dataset.range(len(images)).map(images.read))
-    report, is_good = check_dataset(preset(str(out)), as_json=True)
-    [finding] = json.loads(report)["findings"]
-    assert not is_good
-    assert len(finding["files"]) == 1
-    assert not check_dataset(preset(str(out)))[1]
+    report = check_dataset(preset(str(out)), preset(str(out)))
+    assert not report.is_good
+    assert [len(finding.files) for finding in report.findings] == [1]
 
 
 def test_a_pack_of_another_kind_is_refused(folders):

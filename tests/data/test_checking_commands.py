@@ -1,0 +1,255 @@
+"""pix2pix data list, download, check and preview: what they print, write and refuse."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_tf import preset, replace
+from pix2pix_tf.commands.main import main
+from pix2pix_tf.data.checking.report import check_dataset, description
+from pix2pix_tf.data.names import CATALOG
+from pix2pix_tf.data.pipeline import training_batches
+from pix2pix_tf.data.pixels import to_uint8
+from pix2pix_tf.data.preview import write_preview
+from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.sheets import compose_sheet
+
+COUNT = 51
+
+
+@pytest.fixture
+def folder(tmp_path, save_image):
+    """Pairs, side by side: some to train on, one to validate."""
+    place = tmp_path / "내 사진"
+    for number in range(COUNT):
+        save_image(place / "train" / f"{number}.png", width=160, height=70, seed=number)
+    save_image(place / "val" / "9.png", width=140, height=64, seed=9)
+    return place
+
+
+@pytest.fixture
+def unpaired_folder(tmp_path, save_image):
+    for name in ("trainA/horse 1.png", "trainA/horse 2.png", "trainB/zebra.png"):
+        save_image(tmp_path / "two" / name, seed=len(name))
+    return tmp_path / "two"
+
+
+@pytest.fixture
+def run(capsys, tmp_path):
+    """Runs a subcommand; returns its exit code, what it printed and the lines of its errors."""
+
+    def run(action, *arguments):
+        code = main(["data", action, *map(str, arguments), "--data-dir", str(tmp_path / "cache")])
+        shown = capsys.readouterr()
+        return code, shown.out, [line for line in shown.err.splitlines() if "error" in line]
+
+    return run
+
+
+def config_of(dataset, tmp_path, **settings):
+    return replace(preset(str(dataset)), data_dir=tmp_path / "cache", image_size=(64,), **settings)
+
+
+# ---------------------------------------------------------------- list, download
+
+
+def test_every_named_data_set_is_listed_with_where_it_is(run, tmp_path):
+    code, listed, errors = run("list")
+    assert (code, errors) == (0, [])
+    assert listed.splitlines()[0].startswith("procedural ")
+    for name in (*CATALOG, "horse2zebra", "summer2winter_yosemite", "cycle_gan/maps"):
+        assert f"\n{name} " in listed
+    assert listed.count("not here yet: http") == len(CATALOG)
+    assert "2.2 GB" in listed
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_a_data_set_is_described_in_a_line(direction):
+    sides = ["RGB", "RGB label maps"]
+    given, wanted = sides if direction == "AtoB" else sides[::-1]
+    assert description(open_dataset(replace(preset("procedural"), direction=direction)), direction) == (
+        f"procedural: 400 train, 50 val, 50 test pairs; {direction}: input {given}, target {wanted}"
+    )
+
+
+# ---------------------------------------------------------------- check
+
+
+def test_a_good_folder_is_described_and_nothing_is_wrong(run, folder):
+    code, out, errors = run("check", folder, "--image-size", 64)
+    assert (code, errors) == (0, [])
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{folder}: pairs in ")
+    assert f"{COUNT} train, 1 val" in lines[1]
+    assert f"80x70 ({COUNT})" in lines[2]
+    assert "70x64 (1)" in lines[2]
+    assert lines[3].endswith("RGB and RGB, 8 and 8 bits")
+    assert lines[-1] == "nothing is wrong"
+    code, out, errors = run("check", folder, "--image-size", 64, "--kind", "images")
+    assert (code, errors) == (0, [])
+    assert f"160x70 ({COUNT})" in out
+
+
+def test_a_bad_folder_costs_exit_code_2_unless_bad_images_are_left_out(run, folder):
+    (folder / "train" / "글자.png").write_text("not an image")
+    cut = folder / "train" / "0.png"
+    cut.write_bytes(cut.read_bytes()[:500])
+    code, out, errors = run("check", folder, "--image-size", 64)
+    assert (code, len(errors)) == (2, 1)
+    assert "the report above says why" in errors[0]
+    assert "글자.png" in out
+    assert "0.png" in out
+    assert out.splitlines()[-1] == "1 error"
+    code, out, errors = run("check", folder, "--image-size", 64, "--skip-bad-images")
+    assert (code, errors) == (0, [])
+    assert "글자.png" in out
+    assert out.splitlines()[-1] == "1 warning"
+
+
+def test_of_many_files_a_few_are_named_and_all_in_the_json(run, folder):
+    bad = [folder / "train" / f"bad {number}.png" for number in range(20)]
+    for path in bad:
+        path.write_text("text")
+    _, out, _ = run("check", folder, "--image-size", 64)
+    assert 1 <= out.count("bad ") <= 3
+    assert "17 more" in out
+    code, out, errors = run("check", folder, "--image-size", 64, "--json")
+    assert (code, len(errors)) == (2, 1)
+    report = json.loads(out)
+    assert (report["kind"], report["counts"]) == ("pairs", {"train": [COUNT], "val": [1]})
+    [finding] = report["findings"]
+    assert (finding["severity"], finding["code"]) == ("error", "unreadable")
+    assert sorted(finding["files"]) == sorted(map(str, bad))
+    assert finding["message"]
+    assert "--skip-bad-images" in finding["fix"]
+    code, out, errors = run("check", folder, "--image-size", 512, "--json", "--skip-bad-images")
+    assert (code, errors) == (0, [])
+    assert [finding["code"] for finding in json.loads(out)["findings"]] == ["unreadable", "enlarged"]
+
+
+def test_photos_are_checked_as_what_a_task_makes_pairs_of(run, tmp_path, save_image):
+    folder = tmp_path / "photos"
+    for number in range(COUNT):
+        save_image(folder / "train" / f"{number}.png", 64, 64, seed=number)
+    save_image(folder / "val" / "0.png", 64, 64, seed=COUNT)
+    _, out, _ = run("check", folder, "--image-size", 64, "--task", "colorize")
+    assert out.splitlines()[1].split() == ["images", str(COUNT), "train,", "1", "val"]
+    assert out.splitlines()[-1] == "nothing is wrong"
+    code, _, errors = run("check", folder, "--task", "colorize", "--kind", "unpaired")
+    assert code == 2
+    assert "--task" in errors[0]
+
+
+def test_a_named_data_set_has_a_json_report_too():
+    report = check_dataset(preset("procedural"), preset("procedural"))
+    assert report.is_good
+    assert json.loads(report.to_json()) == {
+        "kind": "pairs",
+        "layout": "procedural",
+        "counts": {"train": [400], "val": [50], "test": [50]},
+        "findings": [],
+    }
+
+
+def test_check_says_which_kind_it_found(run, unpaired_folder):
+    code, out, _ = run("check", unpaired_folder)
+    assert code == 0
+    assert "unpaired" in out
+    assert "2 + 1 train" in out
+    assert run("check", unpaired_folder, "--kind", "pairs")[0] == 2
+
+
+def test_a_side_that_is_missing_is_named(run, tmp_path, save_image):
+    save_image(tmp_path / "one" / "trainA" / "1.png")
+    code, out, errors = run("check", tmp_path / "one", "--kind", "unpaired")
+    assert (code, len(errors)) == (2, 1)
+    assert "the folder of the other side is missing\n            trainA\n" in out
+
+
+def test_a_folder_that_is_not_there_is_refused_with_the_names_that_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = config_of("./nowhere", tmp_path)
+    with pytest.raises(DataError) as caught:
+        check_dataset(config, config)
+    assert all(name in str(caught.value) for name in ("procedural", *CATALOG))
+
+
+@pytest.mark.parametrize("action", ["check", "preview"])
+def test_of_a_folder_that_a_run_remembers_the_new_place_is_asked_for(run, tmp_path, action):
+    code, out, errors = run(action, tmp_path / "nowhere")
+    assert (code, out, len(errors)) == (2, "", 1)
+    assert "nowhere" in errors[0]
+    assert "moved" in errors[0]
+
+
+def test_what_is_held_out_of_a_flat_folder_is_what_check_and_pack_are_told(run, tmp_path, save_image):
+    for number in range(8):
+        save_image(tmp_path / "flat" / f"{number}.png", width=160, height=70, seed=number)
+    code, out, _ = run("check", tmp_path / "flat", "--json", "--val-share", 0.9, "--test-share", 0)
+    assert code == 0
+    counts = {split: count for split, [count] in json.loads(out)["counts"].items()}
+    assert counts.keys() == {"train", "val"}
+    assert counts["val"] > 4
+    out = tmp_path / "pack"
+    assert run("pack", tmp_path / "flat", "--out", out, "--val-share", 0.9, "--test-share", 0)[0] == 0
+    packed = open_dataset(config_of(out, tmp_path))
+    assert {split: packed.count(split) for split in packed.splits} == counts
+    assert run("check", tmp_path / "flat", "--val-share", 0.5, "--test-share", 0.6)[0] == 2
+
+
+@pytest.mark.parametrize("action", ["download", "check", "preview"])
+@pytest.mark.parametrize("option", [("--ignore", "3"), ("--layout", "folders"), ("--skip-bad-images",)])
+def test_options_without_effect_on_a_data_set_are_refused(capsys, tmp_path, action, option):
+    out = ("--out", str(tmp_path / "preview.png")) if action == "preview" else ()
+    assert main(["data", action, "procedural", *option, *out]) == 2
+    assert option[0] in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- preview
+
+
+def test_a_preview_shows_the_first_batches_of_training(run, folder, tmp_path):
+    config = config_of(folder, tmp_path, seed=3)
+    out = tmp_path / "그림" / "preview.png"
+    code, printed, errors = run(
+        "preview", folder, "--out", out, "--count", 3, "--image-size", 64, "--seed", 3
+    )
+    assert (code, errors) == (0, [])
+    assert str(out) in printed
+    batches = training_batches(open_dataset(config), replace(config, batch_size=1), 0, 3)
+    rows = [[to_uint8(image[0]).numpy() for image in batch] for batch in batches]
+    assert len(rows) == 3
+    expected = compose_sheet("내 사진 AtoB", ("input", "target"), rows)
+    np.testing.assert_array_equal(np.asarray(Image.open(out)), expected)
+
+
+def test_a_preview_that_can_not_be_written_is_a_fault_of_the_system(folder, tmp_path):
+    (tmp_path / "taken").write_text("")
+    config = config_of(folder, tmp_path)
+    with pytest.raises(SystemFault, match="taken"):
+        write_preview(open_dataset(config), config, 1, tmp_path / "taken" / "preview.png")
+
+
+@pytest.mark.parametrize(("option", "name"), [((), "preview.jpg"), (("--image-size", 7), "preview.png")])
+def test_a_preview_of_another_kind_or_size_is_refused(run, folder, tmp_path, option, name):
+    code, _, errors = run("preview", folder, "--out", tmp_path / name, *option)
+    assert (code, len(errors)) == (2, 1)
+    assert (option[0] if option else name) in errors[0]
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.slow
+def test_an_unpaired_data_set_is_previewed_as_a_and_b(run, capsys, unpaired_folder, tmp_path):
+    size = ("--image-size", "64", "--count", "2")
+    code, out, errors = run("preview", unpaired_folder, "--out", tmp_path / "x.png", *size)
+    assert (code, errors) == (0, [])
+    assert "unpaired" in out
+    images = ["data", "preview", "procedural", "--kind", "images", "--out", str(tmp_path / "y.png")]
+    assert main([*images, *size]) == 0
+    wide, narrow = (Image.open(tmp_path / name).size[0] for name in ("x.png", "y.png"))
+    assert wide >= 2 * 64 > narrow
