@@ -378,7 +378,8 @@ def test_a_folder_without_images_is_an_error(tmp_path, folder_name):
     report = check_folder(tmp_path / folder_name, DATA, 0, None)
     [finding] = report.findings
     assert (finding.severity, finding.code) == ("error", "layout")
-    assert folder_name in finding.message
+    assert finding.files == [str(tmp_path / folder_name)]
+    assert report.text().startswith(f"{tmp_path / folder_name}: ")
 
 
 def test_unpaired_sets_are_counted_and_compared_each_with_itself(tmp_path):
@@ -389,7 +390,7 @@ def test_unpaired_sets_are_counted_and_compared_each_with_itself(tmp_path):
     save(photo(999), tmp_path / "testB" / "other.png")
     report = check_folder(tmp_path, DATA, 0, None, "unpaired")
     assert report.counts == {"train": (COUNT, COUNT), "test": (1, 1)}
-    assert [list(sizes) for sizes in report.sizes] == [[(64, 64)], [(90, 64), (64, 64)]]
+    assert [line.split()[1::2] for line in report.summary[2:4]] == [["64x64"], ["90x64", "64x64"]]
     assert examine(tmp_path, kind="unpaired") == {
         "in-two-splits": [["trainA/horse 3.png", "testA/again.png"]]
     }
