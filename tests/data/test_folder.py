@@ -373,7 +373,7 @@ def test_names_that_are_not_unicode(tmp_path, sides):
         (skipped,) = open_folder(folder, tmp_path / "cache", skip_bad_images=True).skipped
         assert skipped.endswith(r"\udcff.png")
     (folder / sides[0] / os.fsdecode(b"\xff.jpg")).touch()
-    assert r"\udcff.jpg and \udcff.png: two images of one name" in problem_of(folder)
+    assert r"\udcff.jpg = " in problem_of(folder)
 
 
 # ---------------------------------------------------------------- what can be wrong
