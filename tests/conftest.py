@@ -71,7 +71,7 @@ def tiny_run(tmp_path_factory):
     """A finished run, to be read only."""
     from pix2pix_tf import train
 
-    return train(small_config(tmp_path_factory.mktemp("tiny") / "run"), say=lambda line: None)
+    return train(small_config(tmp_path_factory.mktemp("tiny") / "run"), report=lambda line: None)
 
 
 @pytest.fixture

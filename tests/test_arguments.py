@@ -23,7 +23,7 @@ WRONG = {
     "model": lambda: preset("procedural", 3),
     "recipe": lambda: preset("procedural", recipe="papers"),
     "config": lambda: train("procedural"),
-    "say": lambda: train(preset(), say=3),
+    "report": lambda: train(preset(), report=3),
     "model ": lambda: load(3),
     "step": lambda: load("runs/none", step="3"),
     "precision": lambda: load("runs/none", precision="half"),

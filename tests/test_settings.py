@@ -15,7 +15,7 @@ from pix2pix_tf.data.pipeline import held_out_images, training_batches
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import MODELS, model_for
-from pix2pix_tf.training.agreement import resolved, total_steps
+from pix2pix_tf.training.resume import completed_config, total_steps
 from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.train import dry_run
@@ -290,7 +290,9 @@ def test_a_setting_that_is_read_changes_something(model, name, folder):
     asked = replace(before, **{name: GIVEN[name]})
     refuse_unread(asked, before)
     opened = [open_dataset(before), open_dataset(asked)]
-    configs = [resolved(config, dataset) for config, dataset in zip((before, asked), opened, strict=True)]
+    configs = [
+        completed_config(config, dataset) for config, dataset in zip((before, asked), opened, strict=True)
+    ]
     for observe in (described, schedule, networks, batches, weights):  # what is cheap first
         one, other = map(observe, configs, opened)
         if one != other:

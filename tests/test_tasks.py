@@ -86,7 +86,7 @@ def trained(photos, tmp_path_factory):
     """A short run on the folder."""
     settings = {"task": "inpaint", "dataset": str(photos), "direction": "AtoB", "ema_decay": 0.5}
     config = small_config(tmp_path_factory.mktemp("trained") / "run", **settings, steps=3)
-    return train(config, say=lambda line: None)
+    return train(config, report=lambda line: None)
 
 
 def test_samples_are_what_predict_paints(trained, tmp_path):

@@ -1,4 +1,4 @@
-"""The training loop: steps, not epochs. Run, check, keep, stop."""
+"""The training loop: it counts steps, not epochs."""
 
 from __future__ import annotations
 
@@ -19,26 +19,21 @@ from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import Interrupted, TrainingDiverged
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.training.agreement import total_steps
-from pix2pix_tf.training.interruption import catching_signals
-from pix2pix_tf.training.keeping import Keeper, is_kept
+from pix2pix_tf.training.chief import Chief
+from pix2pix_tf.training.distillation import load_teacher
+from pix2pix_tf.training.resume import total_steps
+from pix2pix_tf.training.signals import caught_signals
 from pix2pix_tf.training.step import Trainer
-from pix2pix_tf.training.teaching import taken_teacher
 from pix2pix_tf.wording import counted, quoted
 
 
 class Session:
-    """One process' part in a run: from the step it stands at to its end, or to a signal.
+    """Trains from the newest checkpoint to the last step, or until a signal; each host has a session.
 
-    Args:
-        config: resolved.
-        run: the first of the hosts holds its lock.
-        dataset: of the kind that the model is trained on.
-        hosts: that train together.
-        clock: gives seconds.
+    ``config`` is completed, ``run`` is locked by the first host, and ``clock`` returns seconds.
 
     Attributes:
-        first_step: steps done before.
+        first_step: steps done before this session.
         last_step: steps of the whole run.
     """
 
@@ -57,35 +52,47 @@ class Session:
         self._clock = clock
         self.last_step = total_steps(config, dataset.count("train"))
         model = model_for(config)
-        teacher = taken_teacher(model, run, config.optimization.precision, hosts)
+        teacher = load_teacher(model, run, config.optimization.precision, hosts)
         self.trainer = Trainer(model, config, self.last_step, hosts.strategy, teacher)
-        self.keeper = Keeper(config, run, model, self.trainer) if hosts.is_chief else None
-        self.first_step = hosts.chief_decides(lambda: self._chief().restore_or_start())
+        self.chief = Chief(config, run, model, self.trainer) if hosts.is_chief else None
+        self.first_step = hosts.chief_decides(lambda: self._on_chief().restore_or_initialize())
         hosts.share(self.trainer.state())
-        self._pending: list[tf.Tensor] = []
+        self._pending: list[tf.Tensor] = []  # metrics since the last log
 
-    def keep_start(self) -> None:
-        """Keeps what the first host begins with, when the run says by which settings."""
-        self._chief().keep_start()
+    def _on_chief(self) -> Chief:
+        assert self.chief is not None
+        return self.chief
 
-    def description(self) -> str:
-        """Returns what is about to happen, in a line."""
+    def save_start(self) -> None:
+        """On the first host: saves the weights that a new run takes from another."""
+        self._on_chief().save_start()
+
+    def description(self) -> list[str]:
+        """Returns lines that describe what is about to happen."""
         config = self.config
         height, width = config.data.size
-        if self.keeper is None:
-            return f"{self.hosts.name} takes part, after step {self.first_step} of {self.last_step}"
+        if self.chief is None:
+            return [f"{self.hosts.name} takes part, after step {self.first_step} of {self.last_step}"]
         continuing = f", continuing after step {self.first_step}" if self.first_step else ""
-        if damaged := self.keeper.damaged:
-            continuing += f", as what came later is damaged (see {', '.join(map(str, damaged))})"
+        if damaged := self.chief.damaged:
+            continuing += f", as later checkpoints are damaged (see {', '.join(map(str, damaged))})"
         steps, minutes = config.record.checkpoint_every, config.record.checkpoint_minutes
-        no_lock = ", where no lock keeps others from training too" if self.run_directory.is_stored else ""
-        return (
-            f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.keeper.translators)}; "
+        no_lock = ", where no lock prevents others from training too" if self.run_directory.is_stored else ""
+        first_line = (
+            f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.chief.translators)}; "
             f"{self.last_step} steps of {config.optimization.batch_size} at {width}x{height} in "
             f"{config.optimization.precision}{self.hosts.description()}; run directory "
             f"{self.run_directory.place}, saved every {counted(steps, 'step')} and {minutes:g} "
             f"minutes{no_lock}{continuing}"
         )
+        names = ("A", "B") if self.dataset.kind == "unpaired" else ("input", "target")
+        ranges = [
+            f"{name}: values from {side.values[0]:.6g} to {side.values[1]:.6g}"
+            + ("" if side.missing is None else "; missing pixels are ignored")
+            for name, side in zip(names, self.dataset.sides, strict=False)
+            if side.values is not None
+        ]
+        return [first_line, *ranges, *self.dataset.notes]
 
     def run(self) -> None:
         """Trains to the last step."""
@@ -96,39 +103,46 @@ class Session:
                 dataset, self.config, first, last, self.trainer.batches_per_step, share
             )
         )
-        keeping = self.keeper.opened(dataset, first, last) if self.keeper else contextlib.nullcontext()
-        with keeping, catching_signals() as caught:
-            self._train(batches, caught)
-            self.hosts.chief_decides(lambda: self._chief().finish())
+        recording = self.chief.recording(dataset, first, last) if self.chief else contextlib.nullcontext()
+        with recording, caught_signals() as signals:
+            self._train(batches, signals)
+            self.hosts.chief_decides(lambda: self._on_chief().finish())
 
-    def _train(self, batches: Iterator[Any], caught: list[int]) -> None:
+    def _train(self, batches: Iterator[Any], signals: list[int]) -> None:
+        record = self.config.record
         saved_at = self._clock()
         for done in range(self.first_step, self.last_step):
             self._pending.append(self.trainer.train_step(next(batches), tf.constant(done, tf.int64)))
             step = done + 1
-            # The first host's clock decides, but all check what is saved, and so must know.
-            is_late = self._clock() - saved_at >= 60 * self.config.record.checkpoint_minutes
-            stopped, timed = self.hosts.any(bool(caught), is_late and self.hosts.is_chief)
+            # The first host's clock decides, and all hosts must know, because all check before a checkpoint.
+            is_late = self._clock() - saved_at >= 60 * record.checkpoint_minutes
+            stopped, timed = self.hosts.any(bool(signals), is_late and self.hosts.is_chief)
             stopping = stopped or step == self.last_step
-            logging = stopping or step % self.config.record.log_every == 0
-            saving = stopping or timed or is_kept(step, self.config)
+            logging = stopping or step % record.log_every == 0
+            saving = stopping or timed or step % record.checkpoint_every == 0
+            saving = saving or bool(record.keep_every and step % record.keep_every == 0)
             if saving or is_late:
                 saved_at = self._clock()
             check = functools.partial(self._finite_means, step)
             try:
                 means = check() if logging or saving else None
-                if self.keeper is not None:
-                    self.keeper.keep(step, means if logging else None, saving, check)
+                if self.chief is not None:
+                    self.chief.record(step, means if logging else None, saving, check)
             except TrainingDiverged as error:
                 raise self._diverged(str(error)) from error
             if logging:
                 self._pending.clear()
             if stopped and step < self.last_step:
-                self.hosts.chief_decides(lambda: self._chief().wait())
-                raise self._interrupted(step, caught)
+                self.hosts.chief_decides(lambda: self._on_chief().wait())
+                number = signals[0] if signals else signal.SIGTERM  # another host received it
+                raise Interrupted(
+                    f"stopped by {signal.Signals(number).name} after step {step} of {self.last_step}; "
+                    "everything is saved, the same command continues",
+                    number,
+                )
 
     def _finite_means(self, step: int) -> dict[str, float]:
-        """Means of the metrics since the last line."""
+        """Returns the means of the metrics since the last log; raises if one is not finite."""
         values = np.stack([metrics.numpy() for metrics in self._pending])
         if not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]
@@ -136,23 +150,11 @@ class Session:
             raise TrainingDiverged(f"{self.trainer.metrics[column]} is no longer finite at step {first_bad}")
         return dict(zip(self.trainer.metrics, map(float, values.mean(axis=0)), strict=True))
 
-    def _diverged(self, what: str) -> TrainingDiverged:
-        kept = self.keeper.last_good() if self.keeper else None
-        good = f"the last good checkpoint is step {kept}" if kept else "there is no good checkpoint yet"
-        start = f" --init-from {quoted(self.run_directory.place)}" if kept else ""
+    def _diverged(self, reason: str) -> TrainingDiverged:
+        good = self.chief.last_good_step() if self.chief else None
+        state = f"the last good checkpoint is step {good}" if good else "there is no good checkpoint yet"
+        start = f" --init-from {quoted(self.run_directory.place)}" if good else ""
         return TrainingDiverged(
-            f"{what}; {good} in {self.run_directory.place}; try another --run-dir{start} with a lower "
+            f"{reason}; {state} in {self.run_directory.place}; try another --run-dir{start} with a lower "
             "--learning-rate or --precision float32"
-        )
-
-    def _chief(self) -> Keeper:
-        assert self.keeper is not None  # only the first host calls this
-        return self.keeper
-
-    def _interrupted(self, step: int, caught: list[int]) -> Interrupted:
-        number = caught[0] if caught else signal.SIGTERM  # another host was told to stop
-        return Interrupted(
-            f"stopped by {signal.Signals(number).name} after step {step} of {self.last_step}; everything is "
-            "saved, the same command continues",
-            number,
         )

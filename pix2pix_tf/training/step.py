@@ -14,7 +14,7 @@ from pix2pix_tf.checkpoints import average_name, restore
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.models.base import Model, Teacher
 from pix2pix_tf.models.forward import ForwardPass, changing_weights
-from pix2pix_tf.training.averages import Averages
+from pix2pix_tf.training.ema import MovingAverages
 from pix2pix_tf.training.optimizers import Adam, LossScale, all_finite
 from pix2pix_tf.training.schedules import learning_rate
 
@@ -64,7 +64,7 @@ class Trainer:
             self._extra_state = dict(model.extra_state())
             published = {painter.network for painter in model.painters().values()}
             decay = self._options.ema_decay
-            self._averages = Averages(self.weights(published), decay) if decay else None
+            self._averages = MovingAverages(self.weights(published), decay) if decay else None
 
     def _adam(self, network: keras.Model) -> Adam:
         variables = [variable.value for variable in network.trainable_variables]
@@ -83,7 +83,7 @@ class Trainer:
         """Returns the weights that samples are painted with, by the same names: averages where there are."""
         return self.weights() | (self._averages.variables if self._averages is not None else {})
 
-    def take_weights(self, checkpoint: Path, renamed: Mapping[str, str] | None = None) -> None:
+    def load_weights(self, checkpoint: Path, renamed: Mapping[str, str] | None = None) -> None:
         """Begins with the weights of another run; averages begin there, too.
 
         Args:
@@ -99,7 +99,7 @@ class Trainer:
         if self._averages is not None:
             self._averages.reset()
 
-    def lasting_state(self) -> dict[str, tf.Variable]:
+    def weights_and_averages(self) -> dict[str, tf.Variable]:
         """Returns the weights and their averages: all but what only continuing needs."""
         averages = self._averages.variables if self._averages is not None else {}
         return self.weights() | {average_name(name): average for name, average in averages.items()}
@@ -109,7 +109,7 @@ class Trainer:
 
         Dropout's random state is not among them: each step sets it from the seed and the step.
         """
-        variables = self.lasting_state() | self._extra_state
+        variables = self.weights_and_averages() | self._extra_state
         for name, network in self.networks.items():
             moments = zip(network.trainable_variables, self._adams[name].moments, strict=True)
             for variable, (m, v) in moments:

@@ -1,10 +1,10 @@
-"""What ``pix2pix train`` calls: prepares, continues or refuses a run, and trains it."""
+"""``train()``: starts, continues or refuses a run, and trains it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,38 +15,43 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.data.sources import open_dataset, open_existing
 from pix2pix_tf.devices import resolve_precision
-from pix2pix_tf.distribution import Cluster, Hosts, joined
+from pix2pix_tf.distribution import Cluster, joined
 from pix2pix_tf.models.registry import config_from_json
 from pix2pix_tf.runs import RunDirectory, package_versions
-from pix2pix_tf.training.agreement import (
-    OF_THE_DATA,
-    agreeing,
-    changed_rate,
-    checkpoint_to_start_from,
-    from_anywhere,
-    is_finished,
-    resolved,
-    sources,
-)
-from pix2pix_tf.training.faults import explaining_framework_errors
+from pix2pix_tf.training.framework_errors import framework_errors_explained
 from pix2pix_tf.training.loop import Session
+from pix2pix_tf.training.resume import (
+    FROM_DATA,
+    completed_config,
+    initial_checkpoint,
+    is_finished,
+    requested_config,
+    schedule_change,
+    source_runs,
+    with_absolute_paths,
+)
 from pix2pix_tf.wording import flag
+
+# Settings that each host may have in its own way.
+_LOCAL = ("data_dir", "archive", "mirror_url")
+# Settings that only the first host decides.
+_OF_CHIEF = ("run_dir", "dataset", "init_from", "teacher", "precision", *FROM_DATA)
 
 
 def train(
-    config: TrainConfig, say: Callable[[str], None] = print, cluster: Cluster | None = None
+    config: TrainConfig, report: Callable[[str], None] = print, cluster: Cluster | None = None
 ) -> RunDirectory:
-    """Trains a model, from the start or from where the run directory stands.
+    """Trains a model, from the start or from the newest checkpoint in the run directory.
 
-    Killed at any instant and called again, it ends with the same weights as if nothing had happened.
+    Killed at any instant and called again, it ends with the weights of an undisturbed run.
 
     Args:
-        config: what to train. Where the run directory holds a run already, it must agree with it in
-            everything that decides the weights; the length of the run may change.
-        say: is told in a line or two what happens.
-        cluster: of several hosts, as `find_cluster` finds it; all of them call this, before anything else is
-            done with TensorFlow. The first one alone uses the run directory, and must come to it; the data
-            each must have. Where this raises, the process must end: until then the others wait for it.
+        config: what to train. If the run directory holds a run, ``config`` must agree with it in everything
+            that decides the weights; the length of the run may change.
+        report: called with each line of information.
+        cluster: of several hosts, from `find_cluster`. All of them call ``train``, before anything else is
+            done with TensorFlow. Only the first one uses the run directory; each needs the data. If this
+            raises, the process must exit: the other hosts wait for it until then.
 
     Returns:
         The finished run.
@@ -54,118 +59,117 @@ def train(
     Raises:
         UserError: a setting, the data or the run directory is wrong.
         SystemFault: no space, no network, no permission.
-        TrainingDiverged: a loss or a weight is no longer finite; the last good checkpoint is kept.
+        TrainingDiverged: a loss or a weight is no longer finite; the last good checkpoint remains.
         Interrupted: SIGTERM or Ctrl-C; everything is saved.
-        HostLost: another host is gone, or did not come.
+        HostLost: another host has stopped or did not start.
     """
-    config = from_anywhere(config)
+    config = with_absolute_paths(config)
     at_once = config.optimization.batch_size // config.optimization.accumulate
-    with joined(cluster, at_once, _to_agree_on(config)) as hosts, contextlib.ExitStack() as held:
-        return _train(config, say, hosts, held)
+    with joined(cluster, at_once, _facts_to_compare(config)) as hosts, contextlib.ExitStack() as stack:
+        # Before the data are opened, so that a contradiction costs no download and creates no directory.
+        plain, done = hosts.chief_decides(lambda: _requested(config, RunDirectory(config.run_dir)))
+        config = _with_local_settings(plain, config)
+        if done is not None:
+            report(f"this run is finished already: all {done} steps are done")
+            return RunDirectory(config.run_dir)
+
+        run = RunDirectory(config.run_dir, writing=True)
+        dataset = open_dataset(config)
+        if hosts.strategy.num_replicas_in_sync > 1:
+            dataset = _with_all_reduce(dataset)
+        with framework_errors_explained():
+            identity = dataset.identity()
+            hosts.refuse_difference("the training images", identity)
+
+            def lock_and_complete() -> dict[str, Any]:
+                stack.enter_context(run.locked())
+                run.fetch()
+                return configs.to_json(_completed(config, run, dataset, identity))
+
+            config = _with_local_settings(hosts.chief_decides(lock_and_complete), config)
+            session = Session(config, run, dataset, hosts)
+
+            def record_start() -> list[str]:
+                notes = _record_start(config, run, dataset, identity, session.first_step)
+                session.save_start()  # after config.json: a checkpoint without it is no run
+                return notes
+
+            for line in hosts.chief_decides(record_start):
+                report(line)
+            for line in session.description():
+                report(line)
+            session.run()
+    return run
 
 
 def dry_run(config: TrainConfig) -> TrainConfig:
-    """Returns what a configuration resolves to; checks what can be without training or downloading."""
+    """Returns what a config resolves to; checks what can be checked without training or downloading."""
     run = RunDirectory(config.run_dir)
-    run.fetch()
-    config = _agreed(from_anywhere(config), run)
+    config = config_from_json(_requested(with_absolute_paths(config), run)[0])
     dataset = open_existing(config)
     if dataset is not None:
-        dataset = _reducing(dataset)  # on how many devices isn't known here
-        config = resolved(agreeing(config, run, dataset), dataset)
-        if run.latest_step() is not None:
-            run.refuse_other_images(dataset.identity())
+        dataset = _with_all_reduce(dataset)  # the number of devices isn't known here
+        config = _completed(config, run, dataset, dataset.identity())
     precision = resolve_precision(config.optimization.precision)
     return configs.replace(config, precision=precision, run_dir=config.run_dir)
 
 
-def _reducing(dataset: ImageDataset) -> ImageDataset:
-    """Notes that gradients are summed over devices."""
+def _with_all_reduce(dataset: ImageDataset) -> ImageDataset:
+    """Adds --all-reduce to the settings that have an effect."""
     return dataclasses.replace(dataset, used=dataset.used | {"all_reduce"})
 
 
-def _agreed(config: TrainConfig, run: RunDirectory) -> TrainConfig:
-    """Returns what is to be trained, where that can be: from another run's weights only at the start."""
-    agreed = agreeing(config, run)
+def _requested(config: TrainConfig, run: RunDirectory) -> tuple[dict[str, Any], int | None]:
+    """Returns the config as the run allows it, as JSON, and the number of steps if the run is finished."""
+    run.fetch()
+    config = requested_config(config, run)
     if run.latest_step() is None:
-        sources(agreed)  # are there
+        source_runs(config)  # raises if one is missing
         if config.record.init_from is not None:
-            checkpoint_to_start_from(config.record.init_from, agreed)
-    return agreed
+            initial_checkpoint(config.record.init_from, config)  # raises if its networks differ
+    return configs.to_json(config), run.latest_step() if is_finished(run, config) else None
 
 
-def _train(
-    config: TrainConfig, say: Callable[[str], None], hosts: Hosts, held: contextlib.ExitStack
-) -> RunDirectory:
-    run = RunDirectory(config.run_dir, writing=True)
-
-    def agree() -> dict[str, Any]:
-        seen = RunDirectory(config.run_dir)
-        seen.fetch()
-        agreed = _agreed(config, seen)
-        finished = seen.latest_step() if is_finished(seen, agreed) else None
-        return {"config": configs.to_json(agreed), "finished": finished}
-
-    def start() -> dict[str, Any]:
-        held.enter_context(run.locked())
-        run.fetch()
-        agreed = agreeing(config, run, dataset)  # again: another process may have trained here meanwhile
-        if run.latest_step() is not None:
-            run.refuse_other_images(identity)
-        return configs.to_json(resolved(agreed, dataset))
-
-    def describe() -> None:
-        if session.first_step:
-            line = changed_rate(run.read_config(), config, session.first_step, dataset.count("train"))
-            if line is not None:
-                say(line)
-        run.write_config(config, identity)
-        if run.latest_step() is None:
-            seen = [dataset.digests("train"), *(each.training_images() for each in sources(config))]
-            run.write_training_images(np.unique(np.concatenate(seen)))
-        session.keep_start()  # after the settings: a checkpoint without them is no run
-
-    # Before the data are opened, so that a contradiction costs no download and leaves no directory.
-    own = {name: getattr(config.data, name) for name in _OWN}
-    agreed = hosts.chief_decides(agree)
-    config = configs.replace(config_from_json(agreed["config"]), **own)
-    if agreed["finished"] is not None:
-        say(f"this run is finished already: all {agreed['finished']} steps are done")
-        return RunDirectory(config.run_dir)
-
-    dataset = open_dataset(config)
-    if hosts.strategy.num_replicas_in_sync > 1:
-        dataset = _reducing(dataset)
-    with explaining_framework_errors():
-        identity = dataset.identity()
-        hosts.refuse_difference("the training images", identity)
-        config = configs.replace(config_from_json(hosts.chief_decides(start)), **own)
-        session = Session(config, run, dataset, hosts)
-        hosts.chief_decides(describe)
-        say(session.description())
-        for name, side in zip(
-            ("A", "B") if dataset.kind == "unpaired" else ("input", "target"), dataset.sides, strict=False
-        ):
-            if side.values is not None:
-                lacking = "" if side.missing is None else "; missing pixels count nowhere"
-                say(f"{name}: values from {side.values[0]:.6g} to {side.values[1]:.6g}{lacking}")
-        for note in dataset.notes:
-            say(note)
-        session.run()
-    return run
+def _completed(
+    config: TrainConfig, run: RunDirectory, dataset: ImageDataset, identity: Mapping[str, Any]
+) -> TrainConfig:
+    """Returns the config with everything decided that depends on the data."""
+    config = requested_config(config, run, dataset)  # again: another process may have trained meanwhile
+    if run.latest_step() is not None:
+        run.refuse_other_images(identity)
+    return completed_config(config, dataset)
 
 
-_OWN = ("data_dir", "archive", "mirror_url")
-"""What each host may have in its own place."""
-_CHIEFS = ("run_dir", "dataset", "init_from", "teacher", "precision", *OF_THE_DATA)
-"""What the first host decides, which alone need know how the run was started."""
+def _record_start(
+    config: TrainConfig,
+    run: RunDirectory,
+    dataset: ImageDataset,
+    identity: Mapping[str, Any],
+    first_step: int,
+) -> list[str]:
+    """Writes what the run is trained with; returns lines to report."""
+    line = None
+    if first_step:
+        line = schedule_change(run.read_config(), config, first_step, dataset.count("train"))
+    run.write_config(config, identity)
+    if run.latest_step() is None:
+        digests = [dataset.digests("train"), *(each.training_images() for each in source_runs(config))]
+        run.write_training_images(np.unique(np.concatenate(digests)))
+    return [] if line is None else [line]
 
 
-def _to_agree_on(config: TrainConfig) -> dict[str, Any]:
-    """What hosts must have alike, by what messages call it."""
+def _with_local_settings(plain: dict[str, Any], own: TrainConfig) -> TrainConfig:
+    """Returns the first host's config with the settings that each host has in its own way."""
+    local = {name: getattr(own.data, name) for name in _LOCAL}
+    return configs.replace(config_from_json(plain), **local)
+
+
+def _facts_to_compare(config: TrainConfig) -> dict[str, Any]:
+    """Returns what must be equal on all hosts, by its name in messages."""
     settings = {name: value for group in configs.to_json(config).values() for name, value in group.items()}
+    free = (*_LOCAL, *_OF_CHIEF)
     return {
-        **{flag(name): each for name, each in settings.items() if name not in (*_OWN, *_CHIEFS)},
+        **{flag(name): value for name, value in settings.items() if name not in free},
         "the number of GPUs": len(tf.config.list_physical_devices("GPU")),
         **{f"the version of {package}": version for package, version in package_versions().items()},
     }

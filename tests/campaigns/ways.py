@@ -85,7 +85,7 @@ def make_models(models: Path) -> None:
         "evaluate_every": 1,
     }
     config = replace(preset("procedural"), **small, run_dir=models / "run")
-    train(config, say=lambda line: None)
+    train(config, report=lambda line: None)
     export(ExportOptions(models / "run", models / "export", "model", allow_worse=True))
     [saved_model] = models.glob("export/**/saved_model.pb")
     saved_model.parent.rename(models / "saved_model")
@@ -157,13 +157,13 @@ def _train_on(path: Path, draw: random.Random) -> None:
 
     from pix2pix_tf.data.images import load_in_pipeline
     from pix2pix_tf.data.sets import Side
-    from pix2pix_tf.training.faults import explaining_framework_errors
+    from pix2pix_tf.training.framework_errors import framework_errors_explained
 
     side = Side(
         bits=draw.choice((8, 16)), values=draw.choice((None, (0.0, 1000.0))), missing=draw.choice((None, 0))
     )
     paths = tf.data.Dataset.from_tensors(str(path))
-    with explaining_framework_errors():
+    with framework_errors_explained():
         next(iter(paths.map(lambda each: load_in_pipeline(each, side))))
 
 

@@ -53,7 +53,7 @@ def as_deep_colours(path, picture):
 def test_measurements_and_deep_pictures_go_all_the_way(tmp_path, write_a, write_b, suffix):
     pairs = folder_of_pairs(tmp_path / "pairs", write_a, write_b)
     run = tmp_path / "run"
-    train(small_config(run, dataset=str(pairs), direction="AtoB", steps=2), say=lambda line: None)
+    train(small_config(run, dataset=str(pairs), direction="AtoB", steps=2), report=lambda line: None)
     predict(run, [pairs / "A"], tmp_path / "by run")
     files = sorted((tmp_path / "by run").iterdir())
     assert [file.suffix for file in files] == [suffix] * 5

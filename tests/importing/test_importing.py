@@ -100,7 +100,7 @@ def test_the_command_makes_a_run_that_predicts_and_starts_others(save, tmp_path,
         init_from=run,
         steps=1,
     )
-    assert train(config, say=lambda line: None).latest_step() == 1
+    assert train(config, report=lambda line: None).latest_step() == 1
 
 
 class Hostile:

@@ -14,7 +14,7 @@ from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.run import translators_for
 from pix2pix_tf.models.registry import model_for, preset
-from pix2pix_tf.training.agreement import resolved
+from pix2pix_tf.training.resume import completed_config
 from tests.conftest import small_config
 
 
@@ -36,7 +36,7 @@ def test_a_pixel_is_of_the_class_with_the_nearest_colour(label_map):
 def test_the_data_set_gives_the_colours_and_published_networks_take_the_map(tmp_path, label_map):
     asked = small_config(tmp_path / "run", one_hot_labels=True, direction="BtoA")
     dataset = open_dataset(asked)
-    config = resolved(asked, dataset)
+    config = completed_config(asked, dataset)
     colors = palette(dataset, 0)
     assert config.data.label_colors == tuple(colors.reshape(-1).tolist())
     model = model_for(config)
@@ -53,7 +53,7 @@ def test_the_data_set_gives_the_colours_and_published_networks_take_the_map(tmp_
 def test_photos_have_no_classes(tmp_path):
     asked = small_config(tmp_path / "run", one_hot_labels=True, direction="AtoB")
     with pytest.raises(ConfigError, match="label-maps"):
-        resolved(asked, open_dataset(asked))
+        completed_config(asked, open_dataset(asked))
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_photos_have_no_classes(tmp_path):
 def test_given_colours_are_those_of_classes(tmp_path, colors):
     asked = small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors, direction="BtoA")
     with pytest.raises(ConfigError, match="label-colors"):
-        resolved(asked, open_dataset(asked))
+        completed_config(asked, open_dataset(asked))
 
 
 def test_given_colours_need_a_label_map(tmp_path):
     colors = (255, 0, 0, 0, 255, 0)
     asked = small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors, direction="AtoB")
     with pytest.raises(ConfigError, match="label-maps"):
-        resolved(asked, open_dataset(asked))
+        completed_config(asked, open_dataset(asked))
 
 
 @pytest.mark.parametrize("colors", [(), (0, 0, 0, 0, 300, 0), (0, 0, 0, 0, -1, 0)])

@@ -122,7 +122,7 @@ def test_images_must_be_square_powers_of_two():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     config = config_of(tmp_path_factory.mktemp("wgan") / "run", steps=6, critic_steps=2)
-    return train(config, say=lambda line: None)
+    return train(config, report=lambda line: None)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from pix2pix_tf.checkpoints import read_checkpoint
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training import train as training
-from pix2pix_tf.training.agreement import checkpoint_to_start_from, from_anywhere
+from pix2pix_tf.training.resume import initial_checkpoint, from_anywhere
 from pix2pix_tf.training.loop import Session
 from tests.conftest import small_config
 
@@ -94,11 +94,11 @@ def test_a_start_from_other_networks_names_the_settings(tmp_path, model, setting
     config = replace(started(tmp_path / "run", model), **settings)
     if said is None:
         assert (
-            checkpoint_to_start_from(tmp_path / "run", config) == tmp_path / "run/checkpoints/step_000000001"
+            initial_checkpoint(tmp_path / "run", config) == tmp_path / "run/checkpoints/step_000000001"
         )
         return
     with pytest.raises(RunError) as caught:
-        checkpoint_to_start_from(tmp_path / "run", config)
+        initial_checkpoint(tmp_path / "run", config)
     assert all(words in str(caught.value) for words in said), caught.value
     assert "l1_weight" not in str(caught.value)
 
@@ -106,6 +106,6 @@ def test_a_start_from_other_networks_names_the_settings(tmp_path, model, setting
 def test_the_sizes_that_work_do(tmp_path):
     config = started(tmp_path / "run", image_size=(200, 130))
     for size in ((128, 128), (255, 2048)):
-        checkpoint_to_start_from(tmp_path / "run", replace(config, image_size=size))
+        initial_checkpoint(tmp_path / "run", replace(config, image_size=size))
     with pytest.raises(RunError, match="from 128 to 255"):
-        checkpoint_to_start_from(tmp_path / "run", replace(config, image_size=256))
+        initial_checkpoint(tmp_path / "run", replace(config, image_size=256))

@@ -6,7 +6,7 @@ from pix2pix_tf import preset, replace
 from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.config import OptimizationConfig
 from pix2pix_tf.recording.jsonl import read_metrics
-from pix2pix_tf.training.agreement import changed_rate
+from pix2pix_tf.training.resume import schedule_change
 from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.training.train import train
 from tests.conftest import small_config
@@ -45,11 +45,11 @@ def test_a_schedule_that_ends_elsewhere_keeps_its_last_rate():
 )
 def test_a_rate_that_jumps_is_reported(settings, rates):
     stored = replace(preset(), steps=8, lr_schedule="linear")
-    line = changed_rate(stored, replace(stored, **settings), step=8, image_count=3)
+    line = schedule_change(stored, replace(stored, **settings), step=8, image_count=3)
     assert (line is not None) == bool(rates)
     assert all(rate in line for rate in rates)
     constant = replace(stored, lr_schedule="constant")
-    assert changed_rate(constant, replace(constant, steps=12), 8, 3) is None
+    assert schedule_change(constant, replace(constant, steps=12), 8, 3) is None
 
 
 @pytest.mark.slow

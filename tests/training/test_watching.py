@@ -28,7 +28,7 @@ def run(tmp_path_factory):
     config = small_config(
         tmp_path_factory.mktemp("watched") / "run", evaluate_every=4, checkpoint_every=3, learning_rate=2e-3
     )
-    return train(config, say=lambda line: None)
+    return train(config, report=lambda line: None)
 
 
 def test_held_out_pairs_are_measured_as_often_as_asked(run):
@@ -64,7 +64,7 @@ def test_values_of_other_held_out_images_are_not_compared_with(run, tmp_path, im
     best["held_out"] += images == "others"
     for place in (copy.path, copy.checkpoint(best["step"])):
         (place / copy.best_file.name).write_text(json.dumps(best))
-    train(replace(copy.read_config(), run_dir=copy.path, steps=24), say=lambda line: None)
+    train(replace(copy.read_config(), run_dir=copy.path, steps=24), report=lambda line: None)
     assert (json.loads(copy.best_file.read_text())["step"] > 20) == (images == "others")
 
 

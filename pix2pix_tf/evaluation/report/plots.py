@@ -180,7 +180,7 @@ def _logged(lines: Sequence[Mapping[str, Any]], value: str) -> np.ndarray:
 
 
 def _thinned(points: np.ndarray) -> np.ndarray:
-    """Averages neighboring points, to at most `_POINTS`."""
+    """MovingAverages neighboring points, to at most `_POINTS`."""
     if len(points) <= _POINTS:
         return points
     each = -(-len(points) // _POINTS)

@@ -13,7 +13,7 @@ from pix2pix_tf.files import first_line
 
 
 @contextlib.contextmanager
-def explaining_framework_errors() -> Iterator[None]:
+def framework_errors_explained() -> Iterator[None]:
     """Converts TensorFlow's errors into a one-line `SystemFault` or `DataError`."""
     try:
         yield

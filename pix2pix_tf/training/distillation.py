@@ -1,4 +1,4 @@
-"""What a run takes of its teacher: a network that it keeps, and where its discriminator begins."""
+"""What a student gets from its teacher: the generator, and initial weights of the discriminator."""
 
 from __future__ import annotations
 
@@ -18,31 +18,28 @@ from pix2pix_tf.runs import RunDirectory, open_checkpoint
 from pix2pix_tf.wording import quoted
 
 
-def taken_teacher(model: Model, run: RunDirectory, precision: Precision, hosts: Hosts) -> keras.Model | None:
-    """Returns the network that a model learns from, which its run keeps from its first step on.
+def load_teacher(model: Model, run: RunDirectory, precision: Precision, hosts: Hosts) -> keras.Model | None:
+    """Returns the network that a model is distilled from, or ``None``.
 
-    Args:
-        model: whose teacher; one without gives ``None``.
-        run: which keeps it: the teacher's own run may go on, or away.
-        precision: resolved.
-        hosts: whose first one has it, and gives it to the others.
+    The run stores a copy before its first step, because the teacher's run may be trained on or deleted. The
+    first host reads it and sends it to the others.
     """
     teacher = model.teacher()
     if teacher is None:
         return None
-    kept: list[keras.Model] = []
+    stored: list[keras.Model] = []
 
-    def keep() -> str:
+    def read() -> str:
         if run.latest_step() is None:
-            write_network(run.keras_file(Teacher.NETWORK), _network_of(teacher, precision))
-        kept.append(_read(run))
-        return kept[0].to_json()
+            write_network(run.keras_file(Teacher.NETWORK), _published_network(teacher, precision))
+        stored.append(_read(run))
+        return stored[0].to_json()
 
-    architecture = hosts.chief_decides(keep)
+    architecture = hosts.chief_decides(read)
     with hosts.strategy.scope():
         network = keras.models.model_from_json(architecture)
-    if kept:
-        network.set_weights(kept[0].get_weights())
+    if stored:
+        network.set_weights(stored[0].get_weights())
     hosts.share({str(number): weight.value for number, weight in enumerate(network.weights)})
     return network
 
@@ -50,19 +47,17 @@ def taken_teacher(model: Model, run: RunDirectory, precision: Precision, hosts: 
 def _read(run: RunDirectory) -> keras.Model:
     file = run.keras_file(Teacher.NETWORK)
     if not file.is_file():
-        raise RunError(f"{quoted(file)} is gone; restore it to continue the run, or train in another")
+        raise RunError(
+            f"{quoted(file)} is missing; restore it to continue the run, or train in another --run-dir"
+        )
     try:
         return keras.models.load_model(file, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"{quoted(file)} can't be read ({first_line(error)}); restore it") from error
 
 
-def judge_to_start_from(model: Model) -> tuple[Path, dict[str, str]] | None:
-    """Returns the checkpoint with the teacher's discriminator, and its name there by its name here.
-
-    Returns:
-        ``None`` where one of them has none.
-    """
+def teacher_discriminator(model: Model) -> tuple[Path, dict[str, str]] | None:
+    """Returns the teacher's checkpoint and a map of the discriminator's names, or ``None`` without one."""
     teacher = model.teacher()
     if teacher is None or not teacher.judge:
         return None
@@ -76,8 +71,8 @@ def _opened(teacher: Teacher) -> tuple[Model, Painter, Path]:
     return model, painter_of(model, teacher.painter), checkpoint
 
 
-def _network_of(teacher: Teacher, precision: Precision) -> keras.Model:
-    """Returns the network as it is published, but for what a task adds to it."""
+def _published_network(teacher: Teacher, precision: Precision) -> keras.Model:
+    """Returns the published generator without the layers that a task adds."""
     model, painter, checkpoint = _opened(teacher)
     network = model.networks()[painter.network](precision)
     averaged = model.config.optimization.ema_decay > 0

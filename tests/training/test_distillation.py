@@ -16,7 +16,7 @@ from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.step import Trainer
-from pix2pix_tf.training.teaching import judge_to_start_from, taken_teacher
+from pix2pix_tf.training.distillation import teacher_discriminator, load_teacher
 from pix2pix_tf.training.train import dry_run
 from tests.conftest import small_config
 
@@ -43,19 +43,19 @@ def assert_paints_as(teacher, run):
 
 
 def quietly(config):
-    return train(config, say=lambda line: None)
+    return train(config, report=lambda line: None)
 
 
 def test_a_student_begins_with_what_its_teacher_publishes_and_with_its_discriminator(tiny_run, tmp_path):
     config = student_config(tiny_run, tmp_path / "student")
     model = model_for(config)
-    teacher = taken_teacher(
+    teacher = load_teacher(
         model, RunDirectory(config.run_dir), "float32", Hosts(tf.distribute.get_strategy())
     )
     assert_paints_as(teacher, tiny_run)
 
     trainer = Trainer(model, config, 10, teacher=teacher)
-    trainer.take_weights(*judge_to_start_from(model))
+    trainer.load_weights(*teacher_discriminator(model))
     own = trainer.weights(["discriminator"])
     theirs = read_checkpoint(tiny_run.checkpoint(tiny_run.latest_step()), list(own))
     assert own
@@ -66,7 +66,7 @@ def test_a_student_begins_with_what_its_teacher_publishes_and_with_its_discrimin
 def test_without_targets_a_student_learns_its_teachers_pictures(tiny_run, tmp_path):
     config = student_config(tiny_run, tmp_path / "student", has_targets=False)
     model = model_for(config)
-    teacher = taken_teacher(
+    teacher = load_teacher(
         model, RunDirectory(config.run_dir), "float32", Hosts(tf.distribute.get_strategy())
     )
     trainer = Trainer(model, config, 10, teacher=teacher)
@@ -154,7 +154,7 @@ def test_a_teacher_of_a_start_that_failed_is_not_kept(tiny_run, tmp_path):
     run.keras_file("teacher").parent.mkdir()
     run.keras_file("teacher").write_bytes(b"another network")
     model = model_for(student_config(tiny_run, run.path))
-    teacher = taken_teacher(model, run, "float32", ALONE)
+    teacher = load_teacher(model, run, "float32", ALONE)
     assert_paints_as(teacher, tiny_run)
 
 

@@ -1,4 +1,4 @@
-"""Whether a run may be continued as asked, and what a configuration leaves open."""
+"""Whether a run may be continued with a config, and completion of what the config leaves open."""
 
 from __future__ import annotations
 
@@ -20,16 +20,24 @@ from pix2pix_tf.storage import absolute
 from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.wording import counted, flag, quoted
 
+# Settings that the data decide if they are not given.
+FROM_DATA = (
+    "input_channels",
+    "output_channels",
+    "output_bits",
+    "input_range",
+    "output_range",
+    "label_colors",
+)
 
-def agreeing(config: TrainConfig, run: RunDirectory, dataset: ImageDataset | None = None) -> TrainConfig:
-    """Returns ``config`` with what it leaves open filled in as the run was started, if it was.
 
-    A run without a checkpoint has nothing to lose: it may be started anew with other settings.
+def requested_config(
+    config: TrainConfig, run: RunDirectory, dataset: ImageDataset | None = None
+) -> TrainConfig:
+    """Returns ``config`` completed from the run's own config; raises if they contradict each other.
 
-    Args:
-        config: what is asked for.
-        run: where.
-        dataset: of ``config``, where it is open already.
+    A run without a checkpoint has nothing to lose: it may be started again with other settings. ``dataset``
+    is that of ``config`` once it is open.
     """
     used = None if dataset is None else dataset.used
     run.refuse_unreadable_path()
@@ -39,7 +47,7 @@ def agreeing(config: TrainConfig, run: RunDirectory, dataset: ImageDataset | Non
         configs.refuse_unread(config, _usual(config), used)
         return config
     stored = run.read_config()
-    config = continued(stored, config)
+    config = _merged(stored, config)
     configs.refuse_unread(config, stored, used)
     if total_steps(config, run.image_count()) < latest:
         raise RunError(
@@ -58,11 +66,11 @@ def _usual(config: TrainConfig) -> TrainConfig:
 
 
 def _refuse_lost_checkpoints(run: RunDirectory) -> None:
-    """Refuses to start anew in a run that had checkpoints: they may have been moved away by mistake."""
+    """Raises if the run had checkpoints that are gone: they may have been moved by mistake."""
     logged = read_metrics(run.metrics_file)
     if not logged or not run.exists():
         return
-    # The second checkpoint is begun when the first one is whole.
+    # The second checkpoint starts when the first one is complete.
     had_some = logged[-1]["step"] > 2 * run.read_config().record.checkpoint_every
     if had_some or not run.checkpoints.is_dir():
         raise RunError(
@@ -73,15 +81,15 @@ def _refuse_lost_checkpoints(run: RunDirectory) -> None:
 
 
 def is_finished(run: RunDirectory, config: TrainConfig) -> bool:
-    """Whether there is nothing left to do, as far as that can be told without opening the data."""
+    """Whether all steps are done, as far as can be known without opening the data."""
     if run.latest_step() is None or not run.is_finished(total_steps(config, run.image_count())):
         return False
-    # Of a folder elsewhere, only its pairs can tell whether it is the one that the run was trained on.
+    # If the folder is elsewhere, only its images show whether it is the same data set.
     return _absolute(run.read_config().data.dataset) == _absolute(config.data.dataset)
 
 
-def from_anywhere(config: TrainConfig) -> TrainConfig:
-    """Returns the configuration with absolute paths: it may be continued from another working directory."""
+def with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """Returns the config with absolute paths: the run may be continued from another working directory."""
     paths = {name: value for _, name, _, value in each_setting(config) if isinstance(value, Path)}
     return configs.replace(
         config, **{name: Path(absolute(path)) for name, path in paths.items() if name != "run_dir"}
@@ -89,21 +97,19 @@ def from_anywhere(config: TrainConfig) -> TrainConfig:
 
 
 def _absolute(dataset: str) -> str:
-    """A folder's full path; the name of a data set that has one as it is."""
+    """Returns the full path of a folder, or the full name of a named data set."""
     return absolute(dataset) if looks_like_path(dataset) else full_name(dataset)
 
 
-def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
-    """Returns the checkpoint that ``init_from`` names: a run's newest, or RUN@STEP."""
+def initial_checkpoint(path: Path, config: TrainConfig) -> Path:
+    """Returns the checkpoint that `--init-from` names; raises if its networks differ."""
     other, checkpoint = open_checkpoint(path)
     theirs = other.read_config()
     if theirs.model.model != config.model.model:
         raise RunError(
             f"--init-from {quoted(path)}: that run trains {theirs.model.model}, not {config.model.model}"
         )
-    left_open = {
-        name: getattr(theirs.data, name) for name in OF_THE_DATA if getattr(config.data, name) is None
-    }
+    left_open = {name: getattr(theirs.data, name) for name in FROM_DATA if getattr(config.data, name) is None}
     differing = _differing_networks(configs.replace(config, **left_open), theirs)
     if any("--image-size" in each for each in differing):
         sides = [side for side in _DEEPER_FROM if not _differing_networks(_at(theirs, side), theirs)]
@@ -114,7 +120,8 @@ def checkpoint_to_start_from(path: Path, config: TrainConfig) -> Path:
     return checkpoint
 
 
-_DEEPER_FROM = (64, 128, 256, 512, 1024, 2048)  # at which sides networks may become deeper
+# Image sizes at which networks may become deeper.
+_DEEPER_FROM = (64, 128, 256, 512, 1024, 2048)
 
 
 def _at(config: TrainConfig, side: int) -> TrainConfig:
@@ -122,7 +129,7 @@ def _at(config: TrainConfig, side: int) -> TrainConfig:
 
 
 def _differing_networks(config: TrainConfig, theirs: TrainConfig) -> list[str]:
-    """Lists, as ``name: theirs → ours``, the settings of ``config`` that ask for weights not there."""
+    """Lists, as ``name: theirs → ours``, the settings that need weights which the other run lacks."""
 
     def shapes(config: TrainConfig) -> dict[str, tuple[int, ...]]:
         networks = {name: build("float32") for name, build in model_for(config).networks().items()}
@@ -137,32 +144,21 @@ def _differing_networks(config: TrainConfig, theirs: TrainConfig) -> list[str]:
     return found
 
 
-def sources(config: TrainConfig) -> list[RunDirectory]:
-    """Returns the runs whose weights a new run starts from or learns from."""
+def source_runs(config: TrainConfig) -> list[RunDirectory]:
+    """Returns the runs that a new run starts from or is distilled from."""
     teacher = model_for(config).teacher()
     paths = [config.record.init_from, teacher.run if teacher else None]
     return [open_checkpoint(path)[0] for path in paths if path is not None]
 
 
-OF_THE_DATA = (
-    "input_channels",
-    "output_channels",
-    "output_bits",
-    "input_range",
-    "output_range",
-    "label_colors",
-)
-"""What is as the data has it, where it isn't given."""
-
-
-def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
-    """Returns ``asked`` with 'auto' and the channels filled in as the run was started."""
+def _merged(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
+    """Returns ``asked`` with its open settings taken from the run; raises if others differ."""
     teacher = getattr(stored.model, "teacher", None)
     settings = {
         "precision": (asked.optimization.precision, "auto", stored.optimization.precision),
         "init_from": (asked.record.init_from, None, stored.record.init_from),
         **({"teacher": (asked.model.teacher, None, teacher)} if hasattr(asked.model, "teacher") else {}),
-        **{name: (getattr(asked.data, name), None, getattr(stored.data, name)) for name in OF_THE_DATA},
+        **{name: (getattr(asked.data, name), None, getattr(stored.data, name)) for name in FROM_DATA},
     }
     asked = configs.replace(
         asked, **{name: before if now == unset else now for name, (now, unset, before) in settings.items()}
@@ -176,18 +172,18 @@ def continued(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:
     return asked
 
 
-def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
-    """Returns the configuration with nothing left open: precision and channels are decided."""
+def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
+    """Returns the config with precision, channels, ranges and colors decided by machine and data."""
     data = config.data
     first, last = dataset.sides[0], dataset.sides[-1]
     is_paired = config.model.data != "unpaired"
     if config.model.data == "images" and config.model.side == 0:
-        last = Side(data.output_channels or 3)  # of inputs alone, none says what their pictures are like
-    # What a task makes of photos has the channels that it has, and noise has none.
+        last = Side(data.output_channels or 3)  # inputs alone don't show what outputs look like
+    # The input of a task has fixed channels, and noise has none.
     has_input = dataset.task is None and config.model.takes_images
     return configs.replace(
         config,
-        dataset=_absolute(config.data.dataset),  # it may be continued from another working directory
+        dataset=_absolute(config.data.dataset),
         precision=resolve_precision(config.optimization.precision),
         input_channels=data.input_channels or first.channels if has_input else None,
         output_channels=data.output_channels or last.channels,
@@ -199,7 +195,7 @@ def resolved(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
 
 
 def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:
-    """Returns the colours of the input's classes, one after the other: those given, or those in the data."""
+    """Returns the colors of the input's classes, flattened: those given, else those in the data."""
     if not dataset.sides[0].labels:
         raise ConfigError(
             "--one-hot-labels needs a label map as the input; --label-maps says which side is one, and "
@@ -212,7 +208,7 @@ def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:
     if len(given) % channels or len(set(colors)) < max(2, len(colors)):
         raise ConfigError(
             f"--label-colors takes {counted(channels, 'number')} for each class, and two classes or more of "
-            f"different colours; got {' '.join(map(str, given))}"
+            f"different colors; got {' '.join(map(str, given))}"
         )
     return given
 
@@ -230,8 +226,8 @@ def total_steps(config: TrainConfig, image_count: int) -> int:
     return math.ceil(config.optimization.epochs * steps_per_epoch(config, image_count))
 
 
-def changed_rate(stored: TrainConfig, config: TrainConfig, step: int, image_count: int) -> str | None:
-    """Returns a line if ``config`` ends the schedule elsewhere than the run did up to ``step``."""
+def schedule_change(stored: TrainConfig, config: TrainConfig, step: int, image_count: int) -> str | None:
+    """Returns a message if ``config`` moves the end of the schedule, which changes the rate at ``step``."""
     before, now = (total_steps(each, image_count) for each in (stored, config))
     ends = (stored.optimization.lr_end_step or before, config.optimization.lr_end_step or now)
     if config.optimization.lr_schedule == "constant" or ends[0] == ends[1]:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pix2pix_tf.checkpoints import average_name
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.training.averages import INTERVAL, Averages
+from pix2pix_tf.training.ema import INTERVAL, MovingAverages
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
 
@@ -17,7 +17,7 @@ def followed(decay):
     """A variable's values after each step, the averages object's and the plain recursion's."""
     random = np.random.default_rng(0)
     variable = tf.Variable(random.standard_normal(5), dtype=tf.float32)
-    averages = Averages({"w": variable}, decay)
+    averages = MovingAverages({"w": variable}, decay)
     expected = variable.numpy().astype(np.float64)
     for done in range(1, STEPS + 1):
         variable.assign(variable + random.standard_normal(5).astype(np.float32))

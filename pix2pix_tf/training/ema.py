@@ -11,7 +11,7 @@ import tensorflow as tf
 INTERVAL = 10
 
 
-class Averages:
+class MovingAverages:
     """Exponential moving averages of variables, which take the memory of another copy.
 
     As in TensorFlow's ``ExponentialMovingAverage``, the decay at step n is at most (n + 1) / (n + 10), so

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 @contextlib.contextmanager
-def catching_signals() -> Iterator[list[int]]:
+def caught_signals() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM in a list; a second signal is handled as before this context."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -6,8 +6,8 @@ import pytest
 
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.training.agreement import agreeing
-from pix2pix_tf.training.train import _to_agree_on
+from pix2pix_tf.training.resume import requested_config
+from pix2pix_tf.training.train import _facts_to_compare
 from tests.conftest import small_config
 
 
@@ -23,7 +23,7 @@ def test_a_run_that_lost_its_checkpoints_is_not_started_anew(run, lost):
         run.checkpoints.mkdir()
         run.metrics_file.write_text('{"step": 21}\n')
     with pytest.raises(RunError, match="checkpoints"):
-        agreeing(small_config(run.path), run)
+        requested_config(small_config(run.path), run)
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_may_be_started_with_other_settings(run):
@@ -31,17 +31,17 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_may_be_started_with_o
         shutil.rmtree(checkpoint)
     run.metrics_file.write_text('{"step": 10}\n')
     config = small_config(run.path, learning_rate=1e-3)
-    assert agreeing(config, run) == config
+    assert requested_config(config, run) == config
 
 
 def test_a_file_is_no_run_directory(tmp_path):
     place = tmp_path / "file"
     place.touch()
     with pytest.raises(RunError, match="file"):
-        agreeing(small_config(place), RunDirectory(place))
+        requested_config(small_config(place), RunDirectory(place))
 
 
 def test_hosts_may_have_what_a_run_starts_from_in_their_own_places():
     first, second = (small_config(None, init_from=f"{place}/run") for place in ("/home/one", "/mnt/two"))
-    assert _to_agree_on(first) == _to_agree_on(second)
-    assert _to_agree_on(first) != _to_agree_on(small_config(None, init_from="/home/one/run", seed=2))
+    assert _facts_to_compare(first) == _facts_to_compare(second)
+    assert _facts_to_compare(first) != _facts_to_compare(small_config(None, init_from="/home/one/run", seed=2))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from pix2pix_tf.data.images import load_in_pipeline
 from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import DataError, SystemFault
-from pix2pix_tf.training.faults import explaining_framework_errors
+from pix2pix_tf.training.framework_errors import framework_errors_explained
 
 
 @pytest.mark.parametrize("fault", [DataError, SystemFault])
@@ -22,5 +22,5 @@ def test_what_a_pipeline_met_keeps_its_kind_and_names_the_file(tmp_path, monkeyp
 
         monkeypatch.setattr(Path, "open", broken)
     read = tf.data.Dataset.from_tensors(str(path)).map(lambda file: load_in_pipeline(file, Side(3)))
-    with pytest.raises(fault, match=r"one\.png"), explaining_framework_errors():
+    with pytest.raises(fault, match=r"one\.png"), framework_errors_explained():
         next(iter(read))
