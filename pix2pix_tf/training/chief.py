@@ -14,6 +14,7 @@ from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DamagedCheckpoint, TrainingDiverged
 from pix2pix_tf.evaluation.validation import Validation
+from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.models.base import Model, Sheet
 from pix2pix_tf.recording import Recorder
 from pix2pix_tf.runs import RunDirectory
@@ -21,7 +22,6 @@ from pix2pix_tf.training.distillation import teacher_discriminator
 from pix2pix_tf.training.resume import initial_checkpoint, steps_per_epoch
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.watching import Watch
-from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 
 SAMPLE_ROWS = 4
 

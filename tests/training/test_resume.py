@@ -44,4 +44,6 @@ def test_a_file_is_no_run_directory(tmp_path):
 def test_hosts_may_have_what_a_run_starts_from_in_their_own_places():
     first, second = (small_config(None, init_from=f"{place}/run") for place in ("/home/one", "/mnt/two"))
     assert _facts_to_compare(first) == _facts_to_compare(second)
-    assert _facts_to_compare(first) != _facts_to_compare(small_config(None, init_from="/home/one/run", seed=2))
+    assert _facts_to_compare(first) != _facts_to_compare(
+        small_config(None, init_from="/home/one/run", seed=2)
+    )

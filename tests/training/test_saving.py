@@ -13,8 +13,8 @@ from pix2pix_tf.checkpoints import read_checkpoint
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training import train as training
-from pix2pix_tf.training.resume import initial_checkpoint, from_anywhere
 from pix2pix_tf.training.loop import Session
+from pix2pix_tf.training.resume import from_anywhere, initial_checkpoint
 from tests.conftest import small_config
 
 
@@ -93,9 +93,7 @@ def started(place, model="pix2pix", **settings):
 def test_a_start_from_other_networks_names_the_settings(tmp_path, model, settings, said):
     config = replace(started(tmp_path / "run", model), **settings)
     if said is None:
-        assert (
-            initial_checkpoint(tmp_path / "run", config) == tmp_path / "run/checkpoints/step_000000001"
-        )
+        assert initial_checkpoint(tmp_path / "run", config) == tmp_path / "run/checkpoints/step_000000001"
         return
     with pytest.raises(RunError) as caught:
         initial_checkpoint(tmp_path / "run", config)
