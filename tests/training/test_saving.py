@@ -14,7 +14,7 @@ from pix2pix_tf.errors import RunError
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training import train as training
 from pix2pix_tf.training.loop import Session
-from pix2pix_tf.training.resume import from_anywhere, initial_checkpoint
+from pix2pix_tf.training.resume import initial_checkpoint, with_absolute_paths
 from tests.conftest import small_config
 
 
@@ -55,7 +55,10 @@ def test_a_run_continues_without_what_it_started_from_and_from_another_place(tin
     run = train(config, lambda line: None)
     stored = run.read_config()
     assert stored.record.init_from == tmp_path / "first" / "source"
-    assert from_anywhere(replace(config, data_dir=Path("data"))).data.data_dir == tmp_path / "first" / "data"
+    assert (
+        with_absolute_paths(replace(config, data_dir=Path("data"))).data.data_dir
+        == tmp_path / "first" / "data"
+    )
 
     Path("source").rename("moved")
     train(replace(config, steps=3), lambda line: None)
