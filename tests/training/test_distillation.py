@@ -112,7 +112,7 @@ def test_a_student_learns_and_continues_without_its_teacher(tiny_run, tmp_path, 
     with pytest.raises(RunError, match="--teacher"):  # it would have no effect
         quietly(replace(config, steps=40, teacher=tiny_run.path))
     continued.keras_file("teacher").unlink()
-    with pytest.raises(RunError, match="teacher.keras"):
+    with pytest.raises(RunError, match=r"teacher\.keras"):
         quietly(replace(config, steps=40))
 
 
