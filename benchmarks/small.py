@@ -56,9 +56,9 @@ def converted(filters: int, side: int, kind: str) -> bytes:
 
     settings = {"base_filters": filters, "image_size": side, "precision": "float32"}
     model = model_for(replace(preset("facades"), input_channels=3, output_channels=3, **settings))
-    [painter] = model.painters().values()
+    [generator] = model.published_generators().values()
     noise = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
-    return convert(GeneratorTranslator(model, painter), (side, side), kind, noise)
+    return convert(GeneratorTranslator(model, generator), (side, side), kind, noise)
 
 
 def milliseconds(model: bytes, calls: int) -> float:

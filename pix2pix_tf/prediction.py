@@ -223,7 +223,7 @@ def _input_half(model: str | Path, direction: Direction | None) -> int:
         if config.data.task != "pairs":  # made of the target
             return 1 if config.data.direction == "AtoB" else 0
         if of_run[0].imported() != {"direction": None}:
-            found = next(iter(model_for(config).painters()))
+            found = next(iter(model_for(config).published_generators()))
     if found is None:
         raise ConfigError(
             f"--side-by-side needs --direction AtoB or BtoA with {model}, which doesn't say which half of a "

@@ -243,8 +243,15 @@ def described(config, dataset):
     """What a model says of itself."""
     model = model_for(config)
     pools = {name: variable.shape for name, variable in model.extra_state().items()}
-    painters = {name: dataclasses.replace(each, publish=None) for name, each in model.painters().items()}
-    return [*model.metrics(), painters, [(list(each.trains), each.repeats) for each in model.phases()], pools]
+    generators = {
+        name: dataclasses.replace(each, publish=None) for name, each in model.published_generators().items()
+    }
+    return [
+        *model.metrics(),
+        generators,
+        [(list(each.trains), each.repeats) for each in model.phases()],
+        pools,
+    ]
 
 
 def schedule(config, dataset):

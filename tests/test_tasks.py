@@ -116,8 +116,8 @@ def test_where_the_input_is_a_photo_it_has_the_numbers_of_photos(tmp_path, task,
     config = small_config(
         tmp_path, task=task, input_channels=None, output_channels=1, output_range=(-1.0, 3.0)
     )
-    (painter,) = model_for(config).painters().values()
-    assert (painter.input_range, painter.output_range) == (given, (-1.0, 3.0))
+    (generator,) = model_for(config).published_generators().values()
+    assert (generator.input_range, generator.output_range) == (given, (-1.0, 3.0))
 
 
 def test_measurements_have_no_holes(tmp_path):

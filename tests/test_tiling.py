@@ -93,7 +93,7 @@ def translate():
     keras.utils.set_random_seed(0)
     config = replace(small_config(None, "cyclegan"), input_channels=3, output_channels=3)
     model = model_for(config)
-    return GeneratorTranslator(model, next(iter(model.painters().values())))
+    return GeneratorTranslator(model, next(iter(model.published_generators().values())))
 
 
 def test_a_part_is_painted_as_in_the_whole_where_its_edge_is_far(translate):

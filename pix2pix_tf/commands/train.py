@@ -136,11 +136,11 @@ def _what_next(run: RunDirectory) -> str:
 
     longer = 2 * (run.latest_step() or 0)
     judged = run.validation_file.is_file() and run.validation_file.stat().st_size > 0
-    painters = model_for(run.read_config()).painters()
+    generators = model_for(run.read_config()).published_generators()
     uses = []
-    for name, painter in painters.items():
-        inputs = "" if painter.noise else "IMAGE_OR_FOLDER "
-        direction = f"--direction {name} " if len(painters) > 1 else ""
+    for name, generator in generators.items():
+        inputs = "" if generator.noise else "IMAGE_OR_FOLDER "
+        direction = f"--direction {name} " if len(generators) > 1 else ""
         uses.append(f"pix2pix predict {quoted(run.place)} {inputs}{direction}--out pictures")
     return "\n".join(
         (

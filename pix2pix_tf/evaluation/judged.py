@@ -116,7 +116,7 @@ def _model(name: str, model: str, dataset: ImageDataset, config: TrainConfig, ra
             translate = formats.load(model)
         else:
             own = run.read_config()
-            _refuse_noise(model, all(each.noise for each in model_for(own).painters().values()))
+            _refuse_noise(model, all(each.noise for each in model_for(own).published_generators().values()))
             _refuse_other_task(model, own.data.task, config.data.task)
             direction = config.data.direction if dataset.task is None else None
             raw = raw_weights and own.optimization.ema_decay > 0  # others have no averages

@@ -14,7 +14,7 @@ from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.measuring import compared
 from pix2pix_tf.evaluation.metrics import MEASUREMENTS, METRICS
-from pix2pix_tf.models.base import Paint, Painter
+from pix2pix_tf.models.base import Paint, PublishedGenerator
 
 PICTURES = 16
 """How many pairs are looked at, spread over the held-out ones: enough to see a run rise or fall."""
@@ -29,14 +29,14 @@ class Validation:
     Args:
         dataset: one that has targets.
         data: at which size the networks are trained, and how images get it.
-        painters: the model's.
+        generators: the model's.
     """
 
-    def __init__(self, dataset: ImageDataset, data: DataConfig, painters: Mapping[str, Painter]):
+    def __init__(self, dataset: ImageDataset, data: DataConfig, generators: Mapping[str, PublishedGenerator]):
         rows = held_out_images(dataset, data.size, PICTURES, fit=data.fit, fill=False)
         self._rows, self._sides = [images for _, *images in rows], dataset.sides
-        self._painters = painters
-        for target in {1 - painter.side for painter in painters.values()}:
+        self._generators = generators
+        for target in {1 - generator.side for generator in generators.values()}:
             missing = dataset.sides[target].missing
             if missing is not None and all((images[target] == missing).all() for images in self._rows):
                 raise DataError(
@@ -47,16 +47,16 @@ class Validation:
     def measure(self, paint: Mapping[str, Paint]) -> dict[str, float]:
         """Returns the metrics' values by name; where there are two directions, 'AtoB_l1' and so on."""
         values: dict[str, float] = {}
-        for name, painter in self._painters.items():
-            prefix = f"{name}_" if len(self._painters) > 1 else ""
-            values |= {f"{prefix}{key}": value for key, value in self._of(painter, paint[name]).items()}
+        for name, generator in self._generators.items():
+            prefix = f"{name}_" if len(self._generators) > 1 else ""
+            values |= {f"{prefix}{key}": value for key, value in self._of(generator, paint[name]).items()}
         return values
 
-    def _of(self, painter: Painter, paint: Paint) -> dict[str, float]:
+    def _of(self, generator: PublishedGenerator, paint: Paint) -> dict[str, float]:
         rows: dict[str, list[Any]] = {name: [] for name in _MEASURED}
         for images in self._rows:
-            given = np.asarray(filled(images[painter.side], self._sides[painter.side].missing))
-            target, missing = images[1 - painter.side], self._sides[1 - painter.side].missing
+            given = np.asarray(filled(images[generator.side], self._sides[generator.side].missing))
+            target, missing = images[1 - generator.side], self._sides[1 - generator.side].missing
             pair = compared(paint(given), target, missing)
             if pair[2] is not None and not pair[2].any():
                 continue

@@ -26,8 +26,8 @@ from pix2pix_tf.exporting.samples import DatasetSamples, FolderSamples, NoiseSam
 from pix2pix_tf.exporting.verification import SAMPLES, Verification, verify_all
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
 from pix2pix_tf.formats.base import Artifact, Samples, Subject, check_model_name, model_name_for
-from pix2pix_tf.formats.run import GeneratorTranslator, ignored_in_input, painter_of
-from pix2pix_tf.models.base import Model, Painter
+from pix2pix_tf.formats.run import GeneratorTranslator, ignored_in_input, published_generator
+from pix2pix_tf.models.base import Model, PublishedGenerator
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import open_checkpoint, package_versions
 from pix2pix_tf.wording import flag
@@ -83,16 +83,16 @@ class _Job:
         directory, checkpoint = open_checkpoint(options.run, options.step)
         config = directory.read_config(options.direction)
         model = model_for(config)
-        painters = model.painters()
+        generators = model.published_generators()
         if options.direction is not None:
-            painters = {options.direction: painter_of(model, options.direction)}
+            generators = {options.direction: published_generator(model, options.direction)}
         name = options.name or model_name_for(directory.path)
         check_model_name(name)
         out = (options.out or directory.beside("export")).expanduser()
         _refuse_foreign(out)
-        samples = _samples_for(model, painters, options)
+        samples = _samples_for(model, generators, options)
         subjects = []
-        for direction in painters:
+        for direction in generators:
             translator = GeneratorTranslator.load(
                 directory.place,
                 step=int(checkpoint.name.removeprefix("step_")),  # training may have written another since
@@ -103,7 +103,7 @@ class _Job:
             _refuse_nonfinite(translator, checkpoint)
             subjects.append(
                 Subject(
-                    name=name if len(model.painters()) == 1 else f"{name}_{direction}",
+                    name=name if len(model.published_generators()) == 1 else f"{name}_{direction}",
                     translator=translator,
                     size=translator.network.output.shape[1:3] if translator.noise else config.data.size,
                     samples=samples[direction],
@@ -115,28 +115,30 @@ class _Job:
         return cls(config=config, options=options, checkpoint=checkpoint, out=out, subjects=subjects)
 
 
-def _samples_for(model: Model, painters: Mapping[str, Painter], options: ExportOptions) -> dict[str, Samples]:
+def _samples_for(
+    model: Model, generators: Mapping[str, PublishedGenerator], options: ExportOptions
+) -> dict[str, Samples]:
     """Returns samples for verification by the generator's name."""
-    is_noise = all(painter.noise for painter in painters.values())
+    is_noise = all(generator.noise for generator in generators.values())
     folder = options.verification_images
     instead = "a model that makes images from noise" if is_noise else folder and "--verification-images"
     for name in ("verification_images", "data_dir") if is_noise else ("data_dir",):
         if instead and getattr(options, name) is not None:
             raise ConfigError(f"{flag(name)} has no effect with {instead}")
     if is_noise:
-        return {name: NoiseSamples(painter.noise) for name, painter in painters.items()}
+        return {name: NoiseSamples(generator.noise) for name, generator in generators.items()}
     if folder is not None:
-        if len(painters) > 1:
+        if len(generators) > 1:
             raise ConfigError(
-                f"--verification-images are for one --direction; give one of {', '.join(painters)}"
+                f"--verification-images are for one --direction; give one of {', '.join(generators)}"
             )
         return {
-            name: FolderSamples(folder, painter, ignored_in_input(model.config, painter))
-            for name, painter in painters.items()
+            name: FolderSamples(folder, generator, ignored_in_input(model.config, generator))
+            for name, generator in generators.items()
         }
     dataset = run_dataset(model.config, options.data_dir)
     fit = model.config.data.fit
-    return {name: DatasetSamples(dataset, painter, fit) for name, painter in painters.items()}
+    return {name: DatasetSamples(dataset, generator, fit) for name, generator in generators.items()}
 
 
 def _refuse_foreign(out: Path) -> None:

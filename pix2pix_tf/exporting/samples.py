@@ -21,7 +21,7 @@ from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.formats.base import Size
 from pix2pix_tf.formats.translator import converted
-from pix2pix_tf.models.base import Painter
+from pix2pix_tf.models.base import PublishedGenerator
 
 _SEED = 0
 
@@ -44,24 +44,24 @@ class NoiseSamples:
 class FolderSamples:
     """Images of a folder, at any depth."""
 
-    def __init__(self, folder: Path, painter: Painter, ignore: float | None):
+    def __init__(self, folder: Path, generator: PublishedGenerator, ignore: float | None):
         if not folder.is_dir():
             raise DataError(f"--verification-images {folder}: there is no such folder")
         self._files = sorted(walk(folder))
         if not self._files:
             raise DataError(f"--verification-images {folder}: there are no images")
-        self._painter, self._ignore = painter, ignore
+        self._generator, self._ignore = generator, ignore
         self.description = str(folder)
         self.classes: Mapping[str, Sequence[int]] = {}
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         chosen = (self._files[number] for number in spread(len(self._files), count))
-        side = Side(self._painter.input_channels)
+        side = Side(self._generator.input_channels)
         return [resized(tf.constant(self._load(path)), size, side).numpy() for path in chosen]
 
     def _load(self, path: Path) -> np.ndarray:
-        painter = self._painter
-        taken = (painter.input_channels, painter.paints_holes, painter.input_range)
+        generator = self._generator
+        taken = (generator.input_channels, generator.paints_holes, generator.input_range)
         return load_input(path, *taken, ignore=self._ignore)
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
@@ -71,21 +71,21 @@ class FolderSamples:
 class DatasetSamples:
     """Images of the run's data set."""
 
-    def __init__(self, dataset: ImageDataset, painter: Painter, fit: Fit):
-        self._dataset, self._painter, self._fit = dataset, painter, fit
+    def __init__(self, dataset: ImageDataset, generator: PublishedGenerator, fit: Fit):
+        self._dataset, self._generator, self._fit = dataset, generator, fit
         self.description = f"{dataset.name} {dataset.held_out}"
 
     @functools.cached_property
     def classes(self) -> Mapping[str, Sequence[int]]:
         try:
-            return named_classes(self._dataset, self._painter.side)
+            return named_classes(self._dataset, self._generator.side)
         except DataError:  # declared as label maps, but without a palette
             return {}
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         rows = held_out_images(self._dataset, size, count, split, self._fit)
-        taken = (self._painter.input_channels, self._painter.paints_holes)
-        return [converted(tf.constant(row[1 + self._painter.side]), *taken).numpy() for row in rows]
+        taken = (self._generator.input_channels, self._generator.paints_holes)
+        return [converted(tf.constant(row[1 + self._generator.side]), *taken).numpy() for row in rows]
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
         return [_as_uint8(image) for image in self.held_out(size, count, "train")]

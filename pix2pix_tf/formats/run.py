@@ -20,7 +20,7 @@ from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.base import Format
 from pix2pix_tf.formats.translator import Translate, Translator, out_of_memory
-from pix2pix_tf.models.base import Model, Painter
+from pix2pix_tf.models.base import Model, PublishedGenerator
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.networks.phases import in_phases, set_phases
 from pix2pix_tf.networks.statistics import (
@@ -60,17 +60,19 @@ class GeneratorTranslator(Translator):
             call :meth:`take_changed_weights`.
     """
 
-    def __init__(self, model: Model, painter: Painter, precision: Precision = "float32", seed: int = 0):
-        self.painter = painter
-        self.noise, self.stochastic = painter.noise, painter.stochastic
-        self.input_channels = painter.input_channels
-        self.output_channels = painter.output_channels
-        self.output_bits = painter.output_bits
-        self.input_range, self.output_range = painter.input_range, painter.output_range
-        self.paints_holes, self.enlarges = painter.paints_holes, painter.enlarges
-        network = model.networks()[painter.network](resolve_precision(precision))
-        self.network = network if painter.publish is None else painter.publish(network)
-        if painter.stochastic:
+    def __init__(
+        self, model: Model, generator: PublishedGenerator, precision: Precision = "float32", seed: int = 0
+    ):
+        self.generator = generator
+        self.noise, self.stochastic = generator.noise, generator.stochastic
+        self.input_channels = generator.input_channels
+        self.output_channels = generator.output_channels
+        self.output_bits = generator.output_bits
+        self.input_range, self.output_range = generator.input_range, generator.output_range
+        self.paints_holes, self.enlarges = generator.paints_holes, generator.enlarges
+        network = model.networks()[generator.network](resolve_precision(precision))
+        self.network = network if generator.publish is None else generator.publish(network)
+        if generator.stochastic:
             _refuse_without_dropout(self.network)
         # What is called: the same layers, some in a form that computes faster.
         self._fast = in_phases(self.network)
@@ -96,24 +98,24 @@ class GeneratorTranslator(Translator):
         directory, checkpoint = open_checkpoint(model, step)
         config = directory.read_config(direction)
         described = model_for(config)
-        painter = painter_of(described, direction)
+        generator = published_generator(described, direction)
         if stochastic is not None:
-            painter = dataclasses.replace(painter, stochastic=stochastic)
-        translator = cls(described, painter, precision, seed)
-        translator.ignore = ignored_in_input(config, painter)
+            generator = dataclasses.replace(generator, stochastic=stochastic)
+        translator = cls(described, generator, precision, seed)
+        translator.ignore = ignored_in_input(config, generator)
         has_averages = config.optimization.ema_decay > 0
         if raw_weights and not has_averages:
             raise ConfigError(
                 f"--raw-weights has no effect with {model}, which has no averages (--ema-decay 0)"
             )
         averaged = has_averages and not raw_weights
-        restore_published(checkpoint, painter.network, translator.network, averaged)
+        restore_published(checkpoint, generator.network, translator.network, averaged)
         translator.take_changed_weights()
         return translator
 
     def set_weights(self, weights: Mapping[str, np.ndarray | tf.Tensor]) -> None:
         """Sets the network's weights, float32 by their names in a checkpoint; others are ignored."""
-        for name, variable in stored_weights(self.painter.network, self.network).items():
+        for name, variable in stored_weights(self.generator.network, self.network).items():
             variable.assign(weights[name])
         self.take_changed_weights()
 
@@ -186,7 +188,7 @@ class GeneratorTranslator(Translator):
 
     def _run(self, network: keras.Model, inputs: tf.Tensor) -> Any:
         """Calls the network, or one made of its layers."""
-        if not self.painter.stochastic:
+        if not self.generator.stochastic:
             return network(inputs, training=False)
         dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
         seeds = [
@@ -202,8 +204,8 @@ def translators_for(
 ) -> dict[str, GeneratorTranslator]:
     """Returns a translator for each of a model's published generators by name, without trained weights."""
     return {
-        name: GeneratorTranslator(model, painter, precision, seed)
-        for name, painter in model.painters().items()
+        name: GeneratorTranslator(model, generator, precision, seed)
+        for name, generator in model.published_generators().items()
     }
 
 
@@ -215,16 +217,16 @@ def _refuse_without_dropout(network: keras.Model) -> None:
         raise ConfigError("--stochastic needs a network with dropout and without batch normalization")
 
 
-def ignored_in_input(config: TrainConfig, painter: Painter) -> float | None:
+def ignored_in_input(config: TrainConfig, generator: PublishedGenerator) -> float | None:
     """Returns the number of an input's pixels that have no value, besides what files declare."""
     is_reversed = config.model.data == "pairs" and config.data.direction == "BtoA"
-    return config.data.ignored[painter.side ^ is_reversed]
+    return config.data.ignored[generator.side ^ is_reversed]
 
 
-def painter_of(model: Model, direction: str | None) -> Painter:
-    """Returns the painter of a direction, the usual one where none is named."""
-    painters = model.painters()
-    name = next(iter(painters)) if direction is None else direction
-    if name not in painters:
-        raise ConfigError(f"--direction {name}: the run has {' and '.join(painters)}")
-    return painters[name]
+def published_generator(model: Model, direction: str | None) -> PublishedGenerator:
+    """Returns the generator of a direction, the usual one where none is named."""
+    generators = model.published_generators()
+    name = next(iter(generators)) if direction is None else direction
+    if name not in generators:
+        raise ConfigError(f"--direction {name}: the run has {' and '.join(generators)}")
+    return generators[name]

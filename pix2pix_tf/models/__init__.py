@@ -1,1 +1,1 @@
-"""The models: each a file that says what its settings, networks, losses, samples and painters are."""
+"""The models: each a file that says what its settings, networks, losses, samples and generators are."""

@@ -70,7 +70,7 @@ class Phase:
 
 
 @dataclasses.dataclass(frozen=True)
-class Painter:
+class PublishedGenerator:
     """A network that is published: what samples, predictions and exports are painted by.
 
     Args:
@@ -115,15 +115,15 @@ class Teacher:
 
     Args:
         run: a run directory, or one of its checkpoints.
-        painter: which of its painters.
-        judge: the name, in this model, of what begins as the painter's judge; none if empty.
+        generator: which of its generators.
+        judge: the name, in this model, of what begins as the generator's judge; none if empty.
         inherited: from the configuration of that run to what this one's is where nothing else is said.
     """
 
     NETWORK: ClassVar[str] = "teacher"
 
     run: Path
-    painter: str
+    generator: str
     judge: str
     inherited: Callable[[TrainConfig], TrainConfig]
 
@@ -180,16 +180,16 @@ class Model(abc.ABC):
         """Returns the updates of a step, in their order."""
 
     @abc.abstractmethod
-    def painters(self) -> Mapping[str, Painter]:
+    def published_generators(self) -> Mapping[str, PublishedGenerator]:
         """Returns what is published, the usual one first, by name: a direction such as 'AtoB'."""
 
     @abc.abstractmethod
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
+    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
         """Returns the samples of a training step.
 
         Args:
             held_out: images that were not trained on, a row of them one for each image of the data set.
-            painters: those of :meth:`painters`, as they stand.
+            generators: those of :meth:`published_generators`, as they stand.
         """
 
     def teacher(self) -> Teacher | None:

@@ -16,7 +16,7 @@ from pix2pix_tf.models.adversary import (
     Verdict,
     generator_builder,
 )
-from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet, masked
+from pix2pix_tf.models.base import Metric, Model, Paint, Phase, PublishedGenerator, Sheet, masked
 
 if TYPE_CHECKING:
     import keras
@@ -185,10 +185,10 @@ class CycleGAN(Model):
             self.adversaries["b"].judge(forward, masked(b, weight), masked(fake_b, weight)),
         )
 
-    def painters(self) -> Mapping[str, Painter]:
+    def published_generators(self) -> Mapping[str, PublishedGenerator]:
         """Returns both generators."""
         data, (a, b) = self.config.data, self.channels.values()
-        to_b = Painter(
+        to_b = PublishedGenerator(
             "generator_ab",
             a,
             b,
@@ -209,9 +209,9 @@ class CycleGAN(Model):
         )
         return {"AtoB": to_b, "BtoA": to_a}
 
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
+    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
         """Returns rows of A, its translation and the way back, and the same from B."""
-        to_b, to_a = painters["AtoB"], painters["BtoA"]
+        to_b, to_a = generators["AtoB"], generators["BtoA"]
         rows = []
         for a, b in held_out:
             fake_b, fake_a = to_b(a), to_a(b)

@@ -43,7 +43,7 @@ class _Student(pix2pix.Pix2Pix):
         settings = self.settings
         if settings.teacher is None:
             raise ConfigError(f"--model {settings.model} needs a --teacher; pix2pix distill RUN names it")
-        [painter], judge = self.painters(), self.adversary.name if settings.gan_weight else ""
+        [generator], judge = self.published_generators(), self.adversary.name if settings.gan_weight else ""
         inherited = functools.partial(
             student_of,
             run=settings.teacher,
@@ -51,7 +51,7 @@ class _Student(pix2pix.Pix2Pix):
             has_targets=settings.data == "pairs",
             has_discriminator=settings.gan_weight > 0,
         )
-        return Teacher(settings.teacher, painter, judge, inherited)
+        return Teacher(settings.teacher, generator, judge, inherited)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +98,9 @@ class DistilledFromInputs(_Student):
 
     Settings = InputsSettings
 
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
+    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
         """Returns rows of input and output."""
-        (paint,) = painters.values()
+        (paint,) = generators.values()
         return Sheet(("input", "output"), [(image, paint(image)) for (image,) in held_out])
 
     def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> pix2pix.Given:

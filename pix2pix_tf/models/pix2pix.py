@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversary import AdversarialSettings, Adversary, Verdict, generator_builder
-from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet, masked
+from pix2pix_tf.models.base import Metric, Model, Paint, Phase, PublishedGenerator, Sheet, masked
 
 if TYPE_CHECKING:
     import keras
@@ -208,10 +208,10 @@ class Pix2Pix(Model):
         condition = None if self.settings.unconditional else given.inputs
         return self.adversary.judge(forward, given.targets, fake, condition)
 
-    def painters(self) -> Mapping[str, Painter]:
+    def published_generators(self) -> Mapping[str, PublishedGenerator]:
         """Returns the generator, by the direction that it translates in, or by its task."""
         data, task = self.config.data, self.task
-        painter = Painter(
+        generator = PublishedGenerator(
             "generator",
             *self.channels,
             stochastic=self.settings.stochastic,
@@ -222,11 +222,11 @@ class Pix2Pix(Model):
         )
         if self.label_colors:
             channels = data.input_channels or 3
-            painter = dataclasses.replace(painter, input_channels=channels, publish=self._published)
+            generator = dataclasses.replace(generator, input_channels=channels, publish=self._published)
         if task is None:
-            return {data.direction: painter}
+            return {data.direction: generator}
         of_task = dataclasses.replace(
-            painter,
+            generator,
             input_channels=task.taken_channels,
             output_channels=task.picture_channels,
             publish=self._published,
@@ -245,9 +245,9 @@ class Pix2Pix(Model):
             else finished(generator, self.task)
         )
 
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
+    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
         """Returns rows of input, output and target."""
-        (paint,) = painters.values()
+        (paint,) = generators.values()
         shown = (lambda image: image) if self.task is None else self.task.shown
         rows = [(shown(image), paint(image), target) for image, target in held_out]
         return Sheet(("input", "output", "target"), rows)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pix2pix_tf.config import DataKind, ModelSettings, TrainConfig, Upsampling, limited
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.base import Metric, Model, Paint, Painter, Phase, Sheet, masked
+from pix2pix_tf.models.base import Metric, Model, Paint, Phase, PublishedGenerator, Sheet, masked
 
 if TYPE_CHECKING:
     import keras
@@ -193,10 +193,10 @@ class WassersteinGAN(Model):
         loss = generator_loss("wgan-gp", forward.run("critic", fake))
         return {"generator": loss}, {"gen": loss}
 
-    def painters(self) -> Mapping[str, Painter]:
+    def published_generators(self) -> Mapping[str, PublishedGenerator]:
         """Returns the generator."""
         data = self.config.data
-        painter = Painter(
+        generator = PublishedGenerator(
             "generator",
             0,
             self.channels,
@@ -204,11 +204,11 @@ class WassersteinGAN(Model):
             output_bits=data.output_bits or 8,
             output_range=data.output_range,
         )
-        return {"noise": painter}
+        return {"noise": generator}
 
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], painters: Mapping[str, Paint]) -> Sheet:
+    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
         """Returns images of a fixed grid of noise, and below them a way from one to another."""
-        (paint,) = painters.values()
+        (paint,) = generators.values()
         random = np.random.default_rng(self.config.optimization.seed)
         grid = random.standard_normal((_ROWS, _COLUMNS, self.settings.noise)).astype(np.float32)
         way = interpolated(grid[0, 0], grid[1, 0], _COLUMNS)

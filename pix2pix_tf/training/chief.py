@@ -92,7 +92,9 @@ class Chief:
         self._last_step = last_step
         held_out = held_out_images(dataset, data.size, SAMPLE_ROWS, fit=data.fit)
         self._held_out = [images for _, *images in held_out]
-        validation = Validation(dataset, data, self._model.painters()) if dataset.has_targets else None
+        validation = (
+            Validation(dataset, data, self._model.published_generators()) if dataset.has_targets else None
+        )
         digest = str(dataset.identity(dataset.held_out)["digest"]) if dataset.has_targets else "0"
         self._validation_images = {"held_out": int(digest[:12], 16)}
         best = self._run.best()
@@ -141,7 +143,7 @@ class Chief:
     def finish(self) -> None:
         """Writes the files of a finished run."""
         self.wait()
-        networks = {each.painter.network: each.network for each in self.translators.values()}
+        networks = {each.generator.network: each.network for each in self.translators.values()}
         self._recorder.finish(self._last_step, self._sample_grid(), networks)
         self._run.publish()
 

@@ -11,8 +11,8 @@ from pix2pix_tf.config import Precision
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.files import first_line
-from pix2pix_tf.formats.run import painter_of
-from pix2pix_tf.models.base import Model, Painter, Teacher
+from pix2pix_tf.formats.run import published_generator
+from pix2pix_tf.models.base import Model, PublishedGenerator, Teacher
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, open_checkpoint
 from pix2pix_tf.wording import quoted
@@ -61,20 +61,20 @@ def teacher_discriminator(model: Model) -> tuple[Path, dict[str, str]] | None:
     teacher = model.teacher()
     if teacher is None or not teacher.judge:
         return None
-    _, painter, checkpoint = _opened(teacher)
-    return (checkpoint, {teacher.judge: painter.judge}) if painter.judge else None
+    _, generator, checkpoint = _opened(teacher)
+    return (checkpoint, {teacher.judge: generator.judge}) if generator.judge else None
 
 
-def _opened(teacher: Teacher) -> tuple[Model, Painter, Path]:
+def _opened(teacher: Teacher) -> tuple[Model, PublishedGenerator, Path]:
     run, checkpoint = open_checkpoint(teacher.run)
-    model = model_for(run.read_config(teacher.painter))
-    return model, painter_of(model, teacher.painter), checkpoint
+    model = model_for(run.read_config(teacher.generator))
+    return model, published_generator(model, teacher.generator), checkpoint
 
 
 def _published_network(teacher: Teacher, precision: Precision) -> keras.Model:
     """Returns the published generator without the layers that a task adds."""
-    model, painter, checkpoint = _opened(teacher)
-    network = model.networks()[painter.network](precision)
+    model, generator, checkpoint = _opened(teacher)
+    network = model.networks()[generator.network](precision)
     averaged = model.config.optimization.ema_decay > 0
-    restore_published(checkpoint, painter.network, network, averaged)
+    restore_published(checkpoint, generator.network, network, averaged)
     return network

@@ -62,7 +62,7 @@ class Trainer:
             self._adams = {name: self._adam(network) for name, network in self.networks.items()}
             self._loss_scale = LossScale() if precision == "mixed_float16" else None
             self._extra_state = dict(model.extra_state())
-            published = {painter.network for painter in model.painters().values()}
+            published = {generator.network for generator in model.published_generators().values()}
             decay = self._options.ema_decay
             self._averages = MovingAverages(self.weights(published), decay) if decay else None
 

@@ -19,8 +19,8 @@ from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.validation import Validation
 from pix2pix_tf.exporting import export as exporting
-from pix2pix_tf.exporting.export import ExportOptions
-from pix2pix_tf.models.base import Painter
+from pix2pix_tf.exporting.options import ExportOptions
+from pix2pix_tf.models.base import PublishedGenerator
 from pix2pix_tf.models.registry import model_for
 
 GDAL_NODATA = 42113
@@ -321,7 +321,7 @@ def test_verification_reads_images_as_the_model_is_given_them(tmp_path):
     config = replace(preset(), input_channels=1, ignore=7, image_size=64, base_filters=2, output_channels=3)
     model = model_for(config)
     (samples,) = exporting._samples_for(
-        model, model.painters(), ExportOptions(proof_images=tmp_path)
+        model, model.published_generators(), ExportOptions(tmp_path, verification_images=tmp_path)
     ).values()
     (image,) = samples.held_out((64, 64), 1)
     np.testing.assert_array_equal(image[..., 0], with_corner(128, np.full((64, 64), 99, np.uint8)))
@@ -354,4 +354,4 @@ def test_held_out_targets_without_any_value_are_refused_before_training():
     gone = Images(["a"], lambda _: (tf.zeros([64, 64, 3], tf.uint8), tf.fill([64, 64, 1], np.uint8(7))))
     dataset = ImageDataset("gone", (Side(), Side(1, missing=7)), {"train": (gone,), "val": (gone,)})
     with pytest.raises(DataError, match="value"):
-        Validation(dataset, DataConfig(image_size=(64,)), {"AtoB": Painter("generator", 3, 1)})
+        Validation(dataset, DataConfig(image_size=(64,)), {"AtoB": PublishedGenerator("generator", 3, 1)})

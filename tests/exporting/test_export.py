@@ -174,7 +174,7 @@ def test_by_default_images_of_the_run_verify_it(quickly, run, tmp_path):
     assert report_of(tmp_path)["samples"] == "procedural val"
 
 
-# ---------------------------------------------------------------- several painters, and noise
+# ---------------------------------------------------------------- several generators, and noise
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def cyclegan(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("run") / "tiny", "cyclegan", generator="unet", steps=(20,)).path
 
 
-def test_both_painters_are_models_served_side_by_side(quickly, cyclegan, tmp_path):
+def test_both_generators_are_models_served_side_by_side(quickly, cyclegan, tmp_path):
     config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
     report = quickly(tmp_path, cyclegan, formats=("saved_model",), verification_images=None)
     config = config_pb2.ModelServerConfig()
@@ -200,7 +200,7 @@ def test_both_painters_are_models_served_side_by_side(quickly, cyclegan, tmp_pat
     assert "# tiny_AtoB\n" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
-def test_one_of_several_painters_can_be_chosen(quickly, cyclegan, images, tmp_path):
+def test_one_of_several_generators_can_be_chosen(quickly, cyclegan, images, tmp_path):
     report = quickly(tmp_path, cyclegan, direction="BtoA", verification_images=images)
     assert [path.name for path in report.models[0].published] == ["tiny_BtoA_64x64.tflite"]
     assert not list(tmp_path.glob("*AtoB*"))
@@ -230,8 +230,8 @@ def test_each_generator_is_verified_with_images_of_its_own_side(cyclegan):
     config = RunDirectory(cyclegan).read_config()
     dataset = run_dataset(config, None)
     rows = held_out_images(dataset, SIZE, 3)
-    for side, painter in enumerate(model_for(config).painters().values()):
-        samples = DatasetSamples(dataset, painter, config.data.fit)
+    for side, generator in enumerate(model_for(config).published_generators().values()):
+        samples = DatasetSamples(dataset, generator, config.data.fit)
         np.testing.assert_array_equal(samples.held_out(SIZE, 3), [row[1 + side] for row in rows])
         assert [image.dtype for image in samples.for_calibration(SIZE, 2)] == [np.uint8] * 2
 

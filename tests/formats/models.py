@@ -24,9 +24,9 @@ def model(kind="pix2pix", **settings):
 def translator_of(described, direction=None, seed=0, contrast=4, precision="float32"):
     """A model's translator, its first weights made larger so that its output has contrast."""
     keras.utils.set_random_seed(0)
-    painters = described.painters()
-    painter = painters[direction or next(iter(painters))]
-    translator = GeneratorTranslator(described, painter, precision, seed)
+    generators = described.published_generators()
+    generator = generators[direction or next(iter(generators))]
+    translator = GeneratorTranslator(described, generator, precision, seed)
     for variable in translator.network.trainable_variables:
         if "kernel" in variable.path:
             variable.assign(variable * contrast)
@@ -49,9 +49,9 @@ def write_run(path, kind="pix2pix", steps=(10, 20), **settings):
     run = RunDirectory(path)
     described = model(kind, run_dir=path, **settings)
     state = {}
-    for direction in described.painters():
+    for direction in described.published_generators():
         translator = translator_of(described, direction, contrast=3)
-        weights = stored_weights(translator.painter.network, translator.network)
+        weights = stored_weights(translator.generator.network, translator.network)
         for name, variable in weights.items():
             state |= {each: tf.Variable(variable.numpy()) for each in (name, average_name(name))}
     run.write_config(described.config, {"count": 1, "digest": ""})

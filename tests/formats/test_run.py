@@ -296,7 +296,7 @@ def test_a_run_whose_settings_no_longer_fit_its_weights_is_refused(tiny_run, tmp
 
 
 def test_a_direction_that_the_run_has_not_is_refused(tiny_run, refused):
-    assert formats.load(tiny_run.path, direction="BtoA").painter.network == "generator"
+    assert formats.load(tiny_run.path, direction="BtoA").generator.network == "generator"
     refused(ConfigError, formats.load, tiny_run.path, direction="AtoB")
 
 

@@ -81,7 +81,7 @@ def test_what_a_model_tells_of_itself_fits_together(name):
         trained = list(itertools.chain(*phase.trains.values()))
         assert len(trained) == len(set(trained))
         assert set(trained) <= networks
-    assert {painter.network for painter in model.painters().values()} <= networks
+    assert {generator.network for generator in model.published_generators().values()} <= networks
     names = [metric.name for metric in model.metrics()]
     assert len(set(names)) == len(names)
     assert len({metric.tag for metric in model.metrics()}) == len(names)

@@ -42,7 +42,7 @@ def test_what_is_published_is_averaged_and_nothing_else(model):
     described = model_for(config)
     state = Trainer(described, config, 10).state()
     averaged = {name for name in state if name.startswith(average_name(""))}
-    published = {painter.network for painter in described.painters().values()}
+    published = {generator.network for generator in described.published_generators().values()}
     weights = {name for name in state if name.split("/")[0] in published}
     assert averaged == {average_name(name) for name in weights}
 

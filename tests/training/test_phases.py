@@ -39,10 +39,10 @@ class Toy(Model):
         loss = tf.reduce_mean(forward.run("actor", batch[0]))
         return {"actor": loss, "unused": 0 * loss}, {"actor": loss}
 
-    def painters(self):
+    def published_generators(self):
         return {}
 
-    def sheet(self, held_out, painters):
+    def sheet(self, held_out, generators):
         raise NotImplementedError
 
 
