@@ -15,8 +15,8 @@ from pix2pix_tf.config import Direction, Precision, check_range
 from pix2pix_tf.data.folder import walk
 from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
 from pix2pix_tf.data.pipeline import resized
-from pix2pix_tf.data.pixels import to_levels, to_unit_range
-from pix2pix_tf.data.rasters import to_values
+from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
+from pix2pix_tf.data.rasters import dequantize
 from pix2pix_tf.data.sets import Side
 from pix2pix_tf.data.transparency import has_hole, hole_of, with_hole
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for, write_tiff
@@ -151,7 +151,7 @@ def _write_translation(
     if tile is not None:
         bands = translate_in_tiles(translator, image, tile)
         if (values := translator.output_range) is not None:
-            bands = (to_values(band, values) for band in bands)
+            bands = (dequantize(band, values) for band in bands)
         write_tiff(target.with_suffix(TILED_SUFFIX), bands, len(image))
         return
     picture = _resized_there_and_back(translator, image, fitted) if fitted else translator(image)
@@ -163,7 +163,7 @@ def _resized_there_and_back(translator: Translator, image: np.ndarray, size: tup
     given = resized(tf.constant(image), size, Side(translator.input_channels)).numpy()
     picture = resized(tf.constant(translator(given)), image.shape[:2], Side(translator.output_channels))
     if translator.paints_holes:  # what is known is still the photo's, not what resizing made of it
-        known = to_levels(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
+        known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
         picture = tf.where(hole_of(image), picture, known)
     return picture.numpy()
 

@@ -30,8 +30,8 @@ from pix2pix_tf.data.rasters import (
     bands_of_rows,
     declared_nodata,
     numbers_of,
+    quantize,
     read_raster,
-    to_levels,
 )
 from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import DataError, SystemFault
@@ -322,7 +322,7 @@ def _converted(
             valid = pixels[~is_missing]
             nodata.clipped[0] += int(np.count_nonzero((valid < values[0]) | (valid > values[1])))
             nodata.clipped[1] += valid.size
-        pixels = to_levels(pixels, values)
+        pixels = quantize(pixels, values)
     stored = pixels.shape[2]
     if {stored, channels} == {1, 3}:
         pixels = luma(pixels.astype(np.int32)).astype(pixels.dtype) if stored == 3 else pixels.repeat(3, 2)

@@ -113,11 +113,11 @@ def to_unit_range(image: tf.Tensor) -> tf.Tensor:
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:
-    """Turns floats in [-1, 1], of any shape, into ``uint8``, see :func:`to_levels`."""
-    return to_levels(image, tf.uint8)
+    """Turns floats in [-1, 1], of any shape, into ``uint8``, see :func:`from_unit_range`."""
+    return from_unit_range(image, tf.uint8)
 
 
-def to_levels(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+def from_unit_range(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Turns floats in [-1, 1], of any shape, into the levels of ``uint8`` or ``uint16``.
 
     Rounds to the nearest level (halves to the even one); what is outside the range becomes the lowest or the

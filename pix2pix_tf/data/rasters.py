@@ -364,15 +364,15 @@ def merged(images: Sequence[Numbers]) -> Numbers:
     )
 
 
-def to_levels(array: np.ndarray, values: ValueRange) -> np.ndarray:
+def quantize(array: np.ndarray, values: ValueRange) -> np.ndarray:
     """Spreads a range of values over the levels of 16 bits but 0; what is outside becomes its nearer end."""
     low, high = values
     share = (array.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
     return np.round(np.nan_to_num(share, nan=0.0).clip(0.0, 1.0) * 65535).clip(1).astype(np.uint16)
 
 
-def to_values(levels: np.ndarray, values: ValueRange) -> np.ndarray:
-    """Returns what levels of 8 or 16 bits stand for, float32; the opposite of :func:`to_levels`."""
+def dequantize(levels: np.ndarray, values: ValueRange) -> np.ndarray:
+    """Returns what levels of 8 or 16 bits stand for, float32; the opposite of :func:`quantize`."""
     low, high = values
     share = levels.astype(np.float64) / np.iinfo(levels.dtype).max
     return (share * (high - low) + low).astype(np.float32)

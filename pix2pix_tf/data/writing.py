@@ -13,7 +13,7 @@ import tensorflow as tf
 import tifffile
 
 from pix2pix_tf.data.pixels import encode_png
-from pix2pix_tf.data.rasters import ValueRange, to_values
+from pix2pix_tf.data.rasters import ValueRange, dequantize
 from pix2pix_tf.files import written_whole
 
 SUFFIXES = (".png", ".tif", ".npy")
@@ -34,7 +34,7 @@ def encode_image(image: np.ndarray, suffix: str, values: ValueRange | None = Non
     """Encodes levels as the bytes of a file, of the numbers that they stand for if ``values`` are given."""
     if suffix == ".png":
         return encode_png(tf.constant(image)).numpy()
-    numbers = image if values is None else to_values(image, values)
+    numbers = image if values is None else dequantize(image, values)
     file = io.BytesIO()
     if suffix == ".npy":
         np.save(file, numbers, allow_pickle=False)

@@ -17,7 +17,7 @@ from pix2pix_tf.data.folder import files_by_name, same_names
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixels import has_value
-from pix2pix_tf.data.rasters import ValueRange, to_levels, to_values
+from pix2pix_tf.data.rasters import ValueRange, dequantize, quantize
 from pix2pix_tf.data.sets import ImageDataset, Images, Side
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.models.registry import model_for
@@ -163,7 +163,7 @@ def _rescaled(levels: np.ndarray, side: Side, values: ValueRange | None, is_inpu
     if values is None or values == of_side:
         return levels
     now, wanted = (of_side, values) if is_input else (values, of_side)
-    return to_levels(to_values(levels, now), wanted)
+    return quantize(dequantize(levels, now), wanted)
 
 
 def _folder(name: str, path: Path, wanted: Sequence[str], side: Side) -> Judged:

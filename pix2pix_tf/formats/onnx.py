@@ -137,11 +137,11 @@ class OnnxTranslator(Translator):
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         import tensorflow as tf
 
-        from pix2pix_tf.data.pixels import to_levels, to_unit_range
+        from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 
         values = given if self.noise else to_unit_range(given)
         inputs = {_NOISE if self.noise else _INPUT: values[tf.newaxis].numpy()}
-        return to_levels(tf.constant(self._session.run([_OUTPUT], inputs)[0][0]), self.dtype).numpy()
+        return from_unit_range(tf.constant(self._session.run([_OUTPUT], inputs)[0][0]), self.dtype).numpy()
 
 
 def _is_tensor(values: list[Any], name: str, rank: int) -> bool:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from pix2pix_tf.checkpoints import restore_published, stored_weights
 from pix2pix_tf.config import Precision, TrainConfig
-from pix2pix_tf.data.pixels import to_levels, to_unit_range
+from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.base import Format
@@ -163,7 +163,7 @@ class GeneratorTranslator(Translator):
         return fixed
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
-        return to_levels(
+        return from_unit_range(
             self.translate_floats(given if self.noise else to_unit_range(given)), self.dtype
         ).numpy()
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pix2pix_tf import load, open_dataset, preset, replace
 from pix2pix_tf.data.pipeline import held_out_images
-from pix2pix_tf.data.rasters import to_levels, to_values
+from pix2pix_tf.data.rasters import dequantize, quantize
 from pix2pix_tf.errors import ConfigError, DataError, RunError, UserError
 from pix2pix_tf.evaluation import evaluator, inception, judged
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
@@ -218,8 +218,8 @@ def test_pictures_are_compared_in_the_values_of_the_pairs(tmp_path, monkeypatch)
         input_range, output_range = (-100.0, 1000.0), (0.0, 2000.0)
 
         def _translate(self, given):
-            values = 2 * to_values(given.numpy(), self.input_range)
-            return to_levels(values, self.output_range)
+            values = 2 * dequantize(given.numpy(), self.input_range)
+            return quantize(values, self.output_range)
 
     monkeypatch.setattr(judged.formats, "load", lambda *_, **__: Doubling())
     config = replace(

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data.pixels import to_levels, to_unit_range
+from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,4 +111,4 @@ class Task(abc.ABC):
         Returns:
             [height, width, input channels] in the photo's depth, and the photo.
         """
-        return to_levels(self.degraded(to_unit_range(photo), seed), photo.dtype), photo
+        return from_unit_range(self.degraded(to_unit_range(photo), seed), photo.dtype), photo

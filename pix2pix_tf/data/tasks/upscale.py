@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data.pixels import to_levels, to_unit_range
+from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.data.tasks.base import Task
 
 
@@ -37,7 +37,7 @@ class Upscale(Task):
         """Returns the photo small, rounded to the levels of a file, and large again; nothing is random."""
         size = tf.shape(photo)[:2]
         small = tf.image.resize(photo, tf.maximum(size // self.enlarges, 1), "area")
-        levels = to_levels(small, tf.uint16 if self.bits == 16 else tf.uint8)
+        levels = from_unit_range(small, tf.uint16 if self.bits == 16 else tf.uint8)
         enlarged = _interpolated(to_unit_range(levels), size)
         return tf.ensure_shape(enlarged, photo.shape)
 
@@ -53,7 +53,9 @@ def enlarged_levels(image: np.ndarray, factor: int) -> np.ndarray:
         [factor height, factor width, channels] of the same type.
     """
     size = [factor * side for side in image.shape[:2]]
-    return to_levels(_interpolated(to_unit_range(tf.constant(image)), size), tf.as_dtype(image.dtype)).numpy()
+    return from_unit_range(
+        _interpolated(to_unit_range(tf.constant(image)), size), tf.as_dtype(image.dtype)
+    ).numpy()
 
 
 def _interpolated(image: tf.Tensor, size: tf.Tensor | list[int]) -> tf.Tensor:

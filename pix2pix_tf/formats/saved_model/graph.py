@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import encode_png, to_levels, to_unit_range
+from pix2pix_tf.data.pixels import encode_png, from_unit_range, to_unit_range
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.formats.saved_model.decoding import (
@@ -90,9 +90,11 @@ def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
         return lambda z: {key: _one_by_one(lambda one: finish(_generate(translator, one)), z, spec)}
 
     return {
-        "serving_default": signature("images", lambda x: to_levels(x, levels), tf.TensorSpec(image, levels)),
+        "serving_default": signature(
+            "images", lambda x: from_unit_range(x, levels), tf.TensorSpec(image, levels)
+        ),
         "bytes": signature(
-            "image_bytes", lambda x: encode_png(to_levels(x, levels)), tf.TensorSpec([], tf.string)
+            "image_bytes", lambda x: encode_png(from_unit_range(x, levels)), tf.TensorSpec([], tf.string)
         ),
         "float": signature("images", tf.identity, tf.TensorSpec(image, tf.float32)),
     }
@@ -100,7 +102,7 @@ def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
 
 def _translate_levels(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(image: tf.Tensor) -> tf.Tensor:
-        return to_levels(_generate(translator, to_unit_range(image)), translator.dtype)
+        return from_unit_range(_generate(translator, to_unit_range(image)), translator.dtype)
 
     return _each_of_a_batch(translate, translator.dtype, translator, limits)
 
@@ -116,7 +118,7 @@ def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Sig
     def translate(data: tf.Tensor) -> tf.Tensor:
         decode = decode_with_alpha if translator.paints_holes else decode_to_unit_range
         image = decode(data, translator.input_channels)
-        return encode_png(to_levels(_generate(translator, image), translator.dtype))
+        return encode_png(from_unit_range(_generate(translator, image), translator.dtype))
 
     def translate_all(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         sizes = _one_by_one(stated_size, image_bytes, tf.TensorSpec([2], tf.int64))

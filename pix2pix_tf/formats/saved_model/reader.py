@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import encode_png, to_levels, to_unit_range
+from pix2pix_tf.data.pixels import encode_png, from_unit_range, to_unit_range
 from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.formats.translator import Translate, Translator, cant_load, out_of_memory, refusal
@@ -58,7 +58,7 @@ class SavedModelTranslator(Translator):
     def _by_floats(self, given: tf.Tensor) -> np.ndarray:
         values = given if self.noise else to_unit_range(given)
         floats = self._floats(**{self._key: values[tf.newaxis]})["images"][0]
-        return to_levels(floats, self.dtype).numpy()
+        return from_unit_range(floats, self.dtype).numpy()
 
     def signatures(self) -> dict[str, Translate]:
         """Returns each signature; ``serving_default`` also stands for the way of 16-bit images."""

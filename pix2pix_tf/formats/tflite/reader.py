@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from pix2pix_tf.data.pixels import to_levels, to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import from_unit_range, to_uint8, to_unit_range
 from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, read_metadata
@@ -57,7 +57,7 @@ class TFLiteTranslator(Translator):
         if output.dtype == np.uint8 and self.output_bits == 8:
             return output
         floats = to_unit_range(tf.constant(output)) if output.dtype == np.uint8 else tf.constant(output)
-        return to_levels(floats, self.dtype).numpy()
+        return from_unit_range(floats, self.dtype).numpy()
 
     def _values(self, image: tf.Tensor) -> tf.Tensor:
         height, width = image.shape[:2]
