@@ -14,9 +14,7 @@ from pix2pix_tf.files import write_whole
 from pix2pix_tf.runs import RunDirectory, find_run
 from pix2pix_tf.sheets import one_row
 
-LIMIT = 1_000_000
-"""Bytes of the file, at most."""
-
+LIMIT = 1_000_000  # bytes
 _MOST_FRAMES = 30
 _MILLISECONDS, _MILLISECONDS_LAST = 300, 2000
 _SHRINK = 0.85
@@ -30,14 +28,14 @@ def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
     found = find_run(run)
     directory = found[0] if found is not None else RunDirectory(Path(run))
     height = directory.read_config().data.size[0]
-    sheets = sorted(directory.samples.glob("step_*.png"))
-    if not sheets:
-        raise RunError(f"{directory.place} has no samples yet; they come every --sample-every steps")
+    grids = sorted(directory.samples.glob("step_*.png"))
+    if not grids:
+        raise RunError(f"{directory.place} has no samples yet; one is written every --sample-every steps")
     frames = []
-    for number in spread(len(sheets), _MOST_FRAMES):
-        frame = one_row(np.asarray(Image.open(sheets[number]).convert("RGB")), height, row - 1)
+    for number in spread(len(grids), _MOST_FRAMES):
+        frame = one_row(np.asarray(Image.open(grids[number]).convert("RGB")), height, row - 1)
         if frame is None:
-            raise RunError(f"--row {row}: the sheets in {directory.samples} have no such row")
+            raise RunError(f"--row {row}: the sample grids in {directory.samples} have no such row")
         frames.append(Image.fromarray(frame))
     # Grids with a longer title may be wider.
     width, height = (min(frame.size[axis] for frame in frames) for axis in (0, 1))

@@ -1,7 +1,6 @@
-"""``pix2pix demo``: a page to draw on, and a network that answers in the browser, on the user's own machine.
+"""``pix2pix demo``: a web page to draw on, translated by a .tflite in the browser.
 
-This process only hands out files, on the loopback interface: the page of this package, LiteRT.js and the
-exported .tflite. The browser computes.
+This process only serves files on the loopback interface: the page, LiteRT.js and the model.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _TYPES = {
     ".wasm": "application/wasm",
     ".tflite": "application/octet-stream",
 }
-# WebAssembly's threads share memory, which browsers allow only to pages that nothing foreign is in.
+# WebAssembly threads share memory, which browsers allow only on pages without foreign content.
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -45,24 +44,24 @@ _HEADERS = {
 
 
 class Demo:
-    """The page for one model, a .tflite's or a shipped one's name, and its server."""
+    """The page and its server for one model: a .tflite file or a shipped model's name."""
 
     def __init__(self, model: str | Path, port: int = 0, runtime: Path | None = None):
         path = TFLite.find(model)
         if path is None:
             raise ConfigError(
-                f"{model}: the page draws for a .tflite; 'pix2pix export RUN' writes one, and "
-                f"{' and '.join(shipped_models())} come with this package"
+                f"{model}: the demo takes a .tflite; 'pix2pix export RUN' writes one, and "
+                f"{' and '.join(shipped_models())} are shipped with this package"
             )
         translator = TFLite.load(path)
-        _refuse_undrawable(path, translator)
-        described = json.dumps(_described(path, translator)).encode()
-        files: dict[str, Path | bytes] = {"/model.tflite": path, "/model.json": described}
+        _require_drawable(path, translator)
+        metadata = json.dumps(_metadata(path, translator)).encode()
+        files: dict[str, Path | bytes] = {"/model.tflite": path, "/model.json": metadata}
         files |= {f"/{file.name}": file for file in _PAGE.iterdir() if file.suffix in _TYPES}
         files |= {f"/litert/{name}": file for name, file in runtime_files(runtime).items()}
         files["/"] = _PAGE / "index.html"
         try:
-            self._server = _Server(("127.0.0.1", port), _handler_of(files))
+            self._server = _Server(("127.0.0.1", port), _handler(files))
         except OSError as error:
             raise SystemFault(f"--port {port}: {error.strerror or error}; give another, or 0") from error
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
@@ -83,35 +82,35 @@ def demo(
     port: int = 0,
     runtime: Path | None = None,
     open_browser: bool = True,
-    say: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> None:
     """Serves the page until Ctrl-C; see :class:`Demo`."""
     page = Demo(model, port, runtime)
-    say(f"{page.url} draws for {quoted(str(model))}; Ctrl-C ends it")
-    if open_browser:  # beside the server: browsers of the terminal return only when they are left
+    report(f"{page.url} serves {quoted(str(model))}; Ctrl-C stops it")
+    if open_browser:  # in a thread: browsers in the terminal return only when they are closed
         threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
     page.serve()
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    """Says nothing of connections that a browser has closed."""
+    """Ignores connections that the browser has closed."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
-def _refuse_undrawable(path: Path, model: TFLiteTranslator) -> None:
+def _require_drawable(path: Path, model: TFLiteTranslator) -> None:
     if model.noise or model.paints_holes or model.enlarges > 1:
-        raise ConfigError(f"{path}: the page draws what a network translates; this one isn't drawn for")
+        raise ConfigError(f"{path}: the demo supports plain image-to-image models only")
     if not {model.input_channels, model.output_channels} <= {1, 3} or model.output_bits != 8:
         raise ConfigError(
-            f"{path}: the page draws in grey or RGB of 8 bits; this model goes from {model.input_channels} "
+            f"{path}: the demo supports 8-bit gray and RGB; this model translates {model.input_channels} "
             f"channels to {model.output_channels}"
         )
 
 
-def _described(path: Path, model: TFLiteTranslator) -> dict[str, Any]:
+def _metadata(path: Path, model: TFLiteTranslator) -> dict[str, Any]:
     height, width = model.size
     return {
         "name": path.stem,
@@ -123,8 +122,8 @@ def _described(path: Path, model: TFLiteTranslator) -> dict[str, Any]:
     }
 
 
-def _handler_of(files: Mapping[str, Path | bytes]) -> type[http.server.BaseHTTPRequestHandler]:
-    """Returns what answers requests for those files, and for no others."""
+def _handler(files: Mapping[str, Path | bytes]) -> type[http.server.BaseHTTPRequestHandler]:
+    """Returns a request handler that serves these files only."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -137,7 +136,7 @@ def _handler_of(files: Mapping[str, Path | bytes]) -> type[http.server.BaseHTTPR
 
         def _answer(self, with_body: bool) -> None:
             found = files.get(self.path.partition("?")[0])
-            # A page of elsewhere whose name was made to mean this machine has another host.
+            # DNS rebinding: a foreign page that resolves to this machine has another host.
             host = self.headers.get("Host", "").partition(":")[0]
             try:
                 body = found.read_bytes() if isinstance(found, Path) else found
@@ -154,10 +153,10 @@ def _handler_of(files: Mapping[str, Path | bytes]) -> type[http.server.BaseHTTPR
                 self.send_header(header, value)
             self.end_headers()
             if with_body:
-                with contextlib.suppress(ConnectionError):  # whoever closes a page doesn't wait
+                with contextlib.suppress(ConnectionError):  # the page was closed
                     self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Says nothing: the terminal is the user's."""
+            """Logs nothing."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""LiteRT.js, which computes in the browser: brought once, by npm or from a public CDN, and checked."""
+"""Downloads LiteRT.js, the runtime in the browser, by npm or from a public CDN, and verifies it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pix2pix_tf.files import first_line, write_whole
 VERSION = "2.5.3"
 _CDN = "https://cdn.jsdelivr.net/npm"
 _NPM_SECONDS = 300
-_FILES = {  # with the SHA-256 of each, in what web/package-lock.json pins
+_FILES = {  # SHA-256 of each file of the version in web/package-lock.json
     "core/dist/index.js": "e7daccc3a31eef890848a737ccb863ded5f046a6b40c3fdc0556495adeb5d9b3",
     "core/wasm/litert_wasm_internal.js": "68efb69f770e3f76aff36a377de629ca496c131b86ac0f0f4b592a1543a898eb",
     "core/wasm/litert_wasm_internal.wasm": "7280cf4471774867e385e6c3cd53e2b45e2975b80fea338fff4ef359b0865614",
@@ -39,54 +39,53 @@ _FILES = {  # with the SHA-256 of each, in what web/package-lock.json pins
     "wasm-utils/dist/index.js": "e0e20bc28ab001ac732cf40d15b6eebd24fb0deaeb95eeba5100f51eebf015f2",
 }
 _PACKAGES = ("core", "wasm-utils")
-_BY_HAND = "bring it from where there is a network ('npm ci' in web/) and name its folder by --runtime"
+_BY_HAND = "download it on another machine ('npm ci' in web/) and give its folder as --runtime"
 
 
 def runtime_files(given: Path | None = None) -> dict[str, Path]:
-    """Returns the files that a page needs, by their names in ``node_modules/@litertjs``.
+    """Returns the files of the runtime by their names in ``node_modules/@litertjs``.
 
-    Args:
-        given: that folder, of an ``npm ci``; or what ``npm pack`` wrote of one package, beside the other's.
-            By default the files are in the cache, or brought there.
+    ``given`` is that folder after ``npm ci``, or a file that ``npm pack`` wrote, beside those of the other
+    packages. By default the files are downloaded to the cache.
     """
-    kept = data_root(None) / "downloads" / f"litertjs-{VERSION}"
-    folder = kept if given is None or given.is_file() else given
+    cached = data_root(None) / "downloads" / f"litertjs-{VERSION}"
+    folder = cached if given is None or given.is_file() else given
     if given is not None and given.is_file():
-        _write(folder, _packed_in(given.parent), str(given.parent))
+        _write(folder, _npm_archive_reader(given.parent), str(given.parent))
     elif given is None and not all((folder / name).is_file() for name in _FILES):
-        _bring(folder)
+        _download(folder)
     missing = next((name for name in _FILES if not (folder / name).is_file()), None)
     if missing is not None:
         raise ConfigError(f"--runtime {folder}: {missing} is missing; give web/node_modules/@litertjs")
     return {name: folder / name for name in _FILES}
 
 
-def _bring(folder: Path) -> None:
-    """Brings all files by npm where it is installed and can, else from a CDN."""
+def _download(folder: Path) -> None:
+    """Downloads all files by npm if that is installed and works, else from a CDN."""
     import requests
 
     npm = shutil.which("npm")
     command = ["pack", "--ignore-scripts", *(f"@litertjs/{package}@{VERSION}" for package in _PACKAGES)]
-    unable = (OSError, subprocess.SubprocessError, ConfigError)
-    with tempfile.TemporaryDirectory() as place, contextlib.suppress(*unable):
-        if npm is not None:  # which brings them from wherever it is configured to
+    npm_errors = (OSError, subprocess.SubprocessError, ConfigError)
+    with tempfile.TemporaryDirectory() as place, contextlib.suppress(*npm_errors):
+        if npm is not None:  # it knows its registry
             subprocess.run([npm, *command], cwd=place, check=True, capture_output=True, timeout=_NPM_SECONDS)
-            return _write(folder, _packed_in(Path(place)), "npm")
+            return _write(folder, _npm_archive_reader(Path(place)), "npm")
 
-    def of_cdn(name: str) -> bytes:
+    def read_from_cdn(name: str) -> bytes:
         package, _, path = name.partition("/")
         answer = requests.get(f"{_CDN}/@litertjs/{package}@{VERSION}/{path}", timeout=30)
         answer.raise_for_status()
         return answer.content
 
     try:
-        _write(folder, of_cdn, _CDN)
+        _write(folder, read_from_cdn, _CDN)
     except requests.RequestException as error:
         raise SystemFault(f"LiteRT.js can't be downloaded ({first_line(error)}); {_BY_HAND}") from error
 
 
-def _packed_in(folder: Path) -> Callable[[str], bytes]:
-    """Returns what reads a file from what ``npm pack`` has written to a folder."""
+def _npm_archive_reader(folder: Path) -> Callable[[str], bytes]:
+    """Returns a function that reads files from the archives that ``npm pack`` wrote to a folder."""
 
     def read(name: str) -> bytes:
         package, _, path = name.partition("/")
@@ -94,10 +93,10 @@ def _packed_in(folder: Path) -> Callable[[str], bytes]:
         try:
             with tarfile.open(archive) as packed:
                 member = packed.extractfile(f"package/{path}")
-                return b"" if member is None else member.read()  # a folder is another than the pinned file
-        except Exception as error:  # an archive is damaged in as many ways as it has parts
+                return b"" if member is None else member.read()
+        except Exception as error:  # damaged archives fail in many ways
             raise ConfigError(
-                f"{archive} can't be read ({first_line(error)}); give what 'npm pack' wrote of @litertjs/"
+                f"{archive} can't be read ({first_line(error)}); give what 'npm pack' writes for @litertjs/"
                 f"{' and @litertjs/'.join(_PACKAGES)} {VERSION}, in one folder"
             ) from error
 
@@ -105,10 +104,12 @@ def _packed_in(folder: Path) -> Callable[[str], bytes]:
 
 
 def _write(folder: Path, read: Callable[[str], bytes], source: str) -> None:
-    """Writes all files that are missing, unless one is another than the pinned one."""
+    """Writes the missing files; raises if a digest differs."""
     missing = [name for name in _FILES if not (folder / name).is_file()]
     for name in tqdm(missing, "LiteRT.js", unit="file", leave=False, delay=1, disable=None):
         content = read(name)
         if hashlib.sha256(content).hexdigest() != _FILES[name]:
-            raise SystemFault(f"{source} gave another {name} than that of LiteRT.js {VERSION}; {_BY_HAND}")
+            raise SystemFault(
+                f"the digest of {name} from {source} is not that of LiteRT.js {VERSION}; {_BY_HAND}"
+            )
         write_whole(folder / name, content)

@@ -1,4 +1,4 @@
-"""``pix2pix import``: a generator that PyTorch has trained, as a run that predicts and exports like any."""
+"""``pix2pix import``: converts a PyTorch generator to a run that predicts, exports and evaluates."""
 
 from __future__ import annotations
 
@@ -28,35 +28,37 @@ def import_checkpoint(
     direction: Direction | None = None,
     eval_mode: bool = False,
 ) -> tuple[RunDirectory, Generator]:
-    """Writes a run with the generator of pytorch-CycleGAN-and-pix2pix' ``latest_net_G.pth`` (or ``_G_A``).
+    """Writes a run with the generator in ``latest_net_G.pth`` of pytorch-CycleGAN-and-pix2pix (or ``_G_A``).
 
-    The run has the checkpoint of step 0: the generator, and a discriminator that has learnt nothing yet.
-    Another run can start from it (``init_from``). ``eval_mode`` normalizes batches by the statistics that
-    training has stored, as their ``test.py --eval``; by default each image is normalized by itself.
-    ``direction`` is the data set's where not given, and can be given at each use.
+    The run has a checkpoint of step 0 with the generator and an untrained discriminator; other runs can start
+    from it (``init_from``). With ``eval_mode``, batch normalization uses the stored statistics, like their
+    ``test.py --eval``; by default it uses those of each image. ``direction`` defaults to the data set's and
+    can be given again at each use.
     """
     run = RunDirectory(run_dir)
     run.refuse_unreadable_path()
     if run.exists():
-        raise RunError(f"--out {quoted(run_dir)}: there is a run already; give another directory")
+        raise RunError(f"--out {quoted(run_dir)}: a run exists there; give another directory")
     generator = read_generator(checkpoint, eval_mode)
     if eval_mode and generator.norm != "batch":
         raise ConfigError(f"--eval has no effect with {quoted(checkpoint)}, which has no batch normalization")
-    config = _config_of(generator, run_dir, dataset, direction)
-    state = _state_of(config, generator.weights)
+    config = _config_for(generator, run_dir, dataset, direction)
+    state = _initial_state(config, generator.weights)
     with run.locked(), contextlib.closing(CheckpointWriter(run, state)) as writer:
-        told = {"direction": direction}
-        run.write_config(config, {"count": 1, "digest": f"of {checkpoint.name}", "imported": told})
+        images = {"count": 1, "digest": f"of {checkpoint.name}", "imported": {"direction": direction}}
+        run.write_config(config, images)
         writer.save(0)
         writer.wait()
     return run, generator
 
 
-def _config_of(generator: Generator, run_dir: Path, dataset: str, direction: Direction | None) -> TrainConfig:
-    place = absolute(dataset) if looks_like_path(dataset) else dataset  # from any working directory
-    brought = preset(place, recipe="paper")
+def _config_for(
+    generator: Generator, run_dir: Path, dataset: str, direction: Direction | None
+) -> TrainConfig:
+    dataset = absolute(dataset) if looks_like_path(dataset) else dataset  # for any working directory
+    config = preset(dataset, recipe="paper")
     return configs.replace(
-        brought,
+        config,
         generator=generator.kind,
         base_filters=generator.base_filters,
         norm=generator.norm,
@@ -66,14 +68,14 @@ def _config_of(generator: Generator, run_dir: Path, dataset: str, direction: Dir
         input_channels=generator.input_channels,
         output_channels=generator.output_channels,
         output_bits=8,
-        direction=direction or brought.data.direction,
+        direction=direction or config.data.direction,
         precision="float32",
         run_dir=run_dir,
     )
 
 
-def _state_of(config: TrainConfig, weights: Mapping[str, np.ndarray]) -> dict[str, tf.Variable]:
-    """Returns what a checkpoint holds: the generator's weights, and first ones of the other networks."""
+def _initial_state(config: TrainConfig, weights: Mapping[str, np.ndarray]) -> dict[str, tf.Variable]:
+    """Returns the variables of a checkpoint: the given generator, initial weights of the discriminator."""
     state = {}
     for name, build in model_for(config).networks().items():
         network = build("float32")

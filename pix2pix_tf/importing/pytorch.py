@@ -1,7 +1,7 @@
-"""Reads the generators that pytorch-CycleGAN-and-pix2pix saves (Zhu, Park et al.).
+"""Reads generators of pytorch-CycleGAN-and-pix2pix (Zhu, Park et al.).
 
-Their modules have numbers for names, from which depth, width and normalization follow. Every entry of the
-file must be one that the network has, and every one of the network must be there: others are refused.
+Depth, width and normalization follow from the numbered module names. The entries of the file must be exactly
+those of the network.
 """
 
 from __future__ import annotations
@@ -18,29 +18,21 @@ import numpy as np
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
 
-_THEIRS = "pytorch-CycleGAN-and-pix2pix (unet_128, unet_256, resnet_6blocks or resnet_9blocks)"
-_BLOCKS_AT = {6: (128, 128), 9: (256, 256)}  # residual blocks, and a size of images that has so many
-_LEVELS = (6, 7, 8)  # of a U-Net; images of 2**levels pixels have so many
+_SUPPORTED = "pytorch-CycleGAN-and-pix2pix (unet_128, unet_256, resnet_6blocks or resnet_9blocks)"
+# Image sizes at which our ResNet has 6 or 9 residual blocks.
+_SIZE_FOR_BLOCKS = {6: (128, 128), 9: (256, 256)}
+# Depths of U-Nets; for images of 2**levels pixels.
+_LEVELS = (6, 7, 8)
 
 State = Mapping[str, np.ndarray]
-Blocks = list[tuple[str, str, str]]  # a block's name here, its convolution and its normalization there
+# Of each block: our name, their convolution, their normalization.
+Blocks = list[tuple[str, str, str]]
 Kind = Literal["unet_of_pytorch", "resnet_of_pytorch"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Generator:
-    """A generator as read.
-
-    Args:
-        kind: what `pix2pix_tf.networks` builds it by.
-        description: what its authors call it.
-        image_size: a size of images that it has its depth for.
-        base_filters: channels of its first convolution.
-        norm: how it normalises.
-        input_channels: of the images it takes.
-        output_channels: of those it paints.
-        weights: float32, by the names that the built network has.
-    """
+    """A generator read from a file; ``description`` is its PyTorch name, ``weights`` have our names."""
 
     kind: Kind
     description: str
@@ -62,26 +54,26 @@ def read_generator(path: Path, eval_mode: bool) -> Generator:
         name, ends = f"unet_{2**levels}", ("down_1", "up_1")
     elif any(".conv_block." in name for name in state):
         blocks, count = _resnet_blocks(state)
-        size = _BLOCKS_AT.get(count)
+        size = _SIZE_FOR_BLOCKS.get(count)
         name, ends = f"resnet_{count}blocks", ("in", "out")
     else:
         outputs = [len(value) for value in state.values() if value.ndim == 4][-1:]
         is_discriminator = "net.0.weight" in state or ("model.0.weight" in state and outputs == [1])
         found = "a discriminator" if is_discriminator else "another network"
-        raise RunError(f"{path}: {found}, no generator of {_THEIRS}; give its latest_net_G.pth")
+        raise RunError(f"{path}: {found}, not a generator of {_SUPPORTED}; give its latest_net_G.pth")
     if size is None:
-        raise RunError(f"{path}: a {name}, whose depth can't be imported; give one of {_THEIRS}")
+        raise RunError(f"{path}: a {name}, whose depth can't be imported; give one of {_SUPPORTED}")
     try:
         weights, norm = _weights(state, blocks, ends[1], eval_mode)
     except ValueError as error:
-        raise RunError(f"{path}: a changed {name}: {error}; give one of {_THEIRS}") from error
-    if kind == "unet_of_pytorch":  # they concatenate what is skipped before what is decoded
+        raise RunError(f"{path}: a changed {name}: {error}; give one of {_SUPPORTED}") from error
+    if kind == "unet_of_pytorch":  # they concatenate the skip connection first
         for level in range(1, levels):
             kernel = weights[f"up_{level}_conv/kernel"]
             weights[f"up_{level}_conv/kernel"] = np.roll(kernel, kernel.shape[3] // 2, axis=3)
     wrong = next((name for name, value in weights.items() if not np.isfinite(value).all()), None)
     if wrong is not None:
-        raise RunError(f"{path}: '{wrong}' holds values that are no finite numbers; give another checkpoint")
+        raise RunError(f"{path}: '{wrong}' has values that are not finite; give another checkpoint")
     first, last = (weights[f"{end}_conv/kernel"] for end in ends)
     return Generator(
         kind,
@@ -104,24 +96,24 @@ def _load(path: Path) -> State:
         ) from None
     try:
         with path.open("rb") as file:
-            # Tensors and plain containers only: no code that a file names is called.
+            # Tensors and plain containers only: no code from the file runs.
             stored = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"{path}: no such file; check the path") from None
     except OSError as error:
         if path.is_dir():
-            raise RunError(f"{path}: a folder; give a checkpoint's file, latest_net_G.pth") from None
+            raise RunError(f"{path}: is a folder; give a checkpoint file such as latest_net_G.pth") from None
         raise SystemFault(f"{path}: can't be read ({error.strerror or error})") from None
-    except Exception as error:  # unpickling and zip files fail in many ways
+    except Exception as error:  # unpickling and unzipping fail in many ways
         objects: list[str] = []
-        with contextlib.suppress(Exception):  # lists names, runs nothing
+        with contextlib.suppress(Exception):  # lists names without running code
             objects = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        # PyTorch's own words tell how to run a file's code all the same.
+        # PyTorch's own message explains how to run the file's code.
         raise RunError(
-            f"{path}: holds Python objects ({objects[0]}), which only running their code could restore; "
+            f"{path}: has Python objects ({objects[0]}), which can't be loaded without running code; "
             "save the network's state_dict() instead"
             if objects
-            else f"{path}: no checkpoint of PyTorch, or a damaged one; give a latest_net_G.pth"
+            else f"{path}: not a PyTorch checkpoint, or damaged; give a latest_net_G.pth"
         ) from error
 
     def is_network(found: Any) -> bool:
@@ -129,14 +121,14 @@ def _load(path: Path) -> State:
             isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
         )
 
-    # Some put it inside, such as {"state_dict": ..., "epoch": 200}.
+    # It may be nested, as in {"state_dict": ..., "epoch": 200}.
     networks = {"": stored}
     if not is_network(stored) and isinstance(stored, Mapping):
         networks = {name: each for name, each in stored.items() if each and is_network(each)}
     if len(networks) != 1 or not is_network(network := next(iter(networks.values()))):
         several = f"several networks ({', '.join(map(str, networks))})" if len(networks) > 1 else ""
-        raise RunError(f"{path}: holds {several or 'no network'}; give a latest_net_G.pth")
-    # As networks on several GPUs, and compiled ones, are saved.
+        raise RunError(f"{path}: has {several or 'no network'}; give a latest_net_G.pth")
+    # Prefixes of networks that were on several GPUs or compiled.
     return {
         re.sub(r"^(module\.|_orig_mod\.)+", "", name): value.to(torch.float32).numpy()
         for name, value in network.items()
@@ -144,7 +136,7 @@ def _load(path: Path) -> State:
 
 
 def _unet_blocks(state: State) -> tuple[Blocks, int]:
-    """Walks into the nested levels: each a convolution, the level inside and a transposed convolution."""
+    """Lists the nested levels: each is a convolution, the next level and a transposed convolution."""
     blocks = [("down_1", "model.model.0", ""), ("up_1", "model.model.3", "")]
     level, inside = 2, "model.model.1.model."
     while f"{inside}5.weight" in state:
@@ -158,7 +150,7 @@ def _unet_blocks(state: State) -> tuple[Blocks, int]:
 
 
 def _resnet_blocks(state: State) -> tuple[Blocks, int]:
-    """Lists the convolutions in their order: in, two that halve, residual blocks, two that double, out."""
+    """Lists the convolutions: input, two downsampling, residual blocks, two upsampling, output."""
     places = {found[1] for name in state if (found := re.match(r"model\.(\d+)\.conv_block\.", name))}
     end = 10 + len(places)
     numbers = {"in": 1, "down_1": 4, "down_2": 7, "up_2": end, "up_1": end + 3, "out": end + 7}
@@ -166,7 +158,7 @@ def _resnet_blocks(state: State) -> tuple[Blocks, int]:
         (name, f"model.{number}", "" if name == "out" else f"model.{number + 1}")
         for name, number in numbers.items()
     ]
-    second = 5 if "model.10.conv_block.5.weight" in state else 6  # behind dropout
+    second = 5 if "model.10.conv_block.5.weight" in state else 6  # after dropout
     for number, place in enumerate(range(10, end), 1):
         for part, inner in enumerate((1, second), 1):
             block = f"model.{place}.conv_block."
@@ -177,7 +169,7 @@ def _resnet_blocks(state: State) -> tuple[Blocks, int]:
 def _weights(
     state: State, blocks: Blocks, last: str, eval_mode: bool
 ) -> tuple[dict[str, np.ndarray], Normalization]:
-    """Returns the weights as Keras has them, and how the network normalizes."""
+    """Returns the weights in Keras' layout, and the normalization."""
     if any(name.endswith(".conv_block.0.weight") for name in state):
         raise ValueError("its residual blocks are padded with zeros (padding_type), not by reflection")
     left = dict(state)
@@ -189,7 +181,7 @@ def _weights(
             raise ValueError(f"'{name}' is {found}")
         return value
 
-    # Instance normalization leaves no trace but biases, which it makes useless.
+    # Instance normalization has no weights; it shows only in biases, which it makes useless.
     _, convolution, its_norm = next(block for block in blocks if block[2])
     is_instance = f"{convolution}.bias" in state
     is_batch = not is_instance and f"{its_norm}.running_mean" in state
@@ -208,12 +200,12 @@ def _weights(
         is_affine = is_batch or f"{its_norm}.weight" in state
         weights[f"{name}_norm/gamma"] = take(f"{its_norm}.weight", channels) if is_affine else ones
         weights[f"{name}_norm/beta"] = take(f"{its_norm}.bias", channels) if is_affine else zeros
-        if is_batch or (not is_affine and f"{its_norm}.running_mean" in state):  # of PyTorch before 0.4
+        if is_batch or (not is_affine and f"{its_norm}.running_mean" in state):  # PyTorch before 0.4
             left.pop(f"{its_norm}.num_batches_tracked", None)
             weights[f"{name}_norm/moving_mean"] = take(f"{its_norm}.running_mean", channels)
             weights[f"{name}_norm/moving_variance"] = take(f"{its_norm}.running_var", channels)
     if left:
-        raise ValueError(f"'{next(iter(left))}' belongs to no part of such a network")
+        raise ValueError(f"'{next(iter(left))}' doesn't belong to such a network")
     if is_batch and eval_mode:
         return weights, "batch"
     return weights, "instance" if is_batch or is_instance else "none"
