@@ -84,7 +84,7 @@ def main() -> None:
 
     import_frameworks()
     from pix2pix_tf.data.packed import write_manifest, write_records
-    from pix2pix_tf.data.sets import Side
+    from pix2pix_tf.data.pixel_format import PixelFormat
 
     files = drawn(given.size)
     with tempfile.TemporaryDirectory() as temporary:
@@ -96,7 +96,9 @@ def main() -> None:
         began = time.perf_counter()
         digests = np.arange(2 * given.pairs, dtype=np.uint64).reshape(-1, 2)
         written = write_records(pack, "train", records(), digests)
-        write_manifest(pack, "pack", [(Side(), Side())], {"train": [{**written, "halved": True}]})
+        write_manifest(
+            pack, "pack", [(PixelFormat(), PixelFormat())], {"train": [{**written, "halved": True}]}
+        )
         packed = time.perf_counter() - began
         (folder / "train").mkdir(parents=True)
         for number in range(given.pairs // 10):

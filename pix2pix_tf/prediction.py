@@ -15,9 +15,9 @@ from pix2pix_tf.config import Direction, Precision, check_range
 from pix2pix_tf.data.folder import walk
 from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
 from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.data.rasters import dequantize
-from pix2pix_tf.data.sets import Side
 from pix2pix_tf.data.transparency import has_hole, hole_of, with_hole
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for, write_tiff
 from pix2pix_tf.errors import ConfigError, DataError
@@ -160,8 +160,10 @@ def _write_translation(
 
 def _resized_there_and_back(translator: Translator, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Translates an image at another size."""
-    given = resized(tf.constant(image), size, Side(translator.input_channels)).numpy()
-    picture = resized(tf.constant(translator(given)), image.shape[:2], Side(translator.output_channels))
+    given = resized(tf.constant(image), size, PixelFormat(translator.input_channels)).numpy()
+    picture = resized(
+        tf.constant(translator(given)), image.shape[:2], PixelFormat(translator.output_channels)
+    )
     if translator.paints_holes:  # what is known is still the photo's, not what resizing made of it
         known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
         picture = tf.where(hole_of(image), picture, known)

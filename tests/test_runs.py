@@ -9,7 +9,8 @@ import pytest
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import to_json
-from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
 from pix2pix_tf.runs import FORMAT, RunDirectory
 
@@ -125,7 +126,7 @@ def test_a_run_below_a_file_can_not_be_written(tmp_path):
 
 def identity_of(shades):
     images = Images(list(map(str, shades)), lambda index: (np.full((2, 2, 3), shades[index], np.uint8),))
-    return ImageDataset("made up", (Side(),), {"train": (images,)}).identity()
+    return ImageDataset("made up", (PixelFormat(),), {"train": (images,)}).identity()
 
 
 def test_a_run_knows_its_images_again_and_refuses_others(run):

@@ -19,6 +19,7 @@ import tensorflow_datasets as tfds
 from pix2pix_tf.data.archives import Archive, archived_images, check_contents
 from pix2pix_tf.data.download import download_archive
 from pix2pix_tf.data.names import CATALOG, CatalogSet
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.preparing import (
     data_root,
     existing_archive,
@@ -27,7 +28,7 @@ from pix2pix_tf.data.preparing import (
     prepared_counts,
 )
 from pix2pix_tf.data.records import open_split, record_digests
-from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def open_catalog_dataset(
             f"{name} was prepared without {len(skipped)} broken image(s), {skipped[0]} the first; go on "
             f"without them with --skip-bad-images, or delete {builder.data_dir} to prepare it again"
         )
-    sides = (Side(labels="A" in facts.labels), Side(labels="B" in facts.labels))
+    sides = (PixelFormat(labels="A" in facts.labels), PixelFormat(labels="B" in facts.labels))
     splits = {split: (_open_pairs(builder, split, show_progress),) for split in sorted(builder.info.splits)}
     return ImageDataset(name, sides, splits, skipped)
 
@@ -200,7 +201,7 @@ def _decode_pair(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     from pix2pix_tf.data.images import decode_in_pipeline
     from pix2pix_tf.data.pixels import split_side_by_side
 
-    return split_side_by_side(decode_in_pipeline(data, Side()))
+    return split_side_by_side(decode_in_pipeline(data, PixelFormat()))
 
 
 def archive_url(name: str, mirror: str) -> str:

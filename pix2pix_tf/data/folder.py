@@ -23,9 +23,10 @@ from pix2pix_tf.data import images
 from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
 from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, Severity, found
 from pix2pix_tf.data.checking.values import value_findings
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import split_side_by_side
 from pix2pix_tf.data.rasters import ValueRange
-from pix2pix_tf.data.sets import ImageDataset, Images, Kind, Side, natural_key
+from pix2pix_tf.data.sets import ImageDataset, Images, Kind, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
 from pix2pix_tf.wording import quoted
@@ -186,7 +187,7 @@ def examined(
     shares: tuple[float, float] = SHARES,
     ignored: tuple[float | None, float | None] = (None, None),
     ranges: Sequence[ValueRange | None] = (None, None),
-) -> tuple[Survey, list[tuple[Side, ...]]]:
+) -> tuple[Survey, list[tuple[PixelFormat, ...]]]:
     """Returns what is in a folder that can be used, and the sides of each of its sets.
 
     The arguments are those of `open_folder_dataset`.
@@ -681,10 +682,10 @@ def _unequal_images(
     )  # fmt: skip
 
 
-def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tuple[Side, ...]:
+def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tuple[PixelFormat, ...]:
     """Says what the images of a set are like: both halves of a side-by-side one as the whole."""
 
-    def side(at: int) -> Side:
+    def side(at: int) -> PixelFormat:
         each = [checked[item.files[at]] for item in items]
         bits: Literal[8, 16] = 16 if any(one.bits == 16 for one in each) else 8
         ranges = [one.values for one in each if one.values is not None]
@@ -700,13 +701,15 @@ def sides_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> tup
         has_colors_only = values is None and all(one.channels == 3 for one in each)
         ignore = None if has_colors_only else each[0].ignore
         has_alpha = all(one.has_alpha for one in each)
-        return Side(channels, bits=bits, values=values, missing=level, ignore=ignore, has_alpha=has_alpha)
+        return PixelFormat(
+            channels, bits=bits, value_range=values, missing=level, ignore=ignore, has_alpha=has_alpha
+        )
 
     sides = tuple(side(at) for at in range(len(items[0].files)))
     return sides * 2 if items[0].is_halved else sides
 
 
-def _value_findings(survey: Survey, sides: Sequence[tuple[Side, ...]]) -> Iterator[Finding]:
+def _value_findings(survey: Survey, sides: Sequence[tuple[PixelFormat, ...]]) -> Iterator[Finding]:
     """Yields what may be wrong with the numbers of each side; halves are one."""
     places = [(items, at) for items in survey.used() for at in range(len(items[0].files))]
     names = (" on side A", " on side B") if len(places) == 2 else ("",)
@@ -714,7 +717,7 @@ def _value_findings(survey: Survey, sides: Sequence[tuple[Side, ...]]) -> Iterat
     for name, (items, at), side in zip(names, places, flat, strict=False):
         numbers = {file: survey.checked[file].numbers for file in (item.files[at] for item in items)}
         known = {file: each for file, each in numbers.items() if each is not None}
-        yield from value_findings(name, known, side.values or (0, 2**side.bits - 1))
+        yield from value_findings(name, known, side.value_range or (0, 2**side.bits - 1))
 
 
 def digests_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> np.ndarray:
@@ -731,11 +734,11 @@ def digests_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> n
 
 
 def ranged(
-    sides: Sequence[tuple[Side, ...]],
+    sides: Sequence[tuple[PixelFormat, ...]],
     ranges: Sequence[ValueRange | None],
     channels: Sequence[int | None],
     folder: Path,
-) -> list[tuple[Side, ...]]:
+) -> list[tuple[PixelFormat, ...]]:
     """Returns the sides of each set with the ranges that were asked for, the last ones of fewer sides.
 
     Where one channel more is asked for than pictures have, and all have alpha, that is read as a band.
@@ -748,7 +751,7 @@ def ranged(
     return [tuple(_ranged(side, *next(given), folder) for side in of_set) for of_set in sides]
 
 
-def _ranged(side: Side, values: ValueRange | None, channels: int | None, folder: Path) -> Side:
+def _ranged(side: PixelFormat, values: ValueRange | None, channels: int | None, folder: Path) -> PixelFormat:
     """Returns a side whose numbers have the range that was asked for.
 
     Raises:
@@ -758,22 +761,24 @@ def _ranged(side: Side, values: ValueRange | None, channels: int | None, folder:
         side = dataclasses.replace(side, channels=channels)
     if values is None:
         return side
-    if side.values is None and values[1] - values[0] < _FEWEST_LEVELS:
+    if side.value_range is None and values[1] - values[0] < _FEWEST_LEVELS:
         raise DataError(
             f"{folder}: its images hold whole numbers from 0 to {2**side.bits - 1}, of which hardly any lie "
             f"between {values[0]:g} and {values[1]:g}; give --input-range and --output-range in these numbers"
         )
-    return dataclasses.replace(side, bits=16, values=values, missing=None if side.missing is None else 0)
+    return dataclasses.replace(side, bits=16, value_range=values, missing=None if side.missing is None else 0)
 
 
-def _reader(items: Sequence[Item], sides: tuple[Side, ...]) -> ReadImages:
+def _reader(items: Sequence[Item], sides: tuple[PixelFormat, ...]) -> ReadImages:
     paths = tf.constant([[os.fsencode(os.path.abspath(file)) for file in item.files] for item in items])
 
     return lambda index: read_sides(tf.unstack(paths[index]), sides, images.load_in_pipeline)
 
 
 def read_sides(
-    files: Sequence[tf.Tensor], sides: tuple[Side, ...], read: Callable[[tf.Tensor, Side], tf.Tensor]
+    files: Sequence[tf.Tensor],
+    sides: tuple[PixelFormat, ...],
+    read: Callable[[tf.Tensor, PixelFormat], tf.Tensor],
 ) -> tuple[tf.Tensor, ...]:
     """Returns the image of each side: of a file of its own, or of its half of the only one.
 

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.pictures import Picture, open_picture
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import content_digests, luma, over_white
 from pix2pix_tf.data.rasters import (
     MOST_BANDS,
@@ -33,7 +34,6 @@ from pix2pix_tf.data.rasters import (
     quantize,
     read_raster,
 )
-from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.wording import counted
 
@@ -202,22 +202,22 @@ def decode_image(
     return _pixels(io.BytesIO(data), channels, dtype, values, missing=missing, ignore=ignore)
 
 
-def decode_in_pipeline(data: tf.Tensor, side: Side) -> tf.Tensor:
+def decode_in_pipeline(data: tf.Tensor, side: PixelFormat) -> tf.Tensor:
     """Decodes an image of a side as `decode_image`, eagerly or in a pipeline; ``data`` is a string scalar."""
     return _in_pipeline(decode_image, data, side)
 
 
-def load_in_pipeline(path: tf.Tensor, side: Side) -> tf.Tensor:
+def load_in_pipeline(path: tf.Tensor, side: PixelFormat) -> tf.Tensor:
     """Reads an image of a side as `load_image`, eagerly or in a pipeline; ``path`` is a string scalar."""
     return _in_pipeline(
         lambda name, *how, **more: load_image(Path(os.fsdecode(name)), *how, **more), path, side
     )
 
 
-def _in_pipeline(read: Callable[..., np.ndarray], source: tf.Tensor, side: Side) -> tf.Tensor:
+def _in_pipeline(read: Callable[..., np.ndarray], source: tf.Tensor, side: PixelFormat) -> tf.Tensor:
     def load(given: bytes) -> np.ndarray:
         dtype = side.dtype.as_numpy_dtype
-        return read(given, side.channels, dtype, side.values, missing=side.missing, ignore=side.ignore)
+        return read(given, side.channels, dtype, side.value_range, missing=side.missing, ignore=side.ignore)
 
     if tf.executing_eagerly():
         return tf.constant(load(source.numpy()))

@@ -22,9 +22,10 @@ from tqdm import tqdm
 from pix2pix_tf.config import Layout
 from pix2pix_tf.data.folder import SHARES, digests_of, examined, ranged, read_sides
 from pix2pix_tf.data.images import decode_in_pipeline
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.rasters import ValueRange
 from pix2pix_tf.data.records import record_reader
-from pix2pix_tf.data.sets import ImageDataset, Images, Kind, LazyNames, Side
+from pix2pix_tf.data.sets import ImageDataset, Images, Kind, LazyNames
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole, written_whole
 
@@ -122,7 +123,7 @@ def _bytes_feature(values: Sequence[bytes]) -> tf.train.Feature:
 
 
 def write_manifest(
-    out: Path, name: str, sides: Sequence[Sequence[Side]], splits: dict[str, list[dict[str, Any]]]
+    out: Path, name: str, sides: Sequence[Sequence[PixelFormat]], splits: dict[str, list[dict[str, Any]]]
 ) -> None:
     """Writes what makes the files a pack, last; ``halved`` in ``splits`` says that files are side by side."""
     content = {
@@ -146,7 +147,12 @@ def open_pack(
             raise DataError(
                 f"{folder} was packed in format {stored['format']}, format {_FORMAT} is read; pack it again"
             )
-        sides = ranged([tuple(map(_side, of_set)) for of_set in stored["sides"]], ranges, channels, folder)
+        sides = ranged(
+            [tuple(map(PixelFormat.from_json, of_set)) for of_set in stored["sides"]],
+            ranges,
+            channels,
+            folder,
+        )
         return ImageDataset(
             name=stored["name"],
             sides=tuple(itertools.chain(*sides)),
@@ -159,12 +165,7 @@ def open_pack(
         raise DataError(f"the packed data set {folder} is damaged ({error}); pack it again") from error
 
 
-def _side(stored: dict[str, Any]) -> Side:
-    values = stored.pop("values")
-    return Side(**stored, values=None if values is None else (values[0], values[1]))
-
-
-def _images(folder: Path, stored: dict[str, Any], sides: tuple[Side, ...]) -> Images:
+def _images(folder: Path, stored: dict[str, Any], sides: tuple[PixelFormat, ...]) -> Images:
     index = np.load(folder / f"{stored['name']}.index.npy", mmap_mode="r", allow_pickle=False)
     if index.shape != (stored["count"], 2 + len(sides)):
         raise ValueError(f"the index of {stored['name']} is not that of {stored['count']} images")

@@ -19,8 +19,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, Fit, TrainConfig
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value
-from pix2pix_tf.data.sets import ImageDataset, Images, Side, spread
+from pix2pix_tf.data.sets import ImageDataset, Images, spread
 
 # The paper resizes 256×256 images to 286×286 before cropping; other sizes in proportion.
 JITTER_SCALE = 286 / 256
@@ -138,7 +139,7 @@ def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
 
 
 def augmented(
-    images: tuple[tf.Tensor, ...], sides: tuple[Side, ...], config: DataConfig, seed: tf.Tensor
+    images: tuple[tf.Tensor, ...], sides: tuple[PixelFormat, ...], config: DataConfig, seed: tf.Tensor
 ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
     """Returns an image or a pair jittered and mirrored, the same draw for both (paper, section 6.2).
 
@@ -190,7 +191,7 @@ class _Place:
     padded: bool
 
     def cut(
-        self, image: tf.Tensor, side: Side, kernel: str = "triangle"
+        self, image: tf.Tensor, side: PixelFormat, kernel: str = "triangle"
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns what lies there, as `resized_crop` does, and which pixels have a value: ``None`` for all.
 
@@ -281,19 +282,19 @@ def resized_crop(
     return image if tf.is_tensor(size) else tf.ensure_shape(image, (*size, None))
 
 
-def resized(image: tf.Tensor, size: tuple[int, int], side: Side) -> tf.Tensor:
+def resized(image: tf.Tensor, size: tuple[int, int], side: PixelFormat) -> tf.Tensor:
     """Returns a held-out image at the network's size, in its own integer type: no jitter, no mirror."""
     [image] = fitted((image,), (side,), size, "resize")
     return image
 
 
 def fitted(
-    images: tuple[tf.Tensor, ...], sides: tuple[Side, ...], size: tuple[int, int], fit: Fit
+    images: tuple[tf.Tensor, ...], sides: tuple[PixelFormat, ...], size: tuple[int, int], fit: Fit
 ) -> tuple[tf.Tensor, ...]:
     """Returns a held-out image or pair at the network's size, in integers, cropped to its center."""
     place = _placed(images[0], size, size, fit, None)
 
-    def one(image: tf.Tensor, side: Side) -> tf.Tensor:
+    def one(image: tf.Tensor, side: PixelFormat) -> tf.Tensor:
         if tuple(image.shape[:2]) == size:
             return image
         cut, valid = place.cut(image, side)
@@ -310,7 +311,7 @@ def fitted(
 def held_out_row(
     dataset: ImageDataset,
     images: Images,
-    sides: tuple[Side, ...],
+    sides: tuple[PixelFormat, ...],
     number: int,
     size: tuple[int, int] | None,
     fit: Fit,
@@ -331,7 +332,7 @@ def held_out_row(
     return given, read[0]
 
 
-def _unit_range(image: tf.Tensor, side: Side) -> tf.Tensor:
+def _unit_range(image: tf.Tensor, side: PixelFormat) -> tf.Tensor:
     """Scales float32 pixels of the side's depth to [-1, 1]; as ``to_unit_range`` does for integers."""
     image = tf.ensure_shape(image, (None, None, side.channels))
     return tf.clip_by_value(image / ((2**side.bits - 1) / 2) - 1.0, -1.0, 1.0)

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pix2pix_tf.data.names import CYCLE_GAN
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.preparing import (
     data_root,
     existing_archive,
@@ -27,7 +28,7 @@ from pix2pix_tf.data.preparing import (
     unusable,
 )
 from pix2pix_tf.data.records import open_split, record_digests
-from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import first_line
 
@@ -103,16 +104,20 @@ def _splits(builder: Any) -> dict[str, tuple[str, ...]]:
     return {split: (names[0],) for split, names in found.items() if names}
 
 
-def _side(builder: Any) -> Side:
+def _side(builder: Any) -> PixelFormat:
     features = builder.info.features
     feature = features[_FEATURE] if _FEATURE in features.keys() else None  # noqa: SIM118 (no mapping)
     if not isinstance(feature, tfds.features.Image):
         has = ", ".join(features.keys())
         raise DataError(f"{builder.info.full_name} has no images (it has {has})")
-    return Side(channels=1 if feature.shape[-1] == 1 else 3, bits=16 if feature.np_dtype == "uint16" else 8)
+    return PixelFormat(
+        channels=1 if feature.shape[-1] == 1 else 3, bits=16 if feature.np_dtype == "uint16" else 8
+    )
 
 
-def _open_images(builder: Any, stored: str, side: Side, skipped: list[str], show_progress: bool) -> Images:
+def _open_images(
+    builder: Any, stored: str, side: PixelFormat, skipped: list[str], show_progress: bool
+) -> Images:
     """Returns those images of a stored split that can be decoded; adds the names of the others."""
     names, read = open_split(builder, stored, image=_FEATURE, name=None)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.wording import noun
 
@@ -45,36 +46,6 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 def spread(total: int, count: int) -> np.ndarray:
     """Returns up to ``count`` indices, int64, spread evenly over ``total``, from the first to the last."""
     return np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    """What the images of one side of a data set have in common.
-
-    Args:
-        channels: 1 (grey), 3 (RGB), one more where there is an alpha channel; or up to 16 bands.
-        labels: the pixels are classes painted in flat colours, so no filter may mix them.
-        bits: 8 or 16; the images are ``uint8`` or ``uint16``.
-        values: what 0 and the highest level stand for, where the files hold measurements.
-        missing: the level that all channels of a pixel without a value have; ``None`` where there is none.
-        ignore: the number of such pixels in the files, besides what these declare.
-        has_alpha: all files have an alpha channel, whether ``channels`` counts it or not.
-    """
-
-    channels: int = 3
-    labels: bool = False
-    bits: Literal[8, 16] = 8
-    values: tuple[float, float] | None = None
-    missing: int | None = None
-    ignore: float | None = None
-    has_alpha: bool = False
-
-    @property
-    def dtype(self) -> tf.DType:
-        """The type of the images."""
-        import tensorflow as tf
-
-        return tf.uint16 if self.bits == 16 else tf.uint8
 
 
 class LazyNames(Sequence[str]):
@@ -166,7 +137,7 @@ class ImageDataset:
     """
 
     name: str
-    sides: tuple[Side, ...]
+    sides: tuple[PixelFormat, ...]
     splits: Mapping[str, tuple[Images, ...]]
     skipped: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -191,7 +162,7 @@ class ImageDataset:
         """Returns the images, or pairs, that an epoch of a split passes: of unpaired sets, the larger's."""
         return max(map(len, self.splits[split]))
 
-    def parts(self, split: str) -> list[tuple[Images, tuple[Side, ...]]]:
+    def parts(self, split: str) -> list[tuple[Images, tuple[PixelFormat, ...]]]:
         """Returns the sets of a split, each with the sides of what it reads."""
         sets = self.splits[split]
         read = self.sides if self.task is None else self.sides[1:]
@@ -287,6 +258,6 @@ def pairs_made_by(task: Task, dataset: ImageDataset, seed: int) -> ImageDataset:
 
     The seed decides how those that are held out are made, always in the same way.
     """
-    sides = (Side(task.input_channels, bits=dataset.sides[0].bits), *dataset.sides)
+    sides = (PixelFormat(task.input_channels, bits=dataset.sides[0].bits), *dataset.sides)
     used = dataset.used | {"split_seed"}
     return dataclasses.replace(dataset, sides=sides, task=task, task_seed=seed, used=used)

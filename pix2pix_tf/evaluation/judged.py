@@ -16,9 +16,10 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.folder import files_by_name, same_names
 from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import has_value
 from pix2pix_tf.data.rasters import ValueRange, dequantize, quantize
-from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, find_run
@@ -140,7 +141,7 @@ def _model(name: str, model: str, dataset: ImageDataset, config: TrainConfig, ra
         else:
             given = _rescaled(given, dataset.sides[1], translate.input_range, is_input=True)
         picture = _rescaled(translate(given), dataset.sides[1], translate.output_range, is_input=False)
-        return resized(tf.constant(picture), target.shape[:2], Side(translate.output_channels)).numpy()
+        return resized(tf.constant(picture), target.shape[:2], PixelFormat(translate.output_channels)).numpy()
 
     if run is not None and step is None:
         step = run.latest_step()
@@ -157,16 +158,16 @@ def _refuse_noise(model: str, is_from_noise: bool) -> None:
         raise ConfigError(f"{model} makes images from noise, which have no targets to be compared with")
 
 
-def _rescaled(levels: np.ndarray, side: Side, values: ValueRange | None, is_input: bool) -> np.ndarray:
+def _rescaled(levels: np.ndarray, side: PixelFormat, values: ValueRange | None, is_input: bool) -> np.ndarray:
     """Returns levels of a side as those of a model's own range of values, or the other way round."""
-    of_side = side.values or (0, 2**side.bits - 1)
+    of_side = side.value_range or (0, 2**side.bits - 1)
     if values is None or values == of_side:
         return levels
     now, wanted = (of_side, values) if is_input else (values, of_side)
     return quantize(dequantize(levels, now), wanted)
 
 
-def _folder(name: str, path: Path, wanted: Sequence[str], side: Side) -> Judged:
+def _folder(name: str, path: Path, wanted: Sequence[str], side: PixelFormat) -> Judged:
     files, doubles = files_by_name(path)
     for finding in same_names(doubles):
         raise DataError(f"{path}: {finding.line(path)}")
@@ -180,7 +181,7 @@ def _folder(name: str, path: Path, wanted: Sequence[str], side: Side) -> Judged:
 
     def paint(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
         file = files[image_name]
-        picture = load_image(file, target.shape[-1], target.dtype, side.values)
+        picture = load_image(file, target.shape[-1], target.dtype, side.value_range)
         if picture.shape[:2] != target.shape[:2]:
             (height, width), size = picture.shape[:2], target.shape[:2]
             can_be_compared = all(map(configs.IMAGE_SIDE.contain, (height, width)))

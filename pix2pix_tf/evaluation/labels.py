@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from pix2pix_tf.data.label_maps import classes_of
 from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import has_value
-from pix2pix_tf.data.sets import Side
 
 
 class ClassReader(abc.ABC):
@@ -38,7 +38,7 @@ class ClassReader(abc.ABC):
         """
         found = self(picture)
         size = (found.shape[0], found.shape[1])
-        labels = resized(tf.constant(labels), size, Side(labels.shape[-1], labels=True))
+        labels = resized(tf.constant(labels), size, PixelFormat(labels.shape[-1], labels=True))
         pairs = classes_of(np.asarray(labels), self.palette) * len(self.palette) + found
         if missing is not None:
             pairs = pairs[has_value(labels, missing).numpy()[..., 0]]

@@ -26,8 +26,9 @@ from tqdm import tqdm
 from pix2pix_tf.config import DataConfig, ModelSettings, OptimizationConfig, TrainConfig
 from pix2pix_tf.data.label_maps import MOST_READ, SMALLEST_SHARE, classes_of, each_of, palette
 from pix2pix_tf.data.pipeline import in_memory, resized, training_batches
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, to_unit_range
-from pix2pix_tf.data.sets import ImageDataset, Images, Side, spread
+from pix2pix_tf.data.sets import ImageDataset, Images, spread
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import DataError, SystemFault, TrainingDiverged
 from pix2pix_tf.evaluation.labels import ClassReader
@@ -92,7 +93,7 @@ class Segmenter(ClassReader):
         super().__init__(palette)
         self.image_size = image_size
         channels = weights["down_1_conv/kernel"].shape[2]
-        self._side = Side(channels)
+        self._side = PixelFormat(channels)
         self._network = _build(image_size, channels, len(palette), "float32", seed=0)
         for variable in self._network.weights:
             variable.assign(weights[variable.path])
@@ -253,7 +254,7 @@ def _with_classes(pairs: ImageDataset, colours: np.ndarray) -> ImageDataset:
         found = tf.numpy_function(classes, [pair[1]], tf.uint8, stateful=False)
         return pair[0], tf.ensure_shape(found, (*pair[1].shape[:2], 1))
 
-    side = Side(1, labels=True, missing=None if missing is None else _NO_CLASS)
+    side = PixelFormat(1, labels=True, missing=None if missing is None else _NO_CLASS)
     splits: dict[str, tuple[Images, ...]] = {
         name: tuple(images.mapped(read) for images in sets) for name, sets in pairs.splits.items()
     }

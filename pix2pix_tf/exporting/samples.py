@@ -14,8 +14,9 @@ from pix2pix_tf.config import Fit, TrainConfig
 from pix2pix_tf.data.folder import walk
 from pix2pix_tf.data.label_maps import named_classes
 from pix2pix_tf.data.pipeline import held_out_images, resized
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
-from pix2pix_tf.data.sets import ImageDataset, Side, spread
+from pix2pix_tf.data.sets import ImageDataset, spread
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError, UserError
@@ -56,7 +57,7 @@ class FolderSamples:
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         chosen = (self._files[number] for number in spread(len(self._files), count))
-        side = Side(self._generator.input_channels)
+        side = PixelFormat(self._generator.input_channels)
         return [resized(tf.constant(self._load(path)), size, side).numpy() for path in chosen]
 
     def _load(self, path: Path) -> np.ndarray:

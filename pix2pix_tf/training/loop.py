@@ -87,10 +87,10 @@ class Session:
         )
         names = ("A", "B") if self.dataset.kind == "unpaired" else ("input", "target")
         ranges = [
-            f"{name}: values from {side.values[0]:.6g} to {side.values[1]:.6g}"
+            f"{name}: values from {side.value_range[0]:.6g} to {side.value_range[1]:.6g}"
             + ("" if side.missing is None else "; missing pixels are ignored")
             for name, side in zip(names, self.dataset.sides, strict=False)
-            if side.values is not None
+            if side.value_range is not None
         ]
         return [first_line, *ranges, *self.dataset.notes]
 

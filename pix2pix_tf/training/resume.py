@@ -10,7 +10,8 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import DataConfig, TrainConfig, each_setting
 from pix2pix_tf.data.label_maps import colors_in, palette
 from pix2pix_tf.data.names import full_name, looks_like_path
-from pix2pix_tf.data.sets import ImageDataset, Side
+from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for, preset
@@ -178,7 +179,7 @@ def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     first, last = dataset.sides[0], dataset.sides[-1]
     is_paired = config.model.data != "unpaired"
     if config.model.data == "images" and config.model.side == 0:
-        last = Side(data.output_channels or 3)  # inputs alone don't show what outputs look like
+        last = PixelFormat(data.output_channels or 3)  # inputs alone don't show what outputs look like
     # The input of a task has fixed channels, and noise has none.
     has_input = dataset.task is None and config.model.takes_images
     return configs.replace(
@@ -188,8 +189,8 @@ def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
         input_channels=data.input_channels or first.channels if has_input else None,
         output_channels=data.output_channels or last.channels,
         output_bits=data.output_bits or (last.bits if is_paired else max(first.bits, last.bits)),
-        input_range=data.input_range or first.values if has_input else None,
-        output_range=data.output_range or last.values,
+        input_range=data.input_range or first.value_range if has_input else None,
+        output_range=data.output_range or last.value_range,
         label_colors=_label_colors(data, dataset) if data.one_hot_labels else None,
     )
 

@@ -156,11 +156,13 @@ def _train_on(path: Path, draw: random.Random) -> None:
     import tensorflow as tf
 
     from pix2pix_tf.data.images import load_in_pipeline
-    from pix2pix_tf.data.sets import Side
+    from pix2pix_tf.data.pixel_format import PixelFormat
     from pix2pix_tf.training.framework_errors import framework_errors_explained
 
-    side = Side(
-        bits=draw.choice((8, 16)), values=draw.choice((None, (0.0, 1000.0))), missing=draw.choice((None, 0))
+    side = PixelFormat(
+        bits=draw.choice((8, 16)),
+        value_range=draw.choice((None, (0.0, 1000.0))),
+        missing=draw.choice((None, 0)),
     )
     paths = tf.data.Dataset.from_tensors(str(path))
     with framework_errors_explained():

@@ -26,8 +26,8 @@ from pix2pix_tf.data.folder import (
     open_folder_dataset,
     survey_folder,
 )
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.preview import write_preview
-from pix2pix_tf.data.sets import Side
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import printable
@@ -73,7 +73,7 @@ def test_side_by_side_images_in_split_folders(tmp_path):
     dataset = open_folder(tmp_path)
     assert names(dataset) == {"train": ["2", "10", "more/1"], "val": ["1"], "test": ["1"]}
     assert dataset.name == tmp_path.name
-    assert dataset.sides == (Side(), Side())
+    assert dataset.sides == (PixelFormat(), PixelFormat())
     for (a, b), picture in zip(read_all(dataset.splits["train"][0]), pictures, strict=False):
         np.testing.assert_array_equal(a, picture[:, :4])
         np.testing.assert_array_equal(b, picture[:, 4:])
@@ -177,7 +177,7 @@ def test_two_folders_in_splits(tmp_path, train, val):
     save(tmp_path / val[1] / "y.png", mode="L")
     dataset = open_folder(tmp_path)
     assert names(dataset) == {"train": ["x"], "val": ["y"]}
-    assert dataset.sides == (Side(), Side())
+    assert dataset.sides == (PixelFormat(), PixelFormat())
     ((read_a, read_b),) = read_all(dataset.splits["train"][0])
     np.testing.assert_array_equal(read_a, a)
     np.testing.assert_array_equal(read_b, b)
@@ -201,7 +201,7 @@ def test_two_folders_are_split_by_name(tmp_path):
         save(tmp_path / "B" / f"{at}.jpg", mode="L")
     dataset = open_folder(tmp_path)
     assert sorted(itertools.chain(*names(dataset).values())) == sorted(map(str, range(10)))
-    assert dataset.sides == (Side(channels=3), Side(channels=1))
+    assert dataset.sides == (PixelFormat(channels=3), PixelFormat(channels=1))
     for a, b in read_all(dataset.splits["train"][0]):
         assert (a.shape, b.shape) == ((4, 8, 3), (4, 8, 1))
 
@@ -212,7 +212,7 @@ def test_sixteen_bits_on_one_side(tmp_path):
     (tmp_path / "trainB").mkdir()
     Image.fromarray(deep).save(tmp_path / "trainB" / "1.png")
     dataset = open_folder(tmp_path)
-    assert dataset.sides == (Side(), Side(channels=1, bits=16))
+    assert dataset.sides == (PixelFormat(), PixelFormat(channels=1, bits=16))
     ((a, b),) = read_all(dataset.splits["train"][0])
     assert a.dtype == np.uint8
     np.testing.assert_array_equal(b[..., 0], deep)
@@ -662,7 +662,7 @@ def test_unpaired_sides_differ_in_names_counts_and_sizes(tmp_path, layout):
     save(at("test", "B", "2.png"), mode="L")
     dataset = open_folder(tmp_path, kind="unpaired")
     assert dataset.kind == "unpaired"
-    assert dataset.sides == (Side(), Side(channels=1))
+    assert dataset.sides == (PixelFormat(), PixelFormat(channels=1))
     a, b = dataset.splits["train"]
     assert (list(a.names), list(b.names)) == (["horse 0", "horse 1", "horse 2"], ["zebra"])
     assert shapes(a) == [(4, 8, 3), (4, 9, 3), (4, 10, 3)]
@@ -693,7 +693,7 @@ def test_images_alone_are_whole(tmp_path):
     pictures = [save(tmp_path / "train" / f"{number}.png", width=7, seed=number) for number in range(2)]
     save(tmp_path / "val" / "1.png", width=1, height=9)
     dataset = open_folder(tmp_path, kind="images")
-    assert (dataset.kind, dataset.sides) == ("images", (Side(),))
+    assert (dataset.kind, dataset.sides) == ("images", (PixelFormat(),))
     for (image,), picture in zip(read_all(dataset.splits["train"][0]), pictures, strict=True):
         np.testing.assert_array_equal(image, picture)
     assert shapes(dataset.splits["val"][0]) == [(9, 1, 3)]

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from pix2pix_tf.data import images, rasters
-from pix2pix_tf.data.sets import Side
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import DataError, SystemFault
 from tests.data.image_files import DEEP, HEIGHT, RGBA, WIDTH, deep_png, encode, exif, png, smooth
 
@@ -140,11 +140,11 @@ def test_a_pipeline_reads_files_and_bytes_and_says_which_is_broken(tmp_path):
     Image.fromarray(RGBA[..., :3]).save(good)
     bad.write_bytes(FAULTY["PNG"])
     paths = tf.data.Dataset.from_tensor_slices([str(good), str(bad)])
-    read = iter(paths.map(lambda path: images.load_in_pipeline(path, Side(3))))
+    read = iter(paths.map(lambda path: images.load_in_pipeline(path, PixelFormat(3))))
     np.testing.assert_array_equal(next(read), RGBA[..., :3])
     with pytest.raises(tf.errors.UnknownError, match=re.escape(str(bad))):
         next(read)
-    decoded = images.decode_in_pipeline(tf.constant(good.read_bytes()), Side(3))
+    decoded = images.decode_in_pipeline(tf.constant(good.read_bytes()), PixelFormat(3))
     np.testing.assert_array_equal(decoded, RGBA[..., :3])
 
 

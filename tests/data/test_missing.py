@@ -13,8 +13,9 @@ from pix2pix_tf.data.checking.report import check_folder
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.data.packed import open_pack, pack_folder
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value
-from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.validation import Validation
@@ -85,7 +86,7 @@ def test_missing_pixels_of_measurements_are_level_0_and_no_values(tmp_path, capl
     folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), numbers, nodata))
     dataset = opened(folder)
     side = dataset.sides[1]
-    assert side.values == (numbers[0, 16], 250)
+    assert side.value_range == (numbers[0, 16], 250)
     assert side.missing == 0
     target = dataset.splits["train"][0].read(tf.constant(0))[1].numpy()[..., 0]
     np.testing.assert_array_equal(target == 0, with_corner(0, np.ones((64, 64))) == 0)
@@ -110,7 +111,7 @@ def test_levels_keep_the_declared_one_for_missing_pixels(tmp_path, dtype, nodata
     folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), numbers, str(nodata)))
     dataset = opened(folder)
     assert dataset.sides[1].missing == nodata
-    assert dataset.sides[1].values is None
+    assert dataset.sides[1].value_range is None
     np.testing.assert_array_equal(dataset.splits["train"][0].read(tf.constant(0))[1][..., 0], numbers)
     assert opened(folder, ranges=(None, (0.0, 300.0))).sides[1].missing == 0
 
@@ -155,7 +156,7 @@ def test_an_image_without_any_value_is_refused(tmp_path):
     geotiff(folder / "B" / "2.tif", np.full_like(HEIGHTS, -9999), "-9999")
     with pytest.raises(DataError, match=r"2\.tif.*no"):
         opened(folder)
-    assert opened(folder, skip_bad_images=True).sides[1].values == (1, 250)
+    assert opened(folder, skip_bad_images=True).sides[1].value_range == (1, 250)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_undeclared_sentinels_are_named_and_can_be_declared(tmp_path, dtype, sen
     assert "sentinel" not in codes(folder, ignore=sentinel)
     side = dataset.sides["AB".index(letter)]
     level = side.missing
-    assert level == (sentinel if side.values is None else 0)
+    assert level == (sentinel if side.value_range is None else 0)
     target = dataset.splits["train"][0].read(tf.constant(0))["AB".index(letter)].numpy()
     assert (target == level).mean() == SHARE
     photo = dataset.sides["BA".index(letter)]
@@ -259,7 +260,7 @@ def test_what_is_ignored_is_looked_for_again_where_it_was_not(tmp_path):
     lowest = float(HEIGHTS[0, 16])
     for ignored, low in (((None, None), -9999), ((-9999, -9999), lowest), ((None, None), -9999)):
         dataset = open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False, ignored=ignored)
-        assert dataset.sides[1].values == (low, 250)
+        assert dataset.sides[1].value_range == (low, 250)
 
 
 @pytest.mark.parametrize(("declared", "ignore", "is_color"), [("0", None, False), (None, 0, True)])
@@ -300,7 +301,7 @@ def test_a_model_is_given_the_pixels_of_its_training(tmp_path, corner):
         for name, (_, given, _) in zip(
             pairs.names, held_out_images(dataset, (64, 64), 9, split), strict=True
         ):
-            read = load_input(folder / "A" / f"{name}.tif", 1, paints_holes=False, values=side.values)
+            read = load_input(folder / "A" / f"{name}.tif", 1, paints_holes=False, values=side.value_range)
             np.testing.assert_array_equal(given, read)
 
 
@@ -352,6 +353,8 @@ def test_training_starts_with_ranges_and_names_what_looks_undeclared(tmp_path):
 
 def test_held_out_targets_without_any_value_are_refused_before_training():
     gone = Images(["a"], lambda _: (tf.zeros([64, 64, 3], tf.uint8), tf.fill([64, 64, 1], np.uint8(7))))
-    dataset = ImageDataset("gone", (Side(), Side(1, missing=7)), {"train": (gone,), "val": (gone,)})
+    dataset = ImageDataset(
+        "gone", (PixelFormat(), PixelFormat(1, missing=7)), {"train": (gone,), "val": (gone,)}
+    )
     with pytest.raises(DataError, match="value"):
         Validation(dataset, DataConfig(image_size=(64,)), {"AtoB": PublishedGenerator("generator", 3, 1)})

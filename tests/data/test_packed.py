@@ -155,4 +155,4 @@ def test_pairs_taken_apart_are_told_from_others_without_reading_their_names(fold
 def test_ranges_are_those_that_are_asked_for(folders):
     pack_folder(folders / "measured", folders / "packed", 0, None, "images")
     [side] = open_pack(folders / "packed", (None, (-8.0, 8.0))).sides
-    assert side == dataclasses.replace(open_pack(folders / "packed").sides[0], values=(-8.0, 8.0))
+    assert side == dataclasses.replace(open_pack(folders / "packed").sides[0], value_range=(-8.0, 8.0))

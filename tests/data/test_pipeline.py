@@ -20,12 +20,13 @@ from pix2pix_tf.data.pipeline import (
     shuffled_index,
     training_batches,
 )
-from pix2pix_tf.data.sets import ImageDataset, Images, Side, images_of, pairs_made_by, unpaired
+from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.sets import ImageDataset, Images, images_of, pairs_made_by, unpaired
 from pix2pix_tf.data.tasks import TASKS
 from pix2pix_tf.models.registry import defaults
 
-PLAIN = Side()
-LABELS = Side(labels=True)
+PLAIN = PixelFormat()
+LABELS = PixelFormat(labels=True)
 
 
 def noise(height, width, channels=3, seed=0, dtype=np.uint8):
@@ -225,7 +226,7 @@ def test_pairs_held_in_memory_give_the_same_batches(photos, monkeypatch):
 
 
 def test_16_bit_pairs_are_held_in_memory_too(monkeypatch):
-    sides = (Side(channels=1, bits=16), Side())
+    sides = (PixelFormat(channels=1, bits=16), PixelFormat())
     dataset = dataset_of([(noise(5, 9, 1, dtype=np.uint16), noise(5, 9)) for _ in range(2)], sides)
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
     held, plain = (
@@ -380,7 +381,7 @@ def test_pixels_are_scaled_from_their_depth_to_minus_one_and_one(dtype, bits, la
     image = np.full((64, 64, 1), top, dtype)
     image[:32] = 0
     image[:, :32] = top // 3  # 85 of 255 and 21845 of 65535: a third exactly
-    side = Side(channels=1, labels=labels, bits=bits)
+    side = PixelFormat(channels=1, labels=labels, bits=bits)
     config = config_of(jitter=False, flip=False)
     for one, _ in draws((image, image), (side, side), config, 1):
         assert one.shape == (64, 64, 1)
@@ -389,7 +390,7 @@ def test_pixels_are_scaled_from_their_depth_to_minus_one_and_one(dtype, bits, la
 
 
 def test_input_and_target_have_their_own_depth_and_channels():
-    sides = (Side(channels=1, bits=16), Side(channels=3, bits=8))
+    sides = (PixelFormat(channels=1, bits=16), PixelFormat(channels=3, bits=8))
     dataset = dataset_of([(np.full((70, 70, 1), 65535, np.uint16), np.zeros((70, 70, 3), np.uint8))], sides)
     [(inputs, targets)] = batches(dataset, config_of(), 0, 1)
     assert inputs.shape == (1, 64, 64, 1)
@@ -581,7 +582,12 @@ def spoiled(image, missing, height, width, seed=0):
 
 @pytest.mark.parametrize("kernel", ["triangle", "cubic"])
 @pytest.mark.parametrize(
-    "side", [Side(1, bits=16, missing=0), Side(3, missing=255), Side(3, labels=True, missing=128)]
+    "side",
+    [
+        PixelFormat(1, bits=16, missing=0),
+        PixelFormat(3, missing=255),
+        PixelFormat(3, labels=True, missing=128),
+    ],
 )
 @pytest.mark.parametrize("fit", ["resize", "crop", "pad"])
 def test_missing_pixels_stay_out_of_their_neighbors(fit, side, kernel):
@@ -602,7 +608,7 @@ def test_missing_pixels_stay_out_of_their_neighbors(fit, side, kernel):
 
 
 def test_a_mean_of_other_levels_is_not_taken_for_missing():
-    side = Side(1, missing=128)
+    side = PixelFormat(1, missing=128)
     checkers = (np.indices((64, 64)).sum(0) % 2 * 2 + 127).astype(np.uint8)[..., np.newaxis]
     [found] = fitted((tf.constant(checkers),), (side,), (32, 32), "resize")
     np.testing.assert_allclose(found, 128, atol=1)
@@ -618,7 +624,7 @@ def same_but_for_the_level(kind):
             [spoiled(image, level, 70, 90, 10 * place + number) for number, image in enumerate(of_side)]
             for place, of_side in enumerate(images)
         ]
-        side = Side(1, missing=level)
+        side = PixelFormat(1, missing=level)
         if kind == "pairs":
             result.append(dataset_of(list(zip(*spoilt, strict=True)), (side, side)))
         elif kind == "unpaired":
@@ -659,7 +665,7 @@ def test_batches_say_which_pixels_are_missing_and_not_what_stood_there(kind, wei
 def test_a_pixel_of_a_pair_counts_where_both_have_a_value():
     given, target = np.full((2, 64, 64, 1), 50, np.uint8)
     given[:32], target[:, :32] = 0, 9
-    dataset = dataset_of([(given, target)], (Side(1, missing=0), Side(1, missing=9)))
+    dataset = dataset_of([(given, target)], (PixelFormat(1, missing=0), PixelFormat(1, missing=9)))
     [(_, _, weight)] = training_batches(dataset, config_of(jitter=False, flip=False), 0, 1)
     assert weight[0, 32:, 32:].numpy().all()
     assert weight.numpy().sum() == 32 * 32
@@ -670,7 +676,7 @@ def test_a_pixel_of_a_pair_counts_where_both_have_a_value():
 )
 def test_missing_pixels_stay_missing_however_a_data_set_is_taken(change):
     pair = np.full((64, 64, 1), 50, np.uint8), np.full((64, 64, 1), 9, np.uint8)
-    dataset = change(dataset_of([pair, pair], (Side(1), Side(1, missing=9))))
+    dataset = change(dataset_of([pair, pair], (PixelFormat(1), PixelFormat(1, missing=9))))
     for batch in training_batches(dataset, config_of(), 0, 2):
         images, weights = batch[: len(dataset.sides)], batch[len(dataset.sides) :]
         is_missing = [side.missing is not None for side in dataset.sides]

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural import PALETTE, Box, draw_pair, plan_street, procedural_dataset
-from pix2pix_tf.data.sets import Side
 from pix2pix_tf.errors import ConfigError
 
 SIZES = [(64, 64), (64, 150), (65, 97), (131, 64), (128, 128), (200, 333), (300, 96)]
@@ -144,7 +144,7 @@ def test_edges_of_the_photo_lie_on_edges_of_the_labels():
 def test_splits_are_named_after_their_drawings_and_share_none():
     dataset = procedural_dataset(0, (64, 64), train_count=5, val_count=3, test_count=2)
     assert dataset.name == "procedural"
-    assert dataset.sides == (Side(channels=3, labels=False), Side(channels=3, labels=True))
+    assert dataset.sides == (PixelFormat(channels=3, labels=False), PixelFormat(channels=3, labels=True))
     assert {name: len(split) for name, (split,) in dataset.splits.items()} == {
         "train": 5,
         "val": 3,

@@ -16,8 +16,8 @@ from tensorflow_datasets.image_classification import cycle_gan
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.data import preparing
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.published import is_published, open_published_dataset, published_counts
-from pix2pix_tf.data.sets import Side
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, SystemFault
 from tests.data.test_download import Server, serving
@@ -63,7 +63,7 @@ def test_the_unpaired_sets_of_an_archive_are_prepared_once_and_read(tmp_path, ar
     again = open_published_dataset("cycle_gan/horse2zebra", tmp_path / "kept")
     assert first.identity() == again.identity()
     assert first.kind == "unpaired"
-    assert first.sides == (Side(), Side())
+    assert first.sides == (PixelFormat(), PixelFormat())
     for split, places in {"train": (0, 1), "test": (2, 3)}.items():
         for images, place in zip(again.splits[split], places, strict=True):
             counted = list(COUNTS.values())[place]
@@ -162,7 +162,7 @@ def test_images_of_any_other_data_set(tmp_path, file_format):
     Noise(data_dir=tmp_path).download_and_prepare(file_format=file_format)
     config = replace(preset("noise"), data_dir=tmp_path)
     dataset = open_dataset(config, "images")
-    assert (dataset.kind, dataset.sides) == ("images", (Side(channels=1),))
+    assert (dataset.kind, dataset.sides) == ("images", (PixelFormat(channels=1),))
     assert {split: dataset.count(split) for split in dataset.splits} == {"train": 6, "val": 2}
     assert shades(dataset.splits["train"][0]) == list(range(0, 240, 40))
     with pytest.raises(DataError, match="noise"):

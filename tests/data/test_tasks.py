@@ -10,9 +10,10 @@ import tifffile
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import TaskName
 from pix2pix_tf.data.pipeline import held_out_images, training_batches
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.procedural import draw_pair
-from pix2pix_tf.data.sets import ImageDataset, Images, Side, pairs_made_by
+from pix2pix_tf.data.sets import ImageDataset, Images, pairs_made_by
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.data.tasks import TASKS
 from pix2pix_tf.data.tasks.upscale import Upscale, enlarged_levels
@@ -71,7 +72,7 @@ def photos():
     """A few photos of façades."""
     drawn = tf.constant(np.stack([draw_pair(3, number, 70, 80)[0] for number in range(4)]))
     images = Images([f"façade {number}" for number in range(4)], lambda index: (tf.gather(drawn, index),))
-    return ImageDataset("façades", (Side(),), {"train": (images,), "val": (images,)})
+    return ImageDataset("façades", (PixelFormat(),), {"train": (images,), "val": (images,)})
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -278,5 +279,5 @@ def test_a_data_set_of_pairs_gives_its_target_side():
 
 def test_one_image_a_set_is_enough_to_make_pairs_of():
     flat = Images(["one"], lambda index: (tf.fill([64, 64, 3], tf.constant(7, tf.uint8)),))
-    dataset = pairs_made_by(TASKS["deblur"](), ImageDataset("flat", (Side(),), {"train": (flat,)}), 0)
+    dataset = pairs_made_by(TASKS["deblur"](), ImageDataset("flat", (PixelFormat(),), {"train": (flat,)}), 0)
     assert (dataset.kind, len(dataset.sides), dataset.has_targets) == ("pairs", 2, False)

@@ -11,8 +11,9 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf.data.label_maps import classes_of, palette
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural import PALETTE, procedural_dataset
-from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.evaluation import segmenter as module
 from pix2pix_tf.evaluation.labels import LabelReader
@@ -40,7 +41,7 @@ def made_of(label_maps, side=None):
     """Pairs of black photos and these label maps."""
     maps = tf.constant(np.stack(label_maps))
     images = Images([str(number) for number in range(len(maps))], lambda i: (tf.zeros_like(maps[i]), maps[i]))
-    return ImageDataset("made up", (Side(), side or Side(labels=True)), {"train": (images,)})
+    return ImageDataset("made up", (PixelFormat(), side or PixelFormat(labels=True)), {"train": (images,)})
 
 
 def painted(colours, count=12, size=160):
@@ -110,7 +111,7 @@ def test_classes_of_drawn_maps_are_their_colours_exactly_however_near_and_thin(d
     assert len(drawn) >= 10
     grey = np.zeros((2, 20, 20, 1), np.uint8)
     grey[:, :, 7], grey[:, 3] = 1, 2  # one pixel wide, one level apart
-    assert palette(made_of(grey, Side(1, labels=True)), 1).tolist() == [[0], [2], [1]]
+    assert palette(made_of(grey, PixelFormat(1, labels=True)), 1).tolist() == [[0], [2], [1]]
 
 
 def test_the_most_frequent_class_is_the_first_and_stray_pixels_are_none():
@@ -122,16 +123,16 @@ def test_the_most_frequent_class_is_the_first_and_stray_pixels_are_none():
 
 def test_no_more_classes_than_a_network_can_tell_apart():
     image = np.arange(50, dtype=np.uint8).repeat(50).reshape(50, 50, 1) * 5
-    assert len(palette(made_of([image], Side(1, labels=True)), 1)) == 32
+    assert len(palette(made_of([image], PixelFormat(1, labels=True)), 1)) == 32
 
 
 @pytest.mark.parametrize(
     ("image", "side"),
     [
-        (np.zeros((8, 8, 3), np.uint8), Side(labels=True)),
-        (np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), Side(labels=True)),
-        (np.zeros((2, 2, 3), np.uint8), Side(labels=True)),
-        (np.zeros((8, 8, 3), np.uint16), Side(labels=True, bits=16)),
+        (np.zeros((8, 8, 3), np.uint8), PixelFormat(labels=True)),
+        (np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), PixelFormat(labels=True)),
+        (np.zeros((2, 2, 3), np.uint8), PixelFormat(labels=True)),
+        (np.zeros((8, 8, 3), np.uint16), PixelFormat(labels=True, bits=16)),
     ],
 )
 def test_pictures_without_classes_are_refused(image, side):
@@ -292,8 +293,8 @@ def test_a_damaged_file_is_refused_by_name(damage, dataset, segmenter, folder, t
 
 
 def test_what_has_no_score_is_refused(dataset, tmp_path):
-    neither = ImageDataset("made up", (Side(), Side()), dataset.splits)
-    both = ImageDataset("made up", (Side(labels=True),) * 2, dataset.splits)
+    neither = ImageDataset("made up", (PixelFormat(), PixelFormat()), dataset.splits)
+    both = ImageDataset("made up", (PixelFormat(labels=True),) * 2, dataset.splits)
     for wrong in (neither, both):
         with pytest.raises(DataError, match="made up"):
             load_or_train(wrong, SIZE, tmp_path, no_one)
@@ -313,7 +314,7 @@ def test_pixels_without_a_class_are_not_learned_from_and_not_scored(tmp_path):
     draw = np.random.default_rng(0)
     photos = tf.constant(draw.integers(0, 256, (4, 64, 64, 3), np.uint8))
     images = Images(list("abcd"), lambda number: (photos[number], tf.constant(labels)))
-    sides = (Side(), Side(1, labels=True, missing=void))
+    sides = (PixelFormat(), PixelFormat(1, labels=True, missing=void))
     pairs = ImageDataset("made up", sides, {"train": (images,)})
     found = load_or_train(pairs, SIZE, tmp_path, no_one, steps=2)
     assert found.palette.ravel().tolist() == [10, 240]
@@ -321,7 +322,9 @@ def test_pixels_without_a_class_are_not_learned_from_and_not_scored(tmp_path):
     assert found.real.pixel_accuracy == pytest.approx(pixel_accuracy(counts.reshape(-1)))
     other = np.where(labels == void, 253 - void, labels)
     images = Images(list("abcd"), lambda number: (photos[number], tf.constant(other)))
-    pairs = ImageDataset("made up", (Side(), Side(1, labels=True, missing=253 - void)), {"train": (images,)})
+    pairs = ImageDataset(
+        "made up", (PixelFormat(), PixelFormat(1, labels=True, missing=253 - void)), {"train": (images,)}
+    )
     again = load_or_train(pairs, SIZE, tmp_path / "other", no_one, steps=2)
     assert again.real == found.real
     for name, weights in again.weights().items():

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from pix2pix_tf import replace
 from pix2pix_tf.data.pipeline import training_batches
-from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.models.forward import ForwardPass
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.step import Trainer
@@ -88,7 +89,7 @@ def test_a_value_is_learned_where_it_is_seldom_there():
     draw = np.random.default_rng(0)
     photos = draw.integers(0, 256, (8, 64, 64, 3), np.uint8)
     targets = np.where(draw.random((8, 64, 64, 1)) < 0.7, gone, level).astype(np.uint8)
-    sides = (Side(), Side(1, missing=gone))
+    sides = (PixelFormat(), PixelFormat(1, missing=gone))
     images = Images(list("abcdefgh"), lambda number: (tf.gather(photos, number), tf.gather(targets, number)))
     dataset = ImageDataset("sparse", sides, {"train": (images,)})
     config = small_config(None, input_channels=3, output_channels=1, gan_weight=0.0, learning_rate=2e-3)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf.data.images import load_in_pipeline
-from pix2pix_tf.data.sets import Side
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.training.framework_errors import framework_errors_explained
 
@@ -21,6 +21,6 @@ def test_what_a_pipeline_met_keeps_its_kind_and_names_the_file(tmp_path, monkeyp
             raise OSError(5, "Input/output error")
 
         monkeypatch.setattr(Path, "open", broken)
-    read = tf.data.Dataset.from_tensors(str(path)).map(lambda file: load_in_pipeline(file, Side(3)))
+    read = tf.data.Dataset.from_tensors(str(path)).map(lambda file: load_in_pipeline(file, PixelFormat(3)))
     with pytest.raises(fault, match=r"one\.png"), framework_errors_explained():
         next(iter(read))

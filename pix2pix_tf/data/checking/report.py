@@ -20,8 +20,9 @@ from pix2pix_tf.data.checking.sides import CheckedFolder, sides_of_survey
 from pix2pix_tf.data.folder import sides_of, survey_folder
 from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.packed import is_pack
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.preparing import data_root
-from pix2pix_tf.data.sets import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind, Side
+from pix2pix_tf.data.sets import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind
 from pix2pix_tf.data.sources import chosen_kind, existing_folder, open_any
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import first_line, printable
@@ -164,7 +165,7 @@ def check_folder(
     )
 
 
-def _summary(checked: CheckedFolder, as_read: Sequence[Side]) -> Iterator[str]:
+def _summary(checked: CheckedFolder, as_read: Sequence[PixelFormat]) -> Iterator[str]:
     survey, items = checked.survey, f"{ITEMS[checked.kind]}s"
     layout = f"{items} in {survey.layout}" if survey.layout else "no known layout"
     yield f"{checked.folder}: {layout}{', for --model cyclegan' if checked.kind == 'unpaired' else ''}"

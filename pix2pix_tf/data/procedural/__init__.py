@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.data.procedural.painting import draw_pair
 from pix2pix_tf.data.procedural.planning import Box, plan_street
-from pix2pix_tf.data.sets import ImageDataset, Images, Side
+from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def procedural_dataset(
         for turn, (name, count) in enumerate(counts.items())
         if count > 0
     }
-    return ImageDataset("procedural", (Side(channels=3), Side(channels=3, labels=True)), splits)
+    return ImageDataset("procedural", (PixelFormat(channels=3), PixelFormat(channels=3, labels=True)), splits)
 
 
 def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
