@@ -1,7 +1,6 @@
 """The SavedModel: the pictures of the translator, for whoever has only TensorFlow, whatever they send."""
 
 import io
-import os
 import re
 import struct
 import subprocess
@@ -347,40 +346,3 @@ def test_a_process_that_has_only_tensorflow_serves_it_and_survives_bombs(directo
     for number, size in enumerate(sizes):
         output = np.asarray(Image.open(tmp_path / f"{number}.png"))
         np.testing.assert_array_equal(output, translate(noise(*size, seed=number)))
-
-
-def saved_model_cli(*arguments):
-    program = Path(sys.executable).with_name("saved_model_cli")
-    if not program.exists() and not program.with_suffix(".exe").exists():
-        pytest.skip("saved_model_cli is not beside this Python")
-    done = subprocess.run(
-        [str(program), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
-def test_saved_model_cli_shows_the_signatures_and_runs_them(directory, translate, tmp_path):
-    shown = " ".join(saved_model_cli("show", "--dir", directory, "--all").split())
-    for signature, tensor, dtype, shape in (
-        ("serving_default", "images", "DT_UINT8", "(-1, -1, -1, 3)"),
-        ("bytes", "image_bytes", "DT_STRING", "(-1)"),
-        ("float", "images", "DT_FLOAT", "(-1, -1, -1, 3)"),
-    ):
-        described = rf"\['{tensor}'\] tensor_info: dtype: {dtype} shape: {re.escape(shape)} name: \S+ "
-        found = re.search(rf"signature_def\['{signature}'\].*?inputs{described}.*?outputs{described}", shown)
-        assert found, signature
-
-    images = np.stack([noise(70, 33, seed=seed) for seed in range(2)])
-    np.save(tmp_path / "images.npy", images)
-    given = ("--inputs", f"images={tmp_path / 'images.npy'}", "--outdir", tmp_path / "out")
-    saved_model_cli(
-        "run", "--dir", directory, "--tag_set", "serve", "--signature_def", "serving_default", *given
-    )
-    for image, output in zip(images, np.load(tmp_path / "out" / "images.npy"), strict=True):
-        np.testing.assert_array_equal(output, translate(image))

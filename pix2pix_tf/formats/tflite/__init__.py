@@ -104,7 +104,7 @@ class TFLite(ExportFormat):
     def _write(self, subject: Subject, folder: Path, size: Size, kind: Quantization) -> Artifact:
         from pix2pix_tf.formats.tflite.conversion import convert, partitions
 
-        samples = subject.samples.for_calibration(size, _CALIBRATION_SAMPLES) if kind == "int8" else None
+        samples = subject.samples.for_calibration(size, _CALIBRATION_SAMPLES) if kind == "int8" else ()
         content = convert(subject.translator, size, kind, samples, subject.samples.classes)
         shape, suffix = f"{size[0]}x{size[1]}", "" if kind == "none" else f"_{kind}"
         path = folder / f"{subject.name}_{shape}{suffix}.tflite"

@@ -21,7 +21,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from pix2pix_tf.data.pixels import to_unit_range
-from pix2pix_tf.errors import ConfigError, RunError
+from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import explain_disk_faults
 from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, with_metadata
 from pix2pix_tf.networks.layers import ReflectionPadding, ReflectToAtLeast
@@ -64,7 +64,7 @@ def convert(
     translator: GeneratorTranslator,
     size: tuple[int, int],
     quantization: Quantization,
-    calibration: Iterable[np.ndarray] | None = None,
+    calibration: Iterable[np.ndarray] = (),
     classes: Mapping[str, Sequence[int]] | None = None,
 ) -> bytes:
     """Converts a network, float32 and not stochastic, to a .tflite for images of one size.
@@ -84,8 +84,9 @@ def convert(
             ``size``, or noise float32 [numbers].
         classes: colors of classes by name, if images are label maps; they are stored in the file.
     """
-    _check(translator, size)
     network = translator.network
+    if sum(4 * math.prod(weight.shape) for weight in network.weights) >= _MOST_BYTES:
+        raise ConfigError("a .tflite holds at most 2 GB; export a SavedModel, or train with fewer filters")
     shape = (translator.noise,) if translator.noise else (*size, translator.input_channels)
     with hushed():
         is_int8 = quantization == "int8"
@@ -119,23 +120,6 @@ def partitions(model: bytes) -> Partitions:
     return Partitions(
         len(taken), dict(collections.Counter(operator["op_name"] for operator in rest.values()))
     )
-
-
-def _check(translator: GeneratorTranslator, size: tuple[int, int]) -> None:
-    if min(size) < 1:
-        raise ConfigError(f"a .tflite is for images of at least 1x1 pixels, not {size[1]}x{size[0]}")
-    if translator.stochastic:
-        raise ConfigError(
-            "a stochastic network can't be converted to TFLite, which would repeat one noise for ever"
-        )
-    if any(layer.compute_dtype != "float32" for layer in translator.network.layers):
-        raise ConfigError("a .tflite is made from a translator in float32; load the run with that precision")
-    weights = translator.network.weights
-    if sum(4 * math.prod(weight.shape) for weight in weights) >= _MOST_BYTES:
-        raise ConfigError("a .tflite holds at most 2 GB; export a SavedModel, or train with fewer filters")
-    broken = [weight.path for weight in weights if not np.isfinite(weight.numpy()).all()]
-    if broken:
-        raise RunError(f"the network's weights are not all numbers ({broken[0]}); take an earlier step")
 
 
 # ---------------------------------------------------------------- the graph that is converted
@@ -260,12 +244,12 @@ def _converted(model: keras.Model, quantization: Quantization) -> bytes:
 
 
 def _calibrated(
-    network: keras.Model, shape: tuple[int, ...], samples: Iterable[np.ndarray] | None
+    network: keras.Model, shape: tuple[int, ...], samples: Iterable[np.ndarray]
 ) -> dict[str, tuple[_Range, _Range]]:
     """Returns the ranges of input and output of each convolution that computes in int8, by name."""
     convolutions = _before_full_size(network, shape)
     probe = keras.Model(network.input, [x for layer in convolutions for x in (layer.input, layer.output)])
-    dtype = np.uint8 if len(shape) == 3 else np.float32
+    is_image = len(shape) == 3
 
     @tf.function(input_signature=[tf.TensorSpec((1, *shape), tf.float32)])
     def extremes(given: tf.Tensor) -> tf.Tensor:
@@ -273,20 +257,12 @@ def _calibrated(
         return tf.stack([[tf.reduce_min(value), tf.reduce_max(value)] for value in values])
 
     seen = np.zeros((2 * len(convolutions), 2))
-    if dtype == np.uint8 and convolutions:
+    if is_image and convolutions:
         seen[0] = [-1, 1]  # inputs may be black and white, whatever the calibration images contain
-    count = 0
-    for count, sample in enumerate(() if samples is None else samples, start=1):  # noqa: B007
-        if sample.dtype != dtype or sample.shape != shape:
-            raise ConfigError(
-                f"int8 is calibrated with {np.dtype(dtype)} {list(shape)}; "
-                f"got {sample.dtype} {list(sample.shape)}"
-            )
+    for sample in samples:
         given = tf.constant(sample[np.newaxis])
-        found = extremes(to_unit_range(given) if dtype == np.uint8 else given).numpy()
+        found = extremes(to_unit_range(given) if is_image else given).numpy()
         seen = np.stack([np.minimum(seen[:, 0], found[:, 0]), np.maximum(seen[:, 1], found[:, 1])], axis=1)
-    if not count:
-        raise ConfigError("int8 needs samples to find the ranges of its values with; give calibration images")
     ranges = [(float(low), float(high)) for low, high in seen]
     names = [layer.name for layer in convolutions]
     return dict(zip(names, zip(ranges[::2], ranges[1::2], strict=True), strict=True))
