@@ -224,7 +224,7 @@ def ignored_in_input(config: TrainConfig, generator: PublishedGenerator) -> floa
 
 
 def published_generator(model: Model, direction: str | None) -> PublishedGenerator:
-    """Returns the generator of a direction, the usual one where none is named."""
+    """Returns the generator of a direction; the first by default."""
     generators = model.published_generators()
     name = next(iter(generators)) if direction is None else direction
     if name not in generators:

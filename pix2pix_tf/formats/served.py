@@ -32,14 +32,14 @@ _SERVING_URL = re.compile(
     r"(?i:https?)://(\[[^\]\s]+\]|[^/@?#:\[\]\s]+)(:(?P<port>\d{1,5}))?"
     r"(/[^?#\s]*)?/v1/models/[^/:?#\s]+(/versions/\d+|/labels/[^/:?#\s]+)?"
 )
-_LARGEST_ANSWER = 2**24  # bytes without a picture
+_LARGEST_ANSWER = 2**24  # bytes, besides those of an image
 _MOST_NOISE = 2**20  # numbers
 _BYTES_A_PIXEL = 16  # RGB of 16 bits has 8 in base64
 _REFUSALS = {
     404: "the server has no such model",
     **dict.fromkeys((401, 403, 407), "access denied, and credentials are never sent"),
 }
-_NOT_THERE = (404, 405, 501)  # what servers of the same protocol say that give no metadata
+_NO_METADATA = (404, 405, 501)  # from servers of the same protocol without metadata
 
 
 class Served(Format):
@@ -80,7 +80,7 @@ class ServingTranslator(Translator):
         host = urllib.parse.urlsplit(self._url).hostname or ""
         self._proxies = {"no_proxy": host} if _is_loopback(host) else {}
         status, content = self._request("/metadata")
-        if status in _NOT_THERE:
+        if status in _NO_METADATA:
             probe = np.full((1, 1, 3), 255, np.uint8)
             self.input_channels = 3
             answer = self._predict(probe, probing=True)
@@ -105,7 +105,7 @@ class ServingTranslator(Translator):
             raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
 
     def _signatures(self, content: bytes) -> tuple[int, int, tuple[int, ...], Literal[8, 16]]:
-        """Returns the noise and channels that the model takes, the shape (-1 unknown) and bits it gives."""
+        """Returns noise and channels of inputs, shape (-1 if unknown) and bits of outputs."""
         try:
             signatures = json.loads(content)["metadata"]["signature_def"]["signature_def"]
             (key,), (answered,) = (signatures["bytes"][side] for side in ("inputs", "outputs"))
@@ -127,7 +127,7 @@ class ServingTranslator(Translator):
         )
 
     def _predict(self, given: np.ndarray, probing: bool = False) -> bytes:
-        """Sends one image, or noise; returns the answer, which begins as a PNG does."""
+        """Sends one image, or noise, and returns the PNG that is the answer."""
         if given.ndim == 1:
             instance: dict[str, Any] = {"z": given.tolist()}
         else:
@@ -141,7 +141,7 @@ class ServingTranslator(Translator):
         self._refuse_status(status, content)
         try:
             (prediction,) = json.loads(content)["predictions"]
-            # One output goes without its name, several would have theirs.
+            # A single output comes without its name.
             answer = base64.b64decode(prediction.get("image_bytes", prediction)["b64"], validate=True)
             _png_shape(answer)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
@@ -163,9 +163,9 @@ class ServingTranslator(Translator):
         raise ConfigError(f"{self._url}: {reason} ({said}); check the URL")
 
     def _request(self, what: str, body: Any = None, most: int = _LARGEST_ANSWER) -> tuple[int, bytes]:
-        """Sends a request, a POST where there is a body; returns the status and the answer of ``most`` bytes.
+        """Sends a request, a POST if it has a body; returns the status and at most ``most`` bytes of answer.
 
-        Of a redirect, which would turn a POST into a GET, the answer is where it leads to.
+        Redirects, which would turn a POST into a GET, aren't followed; the answer is their target.
         """
         deadline = time.monotonic() + self._timeout
         try:
@@ -186,17 +186,17 @@ class ServingTranslator(Translator):
             raise self._explained(first_cause(error)) from error
 
     def _explained(self, reason: BaseException) -> ConfigError | SystemFault:
-        """Says in one line why there is no answer."""
+        """Returns the error that explains in one line why there is no answer."""
         if isinstance(reason, TimeoutError):
             return SystemFault(f"{self._url}: no answer within {self._timeout:g} seconds; is it busy?")
         if isinstance(reason, ssl.SSLError):
             return SystemFault(f"{self._url}: no secure connection ({brief(str(reason))}); http or https?")
-        if isinstance(reason, OSError | http.client.IncompleteRead):  # refused, unknown host, broken off
+        if isinstance(reason, OSError | http.client.IncompleteRead):  # refused, unknown host, interrupted
             said = brief(getattr(reason, "strerror", None) or str(reason))
             return SystemFault(f"{self._url}: the server can't be reached ({said}); is it running?")
         return ConfigError(
             f"{self._url}: what answers there is not TensorFlow Serving ({brief(repr(reason))}); its REST "
-            "port is 8501 unless told otherwise, 8500 is another"
+            "port is 8501 by default, 8500 is another"
         )
 
 
@@ -208,7 +208,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _read_until(raw: urllib3.HTTPResponse, most: int, deadline: float) -> bytes:
-    """Reads an answer whole, as it comes: a socket's own timeout starts anew with every byte.
+    """Reads a whole answer within a deadline, because a socket's own timeout restarts with every byte.
 
     Raises:
         TimeoutError: it takes longer than until ``deadline``.
@@ -225,7 +225,7 @@ def _read_until(raw: urllib3.HTTPResponse, most: int, deadline: float) -> bytes:
 
 
 def _server_message(status: int, content: bytes) -> str:
-    """What a server says of a failure, in a line: ``{"error": ...}``, as TensorFlow Serving does."""
+    """Returns the reason for a failure in a line, from ``{"error": ...}`` as TensorFlow Serving has it."""
     try:
         said = json.loads(content)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -235,7 +235,7 @@ def _server_message(status: int, content: bytes) -> str:
 
 
 def _shape(tensor: Any) -> list[int]:
-    """The shape of a tensor in a server's metadata, -1 for what it may be of any size in."""
+    """Returns the shape of a tensor in a server's metadata, with -1 for any size."""
     return [int(dimension["size"]) for dimension in tensor["tensor_shape"]["dim"]]
 
 
@@ -244,7 +244,7 @@ def _png_bits(png: bytes) -> Literal[8, 16]:
 
 
 def _png_shape(png: bytes) -> tuple[int, int, int]:
-    """Height, width and channels that a PNG states; raises ``ValueError`` for anything else."""
+    """Returns height, width and channels of a PNG; raises `ValueError` for anything else."""
     if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 26:
         raise ValueError("not a PNG")
     width, height = struct.unpack(">II", png[16:24])
