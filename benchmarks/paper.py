@@ -24,7 +24,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
 from pix2pix_tf.models.base import Sheet
-from pix2pix_tf.recording.samples import write_sheet
+from pix2pix_tf.recording.sample_grids import write_grid
 
 L1_ALONE = {"gan_weight": 0.0}
 LOSSES: dict[str, dict[str, Any]] = {
@@ -121,7 +121,7 @@ def write_figure(path: Path, base: TrainConfig, runs: Mapping[str, Path]) -> Non
         for number, (_, image, target) in enumerate(pairs)
     ]
     title = f"{base.data.dataset}, {base.optimization.steps} steps"
-    write_sheet(path, title, Sheet(("input", *pictures, "target"), shown))
+    write_grid(path, title, Sheet(("input", *pictures, "target"), shown))
 
 
 if __name__ == "__main__":

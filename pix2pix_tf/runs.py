@@ -61,7 +61,7 @@ class RunDirectory:
         self.metrics_file = self.path / "metrics.jsonl"
         self.validation_file = self.path / "validation.jsonl"
         self.tensorboard = self.path / "tensorboard"
-        self.final_sheet = self.path / "final.png"
+        self.final_grid = self.path / "final.png"
         self.best_file = self.path / "best.json"
         self.loss_plot = self.path / "losses.png"
         self.validation_plot = self.path / "validation.png"
@@ -130,12 +130,12 @@ class RunDirectory:
 
     def is_finished(self, total_steps: int) -> bool:
         """Whether all steps are done and everything that a run leaves behind is there."""
-        return self.latest_step() == total_steps and self.final_sheet.is_file()
+        return self.latest_step() == total_steps and self.final_grid.is_file()
 
     def reopen(self) -> None:
         """Removes the last thing that finishing writes: from here on the run is unfinished again."""
-        with explain_disk_faults(self.final_sheet):
-            self.final_sheet.unlink(missing_ok=True)
+        with explain_disk_faults(self.final_grid):
+            self.final_grid.unlink(missing_ok=True)
 
     def refuse_unreadable_path(self) -> None:
         """Checks the directory's name: TensorFlow takes some characters for patterns when it reads."""

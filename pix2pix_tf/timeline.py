@@ -12,7 +12,7 @@ from pix2pix_tf.data.sets import spread
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.runs import RunDirectory, find_run
-from pix2pix_tf.sheets import one_row
+from pix2pix_tf.sample_grids import one_row
 
 LIMIT = 1_000_000  # bytes
 _MOST_FRAMES = 30

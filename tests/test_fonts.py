@@ -5,11 +5,11 @@ import pytest
 
 from pix2pix_tf.fonts import font_file_for
 from pix2pix_tf.recording.plots import plot_validation
-from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.sample_grids import compose_grid
 
 
 def titled(title):
-    return compose_sheet(title, ["input"], [[np.zeros((64, 300, 3), np.uint8)]])
+    return compose_grid(title, ["input"], [[np.zeros((64, 300, 3), np.uint8)]])
 
 
 @pytest.mark.parametrize("letters", ["éüß×→", "данные", "건물 사진"])

@@ -204,7 +204,7 @@ def test_a_missing_checkpoint_is_refused_with_those_that_are_there(run):
 def test_a_run_is_finished_when_its_steps_are_done_and_the_last_file_is_there(run):
     add_checkpoints(run, 10)
     assert not run.is_finished(10)
-    run.final_sheet.write_text("")
+    run.final_grid.write_text("")
     assert run.is_finished(10)
     assert not run.is_finished(11)
     run.reopen()

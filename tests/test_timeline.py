@@ -8,7 +8,7 @@ from PIL import Image
 
 from pix2pix_tf import timeline as module
 from pix2pix_tf.errors import RunError
-from pix2pix_tf.sheets import compose_sheet, one_row
+from pix2pix_tf.sample_grids import compose_grid, one_row
 from pix2pix_tf.timeline import timeline
 
 
@@ -19,9 +19,9 @@ def noise(*shape):
 @pytest.mark.parametrize("size", [(64, 64), (100, 300), (256, 256)])
 def test_a_row_is_what_a_sheet_of_that_row_alone_shows(size):
     rows = [[noise(*size, 3), noise(*size, 1)] for _ in range(3)]
-    sheet = compose_sheet("title", ("input", "output"), rows)
+    sheet = compose_grid("title", ("input", "output"), rows)
     for number, row in enumerate(rows):
-        alone = compose_sheet("title", ("input", "output"), [row])
+        alone = compose_grid("title", ("input", "output"), [row])
         np.testing.assert_array_equal(one_row(sheet, size[0], number), alone)
     assert one_row(sheet, size[0], 3) is None
 

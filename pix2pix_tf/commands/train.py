@@ -144,7 +144,7 @@ def _what_next(run: RunDirectory) -> str:
         uses.append(f"pix2pix predict {quoted(run.place)} {inputs}{direction}--out pictures")
     return "\n".join(
         (
-            f"{run.final_sheet} shows what it has learnt{', on pairs that it never saw' if judged else ''}",
+            f"{run.final_grid} shows what it has learnt{', on pairs that it never saw' if judged else ''}",
             f"  look at the losses    tensorboard --logdir {quoted(run.path)}",
             *(f"  paint pictures        {use}" for use in uses),
             *([f"  judge them            pix2pix evaluate {quoted(run.place)}"] if judged else []),

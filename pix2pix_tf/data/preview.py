@@ -14,7 +14,7 @@ from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import encode_png, to_uint8
 from pix2pix_tf.data.sets import ITEMS, SIDE_NAMES, ImageDataset
 from pix2pix_tf.files import write_whole
-from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.sample_grids import compose_grid
 
 
 def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: Path) -> None:
@@ -28,7 +28,7 @@ def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: P
         title += f", {dataset.task.name}"
     else:
         title += f" {config.data.direction}" if dataset.kind == "pairs" else f", {ITEMS[dataset.kind]}s"
-    grid = compose_sheet(title, SIDE_NAMES[dataset.kind], rows)
+    grid = compose_grid(title, SIDE_NAMES[dataset.kind], rows)
     write_whole(out, encode_png(tf.constant(grid)).numpy())
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pix2pix_tf.errors import VerificationFailed
 from pix2pix_tf.exporting.verification import Verification, to_8_bit
-from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.sample_grids import compose_grid
 
 _MEASURED = ("MB", "ms/image", "XNNPACK parts", "max", "mean", "PSNR dB", "SSIM", "> 1 level", "> 2 levels")
 _MAGNIFIED = 16
@@ -116,7 +116,7 @@ def parity_image(
         rows.append([*([blank] * len(shown)), blank, *(_magnified(output, trained) for output in outputs)])
     columns = ["trained model", *(each.artifact.label for each in verifications)]
     columns = ["input", *columns] if images else columns
-    return compose_sheet(f"{title}; below each, {_MAGNIFIED} times its difference", columns, rows)
+    return compose_grid(f"{title}; below each, {_MAGNIFIED} times its difference", columns, rows)
 
 
 def _magnified(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object per logging step."""
+"""metrics.jsonl and validation.jsonl: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -6,33 +6,44 @@ import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.recording.sink import Sink
+from pix2pix_tf.runs import RunDirectory
 
 
 class JsonLines(Sink):
-    """Appends to a file of JSON lines, after removing the lines of steps later than ``first_step``.
+    """Appends to both files, after removing the lines of steps later than ``first_step``."""
 
-    ``kept`` has the lines that remained.
-    """
-
-    def __init__(self, path: Path, first_step: int):
-        self._path = path
-        self.kept = [line for line in read_metrics(path) if line["step"] <= first_step]
-        write_whole(path, "".join(json.dumps(line) + "\n" for line in self.kept))
-        with explain_disk_faults(path):
-            self._file = path.open("a", encoding="utf-8", newline="\n")
+    def __init__(self, run: RunDirectory, first_step: int):
+        self._metrics = _reopened(run.metrics_file, first_step)
+        self._validation = _reopened(run.validation_file, first_step)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        with explain_disk_faults(self._path):
-            line = {"step": step, **{name: _short(value) for name, value in values.items()}}
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+        _append(self._metrics, step, values)
+
+    def validate(self, step: int, values: Mapping[str, float]) -> None:
+        _append(self._validation, step, values)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._file.close()
+        for file in (self._metrics, self._validation):
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def _reopened(path: Path, first_step: int) -> TextIO:
+    lines = [line for line in read_metrics(path) if line["step"] <= first_step]
+    write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
+    with explain_disk_faults(path):
+        return path.open("a", encoding="utf-8", newline="\n")
+
+
+def _append(file: TextIO, step: int, values: Mapping[str, float]) -> None:
+    with explain_disk_faults(Path(file.name)):
+        line = {"step": step, **{name: _short(value) for name, value in values.items()}}
+        file.write(json.dumps(line) + "\n")
+        file.flush()
 
 
 def _short(value: float) -> float:
@@ -41,7 +52,7 @@ def _short(value: float) -> float:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Reads metrics.jsonl up to the first damaged line, such as one cut off by a kill."""
+    """Reads a file of JSON lines up to the first damaged one, such as one cut off by a kill."""
     lines = []
     if path.is_file():
         for text in path.read_bytes().splitlines():

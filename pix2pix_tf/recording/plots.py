@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pix2pix_tf.files import write_whole
 from pix2pix_tf.fonts import font_file_for
 from pix2pix_tf.models.base import Metric
+from pix2pix_tf.recording.jsonl import read_metrics
+from pix2pix_tf.recording.sink import Sink
+from pix2pix_tf.runs import RunDirectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +29,22 @@ _OF_PICTURES: tuple[tuple[str, str, tuple[float, str] | None], ...] = (
     ("sharpness", "sharpness", (1.0, "1: as sharp as the targets")),
     ("grid at 2 to 16 px", r"grid_\d+", (1.0, "1: none")),
 )
+
+
+class Plots(Sink):
+    """Writes losses.png and validation.png when training is done."""
+
+    def __init__(self, run: RunDirectory, metrics: Sequence[Metric], title: str):
+        self._run = run
+        self._metrics = metrics
+        self._title = title
+
+    def finish(self) -> None:
+        if any(metric.plot for metric in self._metrics):
+            lines = read_metrics(self._run.metrics_file)
+            write_whole(self._run.loss_plot, plot_metrics(lines, self._metrics, self._title))
+        if validated := read_metrics(self._run.validation_file):
+            write_whole(self._run.validation_plot, plot_validation(validated, self._title))
 
 
 def plot_metrics(lines: Sequence[dict[str, float]], metrics: Sequence[Metric], title: str) -> bytes:
@@ -67,7 +87,7 @@ def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _points(lines: Sequence[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns steps and values; lines of an older version may lack the metric."""
+    """Returns the steps and values of a metric."""
     points = [(line["step"], line[name]) for line in lines if name in line]
     steps, values = np.array(points, np.float64).reshape(-1, 2).T
     return steps, values

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
+from pix2pix_tf.models.base import Metric
 from pix2pix_tf.recording.sink import Sink
 
 
 class Progress(Sink):
-    """A progress bar on standard error; ``labels`` maps the metrics that it shows to short names."""
+    """A progress bar on standard error, with the metrics that have a short name."""
 
-    def __init__(self, first_step: int, last_step: int, labels: Mapping[str, str]):
-        self._labels = labels
+    def __init__(self, first_step: int, last_step: int, metrics: Sequence[Metric]):
+        self._labels = {metric.name: metric.bar for metric in metrics if metric.bar}
         self._bar = tqdm(
             total=last_step,
             initial=first_step,
@@ -33,7 +34,6 @@ class Progress(Sink):
         self._bar.set_postfix(shown, refresh=False)
 
     def finish(self) -> None:
-        """Shows that training is done while files are still being written."""
         self._bar.set_description("finishing")
 
     def close(self) -> None:

@@ -9,61 +9,57 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from pix2pix_tf.checkpoints import write_network
-from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.base import Metric, Sheet
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
-from pix2pix_tf.recording.plots import plot_metrics, plot_validation
+from pix2pix_tf.recording.plots import Plots
 from pix2pix_tf.recording.progress import Progress
-from pix2pix_tf.recording.samples import SampleSheets, write_sheet
+from pix2pix_tf.recording.sample_grids import SampleGrids, write_grid
 from pix2pix_tf.recording.sink import Sink
 from pix2pix_tf.recording.tensorboard import TensorBoard
 from pix2pix_tf.runs import RunDirectory
 
 
-class Recorder(contextlib.AbstractContextManager["Recorder"]):
-    """Context manager that opens all sinks, records one training session and closes them.
+def open_sinks(
+    run: RunDirectory,
+    metrics: Sequence[Metric],
+    first_step: int,
+    last_step: int,
+    title: str,
+    config_text: str,
+) -> list[Sink]:
+    """Opens all sinks; they drop what an earlier session recorded after ``first_step`` steps."""
+    return [
+        JsonLines(run, first_step),
+        TensorBoard(run.tensorboard, first_step, metrics, config_text),
+        SampleGrids(run.samples),
+        Plots(run, metrics, title),
+        # Last, after everything that can fail: an error message must not follow an open progress bar.
+        Progress(first_step, last_step, metrics),
+    ]
 
-    Records of steps later than ``first_step`` are removed. ``title`` is that of plots and sample grids.
-    """
+
+class Recorder(contextlib.AbstractContextManager["Recorder"]):
+    """Context manager that records one training session; ``title`` is that of sample grids."""
 
     def __init__(
-        self,
-        run: RunDirectory,
-        *,
-        metrics: Sequence[Metric],
-        first_step: int,
-        last_step: int,
-        steps_per_epoch: float,
-        title: str,
-        config_text: str,
+        self, run: RunDirectory, sinks: Sequence[Sink], first_step: int, steps_per_epoch: float, title: str
     ):
         self._run = run
-        self._metrics = metrics
-        self._last_step = last_step
+        self._sinks = sinks
         self._steps_per_epoch = steps_per_epoch
         self._title = title
-        self._config_text = config_text
+        earlier = read_metrics(run.metrics_file)
+        self._seconds_before = earlier[-1]["seconds"] if earlier else 0.0
         self._logged_step = first_step
-
-    def __enter__(self) -> Recorder:
-        lines = JsonLines(self._run.metrics_file, self._logged_step)
-        self._seconds_before = lines.kept[-1]["seconds"] if lines.kept else 0.0
-        tags = {metric.name: metric.tag for metric in self._metrics}
-        labels = {metric.name: metric.bar for metric in self._metrics if metric.bar}
-        self._board = TensorBoard(self._run.tensorboard, self._logged_step, tags, self._config_text)
-        self._validation = JsonLines(self._run.validation_file, self._logged_step)
-        # Last, after everything that can fail: an error message must not follow an open progress bar.
-        self._progress = Progress(self._logged_step, self._last_step, labels)
-        self._sinks: list[Sink] = [lines, self._board, SampleSheets(self._run.samples), self._progress]
         self._start = self._logged_time = time.perf_counter()
-        return self
 
     def __exit__(self, *_: object) -> None:
-        for sink in (self._validation, *reversed(self._sinks)):
+        for sink in reversed(self._sinks):
             sink.close()
 
     def advance(self) -> None:
-        self._progress.advance()
+        for sink in self._sinks:
+            sink.advance()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Records the means of values since the previous call."""
@@ -81,23 +77,20 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
 
     def validate(self, step: int, values: Mapping[str, float]) -> None:
         """Records metrics of held-out images."""
-        self._validation.log(step, values)
-        self._board.log(step, {f"val/{name}": value for name, value in values.items()})
-
-    def sample(self, step: int, sheet: Sheet) -> None:
         for sink in self._sinks:
-            sink.show(step, f"{self._title}, step {step}", sheet)
+            sink.validate(step, values)
 
-    def finish(self, step: int, sheet: Sheet, networks: Mapping[str, keras.Model]) -> None:
-        """Writes the last sample grid, the plots and the published networks."""
-        self._progress.finish()
-        self.sample(step, sheet)
-        if any(metric.plot for metric in self._metrics):
-            lines = read_metrics(self._run.metrics_file)
-            write_whole(self._run.loss_plot, plot_metrics(lines, self._metrics, self._title))
-        if validated := read_metrics(self._run.validation_file):
-            write_whole(self._run.validation_plot, plot_validation(validated, self._title))
+    def sample(self, step: int, grid: Sheet) -> None:
+        """Records a sample grid."""
+        for sink in self._sinks:
+            sink.images(step, f"{self._title}, step {step}", grid)
+
+    def finish(self, step: int, grid: Sheet, networks: Mapping[str, keras.Model]) -> None:
+        """Records the last sample grid, and writes the published networks and final.png."""
+        self.sample(step, grid)
+        for sink in self._sinks:
+            sink.finish()
         for name, network in networks.items():
             write_network(self._run.keras_file(name), network)
         # Last, because this file marks the run as complete.
-        write_sheet(self._run.final_sheet, f"{self._title}, step {step}", sheet)
+        write_grid(self._run.final_grid, f"{self._title}, step {step}", grid)

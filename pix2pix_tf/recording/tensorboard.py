@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +14,17 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from pix2pix_tf.files import explain_disk_faults
-from pix2pix_tf.models.base import Sheet
+from pix2pix_tf.models.base import Metric, Sheet
 from pix2pix_tf.recording.sink import Sink
-from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.sample_grids import compose_grid
 
 
 class TensorBoard(Sink):
-    """Writes TensorBoard event files; events after ``first_step`` steps are hidden.
+    """Writes TensorBoard event files; earlier events after ``first_step`` steps are hidden."""
 
-    ``tags`` maps names of metrics to TensorBoard tags; other metrics keep their names.
-    """
-
-    def __init__(self, folder: Path, first_step: int, tags: Mapping[str, str], config_text: str):
+    def __init__(self, folder: Path, first_step: int, metrics: Sequence[Metric], config_text: str):
         self._folder = folder
-        self._tags = tags
+        self._tags = {metric.name: metric.tag for metric in metrics}
         with explain_disk_faults(folder.parent):
             if first_step:
                 _drop_beyond(folder, first_step)
@@ -40,11 +37,14 @@ class TensorBoard(Sink):
             for name, value in values.items():
                 tf.summary.scalar(self._tags.get(name, name), value)
 
-    def show(self, step: int, title: str, sheet: Sheet) -> None:
+    def validate(self, step: int, values: Mapping[str, float]) -> None:
+        self.log(step, {f"val/{name}": value for name, value in values.items()})
+
+    def images(self, step: int, title: str, grid: Sheet) -> None:
         """Writes one image per row."""
         with self._at(step):
-            for number, row in enumerate(sheet.rows, start=1):
-                strip = compose_sheet(f"step {step}", sheet.columns, [row])
+            for number, row in enumerate(grid.rows, start=1):
+                strip = compose_grid(f"step {step}", grid.columns, [row])
                 tf.summary.image(f"samples/{number}", strip[np.newaxis])
 
     def close(self) -> None:

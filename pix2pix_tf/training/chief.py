@@ -16,7 +16,7 @@ from pix2pix_tf.errors import DamagedCheckpoint, TrainingDiverged
 from pix2pix_tf.evaluation.validation import Validation
 from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.models.base import Model, Sheet
-from pix2pix_tf.recording import Recorder
+from pix2pix_tf.recording import Recorder, open_sinks
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.distillation import teacher_discriminator
 from pix2pix_tf.training.resume import initial_checkpoint, steps_per_epoch
@@ -102,15 +102,11 @@ class Chief:
             best = None  # values of different images can't be compared
         self._watch = Watch(validation, self._config.record, best)
         run_name = Path(self._run.place).absolute().name
-        self._recorder = Recorder(
-            self._run,
-            metrics=self._model.metrics(),
-            first_step=first_step,
-            last_step=last_step,
-            steps_per_epoch=steps_per_epoch(self._config, dataset.count("train")),
-            title=f"{run_name}: {configs.dataset_label(data.dataset)} ({dataset.held_out})",
-            config_text=json.dumps(configs.to_json(self._config), indent=2),
-        )
+        title = f"{run_name}: {configs.dataset_label(data.dataset)} ({dataset.held_out})"
+        config_text = json.dumps(configs.to_json(self._config), indent=2)
+        sinks = open_sinks(self._run, self._model.metrics(), first_step, last_step, title, config_text)
+        per_epoch = steps_per_epoch(self._config, dataset.count("train"))
+        self._recorder = Recorder(self._run, sinks, first_step, per_epoch, title)
         with contextlib.closing(self._writer), self._recorder:
             yield
 

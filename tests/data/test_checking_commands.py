@@ -15,7 +15,7 @@ from pix2pix_tf.data.pixels import to_uint8
 from pix2pix_tf.data.preview import write_preview
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, SystemFault
-from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.sample_grids import compose_grid
 
 COUNT = 51
 
@@ -224,7 +224,7 @@ def test_a_preview_shows_the_first_batches_of_training(run, folder, tmp_path):
     batches = training_batches(open_dataset(config), replace(config, batch_size=1), 0, 3)
     rows = [[to_uint8(image[0]).numpy() for image in batch] for batch in batches]
     assert len(rows) == 3
-    expected = compose_sheet("내 사진 AtoB", ("input", "target"), rows)
+    expected = compose_grid("내 사진 AtoB", ("input", "target"), rows)
     np.testing.assert_array_equal(np.asarray(Image.open(out)), expected)
 
 

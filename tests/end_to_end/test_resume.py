@@ -51,7 +51,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def taken_back(run_dir: Path, there: Path) -> Path:
     """Copies a finished run as a kill would have left it when it had one checkpoint of the last two."""
     copy = RunDirectory(Path(shutil.copytree(run_dir, there)))
-    copy.final_sheet.unlink()
+    copy.final_grid.unlink()
     shutil.rmtree(copy.existing_checkpoint())
     return copy.path
 
@@ -122,7 +122,7 @@ def test_continuing_changes_nothing_in_any_model(model: str, tmp_path: Path):
     result = run(*train, run_dir.path, cwd=tmp_path)
     assert "continuing after step 18" in result.stdout, result.stderr
     assert_same_weights(undisturbed, run_dir.path)
-    assert (undisturbed / "final.png").read_bytes() == run_dir.final_sheet.read_bytes()
+    assert (undisturbed / "final.png").read_bytes() == run_dir.final_grid.read_bytes()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process can catch")
@@ -217,7 +217,7 @@ def test_a_moved_run_continues(undisturbed: Path, tmp_path: Path):
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(undisturbed: Path, tmp_path: Path):
     run_dir = RunDirectory(Path(shutil.copytree(undisturbed, tmp_path / "run")))
-    run_dir.final_sheet.unlink()  # the run is not finished then, and its checkpoints are read
+    run_dir.final_grid.unlink()  # the run is not finished then, and its checkpoints are read
     newest = run_dir.existing_checkpoint()
     [file] = newest.glob("state.data*")
     file.write_bytes(file.read_bytes()[:-100])
@@ -228,7 +228,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(undisturbe
 
     for file in run_dir.checkpoints.glob("step_?????????/state.data*"):
         file.write_bytes(file.read_bytes()[:-100])
-    run_dir.final_sheet.unlink()
+    run_dir.final_grid.unlink()
     result = typed("train", "--run-dir", run_dir.path, cwd=tmp_path)
     assert result.returncode == 2
     assert str(run_dir.checkpoints) in error_line(result)

@@ -15,7 +15,7 @@ from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.formats.run import GeneratorTranslator
-from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.sample_grids import compose_grid
 from tests.formats.models import noise, untrained
 
 
@@ -61,8 +61,8 @@ def test_sample_grids_show_the_same_outputs(tiny_run, name, step):
     held_out = held_out_images(open_dataset(config), config.data.size, 4)
     assert len(held_out) == 4
     rows = [(image, translate(image), target) for _, image, target in held_out]
-    expected = compose_sheet(f"run: procedural (val), step {step}", ("input", "output", "target"), rows)
-    path = tiny_run.final_sheet if name == "final.png" else tiny_run.samples / name
+    expected = compose_grid(f"run: procedural (val), step {step}", ("input", "output", "target"), rows)
+    path = tiny_run.final_grid if name == "final.png" else tiny_run.samples / name
     grid = np.asarray(Image.open(path))
     np.testing.assert_array_equal(grid, expected)
     for _, output, _ in rows:  # they are in the file unscaled, wherever

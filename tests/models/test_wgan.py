@@ -132,7 +132,7 @@ def test_a_run_paints_from_noise_what_its_sheet_shows(run):
     z = np.random.default_rng(0).standard_normal((5, 8, 10)).astype(np.float32)[0, 0]
     image = paint(z)
     assert image.shape == (64, 64, 3)
-    sheet = np.asarray(Image.open(run.final_sheet))
+    sheet = np.asarray(Image.open(run.final_grid))
     assert any((sheet[y : y + 64, 8:72] == image).all() for y in range(sheet.shape[0] - 64))
     assert (paint(-z) != image).any()
     for wrong in (z[:3], z.astype(int), np.full(10, np.nan, np.float32)):

@@ -10,19 +10,19 @@ from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.base import Sheet
 from pix2pix_tf.recording.sink import Sink
-from pix2pix_tf.sheets import compose_sheet
+from pix2pix_tf.sample_grids import compose_grid
 
 
-class SampleSheets(Sink):
+class SampleGrids(Sink):
     """Writes ``step_000001000.png`` and so on."""
 
     def __init__(self, folder: Path):
         self._folder = folder
 
-    def show(self, step: int, title: str, sheet: Sheet) -> None:
-        write_sheet(self._folder / f"step_{step:09d}.png", title, sheet)
+    def images(self, step: int, title: str, grid: Sheet) -> None:
+        write_grid(self._folder / f"step_{step:09d}.png", title, grid)
 
 
-def write_sheet(path: Path, title: str, sheet: Sheet) -> None:
-    image = compose_sheet("; ".join(filter(None, (title, sheet.caption))), sheet.columns, sheet.rows)
+def write_grid(path: Path, title: str, grid: Sheet) -> None:
+    image = compose_grid("; ".join(filter(None, (title, grid.caption))), grid.columns, grid.rows)
     write_whole(path, encode_png(tf.constant(image)).numpy())

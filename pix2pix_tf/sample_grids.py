@@ -14,7 +14,7 @@ _GAP = 8
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
 
-def compose_sheet(title: str, columns: Sequence[str], rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+def compose_grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """Lays out images below a title and column names, as uint8 [height, width, 3].
 
     Each row has one ``uint8`` or ``uint16`` [height, width, channels] per column; see `as_shown`.
