@@ -9,7 +9,7 @@ import numpy as np
 from pix2pix_tf.data.checking.appearance import thumbnail_of
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.label_maps import MOST_MIXED
-from pix2pix_tf.data.checking.sides import MOST, CheckedFolder, CheckedSide
+from pix2pix_tf.data.checking.sides import MOST, CheckedFolder
 from pix2pix_tf.data.images import load_with_alpha
 from pix2pix_tf.data.rasters import has_pages
 from pix2pix_tf.data.sets import spread
@@ -25,8 +25,12 @@ def swapped(checked: CheckedFolder) -> Iterator[Finding]:
     if checked.kind != "pairs":
         return
     a, b = (side.looks_labeled for side in checked.sides)
-    colors = [_most_color(side) for side in checked.sides]
-    is_gray, is_colored = [each <= _GRAY for each in colors], [each >= _COLORED for each in colors]
+    is_gray, is_colored = [], []
+    for side in checked.sides:
+        thumbnails = np.array([thumbnail_of(image.appearance) for image in side.images], np.int16)
+        color = np.ptp(thumbnails, axis=-1).max(axis=(1, 2))
+        is_gray.append(color <= _GRAY)
+        is_colored.append(color >= _COLORED)
     for what, left, right in (
         ("label map", a & ~b, b & ~a),
         ("gray image", is_gray[0] & is_colored[1], is_gray[1] & is_colored[0]),
@@ -43,12 +47,6 @@ def swapped(checked: CheckedFolder) -> Iterator[Finding]:
             ]
             yield from found("warning", "swapped", "pair", f"{message}: swapped?", fix, cases)
             return
-
-
-def _most_color(side: CheckedSide) -> np.ndarray:
-    """The largest difference between the channels of each image, [count]."""
-    thumbnails = np.array([thumbnail_of(image.appearance) for image in side.images], np.int16)
-    return np.ptp(thumbnails, axis=-1).max(axis=(1, 2))
 
 
 def constant(checked: CheckedFolder) -> Iterator[Finding]:

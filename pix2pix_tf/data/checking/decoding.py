@@ -28,26 +28,13 @@ _SECONDS_BEFORE_PROGRESS = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class CheckedImage(images.ImageHeader):
-    """What decoding an image file has shown, besides its header; the size is 0 if it can't be decoded.
+    """What decoding an image file has shown, besides its header; the size is 0 if it can't be decoded."""
 
-    Args:
-        ignore: the number of its pixels without a value, besides what it declares.
-        problem: why the file can't be used; empty if it can.
-        appearances: of its left and its right half, if they were asked for.
-        digests: of its pixels, and of those of its left and its right half.
-        seam: as `seam_of` returns it.
-    """
-
-    ignore: float | None = None
-    problem: str = ""
-    appearances: tuple[Appearance, Appearance] | None = None
-    digests: tuple[int, int, int] = (0, 0, 0)
-    seam: float | None = None
-
-    @property
-    def has_colors(self) -> bool:
-        """Whether it is a picture, not a raster of measurements or of more bands than colors have."""
-        return self.values is None and self.channels in (1, 3)
+    ignore: float | None = None  # the number of its pixels without a value, besides what it declares
+    problem: str = ""  # why the file can't be used
+    appearances: tuple[Appearance, Appearance] | None = None  # of its halves, if they were asked for
+    digests: tuple[int, int, int] = (0, 0, 0)  # of its pixels, of the left and of the right half
+    seam: float | None = None  # see seam_of
 
 
 def check_image(path: Path, ignore: float | None = None, with_appearance: bool = False) -> CheckedImage:

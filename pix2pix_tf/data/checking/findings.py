@@ -25,21 +25,13 @@ class Case(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with a data set, or may be.
+    """Something that is wrong with a data set, or may be."""
 
-    Args:
-        severity: an error stops training; a note may be intended.
-        code: its kind in a word or two: ``missing-partner``.
-        message: the problem and its consequence, without the files.
-        fix: what to do.
-        cases: where it is.
-    """
-
-    severity: Severity
-    code: str
-    message: str
-    fix: str
-    cases: Sequence[Case] = ()
+    severity: Severity  # an error stops training; a note may be intended
+    code: str  # its kind: missing-partner
+    message: str  # the problem and its consequence, without the files
+    fix: str  # what to do
+    cases: Sequence[Case] = ()  # where it is
 
     @property
     def files(self) -> list[str]:

@@ -54,25 +54,15 @@ _INDENT = " " * 12
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What is known of a data set.
-
-    Args:
-        place: where it is.
-        kind: of a folder with side-by-side images pairs, whatever was asked for.
-        layout: in words.
-        counts: the usable images or pairs of each split; A's and B's where these are apart.
-        summary: lines that describe the data set.
-        findings: the gravest first.
-        unread: settings that have no effect on the data set.
-    """
+    """What is known of a data set."""
 
     place: Path
-    kind: Kind
+    kind: Kind  # pairs if a folder has side-by-side images, whatever was asked for
     layout: str
-    counts: Mapping[str, tuple[int, ...]]
-    summary: Sequence[str]
-    findings: Sequence[Finding]
-    unread: frozenset[str] = frozenset()
+    counts: Mapping[str, tuple[int, ...]]  # usable images or pairs of each split; A's and B's where apart
+    summary: Sequence[str]  # lines
+    findings: Sequence[Finding]  # the gravest first
+    unread: frozenset[str] = frozenset()  # settings without effect
 
     @property
     def is_good(self) -> bool:
@@ -106,17 +96,7 @@ class Report:
 
 
 def check_dataset(config: TrainConfig, usual: TrainConfig, kind: Kind | None = None) -> Report:
-    """Checks a data set of any kind.
-
-    Args:
-        config: names the data set, and how it will be used.
-        usual: the data set's own settings.
-        kind: what to take it for; by default what it is by itself.
-
-    Raises:
-        ConfigError: a setting has no effect on the data set.
-        DataError, SystemFault: it can't be opened.
-    """
+    """Checks the data set of a configuration, whose own settings are ``usual``, as the kind that it is."""
     name, data = config.data.dataset, config.data
     kind = chosen_kind(config, kind, "images")
     if not looks_like_path(name) or is_pack(local_folder(name)):

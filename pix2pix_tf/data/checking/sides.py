@@ -40,19 +40,12 @@ class SideImage(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CheckedSide:
-    """A side of a folder.
+    """A side of a folder."""
 
-    Args:
-        letter: A or B; empty where there is one side, or both are halves of the same files.
-        images: in one order on both sides of pairs.
-        looks_labeled: which images look like label maps, bool [count]; measurements never do.
-        declared: whether the side is declared to be label maps, if it is declared at all.
-    """
-
-    letter: str
-    images: Sequence[SideImage]
-    looks_labeled: np.ndarray
-    declared: bool | None
+    letter: str  # A or B; empty if there is one side, or both are halves of the same files
+    images: Sequence[SideImage]  # in one order on both sides of pairs
+    looks_labeled: np.ndarray  # which images look like label maps, bool [count]; measurements never do
+    declared: bool | None  # whether the side is declared as label maps, if anything is declared
 
     @property
     def phrase(self) -> str:
@@ -117,7 +110,8 @@ def sides_of_survey(survey: Survey, kind: Kind, label_maps: str) -> list[Checked
         CheckedSide(
             letter if len(sides) == 2 else "",
             side,
-            look_like_label_maps(each, palette) & [image.checked.has_colors for image in side],
+            look_like_label_maps(each, palette)
+            & [image.checked.values is None and image.checked.channels in (1, 3) for image in side],
             None if label_maps == "auto" else letter in _LABEL_MAPS[label_maps],
         )
         for letter, side, each, palette in zip("AB", sides, appearances, palettes, strict=False)
@@ -134,18 +128,16 @@ def _images_of_set(survey: Survey, number: int) -> list[tuple[SideImage, ...]]:
                 checked = survey.checked[file]
                 assert checked.appearances is not None  # of what can be used
                 assert checked.numbers is not None
-                if not item.is_halved:
-                    both = joined(*checked.appearances)
-                    size = checked.width, checked.height
-                    row.append(
-                        SideImage(file, split, *size, checked.digests[0], both, checked, checked.numbers)
-                    )
-                    continue
-                for digest, half in zip(checked.digests[1:], checked.appearances, strict=True):
+                whole, *halves = checked.digests
+                digests = halves if item.is_halved else [whole]
+                parts = checked.appearances if item.is_halved else [joined(*checked.appearances)]
+                for digest, part in zip(digests, parts, strict=True):
                     numbers = checked.numbers
-                    if checked.values is None:  # halves may differ, the numbers are of both
-                        numbers = numbers._replace(middle=(float(min(half.low)), float(max(half.high))))
-                    size = checked.width // 2, checked.height
-                    row.append(SideImage(file, split, *size, digest, half, checked, numbers))
+                    if (
+                        item.is_halved and checked.values is None
+                    ):  # halves may differ, the numbers are of both
+                        numbers = numbers._replace(middle=(float(min(part.low)), float(max(part.high))))
+                    size = checked.width // len(parts), checked.height
+                    row.append(SideImage(file, split, *size, digest, part, checked, numbers))
             rows.append(row)
     return list(zip(*rows, strict=True))
