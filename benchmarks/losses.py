@@ -27,7 +27,7 @@ from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.evaluation.measuring import unit
 from pix2pix_tf.evaluation.metrics import absolute_error
 from pix2pix_tf.losses import GAN_LOSSES
-from pix2pix_tf.models.base import Sheet
+from pix2pix_tf.models.base import SampleGrid
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.recording.sample_grids import write_grid
 
@@ -84,7 +84,7 @@ def main() -> None:
     chosen = np.linspace(0, len(rows) - 1, SHOWN).round().astype(int)
     columns = ("input", *pictures, "target")
     shown = [[rows[n][1], *(each[n] for each in pictures.values()), rows[n][2]] for n in chosen]
-    write_grid(args.out / "sheet.png", f"{args.dataset}, {args.steps} steps", Sheet(columns, shown))
+    write_grid(args.out / "sheet.png", f"{args.dataset}, {args.steps} steps", SampleGrid(columns, shown))
 
 
 def plot_norms(metrics: dict[str, Path], out: Path) -> None:

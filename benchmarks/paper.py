@@ -23,7 +23,7 @@ from pix2pix_tf import load, open_dataset, preset, replace, train
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
-from pix2pix_tf.models.base import Sheet
+from pix2pix_tf.models.base import SampleGrid
 from pix2pix_tf.recording.sample_grids import write_grid
 
 L1_ALONE = {"gan_weight": 0.0}
@@ -121,7 +121,7 @@ def write_figure(path: Path, base: TrainConfig, runs: Mapping[str, Path]) -> Non
         for number, (_, image, target) in enumerate(pairs)
     ]
     title = f"{base.data.dataset}, {base.optimization.steps} steps"
-    write_grid(path, title, Sheet(("input", *pictures, "target"), shown))
+    write_grid(path, title, SampleGrid(("input", *pictures, "target"), shown))
 
 
 if __name__ == "__main__":

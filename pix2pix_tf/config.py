@@ -238,10 +238,10 @@ class RecordConfig:
     log_every: Annotated[int, *limited(1), CHANGEABLE] = 50
     """Steps between two lines of metrics.jsonl and TensorBoard."""
     sample_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
-    """Steps between two sample sheets."""
+    """Steps between two sample grids."""
     evaluate_every: Annotated[int | None, *limited(1), CHANGEABLE] = None
     """Steps between two looks at held-out pairs (validation.jsonl, TensorBoard); by default with the sample
-    sheets, or less often, so that they take less than 3 % of the time."""
+    sample grids, or less often, so that they take less than 3 % of the time."""
     best_metric: Annotated[BestMetric, CHANGEABLE] = "ssim"
     """By which of these the best checkpoint is kept: RUN@best."""
     checkpoint_every: Annotated[int, *limited(1), CHANGEABLE] = 1000

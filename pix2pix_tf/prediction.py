@@ -91,7 +91,7 @@ def predict(
     options = (  # whether it was given, whether the model makes it have an effect, and why not
         ("count", count is not None, noise, "which translates images"),
         ("seed", seed != 0, noise or translator.stochastic, "which has no noise, or its own"),
-        ("masks", masks is not None, translator.paints_holes, "which paints no holes"),
+        ("masks", masks is not None, translator.inpaints, "which paints no holes"),
         ("fit_input", fit_input, translator.size is not None, "which takes images of any size"),
         ("tile_size", tile_size is not None, not noise, "which makes images from noise"),
         ("side_by_side", side_by_side, not noise, "which makes images from noise"),
@@ -164,7 +164,7 @@ def _resized_there_and_back(translator: Translator, image: np.ndarray, size: tup
     picture = resized(
         tf.constant(translator(given)), image.shape[:2], PixelFormat(translator.output_channels)
     )
-    if translator.paints_holes:  # what is known is still the photo's, not what resizing made of it
+    if translator.inpaints:  # what is known is still the photo's, not what resizing made of it
         known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
         picture = tf.where(hole_of(image), picture, known)
     return picture.numpy()
@@ -199,7 +199,7 @@ def _mask_of(masks: Path | None, name: Path) -> Path | None:
 
 def _with_hole(image: np.ndarray, source: Path, mask: Path | None, translator: Translator) -> np.ndarray:
     """Returns an image with its hole, if it is for a model that paints holes."""
-    if not translator.paints_holes:
+    if not translator.inpaints:
         return image
     if mask is not None:
         pixels = load_image(mask, 1)

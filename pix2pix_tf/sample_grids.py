@@ -29,24 +29,24 @@ def compose_grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[np.
     top = 2 * line + _GAP
 
     width = max(sum(widths) + _GAP * (len(widths) + 1), int(font.getlength(title)) + 2 * _GAP)
-    sheet = Image.new("RGB", (width, top + sum(heights) + _GAP * len(heights)), _PAPER)
-    draw = ImageDraw.Draw(sheet)
+    grid = Image.new("RGB", (width, top + sum(heights) + _GAP * len(heights)), _PAPER)
+    draw = ImageDraw.Draw(grid)
     draw.text((_GAP, _GAP // 2), title, _INK, font)
     x = _GAP
     for column, name in enumerate(columns):
         draw.text((x, line + _GAP // 2), name, _INK, font)
         y = top
         for row, height in zip(cells, heights, strict=True):
-            sheet.paste(Image.fromarray(row[column]), (x, y))
+            grid.paste(Image.fromarray(row[column]), (x, y))
             y += height + _GAP
         x += widths[column] + _GAP
-    return np.asarray(sheet)
+    return np.asarray(grid)
 
 
-def one_row(sheet: np.ndarray, height: int, row: int) -> np.ndarray | None:
+def one_row(grid: np.ndarray, height: int, row: int) -> np.ndarray | None:
     """Returns a grid with only one row (from 0) of images of ``height``; ``None`` if it has no such row."""
-    rows, top = divmod(len(sheet), height + _GAP)  # the title is lower than a row
+    rows, top = divmod(len(grid), height + _GAP)  # the title is lower than a row
     if not 0 <= row < rows:
         return None
     start = top + row * (height + _GAP)
-    return np.concatenate([sheet[:top], sheet[start : start + height + _GAP]])
+    return np.concatenate([grid[:top], grid[start : start + height + _GAP]])

@@ -93,9 +93,9 @@ def test_samples_are_what_predict_paints(trained, tmp_path):
     config = trained.read_config()
     assert (config.data.input_channels, config.data.output_channels) == (None, 3)
     rows = held_out_images(open_dataset(config), (64, 64), 4)
-    sheet = np.asarray(Image.open(trained.final_grid))
+    grid = np.asarray(Image.open(trained.final_grid))
     picture = painted(trained.path, rows[0][1], tmp_path)
-    places = np.lib.stride_tricks.sliding_window_view(sheet, picture.shape)
+    places = np.lib.stride_tricks.sliding_window_view(grid, picture.shape)
     assert (places == picture).all(axis=(-3, -2, -1)).any()
 
 

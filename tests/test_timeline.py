@@ -33,8 +33,8 @@ def test_a_frame_a_sheet_the_last_one_for_longest(tiny_run, tmp_path):
         gif.seek(1)
         last = np.asarray(gif.convert("RGB")).astype(int)
         assert gif.info["duration"] == 2000
-    sheet = np.asarray(Image.open(sorted(tiny_run.samples.glob("*.png"))[-1]).convert("RGB"))
-    assert np.abs(last - one_row(sheet, 64, 1)).mean() < 4  # but for the colours that a GIF has
+    grid = np.asarray(Image.open(sorted(tiny_run.samples.glob("*.png"))[-1]).convert("RGB"))
+    assert np.abs(last - one_row(grid, 64, 1)).mean() < 4  # but for the colours that a GIF has
 
 
 def test_frames_have_one_size_where_a_longer_title_widens_a_sheet(tiny_run, tmp_path):

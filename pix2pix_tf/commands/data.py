@@ -72,10 +72,10 @@ class DataCheckArgs(DataArgs):
 
 @dataclasses.dataclass(frozen=True)
 class DataPreviewArgs(DataArgs):
-    """Writes a sheet of pairs as training sees them: resized, jittered, cropped and mirrored."""
+    """Writes a grid of pairs as training sees them: resized, jittered, cropped and mirrored."""
 
     out: Path = Path("preview.png")
-    """Where the sheet goes."""
+    """Where the grid goes."""
     direction: Literal["AtoB", "BtoA"] | None = None
     """Which side is the input; by default the data set's own."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
@@ -126,7 +126,7 @@ _DATA_USAGE = """usage: pix2pix data list | download NAME | check DATASET | prev
   list       the data sets that have a name, and which of them are on this machine
   download   fetch and prepare one of them
   check      tell what is wrong with a data set or with your folder
-  preview    write a sheet of pairs as training sees them
+  preview    write a grid of pairs as training sees them
   pack       write a folder's images into a few large files, for sets of many thousands
 
 'pix2pix data list --help' (or any other) shows the options."""
@@ -211,7 +211,7 @@ def _data_preview(arguments: list[str]) -> int:
     args = parse(DataPreviewArgs, "data preview", arguments)
     out = args.out if args.out.suffix else args.out.with_suffix(".png")
     if out.suffix.lower() != ".png":
-        raise ConfigError(f"--out {quoted(out)}: a sheet is a PNG; give a name that ends in .png")
+        raise ConfigError(f"--out {quoted(out)}: the grid is a PNG; give a name that ends in .png")
     brought = preset(args.dataset).data
     given = {name: getattr(args, name) for name in ("direction", "image_size")}
     settings = {name: value for name, value in given.items() if value is not None}

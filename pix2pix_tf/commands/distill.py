@@ -12,7 +12,7 @@ from pix2pix_tf.commands.parsing import parse
 from pix2pix_tf.commands.train import TrainArgs, early, run_training, with_length
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.distilled import TaughtSettings, student_directory, student_of
+from pix2pix_tf.models.distilled import StudentSettings, student_directory, student_of
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import absolute
 from pix2pix_tf.wording import quoted
@@ -60,7 +60,7 @@ def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | N
     directory.fetch("config.json")
     if directory.exists():  # it needs its teacher no more
         stored = directory.read_config()
-        before = stored.model.teacher if isinstance(stored.model, TaughtSettings) else None
+        before = stored.model.teacher if isinstance(stored.model, StudentSettings) else None
         if before is None or absolute(before) != absolute(teacher):
             whose = "is no student's" if before is None else f"learns from {quoted(before)}"
             raise ConfigError(f"--run-dir {quoted(directory.place)}: the run there {whose}; give another")

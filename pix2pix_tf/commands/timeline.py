@@ -16,14 +16,14 @@ from pix2pix_tf.wording import quoted
 
 @dataclasses.dataclass(frozen=True)
 class TimelineArgs:
-    """Makes a GIF of a run's samples, from the first sheet to the last."""
+    """Makes a GIF of a run's samples, from the first sample grid to the last."""
 
     run: Positional[str]
     """A run directory."""
     out: Path | None = None
     """The file; RUN/timeline.gif if not given."""
     row: Annotated[int, *configs.limited(1)] = 1
-    """Which row of the sheets."""
+    """Which row of the sample grids."""
 
 
 def run(arguments: list[str]) -> int:

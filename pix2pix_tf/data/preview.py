@@ -37,5 +37,5 @@ def _first_row(dataset: ImageDataset, batch: Sequence[tf.Tensor]) -> list[np.nda
     if dataset.task is None:
         return [to_uint8(image[0]).numpy() for image in batch[: len(dataset.sides)]]
     given, target, *_ = batch
-    published = dataset.task.finished(given, target)
+    published = dataset.task.to_image(given, target)
     return [dataset.task.shown(to_uint8(given[0]).numpy()), to_uint8(published[0]).numpy()]

@@ -133,7 +133,7 @@ def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
     photos = dataclasses.replace(images.sides[0], labels=False)
     task = task_for(dataclasses.replace(config.data, output_bits=photos.bits), photos.channels)
     assert task is not None
-    if task.paints_holes and photos.value_range is not None:
+    if task.inpaints and photos.value_range is not None:
         raise DataError(
             f"--task {task.name} learns from pictures, whose holes an alpha channel can show; those of "
             f"{images.name} are measurements"

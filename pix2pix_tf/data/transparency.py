@@ -28,14 +28,14 @@ def load_transparent(path: Path, channels: int, most_pixels: int = MAX_PIXELS) -
 def load_input(
     path: Path,
     channels: int,
-    paints_holes: bool,
+    inpaints: bool,
     values: ValueRange | None,
     most_pixels: int = MAX_PIXELS,
     ignore: float | None = None,
     clipped: list[int] | None = None,
 ) -> np.ndarray:
     """Reads an image file as a model takes it, in its full depth; missing pixels get the middle level."""
-    if paints_holes:
+    if inpaints:
         return load_transparent(path, channels, most_pixels)
     return load_image(path, channels, None, values, most_pixels, MIDDLE, ignore, clipped)
 
@@ -49,7 +49,7 @@ def convert_transparent(image: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.concat([convert_channels(colour, channels - 1), tf.cast(alpha, image.dtype)], axis=-1)
 
 
-def over_board(image: np.ndarray) -> np.ndarray:
+def over_checkerboard(image: np.ndarray) -> np.ndarray:
     """Returns an image ``uint8`` or ``uint16`` [height, width, 2 or 4] over a chessboard, as editors do."""
     rows, columns = np.indices(image.shape[:2]) // _SQUARE
     board = np.where((rows + columns) % 2, 0.8, 1.0)[..., np.newaxis] * np.iinfo(image.dtype).max

@@ -101,7 +101,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 def _require_drawable(path: Path, model: TFLiteTranslator) -> None:
-    if model.noise or model.paints_holes or model.enlarges > 1:
+    if model.noise or model.inpaints or model.enlarges > 1:
         raise ConfigError(f"{path}: the demo supports plain image-to-image models only")
     if not {model.input_channels, model.output_channels} <= {1, 3} or model.output_bits != 8:
         raise ConfigError(

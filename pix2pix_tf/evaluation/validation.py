@@ -14,7 +14,7 @@ from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.measuring import compared
 from pix2pix_tf.evaluation.metrics import MEASUREMENTS, METRICS
-from pix2pix_tf.models.base import Paint, PublishedGenerator
+from pix2pix_tf.models.base import PublishedGenerator, Translate
 
 PICTURES = 16
 """How many pairs are looked at, spread over the held-out ones: enough to see a run rise or fall."""
@@ -44,7 +44,7 @@ class Validation:
                     "out other pairs, or give another --fit"
                 )
 
-    def measure(self, paint: Mapping[str, Paint]) -> dict[str, float]:
+    def measure(self, paint: Mapping[str, Translate]) -> dict[str, float]:
         """Returns the metrics' values by name; where there are two directions, 'AtoB_l1' and so on."""
         values: dict[str, float] = {}
         for name, generator in self._generators.items():
@@ -52,7 +52,7 @@ class Validation:
             values |= {f"{prefix}{key}": value for key, value in self._of(generator, paint[name]).items()}
         return values
 
-    def _of(self, generator: PublishedGenerator, paint: Paint) -> dict[str, float]:
+    def _of(self, generator: PublishedGenerator, paint: Translate) -> dict[str, float]:
         rows: dict[str, list[Any]] = {name: [] for name in _MEASURED}
         for images in self._rows:
             given = np.asarray(filled(images[generator.side], self._sides[generator.side].missing))

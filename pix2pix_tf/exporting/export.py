@@ -18,7 +18,7 @@ from tqdm import tqdm
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pixels import encode_png
-from pix2pix_tf.data.transparency import over_board
+from pix2pix_tf.data.transparency import over_checkerboard
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.exporting.report import ExportedModel, Report, parity_image
@@ -236,7 +236,7 @@ class _StagedModel:
         content = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
         write_whole(self.staging / self.files / "export.json", content)
         inputs = subject.samples.held_out(subject.size, SAMPLES)[:_SHOWN]
-        shown = [over_board(each) if subject.translator.paints_holes else each for each in inputs]
+        shown = [over_checkerboard(each) if subject.translator.inpaints else each for each in inputs]
         image = parity_image(
             f"{subject.name} after {self.job.step} steps",
             [] if subject.translator.noise else shown,

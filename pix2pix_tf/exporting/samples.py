@@ -62,7 +62,7 @@ class FolderSamples:
 
     def _load(self, path: Path) -> np.ndarray:
         generator = self._generator
-        taken = (generator.input_channels, generator.paints_holes, generator.input_range)
+        taken = (generator.input_channels, generator.inpaints, generator.input_range)
         return load_input(path, *taken, ignore=self._ignore)
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
@@ -85,7 +85,7 @@ class DatasetSamples:
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         rows = held_out_images(self._dataset, size, count, split, self._fit)
-        taken = (self._generator.input_channels, self._generator.paints_holes)
+        taken = (self._generator.input_channels, self._generator.inpaints)
         return [converted(tf.constant(row[1 + self._generator.side]), *taken).numpy() for row in rows]
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:

@@ -69,7 +69,7 @@ class GeneratorTranslator(Translator):
         self.output_channels = generator.output_channels
         self.output_bits = generator.output_bits
         self.input_range, self.output_range = generator.input_range, generator.output_range
-        self.paints_holes, self.enlarges = generator.paints_holes, generator.enlarges
+        self.inpaints, self.enlarges = generator.inpaints, generator.enlarges
         network = model.networks()[generator.network](resolve_precision(precision))
         self.network = network if generator.publish is None else generator.publish(network)
         if generator.stochastic:

@@ -89,7 +89,7 @@ class ServingTranslator(Translator):
             self._refuse_status(status, content)
             self.noise, self.input_channels, self._made, self.output_bits = self._signatures(content)
             self.output_channels = self._made[2]
-            self.paints_holes = self.input_channels in WITH_ALPHA  # else files could not be sent
+            self.inpaints = self.input_channels in WITH_ALPHA  # else files could not be sent
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         png = self._predict(given.numpy())

@@ -18,16 +18,14 @@ import numpy as np
 from pix2pix_tf.data.rasters import MOST_BANDS, ValueRange
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
+from pix2pix_tf.models.base import Translate
 from pix2pix_tf.wording import counted
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Translate = Callable[[np.ndarray], np.ndarray]
-"""From one image, or noise, to one image, as `Translator` does."""
-
 _MOST_ENLARGED = 4
-_PIXEL_FACTS = ("output_bits", "input_range", "output_range", "ignore", "paints_holes", "enlarges")
+_PIXEL_FACTS = ("output_bits", "input_range", "output_range", "ignore", "inpaints", "enlarges")
 
 
 class Translator(abc.ABC):
@@ -44,7 +42,7 @@ class Translator(abc.ABC):
             measurements and that is known.
         output_range: same as above, of outputs.
         ignore: the number of an input's pixels that have no value, besides what a file declares.
-        paints_holes: transparent pixels are the mask of what it fills in; the last input channel is alpha.
+        inpaints: transparent pixels are the mask of what it fills in; the last input channel is alpha.
         enlarges: how many times larger than an image file its output is. Such a model takes enlarged images,
             as :meth:`enlarged` returns them.
         size: height and width of the only images it takes; ``None`` for any.
@@ -62,7 +60,7 @@ class Translator(abc.ABC):
     input_range: ValueRange | None = None
     output_range: ValueRange | None = None
     ignore: float | None = None
-    paints_holes: bool = False
+    inpaints: bool = False
     enlarges: int = 1
     size: tuple[int, int] | None = None
     stochastic: bool = False
@@ -110,7 +108,7 @@ class Translator(abc.ABC):
                 f"an image is uint8 or uint16 [height, width, 1 to {MOST_BANDS} channels]; got "
                 f"{given.dtype} {list(given.shape)}"
             )
-        return self._translate(converted(tf.constant(given), self.input_channels, self.paints_holes))
+        return self._translate(converted(tf.constant(given), self.input_channels, self.inpaints))
 
     @abc.abstractmethod
     def _translate(self, given: tf.Tensor) -> np.ndarray:
@@ -137,7 +135,7 @@ class Translator(abc.ABC):
         from pix2pix_tf.data.images import MAX_PIXELS
         from pix2pix_tf.data.transparency import load_input
 
-        taken = (self.input_channels, self.paints_holes, self.input_range)
+        taken = (self.input_channels, self.inpaints, self.input_range)
         return load_input(path, *taken, most_pixels or MAX_PIXELS, self.ignore, clipped)
 
     @property
@@ -156,8 +154,8 @@ class Translator(abc.ABC):
         try:
             facts = read()
             self.output_bits = 16 if facts.get("output_bits", self.output_bits) == 16 else 8
-            self.paints_holes = bool(facts.get("paints_holes", False))
-            if self.paints_holes and self.input_channels not in (2, 4):
+            self.inpaints = bool(facts.get("inpaints", False))
+            if self.inpaints and self.input_channels not in (2, 4):
                 raise ValueError("there is no alpha to be the mask")
             self.enlarges = int(facts.get("enlarges", 1))
             if not 1 <= self.enlarges <= _MOST_ENLARGED:
@@ -195,10 +193,10 @@ class Translator(abc.ABC):
         return {"serving_default": self}
 
 
-def converted(image: tf.Tensor, channels: int, paints_holes: bool = False) -> tf.Tensor:
+def converted(image: tf.Tensor, channels: int, inpaints: bool = False) -> tf.Tensor:
     """Returns an image uint8 or uint16 [height, width, channels] with the channels that a model takes.
 
-    If ``paints_holes``, the last of them is alpha. Raises `DataError` for conversions other than between
+    If ``inpaints``, the last of them is alpha. Raises `DataError` for conversions other than between
     gray, RGB and alpha.
     """
     from pix2pix_tf.data.pixels import convert_channels
@@ -206,9 +204,9 @@ def converted(image: tf.Tensor, channels: int, paints_holes: bool = False) -> tf
 
     if image.shape[-1] == channels:
         return image
-    if image.shape[-1] > 4 or not (paints_holes or channels in (1, 3)):
+    if image.shape[-1] > 4 or not (inpaints or channels in (1, 3)):
         raise DataError(f"an image of {counted(image.shape[-1], 'channel')}; the model takes {channels}")
-    return convert_transparent(image, channels) if paints_holes else convert_channels(image, channels)
+    return convert_transparent(image, channels) if inpaints else convert_channels(image, channels)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ Objectives = Callable[
     [Sequence["tf.Tensor"], "ForwardPass"], tuple[Mapping[str, "tf.Tensor"], Mapping[str, "tf.Tensor"]]
 ]
 # From an image, or from noise, to an image: uint8 [height, width, channels].
-Paint = Callable[["np.ndarray"], "np.ndarray"]
+Translate = Callable[["np.ndarray"], "np.ndarray"]
 
 
 def masked(images: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
@@ -86,9 +86,9 @@ class PublishedGenerator:
         output_range: likewise of its output.
         publish: makes what is published of the network, as a functional model that keeps the names of its
             weights; nothing where it is the network itself.
-        paints_holes: what is transparent in its input is a hole that it paints.
+        inpaints: transparent pixels of its input are the mask that it fills.
         enlarges: how many times larger than an image's file its picture is. The network takes it enlarged.
-        judge: the network that judges its pictures in training; none if empty.
+        discriminator: the network that it is trained against; none if empty.
     """
 
     network: str
@@ -101,9 +101,9 @@ class PublishedGenerator:
     input_range: tuple[float, float] | None = None
     output_range: tuple[float, float] | None = None
     publish: Callable[[keras.Model], keras.Model] | None = None
-    paints_holes: bool = False
+    inpaints: bool = False
     enlarges: int = 1
-    judge: str = ""
+    discriminator: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +111,12 @@ class Teacher:
     """Another run that a model learns from.
 
     Its network is kept in the run as it is when training begins. In the forward pass it is called
-    `Teacher.NETWORK`. The judge of its pictures, where there is one, is where this model's begins.
+    `Teacher.NETWORK`. Its discriminator, if there is one, is where this model's begins.
 
     Args:
         run: a run directory, or one of its checkpoints.
         generator: which of its generators.
-        judge: the name, in this model, of what begins as the generator's judge; none if empty.
+        discriminator: this model's network that begins with the weights of the teacher's; none if empty.
         inherited: from the configuration of that run to what this one's is where nothing else is said.
     """
 
@@ -124,12 +124,12 @@ class Teacher:
 
     run: Path
     generator: str
-    judge: str
+    discriminator: str
     inherited: Callable[[TrainConfig], TrainConfig]
 
 
 @dataclasses.dataclass(frozen=True)
-class Sheet:
+class SampleGrid:
     """Samples to look at.
 
     Args:
@@ -184,7 +184,9 @@ class Model(abc.ABC):
         """Returns what is published, the usual one first, by name: a direction such as 'AtoB'."""
 
     @abc.abstractmethod
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
+    def sample_grid(
+        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
+    ) -> SampleGrid:
         """Returns the samples of a training step.
 
         Args:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pix2pix_tf.config import DataKind, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.adversary import (
+from pix2pix_tf.models.adversarial import (
+    AdversarialLoss,
     AdversarialSettings,
-    Adversary,
     GanLoss,
+    GanLosses,
     GeneratorKind,
-    Verdict,
     generator_builder,
 )
-from pix2pix_tf.models.base import Metric, Model, Paint, Phase, PublishedGenerator, Sheet, masked
+from pix2pix_tf.models.base import Metric, Model, Phase, PublishedGenerator, SampleGrid, Translate, masked
 
 if TYPE_CHECKING:
     import keras
@@ -76,8 +76,8 @@ class CycleGAN(Model):
         assert isinstance(config.model, Settings)
         self.settings = config.model
         self.channels = {"a": config.data.input_channels or 3, "b": config.data.output_channels or 3}
-        self.adversaries = {
-            side: Adversary(
+        self.adversarial = {
+            side: AdversarialLoss(
                 self.settings,
                 config,
                 condition_channels=None,
@@ -95,12 +95,12 @@ class CycleGAN(Model):
         return {
             "generator_ab": generator_builder(settings, config, (a, b), "generator_ab"),
             "generator_ba": generator_builder(settings, config, (b, a), "generator_ba"),
-            **{adversary.name: adversary.build for adversary in self.adversaries.values()},
+            **{adversarial.name: adversarial.build for adversarial in self.adversarial.values()},
         }
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
         """Creates the pools of generated images, one a discriminator."""
-        pools = (adversary.pool() for adversary in self.adversaries.values())
+        pools = (adversarial.pool() for adversarial in self.adversarial.values())
         return {name: variable for pool in pools for name, variable in pool.items()}
 
     def metrics(self) -> Sequence[Metric]:
@@ -124,8 +124,8 @@ class CycleGAN(Model):
                 metrics.append(
                     Metric(f"identity_{side}", f"identity/{side}", plot=f"{side.upper()} left alone")
                 )
-        for adversary in self.adversaries.values():
-            metrics += adversary.metrics()
+        for adversarial in self.adversarial.values():
+            metrics += adversarial.metrics()
         return metrics
 
     def phases(self) -> Sequence[Phase]:
@@ -150,39 +150,39 @@ class CycleGAN(Model):
         fake_b, fake_a = forward.run("generator_ab", a), forward.run("generator_ba", b)
         cycle_a = pixel_loss("l1", forward.run("generator_ba", fake_b), a, weight_a)
         cycle_b = pixel_loss("l1", forward.run("generator_ab", fake_a), b, weight_b)
-        judged_a, judged_b = self._verdicts(forward, batch, fake_a, fake_b)
-        total = settings.gan_weight * (judged_a.generator + judged_b.generator)
+        gan_a, gan_b = self._gan_losses(forward, batch, fake_a, fake_b)
+        total = settings.gan_weight * (gan_a.generator + gan_b.generator)
         total += settings.cycle_weight * (cycle_a + cycle_b)
         metrics = {
-            "gen_ab_gan": judged_b.generator,
-            "gen_ba_gan": judged_a.generator,
+            "gen_ab_gan": gan_b.generator,
+            "gen_ba_gan": gan_a.generator,
             "cycle_a": cycle_a,
             "cycle_b": cycle_b,
-            **_discriminators(judged_a, judged_b)[1],
+            **_discriminators(gan_a, gan_b)[1],
         }
         if settings.identity_weight:
             identity_a = pixel_loss("l1", forward.run("generator_ba", a), a, weight_a)
             identity_b = pixel_loss("l1", forward.run("generator_ab", b), b, weight_b)
             total += settings.cycle_weight * settings.identity_weight * (identity_a + identity_b)
             metrics |= {"identity_a": identity_a, "identity_b": identity_b}
-        objectives, _ = _discriminators(judged_a, judged_b)
+        objectives, _ = _discriminators(gan_a, gan_b)
         return {"generators": total, **objectives}, {"gen_total": total, **metrics}
 
     def _discriminator_losses(
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         fake_b, fake_a = forward.run("generator_ab", batch[0]), forward.run("generator_ba", batch[1])
-        return _discriminators(*self._verdicts(forward, batch, fake_a, fake_b))
+        return _discriminators(*self._gan_losses(forward, batch, fake_a, fake_b))
 
-    def _verdicts(
+    def _gan_losses(
         self, forward: ForwardPass, batch: Sequence[tf.Tensor], fake_a: tf.Tensor, fake_b: tf.Tensor
-    ) -> tuple[Verdict, Verdict]:
+    ) -> tuple[GanLosses, GanLosses]:
         a, b, *weights = batch
         # What is missing on either side is missing in all four: else it would tell real from generated.
         weight = weights[0] * weights[1] if weights else None
         return (
-            self.adversaries["a"].judge(forward, masked(a, weight), masked(fake_a, weight)),
-            self.adversaries["b"].judge(forward, masked(b, weight), masked(fake_b, weight)),
+            self.adversarial["a"].compute(forward, masked(a, weight), masked(fake_a, weight)),
+            self.adversarial["b"].compute(forward, masked(b, weight), masked(fake_b, weight)),
         )
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
@@ -195,7 +195,7 @@ class CycleGAN(Model):
             output_bits=data.output_bits or 8,
             input_range=data.input_range,
             output_range=data.output_range,
-            judge=self.adversaries["b"].name,
+            discriminator=self.adversarial["b"].name,
         )
         to_a = dataclasses.replace(
             to_b,
@@ -205,20 +205,22 @@ class CycleGAN(Model):
             side=1,
             input_range=to_b.output_range,
             output_range=to_b.input_range,
-            judge=self.adversaries["a"].name,
+            discriminator=self.adversarial["a"].name,
         )
         return {"AtoB": to_b, "BtoA": to_a}
 
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
+    def sample_grid(
+        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
+    ) -> SampleGrid:
         """Returns rows of A, its translation and the way back, and the same from B."""
         to_b, to_a = generators["AtoB"], generators["BtoA"]
         rows = []
         for a, b in held_out:
             fake_b, fake_a = to_b(a), to_a(b)
             rows.append((a, fake_b, to_a(fake_b), b, fake_a, to_b(fake_a)))
-        return Sheet(("A", "A to B", "and back", "B", "B to A", "and back"), rows)
+        return SampleGrid(("A", "A to B", "and back", "B", "B to A", "and back"), rows)
 
 
-def _discriminators(a: Verdict, b: Verdict) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+def _discriminators(a: GanLosses, b: GanLosses) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """The objective of both discriminators, and their metrics."""
     return {"discriminators": a.discriminator + b.discriminator}, {**a.metrics, **b.metrics}

@@ -16,7 +16,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import DataKind, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models import pix2pix
-from pix2pix_tf.models.base import Metric, Paint, Sheet, Teacher
+from pix2pix_tf.models.base import Metric, SampleGrid, Teacher, Translate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ STUDENT_FILTERS = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class TaughtSettings(pix2pix.Settings):
+class StudentSettings(pix2pix.Settings):
     """What students have in common."""
 
     teacher: Path | None = None
@@ -36,14 +36,15 @@ class TaughtSettings(pix2pix.Settings):
 
 
 class _Student(pix2pix.Pix2Pix):
-    settings: TaughtSettings
+    settings: StudentSettings
 
     def teacher(self) -> Teacher:
         """Returns the run that is learned from."""
         settings = self.settings
         if settings.teacher is None:
             raise ConfigError(f"--model {settings.model} needs a --teacher; pix2pix distill RUN names it")
-        [generator], judge = self.published_generators(), self.adversary.name if settings.gan_weight else ""
+        [generator] = self.published_generators()
+        discriminator = self.adversarial.name if settings.gan_weight else ""
         inherited = functools.partial(
             student_of,
             run=settings.teacher,
@@ -51,11 +52,11 @@ class _Student(pix2pix.Pix2Pix):
             has_targets=settings.data == "pairs",
             has_discriminator=settings.gan_weight > 0,
         )
-        return Teacher(settings.teacher, generator, judge, inherited)
+        return Teacher(settings.teacher, generator, discriminator, inherited)
 
 
 @dataclasses.dataclass(frozen=True)
-class PairsSettings(TaughtSettings):
+class PairsSettings(StudentSettings):
     """The settings of pix2pix, and the teacher's part."""
 
     l1_weight: Annotated[float, *limited(0.0)] = 50.0
@@ -80,13 +81,13 @@ class Distilled(_Student):
         self, forward: ForwardPass, given: pix2pix.Given, fake: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         total, metrics = super()._pixel_losses(forward, given, fake)
-        taught = self._picture(given, forward.recall(Teacher.NETWORK, given.inputs))
-        apart = self._distance(given, fake, taught)
+        distilled = self._picture(given, forward.recall(Teacher.NETWORK, given.inputs))
+        apart = self._distance(given, fake, distilled)
         return total + self.settings.teacher_weight * apart, {**metrics, "gen_teacher": apart}
 
 
 @dataclasses.dataclass(frozen=True)
-class InputsSettings(TaughtSettings):
+class InputsSettings(StudentSettings):
     """The settings of pix2pix."""
 
     data: ClassVar[DataKind] = "images"
@@ -98,10 +99,12 @@ class DistilledFromInputs(_Student):
 
     Settings = InputsSettings
 
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
+    def sample_grid(
+        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
+    ) -> SampleGrid:
         """Returns rows of input and output."""
-        (paint,) = generators.values()
-        return Sheet(("input", "output"), [(image, paint(image)) for (image,) in held_out])
+        (translate,) = generators.values()
+        return SampleGrid(("input", "output"), [(image, translate(image)) for (image,) in held_out])
 
     def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> pix2pix.Given:
         inputs, *weight = batch

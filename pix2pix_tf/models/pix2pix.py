@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.adversary import AdversarialSettings, Adversary, Verdict, generator_builder
-from pix2pix_tf.models.base import Metric, Model, Paint, Phase, PublishedGenerator, Sheet, masked
+from pix2pix_tf.models.adversarial import AdversarialLoss, AdversarialSettings, GanLosses, generator_builder
+from pix2pix_tf.models.base import Metric, Model, Phase, PublishedGenerator, SampleGrid, Translate, masked
 
 if TYPE_CHECKING:
     import keras
@@ -112,18 +112,18 @@ class Pix2Pix(Model):
             self.channels = (len(self.label_colors), self.channels[1])
         inputs, outputs = self.channels
         condition = None if self.settings.unconditional else inputs
-        self.adversary = Adversary(self.settings, config, condition, outputs)
+        self.adversarial = AdversarialLoss(self.settings, config, condition, outputs)
 
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
         """Returns what builds the generator and, where it is needed, the discriminator."""
         networks = {"generator": generator_builder(self.settings, self.config, self.channels)}
         if self.settings.gan_weight:
-            networks[self.adversary.name] = self.adversary.build
+            networks[self.adversarial.name] = self.adversarial.build
         return networks
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
         """Creates the pool of generated images, if there is one."""
-        return self.adversary.pool() if self.settings.gan_weight else {}
+        return self.adversarial.pool() if self.settings.gan_weight else {}
 
     def metrics(self) -> Sequence[Metric]:
         """Returns the losses, the generator's before their weights, and what D tells apart."""
@@ -139,7 +139,7 @@ class Pix2Pix(Model):
         ]
         if self.settings.gan_weight:
             metrics.insert(1, Metric("gen_gan", "generator/gan", plot="generator, adversarial"))
-            metrics += self.adversary.metrics()
+            metrics += self.adversarial.metrics()
         return metrics
 
     def phases(self) -> Sequence[Phase]:
@@ -160,18 +160,18 @@ class Pix2Pix(Model):
         total, metrics = self._pixel_losses(forward, given, fake)
         objectives = {}
         if settings.gan_weight:
-            verdict = self._verdict(forward, given, fake)
-            total = settings.gan_weight * verdict.generator + total
-            objectives["discriminator"] = verdict.discriminator
-            metrics |= {"gen_gan": verdict.generator, **verdict.metrics}
+            gan = self._gan_losses(forward, given, fake)
+            total = settings.gan_weight * gan.generator + total
+            objectives["discriminator"] = gan.discriminator
+            metrics |= {"gen_gan": gan.generator, **gan.metrics}
         return {"generator": total, **objectives}, {"gen_total": total, **metrics}
 
     def _discriminator_loss(
         self, batch: Sequence[tf.Tensor], forward: ForwardPass
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         given = self._given(batch, forward)
-        verdict = self._verdict(forward, given, self._fake(forward, given))
-        return {"discriminator": verdict.discriminator}, verdict.metrics
+        gan = self._gan_losses(forward, given, self._fake(forward, given))
+        return {"discriminator": gan.discriminator}, gan.metrics
 
     def _pixel_losses(
         self, forward: ForwardPass, given: Given, fake: tf.Tensor
@@ -204,9 +204,9 @@ class Pix2Pix(Model):
         picture = output if self.task is None else self.task.composed(given.inputs, output)
         return masked(picture, given.weight)
 
-    def _verdict(self, forward: ForwardPass, given: Given, fake: tf.Tensor) -> Verdict:
+    def _gan_losses(self, forward: ForwardPass, given: Given, fake: tf.Tensor) -> GanLosses:
         condition = None if self.settings.unconditional else given.inputs
-        return self.adversary.judge(forward, given.targets, fake, condition)
+        return self.adversarial.compute(forward, given.targets, fake, condition)
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
         """Returns the generator, by the direction that it translates in, or by its task."""
@@ -218,7 +218,7 @@ class Pix2Pix(Model):
             output_bits=data.output_bits or 8,
             input_range=data.input_range,
             output_range=data.output_range,
-            judge=self.adversary.name if self.settings.gan_weight else "",
+            discriminator=self.adversarial.name if self.settings.gan_weight else "",
         )
         if self.label_colors:
             channels = data.input_channels or 3
@@ -227,27 +227,29 @@ class Pix2Pix(Model):
             return {data.direction: generator}
         of_task = dataclasses.replace(
             generator,
-            input_channels=task.taken_channels,
-            output_channels=task.picture_channels,
+            input_channels=task.published_input_channels,
+            output_channels=task.photo_channels,
             publish=self._published,
-            paints_holes=task.paints_holes,
+            inpaints=task.inpaints,
             input_range=data.output_range if task.takes_photos else None,
             enlarges=task.enlarges,
         )
         return {task.name: of_task}
 
     def _published(self, generator: keras.Model) -> keras.Model:
-        from pix2pix_tf.networks import finished, of_label_maps
+        from pix2pix_tf.networks import with_one_hot_input, with_task_layers
 
         return (
-            of_label_maps(generator, self.label_colors)
+            with_one_hot_input(generator, self.label_colors)
             if self.task is None
-            else finished(generator, self.task)
+            else with_task_layers(generator, self.task)
         )
 
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
+    def sample_grid(
+        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
+    ) -> SampleGrid:
         """Returns rows of input, output and target."""
-        (paint,) = generators.values()
+        (translate,) = generators.values()
         shown = (lambda image: image) if self.task is None else self.task.shown
-        rows = [(shown(image), paint(image), target) for image, target in held_out]
-        return Sheet(("input", "output", "target"), rows)
+        rows = [(shown(image), translate(image), target) for image, target in held_out]
+        return SampleGrid(("input", "output", "target"), rows)

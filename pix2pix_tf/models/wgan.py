@@ -10,7 +10,7 @@ import numpy as np
 
 from pix2pix_tf.config import DataKind, ModelSettings, TrainConfig, Upsampling, limited
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.base import Metric, Model, Paint, Phase, PublishedGenerator, Sheet, masked
+from pix2pix_tf.models.base import Metric, Model, Phase, PublishedGenerator, SampleGrid, Translate, masked
 
 if TYPE_CHECKING:
     import keras
@@ -206,14 +206,16 @@ class WassersteinGAN(Model):
         )
         return {"noise": generator}
 
-    def sheet(self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Paint]) -> Sheet:
+    def sample_grid(
+        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
+    ) -> SampleGrid:
         """Returns images of a fixed grid of noise, and below them a way from one to another."""
-        (paint,) = generators.values()
+        (translate,) = generators.values()
         random = np.random.default_rng(self.config.optimization.seed)
         grid = random.standard_normal((_ROWS, _COLUMNS, self.settings.noise)).astype(np.float32)
         way = interpolated(grid[0, 0], grid[1, 0], _COLUMNS)
-        rows = [[paint(z) for z in row] for row in (*grid, way)]
-        return Sheet([""] * _COLUMNS, rows, "last row: from the first of row 1 to the first of row 2")
+        rows = [[translate(z) for z in row] for row in (*grid, way)]
+        return SampleGrid([""] * _COLUMNS, rows, "last row: from the first of row 1 to the first of row 2")
 
 
 def interpolated(start: np.ndarray, end: np.ndarray, count: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from pix2pix_tf.checkpoints import write_network
-from pix2pix_tf.models.base import Metric, Sheet
+from pix2pix_tf.models.base import Metric, SampleGrid
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
 from pix2pix_tf.recording.plots import Plots
 from pix2pix_tf.recording.progress import Progress
@@ -80,12 +80,12 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         for sink in self._sinks:
             sink.validate(step, values)
 
-    def sample(self, step: int, grid: Sheet) -> None:
+    def sample(self, step: int, grid: SampleGrid) -> None:
         """Records a sample grid."""
         for sink in self._sinks:
             sink.images(step, f"{self._title}, step {step}", grid)
 
-    def finish(self, step: int, grid: Sheet, networks: Mapping[str, keras.Model]) -> None:
+    def finish(self, step: int, grid: SampleGrid, networks: Mapping[str, keras.Model]) -> None:
         """Records the last sample grid, and writes the published networks and final.png."""
         self.sample(step, grid)
         for sink in self._sinks:

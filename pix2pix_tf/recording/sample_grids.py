@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.files import write_whole
-from pix2pix_tf.models.base import Sheet
+from pix2pix_tf.models.base import SampleGrid
 from pix2pix_tf.recording.sink import Sink
 from pix2pix_tf.sample_grids import compose_grid
 
@@ -19,10 +19,10 @@ class SampleGrids(Sink):
     def __init__(self, folder: Path):
         self._folder = folder
 
-    def images(self, step: int, title: str, grid: Sheet) -> None:
+    def images(self, step: int, title: str, grid: SampleGrid) -> None:
         write_grid(self._folder / f"step_{step:09d}.png", title, grid)
 
 
-def write_grid(path: Path, title: str, grid: Sheet) -> None:
+def write_grid(path: Path, title: str, grid: SampleGrid) -> None:
     image = compose_grid("; ".join(filter(None, (title, grid.caption))), grid.columns, grid.rows)
     write_whole(path, encode_png(tf.constant(image)).numpy())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pix2pix_tf.models.base import Sheet
+from pix2pix_tf.models.base import SampleGrid
 
 
 class Sink:
@@ -22,7 +22,7 @@ class Sink:
     def validate(self, step: int, values: Mapping[str, float]) -> None:
         """Records metrics of held-out images by name."""
 
-    def images(self, step: int, title: str, grid: Sheet) -> None:
+    def images(self, step: int, title: str, grid: SampleGrid) -> None:
         """Records a sample grid."""
 
     def finish(self) -> None:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from pix2pix_tf.files import explain_disk_faults
-from pix2pix_tf.models.base import Metric, Sheet
+from pix2pix_tf.models.base import Metric, SampleGrid
 from pix2pix_tf.recording.sink import Sink
 from pix2pix_tf.sample_grids import compose_grid
 
@@ -40,7 +40,7 @@ class TensorBoard(Sink):
     def validate(self, step: int, values: Mapping[str, float]) -> None:
         self.log(step, {f"val/{name}": value for name, value in values.items()})
 
-    def images(self, step: int, title: str, grid: Sheet) -> None:
+    def images(self, step: int, title: str, grid: SampleGrid) -> None:
         """Writes one image per row."""
         with self._at(step):
             for number, row in enumerate(grid.rows, start=1):

@@ -15,7 +15,7 @@ from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DamagedCheckpoint, TrainingDiverged
 from pix2pix_tf.evaluation.validation import Validation
 from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
-from pix2pix_tf.models.base import Model, Sheet
+from pix2pix_tf.models.base import Model, SampleGrid
 from pix2pix_tf.recording import Recorder, open_sinks
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.distillation import teacher_discriminator
@@ -153,8 +153,8 @@ class Chief:
             self._writer.wait()
         return self._run.latest_step()
 
-    def _sample_grid(self) -> Sheet:
-        return self._model.sheet(self._held_out, self._current_translators())
+    def _sample_grid(self) -> SampleGrid:
+        return self._model.sample_grid(self._held_out, self._current_translators())
 
     def _current_translators(self) -> Mapping[str, GeneratorTranslator]:
         """Returns the translators with the current weights."""

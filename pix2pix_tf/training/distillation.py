@@ -59,10 +59,10 @@ def _read(run: RunDirectory) -> keras.Model:
 def teacher_discriminator(model: Model) -> tuple[Path, dict[str, str]] | None:
     """Returns the teacher's checkpoint and a map of the discriminator's names, or ``None`` without one."""
     teacher = model.teacher()
-    if teacher is None or not teacher.judge:
+    if teacher is None or not teacher.discriminator:
         return None
     _, generator, checkpoint = _opened(teacher)
-    return (checkpoint, {teacher.judge: generator.judge}) if generator.judge else None
+    return (checkpoint, {teacher.discriminator: generator.discriminator}) if generator.discriminator else None
 
 
 def _opened(teacher: Teacher) -> tuple[Model, PublishedGenerator, Path]:

@@ -9,7 +9,7 @@ from typing import Any
 from pix2pix_tf.config import RecordConfig
 from pix2pix_tf.evaluation.metrics import METRICS
 from pix2pix_tf.evaluation.validation import Validation
-from pix2pix_tf.models.base import Paint
+from pix2pix_tf.models.base import Translate
 
 _SHARE = 0.03  # share of time for evaluation if no interval is set
 
@@ -38,7 +38,7 @@ class Watch:
         affordable = self._took <= _SHARE * (time.perf_counter() - self._since)
         return is_last or (affordable and step % self._record.sample_every == 0)
 
-    def look(self, paint: Mapping[str, Paint]) -> tuple[dict[str, float], bool]:
+    def look(self, paint: Mapping[str, Translate]) -> tuple[dict[str, float], bool]:
         """Returns the metrics of generators by name, and whether they are the best so far."""
         assert self._validation is not None  # checked by `is_due`
         start = time.perf_counter()

@@ -301,7 +301,7 @@ def test_a_model_is_given_the_pixels_of_its_training(tmp_path, corner):
         for name, (_, given, _) in zip(
             pairs.names, held_out_images(dataset, (64, 64), 9, split), strict=True
         ):
-            read = load_input(folder / "A" / f"{name}.tif", 1, paints_holes=False, values=side.value_range)
+            read = load_input(folder / "A" / f"{name}.tif", 1, inpaints=False, values=side.value_range)
             np.testing.assert_array_equal(given, read)
 
 

@@ -160,14 +160,14 @@ def test_the_input_has_the_photos_lightness_and_the_target_its_colours(levels, p
 def test_a_grey_image_is_its_own_lightness_level_for_level():
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     as_rgb = to_unit_range(tf.constant(np.repeat(grey, 3, axis=-1)))
-    prepared = TASKS["colorize"]().prepared(as_rgb)
-    np.testing.assert_allclose(prepared, to_unit_range(tf.constant(grey)), atol=2e-6)
-    np.testing.assert_array_equal(to_uint8(prepared), grey)
+    network_input = TASKS["colorize"]().network_input(as_rgb)
+    np.testing.assert_allclose(network_input, to_unit_range(tf.constant(grey)), atol=2e-6)
+    np.testing.assert_array_equal(to_uint8(network_input), grey)
 
 
 def test_lightness_and_true_colours_give_the_photo_back(levels, photo):
     task = TASKS["colorize"]()
-    back = to_uint8(task.finished(task.prepared(photo), task.target(photo))).numpy()
+    back = to_uint8(task.to_image(task.network_input(photo), task.target(photo))).numpy()
     assert np.abs(back.astype(int) - levels).max() <= 1
 
 
@@ -175,9 +175,9 @@ def test_no_colour_changes_the_lightness_not_even_one_that_srgb_lacks():
     grey = to_unit_range(tf.constant(np.arange(256, dtype=np.uint8).reshape(16, 16, 1)))
     colours = tf.random.stateless_uniform([16, 16, 2], seed(1), -1.0, 1.0)
     task = TASKS["colorize"]()
-    picture = task.finished(grey, colours)
+    picture = task.to_image(grey, colours)
     assert np.ptp(picture, axis=-1).max() > 0.5
-    np.testing.assert_allclose(task.prepared(picture), grey, atol=2e-4)
+    np.testing.assert_allclose(task.network_input(picture), grey, atol=2e-4)
 
 
 def test_grey_photos_are_refused_for_want_of_colours():
@@ -213,14 +213,16 @@ def test_a_hole_in_an_even_wall_has_its_colour_and_without_any_wall_there_is_mid
     alpha = np.ones((50, 70, 1), np.float32)
     alpha[5:45, 20:] = -1
     image = tf.concat([tf.broadcast_to(wall, (50, 70, 3)) * (alpha > 0), alpha], axis=-1)
-    np.testing.assert_allclose(task.prepared(image)[..., :3], tf.broadcast_to(wall, (50, 70, 3)), atol=1e-6)
-    assert not task.prepared(tf.fill((9, 9, 4), -1.0))[..., :3].numpy().any()
+    np.testing.assert_allclose(
+        task.network_input(image)[..., :3], tf.broadcast_to(wall, (50, 70, 3)), atol=1e-6
+    )
+    assert not task.network_input(tf.fill((9, 9, 4), -1.0))[..., :3].numpy().any()
 
 
 def test_a_picture_is_the_photo_around_the_hole_and_the_output_in_it(photo):
     task, output = TASKS["inpaint"](), tf.fill(photo.shape, 0.123)
     given = task.degraded(photo, seed(4))
-    picture = task.finished(given, task.composed(given, output)).numpy()
+    picture = task.to_image(given, task.composed(given, output)).numpy()
     known = given[..., 3].numpy() > 0
     np.testing.assert_array_equal(picture[known], photo.numpy()[known])
     np.testing.assert_array_equal(picture[~known], output.numpy()[~known])

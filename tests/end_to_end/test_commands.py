@@ -90,7 +90,7 @@ def test_predict_gives_every_image_its_own_size(trained: Path, user_folder: Path
 
 
 def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, tmp_path: Path):
-    """The sample sheet shows val pairs resized to the training size; predict translates the same pixels."""
+    """The sample grid shows val pairs resized to the training size; predict translates the same pixels."""
     from pix2pix_tf.data.pipeline import held_out_images
     from pix2pix_tf.data.sources import open_dataset
     from pix2pix_tf.models.registry import config_from_json
@@ -102,10 +102,10 @@ def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, t
         Image.fromarray(image).save(tmp_path / "in" / f"{number}.png")
     assert typed("predict", trained, tmp_path / "in", "--out", tmp_path, cwd=tmp_path).returncode == 0
 
-    sheet = np.asarray(Image.open(trained / "final.png"))
+    grid = np.asarray(Image.open(trained / "final.png"))
     for number in range(len(pairs)):
         output = np.asarray(Image.open(tmp_path / f"{number}.png"))
-        windows = np.lib.stride_tricks.sliding_window_view(sheet, output.shape)[:, :, 0]
+        windows = np.lib.stride_tricks.sliding_window_view(grid, output.shape)[:, :, 0]
         first_row = (windows[..., 0, :, :] == output[0]).all(axis=(-1, -2))
         assert any(np.array_equal(windows[at], output) for at in zip(*np.nonzero(first_row), strict=True))
 
@@ -116,9 +116,9 @@ def test_data_check_and_preview(user_folder: Path, tmp_path: Path):
     assert "6 train, 3 val" in checked.stdout
     preview = typed("data", "preview", user_folder, "--count", 2, "--image-size", 64, cwd=tmp_path)
     assert preview.returncode == 0, preview.stderr
-    with Image.open(tmp_path / "preview.png") as sheet:
-        assert sheet.width >= 2 * 64
-        assert sheet.height >= 2 * 64
+    with Image.open(tmp_path / "preview.png") as grid:
+        assert grid.width >= 2 * 64
+        assert grid.height >= 2 * 64
 
 
 def test_init_from_takes_another_runs_weights(trained: Path, user_folder: Path, tmp_path: Path):

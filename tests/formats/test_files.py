@@ -63,7 +63,7 @@ def test_a_damaged_saved_model_is_named(models, tmp_path, part, damage, refused)
         '{"input_range": true}',
         '{"input_range": [1, 0]}',
         '{"output_range": [0, 1e999]}',
-        '{"paints_holes": true}',
+        '{"inpaints": true}',
         '{"enlarges": 1e9}',
     ],
 )

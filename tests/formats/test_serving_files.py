@@ -39,7 +39,7 @@ class Channels(NamedTuple):
     output_channels: int
     noise: int = 0
     enlarges: int = 1
-    paints_holes: bool = False
+    inpaints: bool = False
 
 
 FACTS = (Channels(3, 1), (64, 96), SavedModel(250_000, 500_000))

@@ -99,6 +99,6 @@ def test_the_pools_are_state_and_hold_what_was_generated(trained):
 def test_samples_go_there_and_back():
     model = model_for(config_of())
     a, b = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 100, np.uint8)
-    sheet = model.sheet([(a, b)], {"AtoB": lambda image: image + 1, "BtoA": lambda image: image + 10})
-    assert [int(image[0, 0, 0]) for image in sheet.rows[0]] == [0, 1, 11, 100, 110, 111]
-    assert len(sheet.columns) == 6
+    grid = model.sample_grid([(a, b)], {"AtoB": lambda image: image + 1, "BtoA": lambda image: image + 10})
+    assert [int(image[0, 0, 0]) for image in grid.rows[0]] == [0, 1, 11, 100, 110, 111]
+    assert len(grid.columns) == 6

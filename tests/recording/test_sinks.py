@@ -7,14 +7,16 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pix2pix_tf.models.base import Metric, Sheet
+from pix2pix_tf.models.base import Metric, SampleGrid
 from pix2pix_tf.recording import Recorder, open_sinks
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
 from pix2pix_tf.recording.plots import plot_metrics, plot_validation
 from pix2pix_tf.runs import RunDirectory
 
 METRICS = (Metric("loss", "network/loss", bar="L", plot="loss", level=(0.5, "half")), Metric("other", "tag"))
-SHEET = Sheet(("in", "out"), [[np.full((8, 9, 3), shade, np.uint8) for shade in (0, 255)]] * 2, "a caption")
+GRID = SampleGrid(
+    ("in", "out"), [[np.full((8, 9, 3), shade, np.uint8) for shade in (0, 255)]] * 2, "a caption"
+)
 
 
 def session(run, first_step, steps):
@@ -23,7 +25,7 @@ def session(run, first_step, steps):
         for step in steps:
             recorder.advance()
             recorder.log(step, {"loss": 1 / step, "something new": float(step)})
-            recorder.sample(step, SHEET)
+            recorder.sample(step, GRID)
 
 
 @pytest.fixture

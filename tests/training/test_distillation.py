@@ -141,7 +141,7 @@ def test_of_two_generators_the_direction_says_which_is_the_teacher(tmp_path):
     assert (student.data.input_channels, student.data.output_channels) == (3, 1)
     assert (student.data.input_range, student.data.output_range) == ((0.0, 9.0), None)
     teacher = model_for(student).teacher()
-    assert model_for(config).published_generators()[teacher.generator].judge == "discriminator_a"
+    assert model_for(config).published_generators()[teacher.generator].discriminator == "discriminator_a"
 
 
 def test_what_makes_images_from_noise_is_no_teacher(tmp_path):

@@ -42,7 +42,7 @@ class Toy(Model):
     def published_generators(self):
         return {}
 
-    def sheet(self, held_out, generators):
+    def sample_grid(self, held_out, generators):
         raise NotImplementedError
 
 

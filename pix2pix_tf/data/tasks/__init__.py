@@ -18,14 +18,14 @@ __all__ = ["TASKS", "Task", "task_for"]
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Colorize, Inpaint, Edges, Deblur, Upscale)}
 
 
-def task_for(data: DataConfig, picture_channels: int) -> Task | None:
+def task_for(data: DataConfig, photo_channels: int) -> Task | None:
     """Returns the task of a configuration, ``None`` where it learns from pairs that are there.
 
     Args:
         data: whose ``task`` it is.
-        picture_channels: of the photos, 1 (grey) or 3 (RGB).
+        photo_channels: of the photos, 1 (grey) or 3 (RGB).
 
     Raises:
         ConfigError: such photos can't be used for it.
     """
-    return None if data.task == "pairs" else TASKS[data.task].of(data, picture_channels)
+    return None if data.task == "pairs" else TASKS[data.task].of(data, photo_channels)

@@ -21,45 +21,45 @@ class Task(abc.ABC):
     [..., height, width, channels] elsewhere. Everything is TensorFlow operations.
 
     Args:
-        picture_channels: of the photos and of the finished pictures, 1 (grey) or 3 (RGB).
+        photo_channels: of the photos and of the published images, 1 (grey) or 3 (RGB).
 
     Attributes:
         name: in ``--task``.
-        finishes: whether what is published is more than the network: see :meth:`prepared`, :meth:`finished`.
-        paints_holes: whether what is transparent in its input is a hole.
+        adds_layers: whether the published model has layers of the task around the network.
+        inpaints: whether transparent pixels of its input are the mask that it fills.
         takes_photos: whether its input has the numbers that photos have: measurements, where these are some.
         enlarges: how many times larger than its file a picture is.
     """
 
-    picture_channels: int = 3
+    photo_channels: int = 3
 
     name: ClassVar[str]
-    finishes: ClassVar[bool] = False
-    paints_holes: ClassVar[bool] = False
+    adds_layers: ClassVar[bool] = False
+    inpaints: ClassVar[bool] = False
     takes_photos: ClassVar[bool] = False
     enlarges = 1
 
     @classmethod
-    def of(cls, data: DataConfig, picture_channels: int) -> Self:
+    def of(cls, data: DataConfig, photo_channels: int) -> Self:
         """Returns the task as configured.
 
         Raises:
             ConfigError: such photos can't be used for it.
         """
-        return cls(picture_channels)
+        return cls(photo_channels)
 
     @property
     def input_channels(self) -> int:
         """Of what :meth:`degraded` makes, which is what the network is given."""
-        return self.picture_channels
+        return self.photo_channels
 
     @property
     def output_channels(self) -> int:
         """Of what the network gives."""
-        return self.picture_channels
+        return self.photo_channels
 
     @property
-    def taken_channels(self) -> int:
+    def published_input_channels(self) -> int:
         """Of the images that a published model takes."""
         return self.input_channels
 
@@ -89,11 +89,11 @@ class Task(abc.ABC):
         """Returns the weight of each pixel [..., 1] in pixel losses, in [0, 1]; ``None`` where all count."""
         return None
 
-    def prepared(self, image: tf.Tensor) -> tf.Tensor:
+    def network_input(self, image: tf.Tensor) -> tf.Tensor:
         """Returns what the network is given of an image [..., taken channels], once it is published."""
         return image
 
-    def finished(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+    def to_image(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
         """Returns the picture [..., picture channels] of what :meth:`composed` or :meth:`target` returned."""
         return output
 

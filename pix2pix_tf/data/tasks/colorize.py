@@ -37,16 +37,16 @@ class Colorize(Task):
     """
 
     name: ClassVar[str] = "colorize"
-    finishes: ClassVar[bool] = True
+    adds_layers: ClassVar[bool] = True
 
     @classmethod
-    def of(cls, data: DataConfig, picture_channels: int) -> Self:
+    def of(cls, data: DataConfig, photo_channels: int) -> Self:
         """Returns the task; refuses grey photos, which have no colours to learn from."""
-        if picture_channels != 3:
+        if photo_channels != 3:
             raise ConfigError(
                 f"--task {cls.name} learns from photos in colour; those of {data.dataset} are grey"
             )
-        return cls(picture_channels)
+        return cls(photo_channels)
 
     @property
     def input_channels(self) -> int:
@@ -59,15 +59,15 @@ class Colorize(Task):
         return 2
 
     @property
-    def taken_channels(self) -> int:
+    def published_input_channels(self) -> int:
         """RGB."""
         return 3
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the photo's lightness; nothing is random."""
-        return self.prepared(photo)
+        return self.network_input(photo)
 
-    def prepared(self, image: tf.Tensor) -> tf.Tensor:
+    def network_input(self, image: tf.Tensor) -> tf.Tensor:
         """Returns the grey image of the same lightness."""
         luminance = _mixed(_linear(image), _TO_XYZ[1:2])
         return _encoded(luminance)
@@ -77,7 +77,7 @@ class Colorize(Task):
         x, y, z = tf.split(_response(_mixed(_linear(photo), _TO_XYZ)), 3, axis=-1)
         return tf.concat([500.0 * (x - y), 200.0 * (y - z)], axis=-1) * (1 / _AB_RANGE)
 
-    def finished(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+    def to_image(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
         """Returns the RGB picture with the input's lightness and the output's colours.
 
         Colours that sRGB hasn't at that lightness become paler, as far as needed, instead of lighter or

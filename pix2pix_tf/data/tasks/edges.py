@@ -39,7 +39,7 @@ class Edges(Task):
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the drawing; nothing is random."""
-        weights = _LUMA if self.picture_channels == 3 else (1.0,)
+        weights = _LUMA if self.photo_channels == 3 else (1.0,)
         grey = tf.reduce_sum(photo * tf.constant(weights), axis=-1, keepdims=True)
         smooth = filtered(grey, tf.constant(_BLUR / _BLUR.sum(), tf.float32))
         across = filtered(smooth, tf.constant(_SOBEL, tf.float32))

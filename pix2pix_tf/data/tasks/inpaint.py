@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.tasks.base import Task
-from pix2pix_tf.data.transparency import over_board
+from pix2pix_tf.data.transparency import over_checkerboard
 
 _AREA = (0.11, 0.39)  # of the image; what is cut out is within a per cent of what is drawn
 _STROKES, _JOINTS, _BOXES = 4, 4, 3  # at most, and how often a stroke turns
@@ -27,27 +27,27 @@ class Inpaint(Task):
     """
 
     name: ClassVar[str] = "inpaint"
-    finishes: ClassVar[bool] = True
-    paints_holes: ClassVar[bool] = True
+    adds_layers: ClassVar[bool] = True
+    inpaints: ClassVar[bool] = True
 
     @property
     def input_channels(self) -> int:
         """The photo's, and alpha."""
-        return self.picture_channels + 1
+        return self.photo_channels + 1
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the photo with a hole of its own, from 10 to 40 % of it."""
         alpha = tf.where(random_hole(photo.shape[:2], seed), -1.0, 1.0)
-        return self.prepared(tf.concat([photo, alpha], axis=-1))
+        return self.network_input(tf.concat([photo, alpha], axis=-1))
 
-    def prepared(self, image: tf.Tensor) -> tf.Tensor:
+    def network_input(self, image: tf.Tensor) -> tf.Tensor:
         """Returns the image with smooth colours in its hole: where it is at least half transparent."""
         known = _known(image)
         return tf.concat([_diffused(image[..., :-1], known), 2.0 * known - 1.0], axis=-1)
 
     def shown(self, given: np.ndarray) -> np.ndarray:
         """Returns it with a chessboard in its hole."""
-        return over_board(given)
+        return over_checkerboard(given)
 
     def composed(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
         """Returns the output in the hole and the photo around it."""

@@ -29,9 +29,9 @@ class Upscale(Task):
     takes_photos: ClassVar[bool] = True
 
     @classmethod
-    def of(cls, data: DataConfig, picture_channels: int) -> Self:
+    def of(cls, data: DataConfig, photo_channels: int) -> Self:
         """Returns the task."""
-        return cls(picture_channels, data.upscale_factor, data.output_bits or 8)
+        return cls(photo_channels, data.upscale_factor, data.output_bits or 8)
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the photo small, rounded to the levels of a file, and large again; nothing is random."""

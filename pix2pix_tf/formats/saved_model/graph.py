@@ -76,7 +76,7 @@ def _signatures(
         "serving_default": (_translate_levels(translator, limits), levels),
         "float": (_translate_floats(translator, limits), floats),
     }
-    taken = translator.input_channels - translator.paints_holes
+    taken = translator.input_channels - translator.inpaints
     if {taken, translator.output_channels} <= {1, 3}:  # other numbers of channels can't be encoded as images
         signatures["bytes"] = (_translate_files(translator, limits), files)
     return signatures
@@ -116,7 +116,7 @@ def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Si
 
 def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(data: tf.Tensor) -> tf.Tensor:
-        decode = decode_with_alpha if translator.paints_holes else decode_to_unit_range
+        decode = decode_with_alpha if translator.inpaints else decode_to_unit_range
         image = decode(data, translator.input_channels)
         return encode_png(from_unit_range(_generate(translator, image), translator.dtype))
 

@@ -52,7 +52,7 @@ class AdversarialSettings(ModelSettings):
     discriminator_filters: Annotated[int | None, *limited(1, 512)] = None
     """Filters of the discriminator's first convolution; as --base-filters if not given."""
     patch: Patch = 70
-    """Pixels, each way, that one verdict of the discriminator is about; 286 is all of a 256×256 image."""
+    """Pixels, each way, that one output of the discriminator sees; 286 is all of a 256×256 image."""
     spectral_norm: bool = False
     """Divide the discriminator's kernels by their largest singular value (Miyato et al. 2018)."""
     gan_loss: GanLoss = "vanilla"
@@ -119,7 +119,7 @@ def generator_builder(
     return build
 
 
-class Verdict(NamedTuple):
+class GanLosses(NamedTuple):
     """What a generator and its discriminator minimise, float32 scalars, and what is measured, by its name."""
 
     generator: tf.Tensor
@@ -127,8 +127,8 @@ class Verdict(NamedTuple):
     metrics: dict[str, tf.Tensor]
 
 
-class Adversary:
-    """A discriminator: its network, its pool of generated images, its verdicts and what is told of them.
+class AdversarialLoss:
+    """A discriminator: its network, its pool of generated images, its losses and its metrics.
 
     Args:
         settings: which network and which loss.
@@ -180,7 +180,7 @@ class Adversary:
         return create_pool(f"{self.name}_pool", self._settings.pool_size, shape)
 
     def metrics(self) -> Sequence[Metric]:
-        """Returns what :meth:`judge` measures."""
+        """Returns what :meth:`compute` measures."""
         settings, tag = self._settings, self.name
         undecided = (math.log(2), "log 2: undecided") if settings.gan_loss == "vanilla" else None
         loss = Metric(self._metric, f"{tag}/loss", bar=self._bar, plot=tag.replace("_", " "), level=undecided)
@@ -197,9 +197,9 @@ class Adversary:
             *matched,
         )
 
-    def judge(
+    def compute(
         self, forward: ForwardPass, real: tf.Tensor, fake: tf.Tensor, condition: tf.Tensor | None = None
-    ) -> Verdict:
+    ) -> GanLosses:
         """Judges real and generated images.
 
         Args:
@@ -246,11 +246,11 @@ class Adversary:
         else:
             undecided = _UNDECIDED[settings.gan_loss]
             right = {"real": real_logits > undecided, "fake": seen_logits < undecided}
-            for which, verdicts in right.items():
-                metrics[f"{self._metric}_{which}_accuracy"] = tf.reduce_mean(tf.cast(verdicts, tf.float32))
+            for which, is_right in right.items():
+                metrics[f"{self._metric}_{which}_accuracy"] = tf.reduce_mean(tf.cast(is_right, tf.float32))
         generator_loss = losses.generator_loss(settings.gan_loss, fake_logits)
         if settings.feature_matching:
             apart = losses.feature_distance(real_features, fake_features)
             generator_loss += settings.feature_matching * apart
             metrics[f"{self._metric}_features"] = apart
-        return Verdict(generator_loss, loss, {self._metric: loss, **metrics})
+        return GanLosses(generator_loss, loss, {self._metric: loss, **metrics})
