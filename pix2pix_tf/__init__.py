@@ -16,7 +16,7 @@ from typing import Any
 
 from pix2pix_tf import config as _config
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.catalog import Pix2pix
+from pix2pix_tf.data.tfds_builder import Pix2pix
 from pix2pix_tf.errors import Pix2pixError
 from pix2pix_tf.models import registry as _registry
 from pix2pix_tf.quiet import import_frameworks

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tyro
 
-from pix2pix_tf.data.names import CATALOG, full_name, looks_like_path
+from pix2pix_tf.data.names import full_name, is_archived, looks_like_path
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.wording import did_you_mean, flag
 
@@ -86,14 +86,14 @@ class DataConfig:
     """Which images are learned from, and how they are prepared."""
 
     dataset: str = "procedural"
-    """'procedural' (drawn by the program), a catalogue name such as 'facades', or the path of your folder, or
+    """'procedural' (drawn by the program), a name such as 'facades', or the path of your folder, or
     its address in an object store."""
     data_dir: Annotated[Path | None, CHANGEABLE] = None
-    """Where data sets are kept; by default where tensorflow-datasets keeps them."""
+    """Where data sets are stored; by default where tensorflow-datasets stores them."""
     archive: Annotated[Path | None, CHANGEABLE] = None
-    """A copy of the data set's .tar.gz on this machine, used instead of a download."""
+    """A copy of the data set's .tar.gz or .zip on this machine, used instead of a download."""
     mirror_url: Annotated[str | None, CHANGEABLE] = None
-    """Where to download from instead of the public server: MIRROR/NAME.tar.gz."""
+    """Where to download from instead of the public server: MIRROR/NAME.tar.gz or NAME.zip."""
     direction: Direction = "AtoB"
     """Which side is the input. A is the left half, or the folder A."""
     task: TaskName = "pairs"
@@ -465,12 +465,8 @@ def _is(name: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
     return lambda given: given[name] in values
 
 
-def _archived(given: Mapping[str, Any]) -> bool:
-    name = full_name(given["dataset"])
-    return name in CATALOG or name.startswith("cycle_gan/")
-
-
 _Conditions = Mapping[str, Callable[[Mapping[str, Any]], Any] | str]
+_ARCHIVED: _Conditions = {"dataset": lambda given: is_archived(full_name(given["dataset"]))}
 _DISCRIMINATOR: _Conditions = {"gan_weight": lambda given: given["gan_weight"]}
 _TRANSLATES: _Conditions = {"task": _is("task", "pairs"), "model": lambda given: given["model"].takes_images}
 _NO_FILES: _Conditions = {"dataset": "which is drawn at the image size"}
@@ -480,8 +476,8 @@ _NO_TARGETS: _Conditions = {"dataset": "which has no held-out pairs"}
 
 READ_IF: Mapping[str, _Conditions] = {
     "data_dir": {"dataset": "which needs no such place"},
-    "archive": {"dataset": _archived},
-    "mirror_url": {"dataset": lambda given: full_name(given["dataset"]) in CATALOG},
+    "archive": _ARCHIVED,
+    "mirror_url": _ARCHIVED,
     "direction": {
         "model": lambda given: given["model"].data != "unpaired",
         "dataset": "whose images have one side",

@@ -204,7 +204,7 @@ def test_gradients_are_summed_over_devices_where_there_are_several(tmp_path):
 
 # What a step on one device, or the start of a run, doesn't show, and the test that does.
 SEEN_ELSEWHERE = {
-    **dict.fromkeys(("data_dir", "archive", "mirror_url", "skip_bad_images"), "data/test_catalog.py"),
+    **dict.fromkeys(("data_dir", "archive", "mirror_url", "skip_bad_images"), "data/test_named.py"),
     "ignore": "data/test_missing.py",
     "layout": "data/test_folder.py",
     "accumulate": "training/test_step.py",

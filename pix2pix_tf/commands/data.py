@@ -12,7 +12,7 @@ from tyro.conf import Positional
 from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import ShareArgs, Shares, parse, start_frameworks
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.names import CYCLE_GAN, full_name
+from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, full_name
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
@@ -32,7 +32,7 @@ class DataArgs:
     """What is common to the commands below."""
 
     dataset: Positional[str]
-    """'procedural', a catalogue name such as 'facades', or the path of your folder."""
+    """'procedural', a name such as 'facades', or the path of your folder."""
     data_dir: Path | None = None
     """Where data sets are kept; by default where tensorflow-datasets keeps them."""
     archive: Path | None = None
@@ -51,7 +51,7 @@ class DataArgs:
 
 @dataclasses.dataclass(frozen=True)
 class DataDownloadArgs(DataArgs):
-    """Downloads and prepares one data set of the catalogue."""
+    """Downloads and extracts one of the data sets that have a name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,9 +151,7 @@ def run(arguments: list[str]) -> int:
 
 def _data_list(arguments: list[str]) -> int:
     args = parse(DataListArgs, "data list", arguments)
-    start_frameworks()
-    from pix2pix_tf.data.catalog import catalog_entries
-    from pix2pix_tf.data.published import published_counts
+    from pix2pix_tf.data.named import PUBLIC_SERVER, named_folder, stored_counts
 
     def show(name: str, description: str, counts: Mapping[str, int], *more: str, uncounted: str) -> None:
         in_words = ", ".join(f"{count} {split}" for split, count in counts.items()) or uncounted
@@ -162,17 +160,21 @@ def _data_list(arguments: list[str]) -> int:
             print(f"{'':<22} {line}")
 
     print(f"{'procedural':<22} drawn by the program, no download")
-    for entry in catalog_entries(args.data_dir):
-        facts = entry.facts
+    for name, facts in CATALOG.items():
         size = facts.archive_bytes
         in_words = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-        where = f"in {entry.prepared}" if entry.prepared else f"not here yet: {entry.url}, {in_words}"
+        counts = stored_counts(name, args.data_dir)
+        where = f"not here yet: {PUBLIC_SERVER}/{name}.tar.gz, {in_words}"
+        if counts:
+            where = f"in {named_folder(name, args.data_dir)}"
         license_line = [f"license: {facts.license}"] if facts.license else []
-        show(facts.name, facts.description, entry.counts, where, *license_line, uncounted="not counted yet")
+        show(
+            name, facts.description, counts or facts.counts, where, *license_line, uncounted="not counted yet"
+        )
     for name, description in CYCLE_GAN.items():
         # The bare name of some is that of a data set of pairs.
         shown = name if full_name(name) != name else f"cycle_gan/{name}"
-        counts = published_counts(f"cycle_gan/{name}", args.data_dir)
+        counts = stored_counts(f"cycle_gan/{name}", args.data_dir)
         show(shown, f"unpaired: {description}", counts, uncounted="not here yet")
     return 0
 
@@ -245,8 +247,8 @@ def _dataset_config(args: DataArgs) -> TrainConfig:
 def _data_pack(arguments: list[str]) -> int:
     args = parse(DataPackArgs, "data pack", arguments)
     start_frameworks()
+    from pix2pix_tf.data.named import data_root
     from pix2pix_tf.data.packed import pack_folder
-    from pix2pix_tf.data.preparing import data_root
     from pix2pix_tf.data.sources import existing_folder, usual_kind
 
     folder = existing_folder(args.folder if address_of(args.folder) else str(Path(args.folder).absolute()))

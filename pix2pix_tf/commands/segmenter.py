@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
         label_maps=args.label_maps,
     )
     start_frameworks()
-    from pix2pix_tf.data.preparing import data_root
+    from pix2pix_tf.data.named import data_root
     from pix2pix_tf.data.sources import open_dataset
     from pix2pix_tf.evaluation.segmenter import load_or_train
 

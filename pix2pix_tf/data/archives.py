@@ -1,122 +1,116 @@
-"""Reads images from the pix2pix ``.tar.gz`` archives without extracting them or trusting their content."""
+"""Extracts the images of a data set from a .tar.gz or .zip, whose content isn't trusted."""
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import dataclasses
+import functools
 import gzip
-import posixpath
 import re
+import shutil
 import tarfile
+import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
+from tqdm import tqdm
+
+from pix2pix_tf.data.images import is_image_file
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
 
-_SPLITS = ("train", "val", "test")
-_LARGEST_IMAGE = 2**28  # bytes: more than the largest JPEG that is read
+_LARGEST_IMAGE = 2**28  # bytes: more than the largest image that is read
+_MOST_EXPANSION = 8  # images hardly shrink in an archive; what does is made to fill the disk
+_DAMAGE = (  # what is raised for damaged, encrypted or unknown content
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError,
+    RuntimeError, ValueError,
+)  # fmt: skip
+
+_Member = tuple[str, int, Callable[[], Any]]
+"""A file of an archive: its path, its size, and what opens it until the next one is asked for."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Archive:
-    """A ``.tar.gz``; one that was ``downloaded`` by this program may be deleted, a user's own may not."""
+def extract_images(
+    archive: Path,
+    folder: Path,
+    name: str,
+    splits: Sequence[str],
+    counts: Mapping[str, int],
+    show_progress: bool,
+) -> None:
+    """Writes the images NAME/SPLIT/FILE of an archive to ``folder``/SPLIT/FILE, and nothing else.
 
-    path: Path
-    downloaded: bool
-
-    def error(self, problem: str) -> DataError:
-        """Returns an error about the file's content, with advice."""
-        if self.downloaded:
-            advice = "delete the file and run again, or give another with --archive FILE"
-        else:
-            advice = "give another file with --archive, or leave it out to download"
-        return DataError(f"{self.path}: {problem}; {advice}")
-
-
-@dataclasses.dataclass(frozen=True)
-class ArchivedImage:
-    """An image in an archive, readable until the iteration continues. ``name`` has no suffix."""
-
-    split: str
-    name: str
-    member: tarfile.TarInfo
-    tar: tarfile.TarFile
-
-    @property
-    def path(self) -> str:
-        """The path inside the archive."""
-        return printable(self.member.name)
-
-    def read(self) -> bytes:
-        file = self.tar.extractfile(self.member)
-        assert file is not None, "only regular files become an ArchivedImage"
-        return file.read()
-
-
-def check_contents(archive: Archive, dataset: str, counts: Mapping[str, int]) -> list[str]:
-    """Reads a whole archive and returns the splits that it has.
-
-    Raises `DataError` if the archive is damaged, unsafe, of another data set, without ``train``, or if a
-    split has another number of images than in ``counts``.
+    Raises `DataError` if it is damaged, unsafe or of another data set: without a split to train on, or with
+    another number of images than in ``counts``.
     """
-    names: dict[str, set[str]] = collections.defaultdict(set)
-    for image in archived_images(archive, dataset):
-        if image.name in names[image.split]:
-            raise archive.error(f"{image.path} is there twice")
-        names[image.split].add(image.name)
-    if "train" not in names:
-        raise archive.error(f"no images in {dataset}/train")
-    for split, found in names.items():
-        expected = counts.get(split, len(found))
-        if len(found) != expected:
-            raise archive.error(f"{len(found)} images in {dataset}/{split} instead of {expected}")
-    return sorted(names)
+
+    def refusal(problem: str) -> DataError:
+        advice = "give another file with --archive, or delete a downloaded one to fetch it again"
+        return DataError(f"{archive}: {printable(problem)}; {advice}")
+
+    try:
+        file = archive.open("rb")
+    except OSError as error:
+        raise SystemFault(f"can't read {archive} ({error.strerror or error})") from error
+    total = archive.stat().st_size
+    bar = tqdm(
+        desc=f"extracting {archive.name}",
+        total=total,
+        unit="B",
+        unit_scale=True,
+        delay=2,
+        leave=False,
+        disable=None if show_progress else True,  # None: only on a terminal
+    )
+    found = dict.fromkeys(splits, 0)
+    left = _LARGEST_IMAGE + _MOST_EXPANSION * total
+    with file, bar:
+        try:
+            for path, size, open_member in _members(file):
+                path = path.replace("\\", "/")  # so that an archive is safe on all systems or on none
+                parts = PurePosixPath(path).parts
+                if path.startswith("/") or re.match("[A-Za-z]:", path) or ".." in parts:
+                    raise refusal(f"not safe, {path!r} leads out of its folder")
+                if len(parts) != 3 or parts[0] != name or parts[1] not in found:
+                    continue
+                if not is_image_file(Path(parts[2])):
+                    continue
+                left -= size
+                if size > _LARGEST_IMAGE or left < 0:
+                    raise refusal(f"{path} expands to more bytes than images do")
+                target = folder.joinpath(*parts[1:])
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    with open_member() as content, target.open("xb") as written:
+                        shutil.copyfileobj(content, written)
+                except FileExistsError:
+                    raise refusal(f"{path} is there twice") from None
+                found[parts[1]] += 1
+                bar.update(file.tell() - bar.n)
+        except _DAMAGE as error:
+            raise refusal(f"damaged, or neither a .tar.gz nor a .zip ({error})") from error
+    for split, count in found.items():
+        if count == 0 and split.startswith("train"):
+            raise refusal(f"no images in {name}/{split}")
+        if count not in (0, counts.get(split, count)):
+            raise refusal(f"{count} images in {name}/{split} instead of {counts[split]}")
 
 
-def archived_images(archive: Archive, dataset: str) -> Iterator[ArchivedImage]:
-    """Yields the images of NAME/SPLIT/ in the order of the archive, without writing to disk."""
-    with _naming_damage(archive), gzip.open(archive.path) as stream:
+def _members(file: IO[bytes]) -> Iterator[_Member]:
+    """Yields the regular files of an archive; links and devices are left out."""
+    is_zip = file.read(2) == b"PK"
+    file.seek(0)
+    if is_zip:
+        with zipfile.ZipFile(file) as packed:
+            for entry in packed.infolist():
+                if not entry.is_dir():
+                    yield entry.filename, entry.file_size, functools.partial(packed.open, entry)
+        return
+    with gzip.open(file) as stream:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar:
             for member in tar:
-                if _leaves_its_folder(member):
-                    raise archive.error(f"not safe, {member.name!r} leads out of its folder")
-                folder, file_name = posixpath.split(posixpath.normpath(member.name))
-                name, ending = posixpath.splitext(file_name)
-                split = folder.removeprefix(f"{dataset}/")
-                is_image = ending.lower() in (".jpg", ".jpeg") and not name.startswith(".")
-                if member.isreg() and is_image and folder != split and split in _SPLITS:
-                    if member.size > _LARGEST_IMAGE:
-                        raise archive.error(f"{printable(member.name)} claims {member.size} bytes")
-                    yield ArchivedImage(split, printable(name), member, tar)
+                if member.isreg():
+                    yield member.name, member.size, functools.partial(tar.extractfile, member)
         # tar stops at its end mark, but gzip verifies its checksum only when everything is read.
         while stream.read(1 << 20):
             pass
-
-
-@contextlib.contextmanager
-def _naming_damage(archive: Archive) -> Iterator[None]:
-    try:
-        yield
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise archive.error(f"damaged or not a .tar.gz ({error})") from error
-    except OSError as error:
-        raise SystemFault(f"can't read {archive.path} ({error.strerror or error})") from error
-
-
-def _leaves_its_folder(member: tarfile.TarInfo) -> bool:
-    if _is_outside(member.name):
-        return True
-    if member.issym():
-        # Inside the archive, a link may point upwards as long as it stays below the top.
-        target = posixpath.join(posixpath.dirname(member.name), member.linkname)
-        return _is_outside(posixpath.normpath(target.replace("\\", "/")))
-    return member.islnk() and _is_outside(member.linkname)
-
-
-def _is_outside(path: str) -> bool:
-    # Windows separators and drives count on every system, so that an archive is valid on all or none.
-    path = path.replace("\\", "/")
-    return path.startswith("/") or re.match("[A-Za-z]:", path) is not None or ".." in path.split("/")

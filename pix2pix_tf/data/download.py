@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import http
 import http.client
 import json
@@ -26,7 +27,7 @@ PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 """Waiting times before retries; progress starts the sequence over."""
 
 _CHUNK_BYTES = 1 << 18
-_GZIP_MAGIC = b"\x1f\x8b"
+_MAGIC = (b"\x1f\x8b", b"PK")  # of gzip and of zip
 _OTHER_WAYS = "give a local copy with --archive FILE, or another server with --mirror-url URL"
 
 
@@ -44,23 +45,16 @@ class _OfflineError(_CutError):
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What earlier attempts left of a file, stored beside it as JSON.
-
-    Args:
-        url: source of the bytes.
-        validator: the server's strong ETag or Last-Modified for If-Range; empty if it sent neither.
-        total: size of the whole file, if known.
-        size: bytes downloaded.
-    """
+    """What earlier attempts left of a file, stored beside it as JSON."""
 
     url: str = ""
-    validator: str = ""
-    total: int | None = None
-    size: int = 0
+    validator: str = ""  # the server's strong ETag or Last-Modified for If-Range, if it sent one
+    total: int | None = None  # size of the whole file, if known
+    size: int = 0  # bytes downloaded
 
 
-def download_archive(url: str, target: Path, show_progress: bool = True) -> Path:
-    """Downloads a ``.tar.gz`` to ``target``, unless it exists.
+def download_archive(url: str, target: Path, digest: str | None = None, show_progress: bool = True) -> Path:
+    """Downloads a ``.tar.gz`` or ``.zip`` to ``target``, unless it exists; ``digest`` is its SHA-256.
 
     After an interruption, ``target`` + ``.part`` remains and the next attempt or the next program resumes it
     if the server still has the same file.
@@ -76,7 +70,7 @@ def download_archive(url: str, target: Path, show_progress: bool = True) -> Path
                 part = target.with_name(f"{target.name}.part")
                 try:
                     _fetch(url, part, show_progress)
-                    _refuse_other_than_gzip(url, part)
+                    _verify(url, part, digest)
                 except _UnavailableError as error:
                     raise SystemFault(f"{error}; {_OTHER_WAYS}") from error
                 os.replace(part, target)
@@ -212,11 +206,15 @@ def _refuse_without_space(part: Path, needed: int) -> None:
         )
 
 
-def _refuse_other_than_gzip(url: str, part: Path) -> None:
+def _verify(url: str, part: Path, digest: str | None) -> None:
     with open(part, "rb") as file:
-        begins = file.read(len(_GZIP_MAGIC))
-    if begins != _GZIP_MAGIC:
-        _discard(part)
-        raise _UnavailableError(
-            f"{url} answered with something else than a .tar.gz (a network's login page?)"
-        )
+        begins = file.read(2)
+        file.seek(0)
+        if begins not in _MAGIC:
+            problem = "something else than an archive (a network's login page?)"
+        elif digest is not None and hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            problem = f"another file than that of SHA-256 {digest}"
+        else:
+            return
+    _discard(part)
+    raise _UnavailableError(f"{url} answered with {problem}")

@@ -9,42 +9,29 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-UNKNOWN = "unknown"  # of an imported run, where nobody has said what its generator was trained on
+UNKNOWN = "unknown"  # the data set of an imported run, unless the user names one
 PROCEDURAL = "procedural"
 
 
 @dataclasses.dataclass(frozen=True)
-class CatalogSet:
-    """A data set of the pix2pix paper.
-
-    Args:
-        name: what ``--dataset`` takes.
-        description: one line on A (the left half of each image), B (the right half) and the usual direction.
-        labels: which of A and B are label maps, such as 'B'.
-        archive_bytes: about how much there is to download.
-        settings: what the paper trains it with (appendix "Training details"), by the names of the
-            configuration; the direction is that of the paper's title task.
-        counts: images in each split, where that is verified; the others are learnt at preparation.
-        homepage: where the pictures come from.
-        license: what is certain about the pictures' licence, empty if nothing.
-        classes: what the colours of its label maps stand for, where that is known.
-    """
+class NamedSet:
+    """A data set of the pix2pix paper."""
 
     name: str
-    description: str
-    archive_bytes: int
-    settings: Mapping[str, Any]
-    labels: str = ""
-    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    description: str  # A (the left half of each image), B (the right half) and the usual direction
+    archive_bytes: int  # approximate
+    settings: Mapping[str, Any]  # of the paper's appendix "Training details", for its title task
+    labels: str = ""  # which of A and B are label maps, such as "B"
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # images per split, where verified
     homepage: str = "https://phillipi.github.io/pix2pix/"
-    license: str = ""
-    classes: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
+    license: str = ""  # what is certain about it
+    classes: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)  # label colors
 
 
 _CATALOG = (
-    CatalogSet(
+    NamedSet(
         name="facades",
         description="CMP Facades: A photos of facades, B their label maps. Labels to photo is BtoA.",
         labels="B",
@@ -52,7 +39,7 @@ _CATALOG = (
         counts={"train": 400, "val": 100, "test": 106},
         homepage="https://cmp.felk.cvut.cz/~tylecr1/facade/",
         settings={"direction": "BtoA", "epochs": 200, "batch_size": 1},
-        # In the order of the CMP's classes; the colours as the JPEGs have them.
+        # In the order of the CMP's classes; the colors as the JPEGs have them.
         classes={
             "background": (0, 0, 222),
             "wall": (0, 48, 255),
@@ -68,7 +55,7 @@ _CATALOG = (
             "shop": (174, 0, 1),
         },
     ),
-    CatalogSet(
+    NamedSet(
         name="cityscapes",
         description="Cityscapes: A photos of streets, B their label maps. Labels to photo is BtoA.",
         labels="B",
@@ -77,21 +64,21 @@ _CATALOG = (
         license="Non-commercial purposes only; see https://www.cityscapes-dataset.com/license/",
         settings={"direction": "BtoA", "epochs": 200, "batch_size": 1},
     ),
-    CatalogSet(
+    NamedSet(
         name="maps",
         description="Google Maps around New York: A aerial photos, B maps. Aerial photo to map is AtoB, "
         "map to aerial photo is BtoA; the paper shows both.",
         archive_bytes=246_000_000,
         settings={"direction": "AtoB", "epochs": 200, "batch_size": 1},
     ),
-    CatalogSet(
+    NamedSet(
         name="edges2shoes",
         description="UT Zappos50K: A the edges of shoes as drawn lines, B photos. Edges to shoes is AtoB.",
         archive_bytes=2_200_000_000,
         homepage="https://vision.cs.utexas.edu/projects/finegrained/utzap50k/",
         settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
     ),
-    CatalogSet(
+    NamedSet(
         name="edges2handbags",
         description="Amazon handbags: A the edges of handbags as drawn lines, B photos. Edges to handbags "
         "is AtoB.",
@@ -99,7 +86,7 @@ _CATALOG = (
         homepage="https://github.com/junyanz/iGAN",
         settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
     ),
-    CatalogSet(
+    NamedSet(
         name="night2day",
         description="Transient Attributes: A places by night, B the same by day, as the name says (not "
         "verified). Day to night is BtoA.",
@@ -109,7 +96,7 @@ _CATALOG = (
     ),
 )
 
-CATALOG: Mapping[str, CatalogSet] = {each.name: each for each in _CATALOG}
+CATALOG: Mapping[str, NamedSet] = {each.name: each for each in _CATALOG}
 """The data sets of the pix2pix paper, by name."""
 
 CYCLE_GAN: Mapping[str, str] = {
@@ -124,11 +111,12 @@ CYCLE_GAN: Mapping[str, str] = {
     "facades": "A photos of facades, B their label maps",
     "iphone2dslr_flower": "A photos of flowers by a phone, B by a large camera",
 }
-"""The CycleGAN paper's data sets that tensorflow-datasets has, as ``cycle_gan/NAME``: what A and B are.
+"""The CycleGAN paper's data sets ``cycle_gan/NAME``, or NAME where `CATALOG` has none of that name.
 
-A bare name stands for them too, where the pix2pix catalogue has none of that name. ``cycle_gan/cityscapes``
-left tensorflow-datasets for its licence.
+``cycle_gan/cityscapes`` left tensorflow-datasets for its license.
 """
+
+CYCLE_GAN_PREFIX = "cycle_gan/"
 
 CYCLE_GAN_SETTINGS: Mapping[str, Any] = {"epochs": 200, "batch_size": 1}
 """What the CycleGAN paper trains all of its data sets with."""
@@ -141,7 +129,19 @@ def full_name(dataset: str) -> str:
     bare = dataset.removeprefix("pix2pix/")
     if bare in CATALOG:
         return bare
-    return f"cycle_gan/{dataset}" if dataset in CYCLE_GAN else dataset
+    return f"{CYCLE_GAN_PREFIX}{dataset}" if dataset in CYCLE_GAN else dataset
+
+
+def is_archived(name: str) -> bool:
+    """Whether the data set of a full name comes as one archive."""
+    return name in CATALOG or name.startswith(CYCLE_GAN_PREFIX)
+
+
+def kind_of(name: str) -> Literal["pairs", "unpaired", "images"]:
+    """Returns the kind of the data set of a full name."""
+    if name == PROCEDURAL or name in CATALOG:
+        return "pairs"
+    return "unpaired" if name.startswith(CYCLE_GAN_PREFIX) else "images"
 
 
 def settings_of(dataset: str) -> Mapping[str, Any]:
@@ -149,11 +149,11 @@ def settings_of(dataset: str) -> Mapping[str, Any]:
     name = full_name(dataset)
     if name in CATALOG:
         return CATALOG[name].settings
-    return CYCLE_GAN_SETTINGS if name.startswith("cycle_gan/") else {}
+    return CYCLE_GAN_SETTINGS if name.startswith(CYCLE_GAN_PREFIX) else {}
 
 
 def classes_known_of(dataset: str) -> Mapping[str, tuple[int, ...]]:
-    """Returns what the colours of a data set's label maps stand for, as far as that is known."""
+    """Returns the known classes and colors of a data set's label maps."""
     if dataset == PROCEDURAL:
         from pix2pix_tf.data.procedural.canvas import PALETTE
 
@@ -169,6 +169,6 @@ def looks_like_path(dataset: str) -> bool:
     only that can tell.
     """
     name = full_name(dataset)
-    if name == PROCEDURAL or name in CATALOG or name.startswith("cycle_gan/"):
+    if name == PROCEDURAL or is_archived(name):
         return False
     return _TFDS_NAME.fullmatch(dataset) is None or Path(dataset).exists()

@@ -1,9 +1,8 @@
 """Data sets of millions: a folder's image files in a few large ones, which open in moments.
 
-``pack.json`` says what there is. Each set's files lie, as they are, one record after the other in TFRecord
-shards, and ``NAME.index.npy`` tells where each record begins, and the digests of its images: 16 bytes an
-image are all that opening a set holds in memory. Random access stays, and with it the order that is a pure
-function of seed and position.
+``pack.json`` describes the data set. The files of each of its sets lie unchanged in TFRecord shards, and
+``NAME.index.npy`` holds the place of each record and the digests of its images. An open set needs only 16
+bytes of memory per image. Random access stays, so the order is still a function of seed and position.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from pix2pix_tf.data.folder import SHARES, digests_of, examined, ranged, read_si
 from pix2pix_tf.data.images import decode_in_pipeline
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.rasters import ValueRange
-from pix2pix_tf.data.records import record_reader
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, LazyNames
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole, written_whole
@@ -32,7 +30,8 @@ from pix2pix_tf.files import write_whole, written_whole
 MANIFEST = "pack.json"
 SHARD_BYTES = 1 << 28
 _FORMAT = 2
-_FRAME_BYTES = 16  # of a record: its length, and the checksums of that and of its contents
+_READ_AHEAD_BYTES = 1 << 16  # about an image
+_FRAME_BYTES = 16  # a record's length, and the checksums of the length and of the content
 
 Record = tuple[str, Sequence[bytes]]
 """A name, and the bytes of the image file or files."""
@@ -88,7 +87,7 @@ def pack_folder(
 def write_records(
     out: Path, name: str, records: Iterable[Record], digests: np.ndarray, shard_bytes: int = SHARD_BYTES
 ) -> dict[str, Any]:
-    """Writes one set's shards and index; returns what the manifest says of the set."""
+    """Writes one set's shards and index; returns the set's entry of the manifest."""
     places: list[np.ndarray] = []
     shards: list[str] = []
     remaining = iter(records)
@@ -125,7 +124,7 @@ def _bytes_feature(values: Sequence[bytes]) -> tf.train.Feature:
 def write_manifest(
     out: Path, name: str, sides: Sequence[Sequence[PixelFormat]], splits: dict[str, list[dict[str, Any]]]
 ) -> None:
-    """Writes what makes the files a pack, last; ``halved`` in ``splits`` says that files are side by side."""
+    """Writes the manifest, last; ``halved`` in ``splits`` means that files are side-by-side pairs."""
     content = {
         "format": _FORMAT,
         "name": name,
@@ -140,7 +139,7 @@ def open_pack(
     ranges: Sequence[ValueRange | None] = (None, None),
     channels: Sequence[int | None] = (None, None),
 ) -> ImageDataset:
-    """Opens a packed data set, in moments whatever its size; ``ranges`` as `open_folder_dataset` has them."""
+    """Opens a packed data set; ``ranges`` and ``channels`` as of `open_folder_dataset`."""
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if stored["format"] != _FORMAT:
@@ -174,17 +173,32 @@ def _images(folder: Path, stored: dict[str, Any], sides: tuple[PixelFormat, ...]
     if missing:
         raise ValueError(f"{missing[0]} is missing")
     is_halved = bool(stored["halved"])
-    read_record = record_reader(list(map(str, shards)), index[:, 0], index[:, 1])
+    with tf.device("CPU"):
+        shard_files = tf.constant(list(map(str, shards)))
+        shard_of, offset_of = tf.constant(index[:, 0]), tf.constant(index[:, 1])
     features = {
         "name": tf.io.FixedLenFeature([], tf.string),
         "files": tf.io.FixedLenFeature([1 if is_halved else len(sides)], tf.string),
     }
 
     def parsed(number: tf.Tensor) -> dict[str, tf.Tensor]:
-        return tf.io.parse_single_example(read_record(number), features)
+        file = tf.gather(shard_files, tf.gather(shard_of, number))
+        return tf.io.parse_single_example(_read_record(file, tf.gather(offset_of, number)), features)
 
     def read(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return read_sides(tf.unstack(parsed(number)["files"]), sides, decode_in_pipeline)
 
     names = LazyNames(stored["count"], lambda number: parsed(tf.constant(number))["name"].numpy().decode())
     return Images(names, read, lambda: index[:, 2:].view(np.uint64))
+
+
+def _read_record(file: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """Reads the record of a TFRecord file that begins at a byte, checking its checksum."""
+    one_string = {"output_types": [tf.string], "output_shapes": [[]]}
+    # tf.data.TFRecordDataset can't begin within a file; the operation below it can.
+    records = tf.raw_ops.TFRecordDatasetV2(
+        filenames=[file], compression_type="", buffer_size=_READ_AHEAD_BYTES, byte_offsets=[offset]
+    )
+    first = tf.raw_ops.TakeDataset(input_dataset=records, count=1, **one_string)
+    (record,) = tf.raw_ops.DatasetToSingleElement(dataset=first, **one_string)
+    return record

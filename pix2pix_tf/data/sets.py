@@ -243,6 +243,13 @@ def unpaired(dataset: ImageDataset) -> ImageDataset:
     return dataclasses.replace(dataset, splits=splits, from_pairs=True)
 
 
+def with_label_maps(dataset: ImageDataset, places: str) -> ImageDataset:
+    """Returns the data set with the sides in ``places``, of A and B, as label maps and no others."""
+    sides = zip("AB", dataset.sides, strict=False)
+    labeled = tuple(dataclasses.replace(side, labels=place in places) for place, side in sides)
+    return dataclasses.replace(dataset, sides=labeled)
+
+
 def images_of(dataset: ImageDataset, side: int) -> ImageDataset:
     """Returns one side of pairs or of unpaired sets, 0 the first and 1 the second, as images alone."""
 

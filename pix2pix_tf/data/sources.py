@@ -8,14 +8,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pix2pix_tf.config import TrainConfig, refuse_unread, replace
-from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, PROCEDURAL, UNKNOWN, full_name, looks_like_path
-from pix2pix_tf.data.sets import ImageDataset, Kind, images_of, pairs_made_by, unpaired
+from pix2pix_tf.data.names import (
+    CATALOG,
+    CYCLE_GAN,
+    CYCLE_GAN_PREFIX,
+    PROCEDURAL,
+    UNKNOWN,
+    full_name,
+    kind_of,
+    looks_like_path,
+)
+from pix2pix_tf.data.sets import (
+    ITEMS,
+    ImageDataset,
+    Kind,
+    images_of,
+    pairs_made_by,
+    unpaired,
+    with_label_maps,
+)
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.storage import address_of, local_folder
 from pix2pix_tf.wording import counted, did_you_mean
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+_OF_FILES = ("fit", "photo_filter")  # settings that images from files are read by
+_COMPARED = ("evaluate_every", "best_metric")  # settings that held-out pairs are needed for
 
 
 def open_dataset(
@@ -41,41 +61,46 @@ def open_dataset(
         SystemFault: there is no network, no space or no permission.
     """
     kind = kind or config.model.data
-    if kind == "pairs" and config.data.task != "pairs":
-        images = open_dataset(config, "images", show_progress, to_train)
-        return _with_targets(_made_of(images, config))
+    data = config.data
+    if kind == "pairs" and data.task != "pairs":
+        dataset = _with_task(open_dataset(config, "images", show_progress, to_train), config)
+        return _with_used(dataset, *(_COMPARED if dataset.has_targets else ()))
     try:
-        opened = _opened(config, kind, show_progress)
+        dataset = _opened(config, kind, show_progress)
     except SystemFault as error:
-        name = config.data.dataset
-        if looks_like_path(name) or not Path(name).is_dir():
+        if looks_like_path(data.dataset) or not Path(data.dataset).is_dir():
             raise
-        raise SystemFault(f"{error}; the folder {name} here is --dataset ./{name}") from error
-    dataset = _labelled(opened, config.data.label_maps)
+        raise SystemFault(f"{error}; the folder {data.dataset} here is --dataset ./{data.dataset}") from error
+    if data.label_maps != "auto":
+        labels = {"none": "", "A": "A", "B": "B", "both": "AB"}[data.label_maps]
+        dataset = with_label_maps(dataset, labels)
     if "train" not in dataset.splits and (to_train or dataset.kind != kind == "unpaired"):
         raise DataError(
             f"{dataset.name}: has {' and '.join(dataset.splits)} but nothing to train on; add images in "
             "train/, or evaluate models on it with 'pix2pix evaluate'"
         )
-    if config.data.ignore in {side.ignore for side in dataset.sides} - {None}:
-        dataset = _noting(dataset, "ignore")
-    takes_b = dataset.kind != "images" and (config.model.side == 1) == (config.data.direction == "AtoB")
-    if kind != "images" or config.data.label_maps != ("A" if takes_b else "B"):
-        dataset = _noting(dataset, "label_maps")
+    used = set()
+    if data.ignore in {side.ignore for side in dataset.sides} - {None}:
+        used.add("ignore")
+    takes_b = dataset.kind != "images" and (config.model.side == 1) == (data.direction == "AtoB")
+    if kind != "images" or data.label_maps != ("A" if takes_b else "B"):
+        used.add("label_maps")
     if kind == "unpaired" and dataset.kind == "pairs":
         dataset = unpaired(dataset)
     elif kind != "unpaired":
         if dataset.kind != "images" or config.model.side == 0:  # or the way that a student's teacher goes
-            dataset = _noting(dataset, "direction")
-        dataset = dataset.directed(config.data.direction)
+            used.add("direction")
+        dataset = dataset.directed(data.direction)
         if kind == "images" and dataset.kind != "images":
             dataset = images_of(dataset, config.model.side)
-    channels: tuple[int | None, ...] = (config.data.input_channels, config.data.output_channels)
+    channels: tuple[int | None, ...] = (data.input_channels, data.output_channels)
     if kind == "images":
         channels = channels[config.model.side :][:1]
-    if config.model.data == "unpaired" and dataset.kind == "pairs" and config.data.direction == "BtoA":
+    if config.model.data == "unpaired" and dataset.kind == "pairs" and data.direction == "BtoA":
         channels = channels[::-1]  # of such models they are A's and B's
-    return _with_targets(_with_channels(dataset, channels))
+    if dataset.has_targets:
+        used.update(_COMPARED)
+    return _with_used(_with_channels(dataset, channels), *used)
 
 
 def open_any(config: TrainConfig, usual: TrainConfig, kind: Kind) -> ImageDataset:
@@ -108,26 +133,17 @@ def open_existing(config: TrainConfig) -> ImageDataset | None:
         return None if address_of(data.dataset) else open_dataset(config)
     if name in (PROCEDURAL, UNKNOWN):
         return open_dataset(config)
-    from pix2pix_tf.data.catalog import catalog_entries
-    from pix2pix_tf.data.preparing import existing_archive
-    from pix2pix_tf.data.published import is_published, published_counts
+    from pix2pix_tf.data.named import existing_archive, named_folder
 
-    prepared = {entry.facts.name for entry in catalog_entries(data.data_dir) if entry.prepared}
-    if name in prepared or published_counts(name, data.data_dir):
+    if named_folder(name, data.data_dir).is_dir():
         return open_dataset(config)
-    existing_archive(data.archive, "archive")
-    if name not in CATALOG and not is_published(name):
-        raise _no_such_dataset(data.dataset)
+    existing_archive(data.archive)
+    _check_name(data.dataset)
     return None
 
 
-def _with_targets(dataset: ImageDataset) -> ImageDataset:
-    """Notes that held-out pairs are looked at, where there are some."""
-    return _noting(dataset, "evaluate_every", "best_metric") if dataset.has_targets else dataset
-
-
-def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
-    """Returns the pairs that the configuration's task makes of images."""
+def _with_task(images: ImageDataset, config: TrainConfig) -> ImageDataset:
+    """Returns pairs that the configuration's task makes of images."""
     from pix2pix_tf.data.tasks import task_for
 
     photos = dataclasses.replace(images.sides[0], labels=False)
@@ -143,22 +159,18 @@ def _made_of(images: ImageDataset, config: TrainConfig) -> ImageDataset:
 
 def usual_kind(dataset: str) -> Kind:
     """Returns the kind that a data set is by itself, as far as that can be told without downloading it."""
-    name = full_name(dataset)
     if looks_like_path(dataset):
         from pix2pix_tf.data.folder import likely_kind
         from pix2pix_tf.data.packed import is_pack, open_pack
 
         folder = local_folder(dataset)
         return open_pack(folder).kind if is_pack(folder) else likely_kind(folder)
-    if name == PROCEDURAL or name in CATALOG:
-        return "pairs"
-    return "unpaired" if name.startswith("cycle_gan/") else "images"
+    return kind_of(full_name(dataset))
 
 
 def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDataset:
     """Opens a data set as the kind that it has, which may be one that has to be made into what is wanted."""
     data, name = config.data, full_name(config.data.dataset)
-    is_folder = looks_like_path(data.dataset)
     refuse_unread(config, replace(config, archive=None, mirror_url=None))
     if name == UNKNOWN:
         raise DataError("nobody has said which data set that run's network was trained on; give a --dataset")
@@ -166,17 +178,19 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
         from pix2pix_tf.data.procedural import procedural_dataset
 
         drawn = procedural_dataset(config.optimization.seed, data.size)
-        return dataclasses.replace(drawn, used=frozenset({"photo_filter"} if data.jitter else ()))
-    if is_folder:
+        return _with_used(drawn, *(["photo_filter"] if data.jitter else []))
+    if looks_like_path(data.dataset):
         from pix2pix_tf.data.folder import open_folder_dataset
+        from pix2pix_tf.data.named import data_root
         from pix2pix_tf.data.packed import is_pack, open_pack
-        from pix2pix_tf.data.preparing import data_root
 
         folder = existing_folder(data.dataset)
         ranges = _of_sides(config, data.input_range, data.output_range)
         channels = _of_sides(config, data.input_channels, data.output_channels)
         if is_pack(folder):
-            return _of_kind(_using(open_pack(folder, ranges, channels), "input_range", "output_range"), kind)
+            pack = open_pack(folder, ranges, channels)
+            _refuse_kind(pack.name, pack.kind, kind, f"; pack it with --kind {kind}")
+            return _with_used(pack, *_OF_FILES, "input_range", "output_range")
         images = open_folder_dataset(
             folder,
             seed=config.split_seed,
@@ -190,68 +204,39 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             shares=(data.val_share, data.test_share),
             ignored=data.ignored,
         )
-        return _using(images, "layout", "skip_bad_images", "data_dir", "input_range", "output_range")
-    if name in CATALOG:
-        from pix2pix_tf.data.catalog import open_catalog_dataset
-
-        published = open_catalog_dataset(
-            name,
-            data_dir=data.data_dir,
-            archive=data.archive,
-            mirror=data.mirror_url,
-            skip_bad_images=data.skip_bad_images,
-            show_progress=show_progress,
+        return _with_used(
+            images, *_OF_FILES, "layout", "skip_bad_images", "data_dir", "input_range", "output_range"
         )
-        return _using(published, "skip_bad_images", "data_dir")
-    from pix2pix_tf.data.published import is_published, open_published_dataset
+    from pix2pix_tf.data.named import open_named_dataset
 
-    if not is_published(name):
-        raise _no_such_dataset(data.dataset)
-    is_unpaired = name.startswith("cycle_gan/")
-    if kind == "pairs" or (kind == "unpaired" and not is_unpaired):
-        what = "two sets of images that are not paired" if is_unpaired else "one set of images"
-        raise DataError(
-            f"'{data.dataset}' is {what}, where {'pairs' if kind == 'pairs' else 'two'} are needed"
-        )
-    published = open_published_dataset(
-        name,
-        data_dir=data.data_dir,
-        archive=data.archive,
-        skip_bad_images=data.skip_bad_images,
-        show_progress=show_progress,
+    _check_name(data.dataset)
+    _refuse_kind(f"'{data.dataset}'", kind_of(name), kind)
+    opened = open_named_dataset(
+        name, data.data_dir, data.archive, data.mirror_url, data.skip_bad_images, show_progress
     )
-    return _using(published, "skip_bad_images", "data_dir")
+    return _with_used(opened, *_OF_FILES, "skip_bad_images", "data_dir")
 
 
-def _using(dataset: ImageDataset, *settings: str) -> ImageDataset:
-    """Notes which settings files were read by, besides those of every image file."""
-    return _noting(dataset, "fit", "photo_filter", *settings)
+def _check_name(dataset: str) -> None:
+    """Raises `DataError` if there is no data set of that name."""
+    name = full_name(dataset)
+    if name in CATALOG or name.removeprefix(CYCLE_GAN_PREFIX) in CYCLE_GAN:
+        return
+    from pix2pix_tf.data.tfds_images import is_tfds_name
+
+    if name.startswith(CYCLE_GAN_PREFIX) or not is_tfds_name(name):
+        raise _no_such_dataset(dataset)
 
 
-def _noting(dataset: ImageDataset, *settings: str) -> ImageDataset:
-    """Adds settings to those that the data set has used."""
+def _refuse_kind(dataset: str, found: Kind, wanted: Kind, fix: str = "") -> None:
+    """Raises `DataError` if a data set of one kind can't be made into the other."""
+    if found != wanted and (wanted == "pairs" or found == "images"):
+        raise DataError(f"{dataset} has {ITEMS[found]}s, where {ITEMS[wanted]}s are needed{fix}")
+
+
+def _with_used(dataset: ImageDataset, *settings: str) -> ImageDataset:
+    """Returns the data set with these settings as well noted as used."""
     return dataclasses.replace(dataset, used=dataset.used | {*settings})
-
-
-def _of_kind(pack: ImageDataset, kind: Kind) -> ImageDataset:
-    """Returns a packed data set, unless it can't be taken for that kind."""
-    if pack.kind != kind and (kind == "pairs" or pack.kind == "images"):
-        raise DataError(
-            f"{pack.name} was packed as {pack.kind}, where {kind} are needed; pack it with --kind {kind}"
-        )
-    return pack
-
-
-def _labelled(dataset: ImageDataset, label_maps: str) -> ImageDataset:
-    """Returns the data set with the sides as label maps that are said to be."""
-    if label_maps == "auto":
-        return dataset
-    labelled = {"none": "", "A": "A", "B": "B", "both": "AB"}[label_maps]
-    sides = [
-        dataclasses.replace(side, labels=name in labelled)
-        for name, side in zip("AB", dataset.sides, strict=False)
-    ]
-    return dataclasses.replace(dataset, sides=tuple(sides))
 
 
 def _of_sides(config: TrainConfig, of_input: Any, of_output: Any) -> tuple[Any, Any]:
@@ -261,7 +246,7 @@ def _of_sides(config: TrainConfig, of_input: Any, of_output: Any) -> tuple[Any, 
 
 
 def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> ImageDataset:
-    """Returns the data set with the images of each side turned grey or RGB where that is asked for."""
+    """Returns the data set with the images of each side turned gray or RGB where that is asked for."""
     sides = tuple(
         dataclasses.replace(side, channels=asked or side.channels)
         for asked, side in zip(channels, dataset.sides, strict=True)

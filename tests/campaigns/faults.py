@@ -343,7 +343,7 @@ def kill_data(folder: Path, every: int) -> Iterator[Tally]:
     going_on = Continuing(folder)
     tally = Tally("preparing a data set", "killed")
     assert going_on(data_command(folder / "reference")) == 0
-    prepared = Path("data/pix2pix/maps/1.0.0")
+    prepared = Path("data/images/maps")
     expected = digests(folder / "reference" / prepared)
 
     def check(copy: Path, operation: Operation) -> None:
@@ -657,7 +657,7 @@ def fail_data(folder: Path, every: int) -> Iterator[Tally]:
 
     def prepare() -> Work:
         assert run_command(data_command(folder / "reference")) == 0
-        result = "data/pix2pix/maps/1.0.0"
+        result = "data/images/maps"
         expected = digests(folder / "reference" / result)
 
         def half(prepared: Path) -> list[str]:

@@ -145,7 +145,7 @@ def test_what_is_a_name_and_what_a_path(tmp_path, monkeypatch):
     assert "/" not in dataset_label("cycle_gan/maps")
 
 
-def test_a_name_of_both_catalogues_is_that_of_pairs():
+def test_a_name_of_both_papers_is_that_of_pairs():
     assert full_name("maps") == full_name("pix2pix/maps") == "maps"
     assert full_name("horse2zebra") == full_name("cycle_gan/horse2zebra") == "cycle_gan/horse2zebra"
     assert [usual_kind(name) for name in ("maps", "cycle_gan/maps", "horse2zebra", "mnist")] == [

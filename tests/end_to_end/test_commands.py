@@ -199,9 +199,9 @@ def test_facades_from_an_archive(tmp_path: Path):
     assert result.returncode == 0, result.stderr
     assert "400 train, 100 val" in result.stdout
     assert (tmp_path / "runs" / "facades" / "final.png").exists()
-    archive.unlink()  # a prepared data set needs neither archive nor network
+    archive.unlink()  # an extracted data set needs neither archive nor network
     listed = typed("data", "list", "--data-dir", tmp_path / "data", cwd=tmp_path)
-    assert f"in {tmp_path / 'data' / 'pix2pix' / 'facades'}" in listed.stdout
+    assert f"in {tmp_path / 'data' / 'images' / 'facades'}" in listed.stdout
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -47,14 +46,6 @@ def check_image(path: Path, ignore: float | None = None, with_appearance: bool =
     return CheckedImage(
         **vars(header), ignore=ignore, appearances=appearances, digests=digests, seam=seam_of(pixels)
     )
-
-
-def digests_of_file(data: bytes) -> tuple[int, int, int]:
-    """Returns the `content_digests` of the bytes of an image file; zeros where it can't be decoded."""
-    try:
-        return images.decode_stored(io.BytesIO(data))[2]
-    except DataError:
-        return (0, 0, 0)
 
 
 def check_images(

@@ -18,10 +18,10 @@ from pix2pix_tf.data.checking import content, copies, sizes
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, sides_of_survey
 from pix2pix_tf.data.folder import sides_of, survey_folder
+from pix2pix_tf.data.named import data_root
 from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.packed import is_pack
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.preparing import data_root
 from pix2pix_tf.data.sets import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind
 from pix2pix_tf.data.sources import chosen_kind, existing_folder, open_any
 from pix2pix_tf.errors import ConfigError

@@ -1,0 +1,154 @@
+"""Named data sets as folders: downloaded and extracted once, then read like a user's own folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pix2pix_tf.data.names import CATALOG, CYCLE_GAN_PREFIX, kind_of
+from pix2pix_tf.data.sets import ImageDataset, with_label_maps
+from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.files import UNFINISHED, explain_disk_faults
+
+SPLITS = ("train", "val", "test")
+PUBLIC_SERVER = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
+
+
+def data_root(data_dir: Path | None) -> Path:
+    """Returns where data sets are stored: `--data-dir`, or where tensorflow-datasets stores them."""
+    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"--data-dir: {root} is a file; give a folder")
+    return root
+
+
+def named_folder(name: str, data_dir: Path | None) -> Path:
+    """Returns the folder of a data set by its full name; it exists once the data set is on this machine."""
+    return data_root(data_dir) / "images" / name
+
+
+def stored_counts(name: str, data_dir: Path | None) -> dict[str, int]:
+    """Returns the images in each folder of a named data set; empty if it isn't on this machine."""
+    folder = named_folder(name, data_dir)
+    if not folder.is_dir():
+        return {}
+    return {path.name: len(os.listdir(path)) for path in sorted(folder.iterdir()) if path.is_dir()}
+
+
+def open_named_dataset(
+    name: str,
+    data_dir: Path | None,
+    archive: Path | None = None,
+    mirror: str | None = None,
+    skip_bad_images: bool = False,
+    show_progress: bool = True,
+) -> ImageDataset:
+    """Opens a data set by its full name: see `prepare_folder`."""
+    from pix2pix_tf.data.folder import open_folder_dataset
+
+    kind = kind_of(name)
+    dataset = open_folder_dataset(
+        prepare_folder(name, data_dir, archive, mirror, show_progress),
+        seed=0,  # without effect, as the data set is split already
+        cache_dir=data_root(data_dir),
+        kind=kind,
+        skip_bad_images=skip_bad_images,
+        show_progress=show_progress,
+        layout="side-by-side" if kind == "pairs" else "auto",
+    )
+    dataset = dataclasses.replace(dataset, name=name)
+    return with_label_maps(dataset, CATALOG[name].labels) if name in CATALOG else dataset
+
+
+def prepare_folder(
+    name: str,
+    data_dir: Path | None,
+    archive: Path | None = None,
+    mirror: str | None = None,
+    show_progress: bool = True,
+) -> Path:
+    """Returns the folder of a data set by its full name, after filling it if that was never done.
+
+    It is filled from ``archive`` or by a download, which is deleted afterwards: from the public server, or
+    ``mirror``, the address of a folder or of the archive itself. It appears whole or not at all.
+    """
+    import filelock
+
+    folder, root = named_folder(name, data_dir), data_root(data_dir)
+    if folder.is_dir():
+        return folder
+    archive = existing_archive(archive)
+    downloads = root / "downloads" / "pix2pix"
+    downloaded = None
+    with explain_disk_faults(root, "another --data-dir"):
+        downloads.mkdir(parents=True, exist_ok=True)
+        # A second process that wants the same data set waits for the first one.
+        with filelock.FileLock(downloads / f"{name.replace('/', '-')}.prepare.lock"):
+            if folder.is_dir():
+                return folder
+            with _whole_folder(folder) as unfinished:
+                if kind_of(name) == "images":
+                    from pix2pix_tf.data.tfds_images import write_images
+
+                    write_images(name, root, unfinished, show_progress)
+                else:
+                    if archive is None:
+                        archive = downloaded = _download(name, downloads, mirror, show_progress)
+                    _extract(archive, unfinished, name, show_progress)
+            if downloaded is not None:
+                downloaded.unlink(missing_ok=True)
+    return folder
+
+
+def existing_archive(archive: Path | None) -> Path | None:
+    """Returns the file that ``--archive`` names; raises `DataError` if there is none."""
+    if archive is None:
+        return None
+    archive = archive.expanduser()
+    if not archive.is_file():
+        what = "is a folder; give the file itself" if archive.is_dir() else "does not exist"
+        raise DataError(f"--archive: {archive} {what}")
+    return archive
+
+
+@contextlib.contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder that is moved to ``folder`` at the end, or removed after an error."""
+    unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if hasattr(os, "sync"):
+            os.sync()  # one call, as flushing each of 100,000 files would take minutes
+        unfinished.replace(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _download(name: str, downloads: Path, mirror: str | None, show_progress: bool) -> Path:
+    """Downloads a data set's archive, verified where its digest is known."""
+    from pix2pix_tf.data.download import download_archive
+    from pix2pix_tf.data.tfds_images import cycle_gan_source
+
+    file_name = f"{name.removeprefix(CYCLE_GAN_PREFIX)}{'.tar.gz' if name in CATALOG else '.zip'}"
+    url, digest = (f"{PUBLIC_SERVER}/{file_name}", None) if name in CATALOG else cycle_gan_source(file_name)
+    if mirror is not None:
+        is_file = mirror.lower().endswith((".tar.gz", ".zip"))
+        url = mirror if is_file else f"{mirror.rstrip('/')}/{file_name}"
+    return download_archive(url, downloads / file_name, digest, show_progress)
+
+
+def _extract(archive: Path, folder: Path, name: str, show_progress: bool) -> None:
+    from pix2pix_tf.data.archives import extract_images
+
+    if name in CATALOG:
+        extract_images(archive, folder, name, SPLITS, CATALOG[name].counts, show_progress)
+    else:
+        splits = ("trainA", "trainB", "testA", "testB")
+        extract_images(archive, folder, name.removeprefix(CYCLE_GAN_PREFIX), splits, {}, show_progress)

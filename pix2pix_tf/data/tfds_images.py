@@ -1,0 +1,139 @@
+"""The images of any data set of tensorflow-datasets, written once as files.
+
+Importing this module doesn't import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.files import first_line
+from pix2pix_tf.web import first_cause
+
+_FEATURE = "image"
+_SPLITS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
+_OTHER_WAYS = "a --data-dir where it is prepared, or a folder of its images as --dataset"
+_TIMEOUT_SECONDS = 10.0
+
+
+def is_tfds_name(name: str) -> bool:
+    """Whether tensorflow-datasets has a data set of that name."""
+    try:
+        tfds.builder_cls(name)
+    except tfds.core.DatasetNotFoundError:
+        return False
+    return True
+
+
+def cycle_gan_source(file_name: str) -> tuple[str, str]:
+    """Returns the address and the SHA-256 of an archive of the CycleGAN paper."""
+    infos = tfds.builder_cls("cycle_gan").url_infos
+    return next((url, info.checksum) for url, info in infos.items() if url.endswith(f"/{file_name}"))
+
+
+def write_images(name: str, root: Path, folder: Path, show_progress: bool) -> None:
+    """Writes the images of a data set as they are stored, ``folder``/SPLIT/NUMBER.png or .jpg.
+
+    It may be prepared in ``root`` already; what is prepared here is temporary.
+    """
+    with (
+        _explained(name),
+        _quiet(show_progress),
+        tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as temporary,
+    ):
+        builder = tfds.builder(name, data_dir=root)
+        features = builder.info.features
+        feature = features[_FEATURE] if _FEATURE in features.keys() else None  # noqa: SIM118 (no mapping)
+        if not isinstance(feature, tfds.features.Image):
+            raise DataError(f"{name} has no images (it has {', '.join(features.keys())})")
+        if not builder.is_prepared():
+            _refuse_offline(builder)
+            builder = tfds.builder(name, data_dir=temporary)
+            manual = tfds.download.DownloadConfig(manual_dir=root / "downloads" / "manual")
+            builder.download_and_prepare(download_config=manual)
+        stored = builder.info.splits
+        found = {
+            split: next((one for one in names if one in stored), None) for split, names in _SPLITS.items()
+        }
+        if found["train"] is None:
+            raise DataError(f"{name} has nothing to train on (its splits are {', '.join(sorted(stored))})")
+        for split, one in found.items():
+            if one is not None:
+                _write_split(builder, one, folder / split, show_progress)
+
+
+def _write_split(builder: Any, split: str, folder: Path, show_progress: bool) -> None:
+    decoders = {_FEATURE: tfds.decode.SkipDecoding()}
+    if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
+        images = builder.as_data_source(split, decoders=decoders)
+    else:
+        in_order = tfds.ReadConfig(interleave_cycle_length=1)  # of the files, always the same
+        images = tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=in_order))
+    folder.mkdir()
+    shown = tqdm(
+        images,
+        desc=f"writing {split}",
+        total=len(images),
+        unit="image",
+        delay=2,
+        leave=False,
+        disable=None if show_progress else True,  # None: only on a terminal
+    )
+    for number, example in enumerate(shown):
+        data = example[_FEATURE]
+        suffix = "png" if data.startswith(b"\x89PNG") else "jpg"
+        (folder / f"{number:06d}.{suffix}").write_bytes(data)
+
+
+@contextlib.contextmanager
+def _quiet(show_progress: bool) -> Iterator[None]:
+    """Suppresses the messages of tensorflow-datasets, and its bars outside of a terminal."""
+    tfds.display_progress_bar(show_progress and sys.stderr.isatty())
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+        tfds.display_progress_bar(True)
+
+
+def _refuse_offline(builder: Any) -> None:
+    """Raises at once if there is no connection; tensorflow-datasets would try for minutes."""
+    import requests
+
+    url = next((url for url in builder.url_infos or () if url.startswith("http")), None)
+    if url is not None:
+        requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS).close()
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turns whatever can go wrong at a preparation into one line, except for faults of the disk."""
+    import requests
+    import tensorflow as tf
+
+    try:
+        yield
+    except (requests.RequestException, tfds.download.DownloadError) as error:
+        reason = first_line(Exception(first_cause(error)))
+        raise SystemFault(
+            f"{name} could not be downloaded ({reason}); check the connection, or give {_OTHER_WAYS}"
+        ) from error
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # what tensorflow-datasets and its builders raise is nowhere declared
+        if isinstance(error, tf.errors.OpError) and not isinstance(error, tf.errors.DataLossError):
+            raise
+        raise DataError(f"{name} can't be prepared ({first_line(error)}); give {_OTHER_WAYS}") from error
