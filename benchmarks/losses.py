@@ -24,9 +24,9 @@ import numpy as np
 
 from pix2pix_tf import load, open_dataset, preset, replace, train
 from pix2pix_tf.data.pipeline import held_out_images
-from pix2pix_tf.evaluation.measuring import unit
-from pix2pix_tf.evaluation.metrics import absolute_error
+from pix2pix_tf.evaluation.measure import unit_range
 from pix2pix_tf.losses import GAN_LOSSES
+from pix2pix_tf.metrics import absolute_error
 from pix2pix_tf.models.base import SampleGrid
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.recording.sample_grids import write_grid
@@ -74,7 +74,7 @@ def main() -> None:
         translate = load(run.path, step=args.steps)
         pictures[loss] = [translate(image) for _, image, _ in rows]
         pairs = zip(pictures[loss], rows, strict=True)
-        error = np.mean([absolute_error(unit(picture), unit(row[2])) for picture, row in pairs])
+        error = np.mean([absolute_error(unit_range(picture), unit_range(row[2])) for picture, row in pairs])
         lines = [line for line in read_metrics(run.metrics_file) if line["step"] > args.steps // 2]
         means = {
             name: f"{np.mean([line[name] for line in lines]):.3f}" if name in lines[0] else ""

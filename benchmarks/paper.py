@@ -23,6 +23,8 @@ from pix2pix_tf import load, open_dataset, preset, replace, train
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
+from pix2pix_tf.evaluation.intervals import Estimate
+from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.models.base import SampleGrid
 from pix2pix_tf.recording.sample_grids import write_grid
 
@@ -48,7 +50,7 @@ SHEETS: dict[str, Sequence[str]] = {
     "generators": ("encoder-decoder (L1)", "encoder-decoder (L1+cGAN)", "L1", "L1+cGAN"),
     "patches": ("L1", "patch 1", "patch 16", "L1+cGAN", "patch 286"),
 }
-COLUMNS = ("pixel_accuracy", "class_accuracy", "class_iou", "l1", "ssim", "sharpness", "colours")
+COLUMNS = ("pixel_accuracy", "class_accuracy", "miou", "l1", "ssim", "sharpness", "colors")
 SHOWN = 4
 
 
@@ -83,8 +85,9 @@ def main() -> None:
         name: train(replace(config, run_dir=args.out / folder(name))).path for name, config in rows.items()
     }
 
-    results = evaluate([str(run) for run in runs.values()], args.out, EvaluateOptions(base))
-    lines = table({name: results["models"][folder(name)]["values"] for name in runs}, results)
+    found = evaluate(EvaluateOptions(tuple(map(str, runs.values())), out=args.out))
+    values = {model.name: model.values for model in found.models}
+    lines = table({name: values[folder(name)] for name in runs}, found)
     (args.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
     for sheet, names in SHEETS.items():
@@ -96,14 +99,15 @@ def folder(name: str) -> str:
     return "".join(each if each.isalnum() else "_" for each in name)
 
 
-def table(values: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> list[str]:
+def table(values: Mapping[str, Mapping[str, Estimate]], evaluation: Evaluation) -> list[str]:
     """Returns the rows as a Markdown table, the real photos' own scores last."""
-    shown = [metric for metric in COLUMNS if metric in results["metrics"]]
-    labels = [results["metrics"][metric]["label"] for metric in shown]
-    rows = {**values, "real photos": results["targets"]["values"]}
+    by_name = {metric.name: metric for metric in evaluation.metrics}
+    shown = [name for name in COLUMNS if name in by_name]
+    labels = [by_name[name].label for name in shown]
+    rows = {**values, "real photos": evaluation.targets.values}
     lines = [f"| | {' | '.join(labels)} |", "|---" * (1 + len(labels)) + "|"]
     for name, found in rows.items():
-        cells = [f"{found[metric]['value']:.3f}" if metric in found else "" for metric in shown]
+        cells = [f"{found[metric].value:.3f}" if metric in found else "" for metric in shown]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 

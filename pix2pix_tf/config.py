@@ -16,12 +16,13 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 import tyro
 
 from pix2pix_tf.data.names import full_name, is_archived, looks_like_path
 from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.metrics import BEST_METRICS
 from pix2pix_tf.wording import did_you_mean, flag
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -34,8 +35,11 @@ DataKind = Literal["pairs", "unpaired", "images"]
 TaskName = Literal["pairs", "colorize", "inpaint", "edges", "deblur", "upscale"]
 Layout = Literal["auto", "side-by-side", "folders"]
 Fit = Literal["resize", "crop", "pad"]
-BestMetric = Literal["l1", "psnr", "ssim"]
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
+if TYPE_CHECKING:
+    BestMetric = str
+else:  # a choice of the table of metrics
+    BestMetric = Literal[BEST_METRICS]
 
 
 class _Changeable:

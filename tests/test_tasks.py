@@ -1,12 +1,14 @@
 """Tasks from the photos to the pictures: trained, continued, painted with, evaluated, exported."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pix2pix_tf import formats, replace, train
+from pix2pix_tf import formats, train
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.data.pipeline import held_out_images
@@ -100,13 +102,12 @@ def test_samples_are_what_predict_paints(trained, tmp_path):
 
 
 def test_evaluate_compares_finished_pictures_with_the_photos(trained, tmp_path):
-    options = EvaluateOptions(config=trained.read_config())
-    results = evaluate([str(trained.path)], tmp_path / "report", options, say=lambda line: None)
-    [model] = results["models"].values()
+    options = EvaluateOptions((str(trained.path),), out=tmp_path / "report")
+    [model] = evaluate(options, lambda line: None).models
     # Known pixels are the photo's own: what is left is the hole, at most 40 % and wrong by less than all.
-    assert 0 < model["values"]["l1"]["value"] < 0.4
+    assert 0 < model.values["l1"].value < 0.4
     with pytest.raises(ConfigError, match="inpaint"):
-        evaluate([str(trained.path)], tmp_path, EvaluateOptions(replace(options.config, task="deblur")))
+        evaluate(dataclasses.replace(options, task="deblur"))
 
 
 @pytest.mark.parametrize(

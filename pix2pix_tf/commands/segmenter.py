@@ -13,14 +13,14 @@ from pix2pix_tf.models.registry import preset
 
 @dataclasses.dataclass(frozen=True)
 class TrainSegmenterArgs:
-    """Trains, once, the network that reads label maps in photos; 'evaluate' trains it where it needs one."""
+    """Trains, once, the network that finds classes in photos; 'evaluate' trains it where it needs one."""
 
     dataset: str
     """A name or the path of a folder: pairs with a label map on one side."""
     image_size: tuple[int, ...] = (256, 256)
-    """Height and width that photos are read at."""
+    """Height and width of its input."""
     data_dir: Path | None = None
-    """Where data sets, and the network, are kept."""
+    """Where data sets and the network are saved."""
     archive: Path | None = None
     """A copy of the data set's .tar.gz on this machine, used instead of a download."""
     label_maps: Literal["auto", "A", "B"] = "auto"
@@ -39,8 +39,8 @@ def run(arguments: list[str]) -> int:
     start_frameworks()
     from pix2pix_tf.data.named import data_root
     from pix2pix_tf.data.sources import open_dataset
-    from pix2pix_tf.evaluation.segmenter import load_or_train
+    from pix2pix_tf.evaluation.segmentation import load_or_train
 
-    reader = load_or_train(open_dataset(config, "pairs"), config.data.size, data_root(args.data_dir))
-    print(f"it reads real photos with {reader.real}")
+    segmenter = load_or_train(open_dataset(config, "pairs"), config.data.size, data_root(args.data_dir))
+    print(f"real photos, classified by that network: {segmenter.real}")
     return 0

@@ -16,16 +16,17 @@ import tensorflow as tf
 
 from pix2pix_tf.data.pixels import as_rgb
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.evaluation.intervals import LEVEL, Interval
+from pix2pix_tf.evaluation.intervals import LEVEL, Estimate
+from pix2pix_tf.metrics import Metric
 
 SIDE = 299
 FEATURES = "features"
-"""The measurement that it makes."""
+"""Key of the measurements that it makes."""
 WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 ENOUGH_FOR_FID = 2048
-"""Pictures below which the covariance that FID needs has no full rank, and KID is to be read."""
+"""Images below which the covariance that FID needs has no full rank, and KID is to be read."""
 FEWEST = 4
-"""Pictures below which neither distance is defined."""
+"""Images below which neither distance is defined."""
 
 _SUBSETS = 100
 _AT_ONCE = 4096  # images whose features are in memory as float64
@@ -42,18 +43,18 @@ class Inception:
     """InceptionV3 up to its last pooling layer.
 
     ``weights`` is an .h5 file for `keras.applications.InceptionV3` without its top; ``None`` keeps random
-    initial weights, for tests. ``digest`` is the file's SHA-256. Raises `ConfigError` for files without such
-    weights.
+    initial weights, for tests. ``description`` identifies them in metrics.json. Raises `ConfigError` for
+    files without such weights.
     """
 
     def __init__(self, weights: Path | None):
         self._network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
         self._graph = tf.function(self._features)
-        self.digest = ""
+        self.description = {"network": "keras.applications.InceptionV3", "sha256": ""}
         if weights is not None:
             try:
                 self._network.load_weights(weights)
-                self.digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+                self.description["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
             except (OSError, ValueError, KeyError) as error:
                 raise ConfigError(
                     f"--inception-weights {weights}: these are no weights of InceptionV3 without its top "
@@ -70,17 +71,16 @@ class Inception:
         return self._network(tf.clip_by_value(resized, 0.0, 1.0) * 2 - 1, training=False)
 
 
-DISTANCES = {
-    "fid": {"label": "FID", "better": "lower", "help": "Fréchet distance of InceptionV3's features, from 0"},
-    "kid": {"label": "KID", "better": "lower", "help": "their kernel distance (unbiased), about 0 if equal"},
-}
-"""As the metrics of :mod:`pix2pix_tf.evaluation.metrics`: what is said of each."""
+DISTANCES = (
+    Metric("fid", "FID", "Fréchet distance of InceptionV3's features, from 0", "lower"),
+    Metric("kid", "KID", "their kernel distance (unbiased), about 0 if equal", "lower"),
+)
 
 
-def distances(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Interval]:
+def distances(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Estimate]:
     """Returns FID, without an interval, and KID for two sets of features [images, features]."""
     fid = frechet_distance(ours, theirs)
-    return {"fid": Interval(fid, fid, fid), "kid": kernel_distance(ours, theirs)}
+    return {"fid": Estimate(fid, fid, fid, len(theirs)), "kid": kernel_distance(ours, theirs)}
 
 
 def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -107,7 +107,7 @@ def _root_of_covariance(features: np.ndarray) -> np.ndarray:
     return root / np.sqrt(count - 1)
 
 
-def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:
+def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Estimate:
     """Returns the unbiased squared MMD with the kernel (x·y / d + 1)³ (KID, Bińkowski et al. 2018).
 
     The mean over subsets of 1000 images, or of half of them if there are fewer, drawn without replacement.
@@ -122,7 +122,7 @@ def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Interval:
     ]
     mean, ends = np.mean(found), np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = mean + (ends - mean) * np.sqrt(size / (min(len(ours), len(theirs)) - size))
-    return Interval(float(mean), float(low), float(high))
+    return Estimate(float(mean), float(low), float(high), len(theirs))
 
 
 def unbiased_mmd(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -27,7 +27,7 @@ _OF_PICTURES: tuple[tuple[str, str, tuple[float, str] | None], ...] = (
     ("L1 (lower is better)", "l1", None),
     ("SSIM (higher is better)", "ssim", None),
     ("sharpness", "sharpness", (1.0, "1: as sharp as the targets")),
-    ("grid at 2 to 16 px", r"grid_\d+", (1.0, "1: none")),
+    ("checkerboard at 2 to 16 px", r"checkerboard_\d+", (1.0, "1: none")),
 )
 
 

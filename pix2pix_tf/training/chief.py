@@ -13,7 +13,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DamagedCheckpoint, TrainingDiverged
-from pix2pix_tf.evaluation.validation import Validation
+from pix2pix_tf.evaluation.measure import Validation
 from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.models.base import Model, SampleGrid
 from pix2pix_tf.recording import Recorder, open_sinks

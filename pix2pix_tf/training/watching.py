@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pix2pix_tf.config import RecordConfig
-from pix2pix_tf.evaluation.metrics import METRICS
-from pix2pix_tf.evaluation.validation import Validation
+from pix2pix_tf.evaluation.measure import Validation
+from pix2pix_tf.metrics import METRICS
 from pix2pix_tf.models.base import Translate
 
 _SHARE = 0.03  # share of time for evaluation if no interval is set

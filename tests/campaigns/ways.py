@@ -179,7 +179,7 @@ def _predict(folder: Path) -> _Run:
 def _evaluate(folder: Path) -> _Run:
     from pix2pix_tf import preset, replace
     from pix2pix_tf.data.sources import open_dataset
-    from pix2pix_tf.evaluation.judged import open_judged
+    from pix2pix_tf.evaluation.candidates import open_candidates
 
     pictures, pairs = folder / "pictures", folder / "pairs"
     for split in ("train", "val"):
@@ -187,10 +187,10 @@ def _evaluate(folder: Path) -> _Run:
         Image.new("RGB", (2 * WIDTH, HEIGHT)).save(pairs / split / "a.png")
     Image.new("RGB", (WIDTH, HEIGHT)).save(pictures / "a.png")
     config = replace(preset(str(pairs)), data_dir=folder / "data")
-    [judged] = open_judged([str(pictures)], open_dataset(config, show_progress=False), "val", config)
+    [candidate] = open_candidates([str(pictures)], open_dataset(config, show_progress=False), "val", config)
     target = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
 
-    return lambda *_: judged.paint("a", target, target)
+    return lambda *_: candidate.generate("a", target, target)
 
 
 def _decode_in_graph(folder: Path) -> _Run:

@@ -18,7 +18,7 @@ from pix2pix_tf.data.pixels import filled, has_value
 from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError
-from pix2pix_tf.evaluation.validation import Validation
+from pix2pix_tf.evaluation.measure import Validation
 from pix2pix_tf.exporting import export as exporting
 from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.models.base import PublishedGenerator

@@ -71,8 +71,7 @@ def test_measurements_and_deep_pictures_go_all_the_way(tmp_path, write_a, write_
     for file in files:
         exported = read(tmp_path / "by export" / file.name)
         np.testing.assert_allclose(exported, read(file), rtol=0, atol=1e-3 * np.ptp(output))
-    options = EvaluateOptions(config=small_config(run, dataset=str(pairs), direction="AtoB"), split="val")
-    evaluate([str(run)], tmp_path / "report", options)
+    evaluate(EvaluateOptions((str(run),), split="val", out=tmp_path / "report"))
     assert (tmp_path / "report" / "report.html").exists()
 
 

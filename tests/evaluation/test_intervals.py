@@ -5,11 +5,11 @@ import pytest
 import scipy.stats
 
 from pix2pix_tf.evaluation import intervals
-from pix2pix_tf.evaluation.intervals import FEWEST, compare, interval
-from pix2pix_tf.evaluation.metrics import METRICS
+from pix2pix_tf.evaluation.intervals import FEWEST, compare, estimate
+from pix2pix_tf.metrics import METRICS
 
 [L1] = [metric for metric in METRICS if metric.name == "l1"]
-OF_CLASSES = [metric for metric in METRICS if metric.name in ("class_accuracy", "class_iou")]
+OF_CLASSES = [metric for metric in METRICS if metric.name in ("class_accuracy", "miou")]
 [SHARPNESS] = [metric for metric in METRICS if metric.name == "sharpness"]
 
 
@@ -28,7 +28,7 @@ def many_resamples(monkeypatch):
 
 def test_an_interval_of_means_is_that_of_another_implementation(many_resamples):
     rows = errors()
-    found = interval(rows, L1.value)
+    found = estimate(rows, L1.value)
     expected = scipy.stats.bootstrap(
         (rows[:, 0],), np.mean, n_resamples=30_000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
@@ -39,7 +39,7 @@ def test_an_interval_of_means_is_that_of_another_implementation(many_resamples):
 
 def test_a_ratio_of_means_has_the_interval_of_the_ratio():
     rows = np.concatenate([errors(seed=1), errors(mean=0.2, seed=2)], axis=1)
-    found = interval(rows, SHARPNESS.value)
+    found = estimate(rows, SHARPNESS.value)
     expected = scipy.stats.bootstrap(
         (rows[:, 0], rows[:, 1]),
         lambda a, b, axis=-1: a.mean(axis) / b.mean(axis),
@@ -53,7 +53,7 @@ def test_a_ratio_of_means_has_the_interval_of_the_ratio():
 
 def test_the_same_pictures_have_the_same_interval_again():
     rows = errors()
-    assert interval(rows, L1.value) == interval(rows, L1.value)
+    assert estimate(rows, L1.value) == estimate(rows, L1.value)
 
 
 def test_a_class_of_one_picture_counts_in_every_resample():
@@ -61,65 +61,68 @@ def test_a_class_of_one_picture_counts_in_every_resample():
     confusion[:, 0, 0] = confusion[:, 1, 0] = 50
     confusion[7, 2, 0] = 10  # never found
     for metric in OF_CLASSES:
-        value, low, high = interval(confusion.reshape(100, -1), metric.value)
-        assert low == pytest.approx(value, abs=0.01)
-        assert high == pytest.approx(value, abs=0.01)
+        found = estimate(confusion.reshape(100, -1), metric.value)
+        assert (found.low, found.high) == pytest.approx((found.value,) * 2, abs=0.01)
     perfect = np.zeros((100, 3, 3))
     perfect[:, 0, 0], perfect[:, 1, 1], perfect[7, 2, 2] = 50, 50, 10
     for metric in OF_CLASSES:
-        assert interval(perfect.reshape(100, -1), metric.value) == pytest.approx((1, 1, 1))
+        found = estimate(perfect.reshape(100, -1), metric.value)
+        assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
 def test_a_ratio_is_defined_where_few_targets_have_a_texture():
     rows = np.zeros((100, 2))
     rows[:, 0], rows[7, 1] = 1e-3, 0.1
-    value, low, high = interval(rows, SHARPNESS.value)
-    assert low < value < high < 1000 * value
+    found = estimate(rows, SHARPNESS.value)
+    assert found.low < found.value < found.high < 1000 * found.value
 
 
 def test_an_interval_has_its_value_inside():
     random = np.random.default_rng(0)
     rows = np.concatenate([random.dirichlet(np.full(50, 0.1), 12) for _ in range(6)], axis=1)
-    [colors] = [metric for metric in METRICS if metric.measurement == "colours"]
-    found = interval(rows, colors.value)
+    [colors] = [metric for metric in METRICS if metric.name == "colors"]
+    found = estimate(rows, colors.value)
     assert found.low < found.value <= found.high
 
 
 def compared(ours, theirs, metric=L1):
-    return compare(ours, theirs, np.zeros_like(ours), metric)
+    """Returns the difference, whether it is larger than chance, and the better one."""
+    found = compare(("ours", "theirs"), metric, ours, theirs, np.zeros_like(ours))
+    return found.difference, found.larger_than_chance, found.better
 
 
 def test_what_all_pictures_share_cancels_in_a_paired_difference():
     rows = errors()
-    assert compared(rows, rows + 0.01).apart == pytest.approx((-0.01,) * 3)
+    difference, _, _ = compared(rows, rows + 0.01)
+    assert (difference.low, difference.high) == pytest.approx((-0.01,) * 2)
 
 
 @pytest.mark.parametrize(
     ("by", "noise", "better"),
     [
-        (0.0, 0.01, 0),
-        (0.02, 0.01, 1),
-        (-0.02, 0.01, -1),
-        (0.02, 0.3, 0),  # other pictures might say the opposite
-        (0.001, 1e-4, 0),  # no more than what another seed does
+        (0.0, 0.01, None),
+        (0.02, 0.01, "ours"),
+        (-0.02, 0.01, "theirs"),
+        (0.02, 0.3, None),  # other images might say the opposite
+        (0.001, 1e-4, None),  # no more than what another seed does
     ],
 )
 def test_a_difference_counts_if_pictures_and_seeds_can_not_explain_it(by, noise, better):
     rows = errors()
     found = compared(rows, rows + by + errors(mean=0, spread=noise, seed=3))
-    assert (found.differs, found.better) == (better != 0, better)
+    assert found[1:] == (better is not None, better)
 
 
 def test_too_sharp_and_as_much_too_soft_differ_and_neither_is_better():
     targets = errors(mean=0.2)
     sharp, soft = (np.concatenate([share * targets, targets], axis=1) for share in (1.2, 0.8))
-    assert compared(sharp, soft, SHARPNESS)[1:] == (True, 0)
-    assert compared(soft, np.concatenate([0.6 * targets, targets], axis=1), SHARPNESS)[1:] == (True, 1)
+    assert compared(sharp, soft, SHARPNESS)[1:] == (True, None)
+    assert compared(soft, np.concatenate([0.6 * targets, targets], axis=1), SHARPNESS)[1:] == (True, "ours")
 
 
 @pytest.mark.parametrize("count", [1, 2, FEWEST - 1])
 def test_few_pictures_tell_nothing_apart(count):
     rows = errors(count)
-    assert compared(rows, rows + 0.1)[1:] == (False, 0)
+    assert compared(rows, rows + 0.1)[1:] == (False, None)
     rows = errors(FEWEST)
-    assert compared(rows, rows + 0.1)[1:] == (True, 1)
+    assert compared(rows, rows + 0.1)[1:] == (True, "ours")

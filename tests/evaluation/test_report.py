@@ -1,8 +1,10 @@
-"""report.html: one small file that says everything, whatever names are in it; and its game's answers."""
+"""report.html: one small file, whatever names are in it; and the answers that its game saves."""
 
 import base64
+import dataclasses
 import html.parser
 import io
+import itertools
 import json
 import math
 
@@ -10,89 +12,83 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pix2pix_tf import metrics
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation import report
-from pix2pix_tf.evaluation.report import Picture, gallery, read_answers, wilson_interval, write_report
-from pix2pix_tf.evaluation.report.plots import fine_detail
-from pix2pix_tf.evaluation.report.words import badness_of
+from pix2pix_tf.evaluation.intervals import Comparison, Estimate
+from pix2pix_tf.evaluation.report import ReportImage, write_report
+from pix2pix_tf.evaluation.report.answers import TAKEN_FOR_REAL, read_answers, wilson_interval
+from pix2pix_tf.evaluation.results import Evaluation, LeftOut, ModelResult, Result
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp; 건물"
-METRICS = {
-    "l1": {"label": "L1", "better": "lower", "help": "mean absolute difference"},
-    "ssim": {"label": "SSIM", "better": "higher", "help": "structural similarity"},
-    "sharpness": {"label": "sharpness", "better": "one", "help": "over the targets'"},
-    "grid_2": {"label": "grid", "better": "target", "help": "at a period of 2 pixels"},
-}
+METRICS = tuple(
+    metric for metric in metrics.METRICS if metric.name in ("l1", "ssim", "sharpness", "checkerboard_2")
+)
 
 
 def estimate(value):
-    return {"value": value, "low": value - 0.0123, "high": value + 0.0321, "count": 9}
+    return Estimate(value, value - 0.0123, value + 0.0321, 9)
 
 
-def results(*models, better="", **others):
+def evaluation(*names, better="", **others):
     """Of models that are better the earlier they come; ``better`` wins every comparison beyond chance."""
-    values = {
-        name: {
-            "l1": 0.17 + place / 9,
-            "ssim": 0.27 - place / 9,
-            "sharpness": 1.3 + place / 9,
-            "grid_2": 1.1 + place,
-        }
-        for place, name in enumerate(models)
-    }
-    return {
+    models = [
+        ModelResult(
+            name=name,
+            path=f"runs/{name}",
+            step=4000,
+            trained_on=0,
+            values={
+                "l1": estimate(0.17 + place / 9),
+                "ssim": estimate(0.27 - place / 9),
+                "sharpness": estimate(1.3 + place / 9),
+                "checkerboard_2": estimate(1.1 + place),
+            },
+            spectrum=[0.0, 3.0, 0.2, 0.01],
+        )
+        for place, name in enumerate(names)
+    ]
+    comparisons = [
+        Comparison(
+            metric,
+            pair,
+            Estimate(-0.0111, -0.0222, 0.0033, 9),
+            larger_than_chance=better in pair,
+            better=better if better in pair else None,
+        )
+        for pair in itertools.combinations(names, 2)
+        for metric in METRICS
+    ]
+    given = {
         "dataset": "facades",
         "split": "val",
         "direction": "BtoA",
         "count": 9,
-        "image_size": [32, 32],
+        "image_size": (32, 32),
         "packages": {"keras": "3.13.0"},
         "metrics": METRICS,
-        "models": {
-            name: {
-                "path": f"runs/{name}",
-                "step": 4000,
-                "values": {metric: estimate(value) for metric, value in values[name].items()},
-                "spectrum": [0.0, 3.0, 0.2, 0.01],
-            }
-            for name in models
-        },
-        "targets": {"values": {"grid_2": estimate(0.85)}, "spectrum": [5.0, 4.0, 0.4, 0.05]},
+        "models": models,
+        "targets": Result({"checkerboard_2": estimate(0.85)}, [5.0, 4.0, 0.4, 0.05]),
         "frequencies": [0.0, 0.125, 0.25, 0.5],
-        "comparisons": [
-            {
-                "metric": metric,
-                "models": [first, second],
-                "value": -0.0111,
-                "low": -0.0222,
-                "high": 0.0033,
-                "larger_than_chance": better in (first, second),
-                "better": better if better in (first, second) else None,
-            }
-            for place, first in enumerate(models)
-            for second in models[place + 1 :]
-            for metric in METRICS
-        ],
-        "left_out": [{"metric": "FID", "because": "there are no weights"}],
-        **others,
+        "comparisons": comparisons,
+        "left_out": [LeftOut("FID", "there are no weights")],
     }
+    return Evaluation(**{**given, **others})
 
 
 def image(seed, shape=(32, 32, 3)):
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
-def picture(place, *models, name="", size=32, **others):
-    values = {model: {"l1": place / 100, "ssim": math.nan, "sharpness": 1.1} for model in models}
-    outputs = {model: image([place, number], (size, size, 3)) for number, model in enumerate(models)}
-    target = image([place, 100], (size, size, 3))
+def report_image(place, *models, name="", size=32, **others):
+    values = {"l1": place / 100, "ssim": 0.5, "sharpness": 1.1, "checkerboard_2": 1.0}
     given = {
         "input": image([place, 101], (size, size, 1)),
-        "target": target,
-        "outputs": outputs,
-        "values": values,
+        "target": image([place, 100], (size, size, 3)),
+        "outputs": {model: image([place, number], (size, size, 3)) for number, model in enumerate(models)},
+        "values": dict.fromkeys(models, values),
     }
-    return Picture(name or f"{place}.jpg", **{**given, **others})
+    return ReportImage(name or f"{place}.jpg", **{**given, **others})
 
 
 class Page(html.parser.HTMLParser):
@@ -135,70 +131,72 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture
 def page(tmp_path):
-    def write(given, pictures=(), curves=None):
+    def write(given, images=(), curves=None):
         path = tmp_path / "report.html"
-        write_report(path, given, pictures, curves or {})
+        write_report(path, given, images, curves or {})
         return Page(path)
 
     return write
 
 
 def test_every_number_is_on_the_page(page):
-    given = results("a", "b")
+    given = evaluation("a", "b")
     shown = {float(value) for value in page(given).attributes("data", "value")}
-    estimates = [value for model in given["models"].values() for value in model["values"].values()]
-    for each in (*estimates, *given["targets"]["values"].values(), *given["comparisons"]):
-        assert {each["value"], each["low"], each["high"]} <= shown
+    estimates = [value for result in (*given.models, given.targets) for value in result.values.values()]
+    for each in (*estimates, *(comparison.difference for comparison in given.comparisons)):
+        assert {each.value, each.low, each.high} <= shown
 
 
 def test_the_headline_names_the_better_model(page):
-    a, b = (page(results("anna", "otto", better=name)).headline() for name in ("anna", "otto"))
+    a, b = (page(evaluation("anna", "otto", better=name)).headline() for name in ("anna", "otto"))
     assert a != b
     assert b == a.replace("anna", "?").replace("otto", "anna").replace("?", "otto")
-    assert page(results("anna", "otto")).headline() not in (a, b)
+    assert page(evaluation("anna", "otto")).headline() not in (a, b)
+    names = ("anna", "otto", "ida")
+    for name in names:
+        headline = page(evaluation(*names, better=name)).headline()
+        assert [each for each in names if each in headline] == [name]
 
 
-def test_what_differs_without_being_better_is_told_from_what_does_not_differ(page):
-    given = results("anna", "otto")
-    for each in given["comparisons"]:
-        each["larger_than_chance"] = each["metric"] == "sharpness"
-    both, same = (page(each) for each in (given, results("anna", "otto")))
-    assert both.headline() != same.headline()
+def test_differences_without_a_better_model_are_distinguished_from_no_difference(page):
+    given = evaluation("anna", "otto")
+    changed = [
+        dataclasses.replace(each, larger_than_chance=each.metric.name == "sharpness")
+        for each in given.comparisons
+    ]
+    both = page(dataclasses.replace(given, comparisons=changed))
     assert "neither is better" in both.headline()
+    assert "neither is better" not in page(given).headline()
 
 
-def test_too_few_pictures_are_not_called_alike(page):
-    few = page(results("a", "b", comparisons=[]))
+def test_too_few_images_are_not_called_alike(page):
+    few = page(evaluation("a", "b", comparisons=[]))
     assert "too few to compare" in few.headline()
     assert "best, within chance" not in few.source
 
 
-def test_the_headline_of_many_models_names_the_best(page):
-    names = ("anna", "otto", "ida")
-    for name in names:
-        headline = page(results(*names, better=name)).headline()
-        assert [each for each in names if each in headline] == [name]
-
-
 def test_the_headline_of_one_model_has_its_numbers(page):
-    assert all(text in page(results("anna")).headline() for text in ("anna", "L1", "0.170"))
+    assert all(text in page(evaluation("anna")).headline() for text in ("anna", "L1", "0.170"))
 
 
 def test_only_a_best_that_is_beyond_chance_is_marked_as_such(page):
     def marks(found):
         return [kind.split() for kind in found.attributes("span", "class") if kind.split()[0] == "tag"]
 
-    assert marks(page(results("a", "b", better="a"))) == [["tag", "ahead"]] * 4
-    assert marks(page(results("a", "b"))) == [["tag"]] * 4
-    assert not marks(page(results("a")))
+    assert marks(page(evaluation("a", "b", better="a"))) == [["tag", "ahead"]] * 4
+    assert marks(page(evaluation("a", "b"))) == [["tag"]] * 4
+    assert not marks(page(evaluation("a")))
 
 
 def test_names_are_text_wherever_they_stand(page):
     models = (f"1 {EVIL}", f"2 {EVIL}")
-    given = results(*models, better=models[0], dataset=EVIL, packages={EVIL: EVIL})
-    given["left_out"] = [{"metric": EVIL, "because": EVIL}]
-    given["metrics"] = {metric: {**about, "label": EVIL, "help": EVIL} for metric, about in METRICS.items()}
-    found = page(given, [picture(1, *models, name=EVIL)], {models[0]: [{"step": 1, EVIL: 2.0}]})
+    given = evaluation(*models, better=models[0], dataset=EVIL, packages={EVIL: EVIL})
+    given = dataclasses.replace(
+        given,
+        left_out=[LeftOut(EVIL, EVIL)],
+        metrics=[dataclasses.replace(metric, label=EVIL, help=EVIL) for metric in METRICS],
+    )
+    found = page(given, [report_image(1, *models, name=EVIL)], {models[0]: [{"step": 1, EVIL: 2.0}]})
     tags = [tag for tag, _ in found.tags]
     assert tags.count("script") == 2
     assert "img" not in tags
@@ -210,13 +208,13 @@ def test_names_are_text_wherever_they_stand(page):
 
 def test_names_that_are_not_utf8_are_written_all_the_same(page):
     model = "run \udcff"
-    found = page(results(model), [picture(1, model, name="\udce9.jpg")])
-    assert found.data["pictures"][0]["outputs"] != [None]
+    found = page(evaluation(model), [report_image(1, model, name="\udce9.jpg")])
+    assert found.data["pictures"][0]["name"] == "\udce9.jpg"
     assert found.data["pictures"][0]["values"][0]["l1"][0] == 0.01
 
 
 def test_the_page_asks_nothing_of_any_server(page):
-    found = page(results("a"), [picture(1, "a")])
+    found = page(evaluation("a"), [report_image(1, "a")])
     addresses = [
         value for tag, _ in found.tags for key in ("src", "href") for value in found.attributes(tag, key)
     ]
@@ -227,8 +225,8 @@ def test_the_page_asks_nothing_of_any_server(page):
 
 def test_pictures_are_those_that_were_given(page):
     smooth = np.broadcast_to(np.arange(0, 256, 8, np.uint8)[:, None, None], (32, 32, 3))
-    given = picture(1, "a", "b", target=smooth, outputs={"a": 255 - smooth, "b": smooth[:, ::-1] // 2})
-    found = page(results("a", "b"), [given])
+    given = report_image(1, "a", "b", target=smooth, outputs={"a": 255 - smooth, "b": smooth[:, ::-1] // 2})
+    found = page(evaluation("a", "b"), [given])
     [entry] = found.data["pictures"]
     shown = [found.pixels(index) for index in (entry["target"], *entry["outputs"])]
     for pixels, image in zip(shown, (given.target, *given.outputs.values()), strict=True):
@@ -236,40 +234,34 @@ def test_pictures_are_those_that_were_given(page):
     np.testing.assert_allclose(found.pixels(entry["input"]).mean(), given.input.mean(), atol=3)
 
 
-def test_labels_of_few_colours_are_kept_exactly(page):
+def test_labels_of_few_colors_are_kept_exactly(page):
     labels = np.repeat(255 * (image(0, (32, 32, 1)) // 128), 3, axis=2)
-    found = page(results("a"), [picture(1, "a", input=labels)])
+    found = page(evaluation("a"), [report_image(1, "a", input=labels)])
     np.testing.assert_array_equal(found.pixels(found.data["pictures"][0]["input"]), labels)
 
 
 def test_every_distinct_picture_is_there_once(page):
     same = image(0)
-    pictures = [
-        picture(place, "a", "b", input=same, outputs={"a": image(place), "b": same}) for place in (1, 2, 3)
+    images = [
+        report_image(place, "a", "b", input=same, outputs={"a": image(place), "b": same})
+        for place in (1, 2, 3)
     ]
-    found = page(results("a", "b"), pictures)
+    found = page(evaluation("a", "b"), images)
     assert len(found.data["images"]) == len(set(found.data["images"])) == 1 + 3 + 3
     assert found.source.count("data:image/") == 7
     assert len({entry["input"] for entry in found.data["pictures"]}) == 1
 
 
-def test_pictures_need_neither_input_nor_every_output_nor_values(page):
-    found = page(results("a", "b"), [picture(1, "a", input=None, values={}), picture(2, "b", size=1)])
-    first, second = found.data["pictures"]
-    assert first["input"] is None
-    assert (first["outputs"][1], second["outputs"][0]) == (None, None)
-
-
 def test_large_pictures_are_shrunk(page):
-    found = page(results("a"), [picture(1, "a", target=image(0, (30, 1200, 1)))])
+    found = page(evaluation("a"), [report_image(1, "a", target=image(0, (30, 1200, 1)))])
     assert found.pixels(found.data["pictures"][0]["target"]).shape == (13, report.LONGEST_SIDE, 3)
 
 
 def test_a_page_stays_below_its_limit_and_keeps_the_worst_and_the_best(page, monkeypatch):
     assert report.LIMIT <= 5_000_000
-    monkeypatch.setattr(report, "LIMIT", len(page(results("a", "b")).source.encode()) + 200_000)
-    pictures = [picture(place, "a", "b", size=48) for place in range(60)]
-    found = page(results("a", "b"), pictures)
+    monkeypatch.setattr(report, "LIMIT", len(page(evaluation("a", "b")).source.encode()) + 200_000)
+    images = [report_image(place, "a", "b", size=48) for place in range(60)]
+    found = page(evaluation("a", "b"), images)
     assert len(found.source.encode()) <= report.LIMIT
     names = [entry["name"] for entry in found.data["pictures"]]
     assert 10 < len(names) < 60
@@ -283,47 +275,7 @@ def test_a_page_stays_below_its_limit_and_keeps_the_worst_and_the_best(page, mon
 
 def test_a_page_without_room_for_any_picture_is_written(page, monkeypatch):
     monkeypatch.setattr(report, "LIMIT", 1000)
-    assert page(results("a"), [picture(1, "a")]).data["pictures"] == []
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 59, 60, 99])
-def test_of_a_ranking_that_many_places_are_taken(count):
-    places, worst, best = gallery._spread(60, count)
-    assert len(set(places)) == len(places) == min(count, 60)
-    assert places == sorted(places)
-    assert set(places) <= set(range(60))
-    assert worst + best <= count
-    assert places[0] == 0
-
-
-def test_what_is_worse_depends_on_the_metric():
-    given = results("a")
-    order = {
-        metric: sorted([0.2, 0.9, 1.4], key=lambda v: badness_of(given, metric, v)) for metric in METRICS
-    }
-    assert order == {
-        "l1": [0.2, 0.9, 1.4],
-        "ssim": [1.4, 0.9, 0.2],
-        "sharpness": [0.9, 1.4, 0.2],
-        "grid_2": [0.2, 0.9, 1.4],  # less of a grid than the targets have is no merit, nor a fault
-    }
-
-
-def test_numbers_that_are_missing_or_not_finite_are_left_out(page):
-    given = results("a", "b", better="a")
-    given["models"]["a"]["values"]["l1"] = {"value": math.nan, "count": 9}
-    given["models"]["a"]["values"]["ssim"] = {"value": 3.5}
-    del given["models"]["b"]["values"]["ssim"]
-    given["models"]["b"]["spectrum"] = None
-    found = page(given, [picture(1, "a", "b")], {"a": [{"step": 1, "loss": math.inf}, {"step": 2}]})
-    assert "3.5" in found.attributes("data", "value")
-    assert found.data["pictures"][0]["values"][0].keys() == {"l1", "sharpness"}
-
-
-def test_nothing_at_all_is_a_page_too(page):
-    bare = {**results(), "metrics": {}, "targets": {}, "frequencies": [], "left_out": []}
-    assert page(bare).data["pictures"] == []
-    assert page(bare, [picture(1)]).data["pictures"][0]["outputs"] == []
+    assert page(evaluation("a"), [report_image(1, "a")]).data["pictures"] == []
 
 
 def lines(found, mark):
@@ -335,7 +287,7 @@ def polylines(found):
 
 
 def test_spectra_are_drawn_with_logarithmic_axes_beside_the_targets(page):
-    found = page(results("a", "b"))
+    found = page(evaluation("a", "b"))
     # Frequency 0 has no place: three octaves apart by the same, in both plots.
     for mark in (0, 1, "targets"):
         power, share = lines(found, mark)
@@ -346,19 +298,29 @@ def test_spectra_are_drawn_with_logarithmic_axes_beside_the_targets(page):
     assert heights == [round(1000 * math.log(4 / power) / math.log(400)) for power in (3, 0.2, 0.01)]
 
 
-def test_detail_that_is_missing_counts_as_none():
-    found = results("a")
-    found["models"]["a"]["spectrum"] = [0.0, 3.0, 0.0, 0.045]
-    assert "10%" in fine_detail(found)[0]
+def test_detail_is_compared_with_that_of_the_targets(page):
+    given = evaluation("a")
+    [model] = given.models
+    given = dataclasses.replace(given, models=[dataclasses.replace(model, spectrum=[0.0, 3.0, 0.0, 0.045])])
+    assert "10% of the targets’ power" in page(given).source
 
 
 def test_curves_are_drawn_for_every_model_and_value(page):
     log = [{"step": step, "loss": 1 / step, "rate": 0.1} for step in range(1, 1001)]
-    found = page({**results("a", "b"), "frequencies": []}, [], {"a": log, "b": log[:3], "c": log[:1]})
+    unfinished = [*log[:3], {"step": 4, "loss": math.inf}, {"step": 5}]
+    found = page(evaluation("a", "b", frequencies=[0.0] * 4), [], {"a": log, "b": unfinished})
     means = [points for kind, points in polylines(found) if kind != "mark-0 faint"]
-    assert len(means) == 2 * 3
+    assert len(means) == 2 * 2
     assert len(lines(found, "0 faint")) == 2
     assert all(1 < len(points.split()) <= 250 for _, points in polylines(found))
+
+
+def test_metrics_that_a_model_lacks_have_a_dash(page):
+    given = evaluation("a", "b", metrics=(*METRICS, TAKEN_FOR_REAL))
+    given.models[0].values["taken_for_real"] = estimate(3.5)
+    found = page(given)
+    assert "3.5" in found.attributes("data", "value")
+    assert "missing" in found.attributes("span", "class")
 
 
 def test_wilsons_interval_is_as_published():
@@ -395,8 +357,8 @@ def test_answers_are_counted_with_intervals(tmp_path):
         found = read_answers([path] * count)
         assert found.keys() == {"facades", "idle", "real"}
         low, high = wilson_interval(count, 2 * count)
-        assert found["facades"] == {"value": 0.5, "low": low, "high": high, "count": 2 * count}
-        assert found["idle"] == {"value": 0, "low": 0, "high": 1, "count": 0}
+        assert found["facades"] == Estimate(0.5, low, high, 2 * count)
+        assert found["idle"] == Estimate(0, 0, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -437,6 +399,8 @@ def test_answers_that_are_not_there_are_refused(tmp_path):
 
 
 def test_a_model_called_real_is_not_taken_for_the_real_pictures(page):
-    keys = [model["key"] for model in page(results("real", "a"), [picture(1, "real", "a")]).data["models"]]
+    keys = [
+        model["key"] for model in page(evaluation("real", "a"), [report_image(1, "real", "a")]).data["models"]
+    ]
     assert len(set(keys)) == 2
     assert "real" not in keys

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from pix2pix_tf import load
-from pix2pix_tf.commands.evaluate import EvaluateArgs, _judged_on
 from pix2pix_tf.commands.main import main
-from pix2pix_tf.commands.parsing import parse
 from pix2pix_tf.errors import ConfigError, RunError, UserError
+from pix2pix_tf.evaluation.options import EvaluateOptions
 from pix2pix_tf.importing import import_checkpoint
 from pix2pix_tf.importing.pytorch import read_generator
 
@@ -202,8 +201,8 @@ def test_the_data_sets_direction_is_the_default(said, expected, save, tmp_path):
     run, _ = import_checkpoint(path, tmp_path / "run", "facades", said)
     assert run.read_config().data.direction == expected
     undeclared, _ = import_checkpoint(path, tmp_path / "undeclared", direction=said)
-    args = parse(EvaluateArgs, "evaluate", [str(undeclared.path), "--dataset", "facades"])
-    assert _judged_on(args)[0].data.direction == expected
+    options = EvaluateOptions((str(undeclared.path),), dataset="facades")
+    assert options.configs()[0].data.direction == expected
 
 
 @pytest.mark.slow

@@ -13,9 +13,8 @@ from pix2pix_tf.config import RecordConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import RunError
-from pix2pix_tf.evaluation.measuring import unit
-from pix2pix_tf.evaluation.metrics import structural_similarity
-from pix2pix_tf.evaluation.validation import PICTURES
+from pix2pix_tf.evaluation.measure import VALIDATION_IMAGES, unit_range
+from pix2pix_tf.metrics import structural_similarity
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, find_run
 from pix2pix_tf.training.watching import Watch
@@ -39,10 +38,10 @@ def test_held_out_pairs_are_measured_as_often_as_asked(run):
 
 def test_what_is_recorded_is_what_the_checkpoint_paints(run):
     config = run.read_config()
-    rows = held_out_images(open_dataset(config), config.data.size, PICTURES)
+    rows = held_out_images(open_dataset(config), config.data.size, VALIDATION_IMAGES)
     translate = load(f"{run.path}@20")
     found = np.mean(
-        [structural_similarity(unit(translate(image)), unit(target)) for _, image, target in rows]
+        [structural_similarity(unit_range(translate(image)), unit_range(target)) for _, image, target in rows]
     )
     assert read_metrics(run.validation_file)[-1]["ssim"] == pytest.approx(found, abs=1e-5)
 

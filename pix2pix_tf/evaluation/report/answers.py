@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix_tf.errors import DataError, SystemFault
+from pix2pix_tf.evaluation.intervals import Estimate
+from pix2pix_tf.metrics import Metric
 
 REAL = "real"  # key of the data set's real images in a file of answers
 
 ANSWERS_FORMAT = 1
+
+TAKEN_FOR_REAL = Metric(
+    "taken_for_real",
+    "taken for real",
+    "share of images that people took for real in 'real or fake?' of a report",
+    "higher",
+)
 
 _WIDTH_95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
@@ -37,23 +46,17 @@ def wilson_interval(taken: int, shown: int) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high)
 
 
-def read_answers(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """Adds up the answers in JSON files that the report's game saved.
-
-    Returns, for each model and for ``real``: ``count`` of answers, ``value``, the share taken for real, and
-    ``low`` and ``high``, its 95 % interval.
-    """
+def read_answers(paths: Sequence[Path]) -> dict[str, Estimate]:
+    """Returns the share taken for real, for each model and for `REAL`, of JSON files that the game saved."""
     taken, shown = collections.Counter[str](), collections.Counter[str]()
     for path in paths:
         for name, (taken_here, shown_here) in _count(path, _content(path)).items():
             taken[name] += taken_here
             shown[name] += shown_here
-    found = {}
-    for name, count in shown.items():
-        low, high = wilson_interval(taken[name], count)
-        share = taken[name] / count if count else 0.0
-        found[name] = {"value": share, "low": low, "high": high, "count": count}
-    return found
+    return {
+        name: Estimate(taken[name] / max(count, 1), *wilson_interval(taken[name], count), count)
+        for name, count in shown.items()
+    }
 
 
 def _content(path: Path) -> Any:

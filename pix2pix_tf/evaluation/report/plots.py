@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_tf.evaluation.report.tables import MARKS
+from pix2pix_tf.evaluation.report.text import MARKS
+from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.recording.plots import running_mean
 
 _POINTS = 240  # of a curve: more than the plot can resolve
@@ -101,14 +102,14 @@ def _path(points: np.ndarray, x: _Axis, y: _Axis) -> str:
     return " ".join(f"{1000 * x.at(h):.0f},{1000 - 1000 * y.at(v):.0f}" for h, v in points.tolist())
 
 
-def spectra(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def spectrum_plots(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Returns plots of power spectra, absolute and relative to the targets, on logarithmic axes."""
-    spectra = _all_spectra(results)
+    lines = _spectra(evaluation)
     x_label = "cycles per pixel"
-    whole = _plot("Power", (x_label, "power"), spectra, _octaves, (True, True))
-    targets = {x: y for line in spectra if line.mark is None for x, y in line.points.tolist()}
+    whole = _plot("Power", (x_label, "power"), lines, _octaves, (True, True))
+    targets = dict(lines[-1].points.tolist())
     shares = []
-    for line in spectra:
+    for line in lines:
         points = [(x, y / targets[x]) for x, y in line.points.tolist() if x in targets]
         shares.append(dataclasses.replace(line, points=np.array(points, np.float64).reshape(-1, 2)))
     share = _plot(
@@ -117,19 +118,13 @@ def spectra(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [plot for plot in (whole, share) if plot]
 
 
-def _all_spectra(results: Mapping[str, Any]) -> list[_Line]:
-    models = enumerate(results["models"].items())
-    found: list[tuple[str, int | None, Any]] = [
-        (name, index % MARKS, model.get("spectrum")) for index, (name, model) in models
-    ]
-    found.append(("targets", None, (results.get("targets") or {}).get("spectrum")))
-    frequencies = results.get("frequencies") or []
+def _spectra(evaluation: Evaluation) -> list[_Line]:
+    """Returns the models' spectra, and last the targets'."""
+    marked = [(model.name, index % MARKS, model.spectrum) for index, model in enumerate(evaluation.models)]
     lines = []
-    for name, mark, spectrum in found:
-        pairs = list(zip(frequencies, spectrum or [], strict=False))
-        # Logarithmic axes can't show frequency 0, the mean brightness, or a power of 0.
-        points = [(x, y) for x, y in pairs if x and y and x > 0 and y > 0]
-        lines.append(_Line(name, mark, np.array(points, np.float64).reshape(-1, 2)))
+    for name, mark, spectrum in (*marked, ("targets", None, evaluation.targets.spectrum)):
+        points = np.column_stack([evaluation.frequencies, spectrum])
+        lines.append(_Line(name, mark, points[(points > 0).all(axis=1)]))  # logarithmic axes can't show 0
     return lines
 
 
@@ -139,48 +134,48 @@ def _octaves(axis: _Axis) -> list[tuple[float, str]]:
     return [(round(100 * axis.at(1 / period), 2), f"1/{period}") for period in periods]
 
 
-def fine_detail(results: Mapping[str, Any]) -> list[str]:
+def fine_detail(evaluation: Evaluation) -> list[str]:
     """Returns a sentence per model that compares the power of its finest detail with the targets'."""
-    *models, targets = (dict(line.points.tolist()) for line in _all_spectra(results))
-    said = []
-    for name, powers in zip(results["models"], models, strict=True):
-        fine = [x for x in targets if x >= 0.25]
-        if fine and powers:
-            share = sum(powers.get(x, 0) for x in fine) / sum(targets[x] for x in fine)
-            said.append(f"In details of 2 to 4 pixels {name} has {share:.0%} of the targets’ power.")
-    return said
+    sentences = []
+    fine = np.asarray(evaluation.frequencies) >= 0.25
+    of_targets = np.asarray(evaluation.targets.spectrum)[fine].sum()
+    for model in evaluation.models:
+        if of_targets:
+            share = np.asarray(model.spectrum)[fine].sum() / of_targets
+            sentences.append(
+                f"In details of 2 to 4 pixels {model.name} has {share:.0%} of the targets’ power."
+            )
+    return sentences
 
 
 def curve_plots(
-    results: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]]
+    evaluation: Evaluation, curves: Mapping[str, Sequence[Mapping[str, float]]]
 ) -> list[dict[str, Any]]:
     """Returns one plot per logged value, with each model's running mean."""
-    order = [*results["models"], *(name for name in curves if name not in results["models"])]
     logged = dict.fromkeys(key for lines in curves.values() for line in lines for key in line)
     plots = []
     for value in logged:
         if value == "step":
             continue
         lines = []
-        for index, model in enumerate(order):
-            points = _logged(curves.get(model, ()), value)
+        for index, model in enumerate(evaluation.models):
+            known = [
+                (line["step"], line[value])
+                for line in curves.get(model.name, ())
+                if math.isfinite(line.get(value, math.nan))
+            ]
+            points = np.array(known, np.float64).reshape(-1, 2)
             mark = index % MARKS
             if len(points) >= 40:  # with fewer, the mean equals the values
-                lines.append(_Line(model, mark, _thinned(points), faint=True))
+                lines.append(_Line(model.name, mark, _thinned(points), faint=True))
             mean = np.column_stack([points[:, 0], running_mean(points[:, 1])])
-            lines.append(_Line(model, mark, _thinned(mean)))
+            lines.append(_Line(model.name, mark, _thinned(mean)))
         plots.append(_plot(value, ("step", value), lines))
     return [plot for plot in plots if plot]
 
 
-def _logged(lines: Sequence[Mapping[str, Any]], value: str) -> np.ndarray:
-    points = [(line.get("step"), line.get(value)) for line in lines]
-    known = [point for point in points if all(isinstance(each, int | float) for each in point)]
-    return np.array(known, np.float64).reshape(-1, 2)
-
-
 def _thinned(points: np.ndarray) -> np.ndarray:
-    """MovingAverages neighboring points, to at most `_POINTS`."""
+    """Averages neighboring points, to at most `_POINTS`."""
     if len(points) <= _POINTS:
         return points
     each = -(-len(points) // _POINTS)

@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pix2pix_tf.evaluation.report.words import DIRECTIONS, badness_of, interval_width, label_of, number_text
-
-MARKS = 6  # number of model colors in the template
-
-
-def marked_models(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the models, each with the index of its color."""
-    return [
-        {"name": name, "mark": index % MARKS, "path": model.get("path"), "step": model.get("step")}
-        for index, (name, model) in enumerate(results["models"].items())
-    ]
+from pix2pix_tf.evaluation.intervals import Comparison, Estimate
+from pix2pix_tf.evaluation.report.text import DIRECTIONS, MARKS, number_text
+from pix2pix_tf.evaluation.results import Evaluation
+from pix2pix_tf.metrics import Metric
 
 
-def metric_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Returns a row per metric: the models' cells, the targets' own value and the positions of bars."""
     rows = []
-    targets = (results.get("targets") or {}).get("values", {})
-    for metric, about in results["metrics"].items():
-        found = {name: model["values"].get(metric) or {} for name, model in results["models"].items()}
-        best, ahead = _best(results, metric, found)
-        own = targets.get(metric) or {}
-        ideal = 1.0 if about.get("better") == "one" else own.get("value")
-        place = _places(_numbers_of(list(found.values()), own, ideal))
+    for metric in evaluation.metrics:
+        estimates = {model.name: model.values.get(metric.name) for model in evaluation.models}
+        known = {name: each for name, each in estimates.items() if each is not None}
+        own = evaluation.targets.values.get(metric.name)
+        best, is_ahead = _best(evaluation, metric, known)
+        ideal = 1.0 if metric.better == "one" else own.value if own else None
+        shown = [*known.values(), *([own] if own else [])]
+        ends = [end for each in shown for end in (each.value, each.low, each.high)]
+        place = _places([*ends, *([] if ideal is None else [ideal])])
         cells = [
             {
-                **_cell(estimate, place),
+                **(_cell(each, place) if each else {"raw": None}),
                 "name": name,
                 "mark": index % MARKS,
                 "best": name == best,
-                "ahead": ahead,
-                "counted": estimate.get("count") not in (None, results.get("count")),
+                "ahead": is_ahead,
+                "counted": each is not None and each.count != evaluation.count,
             }
-            for index, (name, estimate) in enumerate(found.items())
+            for index, (name, each) in enumerate(estimates.items())
         ]
         rows.append(
             {
-                "metric": metric,
-                "label": about.get("label", metric),
-                "help": about.get("help", ""),
-                "direction": DIRECTIONS.get(about.get("better"), ""),
+                "label": metric.label,
+                "help": metric.help,
+                "direction": DIRECTIONS[metric.better],
                 "cells": cells,
                 "target": _cell(own, place) if own else None,
                 "ideal": None if ideal is None else place(ideal),
             }
         )
     return rows
-
-
-def _numbers_of(
-    found: Sequence[Mapping[str, Any]], own: Mapping[str, Any], ideal: float | None
-) -> list[float]:
-    """Returns all values that a row's bars must show."""
-    ends = [each.get(part) for each in (*found, own) for part in ("value", "low", "high")]
-    return [value for value in (*ends, ideal) if value is not None]
 
 
 def _places(values: Sequence[float]) -> Callable[[float], float]:
@@ -68,59 +55,58 @@ def _places(values: Sequence[float]) -> Callable[[float], float]:
     return lambda value: round(6 + 88 * (value - low) / span, 2)
 
 
-def _cell(estimate: Mapping[str, Any], place: Callable[[float], float]) -> dict[str, Any]:
-    """Returns value and interval as text, in full and as positions on a bar."""
-    width = interval_width(estimate)
-    parts = {part: estimate.get(part) for part in ("value", "low", "high")}
+def _cell(estimate: Estimate, place: Callable[[float], float]) -> dict[str, Any]:
+    """Returns value and interval as numbers, as text and as positions on a bar."""
+    raw = dataclasses.asdict(estimate)
+    count = raw.pop("count")
     return {
-        "raw": parts,
-        "text": {part: number_text(value, width) for part, value in parts.items()},
-        "at": {part: None if value is None else place(value) for part, value in parts.items()},
-        "has_interval": width is not None,
-        "count": estimate.get("count"),
+        "raw": raw,
+        "text": {part: number_text(value, estimate) for part, value in raw.items()},
+        "at": {part: place(value) for part, value in raw.items()},
+        "count": count,
     }
 
 
 def _best(
-    results: Mapping[str, Any], metric: str, found: Mapping[str, Mapping[str, Any]]
+    evaluation: Evaluation, metric: Metric, estimates: Mapping[str, Estimate]
 ) -> tuple[str | None, bool]:
-    """Returns the best of several models, and whether it is significantly better than every other one."""
-    ranks = {name: badness_of(results, metric, estimate.get("value")) for name, estimate in found.items()}
-    known = {name: rank for name, rank in ranks.items() if rank is not None}
-    if not results.get("comparisons") or len(set(known.values())) < 2:
+    """Returns the best of several models, and whether it is better than every other one beyond chance."""
+    own = evaluation.targets.values.get(metric.name)
+    badness = {
+        name: metric.badness(each.value, own.value if own else 0.0) for name, each in estimates.items()
+    }
+    if not evaluation.comparisons or len(set(badness.values())) < 2:
         return None, False
-    best = min(known, key=lambda name: known[name])
+    best = min(badness, key=lambda name: badness[name])
     beaten = {
         name
-        for each in results.get("comparisons") or []
-        if each["metric"] == metric and each["larger_than_chance"] and each.get("better") == best
-        for name in each["models"]
+        for each in evaluation.comparisons
+        if each.metric == metric and each.better == best
+        for name in each.models
     }
-    return best, beaten >= set(known)
+    return best, beaten >= set(badness)
 
 
-def difference_tables(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def difference_tables(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Returns the differences of metrics for each pair of models."""
+    marks = {model.name: index % MARKS for index, model in enumerate(evaluation.models)}
     pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    marks = {model["name"]: model["mark"] for model in marked_models(results)}
-    for found in results.get("comparisons") or []:
-        first, second = found["models"]
-        pairs.setdefault((first, second), []).append(
+    for each in evaluation.comparisons:
+        pairs.setdefault(each.models, []).append(
             {
-                **_cell(found, _around_zero(found)),
-                "metric": found["metric"],
-                "label": label_of(results, found["metric"]),
-                "help": results["metrics"].get(found["metric"], {}).get("help", ""),
-                "larger": found["larger_than_chance"],
-                "better": found.get("better"),
-                "mark": marks.get(found.get("better") if found["larger_than_chance"] else None, "none"),
+                **_cell(each.difference, _around_zero(each)),
+                "label": each.metric.label,
+                "help": each.metric.help,
+                "larger": each.larger_than_chance,
+                "better": each.better,
+                "mark": "none" if each.better is None else marks[each.better],
             }
         )
     return [{"first": first, "second": second, "rows": rows} for (first, second), rows in pairs.items()]
 
 
-def _around_zero(found: Mapping[str, Any]) -> Callable[[float], float]:
+def _around_zero(comparison: Comparison) -> Callable[[float], float]:
     """Like `_places`, with 0 in the middle."""
-    ends = [abs(found[part]) for part in ("value", "low", "high") if found.get(part) is not None]
-    reach = max(ends, default=0) or 1.0
+    difference = comparison.difference
+    reach = max(map(abs, (difference.value, difference.low, difference.high))) or 1.0
     return lambda value: round(50 + 44 * value / reach, 2)

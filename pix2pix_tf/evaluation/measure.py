@@ -1,0 +1,211 @@
+"""Measures images against their targets: of each image a few hundred numbers stay in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from pix2pix_tf.config import DataConfig, Fit
+from pix2pix_tf.data.pipeline import fitted, held_out_images, held_out_row
+from pix2pix_tf.data.pixels import filled, has_value
+from pix2pix_tf.data.sets import ImageDataset
+from pix2pix_tf.errors import DataError
+from pix2pix_tf.evaluation.candidates import Candidate, Size
+from pix2pix_tf.evaluation.inception import FEATURES, Inception
+from pix2pix_tf.evaluation.segmentation import ClassReader
+from pix2pix_tf.metrics import CONFUSION, METRICS, ImageMetric, Measure, radial_power
+from pix2pix_tf.models.base import PublishedGenerator, Translate
+from pix2pix_tf.wording import counted
+
+VALIDATION_IMAGES = 16
+"""Number of held-out pairs that training validates on: enough to see a run improve or degrade."""
+
+TRAINING_METRICS = tuple(metric for metric in METRICS if metric.in_training)
+
+
+class Comparable(NamedTuple):
+    """An output and its target in [0, 1], equal where ``valid`` is false; see `metrics.Measure`."""
+
+    output: np.ndarray
+    target: np.ndarray
+    valid: np.ndarray | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pixel of the target has a value."""
+        return self.valid is not None and not self.valid.any()
+
+
+def comparable(output: np.ndarray, target: np.ndarray, missing: int | None) -> Comparable:
+    """Converts integer images; ``missing`` is the target's value of pixels without a value."""
+    scaled, beside = unit_range(output), unit_range(target)
+    valid = None if missing is None else has_value(target, missing).numpy()[..., 0]
+    if valid is None or valid.all():
+        return Comparable(scaled, beside, None)
+    fill = beside[valid].mean(axis=0) if valid.any() else 0.0
+    scaled, beside = (
+        np.where(valid[..., np.newaxis], each, fill).astype(np.float32) for each in (scaled, beside)
+    )
+    return Comparable(scaled, beside, valid)
+
+
+def unit_range(image: np.ndarray) -> np.ndarray:
+    """Converts an integer image to float32 in [0, 1]."""
+    return image.astype(np.float32) / np.iinfo(image.dtype).max
+
+
+class Measurements:
+    """Measurements of a set of images: a row for each image and measure.
+
+    ``smallest_side`` is the shortest side of all images, ``largest`` the number of pixels of the largest.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[Measure | str, Any] = {}
+        self.smallest_side = 1 << 30
+        self.largest = 0
+
+    def measure(self, images: Comparable, metrics: Iterable[ImageMetric]) -> None:
+        """Adds what the metrics are computed from; `CONFUSION` is added by the caller."""
+        height, width = images.output.shape[:2]
+        self.smallest_side = min(self.smallest_side, height, width)
+        self.largest = max(self.largest, height * width)
+        for measure in dict.fromkeys(metric.measure for metric in metrics):
+            if not isinstance(measure, str):
+                self.add(measure, measure(*images))
+
+    def add(self, measure: Measure | str, row: np.ndarray) -> None:
+        self._rows.setdefault(measure, []).append(row)
+
+    def count(self, measure: Measure | str) -> int:
+        """Returns how many images have a measurement."""
+        return len(self._rows.get(measure, ()))
+
+    def rows(self, measure: Measure | str) -> np.ndarray:
+        """Returns [images, k], once all images are added."""
+        if isinstance(self._rows[measure], list):
+            self._rows[measure] = np.stack(self._rows[measure])  # replaces the list: kept once, not twice
+        return self._rows[measure]
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """The pairs to evaluate on.
+
+    Args:
+        dataset: directed: inputs first.
+        split: its name.
+        size: height and width at which all are compared; each pair's own if ``None``.
+        fit: how pairs of another shape get that size.
+    """
+
+    dataset: ImageDataset
+    split: str
+    size: Size | None
+    fit: Fit = "resize"
+
+    def __len__(self) -> int:
+        return len(self.dataset.splits[self.split][0])
+
+    def read(self, number: int) -> tuple[str, np.ndarray, np.ndarray]:
+        """Returns a pair's name, its input, not resized, and its target as it is compared."""
+        [(images, sides)] = self.dataset.parts(self.split)
+        if self.dataset.task is not None:
+            given, target = held_out_row(self.dataset, images, sides, number, self.size, self.fit)
+            return images.names[number], given.numpy(), target.numpy()
+        given, target = images.read(tf.constant(number))
+        if self.size is not None:
+            as_compared, target = fitted((given, target), sides, self.size, self.fit)
+            given = given if self.fit == "resize" else as_compared  # a model may have a size of its own
+        return images.names[number], given.numpy(), target.numpy()
+
+
+def outputs(
+    candidate: Candidate, pairs: Pairs, numbers: Iterable[int]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yields name, input, target and output of some pairs, with a progress bar."""
+    for number in tqdm(numbers, candidate.name, unit="image", dynamic_ncols=True, leave=False, disable=None):
+        name, given, target = pairs.read(number)
+        output = candidate.generate(name, given, target)
+        if output.shape != target.shape:
+            sizes = [
+                f"{width}x{height} pixels of {counted(channels, 'channel')}"
+                for height, width, channels in (output.shape, target.shape)
+            ]
+            raise DataError(
+                f"the outputs of {candidate.path} have {sizes[0]}, the targets of {pairs.dataset.name} have "
+                f"{sizes[1]}"
+            )
+        yield name, given, target, output
+
+
+def measure(
+    candidate: Candidate, pairs: Pairs, reader: ClassReader | None = None, inception: Inception | None = None
+) -> Measurements:
+    """Measures all of a candidate's outputs."""
+    measured, sides = Measurements(), pairs.dataset.sides
+    labels_are_input = sides[0].labels and not sides[1].labels
+    for name, given, target, output in outputs(candidate, pairs, range(len(pairs))):
+        images = comparable(output, target, sides[1].missing)
+        if images.is_empty:
+            raise DataError(
+                f"{pairs.dataset.name}: no pixel of the target of '{name}' has a value; remove the pair"
+            )
+        measured.measure(images, METRICS)
+        measured.add(radial_power, radial_power(*images))
+        if reader is not None:
+            labels, side = (given, sides[0]) if labels_are_input else (target, sides[1])
+            measured.add(CONFUSION, reader.confusion(output, labels, side.missing).reshape(-1))
+        if inception is not None and images.valid is None:  # a filled area would be texture to it
+            measured.add(FEATURES, inception(images.output))
+    return measured
+
+
+# ---------------------------------------------------------------- validation while training
+
+
+class Validation:
+    """Measures generators on a few held-out pairs within seconds.
+
+    Args:
+        dataset: has targets.
+        data: image size of the training.
+        generators: the model's generators.
+    """
+
+    def __init__(self, dataset: ImageDataset, data: DataConfig, generators: Mapping[str, PublishedGenerator]):
+        rows = held_out_images(dataset, data.size, VALIDATION_IMAGES, fit=data.fit, fill=False)
+        self._rows, self._sides = [images for _, *images in rows], dataset.sides
+        self._generators = generators
+        for target in {1 - generator.side for generator in generators.values()}:
+            missing = dataset.sides[target].missing
+            if missing is not None and all((images[target] == missing).all() for images in self._rows):
+                raise DataError(
+                    f"{dataset.name}: no pixel of the held-out targets has a value at that size; hold "
+                    "out other pairs, or give another --fit"
+                )
+
+    def measure(self, translate: Mapping[str, Translate]) -> dict[str, float]:
+        """Returns the metrics' values by name; with two directions, 'AtoB_l1' and so on."""
+        values = {}
+        for name, generator in self._generators.items():
+            measured = Measurements()
+            for images in self._rows:
+                given = np.asarray(filled(images[generator.side], self._sides[generator.side].missing))
+                target, missing = images[1 - generator.side], self._sides[1 - generator.side].missing
+                compared = comparable(translate[name](given), target, missing)
+                if not compared.is_empty:
+                    measured.measure(compared, TRAINING_METRICS)
+            prefix = f"{name}_" if len(self._generators) > 1 else ""
+            for metric in TRAINING_METRICS:
+                mean = measured.rows(metric.measure).mean(axis=0)
+                values[f"{prefix}{metric.name}"] = float(metric.value(mean))
+        return values

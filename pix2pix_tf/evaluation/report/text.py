@@ -1,0 +1,34 @@
+"""Formats numbers and names for the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pix2pix_tf.evaluation.intervals import Estimate
+
+DIRECTIONS = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "one": "nearer to 1 is better",
+    "target": "no more than the targets’ own is best",
+}
+
+MARKS = 6  # number of model colors in the template
+
+# Compact; Jinja's default would sort models and metrics.
+JSON_OPTIONS: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+
+
+def number_text(value: float, estimate: Estimate) -> str:
+    """Formats a value to two digits of its estimate's interval, or without one by its size."""
+    scale = (estimate.high - estimate.low) or abs(value) / 100
+    decimals = max(0, 1 - math.floor(math.log10(scale))) if scale else 0
+    text = f"{value:.{decimals}f}" if decimals <= 8 else f"{value:.2e}"
+    return text.replace("-", "−")
+
+
+def listing(names: Sequence[str]) -> str:
+    """Joins names as in a sentence: a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -1,0 +1,149 @@
+"""What an evaluation found, and how it looks as JSON and in the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pix2pix_tf.evaluation.intervals import Comparison, Estimate
+from pix2pix_tf.metrics import Metric
+from pix2pix_tf.wording import counted
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A metric that was not computed, and why."""
+
+    metric: str
+    because: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """The metrics of a set of images, by name, and its mean power spectrum."""
+
+    values: Mapping[str, Estimate]
+    spectrum: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelResult(Result):
+    """The metrics of a model's outputs; ``trained_on`` counts the pairs that it was trained on."""
+
+    name: str
+    path: str
+    step: int | None
+    trained_on: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """All that metrics.json has.
+
+    Args:
+        dataset: its name.
+        split: the part that was evaluated on.
+        direction: of the pairs.
+        count: of pairs.
+        image_size: height and width at which they were compared; ``None`` if each has its own.
+        packages: version by name.
+        metrics: in the order in which they are shown.
+        models: in the order in which they were given.
+        targets: the targets' own values.
+        frequencies: of the spectra, in cycles per pixel.
+        comparisons: of every two models by every metric; empty if there are too few images.
+        left_out: what was not computed.
+        inception: the network of FID and KID, if they were computed.
+    """
+
+    dataset: str
+    split: str
+    direction: str
+    count: int
+    image_size: tuple[int, int] | None
+    packages: Mapping[str, str]
+    metrics: Sequence[Metric]
+    models: Sequence[ModelResult]
+    targets: Result
+    frequencies: Sequence[float]
+    comparisons: Sequence[Comparison]
+    left_out: Sequence[LeftOut]
+    inception: Mapping[str, str] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of metrics.json."""
+        return vars(self) | {
+            "metrics": {
+                each.name: {"label": each.label, "better": each.better, "help": each.help}
+                for each in self.metrics
+            },
+            "models": {
+                each.name: {
+                    "path": each.path,
+                    "step": each.step,
+                    "trained_on": each.trained_on,
+                    **_result_json(each),
+                }
+                for each in self.models
+            },
+            "targets": _result_json(self.targets),
+            "comparisons": [
+                {
+                    "metric": each.metric.name,
+                    "models": list(each.models),
+                    **_estimate_json(each.difference),
+                    "larger_than_chance": each.larger_than_chance,
+                    "better": each.better,
+                }
+                for each in self.comparisons
+            ],
+            "left_out": [vars(each) for each in self.left_out],
+        }
+
+    def table(self) -> str:
+        """Returns a table for the terminal: all models with their intervals, and what differs."""
+        table = Table(
+            title=f"{escape(self.dataset)} {self.split}, {counted(self.count, 'pair')}, {self.direction}"
+        )
+        table.add_column("")
+        for name in (*(model.name for model in self.models), "targets"):
+            table.add_column(escape(name), justify="right")
+        columns = [*(model.values for model in self.models), self.targets.values]
+        for metric in self.metrics:
+            table.add_row(metric.label, *(_cell(values.get(metric.name)) for values in columns))
+        text = io.StringIO()
+        console = Console(file=text, width=30 + 26 * len(columns), highlight=False)
+        console.print(table)
+        for each in self.comparisons:
+            if each.better:
+                [other] = set(each.models) - {each.better}
+                line = f"{each.metric.label}: {each.better} is better than {other}, by more than chance"
+                console.print(line, markup=False, soft_wrap=True)
+        for missing in self.left_out:
+            console.print(f"left out: {missing.metric}: {missing.because}", markup=False, soft_wrap=True)
+        return text.getvalue().rstrip()
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    values = {name: _estimate_json(value) for name, value in result.values.items()}
+    return {"values": values, "spectrum": result.spectrum}
+
+
+def _estimate_json(estimate: Estimate) -> dict[str, float]:
+    """Rounds to six digits: more would be noise."""
+    rounded = {name: float(f"{getattr(estimate, name):.6g}") for name in ("value", "low", "high")}
+    return {**rounded, "count": estimate.count}
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    if estimate.low == estimate.high:
+        return f"{estimate.value:.4g}"
+    return f"{estimate.value:.4g} ({estimate.low:.4g}–{estimate.high:.4g})"

@@ -1,0 +1,442 @@
+"""The metrics of images, compared with their targets: a new metric is an entry of `METRICS`.
+
+A measure turns an image and its target into a few numbers. A metric is a function of their means over the
+images. A data set is therefore measured image by image, in little memory, and can be resampled for intervals
+(see :mod:`pix2pix_tf.evaluation.intervals`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import numpy as np
+
+# From an image and its target, float32 [height, width, channels] in [0, 1], and which pixels of the target
+# have a value, bool [height, width] or None for all, to float64 [k]. The others are equal in both images.
+Measure = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
+# From means [..., k] to values [...].
+Value = Callable[[np.ndarray], np.ndarray]
+
+PERIODS = (2, 4, 8, 16)
+"""Periods in pixels of the checkerboard artifacts that upsampling can leave."""
+
+CONFUSION = "confusion"
+"""What segmentation metrics are computed from: a flat confusion matrix."""
+
+_BEST_PSNR = 100.0
+_SMALLEST_FOR_SSIM = 11  # pixels: the window
+_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of MS-SSIM's scales, from the finest
+_SMALLEST_FOR_MS_SSIM = 176  # pixels: a window of 11 fits into a sixteenth
+_SPECTRUM_BINS = 64
+_COLOR_BINS = 50
+_LAB_RANGES = ((0.0, 100.0), (-100.0, 100.0), (-100.0, 100.0))
+_XYZ_OF_RGB = np.array(
+    [
+        [0.412453, 0.357580, 0.180423],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334, 0.119193, 0.950227],
+    ]
+)  # of linear sRGB
+_WHITE = np.array([0.95047, 1.0, 1.08883])
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+Number = TypeVar("Number", float, np.ndarray)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A number that says how good a model's images are.
+
+    ``better`` says whether lower or higher values are better, values nearer to one, or values that don't
+    exceed that of the targets. ``help`` says what the metric means and its range.
+    """
+
+    name: str
+    label: str
+    help: str
+    better: Literal["lower", "higher", "one", "target"]
+
+    def badness(self, value: Number, of_targets: Number) -> Number:
+        """Returns a number that is higher for worse values; ``of_targets`` is the targets' own value."""
+        match self.better:
+            case "lower":
+                return value
+            case "higher":
+                return -value
+            case "one":
+                return abs(value - 1)
+            case "target":  # weaker artifacts than photos have are no merit
+                return np.maximum(value - of_targets, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageMetric(Metric):
+    """A metric that every image has.
+
+    Args:
+        measure: what is averaged over the images, or `CONFUSION`.
+        value: computes the metric from the means.
+        seed_effect: difference that two runs may have that differ in nothing but their seeds. A smaller
+            difference doesn't distinguish methods, however many images show it.
+        smallest: shorter side of the smallest image that has the metric.
+        in_training: whether training validates with it, too.
+    """
+
+    measure: Measure | str
+    value: Value
+    seed_effect: float
+    smallest: int = 1
+    in_training: bool = False
+
+    @property
+    def of_targets(self) -> bool:
+        """Whether the targets' own value is informative."""
+        return self.better == "target" or self.measure == CONFUSION
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """Returns BT.601 luma of [height, width, channels] as float64 [height, width]; the mean if not RGB."""
+    return image @ _LUMA if image.shape[-1] == 3 else image.mean(axis=-1, dtype=np.float64)
+
+
+# ---------------------------------------------------------------- distances
+
+
+Valid = np.ndarray | None
+
+
+def absolute_error(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+    """Returns [mean absolute difference]."""
+    return np.array([np.abs(image - target, dtype=np.float64)[... if valid is None else valid].mean()])
+
+
+def peak_signal_to_noise_ratio(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+    """Returns [10 log10(1 / mean squared difference)] in dB, of equal images 100."""
+    error = np.square(image - target, dtype=np.float64)[... if valid is None else valid].mean()
+    return np.array([min(_BEST_PSNR, -10 * np.log10(max(error, 1e-300)))])
+
+
+def structural_similarity(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+    """Returns [SSIM] (Wang et al. 2004): a Gaussian window of 11 pixels, σ 1.5, mean over the channels.
+
+    NaN for images smaller than the window. Windows with a missing pixel don't count, unless all have one.
+    """
+    import tensorflow as tf
+
+    if min(image.shape[:2]) < _SMALLEST_FOR_SSIM:
+        return np.array([np.nan])
+    if valid is not None:
+        of_windows = tf.image.ssim(image, target, max_val=1.0, return_index_map=True).numpy()
+        size = (_SMALLEST_FOR_SSIM, _SMALLEST_FOR_SSIM)
+        whole = np.lib.stride_tricks.sliding_window_view(valid, size).all(axis=(-2, -1))
+        return np.array([of_windows[whole if whole.any() else ...].mean()], np.float64)
+    return np.array([tf.image.ssim(image, target, max_val=1.0).numpy()], np.float64)
+
+
+def multiscale_similarity(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+    """Returns [MS-SSIM] (Wang et al. 2003), on five scales; NaN for images below 176 pixels.
+
+    Missing pixels have no weight in a window's means, nor in those of smaller scales. Windows count by their
+    weight.
+    """
+    import tensorflow as tf
+
+    if min(image.shape[:2]) < _SMALLEST_FOR_MS_SSIM:
+        return np.array([np.nan])
+    if valid is not None:
+        return np.array([_weighted_multiscale_similarity(image, target, valid)])
+    return np.array([tf.image.ssim_multiscale(image, target, max_val=1.0).numpy()], np.float64)
+
+
+def _weighted_multiscale_similarity(image: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
+    weight = valid[..., np.newaxis].astype(np.float64)
+    x, y = image.astype(np.float64), target.astype(np.float64)
+    similarity = np.ones(image.shape[2])
+    for scale, power in enumerate(_SCALES):
+        if scale:
+            whole = np.maximum(_downsampled(weight), 1e-12)
+            x, y, weight = (
+                _downsampled(weight * x) / whole,
+                _downsampled(weight * y) / whole,
+                _downsampled(weight),
+            )
+        of_windows = _smoothed(weight)
+        mean_x, mean_y, squares, products = (
+            _smoothed(weight * each) / np.maximum(of_windows, 1e-12) for each in (x, y, x * x + y * y, x * y)
+        )
+        means = mean_x**2 + mean_y**2
+        found = (2 * (products - mean_x * mean_y) + 0.03**2) / (squares - means + 0.03**2)
+        if scale == len(_SCALES) - 1:
+            found *= (2 * mean_x * mean_y + 0.01**2) / (means + 0.01**2)
+        mean = (of_windows * found).sum((0, 1)) / of_windows.sum()
+        similarity *= np.maximum(mean, 0.0) ** power
+    return float(similarity.mean())
+
+
+def _smoothed(image: np.ndarray) -> np.ndarray:
+    """Returns the means of SSIM's Gaussian windows, [height - 10, width - 10, channels]."""
+    window = np.exp(-np.square((np.arange(_SMALLEST_FOR_SSIM) - _SMALLEST_FOR_SSIM // 2) / 1.5) / 2)
+    for _ in range(2):  # rows, then columns
+        count = len(image) - len(window) + 1
+        image = sum(part * image[at : at + count] for at, part in enumerate(window / window.sum()))
+        image = image.swapaxes(0, 1)
+    return image
+
+
+def _downsampled(image: np.ndarray) -> np.ndarray:
+    """Returns the means of 2x2 pixels; the last pixel of an odd size counts twice."""
+    odd = [(0, side % 2) for side in image.shape[:2]]
+    image = np.pad(image, [*odd, (0, 0)], mode="symmetric")
+    return (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
+
+
+# ---------------------------------------------------------------- texture
+
+
+def gradients(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+    """Returns the mean gradients of the luma, by differences to the next pixel: [the image's, the target's].
+
+    Differences to or from a missing pixel don't count, unless all are such.
+    """
+    known = np.array(True) if valid is None else valid[:-1, :-1] & valid[1:, :-1] & valid[:-1, 1:]
+    counted = known if known.ndim and known.any() else ...
+
+    means = []
+    for gray in (luma(image), luma(target)):
+        down, right = np.diff(gray, axis=0)[:, :-1], np.diff(gray, axis=1)[:-1]
+        means.append(np.hypot(down, right)[counted].mean())
+    return np.array(means)
+
+
+def checkerboard_power(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+    """Returns, for each of `PERIODS`, the luma's spectral power [at 1 / period, beside that frequency].
+
+    It is the power of columns and rows, each line's mean removed. Beside means two to four steps away, on
+    the sides that exist. NaN for images smaller than a period.
+    """
+    gray = luma(image)
+    if min(gray.shape) < max(PERIODS):
+        return np.full(2 * len(PERIODS), np.nan)
+    powers = np.zeros((len(PERIODS), 2))
+    for lines in (gray, gray.T):
+        length = lines.shape[1] - lines.shape[1] % max(PERIODS)
+        lines = lines[:, :length] - lines[:, :length].mean(axis=1, keepdims=True)
+        power = np.square(np.abs(np.fft.rfft(lines, axis=1))).mean(axis=0) / length
+        measured = {length // period for period in PERIODS}
+        for row, period in zip(powers, PERIODS, strict=True):
+            at = length // period
+            near = (at + away for away in (-4, -3, -2, 2, 3, 4))
+            # In small images another period's frequency may be among them.
+            beside = [place for place in near if 0 < place < len(power) and place not in measured]
+            row += power[at] / 2, power[beside].mean() / 2
+    return powers.reshape(-1)
+
+
+def radial_power(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+    """Returns the luma's power spectrum, averaged over all directions, at `spectrum_frequencies`.
+
+    NaN at frequencies that a small image lacks.
+    """
+    gray = luma(image)
+    power = np.square(np.abs(np.fft.fft2(gray - gray.mean()))) / gray.size
+    frequency = np.hypot(*np.meshgrid(*map(np.fft.fftfreq, gray.shape), indexing="ij"))
+    places = (frequency * 2 * _SPECTRUM_BINS).astype(int).ravel()
+    inside = (places < _SPECTRUM_BINS) & (frequency.ravel() > 0)
+    counts = np.bincount(places[inside], minlength=_SPECTRUM_BINS)
+    sums = np.bincount(places[inside], power.ravel()[inside], _SPECTRUM_BINS)
+    return np.where(counts, sums / np.maximum(counts, 1), np.nan)
+
+
+def spectrum_frequencies() -> np.ndarray:
+    """Returns the centers of the spectrum's bins in cycles per pixel, float64 [64], up to ½."""
+    return (np.arange(_SPECTRUM_BINS) + 0.5) / (2 * _SPECTRUM_BINS)
+
+
+# ---------------------------------------------------------------- colors
+
+
+def lab(image: np.ndarray) -> np.ndarray:
+    """Returns an sRGB image [height, width, 1 or 3] in [0, 1] in CIE L*a*b* (D65), float64 [..., 3]."""
+    from pix2pix_tf.data.pixels import as_rgb
+
+    rgb = as_rgb(image).astype(np.float64)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = linear @ _XYZ_OF_RGB.T / _WHITE
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.stack(
+        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1
+    )
+
+
+def color_histograms(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+    """Returns the shares of pixels in bins of L, a and b: the image's, then the target's."""
+    shares = []
+    for each in (image, target):
+        for channel, limits in zip(np.moveaxis(lab(each), -1, 0), _LAB_RANGES, strict=True):
+            channel = channel[... if valid is None else valid]
+            counts, _ = np.histogram(channel, _COLOR_BINS, limits)
+            shares.append(counts / channel.size)
+    return np.concatenate(shares)
+
+
+def histogram_overlap(means: np.ndarray) -> np.ndarray:
+    """Returns the intersection of both histograms, its mean over L, a and b (Isola et al. 2017, figure 7)."""
+    ours, theirs = np.split(means, 2, axis=-1)
+    return np.minimum(ours, theirs).sum(axis=-1) / len(_LAB_RANGES)
+
+
+# ---------------------------------------------------------------- segmentation: from confusion matrices
+
+
+def _square(counts: np.ndarray) -> np.ndarray:
+    """Returns confusion matrices [..., truth, found] of flat ones."""
+    side = round(np.sqrt(counts.shape[-1]))
+    return counts.reshape(*counts.shape[:-1], side, side)
+
+
+def _over_classes(hits: np.ndarray, of: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Returns the mean of hits / of over the classes that occur in the truth."""
+    occurs = truth > 0
+    shares = np.divide(hits, of, out=np.zeros_like(hits, float), where=of > 0)
+    return np.where(occurs, shares, 0).sum(-1) / np.maximum(occurs.sum(-1), 1)
+
+
+def pixel_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Returns the share of correctly classified pixels of flat confusion matrices [..., classes²]."""
+    matrix = _square(counts)
+    return np.trace(matrix, axis1=-2, axis2=-1) / np.maximum(counts.sum(-1), 1e-300)
+
+
+def class_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Returns the mean over the classes of each class's share of correct pixels."""
+    matrix = _square(counts)
+    truth = matrix.sum(-1)
+    return _over_classes(np.diagonal(matrix, axis1=-2, axis2=-1), truth, truth)
+
+
+def miou(counts: np.ndarray) -> np.ndarray:
+    """Returns the mean over the classes of intersection over union."""
+    matrix = _square(counts)
+    hits, truth = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1)
+    return _over_classes(hits, truth + matrix.sum(-2) - hits, truth)
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def _mean(means: np.ndarray) -> np.ndarray:
+    return means[..., 0]
+
+
+def _ratio(at: int) -> Value:
+    return lambda means: means[..., at] / np.maximum(means[..., at + 1], 1e-12)
+
+
+METRICS: tuple[ImageMetric, ...] = (
+    ImageMetric(
+        "l1",
+        "L1",
+        "mean absolute difference, 0 to 1",
+        "lower",
+        absolute_error,
+        _mean,
+        seed_effect=0.002,
+        in_training=True,
+    ),
+    ImageMetric(
+        "psnr",
+        "PSNR",
+        "peak signal-to-noise ratio in dB",
+        "higher",
+        peak_signal_to_noise_ratio,
+        _mean,
+        seed_effect=0.15,
+        in_training=True,
+    ),
+    ImageMetric(
+        "ssim",
+        "SSIM",
+        "structural similarity, up to 1",
+        "higher",
+        structural_similarity,
+        _mean,
+        seed_effect=0.008,
+        smallest=_SMALLEST_FOR_SSIM,
+        in_training=True,
+    ),
+    ImageMetric(
+        "ms_ssim",
+        "MS-SSIM",
+        "structural similarity on five scales, up to 1",
+        "higher",
+        multiscale_similarity,
+        _mean,
+        seed_effect=0.01,
+        smallest=_SMALLEST_FOR_MS_SSIM,
+    ),
+    ImageMetric(
+        "sharpness",
+        "sharpness",
+        "mean gradient over the targets': 1 is as sharp as they are; checkerboards count as sharpness",
+        "one",
+        gradients,
+        _ratio(0),
+        seed_effect=0.05,
+        in_training=True,
+    ),
+    *(
+        ImageMetric(
+            f"checkerboard_{period}",
+            f"{period} px checkerboard",
+            f"spectral power at a period of {period} pixels over that beside it: up to 1 there is none",
+            "target",
+            checkerboard_power,
+            _ratio(2 * place),
+            seed_effect=1.5,  # three runs of the default had 0.8, 1.6 and 2.1 at 2 pixels
+            smallest=max(PERIODS),
+            in_training=True,
+        )
+        for place, period in enumerate(PERIODS)
+    ),
+    ImageMetric(
+        "colors",
+        "colors",
+        "overlap of the histograms of all pixels in Lab with the targets': 1 is the same colors",
+        "higher",
+        color_histograms,
+        histogram_overlap,
+        seed_effect=0.02,
+    ),
+    ImageMetric(
+        "pixel_accuracy",
+        "pixel accuracy",
+        "share of pixels that a segmentation network classifies as labeled",
+        "higher",
+        CONFUSION,
+        pixel_accuracy,
+        seed_effect=0.02,
+    ),
+    ImageMetric(
+        "class_accuracy",
+        "class accuracy",
+        "mean over the classes of each class's share of such pixels",
+        "higher",
+        CONFUSION,
+        class_accuracy,
+        seed_effect=0.02,
+    ),
+    ImageMetric(
+        "miou",
+        "mIoU",
+        "mean over the classes of intersection over union",
+        "higher",
+        CONFUSION,
+        miou,
+        seed_effect=0.02,
+    ),
+)
+
+BEST_METRICS = tuple(m.name for m in METRICS if m.in_training and m.better in ("lower", "higher"))
+"""What the best checkpoint can be chosen by."""
