@@ -18,14 +18,14 @@ _USAGE = """usage: pix2pix COMMAND [options]
 
   train     learn from pairs, from two sets without pairs, or from one; the same command again continues
   predict   translate images or folders, or make images, with a trained run or an exported model
-  evaluate  judge trained models, or anybody's pictures: numbers with intervals, and a report
+  evaluate  compare trained models, or images of any program: numbers with intervals, and a report
   export    SavedModel for TensorFlow Serving, TFLite for mobile, each proven against the run
   distill   a small network that paints like a trained run: for phones, browsers, and whoever waits
   import    a generator that PyTorch has trained, as a run
   demo      a page to draw on, and an exported network that answers in the browser
   timeline  a GIF of a run's samples, from the first to the last
   train-segmenter
-            the network that 'evaluate' reads label maps in photos with; it trains its own when it needs one
+            the network that 'evaluate' finds classes in photos with; it trains its own when it needs one
   data      list, download, check and preview data sets
 
 'pix2pix COMMAND --help' shows a command's options. 'pix2pix train' alone trains façades that the
