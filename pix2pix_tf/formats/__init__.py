@@ -73,19 +73,26 @@ def load(
         >>> photo = translate(labels)          # uint8 [height, width, 3] in and out
     """
     model_format, found = _find(model)
-    options = {
-        "step": step,
-        "direction": direction,
-        "precision": precision,
-        "stochastic": stochastic,
-        "raw_weights": raw_weights,
-        "seed": seed,
-    }
     run = _class("run")
-    if model_format is run:
-        return run.load(found, **options)
-    defaults = load.__kwdefaults__ or {}
-    if changed := [flag(name) for name, value in options.items() if value != defaults[name]]:
+    if issubclass(run, model_format):
+        return run.load(
+            found,
+            step=step,
+            direction=direction,
+            precision=precision,
+            stochastic=stochastic,
+            raw_weights=raw_weights,
+            seed=seed,
+        )
+    given = {
+        "step": step is not None,
+        "direction": direction is not None,
+        "precision": precision != "float32",
+        "stochastic": stochastic is not None,
+        "raw_weights": raw_weights,
+        "seed": seed != 0,
+    }
+    if changed := [flag(name) for name, is_given in given.items() if is_given]:
         raise ConfigError(
             f"{' and '.join(changed)} can be chosen for a run only, not for {model}: an exported model is "
             "one checkpoint, in one precision and with its own noise, or none"
