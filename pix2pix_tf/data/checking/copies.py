@@ -40,13 +40,13 @@ def copies(checked: CheckedFolder) -> Iterator[Finding]:
             # Two photos may well have one label map; where both sides are maps, both count.
             telling = tuple(at for at, side in enumerate(sides) if not side.looks_labeled[place])
             telling = telling or tuple(range(len(sides)))
-            told = tuple(images[at].digest for at in telling)
-            once[telling, told] = images
+            digests = tuple(images[at].digest for at in telling)
+            once[telling, digests] = images
             split, file = images[0].split, images[0].file
             if not all(image.appearance.is_constant for image in images):
                 files_of_split[split, *(image.digest for image in images)].append(file)
             if not all(images[at].appearance.is_constant for at in telling):
-                first_of_split[telling, told].setdefault(split, file)
+                first_of_split[telling, digests].setdefault(split, file)
         same += [Case(tuple(files)) for files in files_of_split.values() if len(files) > 1]
         across += [Case(tuple(files.values())) for files in first_of_split.values() if len(files) > 1]
         for telling in dict.fromkeys(telling for telling, _ in once):
