@@ -19,7 +19,7 @@ FLOORS = (
     ("runs", "checkpoints"),
     ("formats", "recording"),
     ("evaluation",),
-    ("training", "exporting", "importing", "prediction", "tiling", "timeline", "demo"),
+    ("training", "exporting", "importing", "inference", "timeline", "demo"),
     ("commands", "__init__", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -98,7 +98,7 @@ def test_no_package_registry_is_named():
 def test_no_part_of_training_or_of_what_paints_knows_a_model_by_name():
     from pix2pix_tf.models.registry import MODELS
 
-    rooms = ("training", "recording", "formats", "exporting", "runs", "checkpoints", "prediction")
+    rooms = ("training", "recording", "formats", "exporting", "runs", "checkpoints", "inference")
     for module, imported in graph().items():
         if room(module) in rooms:
             assert not {f"models.{name}" for name in MODELS} & imported, module

@@ -12,7 +12,8 @@ from pix2pix_tf.data.checking.report import check_dataset
 from pix2pix_tf.data.packed import pack_folder
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.samples import run_dataset
-from pix2pix_tf.prediction import predict
+from pix2pix_tf.inference.options import PredictOptions
+from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.wording import flag
 from tests.exported_models import write_tflite
 
@@ -45,7 +46,7 @@ def test_predict_refuses_what_an_exported_model_has_not(option, tmp_path):
     Image.new("RGB", (48, 32)).save(tmp_path / "one.png")
     write_tflite(tmp_path / "m.tflite", (32, 48))
     with pytest.raises(ConfigError, match=flag(next(iter(option)))):
-        predict(tmp_path / "m.tflite", [tmp_path / "one.png"], tmp_path / "out", **option)
+        predict(PredictOptions(tmp_path / "m.tflite", [tmp_path / "one.png"], tmp_path / "out", **option))
     assert not (tmp_path / "out").exists()
 
 
@@ -53,7 +54,7 @@ def test_predict_refuses_what_an_exported_model_has_not(option, tmp_path):
 def test_predict_refuses_what_a_run_has_not(option, tiny_run, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "one.png")
     with pytest.raises(ConfigError, match=flag(next(iter(option)))):
-        predict(tiny_run.path, [tmp_path / "one.png"], tmp_path / "out", **option)
+        predict(PredictOptions(tiny_run.path, [tmp_path / "one.png"], tmp_path / "out", **option))
 
 
 def test_data_preview_and_check_refuse_what_their_data_do_not_use(split, tmp_path, capsys):

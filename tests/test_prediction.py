@@ -9,9 +9,10 @@ from PIL import Image
 from pix2pix_tf import formats
 from pix2pix_tf.config import replace
 from pix2pix_tf.errors import ConfigError, DataError, RunError
-from pix2pix_tf.prediction import predict
+from pix2pix_tf.inference.options import PredictOptions
+from pix2pix_tf.inference.predict import predict
+from pix2pix_tf.inference.tiling import translate_in_tiles
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.tiling import translate_in_tiles
 from tests.conftest import small_config
 from tests.exported_models import ContrastModel, expected, noise, write_tflite
 
@@ -45,7 +46,7 @@ def picture(path):
 
 def message_of(error, *arguments, **options):
     with pytest.raises(error) as caught:
-        predict(*arguments, **options)
+        predict(PredictOptions(*arguments, **options))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -61,7 +62,7 @@ def test_folders_are_searched_at_any_depth_and_their_subfolders_kept(
     (tmp_path / "in" / "notes.txt").write_text("no image")
     (tmp_path / "in" / "deep" / "scan.ico").write_bytes(b"\0\0\1\0")
     (tmp_path / "in" / "empty").mkdir()
-    report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
+    report = predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out"))
     assert f"{tmp_path / 'out'}: 4 images" in report
     assert "scan.ico" in report
     assert below(tmp_path / "out") == ["a.png", "deep/b.png", "deep/한국 거리/A.png", "deep/한국 거리/c.png"]
@@ -83,9 +84,11 @@ def test_missing_pixels_are_given_as_the_middle_and_clipped_values_are_reported(
     out = tmp_path / "out"
     np.save(tmp_path / "missing.npy", numbers)
     np.save(tmp_path / "middle.npy", middle.clip(0, 1))
-    report = predict(tiny_run.path, [tmp_path / "missing.npy"], out, input_range=(0.0, 1.0))
+    report = predict(PredictOptions(tiny_run.path, [tmp_path / "missing.npy"], out, input_range=(0.0, 1.0)))
     assert f"{24 / (numbers.size - 48):.2%}" in report
-    assert "%" not in predict(tiny_run.path, [tmp_path / "middle.npy"], out, input_range=(0.0, 1.0))
+    assert "%" not in predict(
+        PredictOptions(tiny_run.path, [tmp_path / "middle.npy"], out, input_range=(0.0, 1.0))
+    )
     np.testing.assert_array_equal(picture(out / "missing.png"), picture(out / "middle.png"))
 
 
@@ -93,7 +96,7 @@ def test_images_and_folders_may_be_mixed_and_each_is_translated_once(tiny_run, t
     save_image(tmp_path / "one.png")
     save_image(tmp_path / "folder" / "scene.v1.2.png", width=31, height=77)
     inputs = [tmp_path / "one.png", tmp_path / "folder", tmp_path / "folder" / "scene.v1.2.png"]
-    assert "2 images" in predict(tiny_run.path, inputs, tmp_path / "out")
+    assert "2 images" in predict(PredictOptions(tiny_run.path, inputs, tmp_path / "out"))
     assert below(tmp_path / "out") == ["one.png", "scene.v1.2.png"]
     assert picture(tmp_path / "out" / "scene.v1.2.png").shape == (77, 31, 3)
 
@@ -102,7 +105,7 @@ def test_older_outputs_are_replaced(tiny_run, translate, tmp_path, save_image):
     image = save_image(tmp_path / "in" / "one.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "one.png").write_text("older")
-    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out")
+    predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out"))
     np.testing.assert_array_equal(picture(tmp_path / "out" / "one.png"), translate(image))
 
 
@@ -114,7 +117,7 @@ def test_of_a_pair_the_half_that_was_the_input_is_translated(
     config = replace(tiny_run.read_config(), direction=direction)
     monkeypatch.setattr(RunDirectory, "read_config", lambda run: config)
     pair = save_image(tmp_path / "in" / "pair.png", width=width, height=33)
-    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", side_by_side=True)
+    predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out", side_by_side=True))
     half = pair[:, :40] if direction == "AtoB" else pair[:, -40:]
     np.testing.assert_array_equal(picture(tmp_path / "out" / "pair.png"), translate(half))
 
@@ -122,7 +125,7 @@ def test_of_a_pair_the_half_that_was_the_input_is_translated(
 def test_a_run_takes_its_own_direction_and_no_other(tiny_run, translate, tmp_path, save_image):
     pair = save_image(tmp_path / "pair.png", width=80, height=33)
     inputs, out = [tmp_path / "pair.png"], tmp_path / "out"
-    predict(tiny_run.path, inputs, out, side_by_side=True, direction="BtoA")
+    predict(PredictOptions(tiny_run.path, inputs, out, side_by_side=True, direction="BtoA"))
     np.testing.assert_array_equal(picture(out / "pair.png"), translate(pair[:, 40:]))
     assert "AtoB" in message_of(ConfigError, tiny_run.path, inputs, out, side_by_side=True, direction="AtoB")
 
@@ -145,7 +148,7 @@ def small_image(tmp_path):
 
 @pytest.mark.parametrize("name", ["contrast", "contrast.tflite"])
 def test_exported_models_translate_like_a_run(models, tmp_path, small_image, name):
-    predict(models / name, [tmp_path / "one.png"], tmp_path / "out")
+    predict(PredictOptions(models / name, [tmp_path / "one.png"], tmp_path / "out"))
     written = picture(tmp_path / "out" / "one.png").astype(int)
     assert np.abs(written - expected(small_image)).max() <= 1
 
@@ -159,7 +162,7 @@ def test_an_exported_model_is_told_which_half_is_the_input(models, tmp_path, sma
     message = message_of(ConfigError, model, inputs, out, side_by_side=True)
     assert all(part in message for part in ("side-by-side", "direction", str(model)))
     assert not out.exists()
-    predict(model, inputs, out, side_by_side=True, direction=direction)
+    predict(PredictOptions(model, inputs, out, side_by_side=True, direction=direction))
     np.testing.assert_array_equal(picture(out / "pair.png"), expected(small_image))
 
 
@@ -186,7 +189,7 @@ def test_pictures_go_to_a_folder(tiny_run, tmp_path, save_image):
 
 def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
     image = save_image(tmp_path / "in" / "one.png")
-    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", step=10)
+    predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out", step=10))
     expected = formats.load(tiny_run.path, step=10)(image)
     np.testing.assert_array_equal(picture(tmp_path / "out" / "one.png"), expected)
 
@@ -194,7 +197,7 @@ def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
 def test_what_is_larger_than_a_tile_becomes_a_tiff(tiny_run, translate, tmp_path, save_image):
     small = save_image(tmp_path / "in" / "small.png", width=128, height=100)
     large = save_image(tmp_path / "in" / "large.png", width=129, height=100)
-    predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", tile_size=128)
+    predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out", tile_size=128))
     assert below(tmp_path / "out") == ["large.tif", "small.png"]
     np.testing.assert_array_equal(picture(tmp_path / "out" / "small.png"), translate(small))
     tiled = np.concatenate(list(translate_in_tiles(translate, large, (128, 128))))
@@ -204,7 +207,9 @@ def test_what_is_larger_than_a_tile_becomes_a_tiff(tiny_run, translate, tmp_path
 def test_a_model_of_one_size_takes_any_that_is_fitted(models, tmp_path, save_image):
     image = noise(33, 40)
     Image.fromarray(image).resize((80, 66), Image.Resampling.NEAREST).save(tmp_path / "twice.png")
-    predict(models / "contrast.tflite", [tmp_path / "twice.png"], tmp_path / "out", fit_input=True)
+    predict(
+        PredictOptions(models / "contrast.tflite", [tmp_path / "twice.png"], tmp_path / "out", fit_input=True)
+    )
     written = picture(tmp_path / "out" / "twice.png")
     assert written.shape == (66, 80, 3)
     half = np.asarray(Image.fromarray(written).resize((40, 33), Image.Resampling.BOX)).astype(int)
@@ -242,7 +247,7 @@ def test_an_input_is_never_overwritten(tiny_run, tmp_path, save_image, out):
 def test_out_may_be_inside_the_input_and_what_is_there_is_no_input(tiny_run, tmp_path, save_image):
     save_image(tmp_path / "in" / "one.png")
     for _ in range(2):
-        predict(tiny_run.path, [tmp_path / "in"], tmp_path / "in" / "out")
+        predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "in" / "out"))
         assert below(tmp_path / "in") == ["one.png", "out/one.png"]
 
 
@@ -269,7 +274,7 @@ def test_a_broken_image_is_named_or_left_out_and_counted(tiny_run, tmp_path, sav
     message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / "out")
     assert str(broken) in message
 
-    report = predict(tiny_run.path, [tmp_path / "in"], tmp_path / "out", skip_bad_images=True)
+    report = predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out", skip_bad_images=True))
     assert "1 image " in report
     assert "1 unreadable" in report
     assert below(tmp_path / "out") == ["good.png"]

@@ -23,8 +23,9 @@ from pix2pix_tf.exporting import verification
 from pix2pix_tf.exporting.export import export
 from pix2pix_tf.exporting.options import ExportOptions, FormatSettings
 from pix2pix_tf.formats.tflite import TFLite
+from pix2pix_tf.inference.options import PredictOptions
+from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.prediction import predict
 from tests.conftest import small_config
 from tests.formats.models import write_run
 
@@ -76,7 +77,7 @@ def painted(run, given, tmp_path, **options):
     """What ``predict`` makes of an image, of uint8 or in a Pillow mode."""
     image = given if isinstance(given, Image.Image) else Image.fromarray(np.squeeze(given))
     image.save(tmp_path / "given.png")
-    predict(run, [tmp_path / "given.png"], tmp_path / "out", **options)
+    predict(PredictOptions(run, [tmp_path / "given.png"], tmp_path / "out", **options))
     return np.asarray(Image.open(tmp_path / "out" / "given.png"))
 
 
@@ -206,14 +207,16 @@ def test_a_folder_of_masks_has_one_for_each_image_by_its_place(runs, photo, tmp_
             if folder == "masks":
                 pixels[top : top + 9] = 255
             Image.fromarray(pixels).save(path)
-    predict(runs["inpaint"], [tmp_path / "in"], tmp_path / "out", masks=tmp_path / "masks")
+    predict(PredictOptions(runs["inpaint"], [tmp_path / "in"], tmp_path / "out", masks=tmp_path / "masks"))
     for name, top in holes.items():
         picture = np.asarray(Image.open(tmp_path / "out" / f"{name}.png"))
         changed = np.flatnonzero((picture != photo).any(axis=(1, 2)))
         assert (changed.min(), changed.max()) == (top, top + 8)
     (tmp_path / "masks" / "a.png").unlink()
     with pytest.raises(DataError, match="masks"):
-        predict(runs["inpaint"], [tmp_path / "in"], tmp_path / "again", masks=tmp_path / "masks")
+        predict(
+            PredictOptions(runs["inpaint"], [tmp_path / "in"], tmp_path / "again", masks=tmp_path / "masks")
+        )
     assert not (tmp_path / "again").exists()
 
 
@@ -319,7 +322,7 @@ def test_exports_finish_the_same_picture(name, exported):
 def test_an_exported_model_keeps_what_is_known_bit_for_bit(exported, holes, tmp_path):
     given = np.asarray(Image.open(holes / "1.png"))
     model = exported["inpaint"].published[0]
-    predict(str(model), [holes / "1.png"], tmp_path)
+    predict(PredictOptions(str(model), [holes / "1.png"], tmp_path))
     picture = np.asarray(Image.open(tmp_path / "1.png"))
     known = given[..., 3] > 0
     np.testing.assert_array_equal(picture[known], given[known][:, :3])
@@ -334,7 +337,7 @@ def test_a_photo_that_is_fitted_keeps_what_is_known(exported, holes, tmp_path):
     given = np.asarray(Image.open(holes / "1.png"))
     assert given.shape[:2] != (64, 64)
     mobile = next(path for path in exported["inpaint"].published if path.name.endswith("_64x64.tflite"))
-    predict(str(mobile), [holes / "1.png"], tmp_path, fit_input=True)
+    predict(PredictOptions(str(mobile), [holes / "1.png"], tmp_path, fit_input=True))
     picture = np.asarray(Image.open(tmp_path / "1.png"))
     known = given[..., 3] > 0
     np.testing.assert_array_equal(picture[known], given[known][:, :3])

@@ -13,8 +13,8 @@ from pix2pix_tf.data.writing import write_tiff
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.formats.translator import Translator
+from pix2pix_tf.inference.tiling import MOST_WHOLE, TILE, tile_for, translate_in_tiles, windows
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.tiling import MOST_WHOLE, TILE, tile_for, translate_in_tiles, windows
 from tests.conftest import small_config
 from tests.exported_models import noise
 

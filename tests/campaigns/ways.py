@@ -67,7 +67,7 @@ def import_package() -> None:
     import_frameworks()
     import pix2pix_tf.data.checking.decoding
     import pix2pix_tf.exporting.export
-    import pix2pix_tf.prediction
+    import pix2pix_tf.inference.predict
     import pix2pix_tf.training.train  # noqa: F401
 
 
@@ -170,10 +170,12 @@ def _train_on(path: Path, draw: random.Random) -> None:
 
 
 def _predict(folder: Path) -> _Run:
-    from pix2pix_tf import formats, prediction
+    from pix2pix_tf import formats
+    from pix2pix_tf.inference.options import PredictOptions
+    from pix2pix_tf.inference.predict import predict
 
     formats.load = functools.cache(formats.load)
-    return lambda path, _: prediction.predict(folder.parent / "models" / "run", [path], folder / "out")
+    return lambda path, _: predict(PredictOptions(folder.parent / "models" / "run", [path], folder / "out"))
 
 
 def _evaluate(folder: Path) -> _Run:

@@ -8,7 +8,8 @@ from PIL import Image
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
 from pix2pix_tf.exporting.export import export
 from pix2pix_tf.exporting.options import ExportOptions
-from pix2pix_tf.prediction import predict
+from pix2pix_tf.inference.options import PredictOptions
+from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.training.train import train
 from tests.conftest import small_config
 
@@ -54,7 +55,7 @@ def test_measurements_and_deep_pictures_go_all_the_way(tmp_path, write_a, write_
     pairs = folder_of_pairs(tmp_path / "pairs", write_a, write_b)
     run = tmp_path / "run"
     train(small_config(run, dataset=str(pairs), direction="AtoB", steps=2), report=lambda line: None)
-    predict(run, [pairs / "A"], tmp_path / "by run")
+    predict(PredictOptions(run, [pairs / "A"], tmp_path / "by run"))
     files = sorted((tmp_path / "by run").iterdir())
     assert [file.suffix for file in files] == [suffix] * 5
     output = read(files[0])
@@ -67,7 +68,7 @@ def test_measurements_and_deep_pictures_go_all_the_way(tmp_path, write_a, write_
         target = read(next((pairs / "B").iterdir()))
         assert target.min() <= output.mean() <= target.max()
     export(ExportOptions(run, tmp_path / "exported", formats=("saved_model",)))
-    predict(tmp_path / "exported" / "run", [pairs / "A"], tmp_path / "by export")
+    predict(PredictOptions(tmp_path / "exported" / "run", [pairs / "A"], tmp_path / "by export"))
     for file in files:
         exported = read(tmp_path / "by export" / file.name)
         np.testing.assert_allclose(exported, read(file), rtol=0, atol=1e-3 * np.ptp(output))

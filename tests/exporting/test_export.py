@@ -28,8 +28,9 @@ from pix2pix_tf.formats.base import Tolerance
 from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.formats.saved_model import SavedModel
 from pix2pix_tf.formats.tflite import TFLite
+from pix2pix_tf.inference.options import PredictOptions
+from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.prediction import predict
 from pix2pix_tf.runs import RunDirectory
 from tests.end_to_end.commands import environment
 from tests.formats.models import NOISE, SIZE, pictures, psnr, write_run
@@ -137,8 +138,8 @@ def test_predict_paints_the_runs_picture_with_the_saved_model(exported, run, sav
     out, _ = exported
     for number, (width, height) in enumerate(((64, 64), (51, 38), (100, 70))):
         save_image(tmp_path / "in" / f"{number}.png", width=width, height=height, seed=number)
-    predict(run, [tmp_path / "in"], tmp_path / "by_run")
-    predict(out / "tiny", [tmp_path / "in"], tmp_path / "by_model")
+    predict(PredictOptions(run, [tmp_path / "in"], tmp_path / "by_run"))
+    predict(PredictOptions(out / "tiny", [tmp_path / "in"], tmp_path / "by_model"))
     for number in range(3):
         one, other = (
             np.asarray(Image.open(tmp_path / folder / f"{number}.png")).astype(int)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf import formats
-from pix2pix_tf.config import Direction, Precision, check_range
+from pix2pix_tf.config import Direction, check_range
 from pix2pix_tf.data.folder import walk
 from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
 from pix2pix_tf.data.pipeline import resized
@@ -24,53 +24,33 @@ from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.formats import is_run, refuse_missing
 from pix2pix_tf.formats.translator import Translator, naming
+from pix2pix_tf.inference.options import PredictOptions
+from pix2pix_tf.inference.tiling import MOST_PIXELS, tile_for, translate_in_tiles
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import find_run
-from pix2pix_tf.tiling import MOST_PIXELS, tile_for, translate_in_tiles
 from pix2pix_tf.wording import counted, flag, quoted
 
 TILED_SUFFIX = ".tif"
 
 
-def predict(
-    model: str | Path,
-    inputs: Sequence[Path],
-    out: Path,
-    *,
-    masks: Path | None = None,
-    side_by_side: bool = False,
-    direction: Direction | None = None,
-    count: int | None = None,
-    step: int | None = None,
-    precision: Precision = "float32",
-    stochastic: bool | None = None,
-    input_range: tuple[float, float] | None = None,
-    output_range: tuple[float, float] | None = None,
-    raw_weights: bool = False,
-    seed: int = 0,
-    tile_size: int | None = None,
-    fit_input: bool = False,
-    skip_bad_images: bool = False,
-) -> str:
-    """Translates every image of ``inputs`` into a file below ``out``, or makes images from noise.
+def predict(options: PredictOptions) -> str:
+    """Translates every image of the inputs into a file below ``out``, or makes images from noise.
 
     Grey and RGB become PNGs, of 16 bits where the model was trained on such; other channels and measurements
-    become TIFFs, or ``.npy`` where that is what was given.
-
-    What is too large to be translated whole is translated in tiles, to a TIFF.
-
-    The options are those of `pix2pix predict`, see `pix2pix_tf.commands.predict.PredictArgs`.
+    become TIFFs, or ``.npy`` where that is what was given. What is too large to be translated whole is
+    translated in tiles, to a TIFF.
 
     Returns:
         One line that says what was written.
     """
-    check_range("input_range", input_range)
-    check_range("output_range", output_range)
+    model, inputs, out, direction = options.model, options.inputs, options.out, options.direction
+    check_range("input_range", options.input_range)
+    check_range("output_range", options.output_range)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {quoted(out)} is a file; name a folder")
     refuse_missing(model)
     of_run = is_run(model)
-    half = _input_half(model, direction) if side_by_side else None
+    half = _input_half(model, direction) if options.side_by_side else None
     if direction is not None and half is None and not of_run:
         raise ConfigError("--direction says which half of a pair is the input; give --side-by-side with it")
     # Before the model is loaded, which takes longer.
@@ -78,37 +58,39 @@ def predict(
     jobs = _outputs_of(images, out)
     translator = formats.load(
         model,
-        step=step,
+        step=options.step,
         direction=direction if of_run else None,
-        precision=precision,
-        stochastic=stochastic,
-        raw_weights=raw_weights,
-        seed=seed if of_run else 0,
+        precision=options.precision,
+        stochastic=options.stochastic or None,
+        raw_weights=options.raw_weights,
+        seed=options.seed if of_run else 0,
     )
-    translator.input_range = input_range or translator.input_range
-    translator.output_range = output_range or translator.output_range
+    translator.input_range = options.input_range or translator.input_range
+    translator.output_range = options.output_range or translator.output_range
     noise = bool(translator.noise)
-    options = (  # whether it was given, whether the model makes it have an effect, and why not
-        ("count", count is not None, noise, "which translates images"),
-        ("seed", seed != 0, noise or translator.stochastic, "which has no noise, or its own"),
-        ("masks", masks is not None, translator.inpaints, "which paints no holes"),
-        ("fit_input", fit_input, translator.size is not None, "which takes images of any size"),
-        ("tile_size", tile_size is not None, not noise, "which makes images from noise"),
-        ("side_by_side", side_by_side, not noise, "which makes images from noise"),
-        ("input_range", input_range is not None, not noise, "which makes images from noise"),
-        ("skip_bad_images", skip_bad_images, not noise, "which makes images from noise"),
+    conditions = (  # whether it was given, whether the model makes it have an effect, and why not
+        ("count", options.count is not None, noise, "which translates images"),
+        ("seed", options.seed != 0, noise or translator.stochastic, "which has no noise, or its own"),
+        ("masks", options.masks is not None, translator.inpaints, "which paints no holes"),
+        ("fit_input", options.fit_input, translator.size is not None, "which takes images of any size"),
+        ("tile_size", options.tile_size is not None, not noise, "which makes images from noise"),
+        ("side_by_side", options.side_by_side, not noise, "which makes images from noise"),
+        ("input_range", options.input_range is not None, not noise, "which makes images from noise"),
+        ("skip_bad_images", options.skip_bad_images, not noise, "which makes images from noise"),
     )
-    for name, is_given, is_read, why in options:
+    for name, is_given, is_read, why in conditions:
         if is_given and not is_read:
             raise ConfigError(f"{flag(name)} has no effect with {model}, {why}")
-    if fit_input and tile_size is not None:
+    if options.fit_input and options.tile_size is not None:
         raise ConfigError("--fit-input takes an image whole, --tile-size cuts it; give one of them")
     if noise:
-        return _from_noise(translator, inputs, out, 16 if count is None else count, seed)
+        return _from_noise(
+            translator, inputs, out, 16 if options.count is None else options.count, options.seed
+        )
     if not inputs:
         raise DataError("nothing to translate: name at least one image or folder")
-    fitted = translator.size if fit_input else None
-    mask_of = {source: _mask_of(masks, target.relative_to(out)) for source, target in jobs.items()}
+    fitted = translator.size if options.fit_input else None
+    mask_of = {source: _mask_of(options.masks, target.relative_to(out)) for source, target in jobs.items()}
     skipped, clipped = 0, [0, 0]
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
@@ -118,12 +100,12 @@ def predict(
             image = image if half is None else _half_of(source, image, half)
             image = _with_hole(image, source, mask_of[source], translator)
         except DataError:
-            if not skip_bad_images:
+            if not options.skip_bad_images:
                 raise
             skipped += 1
             continue
         with naming(source):
-            _write_translation(translator, image, source, target, tile_size, fitted)
+            _write_translation(translator, image, source, target, options.tile_size, fitted)
     left_out = f", {skipped} unreadable left out" if skipped else ""
     if unread:
         left_out += f"; passed over, of a kind that can't be read: {unread[0].name}"

@@ -1,0 +1,1 @@
+"""Translates files with a trained model: whole, or large ones in tiles."""
