@@ -13,6 +13,7 @@ from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.inference.tiling import translate_in_tiles
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.wording import flag
 from tests.conftest import small_config
 from tests.exported_models import ContrastModel, expected, noise, write_tflite
 
@@ -178,7 +179,7 @@ def test_an_imported_run_that_says_no_direction_is_told_which_half_is_the_input(
 @pytest.mark.parametrize("values", [(5, 1), (np.nan, 1), (0, np.inf)])
 def test_a_range_must_be_one(tiny_run, tmp_path, name, values):
     inputs = [tmp_path / "one.png"]
-    assert name in message_of(ConfigError, tiny_run.path, inputs, tmp_path / "out", **{name: values})
+    assert flag(name) in message_of(ConfigError, tiny_run.path, inputs, tmp_path / "out", **{name: values})
 
 
 def test_pictures_go_to_a_folder(tiny_run, tmp_path, save_image):
