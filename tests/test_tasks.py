@@ -12,11 +12,12 @@ from pix2pix_tf import formats, train
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural import draw_pair
+from pix2pix_tf.data.reading import read_input
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.data.tasks import TASKS
 from pix2pix_tf.data.tasks.upscale import enlarged_levels
-from pix2pix_tf.data.transparency import load_transparent
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
 from pix2pix_tf.exporting import verification
@@ -260,11 +261,13 @@ def test_alpha_is_read_upright_and_all_is_known_without(mode, photo, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
-    loaded = load_transparent(tmp_path / "upright.png", 4)
-    np.testing.assert_array_equal(loaded, load_transparent(tmp_path / "turned.png", 4))
+    loaded = read_input(tmp_path / "upright.png", PixelFormat(4), with_alpha=True)
+    np.testing.assert_array_equal(
+        loaded, read_input(tmp_path / "turned.png", PixelFormat(4), with_alpha=True)
+    )
     expected = np.asarray(image.convert("RGBA"))
     np.testing.assert_array_equal(loaded, expected)
-    assert load_transparent(tmp_path / "upright.png", 2).shape == (*SIZE, 2)
+    assert read_input(tmp_path / "upright.png", PixelFormat(2), with_alpha=True).shape == (*SIZE, 2)
 
 
 def test_an_image_that_ends_too_early_is_named(photo, tmp_path):
@@ -272,7 +275,7 @@ def test_an_image_that_ends_too_early_is_named(photo, tmp_path):
     Image.fromarray(np.dstack([photo, photo[..., 0]])).save(path)
     path.write_bytes(path.read_bytes()[:-4000])
     with pytest.raises(DataError, match=r"broken\.png"):
-        load_transparent(path, 4)
+        read_input(path, PixelFormat(4), with_alpha=True)
 
 
 # ---------------------------------------------------------------- export

@@ -19,13 +19,12 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import Layout
-from pix2pix_tf.data import images
 from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
 from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, Severity, found
 from pix2pix_tf.data.checking.values import value_findings
-from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import split_side_by_side
-from pix2pix_tf.data.rasters import ValueRange
+from pix2pix_tf.data.reading import KINDS, conversion, is_image_file, is_unread_image, load_in_pipeline
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, natural_key
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
@@ -430,10 +429,10 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout = "auto") -> tuple[str
 
 def _instead(folder: Path, kind: Kind) -> str:
     """What to do about a folder without images that can be read."""
-    unread = next(walk(folder, images.is_unread_image), None)
+    unread = next(walk(folder, is_unread_image), None)
     if unread is None:
         return LAYOUTS[kind]
-    return f"{unread.name} is of a kind that can't be read ({images.KINDS} can); {images.conversion(unread)}"
+    return f"{unread.name} is of a kind that can't be read ({KINDS} can); {conversion(unread)}"
 
 
 def _by_split(find: Callable[[str], tuple[Path, ...] | None]) -> _Roots:
@@ -458,7 +457,7 @@ def _child(folder: Path, name: str) -> Path | None:
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(images.is_image_file(path := folder / entry) and path.is_file() for entry in _entries(folder))
+    return any(is_image_file(path := folder / entry) and path.is_file() for entry in _entries(folder))
 
 
 def _entries(folder: Path) -> list[str]:
@@ -500,7 +499,7 @@ def _one_sided(
             if kind == "pairs" and (missing := sorted(ours.keys() - theirs.keys(), key=natural_key)):
                 unread_of_other = {
                     _name(path.with_suffix("") if path.suffix == ".gz" else path, other): path
-                    for path in walk(other, images.is_unread_image)
+                    for path in walk(other, is_unread_image)
                 }
                 has_pairs |= len(missing) < len(ours) or not theirs
                 unread += [Case((unread_of_other[name],)) for name in missing if name in unread_of_other]
@@ -515,8 +514,8 @@ def _one_sided(
     if unread:
         yield from found(
             "error", "unread-kind", "image",
-            f"of a kind that can't be read ({images.KINDS} can), needed as partner",
-            images.conversion(unread[0].files[0]), unread,
+            f"of a kind that can't be read ({KINDS} can), needed as partner",
+            conversion(unread[0].files[0]), unread,
         )  # fmt: skip
 
 
@@ -557,7 +556,7 @@ def _name(path: Path, root: Path) -> str:
     return printable(unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix()))
 
 
-def walk(root: Path, wanted: Callable[[Path], bool] = images.is_image_file) -> Iterator[Path]:
+def walk(root: Path, wanted: Callable[[Path], bool] = is_image_file) -> Iterator[Path]:
     """Yields the files below a folder that are wanted, in an order that is always the same.
 
     Raises:
@@ -772,7 +771,7 @@ def _ranged(side: PixelFormat, values: ValueRange | None, channels: int | None, 
 def _reader(items: Sequence[Item], sides: tuple[PixelFormat, ...]) -> ReadImages:
     paths = tf.constant([[os.fsencode(os.path.abspath(file)) for file in item.files] for item in items])
 
-    return lambda index: read_sides(tf.unstack(paths[index]), sides, images.load_in_pipeline)
+    return lambda index: read_sides(tf.unstack(paths[index]), sides, load_in_pipeline)
 
 
 def read_sides(

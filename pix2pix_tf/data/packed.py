@@ -20,9 +20,8 @@ from tqdm import tqdm
 
 from pix2pix_tf.config import Layout
 from pix2pix_tf.data.folder import SHARES, digests_of, examined, ranged, read_sides
-from pix2pix_tf.data.images import decode_in_pipeline
-from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.rasters import ValueRange
+from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
+from pix2pix_tf.data.reading import decode_in_pipeline
 from pix2pix_tf.data.sets import ImageDataset, Images, Kind, LazyNames
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole, written_whole

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import tensorflow as tf
 
+MOST_BANDS = 16
+"""Channels that an image may have."""
+
+ValueRange = tuple[float, float]
+"""The values that the lowest and the highest level stand for."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PixelFormat:
@@ -27,7 +33,7 @@ class PixelFormat:
     channels: int = 3
     labels: bool = False
     bits: Literal[8, 16] = 8
-    value_range: tuple[float, float] | None = None
+    value_range: ValueRange | None = None
     missing: int | None = None
     ignore: float | None = None
     has_alpha: bool = False

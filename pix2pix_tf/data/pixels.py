@@ -11,6 +11,11 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.errors import DataError
+
+WITH_ALPHA = (2, 4)
+"""Channels of gray and of RGB images with alpha."""
+_SQUARE = 8  # pixels
 _TOO_NARROW = "a side-by-side pair must be at least 2 pixels wide"
 
 Whole = TypeVar("Whole", np.ndarray, tf.Tensor)
@@ -28,24 +33,62 @@ def over_white(image: Whole, white: int) -> Whole:
     return (image[..., :-1] * alpha + white * (white - alpha) + white // 2) // white
 
 
-def convert_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Turns an array of pixels grey or RGB, with the arithmetic of `decode_image`.
+def convert_channels(image: tf.Tensor, channels: int, with_alpha: bool = False) -> tf.Tensor:
+    """Turns an array of pixels gray or RGB, with the arithmetic of `read_image`.
 
-    An array therefore gives the same pixels as a file of it, read in the same depth.
+    An array therefore gives the same pixels as a file of it, read in the same depth. Alpha is laid over
+    white; ``with_alpha`` keeps it, or adds it, as the last of the channels.
     """
     known = image.shape.rank == 3 and image.shape[2] in (1, 2, 3, 4)
-    if channels not in (1, 3) or not known or image.dtype not in (tf.uint8, tf.uint16):
+    if channels - with_alpha not in (1, 3) or not known or image.dtype not in (tf.uint8, tf.uint16):
         raise ValueError(
             "convert_channels turns uint8 or uint16 [height, width, 1 to 4 channels] into 1 or 3 channels, "
             f"not {image.dtype.name} {image.shape} into {channels}"
         )
+    if with_alpha:
+        if image.shape[2] in WITH_ALPHA:
+            image, alpha = image[..., :-1], image[..., -1:]
+        else:
+            alpha = tf.fill(tf.concat([tf.shape(image)[:2], [1]], axis=0), image.dtype.max)
+        converted = convert_channels(image, channels - 1)
+        return tf.concat([converted, tf.cast(alpha, image.dtype)], axis=-1)
     with tf.device("CPU"):  # where integers are quick
         wide = tf.cast(image, tf.int64)
-        if image.shape[2] in (2, 4):
+        if image.shape[2] in WITH_ALPHA:
             wide = over_white(wide, image.dtype.max)
         if wide.shape[2] != channels:
             wide = luma(wide) if channels == 1 else tf.repeat(wide, 3, axis=2)
         return tf.cast(wide, image.dtype)
+
+
+# ---------------------------------------------------------------- alpha as the mask of inpainting
+
+
+def over_checkerboard(image: np.ndarray) -> np.ndarray:
+    """Returns an image ``uint8`` or ``uint16`` [height, width, 2 or 4] over a checkerboard, as editors do."""
+    rows, columns = np.indices(image.shape[:2]) // _SQUARE
+    board = np.where((rows + columns) % 2, 0.8, 1.0)[..., np.newaxis] * np.iinfo(image.dtype).max
+    alpha = image[..., -1:] / np.iinfo(image.dtype).max
+    return np.round(image[..., :-1] * alpha + board * (1 - alpha)).astype(image.dtype)
+
+
+def mask_of(image: np.ndarray) -> np.ndarray:
+    """Returns which pixels of an image with alpha are to be inpainted, bool [height, width, 1]."""
+    return image[..., -1:] <= np.iinfo(image.dtype).max // 2
+
+
+def with_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Returns an image with alpha whose pixels are transparent if a mask is white, or if they were."""
+    if image.shape[:2] != mask.shape[:2]:
+        (height, width), own = image.shape[:2], mask.shape[:2]
+        raise DataError(
+            f"its mask is {own[1]}x{own[0]} pixels, the image {width}x{height}; give both the same size"
+        )
+    alpha = np.where(mask > 127, 0, image[..., -1:]).astype(image.dtype)
+    return np.concatenate([image[..., :-1], alpha], axis=-1)
+
+
+# ---------------------------------------------------------------- images to look at
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 import tifffile
 
+from pix2pix_tf.data.pixel_format import ValueRange
 from pix2pix_tf.data.pixels import encode_png
-from pix2pix_tf.data.rasters import ValueRange, dequantize
+from pix2pix_tf.data.reading.numbers import dequantize
 from pix2pix_tf.files import written_whole
 
 SUFFIXES = (".png", ".tif", ".npy")

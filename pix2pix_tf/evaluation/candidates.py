@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,11 +15,11 @@ from pix2pix_tf import config as configs
 from pix2pix_tf import formats
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.folder import files_by_name, same_names
-from pix2pix_tf.data.images import is_image_file, load_image
 from pix2pix_tf.data.pipeline import resized
-from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import has_value
-from pix2pix_tf.data.rasters import ValueRange, dequantize, quantize
+from pix2pix_tf.data.reading import is_image_file, read_image
+from pix2pix_tf.data.reading.numbers import dequantize, quantize
 from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.models.registry import model_for
@@ -183,7 +184,7 @@ def _open_folder(name: str, path: Path, wanted: Sequence[str], side: PixelFormat
 
     def read(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
         file = files[image_name]
-        image = load_image(file, target.shape[-1], target.dtype, side.value_range)
+        image = read_image(file, dataclasses.replace(side, missing=None))
         if image.shape[:2] != target.shape[:2]:
             (height, width), size = image.shape[:2], target.shape[:2]
             can_be_compared = all(map(configs.IMAGE_SIDE.contain, (height, width)))

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.pixels import encode_png
-from pix2pix_tf.data.transparency import over_checkerboard
+from pix2pix_tf.data.pixels import encode_png, over_checkerboard
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.exporting.report import ExportedModel, Report, parity_image

@@ -16,9 +16,9 @@ from pix2pix_tf.data.label_maps import named_classes
 from pix2pix_tf.data.pipeline import held_out_images, resized
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
+from pix2pix_tf.data.reading import read_input
 from pix2pix_tf.data.sets import ImageDataset, spread
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.formats.base import Size
 from pix2pix_tf.formats.translator import converted
@@ -62,8 +62,8 @@ class FolderSamples:
 
     def _load(self, path: Path) -> np.ndarray:
         generator = self._generator
-        taken = (generator.input_channels, generator.inpaints, generator.input_range)
-        return load_input(path, *taken, ignore=self._ignore)
+        form = PixelFormat(generator.input_channels, value_range=generator.input_range, ignore=self._ignore)
+        return read_input(path, form, generator.inpaints)
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
         return [_as_uint8(image) for image in self.held_out(size, count)]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pix2pix_tf.data.rasters import MOST_BANDS
+from pix2pix_tf.data.pixel_format import MOST_BANDS
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.formats.base import Artifact, ExportFormat, Subject, Tolerance

@@ -20,9 +20,9 @@ import requests
 import tensorflow as tf
 import urllib3
 
-from pix2pix_tf.data.images import MAX_PIXELS, decode_image
-from pix2pix_tf.data.pixels import encode_png
-from pix2pix_tf.data.transparency import WITH_ALPHA
+from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.pixels import WITH_ALPHA, encode_png
+from pix2pix_tf.data.reading import MAX_PIXELS, read_image
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.formats.base import Format
 from pix2pix_tf.formats.translator import Translator, brief, refusal
@@ -100,7 +100,7 @@ class ServingTranslator(Translator):
                 f"{list(_png_shape(png))}, not {list(expected)}; is it a model that pix2pix export wrote?"
             )
         try:
-            return decode_image(png, self.output_channels, self.dtype.as_numpy_dtype)
+            return read_image(png, PixelFormat(self.output_channels, bits=self.output_bits))
         except DataError as error:
             raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
 

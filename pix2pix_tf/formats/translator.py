@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pix2pix_tf.data.rasters import MOST_BANDS, ValueRange
+from pix2pix_tf.data.pixel_format import MOST_BANDS, ValueRange
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.models.base import Translate
@@ -132,11 +132,11 @@ class Translator(abc.ABC):
         self, path: Path, most_pixels: int | None = None, clipped: list[int] | None = None
     ) -> np.ndarray:
         """Reads an image file as the model takes it: [height, width, input channels], full depth."""
-        from pix2pix_tf.data.images import MAX_PIXELS
-        from pix2pix_tf.data.transparency import load_input
+        from pix2pix_tf.data.pixel_format import PixelFormat
+        from pix2pix_tf.data.reading import MAX_PIXELS, read_input
 
-        taken = (self.input_channels, self.inpaints, self.input_range)
-        return load_input(path, *taken, most_pixels or MAX_PIXELS, self.ignore, clipped)
+        form = PixelFormat(self.input_channels, value_range=self.input_range, ignore=self.ignore)
+        return read_input(path, form, self.inpaints, most_pixels or MAX_PIXELS, clipped)
 
     @property
     def dtype(self) -> tf.DType:
@@ -200,13 +200,12 @@ def converted(image: tf.Tensor, channels: int, inpaints: bool = False) -> tf.Ten
     gray, RGB and alpha.
     """
     from pix2pix_tf.data.pixels import convert_channels
-    from pix2pix_tf.data.transparency import convert_transparent
 
     if image.shape[-1] == channels:
         return image
     if image.shape[-1] > 4 or not (inpaints or channels in (1, 3)):
         raise DataError(f"an image of {counted(image.shape[-1], 'channel')}; the model takes {channels}")
-    return convert_transparent(image, channels) if inpaints else convert_channels(image, channels)
+    return convert_channels(image, channels, with_alpha=inpaints)
 
 
 @contextlib.contextmanager

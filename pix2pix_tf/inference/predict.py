@@ -13,12 +13,11 @@ from tqdm import tqdm
 from pix2pix_tf import formats
 from pix2pix_tf.config import Direction, check_range
 from pix2pix_tf.data.folder import walk
-from pix2pix_tf.data.images import KINDS, is_image_file, is_unread_image, load_image
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
-from pix2pix_tf.data.rasters import dequantize
-from pix2pix_tf.data.transparency import has_hole, hole_of, with_hole
+from pix2pix_tf.data.pixels import from_unit_range, mask_of, to_unit_range, with_mask
+from pix2pix_tf.data.reading import KINDS, is_image_file, is_unread_image, read_image
+from pix2pix_tf.data.reading.numbers import dequantize
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for, write_tiff
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
@@ -98,7 +97,7 @@ def predict(options: PredictOptions) -> str:
         try:
             image = translator.load_input(source, MOST_PIXELS, clipped)
             image = image if half is None else _half_of(source, image, half)
-            image = _with_hole(image, source, mask_of[source], translator)
+            image = _with_mask(image, source, mask_of[source], translator)
         except DataError:
             if not options.skip_bad_images:
                 raise
@@ -148,7 +147,7 @@ def _resized_there_and_back(translator: Translator, image: np.ndarray, size: tup
     )
     if translator.inpaints:  # what is known is still the photo's, not what resizing made of it
         known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
-        picture = tf.where(hole_of(image), picture, known)
+        picture = tf.where(mask_of(image), picture, known)
     return picture.numpy()
 
 
@@ -179,15 +178,15 @@ def _mask_of(masks: Path | None, name: Path) -> Path | None:
     return found[0]
 
 
-def _with_hole(image: np.ndarray, source: Path, mask: Path | None, translator: Translator) -> np.ndarray:
+def _with_mask(image: np.ndarray, source: Path, mask: Path | None, translator: Translator) -> np.ndarray:
     """Returns an image with its hole, if it is for a model that paints holes."""
     if not translator.inpaints:
         return image
     if mask is not None:
-        pixels = load_image(mask, 1)
+        pixels = read_image(mask, PixelFormat(1))
         with naming(source):
-            image = with_hole(image, pixels)
-    if not has_hole(image):
+            image = with_mask(image, pixels)
+    if not mask_of(image).any():
         raise DataError(f"{source}: nothing is to be painted; make pixels transparent, or give --masks")
     return image
 

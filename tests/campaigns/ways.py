@@ -132,31 +132,34 @@ def _images(
 
 
 def _read(path: Path, draw: random.Random) -> None:
-    from pix2pix_tf.data import images
+    from pix2pix_tf.data import reading
+    from pix2pix_tf.data.pixel_format import PixelFormat
 
-    way = draw.choice(("image", "channels", "alpha"))
-    if way == "image":
-        images.read_image(path)
-    elif way == "channels":
-        values = draw.choice((None, (0.0, 1000.0)))
-        images.load_image(path, draw.choice((1, 3, 5)), draw.choice((None, np.uint8, np.uint16)), values)
+    way = draw.choice(("inspect", "image", "input", "alpha"))
+    channels, values = draw.choice((1, 3, 5)), draw.choice((None, (0.0, 1000.0)))
+    if way == "inspect":
+        reading.inspect_image(path)
+    elif way == "image":
+        reading.read_image(path, PixelFormat(channels, bits=draw.choice((8, 16)), value_range=values))
+    elif way == "input":
+        reading.read_input(path, PixelFormat(channels, value_range=values))
     else:
-        images.load_with_alpha(path)
+        reading.read_with_alpha(path)
 
 
 def _check(path: Path, draw: random.Random) -> None:
     from pix2pix_tf.data.checking.decoding import check_image
     from pix2pix_tf.errors import DataError
 
-    if problem := check_image(path, with_looks=True).problem:
+    if problem := check_image(path, with_appearance=True).problem:
         raise DataError(problem)
 
 
 def _train_on(path: Path, draw: random.Random) -> None:
     import tensorflow as tf
 
-    from pix2pix_tf.data.images import load_in_pipeline
     from pix2pix_tf.data.pixel_format import PixelFormat
+    from pix2pix_tf.data.reading import load_in_pipeline
     from pix2pix_tf.training.framework_errors import framework_errors_explained
 
     side = PixelFormat(

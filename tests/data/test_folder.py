@@ -145,7 +145,7 @@ def test_the_check_says_all_of_what_an_image_is_refused_with(tmp_path, monkeypat
     def refuse(path, *_):
         raise DataError(f"{path}: compressed oddly; install the decoder; or convert it")
 
-    monkeypatch.setattr(decoding.images, "read_image", refuse)
+    monkeypatch.setattr(decoding.reading, "inspect_image", refuse)
     [finding, *_] = check_folder(tmp_path, DataConfig(), 0, None).findings
     assert finding.cases[0].remark == "compressed oddly; install the decoder; or convert it"
 

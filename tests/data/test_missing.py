@@ -8,15 +8,14 @@ from PIL import Image
 
 from pix2pix_tf import load, preset, replace, train
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data import images
 from pix2pix_tf.data.checking.report import check_folder
 from pix2pix_tf.data.folder import open_folder_dataset
 from pix2pix_tf.data.packed import open_pack, pack_folder
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value
+from pix2pix_tf.data.reading import read_input
 from pix2pix_tf.data.sets import ImageDataset, Images
-from pix2pix_tf.data.transparency import load_input
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.measure import Validation
 from pix2pix_tf.exporting import export as exporting
@@ -280,7 +279,7 @@ def test_values_are_none_of_a_level_that_is_nodata_in_another_file(tmp_path, dec
             target = pairs.read(tf.constant(number))[1]
             missing = ~has_value(target, side.missing).numpy()[..., 0]
             assert missing.mean() == (SHARE if name == "0" else 0)
-            read = load_input(tmp_path / "B" / f"{name}.tif", side.channels, False, None, ignore=ignore)
+            read = read_input(tmp_path / "B" / f"{name}.tif", PixelFormat(side.channels, ignore=ignore))
             np.testing.assert_allclose(filled(target, side.missing).numpy().astype(int), read, atol=1)
 
 
@@ -301,7 +300,7 @@ def test_a_model_is_given_the_pixels_of_its_training(tmp_path, corner):
         for name, (_, given, _) in zip(
             pairs.names, held_out_images(dataset, (64, 64), 9, split), strict=True
         ):
-            read = load_input(folder / "A" / f"{name}.tif", 1, inpaints=False, values=side.value_range)
+            read = read_input(folder / "A" / f"{name}.tif", PixelFormat(1, value_range=side.value_range))
             np.testing.assert_array_equal(given, read)
 
 
@@ -309,12 +308,12 @@ def test_inputs_missing_pixels_are_read_as_the_middle_level(tmp_path):
     path = tmp_path / "a.tif"
     geotiff(path, with_corner(-9999), "-9999")
     clipped = [0, 0]
-    image = images.load_image(path, 1, None, (1, 200), missing=images.MIDDLE, clipped=clipped)
+    image = read_input(path, PixelFormat(1, value_range=(1, 200)), clipped=clipped)
     assert set(image[CORNER].ravel()) == {32768}
     valid = HEIGHTS[with_corner(-1) != -1]
     assert clipped == [(valid > 200).sum(), valid.size]
     geotiff(path, with_corner(0, HEIGHTS.astype(np.uint8)), "0")
-    assert set(images.load_image(path, 1, missing=images.MIDDLE)[CORNER].ravel()) == {128}
+    assert set(read_input(path, PixelFormat(1))[CORNER].ravel()) == {128}
 
 
 def test_verification_reads_images_as_the_model_is_given_them(tmp_path):

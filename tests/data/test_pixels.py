@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf.data import pixels
-from pix2pix_tf.data.images import decode_image
+from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.reading import read_image
 from tests.data.image_files import DEEP, RGBA, WIDTH, png
 
 # What a PNG calls them: how many channels they have.
@@ -23,7 +24,7 @@ def test_arrays_are_converted_as_files_are(colour_type, bits, channels):
     if colour_type == 4:  # 6 is left transparent
         stored[..., -1] = np.iinfo(stored.dtype).max
     rows = [row.astype(f">u{bits // 8}").tobytes() for row in stored]
-    expected = decode_image(png(rows, WIDTH, bits, colour_type), channels, stored.dtype)
+    expected = read_image(png(rows, WIDTH, bits, colour_type), PixelFormat(channels, bits=bits))
     signature = [tf.TensorSpec([None, None, stored.shape[2]], stored.dtype)]
     in_graph = tf.function(lambda image: pixels.convert_channels(image, channels), signature)
     for convert in (in_graph, lambda image: pixels.convert_channels(image, channels)):
@@ -83,5 +84,5 @@ def test_to_uint8_saturates_and_survives_nan():
 def test_encoded_png_decodes_to_the_same(channels):
     image = RGBA[..., :channels]
     data = pixels.encode_png(tf.constant(image)).numpy()
-    np.testing.assert_array_equal(decode_image(data, channels), image)
+    np.testing.assert_array_equal(read_image(data, PixelFormat(channels)), image)
     assert Image.open(io.BytesIO(data)).mode == {1: "L", 3: "RGB"}[channels]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pix2pix_tf import load, open_dataset, preset, replace
 from pix2pix_tf.data.pipeline import held_out_images
-from pix2pix_tf.data.rasters import dequantize, quantize
+from pix2pix_tf.data.reading.numbers import dequantize, quantize
 from pix2pix_tf.errors import ConfigError, DataError, RunError, UserError
 from pix2pix_tf.evaluation import candidates, evaluator, inception
 from pix2pix_tf.evaluation.candidates import open_candidates, short_names

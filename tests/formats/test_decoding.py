@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pix2pix_tf.data.images import decode_image
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_unit_range
+from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.formats.saved_model.decoding import decode_to_unit_range, stated_size
 from tests.data.image_files import SERVED, encode, png, png_chunk, smooth
 
@@ -22,8 +23,8 @@ def test_both_readers_see_the_same_pixels(decoder):
     channels, decode = decoder
     different = []
     for kind, data in SERVED.items():
-        dtype = np.uint16 if "16 bits" in kind else np.uint8
-        expected = to_unit_range(tf.constant(decode_image(data, channels, dtype))).numpy()
+        form = PixelFormat(channels, bits=16 if "16 bits" in kind else 8)
+        expected = to_unit_range(tf.constant(read_image(data, form))).numpy()
         if not np.array_equal(decode(data).numpy(), expected):
             different.append(kind)
     assert not different
@@ -32,7 +33,7 @@ def test_both_readers_see_the_same_pixels(decoder):
 def test_the_header_states_the_size_that_is_decoded():
     sizes = tf.function(stated_size, [tf.TensorSpec([], tf.string)])
     for kind, data in SERVED.items():
-        height, width = sorted(decode_image(data, 3).shape[:2])
+        height, width = sorted(read_image(data, PixelFormat()).shape[:2])
         assert sorted(sizes(data).numpy()) == [height, width], kind
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from pix2pix_tf.data.images import MAX_PIXELS
+from pix2pix_tf.data.reading import MAX_PIXELS
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.formats.saved_model import SavedModel
 from pix2pix_tf.formats.saved_model.graph import write_saved_model

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.data.images import load_in_pipeline
 from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.reading import load_in_pipeline
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.training.framework_errors import framework_errors_explained
 

@@ -10,8 +10,8 @@ from pix2pix_tf.data.checking.appearance import thumbnail_of
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.label_maps import MOST_MIXED
 from pix2pix_tf.data.checking.sides import MOST, CheckedFolder
-from pix2pix_tf.data.images import load_with_alpha
-from pix2pix_tf.data.rasters import has_pages
+from pix2pix_tf.data.reading import read_with_alpha
+from pix2pix_tf.data.reading.arrays import has_pages
 from pix2pix_tf.data.sets import spread
 from pix2pix_tf.wording import counted
 
@@ -116,7 +116,7 @@ def bands_as_alpha(checked: CheckedFolder) -> Iterator[Finding]:
         return
     for side in checked.distinct_sides:
         files = list(dict.fromkeys(image.file for image in side.images if image.checked.has_alpha))
-        alphas = ((files[at], load_with_alpha(files[at])[..., -1]) for at in spread(len(files), _SAMPLED))
+        alphas = ((files[at], read_with_alpha(files[at])[..., -1]) for at in spread(len(files), _SAMPLED))
         cases = [
             Case((file,)) for file, alpha in alphas if ((alpha > 0) & (alpha < alpha.max())).mean() > 0.5
         ]

@@ -14,9 +14,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pix2pix_tf.data import images
+from pix2pix_tf.data import reading
 from pix2pix_tf.data.checking.appearance import Appearance, appearance_of_halves, seam_of
-from pix2pix_tf.data.rasters import Numbers
+from pix2pix_tf.data.reading.numbers import Numbers
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
@@ -26,7 +26,7 @@ _SECONDS_BEFORE_PROGRESS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckedImage(images.ImageHeader):
+class CheckedImage(reading.ImageHeader):
     """What decoding an image file has shown, besides its header; the size is 0 if it can't be decoded."""
 
     ignore: float | None = None  # the number of its pixels without a value, besides what it declares
@@ -39,7 +39,7 @@ class CheckedImage(images.ImageHeader):
 def check_image(path: Path, ignore: float | None = None, with_appearance: bool = False) -> CheckedImage:
     """Decodes an image file, once."""
     try:
-        header, pixels, digests = images.read_image(path, ignore)
+        header, pixels, digests = reading.inspect_image(path, ignore)
     except DataError as error:
         return CheckedImage(0, 0, 3, 8, problem=str(error).removeprefix(f"{path}: "))
     appearances = appearance_of_halves(pixels) if with_appearance else None

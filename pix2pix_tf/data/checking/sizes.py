@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from pix2pix_tf.config import IMAGE_SIDE
-from pix2pix_tf.data import images
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, SideImage
 from pix2pix_tf.data.folder import walk
+from pix2pix_tf.data.reading import KINDS, conversion, is_unread_image
 from pix2pix_tf.wording import counted
 
 _FEW = 50  # the paper's smallest set has 400
@@ -77,8 +77,8 @@ def nothing_held_out(checked: CheckedFolder) -> Iterator[Finding]:
 def unread_images(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields images of kinds that aren't read."""
     named = {file for finding in checked.survey.findings for case in finding.cases for file in case.files}
-    files = [path for path in walk(checked.folder, images.is_unread_image) if path not in named]
+    files = [path for path in walk(checked.folder, is_unread_image) if path not in named]
     if files:
-        message = f"passed over, of a kind that can't be read ({images.KINDS} can)"
-        fix = f"{images.conversion(files[0])}, if they belong to the data"
+        message = f"passed over, of a kind that can't be read ({KINDS} can)"
+        fix = f"{conversion(files[0])}, if they belong to the data"
         yield from found("note", "passed-over", "image", message, fix, [Case((file,)) for file in files])

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pix2pix_tf.data.checking.findings import Case, Finding
-from pix2pix_tf.data.rasters import Numbers, ValueRange, merged
+from pix2pix_tf.data.pixel_format import ValueRange
+from pix2pix_tf.data.reading.numbers import Numbers, merged
 
 _FAINT = 1 / 8  # of the range
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.data.pixels import over_checkerboard
 from pix2pix_tf.data.tasks.base import Task
-from pix2pix_tf.data.transparency import over_checkerboard
 
 _AREA = (0.11, 0.39)  # of the image; what is cut out is within a per cent of what is drawn
 _STROKES, _JOINTS, _BOXES = 4, 4, 3  # at most, and how often a stroke turns

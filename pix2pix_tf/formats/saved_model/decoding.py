@@ -1,7 +1,7 @@
 """Decodes images inside the graph of an exported model, where Pillow isn't available.
 
 Supports JPEG (with EXIF orientation), 8-bit and 16-bit PNG and static WebP, with exactly the pixels that
-`pix2pix_tf.data.images` reads. Anything else is refused with a one-line message.
+`pix2pix_tf.data.reading` reads. Anything else is refused with a one-line message.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.data.pixel_format import MOST_BANDS
 from pix2pix_tf.data.pixels import encode_png, from_unit_range, to_unit_range
-from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.formats.translator import Translate, Translator, cant_load, out_of_memory, refusal
 

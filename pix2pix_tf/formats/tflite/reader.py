@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from pix2pix_tf.data.pixel_format import MOST_BANDS
 from pix2pix_tf.data.pixels import from_unit_range, to_uint8, to_unit_range
-from pix2pix_tf.data.rasters import MOST_BANDS
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, read_metadata
 from pix2pix_tf.formats.translator import Translator, cant_load, read_model

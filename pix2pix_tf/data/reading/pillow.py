@@ -1,32 +1,20 @@
-"""Pictures by Pillow: opened without trust, and decoded from top to bottom in bands.
-
-A band at a time, because what Pillow decodes to is large already where a picture is.
-"""
+"""Pictures by Pillow: opened without trust, and decoded from top to bottom in bands, which saves memory."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import IO, Literal, NamedTuple
+from typing import IO
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageFile
 
-from pix2pix_tf.data.rasters import (
-    Turn,
-    bands_of_rows,
-    explaining_damage,
-    kind_of_tiff,
-    read_tiff,
-    spread,
-    turn_of,
-)
+from pix2pix_tf.data.reading.stored import StoredImage, bands_of_rows, in_bands, spread, turn_of
 from pix2pix_tf.errors import DataError
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
@@ -37,87 +25,41 @@ _PIXELS_A_BYTE = {"raw": 8, "ppm": 8, "ppm_plain": 8, "zip": 8 * 1032}
 _BOUNDED = ("PPM", "BMP", "TIFF", "PNG")  # AVIF and WebP are "raw" behind decoders of their own
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP", b"GIF8": "GIF", b"BM": "BMP",
-    b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\0\0\0\x0cjP  ": "JPEG 2000",
-}  # fmt: skip
-_UNREAD_MAGIC = {b"8BPS": "Photoshop", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL"}
-# Pillow's limit on pixels is global; it is lifted for the moment of opening, as there is one here.
+# Pillow's limit on pixels is global; it is lifted while a file is opened, because there is one here.
 _pillow_lock = threading.Lock()
-warnings.filterwarnings("ignore", module="PIL")  # what it thinks of a file's metadata
+warnings.filterwarnings("ignore", module="PIL")  # its opinion of a file's metadata
 
 
-class Picture(NamedTuple):
-    """A picture before it is decoded, and what its decoder leaves to do.
-
-    Args:
-        width: as stored.
-        height: as stored.
-        channels: 1 (gray) or 3 (RGB), alpha not counted.
-        has_alpha: whether alpha is behind them.
-        bits: of each sample.
-        turn: what makes it upright.
-        bands: decodes it from top to bottom, [rows, width, channels] or [rows, width].
-    """
-
-    width: int
-    height: int
-    channels: int
-    has_alpha: bool
-    bits: Literal[8, 16]
-    turn: Turn
-    bands: Callable[[], Iterator[np.ndarray]]
-
-
-@contextlib.contextmanager
-def open_picture(file: IO[bytes], most_pixels: int) -> Iterator[Picture]:
-    """Opens an image without decoding it; whatever goes wrong, then or later, is the file's fault.
-
-    Raises:
-        DataError: without the file's name.
-    """
-    start = file.read(32)
-    file.seek(0)
-    with explaining_damage(_why_unreadable(start)):
-        if kind_of_tiff(file) == "deep":
-            pixels = read_tiff(file, most_pixels)
-            height, width, samples = pixels.shape
-            channels, has_alpha = (samples - 1, True) if samples in (2, 4) else (samples, False)
-            yield Picture(width, height, channels, has_alpha, 16, turn_of(1), lambda: _in_bands(pixels))
-            return
-        with _pillow_lock:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                image = Image.open(file, formats=_FORMATS)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        width, height = image.size
-        if width * height > most_pixels:
-            raise DataError(
-                f"{width}x{height} pixels, more than the limit of {most_pixels}; make the image smaller"
-            )
-        a_byte = _PIXELS_A_BYTE.get(image.tile[0].codec_name) if image.tile else None
-        if a_byte and image.format in _BOUNDED and width * height > a_byte * _size(file):
-            raise ValueError("pixels are missing")  # memory would be taken for all of them first
-        highest_of, decode = _DECODERS.get(image.format or "", (_highest_by_mode, _refuse))
-        highest = highest_of(image, file)
-        yield Picture(
-            width,
-            height,
-            channels=1 if image.mode in _GRAY_MODES else 3,
-            has_alpha=image.has_transparency_data,
-            bits=16 if highest > 255 else 8,
-            turn=turn_of(_orientation(image)),
-            bands=lambda: (
-                _in_bands(spread(decode(image, file, highest), highest))
-                if highest > 255
-                else _eight_bits(image)
-            ),
+def open_picture(file: IO[bytes], most_pixels: int) -> StoredImage:
+    """Opens an image without decoding it: it is decoded in bands while the file is open."""
+    with _pillow_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(file, formats=_FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    width, height = image.size
+    if width * height > most_pixels:
+        raise DataError(
+            f"{width}x{height} pixels, more than the limit of {most_pixels}; make the image smaller"
         )
-
-
-def _in_bands(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    return (pixels[rows] for rows in bands_of_rows(pixels.shape[1], len(pixels)))
+    a_byte = _PIXELS_A_BYTE.get(image.tile[0].codec_name) if image.tile else None
+    if a_byte and image.format in _BOUNDED and width * height > a_byte * _size(file):
+        raise ValueError("pixels are missing")  # memory would be taken for all of them first
+    highest_of, decode = _DECODERS.get(image.format or "", (_highest_by_mode, _refuse))
+    highest = highest_of(image, file)
+    is_deep = highest > 255
+    return StoredImage(
+        width,
+        height,
+        channels=1 if image.mode in _GRAY_MODES else 3,
+        bits=16 if is_deep else 8,
+        rows=lambda: (
+            in_bands(spread(decode(image, file, highest), highest)) if is_deep else _eight_bits(image)
+        ),
+        has_alpha=image.has_transparency_data,
+        turn=turn_of(_orientation(image)),
+    )
 
 
 def _size(file: IO[bytes]) -> int:
@@ -231,17 +173,3 @@ _DECODERS: dict[
     "PPM": (_highest_of_ppm, _decode_ppm),
     "JPEG2000": (_highest_of_jpeg2000, _decode_jpeg2000),
 }
-
-
-def _why_unreadable(start: bytes) -> str:
-    for magic, name in _UNREAD_MAGIC.items():
-        if start.startswith(magic):
-            return f"{name} images are not supported; convert it to PNG or JPEG"
-    if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
-        return "HEIC images are not supported; convert it to PNG or JPEG"
-    if not start:
-        return "empty file (0 bytes); replace or delete it"
-    for magic, name in _MAGIC.items():
-        if start.startswith(magic):
-            return f"damaged or truncated {name} image; replace or delete it"
-    return "not an image, whatever its name says; replace or delete it"

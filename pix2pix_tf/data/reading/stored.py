@@ -1,0 +1,106 @@
+"""An opened image file before its pixels are converted: what every decoder returns."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+
+from pix2pix_tf.errors import DataError
+
+Turn = tuple[bool, tuple[int, ...]]
+"""Whether height and width change places, and which axes are reversed after that."""
+
+UPRIGHT: Turn = (False, ())
+_TURNS: dict[int, Turn] = {  # by EXIF orientation
+    2: (False, (1,)), 3: (False, (0, 1)), 4: (False, (0,)),
+    5: (True, ()), 6: (True, (1,)), 7: (True, (0, 1)), 8: (True, (0,)),
+}  # fmt: skip
+
+# Arithmetic is done on bands of about so many pixels: the memory it needs beside the image stays small.
+_BAND = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredImage:
+    """What a file's header says, and how its pixels are decoded.
+
+    Args:
+        width: as stored.
+        height: as stored.
+        channels: of a picture 1 (gray) or 3 (RGB), alpha not counted; else the bands.
+        bits: of each sample as it is read, 8 or 16.
+        rows: decodes it from top to bottom, yields [rows, width] or [rows, width, channels].
+        has_alpha: whether alpha follows the channels.
+        turn: what makes it upright.
+        nodata: numbers that the file declares for pixels without a value.
+        raster: all its numbers [height, width, bands] of any type, if it holds what no viewer shows.
+    """
+
+    width: int
+    height: int
+    channels: int
+    bits: Literal[8, 16]
+    rows: Callable[[], Iterator[np.ndarray]]
+    has_alpha: bool = False
+    turn: Turn = UPRIGHT
+    nodata: tuple[float, ...] = ()
+    raster: np.ndarray | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its numbers are measurements, which need a range of values."""
+        return self.raster is not None and self.raster.dtype != np.uint8
+
+    def nodata_and(self, ignore: float | None) -> tuple[float, ...]:
+        """Returns the declared nodata and ``ignore``, which concerns measurements and gray images."""
+        can_ignore = self.channels != 3 or self.is_measured
+        return self.nodata if ignore is None or not can_ignore else (*self.nodata, ignore)
+
+
+def bands_of_rows(width: int, height: int) -> Iterator[slice]:
+    """Yields the rows of an image from top to bottom, some at a time."""
+    rows = max(_BAND // width, 1)
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
+
+
+def in_bands(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    return (pixels[rows] for rows in bands_of_rows(pixels.shape[1], len(pixels)))
+
+
+def turn_of(orientation: int) -> Turn:
+    return _TURNS.get(orientation, UPRIGHT)
+
+
+def turned(pixels: np.ndarray, turn: Turn) -> np.ndarray:
+    swaps_axes, reversed_axes = turn
+    return np.flip(pixels.swapaxes(0, 1) if swaps_axes else pixels, reversed_axes)
+
+
+def spread(levels: np.ndarray, highest: int) -> np.ndarray:
+    """Scales levels from 0 to ``highest`` to 16 bits."""
+    if highest == 65535:
+        return levels.astype(np.uint16, copy=False)
+    return ((levels.astype(np.uint32) * 65535 + highest // 2) // highest).astype(np.uint16)
+
+
+@contextlib.contextmanager
+def explaining_damage(problem: str) -> Iterator[None]:
+    """Turns whatever decoders raise for a damaged file, which isn't documented, into ``DataError``."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except ImportError:
+        raise DataError(
+            "its compression can't be read by the package imagecodecs, as it is installed: save the file "
+            "without compression, or install that anew"
+        ) from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's
+            raise
+        raise DataError(problem) from None
