@@ -231,7 +231,7 @@ def test_what_can_not_be_compared_is_refused(tiny_run, tmp_path, monkeypatch):
     for models, options, error in (
         ([tmp_path / "empty"], {"dataset": "procedural"}, UserError),
         ([some], {"dataset": "procedural"}, DataError),
-        ([large], {"dataset": "procedural"}, DataError),
+        ([large], {"dataset": "procedural", "image_size": (64,)}, DataError),
         ([large], {}, ConfigError),
         ([run, run], {}, ConfigError),
         ([f"{run}@7"], {}, RunError),
