@@ -15,34 +15,6 @@ from PIL import Image
 
 from pix2pix_tf import preset, replace
 
-# What starts processes, converts networks, or loads what was converted, is slow without saying so itself.
-SLOW = (
-    "browser/",
-    "end_to_end/",
-    "evaluation/test_evaluator.py",
-    "evaluation/test_segmenter.py",
-    "exporting/",
-    "formats/",
-    "models/test_adversary.py",
-    "test_demo.py",
-    "test_fuzz.py",
-    "test_prediction.py",
-    "test_tasks.py",
-    "test_timeline.py",
-    "training/test_watching.py",
-)
-QUICK_ALL_THE_SAME = ("exporting/test_verification.py", "formats/test_run.py", "formats/test_served.py")
-SLOW_FIXTURES = {"python", "exported"}
-
-
-def pytest_collection_modifyitems(items):
-    """Marks what is slow."""
-    for item in items:
-        path = item.path.relative_to(Path(__file__).parent).as_posix()
-        is_slow = path.startswith(SLOW) and path not in QUICK_ALL_THE_SAME
-        if is_slow or not SLOW_FIXTURES.isdisjoint(item.fixturenames):
-            item.add_marker(pytest.mark.slow)
-
 
 def small_config(run_dir, model="pix2pix", **settings):
     """The smallest training that goes through every part of the program."""

@@ -21,6 +21,8 @@ from pix2pix_tf.errors import ConfigError, Pix2pixError, RunError, SystemFault
 from pix2pix_tf.formats.tflite.conversion import convert
 from tests.formats.models import untrained
 
+pytestmark = pytest.mark.slow
+
 SIDE = 64
 
 

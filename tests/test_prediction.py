@@ -17,6 +17,8 @@ from pix2pix_tf.wording import flag
 from tests.conftest import small_config
 from tests.exported_models import ContrastModel, expected, noise, write_tflite
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def translate(tiny_run):

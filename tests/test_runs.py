@@ -50,13 +50,10 @@ def test_a_configuration_is_stored_with_the_versions_of_the_packages(run):
     assert [file.name for file in run.path.iterdir()] == ["config.json"]
 
 
-def test_a_place_that_is_not_there_is_no_run(run):
-    assert f"--run-dir '{run.path}'" in fault_of(run)  # as a shell takes it: there is a space in it
-
-
 def test_a_folder_without_a_configuration_is_no_run(run):
+    assert f"--run-dir '{run.path}'" in fault_of(run)  # as a shell takes it: there is a space in it
     run.path.mkdir()
-    assert fault_of(run) == f"{run.path} is not a run directory: it has no config.json"
+    assert "config.json" in fault_of(run)
 
 
 def test_a_run_of_another_format_names_who_wrote_it(run):
@@ -72,35 +69,25 @@ def test_a_run_of_another_format_names_who_wrote_it(run):
 @pytest.mark.parametrize(
     "content",
     [
-        "",
-        "{",
-        "\x00\x00",
-        "[]",
-        "null",
-        '"text"',
-        "{}",
-        '{"format": 1}',
-        '{"format": 1, "config": null}',
-        '{"format": 1, "config": []}',
-        '{"format": 1, "config": {"data": 5}}',
-        '{"format": 1, "config": {"data": {"colour": "red"}}}',
-        '{"format": 2, "packages": null}',
-        '{"format": 2, "packages": []}',
-        '{"format": 3, "packages": {"pix2pix-tf": "two\\nlines"}}',
-        '{"format": 2, "config": {"data": {"two\\nlines": 1}}}',
-        '{"format": 2, "config": {"record": {"log_every": 1' + "0" * 400 + "}}}",
-        '{"format": 2, "config": ' + "[" * 10**5 + "]" * 10**5 + "}",
+        b"",
+        b"{",
+        b"\xff\xfe\x00{",
+        b"null",
+        b"[]",
+        b'{"format": 1}',
+        b'{"format": FORMAT, "packages": []}',
+        b'{"format": FORMAT, "config": null}',
+        b'{"format": FORMAT, "config": {"data": 5}}',
+        b'{"format": FORMAT, "config": {"data": {"color": "red"}}}',
+        b'{"format": 99, "packages": {"pix2pix-tf": "two\\nlines"}}',
+        b'{"format": FORMAT, "config": {"data": {"two\\nlines": 1}}}',
+        b'{"format": FORMAT, "config": {"record": {"log_every": 1' + b"0" * 400 + b"}}}",
+        b'{"format": FORMAT, "config": ' + b"[" * 10**5 + b"]" * 10**5 + b"}",
     ],
 )
 def test_a_damaged_configuration_is_refused(run, content):
     run.path.mkdir()
-    run.config_file.write_text(content, encoding="utf-8")
-    fault_of(run)
-
-
-def test_a_configuration_that_is_not_text_is_refused(run):
-    run.path.mkdir()
-    run.config_file.write_bytes(b"\xff\xfe\x00{")
+    run.config_file.write_bytes(content.replace(b"FORMAT", str(FORMAT).encode()))
     fault_of(run)
 
 
@@ -187,16 +174,12 @@ def test_checkpoints_are_found_in_the_order_of_their_steps(run):
     assert run.latest_step() == 123456789
 
 
-def test_the_newest_checkpoint_is_taken_unless_a_step_is_given(run):
-    add_checkpoints(run, 5, 10)
-    assert run.existing_checkpoint() == run.checkpoint(10)
-    assert run.existing_checkpoint(5) == run.checkpoint(5)
-
-
-def test_a_missing_checkpoint_is_refused_with_those_that_are_there(run):
+def test_the_newest_checkpoint_is_the_default_and_a_missing_one_is_refused(run):
     with pytest.raises(RunError, match="has no checkpoint yet"):
         run.existing_checkpoint()
     add_checkpoints(run, 5, 10)
+    assert run.existing_checkpoint() == run.checkpoint(10)
+    assert run.existing_checkpoint(5) == run.checkpoint(5)
     with pytest.raises(RunError, match="no checkpoint of step 7; it has 5, 10"):
         run.existing_checkpoint(7)
 
@@ -235,12 +218,6 @@ def test_a_run_at_an_address_has_a_copy_here_and_no_place_beside_it(monkeypatch,
         run.beside("export")
 
 
-def test_a_home_directory_is_expanded(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert RunDirectory(type(tmp_path)("~/run")).path == tmp_path / "run"
-
-
 # ---------------------------------------------------------------- one process at a time
 
 HOLD = """
@@ -255,24 +232,15 @@ except RunError as error:
 """
 
 
-def test_a_second_process_is_kept_out_while_the_first_one_trains(run, python):
-    with run.locked():
+@pytest.mark.slow
+def test_one_process_at_a_time_trains_in_a_run(run, python):
+    with pytest.raises(KeyError), run.locked():
         refused = python(HOLD, run.path)
+        raise KeyError
     assert refused.stdout == (
         f"another process is training in {run.path}; wait for it, or choose another --run-dir\n"
     ), refused.stderr
-    assert python(HOLD, run.path).stdout == "held\n"
-
-
-def test_a_failed_training_releases_the_directory(run):
-    with pytest.raises(KeyError), run.locked():
-        raise KeyError
-    with run.locked():
-        pass
-
-
-def test_a_killed_training_releases_the_directory(run, python):
     kill = "import os, signal\n" + HOLD.replace('print("held")', "os._exit(9)")
     assert python(kill, run.path).returncode == 9
-    with run.locked():
+    with run.locked():  # after a failed and after a killed training
         assert run.path.is_dir()

@@ -30,6 +30,8 @@ from pix2pix_tf.models.registry import model_for
 from tests.conftest import small_config
 from tests.formats.models import write_run
 
+pytestmark = pytest.mark.slow
+
 SIZE = (72, 80)
 
 

@@ -11,6 +11,8 @@ from pix2pix_tf.errors import RunError
 from pix2pix_tf.sample_grids import compose_grid, one_row
 from pix2pix_tf.timeline import timeline
 
+pytestmark = pytest.mark.slow
+
 
 def noise(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)

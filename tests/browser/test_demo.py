@@ -32,6 +32,7 @@ from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 RUNTIME = Path(__file__).parents[2] / "web" / "node_modules" / "@litertjs"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None or not shutil.which("chromedriver"), reason="there is no Chromium"),
     pytest.mark.skipif(not RUNTIME.is_dir(), reason="npm ci in web/ brings LiteRT.js"),
 ]

@@ -39,6 +39,7 @@ def test_a_file_is_old_or_new_wherever_its_writing_is_killed(tmp_path):
     assert kills == len(operations)
 
 
+@pytest.mark.slow
 def test_checkpoints_survive_kills_in_their_writing():
     command = [sys.executable, "-m", "tests.campaigns.faults", "--part", "kill_checkpoints", "--every", "13"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=ROOT)

@@ -3,10 +3,13 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from benchmarks import serving
 from tests.end_to_end.servers import export
+
+pytestmark = pytest.mark.slow
 
 
 def test_clients_at_once_get_the_runs_pictures_and_bad_requests_take_nothing_down(tiny_run, tmp_path):

@@ -1,9 +1,12 @@
-"""Several hosts, as processes on loopback: they do the step of one, stop together, and lose nothing."""
+"""Several hosts, as processes on loopback: they do the steps of one, stop together, and lose nothing.
+
+`tests.campaigns.hosts_alike` does the same for every model, `tests.campaigns.host_faults` at random instants.
+"""
 
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,23 +22,17 @@ from tests.end_to_end.commands import SMALL, command, environment, typed
 from tests.end_to_end.servers import free_port
 from tests.end_to_end.test_resume import assert_same_weights, weights
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="TensorFlow's collectives are for Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="TensorFlow's collectives are for Linux"),
+]
 
 LATE = 30  # seconds, on a busy machine
 
-MODELS = {
-    # Dropout and random changes; below noise, batch normalisation and several batches a step.
-    "pix2pix": (*SMALL, "--recipe", "paper", "--diff-augment"),
-    "wgan": ("--generator-filters", 2, "--critic-filters", 2, "--image-size", 64, "--critic-steps", 2),
-}
 
-ALL = bool(os.environ.get("PIX2PIX_TEST_ALL_HOSTS"))
-if ALL:  # minutes on two cores: the suite takes the others
-    MODELS["cyclegan"] = ("--base-filters", 4, "--image-size", 64, "--pool-size", 2)
-
-
-def start(arguments: tuple[object, ...], count: int) -> list[subprocess.Popen[str]]:
-    hosts = ",".join(f"localhost:{free_port()}" for _ in range(count))
+def start(*arguments: object) -> list[subprocess.Popen[str]]:
+    """Starts a command on two hosts."""
+    hosts = ",".join(f"localhost:{free_port()}" for _ in range(2))
     return [
         subprocess.Popen(
             command(*arguments, "--hosts", hosts, "--host-index", index),
@@ -44,7 +41,7 @@ def start(arguments: tuple[object, ...], count: int) -> list[subprocess.Popen[st
             stderr=subprocess.PIPE,
             encoding="utf-8",
         )
-        for index in range(count)
+        for index in range(2)
     ]
 
 
@@ -67,51 +64,54 @@ def gap(expected: dict[str, np.ndarray], found: dict[str, np.ndarray], names: It
     return float(np.linalg.norm(apart) / (np.linalg.norm(size) + 1e-12))
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_two_hosts_do_the_steps_of_one(model: str, tmp_path: Path):
-    """All that steps change, Adam's moments included; of many more steps rounding would be seen."""
-    train = ("train", "--model", model, *MODELS[model], "--batch-size", 4, "--precision", "float32")
-    train += ("--steps", 3, "--log-every", 1, "--run-dir")
-    assert typed(*train, tmp_path / "alone", cwd=tmp_path).returncode == 0
-    (code, said, errors), (other_code, other_said, other_errors) = end(start((*train, tmp_path / "two"), 2))
-    assert (code, other_code) == (0, 0), errors + other_errors
-    assert "on 2 devices of 2 hosts" in said
-    assert "takes part" in other_said
-    assert "step/s" not in other_errors
-
-    expected, found = weights(tmp_path / "alone"), weights(tmp_path / "two")
-    assert expected.keys() == found.keys()
-    assert gap(expected, found, expected) <= 1e-5
-    for name in expected:  # a weight whose gradient is nearly 0 moves as far as others, by its sign
-        assert gap(expected, found, [name]) <= (3e-5 if "_adam/" in name else 1e-3), name
-    logs = ((tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("alone", "two"))
-    for one, two in zip(*(map(json.loads, log) for log in logs), strict=True):
-        for name in one.keys() - {"seconds", "steps_per_second"}:
-            assert two[name] == pytest.approx(one[name], rel=1e-5, abs=1e-9), name
-
-
-TRAIN = ("train", *SMALL, "--batch-size", 2, "--precision", "float32", "--log-every", 1)
-TRAIN += ("--checkpoint-every", 5, "--sample-every", 1000, "--steps", 25, "--run-dir")
+TRAIN = ("train", *SMALL, "--batch-size", 4, "--precision", "float32", "--log-every", 1)
+TRAIN += ("--recipe", "paper", "--diff-augment")  # dropout, random changes and batch normalization
+TRAIN += ("--checkpoint-every", 5, "--sample-every", 1000, "--run-dir")
+STEPS = 25
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two hosts that was extended once; its first three steps are in a copy beside it."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    found = end(start((*TRAIN, folder / "run"), 2))
-    assert [code for code, *_ in found] == [0, 0], found
+    for steps in (3, STEPS):
+        found = end(start(*TRAIN, folder / "run", "--steps", steps))
+        assert [code for code, *_ in found] == [0, 0], found
+        (_, output, _), (_, other_output, other_errors) = found
+        assert "on 2 devices of 2 hosts" in output
+        assert "takes part" in other_output
+        assert "step/s" not in other_errors
+        if steps == 3:
+            shutil.copytree(folder / "run", folder / "first")
     return folder / "run"
+
+
+def test_two_hosts_do_the_steps_of_one(undisturbed: Path, tmp_path: Path):
+    """All that steps change, Adam's moments included; of many more steps rounding would be seen."""
+    assert typed(*TRAIN, tmp_path / "alone", "--steps", 3, cwd=tmp_path).returncode == 0
+    two = undisturbed.parent / "first"
+    expected, found = weights(tmp_path / "alone"), weights(two)
+    assert expected.keys() == found.keys()
+    assert gap(expected, found, expected) <= 1e-5
+    for name in expected:  # a weight whose gradient is nearly 0 moves as far as others, by its sign
+        assert gap(expected, found, [name]) <= (3e-5 if "_adam/" in name else 1e-3), name
+    logs = ((run / "metrics.jsonl").read_text().splitlines() for run in (tmp_path / "alone", two))
+    for one, other in zip(*(map(json.loads, log) for log in logs), strict=True):
+        for name in one.keys() - {"seconds", "steps_per_second"}:
+            assert other[name] == pytest.approx(one[name], rel=1e-5, abs=1e-9), name
 
 
 def test_a_signal_saves_and_stops_all_and_a_kill_stops_the_others(undisturbed: Path, tmp_path: Path):
     run_dir = RunDirectory(tmp_path / "run")
-    processes = start((*TRAIN, run_dir.path), 2)
+    train = (*TRAIN, run_dir.path, "--steps", STEPS)
+    processes = start(*train)
     until_step(processes[0], run_dir, 7)
     processes[1].send_signal(signal.SIGTERM)
     found = end(processes)
     assert [code for code, *_ in found] == [128 + signal.SIGTERM] * 2, found
-    assert run_dir.latest_step() not in (None, 5, 25)
+    assert run_dir.latest_step() not in (None, 5, STEPS)
 
-    processes = start((*TRAIN, run_dir.path), 2)
+    processes = start(*train)
     until_step(processes[0], run_dir, 17)
     processes[0].kill()  # which also leads the cluster
     processes[1].wait(LATE)
@@ -119,39 +119,25 @@ def test_a_signal_saves_and_stops_all_and_a_kill_stops_the_others(undisturbed: P
     assert code == 128 + signal.SIGTERM, errors
     assert "Traceback" not in errors
 
-    again = end(start((*TRAIN, run_dir.path), 2))
+    again = end(start(*train))
     assert [code for code, *_ in again] == [0, 0], again
     assert "continuing after step" in again[0][1]
     assert_same_weights(undisturbed, run_dir.path)
 
 
-@pytest.mark.skipif(not ALL, reason="PIX2PIX_TEST_ALL_HOSTS=1 asks for it")
-def test_a_teacher_is_handed_to_all_hosts(undisturbed: Path, tmp_path: Path):
-    distill = ("distill", undisturbed, "--base-filters", 4, "--precision", "float32")
-    distill += ("--steps", 1, "--run-dir")
-    assert typed(*distill, tmp_path / "alone", cwd=tmp_path).returncode == 0
-    found = end(start((*distill, tmp_path / "two"), 2))
-    assert [code for code, *_ in found] == [0, 0], found
-    expected, two = weights(tmp_path / "alone"), weights(tmp_path / "two")
-    assert gap(expected, two, expected) <= 1e-5
+def test_hosts_that_can_not_train_together_report_it_in_a_line(tmp_path: Path):
+    flags = ("--run-dir", tmp_path / "run", "--hosts", f"localhost:{free_port()},localhost:{free_port()}")
+    train = ("train", *SMALL, "--steps", 5, *flags, "--batch-size")
+    other = subprocess.Popen(
+        command(*train, 4, "--host-index", 1), env=environment(), stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    first = typed(*train, 2, "--host-index", 0, cwd=tmp_path)
+    [(code, _, errors)] = end([other])
+    assert (first.returncode, code) == (2, 2), first.stderr + errors
+    for lines in (first.stderr, errors):
+        assert len(lines.splitlines()) == 1
+        assert "--batch-size" in lines
 
-
-def test_hosts_that_can_not_train_together_say_so_in_a_line(tmp_path: Path):
-    hosts = ",".join(f"localhost:{free_port()}" for _ in range(2))
-    flags = ("--run-dir", tmp_path / "run", "--hosts", hosts, "--host-index")
-    each = [
-        subprocess.Popen(
-            command("train", *SMALL, "--steps", 5, "--batch-size", size, *flags, index),
-            env=environment(),
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        for index, size in enumerate((2, 4))
-    ]
-    found = end(each)
-    assert [code for code, *_ in found] == [2, 2], found
-    assert all(len(errors.splitlines()) == 1 and "--batch-size" in errors for *_, errors in found)
-
-    odd = end(start(("train", *SMALL, "--steps", 5, "--batch-size", 1, "--run-dir", tmp_path / "run"), 2))
+    odd = end(start("train", *SMALL, "--steps", 5, "--batch-size", 1, "--run-dir", tmp_path / "run"))
     assert [code for code, *_ in odd] == [2, 2], odd
     assert not (tmp_path / "run").exists()

@@ -13,6 +13,8 @@ from pix2pix_tf.errors import ConfigError
 from tests.end_to_end.commands import environment
 from tests.end_to_end.servers import check_pictures, export, free_port, started
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("kserve", reason="KServe is not installed; the extra serving-test has it")
 
 # KServe leaves it to the model to read a request and to write the answer: as TensorFlow Serving documents.

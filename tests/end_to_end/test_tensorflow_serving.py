@@ -6,6 +6,8 @@ import pytest
 
 from tests.end_to_end.servers import check_pictures, export, free_port, started
 
+pytestmark = pytest.mark.slow
+
 SERVER = shutil.which("tensorflow_model_server")
 
 

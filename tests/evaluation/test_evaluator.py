@@ -22,6 +22,8 @@ from pix2pix_tf.metrics import CONFUSION, METRICS, peak_signal_to_noise_ratio
 from pix2pix_tf.runs import RunDirectory
 from tests.conftest import small_config
 
+pytestmark = pytest.mark.slow
+
 
 def evaluated(models, out, **options):
     options = EvaluateOptions(tuple(map(str, models)), out=out, segmentation=False, **options)

@@ -18,6 +18,8 @@ from pix2pix_tf.evaluation import segmentation as module
 from pix2pix_tf.evaluation.segmentation import ClassReader, load_or_train, weights_of
 from pix2pix_tf.metrics import miou, pixel_accuracy
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 64)
 STEPS = 60
 # As in the label maps of facades, and two neighbours of those of Cityscapes.

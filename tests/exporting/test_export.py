@@ -35,6 +35,8 @@ from pix2pix_tf.runs import RunDirectory
 from tests.end_to_end.commands import environment
 from tests.formats.models import NOISE, SIZE, pictures, psnr, write_run
 
+pytestmark = pytest.mark.slow
+
 BOTH = FormatSettings(tflite=TFLite(quantize=("none", "int8")))
 IMPOSSIBLE = Tolerance(max_levels=-1)
 

@@ -11,6 +11,8 @@ from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.formats.saved_model.decoding import decode_to_unit_range, stated_size
 from tests.data.image_files import SERVED, encode, png, png_chunk, smooth
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=[1, 3])
 def decoder(request):

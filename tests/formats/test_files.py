@@ -14,6 +14,8 @@ from pix2pix_tf.formats.saved_model.reader import PIXEL_FACTS
 from tests.exported_models import SIZE, ContrastModel, expected, noise, write_onnx, write_tflite
 from tests.formats.conftest import HAS_ONNX
 
+pytestmark = pytest.mark.slow
+
 # ---------------------------------------------------------------- SavedModel
 
 

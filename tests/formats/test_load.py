@@ -11,6 +11,8 @@ from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, RunError
 from tests.exported_models import SIZE, expected, noise
 
+pytestmark = pytest.mark.slow
+
 EXPORTED = ["contrast/9", "floats.tflite", "levels.TFLITE", "contrast.onnx"]
 
 

@@ -12,6 +12,8 @@ from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.formats.onnx import write_onnx
 from tests.formats.models import NOISE, noise, untrained, write_run
 
+pytestmark = pytest.mark.slow
+
 INSTALLED = all(importlib.util.find_spec(name) for name in ("tf2onnx", "onnxruntime"))
 needs_extra = pytest.mark.skipif(not INSTALLED, reason="tf2onnx is not installed; the extra onnx has it")
 

@@ -47,6 +47,7 @@ print(hashlib.sha256(load(sys.argv[1])(image).tobytes()).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_picture(translate, tiny_run, python):
     done = python(DIGEST, tiny_run.path)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -10,6 +10,8 @@ from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.formats.tflite.conversion import convert
 from tests.formats.models import untrained
 
+pytestmark = pytest.mark.slow
+
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra runtimes has it")
 
 

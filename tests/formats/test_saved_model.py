@@ -20,6 +20,8 @@ from pix2pix_tf.formats.saved_model import SavedModel
 from pix2pix_tf.formats.saved_model.graph import write_saved_model
 from tests.formats.models import NOISE, noise, untrained
 
+pytestmark = pytest.mark.slow
+
 LIMITS = SavedModel(max_pixels_per_image=200_000, max_pixels_per_request=500_000)
 
 

@@ -31,6 +31,8 @@ from tests.exported_models import ContrastModel, expected, noise, serving
 from tests.formats.models import NOISE, SIZE, untrained
 from tests.formats.test_served import documented_metadata
 
+pytestmark = pytest.mark.slow
+
 
 class Channels(NamedTuple):
     """What the files tell of a model."""

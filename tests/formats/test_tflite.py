@@ -17,6 +17,8 @@ from pix2pix_tf.formats.tflite.conversion import convert, partitions
 from pix2pix_tf.formats.tflite.reader import read_metadata
 from tests.formats.models import NOISE, SIZE, noise, pictures, psnr, untrained
 
+pytestmark = pytest.mark.slow
+
 PLAIN = {"experimental_op_resolver_type": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 

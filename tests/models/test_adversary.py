@@ -7,7 +7,9 @@ import tensorflow as tf
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
-from tests.training.test_step import pairs
+from tests.training.steps import pairs
+
+pytestmark = pytest.mark.slow
 
 
 def gradients(**settings):

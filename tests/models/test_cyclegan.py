@@ -8,7 +8,7 @@ import tensorflow as tf
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
-from tests.training.test_step import distance, pairs, values, without_fast_layers
+from tests.training.steps import distance, pairs, values, without_fast_layers
 
 
 def config_of(**settings):

@@ -12,7 +12,7 @@ from pix2pix_tf.models.forward import ForwardPass
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
-from tests.training.test_step import INPAINT, batch_for, config_of, step, trainer_of, values
+from tests.training.steps import INPAINT, batch_for, config_of, step, trainer_of, values
 
 
 class Watched(ForwardPass):

@@ -11,7 +11,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import MODELS, config_from_json, model_class, model_for
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
-from tests.training.test_step import pairs
+from tests.training.steps import pairs
 
 # Every loss, network and option at least once.
 VARIANTS = [

@@ -16,7 +16,7 @@ from pix2pix_tf.models.wgan import interpolated
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
 from tests.end_to_end.commands import command, environment
-from tests.training.test_step import distance, pairs, values, without_fast_layers
+from tests.training.steps import distance, pairs, values, without_fast_layers
 
 AS_PUBLISHED = {"upsampling": "transposed", "last_convolution": False}
 TINY = {"generator_filters": 8, "critic_filters": 2, "batch_size": 4}
@@ -126,14 +126,14 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_paints_from_noise_what_its_sheet_shows(run):
+def test_a_run_paints_from_noise_what_its_grid_shows(run):
     paint = load(run.path)
     assert (paint.noise, paint.output_channels) == (10, 3)
     z = np.random.default_rng(0).standard_normal((5, 8, 10)).astype(np.float32)[0, 0]
     image = paint(z)
     assert image.shape == (64, 64, 3)
-    sheet = np.asarray(Image.open(run.final_grid))
-    assert any((sheet[y : y + 64, 8:72] == image).all() for y in range(sheet.shape[0] - 64))
+    grid = np.asarray(Image.open(run.final_grid))
+    assert any((grid[y : y + 64, 8:72] == image).all() for y in range(grid.shape[0] - 64))
     assert (paint(-z) != image).any()
     for wrong in (z[:3], z.astype(int), np.full(10, np.nan, np.float32)):
         with pytest.raises(DataError):

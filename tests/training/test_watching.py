@@ -20,6 +20,8 @@ from pix2pix_tf.runs import RunDirectory, find_run
 from pix2pix_tf.training.watching import Watch
 from tests.conftest import small_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
