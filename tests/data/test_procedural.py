@@ -1,28 +1,19 @@
-import dataclasses
 import hashlib
-import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural import PALETTE, Box, draw_pair, plan_street, procedural_dataset
-from pix2pix_tf.errors import ConfigError
 
 SIZES = [(64, 64), (64, 150), (65, 97), (131, 64), (128, 128), (200, 333), (300, 96)]
 
 
 def class_map(labels):
-    """Returns the class of each pixel as its place in the palette; fails on any other colour."""
+    """Returns the class of each pixel as its place in the palette; fails on any other color."""
     matches = (labels[:, :, None] == np.array(list(PALETTE.values()), np.uint8)).all(-1)
-    assert matches.any(-1).all(), "the label map holds a colour that is not in the palette"
+    assert matches.any(-1).all(), "the label map holds a color that is not in the palette"
     return matches.argmax(-1)
-
-
-def mean_brightness(photo, labels, name):
-    return photo[(labels == PALETTE[name]).all(-1)].mean()
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -32,16 +23,6 @@ def test_pairs_have_the_size_asked_for_and_labels_of_the_palette_only(height, wi
         assert photo.shape == labels.shape == (height, width, 3)
         assert photo.dtype == labels.dtype == np.uint8
         class_map(labels)
-
-
-def test_the_largest_size_is_drawn():
-    photo, labels = draw_pair(0, 1, 2048, 64)
-    assert photo.shape == labels.shape == (2048, 64, 3)
-
-
-def test_a_size_too_small_for_a_facade_is_refused():
-    with pytest.raises(ValueError, match="64x31"):
-        draw_pair(0, 0, 31, 64)
 
 
 @pytest.mark.parametrize(
@@ -58,24 +39,12 @@ def test_drawings_are_the_same_bytes_on_every_machine(arguments, digest):
     assert hashlib.sha256(photo.tobytes() + labels.tobytes()).hexdigest() == digest
 
 
-def test_drawing_again_gives_the_same_bytes():
-    first, between, again = (draw_pair(7, index, 96, 96) for index in (5, 6, 5))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, between)
-
-
-def test_no_two_drawings_of_a_series_are_alike():
+def test_no_two_drawings_are_alike():
     drawings = [draw_pair(0, index, 64, 64) for index in [*range(100), 2**40, 2**63]]
+    drawings += [draw_pair(seed, index, 64, 64) for seed in (1, 2, -1, 2**40) for index in range(5)]
     assert len({photo.tobytes() for photo, _ in drawings}) == len(drawings)
-    # Two facades may agree in their labels at this size and still differ in colours and windows.
+    # Two facades may agree in their labels at this size and still differ in colors and windows.
     assert len({labels.tobytes() for _, labels in drawings}) > 80
-
-
-def test_seeds_give_different_series():
-    series = [
-        {draw_pair(seed, index, 64, 64)[0].tobytes() for index in range(20)} for seed in (0, 1, 2, -1, 2**40)
-    ]
-    assert all(a.isdisjoint(b) for a, b in itertools.combinations(series, 2))
 
 
 def test_every_class_appears():
@@ -88,44 +57,32 @@ def test_every_class_appears():
     assert all(seen[name] == 60 for name in ("sky", "wall", "window", "door", "cornice", "pavement")), seen
 
 
-def test_palette_colours_are_far_apart():
-    for first, second in itertools.combinations(PALETTE.values(), 2):
-        assert np.linalg.norm(np.subtract(first, second)) >= 120
-
-
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_everything_planned_stands_inside_its_image(height, width):
     for index in range(30):
         for house in plan_street(0, index, height, width).houses:
-            for field in dataclasses.fields(house):
-                value = getattr(house, field.name)
-                things = [value] if isinstance(value, Box) else value if isinstance(value, tuple) else []
-                boxes = [getattr(thing, "box", thing) for thing in things]
-                for box in (box for box in boxes if isinstance(box, Box)):
-                    assert 0 <= box.top <= box.bottom <= height, (index, field.name, box)
-                    assert 0 <= box.left < box.right <= width, (index, field.name, box)
+            boxes = [value for value in vars(house).values() if isinstance(value, Box)]
+            boxes += [box for boxes in vars(house).values() if isinstance(boxes, list) for box in boxes]
+            boxes += [box for box, _ in house.windows]
+            for box in (box for box in boxes if isinstance(box, Box)):
+                assert 0 <= box.top <= box.bottom <= height, (index, box)
+                assert 0 <= box.left < box.right <= width, (index, box)
 
 
-def test_facades_differ_in_storeys_bays_and_style():
+def test_facades_differ_in_stories_bays_and_style_and_in_number():
+    assert [len(plan_street(0, 0, 128, width).houses) for width in (128, 512)] == [1, 3]
     houses = [plan_street(0, index, 128, 128).houses[0] for index in range(60)]
     assert len({house.style for house in houses}) == 6
     assert len({house.wall.top for house in houses}) > 10
     assert len({len(house.windows) for house in houses}) > 5
 
 
-def test_a_wide_image_shows_several_houses():
-    assert len(plan_street(0, 0, 128, 128).houses) == 1
-    assert len(plan_street(0, 0, 128, 512).houses) == 3
-
-
 def test_photo_can_be_told_from_the_labels():
     pairs = [draw_pair(0, index, 128, 128) for index in range(30)]
-    darker = [
-        mean_brightness(photo, labels, "window") < mean_brightness(photo, labels, "sky")
-        for photo, labels in pairs
-    ]
-    assert all(darker)
-    # One colour for each class, the same in all images, explains most of the photos' variance.
+    for photo, labels in pairs:
+        window, sky = (photo[(labels == PALETTE[name]).all(-1)].mean() for name in ("window", "sky"))
+        assert window < sky
+    # One color for each class, the same in all images, explains most of the photos' variance.
     photos = np.concatenate([photo.reshape(-1, 3) for photo, _ in pairs]).astype(np.float64)
     classes = np.concatenate([class_map(labels).ravel() for _, labels in pairs])
     means = np.stack([photos[classes == place].mean(0) for place in range(len(PALETTE))])
@@ -142,25 +99,12 @@ def test_edges_of_the_photo_lie_on_edges_of_the_labels():
 
 
 def test_splits_are_named_after_their_drawings_and_share_none():
-    dataset = procedural_dataset(0, (64, 64), train_count=5, val_count=3, test_count=2)
-    assert dataset.name == "procedural"
+    dataset = procedural_dataset(0, (64, 64), train_count=5, val_count=0, test_count=2)
     assert dataset.sides == (PixelFormat(channels=3, labels=False), PixelFormat(channels=3, labels=True))
-    assert {name: len(split) for name, (split,) in dataset.splits.items()} == {
-        "train": 5,
-        "val": 3,
-        "test": 2,
-    }
-    names = [name for (split,) in dataset.splits.values() for name in split.names]
-    assert len(set(names)) == 10
+    assert {split: dataset.count(split) for split in dataset.splits} == {"train": 5, "test": 2}
     assert dataset.splits["train"][0].names[4] == "procedural-000012"
-
-
-def test_a_split_without_pairs_is_left_out():
-    dataset = procedural_dataset(0, (64, 64), train_count=1, val_count=0, test_count=1)
-    assert set(dataset.splits) == {"train", "test"}
-    assert dataset.held_out == "test"
-    with pytest.raises(ConfigError, match="0 pairs"):
-        procedural_dataset(0, (64, 64), train_count=0)
+    names = [name for (split,) in dataset.splits.values() for name in split.names]
+    assert len(set(names)) == 7
 
 
 @pytest.mark.parametrize("held_bytes", [1 << 29, 0], ids=["held in memory", "drawn when read"])
@@ -176,23 +120,9 @@ def test_reading_in_a_tf_data_map_gives_the_drawing_of_that_name(held_bytes, mon
             np.testing.assert_array_equal(pair, draw_pair(4, int(name.split("-")[1]), 64, 80))
 
 
-def test_reading_in_a_tf_function_and_eagerly_agree():
-    import tensorflow as tf
-
-    split = procedural_dataset(4, (64, 64), train_count=3).splits["train"][0]
-    for index in range(3):
-        place = tf.constant(index, tf.int64)
-        np.testing.assert_array_equal(tf.function(split.read)(place), split.read(place))
-
-
 def test_nothing_is_drawn_before_the_first_reading(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("drew too early")
 
     monkeypatch.setattr("pix2pix_tf.data.procedural.draw_pair", refuse)
     assert len(procedural_dataset(0, (2048, 2048)).splits["train"][0]) == 400
-
-
-def test_importing_does_not_import_tensorflow():
-    program = "import sys, pix2pix_tf.data.procedural; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -23,7 +23,6 @@ from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.data.procedural.painting import draw_pair
 from pix2pix_tf.data.procedural.planning import Box, plan_street
 from pix2pix_tf.data.sets import ImageDataset, Images
-from pix2pix_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -44,24 +43,18 @@ def procedural_dataset(
 
     Splits are drawn at the first reading and kept in memory; large ones are drawn pair by pair when read. The
     splits take turns in one series of drawings, so they share none: ``procedural-000012`` is
-    ``draw_pair(seed, 12, ...)``. With a count of 0, ``val`` or ``test`` is left out.
-
-    Raises:
-        ConfigError: ``train_count`` is 0.
+    ``draw_pair(seed, 12, ...)``. A split of no pairs is left out.
     """
-    if train_count < 1:
-        raise ConfigError(f"procedural data: can't train on {train_count} pairs; give 1 or more.")
     counts = {"train": train_count, "val": val_count, "test": test_count}
     splits = {
         name: (_drawn(seed, image_size, range(turn, turn + len(counts) * count, len(counts))),)
         for turn, (name, count) in enumerate(counts.items())
-        if count > 0
+        if count
     }
-    return ImageDataset("procedural", (PixelFormat(channels=3), PixelFormat(channels=3, labels=True)), splits)
+    return ImageDataset("procedural", (PixelFormat(), PixelFormat(labels=True)), splits)
 
 
 def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
-    """Returns the pairs with these indices."""
     shape = (2, *image_size, 3)
     held = len(numbers) * math.prod(shape) <= _HELD_BYTES
 

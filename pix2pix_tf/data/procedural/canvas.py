@@ -8,9 +8,9 @@ import numpy as np
 
 from pix2pix_tf.data.procedural.planning import Box
 from pix2pix_tf.data.procedural.randomness import hash_grid
-from pix2pix_tf.data.procedural.styles import Colour
+from pix2pix_tf.data.procedural.styles import Color
 
-PALETTE: Mapping[str, Colour] = {
+PALETTE: Mapping[str, Color] = {
     "sky": (0, 0, 128),
     "wall": (0, 0, 255),
     "window": (0, 128, 255),
@@ -24,7 +24,7 @@ PALETTE: Mapping[str, Colour] = {
     "shop": (128, 0, 0),
     "pavement": (128, 128, 128),
 }
-"""The RGB colour of each class in a label map, in the spirit of the CMP facades."""
+"""The RGB color of each class in a label map, in the spirit of the CMP facades."""
 
 _CLASSES = {name: number for number, name in enumerate(PALETTE)}
 FULL_LIGHT = 256  # light and blending weights are fixed-point numbers with 8 fractional bits
@@ -43,22 +43,12 @@ def arch(box: Box) -> np.ndarray:
     return x * x * (4 * box.rise**2) + y * y * box.width**2 <= box.width**2 * (4 * box.rise**2)
 
 
-def slope(shape: tuple[int, int], top_width: int) -> np.ndarray:
-    """Returns a trapezoid that stands on its longer side, bool [height, width]."""
+def slope(shape: tuple[int, int], top_width: int, steps: int | None = None) -> np.ndarray:
+    """Returns a trapezoid on its longer side, smooth or of so many steps, bool [height, width]."""
     height, width = shape
-    return _centred(top_width + (width - top_width) * (np.arange(height) + 1) // max(1, height), width)
-
-
-def steps(shape: tuple[int, int]) -> np.ndarray:
-    """Returns a gable of five steps, bool [height, width]."""
-    height, width = shape
-    top_width = width * 24 // 100
-    return _centred(top_width + (width - top_width) * (np.arange(height) * 5 // height) // 5, width)
-
-
-def _centred(spans: np.ndarray, width: int) -> np.ndarray:
-    """Returns a mask of the ``spans[y]`` middle pixels of each row y, bool [len(spans), width]."""
-    return np.abs(2 * np.arange(width) + 1 - width) <= spans[:, None]
+    risen = np.arange(height) * steps // height if steps else np.arange(height) + 1
+    spans = top_width + (width - top_width) * risen // max(1, steps or height)
+    return np.abs(2 * np.arange(width) + 1 - width) <= spans[:, None]  # the middle pixels of each row
 
 
 class Canvas:
@@ -68,7 +58,7 @@ class Canvas:
         unit: shorter side of the image, the unit of lengths.
         shadow: light that is left in full shadow, in 256ths.
         labels: index of each pixel's class in ``PALETTE``, uint8 [height, width]; initially sky.
-        colour: color in full light, int32 [height, width, 3]; may exceed [0, 255].
+        color: color in full light, int32 [height, width, 3]; may exceed [0, 255].
         light: int32 [height, width] in [0, 256].
     """
 
@@ -76,25 +66,22 @@ class Canvas:
         self.unit = min(height, width)
         self.shadow = shadow
         self.labels = np.full((height, width), _CLASSES["sky"], np.uint8)
-        self.colour = np.zeros((height, width, 3), np.int32)
+        self.color = np.zeros((height, width, 3), np.int32)
         self.light = np.full((height, width), FULL_LIGHT, np.int32)
 
     def paint(
-        self, box: Box, label: str, colour: Colour | np.ndarray, outline: np.ndarray | None = None
+        self, box: Box, label: str, color: Color | np.ndarray, outline: np.ndarray | None = None
     ) -> None:
         """Paints a thing over what is there, including shadows.
 
-        ``box`` must lie inside the image, ``label`` is a key of ``PALETTE``, ``colour`` broadcasts to
+        ``box`` must lie inside the image, ``label`` is a key of ``PALETTE``, ``color`` broadcasts to
         [box.height, box.width, 3], and ``outline`` is bool [box.height, box.width], by default the box with
         its arch.
         """
-        if outline is None and box.rise:
-            outline = arch(box)
-        where: np.ndarray | bool = True if outline is None else outline
-        np.copyto(self.labels[box.pixels], _CLASSES[label], where=where)
-        np.copyto(self.light[box.pixels], FULL_LIGHT, where=where)
-        where = True if outline is None else outline[..., None]
-        np.copyto(self.colour[box.pixels], np.asarray(colour, np.int32), where=where)
+        where = (arch(box) if box.rise else np.ones(box.shape, bool)) if outline is None else outline
+        self.labels[box.pixels][where] = _CLASSES[label]
+        self.light[box.pixels][where] = FULL_LIGHT
+        np.copyto(self.color[box.pixels], np.asarray(color, np.int32), where=where[..., None])
 
     def shade(self, box: Box, light: int | np.ndarray) -> None:
         """Multiplies the light in a box by ``light`` / 256, which may be an array of the box's shape.
@@ -117,7 +104,7 @@ class Canvas:
         height, width = self.light.shape
         fall = 272 - ramp(width) // 8 - (ramp(height) // 10)[:, None]
         light = np.where(self.labels == _CLASSES["sky"], FULL_LIGHT, self.light * fall >> 8)
-        photo = np.clip(self.colour * light[..., None] >> 8, 0, 255)
+        photo = np.clip(self.color * light[..., None] >> 8, 0, 255)
         photo = np.pad(photo, ((1, 1), (1, 1), (0, 0)), "edge")
         photo = photo[:-2] + 6 * photo[1:-1] + photo[2:]
         photo = photo[:, :-2] + 6 * photo[:, 1:-1] + photo[:, 2:]

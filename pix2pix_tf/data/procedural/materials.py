@@ -7,10 +7,10 @@ import numpy as np
 from pix2pix_tf.data.procedural.canvas import arch, ramp
 from pix2pix_tf.data.procedural.planning import Box, to_pixels
 from pix2pix_tf.data.procedural.randomness import hash_grid
-from pix2pix_tf.data.procedural.styles import Bond, Colour, Interior, Style
+from pix2pix_tf.data.procedural.styles import Bond, Color, Interior, Style
 
 
-def blend(first: Colour, second: Colour, weight: np.ndarray) -> np.ndarray:
+def blend(first: Color, second: Color, weight: np.ndarray) -> np.ndarray:
     """Blends from ``first`` (weight 0) to ``second`` (weight 256), int32 [..., 3]."""
     start, end = np.array(first, np.int32), np.array(second, np.int32)
     return start + ((end - start) * weight[..., None] >> 8)
@@ -51,7 +51,7 @@ def masonry(
     return np.where(joints, np.int32(joint), stones)
 
 
-def wall(key: int, bond: Bond, colour: Colour | np.ndarray, shape: tuple[int, int], unit: int) -> np.ndarray:
+def wall(key: int, bond: Bond, color: Color | np.ndarray, shape: tuple[int, int], unit: int) -> np.ndarray:
     """Returns a wall in full light, int32 [height, width, 3]; ``unit`` is the shorter side of the image."""
     tones = (smooth_noise(key + 3, shape, (unit // 6, unit // 6)) - 128) // 16  # weathering
     if bond == "brick":
@@ -60,16 +60,16 @@ def wall(key: int, bond: Bond, colour: Colour | np.ndarray, shape: tuple[int, in
     elif bond == "ashlar":
         course = to_pixels(46, unit, least=5)
         tones += masonry(key + 2, shape, course, course * 9 // 4, joint=-20, spread=4)
-    return np.array(colour, np.int32) + tones[..., None]
+    return np.array(color, np.int32) + tones[..., None]
 
 
-def roof_tiles(key: int, colour: Colour, shape: tuple[int, int], line: int) -> np.ndarray:
+def roof_tiles(key: int, color: Color, shape: tuple[int, int], line: int) -> np.ndarray:
     """Returns a roof in full light, int32 [height, width, 3], with tiles of 3 ``line`` pixels height."""
     rows = 3 * line
     tones = masonry(key, shape, rows, rows * 3 // 2, joint=-14, spread=6)
     tones += (ramp(shape[0]) // 10)[:, None] - 10
     tones[rows - 1 :: rows] += 8
-    return np.array(colour, np.int32) + tones[..., None]
+    return np.array(color, np.int32) + tones[..., None]
 
 
 def glass(shape: tuple[int, int], interior: Interior) -> np.ndarray:

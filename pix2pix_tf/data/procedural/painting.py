@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pix2pix_tf.data.procedural import materials
-from pix2pix_tf.data.procedural.canvas import FULL_LIGHT, Canvas, ramp, slope, steps
+from pix2pix_tf.data.procedural.canvas import FULL_LIGHT, Canvas, ramp, slope
 from pix2pix_tf.data.procedural.planning import Box, Facade, Street, plan_street
 
 
@@ -16,41 +16,25 @@ def draw_pair(seed: int, index: int, height: int, width: int) -> tuple[np.ndarra
     ``seed`` selects a series and ``index``, in [0, 2**64), the pair. ``height`` and ``width`` must be at
     least 32.
     """
-    if min(height, width) < 32:
-        raise ValueError(f"a facade of {width}x{height} pixels can't be drawn: both must be 32 or more")
     street = plan_street(seed, index, height, width)
     canvas = Canvas(height, width, street.shadow)
     _paint_sky(canvas, street)
     for house in street.houses:
-        _paint_house(canvas, house)
+        for paint in _PARTS:
+            paint(canvas, house)
     _paint_pavement(canvas, street)
     return canvas.develop(street.key + 4)
-
-
-def _paint_house(canvas: Canvas, house: Facade) -> None:
-    _paint_roof(canvas, house)
-    _paint_wall(canvas, house)
-    _paint_dormers(canvas, house)
-    _paint_pillars(canvas, house)
-    _paint_mouldings(canvas, house)
-    _paint_windows(canvas, house)
-    _paint_shutters(canvas, house)
-    _paint_door(canvas, house)
-    _paint_shops(canvas, house)
-    _paint_cornices(canvas, house)
-    _paint_pediments(canvas, house)
-    _paint_balconies(canvas, house)
 
 
 def _paint_sky(canvas: Canvas, street: Street) -> None:
     height, width = canvas.light.shape
     deep = max(house.wall.top for house in street.houses)
     down = np.minimum(256, (np.arange(height) << 8) // deep)
-    canvas.colour[:] = materials.blend(*street.sky, down)[:, None]
+    canvas.color[:] = materials.blend(*street.sky, down)[:, None]
     cell = canvas.unit // 5
     clouds = 2 * materials.smooth_noise(street.key + 1, (deep, width), (cell // 3, cell))
     clouds += materials.smooth_noise(street.key + 2, (deep, width), (max(2, cell // 6), cell // 3))
-    sky = canvas.colour[:deep]
+    sky = canvas.color[:deep]
     sky += (np.array((252, 250, 248), np.int32) - sky) * np.clip(clouds - 400, 0, 230)[..., None] >> 8
 
 
@@ -84,17 +68,18 @@ def _paint_wall(canvas: Canvas, house: Facade) -> None:
     outline = np.ones(box.shape, bool)
     gable = outline[: box.height - house.wall.height]
     if style.gabled:
-        stepped = style.roof == "stepped"
-        gable[:] = steps(gable.shape) if stepped else slope(gable.shape, box.width // 12)
-    stones = materials.wall(house.key, style.bond, house.wall_colour, box.shape, canvas.unit)
+        is_stepped = style.roof == "stepped"
+        top_width = box.width * 24 // 100 if is_stepped else box.width // 12
+        gable[:] = slope(gable.shape, top_width, 5 if is_stepped else None)
+    stones = materials.wall(house.key, style.bond, house.wall_color, box.shape, canvas.unit)
     canvas.paint(box, "wall", stones, outline)
     thick = 3 * house.line
     coping = gable.copy()
     coping[thick:] &= ~gable[:-thick]
     canvas.paint(box._replace(bottom=house.wall.top), "cornice", style.trim, coping)
     if style.ground_bond != style.bond:
-        colour = np.array(style.trim) - 22
-        stones = materials.wall(house.key, style.ground_bond, colour, ground.shape, canvas.unit)
+        color = np.array(style.trim) - 22
+        stones = materials.wall(house.key, style.ground_bond, color, ground.shape, canvas.unit)
         canvas.paint(ground, "wall", stones)
     canvas.shade(ground._replace(top=ground.bottom - 4 * house.line), 206)  # the plinth
 
@@ -122,8 +107,8 @@ def _paint_pillars(canvas: Canvas, house: Facade) -> None:
         canvas.shade(box._replace(left=box.right, right=box.right + line), canvas.shadow + 40)
 
 
-def _paint_mouldings(canvas: Canvas, house: Facade) -> None:
-    for box in house.mouldings:
+def _paint_moldings(canvas: Canvas, house: Facade) -> None:
+    for box in house.moldings:
         canvas.paint(box, "moulding", house.style.trim)
         canvas.cast(box, 2 * house.line)
 
@@ -160,7 +145,7 @@ def _paint_dormers(canvas: Canvas, house: Facade) -> None:
 def _paint_shutters(canvas: Canvas, house: Facade) -> None:
     slat = 2 * house.line
     for box in house.shutters:
-        canvas.paint(box, "shutter", house.shutter_colour)
+        canvas.paint(box, "shutter", house.shutter_color)
         slats = np.where(np.arange(box.height) % slat == slat - 1, 196, FULL_LIGHT)
         canvas.shade(box, slats[:, None])
         canvas.shade(box._replace(left=box.right, right=box.right + house.line), canvas.shadow + 40)
@@ -171,7 +156,7 @@ def _paint_balconies(canvas: Canvas, house: Facade) -> None:
     line, style = house.line, house.style
     for box in house.balconies:
         slab = min(box.height - 1, 2 * line + line // 2)
-        balcony = canvas.colour[box.pixels] * 3 // 4
+        balcony = canvas.color[box.pixels] * 3 // 4
         balcony[:, np.arange(box.width) % (2 * line + 1) < line] = style.metal
         balcony[:line] = balcony[-slab - line : -slab] = style.metal
         balcony[-slab:] = style.trim
@@ -180,18 +165,9 @@ def _paint_balconies(canvas: Canvas, house: Facade) -> None:
 
 
 def _paint_door(canvas: Canvas, house: Facade) -> None:
-    box = house.door
-    canvas.paint(box, "door", house.door_colour)
-    canvas.shade(box, _door_relief(house))
-    bottom = box.top + max(1, box.height * 22 // 100, box.rise)
-    fanlight = box._replace(bottom=bottom).grown(-house.line, 0)
-    if min(fanlight.shape) > 0:
-        canvas.paint(fanlight, "door", materials.glass(fanlight.shape, "dark"))
-
-
-def _door_relief(house: Facade) -> np.ndarray:
-    """Returns the light on the two leaves of a paneled door, int64 [height, width]."""
-    (height, width), line = house.door.shape, house.line
+    box, line = house.door, house.line
+    height, width = box.shape
+    canvas.paint(box, "door", house.door_color)
     light = np.full((height, width), FULL_LIGHT)
     leaf = (width - 2 * line) // 2
     for left in (line, width - line - leaf):
@@ -200,7 +176,10 @@ def _door_relief(house: Facade) -> np.ndarray:
             panel[:], panel[:line] = 216, 170
     light[:, (width - 1) // 2 : (width - 1) // 2 + line] = 120
     light[: 2 * line] = 140
-    return light
+    canvas.shade(box, light)
+    fanlight = box._replace(bottom=box.top + max(1, height * 22 // 100, box.rise)).grown(-line, 0)
+    if min(fanlight.shape) > 0:
+        canvas.paint(fanlight, "door", materials.glass(fanlight.shape, "dark"))
 
 
 def _paint_shops(canvas: Canvas, house: Facade) -> None:
@@ -218,3 +197,19 @@ def _paint_shops(canvas: Canvas, house: Facade) -> None:
         canvas.paint(awning, "shop", np.where(white[:, None], (244, 238, 226), house.style.awning))
         canvas.shade(awning, (FULL_LIGHT - ramp(awning.height) // 6)[:, None])
         canvas.cast(awning, 4 * line)
+
+
+_PARTS = (
+    _paint_roof,
+    _paint_wall,
+    _paint_dormers,
+    _paint_pillars,
+    _paint_moldings,
+    _paint_windows,
+    _paint_shutters,
+    _paint_door,
+    _paint_shops,
+    _paint_cornices,
+    _paint_pediments,
+    _paint_balconies,
+)  # from back to front
