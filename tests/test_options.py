@@ -9,6 +9,7 @@ from PIL import Image
 from pix2pix_tf import preset, replace
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.data.checking.report import check_dataset
+from pix2pix_tf.data.folder import FolderOptions
 from pix2pix_tf.data.packed import pack_folder
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.samples import run_dataset
@@ -58,9 +59,9 @@ def test_predict_refuses_what_a_run_has_not(option, tiny_run, tmp_path):
 
 
 def test_data_preview_and_check_refuse_what_their_data_do_not_use(split, tmp_path, capsys):
-    pack_folder(split, tmp_path / "pack", 0, None)
+    pack_folder(split, tmp_path / "pack", FolderOptions())
     with pytest.raises(ConfigError, match="--seed"):
-        pack_folder(split, tmp_path / "again", 3, None)
+        pack_folder(split, tmp_path / "again", FolderOptions(seed=3))
     preview = f"--out {tmp_path / 'preview.png'} --kind unpaired"
     for action, place, flags in (
         ("check", tmp_path / "pack", "--skip-bad-images"),
@@ -78,7 +79,7 @@ def test_a_number_is_ignored_in_measurements_and_gray_images_only(split, tmp_pat
     with pytest.raises(ConfigError, match="--ignore has no effect with --dataset"):
         check_dataset(replace(usual, ignore=7), usual)
     with pytest.raises(ConfigError, match="--ignore has no effect"):
-        pack_folder(split, tmp_path / "pack", 0, None, ignore=7)
+        pack_folder(split, tmp_path / "pack", FolderOptions(ignored=(7, 7)))
     for side in "AB":
         (tmp_path / "gray" / side).mkdir(parents=True)
         for number in range(3):
@@ -86,7 +87,7 @@ def test_a_number_is_ignored_in_measurements_and_gray_images_only(split, tmp_pat
             Image.fromarray(shades + ord(side)).save(tmp_path / "gray" / side / f"{number}.png")
     usual = preset(str(tmp_path / "gray"))
     assert check_dataset(replace(usual, ignore=7, val_share=0.5), usual).is_good
-    pack_folder(tmp_path / "gray", tmp_path / "packed", 0, None, ignore=7)
+    pack_folder(tmp_path / "gray", tmp_path / "packed", FolderOptions(ignored=(7, 7)))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_evaluate_refuses_what_its_data_do_not_use(place, flags, split, tiny_run
     dataset = split
     if place == "pack":
         dataset = tmp_path / "pack"
-        pack_folder(split, dataset, 0, None)
+        pack_folder(split, dataset, FolderOptions())
     arguments = ["evaluate", str(tiny_run.path), "--dataset", str(dataset), "--out", str(tmp_path / "out")]
     assert main([*arguments, *flags.split()]) == 2
     assert f"{flags.split()[0]} has no effect with --dataset" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import tensorflow as tf
 from pix2pix_tf import preset, replace, train
 from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.config import READ_IF, each_setting, refuse_unread
+from pix2pix_tf.data.folder import FolderOptions
 from pix2pix_tf.data.packed import pack_folder
 from pix2pix_tf.data.pipeline import held_out_images, training_batches
 from pix2pix_tf.data.sources import open_dataset
@@ -156,7 +157,7 @@ def test_what_only_opened_data_can_tell(folder, tmp_path):
             "label_maps"
         }
 
-    pack_folder(folder, tmp_path / "pack", 0, None)
+    pack_folder(folder, tmp_path / "pack", FolderOptions())
     (tmp_path / "photos").mkdir()
     for image in (folder / "A").iterdir():
         (tmp_path / "photos" / image.name).write_bytes(image.read_bytes())
@@ -185,7 +186,7 @@ def test_label_maps_are_of_the_side_that_is_taken(folder, direction, label_maps,
 
 @pytest.mark.parametrize("name", ["split_seed", "val_share", "skip_bad_images", "evaluate_every"])
 def test_training_refuses_what_its_data_do_not_use(name, folder, tmp_path):
-    pack_folder(folder, tmp_path / "pack", 0, None, "unpaired")
+    pack_folder(folder, tmp_path / "pack", FolderOptions("unpaired"))
     config = replace(
         preset(str(tmp_path / "pack"), "cyclegan"), run_dir=tmp_path / "run", **SMALL, **{name: GIVEN[name]}
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pix2pix_tf import storage
-from pix2pix_tf.data.folder import open_folder_dataset
+from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import UNFINISHED
 from pix2pix_tf.runs import RunDirectory, find_run
@@ -353,10 +353,8 @@ def test_a_folder_that_somebody_put_there_is_fetched_once_and_followed(store, tm
     store.pipe_file("bucket/pairs/train/", b"")  # as consoles make for folders
     folder = local_folder("s3://bucket/pairs")
     assert folder.name == "pairs"
-    found = open_folder_dataset(folder, 0, None, show_progress=False)
-    assert (
-        found.identity() == open_folder_dataset(tmp_path / "pairs", 0, None, show_progress=False).identity()
-    )
+    found = open_folder(folder, FolderOptions())
+    assert found.identity() == open_folder(tmp_path / "pairs", FolderOptions()).identity()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
     save_image(tmp_path / "new.png", 80, 30, seed=9)
     store.put_file(str(tmp_path / "new.png"), "bucket/pairs/train/2.png")

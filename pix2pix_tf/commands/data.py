@@ -247,14 +247,16 @@ def _dataset_config(args: DataArgs) -> TrainConfig:
 def _data_pack(arguments: list[str]) -> int:
     args = parse(DataPackArgs, "data pack", arguments)
     start_frameworks()
+    from pix2pix_tf.data.folder import FolderOptions
     from pix2pix_tf.data.named import data_root
     from pix2pix_tf.data.packed import pack_folder
     from pix2pix_tf.data.sources import existing_folder, usual_kind
 
     folder = existing_folder(args.folder if address_of(args.folder) else str(Path(args.folder).absolute()))
     kind = args.kind or usual_kind(str(folder))
-    data, root = configs.replace(preset(), **args.shares.given()).data, data_root(args.data_dir)
-    skip, shares = args.skip_bad_images, (data.val_share, data.test_share)
-    dataset = pack_folder(folder, args.out, args.seed, root, kind, skip, args.layout, shares, args.ignore)
+    settings = {"layout": args.layout, "skip_bad_images": args.skip_bad_images, "ignore": args.ignore}
+    data = configs.replace(preset(), **settings, **args.shares.given()).data
+    options = FolderOptions.of(data, kind, seed=args.seed, cache_dir=data_root(args.data_dir))
+    dataset = pack_folder(folder, args.out, options)
     print(f"{dataset.description()}; pix2pix train --dataset {quoted(args.out)} learns from it")
     return 0

@@ -48,18 +48,17 @@ def open_named_dataset(
     show_progress: bool = True,
 ) -> ImageDataset:
     """Opens a data set by its full name: see `prepare_folder`."""
-    from pix2pix_tf.data.folder import open_folder_dataset
+    from pix2pix_tf.data.folder import FolderOptions, open_folder
 
     kind = kind_of(name)
-    dataset = open_folder_dataset(
-        prepare_folder(name, data_dir, archive, mirror, show_progress),
-        seed=0,  # without effect, as the data set is split already
-        cache_dir=data_root(data_dir),
-        kind=kind,
-        skip_bad_images=skip_bad_images,
-        show_progress=show_progress,
+    options = FolderOptions(
+        kind,
         layout="side-by-side" if kind == "pairs" else "auto",
+        skip_bad_images=skip_bad_images,
+        cache_dir=data_root(data_dir),
+        show_progress=show_progress,
     )
+    dataset = open_folder(prepare_folder(name, data_dir, archive, mirror, show_progress), options)
     dataset = dataclasses.replace(dataset, name=name)
     return with_label_maps(dataset, CATALOG[name].labels) if name in CATALOG else dataset
 

@@ -18,11 +18,10 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.config import Layout
-from pix2pix_tf.data.folder import SHARES, digests_of, examined, ranged, read_sides
+from pix2pix_tf.data.folder import FolderOptions, as_asked, digests_of, read_sides, usable_survey
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.reading import decode_in_pipeline
-from pix2pix_tf.data.sets import ImageDataset, Images, Kind, LazyNames
+from pix2pix_tf.data.sets import ImageDataset, Images, LazyNames
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole, written_whole
 
@@ -41,34 +40,17 @@ def is_pack(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def pack_folder(
-    folder: Path,
-    out: Path,
-    seed: int,
-    cache_dir: Path | None,
-    kind: Kind = "pairs",
-    skip_bad_images: bool = False,
-    layout: Layout = "auto",
-    shares: tuple[float, float] = SHARES,
-    ignore: float | None = None,
-) -> ImageDataset:
-    """Packs a folder of images, every one of which is checked; arguments as of `open_folder_dataset`."""
+def pack_folder(folder: Path, out: Path, options: FolderOptions) -> ImageDataset:
+    """Packs a folder of images, every one of which is checked."""
     if is_pack(out):
         raise ConfigError(f"--out {out} holds a packed data set already; give another folder, or delete it")
     if out.resolve() == folder.resolve():
         raise ConfigError(f"--out {out} is the folder of the images; give another: a pack is read alone")
-    survey, sides = examined(
-        folder,
-        seed,
-        cache_dir,
-        kind,
-        skip_bad_images,
-        layout=layout,
-        shares=shares,
-        ignored=(ignore, ignore),
-    )
-    if not survey.is_split_here and (seed, shares) != (0, SHARES):
+    survey, usual = usable_survey(folder, options), FolderOptions()
+    sides = survey.formats()
+    if not survey.is_split_here and (options.seed, options.shares) != (usual.seed, usual.shares):
         raise ConfigError(f"--seed and shares have no effect with {folder}, which is split already")
+    ignore = options.ignored[0]
     if ignore not in {None, *(side.ignore for of_set in sides for side in of_set)}:
         raise ConfigError(f"--ignore has no effect with {folder}, which has no measurements or gray images")
     splits: dict[str, list[dict[str, Any]]] = {}
@@ -138,19 +120,15 @@ def open_pack(
     ranges: Sequence[ValueRange | None] = (None, None),
     channels: Sequence[int | None] = (None, None),
 ) -> ImageDataset:
-    """Opens a packed data set; ``ranges`` and ``channels`` as of `open_folder_dataset`."""
+    """Opens a packed data set; ``ranges`` and ``channels`` as of `FolderOptions`."""
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if stored["format"] != _FORMAT:
             raise DataError(
                 f"{folder} was packed in format {stored['format']}, format {_FORMAT} is read; pack it again"
             )
-        sides = ranged(
-            [tuple(map(PixelFormat.from_json, of_set)) for of_set in stored["sides"]],
-            ranges,
-            channels,
-            folder,
-        )
+        stored_sides = [tuple(map(PixelFormat.from_json, of_set)) for of_set in stored["sides"]]
+        sides = as_asked(stored_sides, ranges, channels, folder)
         return ImageDataset(
             name=stored["name"],
             sides=tuple(itertools.chain(*sides)),

@@ -160,7 +160,7 @@ def _with_task(images: ImageDataset, config: TrainConfig) -> ImageDataset:
 def usual_kind(dataset: str) -> Kind:
     """Returns the kind that a data set is by itself, as far as that can be told without downloading it."""
     if looks_like_path(dataset):
-        from pix2pix_tf.data.folder import likely_kind
+        from pix2pix_tf.data.layout import likely_kind
         from pix2pix_tf.data.packed import is_pack, open_pack
 
         folder = local_folder(dataset)
@@ -180,7 +180,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
         drawn = procedural_dataset(config.optimization.seed, data.size)
         return _with_used(drawn, *(["photo_filter"] if data.jitter else []))
     if looks_like_path(data.dataset):
-        from pix2pix_tf.data.folder import open_folder_dataset
+        from pix2pix_tf.data.folder import FolderOptions, open_folder
         from pix2pix_tf.data.named import data_root
         from pix2pix_tf.data.packed import is_pack, open_pack
 
@@ -191,19 +191,16 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             pack = open_pack(folder, ranges, channels)
             _refuse_kind(pack.name, pack.kind, kind, f"; pack it with --kind {kind}")
             return _with_used(pack, *_OF_FILES, "input_range", "output_range")
-        images = open_folder_dataset(
-            folder,
+        options = FolderOptions.of(
+            data,
+            kind,
             seed=config.split_seed,
-            cache_dir=data_root(data.data_dir),
-            kind=kind,
-            skip_bad_images=data.skip_bad_images,
-            show_progress=show_progress,
             ranges=ranges,
             channels=channels,
-            layout=data.layout,
-            shares=(data.val_share, data.test_share),
-            ignored=data.ignored,
+            cache_dir=data_root(data.data_dir),
+            show_progress=show_progress,
         )
+        images = open_folder(folder, options)
         return _with_used(
             images, *_OF_FILES, "layout", "skip_bad_images", "data_dir", "input_range", "output_range"
         )

@@ -60,7 +60,7 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
         return {split.name: self._generate_examples(split) for split in sorted(folder.iterdir())}
 
     def _generate_examples(self, split: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-        from pix2pix_tf.data.folder import files_by_name
+        from pix2pix_tf.data.layout import files_by_name
 
         for name, path in files_by_name(split)[0].items():
             yield name, {"pair": os.fspath(path), "name": name}

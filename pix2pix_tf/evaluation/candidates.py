@@ -14,7 +14,7 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf import formats
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.folder import files_by_name, same_names
+from pix2pix_tf.data.layout import files_by_name, same_names
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import has_value

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from pix2pix_tf import formats
 from pix2pix_tf.config import Direction, check_range
-from pix2pix_tf.data.folder import walk
+from pix2pix_tf.data.layout import walk
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import from_unit_range, mask_of, to_unit_range, with_mask

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.checking import decoding
 from pix2pix_tf.data.checking.report import check_folder
-from pix2pix_tf.data.folder import open_folder_dataset
+from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.errors import DataError
 
 SIZE = 64
@@ -303,13 +303,13 @@ def test_photos_are_not_taken_for_pairs(tmp_path, size):
         save(photo(number, *size), tmp_path / f"{number}.png")
     assert "not-pairs" in examine(tmp_path)
     with pytest.raises(DataError, match="layout"):
-        open_folder_dataset(tmp_path, 0, None)
-    single = open_folder_dataset(tmp_path, 0, None, "images")
+        open_folder(tmp_path, FolderOptions())
+    single = open_folder(tmp_path, FolderOptions("images"))
     assert [len(single.sides), sum(len(sets[0]) for sets in single.splits.values())] == [1, 12]
-    assert len(open_folder_dataset(tmp_path, 0, None, layout="side-by-side").sides) == 2
+    assert len(open_folder(tmp_path, FolderOptions(layout="side-by-side")).sides) == 2
     assert "not-pairs" not in examine(tmp_path, data(layout="side-by-side"))
     with pytest.raises(DataError):
-        open_folder_dataset(tmp_path, 0, None, layout="folders")
+        open_folder(tmp_path, FolderOptions(layout="folders"))
 
 
 PAIRS = {
@@ -329,7 +329,7 @@ def test_pairs_are_not_taken_for_photos(tmp_path, kind, quality):
     for number in range(10):
         options = {"quality": quality} if quality else {}
         save(PAIRS[kind](number), tmp_path / f"{number}.{'jpg' if quality else 'png'}", **options)
-    assert len(open_folder_dataset(tmp_path, 0, None).sides) == 2
+    assert len(open_folder(tmp_path, FolderOptions()).sides) == 2
 
 
 def test_errors_have_their_files(folder):
@@ -407,7 +407,7 @@ def test_arrays_that_do_not_fit_are_named_with_the_reason(tmp_path, other, code)
     assert (finding.code, finding.files) == (code, [str(tmp_path / "B" / "2.npy")])
     assert finding.cases[0].remark
     with pytest.raises(DataError, match=r"2\.npy"):
-        open_folder_dataset(tmp_path, 0, None, show_progress=False)
+        open_folder(tmp_path, FolderOptions())
 
 
 # ---------------------------------------------------------------- what is remembered
@@ -422,10 +422,10 @@ def test_no_file_is_decoded_again(folder, tmp_path, monkeypatch):
         "check_image",
         lambda path, *more, **how: decoded.append(path) or check_image(path, *more, **how),
     )
-    open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False)
+    open_folder(folder, FolderOptions(cache_dir=tmp_path / "cache"))
     first = check_folder(folder, DATA, 0, tmp_path / "cache")  # training needs no appearances
     assert len(decoded) == 2 * (COUNT + 1)
     assert check_folder(folder, DATA, 0, tmp_path / "cache") == first
-    open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False)
+    open_folder(folder, FolderOptions(cache_dir=tmp_path / "cache"))
     assert len(decoded) == 2 * (COUNT + 1)
     assert [finding.code for finding in first.findings] == ["duplicates"]

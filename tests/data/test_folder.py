@@ -16,16 +16,11 @@ from PIL import Image
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data import folder as folders
 from pix2pix_tf.data.checking import decoding
 from pix2pix_tf.data.checking.report import check_dataset, check_folder
-from pix2pix_tf.data.folder import (
-    FEWEST_HELD_OUT,
-    Item,
-    _split_by_hash,
-    likely_kind,
-    open_folder_dataset,
-    survey_folder,
-)
+from pix2pix_tf.data.folder import FolderOptions, survey_folder
+from pix2pix_tf.data.layout import FEWEST_HELD_OUT, Item, likely_kind, split_by_hash
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.preview import write_preview
 from pix2pix_tf.data.sources import open_dataset
@@ -43,7 +38,7 @@ def save(path, width=8, height=4, seed=0, mode="RGB"):
 
 
 def open_folder(folder, cache_dir=None, seed=0, **options):
-    return open_folder_dataset(folder, seed, cache_dir, show_progress=False, **options)
+    return folders.open_folder(folder, FolderOptions(cache_dir=cache_dir, seed=seed, **options))
 
 
 def problem_of(folder, **options):
@@ -261,8 +256,8 @@ def test_small_folder_has_something_to_train_and_to_look_at(flat_folder, tmp_pat
 
 def split_of(count, seed=0, shares=(0.1, 0.1)):
     items = [Item(str(at), ()) for at in range(count)]
-    chosen = _split_by_hash(items, min(FEWEST_HELD_OUT, count // 5), seed, *shares)
-    return {split: {item.name for item in members} for split, members in chosen.items()}
+    chosen = split_by_hash((items,), seed, shares)
+    return {split: {item.name for item in members} for split, (members,) in chosen.items()}
 
 
 @pytest.mark.parametrize("count", [50, 60, 120])
@@ -359,14 +354,14 @@ def test_names_that_are_not_unicode(tmp_path, sides):
         assert names(dataset) == {"train": [r"\udcff"]}
         ((a, _),) = read_all(dataset.splits["train"][0])
         np.testing.assert_array_equal(a, picture[:, :4] if len(sides) == 1 else picture)
-        assert not survey_folder(folder, 0, tmp_path / "cache").findings
+        assert not survey_folder(folder, FolderOptions(cache_dir=tmp_path / "cache")).findings
 
     for side in sides:
         save(folder / side / "2.png")
     with open(os.fsencode(folder / sides[0]) + b"/\xff.png", "wb") as file:
         file.write(b"text")
     for _ in range(2):
-        (bad,) = survey_folder(folder, 0, tmp_path / "cache").findings
+        (bad,) = survey_folder(folder, FolderOptions(cache_dir=tmp_path / "cache")).findings
         line = bad.line(folder)
         assert r"\udcff.png (not an image" in line.encode().decode()
         assert problem_of(folder, cache_dir=tmp_path / "cache") == printable(f"{folder}: {line}")
@@ -500,14 +495,14 @@ def test_nothing_left_after_skipping(tmp_path):
 
 def test_a_survey_has_everything(damaged_folder):
     save(damaged_folder / "train" / "0.jpg")
-    survey = survey_folder(damaged_folder, 0, None, show_progress=False)
+    survey = survey_folder(damaged_folder, FolderOptions())
     assert {split: tuple(map(len, sets)) for split, sets in survey.splits.items()} == {
         "train": (4,),
         "val": (1,),
     }
     assert len(survey.bad_files) == 3
     assert sum(len(finding.cases) for finding in survey.findings) == 4
-    assert survey_folder(damaged_folder / "no", 0, None).findings
+    assert survey_folder(damaged_folder / "no", FolderOptions()).findings
 
 
 # ---------------------------------------------------------------- what tells images from others
@@ -547,7 +542,7 @@ def test_measurements_are_known_by_their_own_numbers(tmp_path):
         (tmp_path / name).mkdir()
         for at in range(3):
             np.save(tmp_path / name / f"{at}.npy", values)
-        opened = open_folder_dataset(tmp_path / name, 0, None, "images", show_progress=False)
+        opened = open_folder(tmp_path / name, kind="images")
         found.append(opened.identity())
     assert found[0] == found[2] != found[1]
 
@@ -568,14 +563,14 @@ def decoded(monkeypatch):
 
 def test_unchanged_files_are_not_decoded_again(damaged_folder, tmp_path, decoded):
     cache = tmp_path / "cache"
-    first = survey_folder(damaged_folder, 0, cache)
+    first = survey_folder(damaged_folder, FolderOptions(cache_dir=cache))
     assert len(decoded) == 8
     decoded.clear()
-    assert survey_folder(damaged_folder, 0, cache) == first
+    assert survey_folder(damaged_folder, FolderOptions(cache_dir=cache)) == first
     assert decoded == []
     save(damaged_folder / "train" / "6.png", seed=3)
     save(damaged_folder / "train" / "7.png")
-    assert len(survey_folder(damaged_folder, 0, cache).bad_files) == 2
+    assert len(survey_folder(damaged_folder, FolderOptions(cache_dir=cache)).bad_files) == 2
     assert sorted(decoded) == ["6.png", "7.png"]
 
 

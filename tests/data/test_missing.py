@@ -9,7 +9,7 @@ from PIL import Image
 from pix2pix_tf import load, preset, replace, train
 from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.checking.report import check_folder
-from pix2pix_tf.data.folder import open_folder_dataset
+from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.data.packed import open_pack, pack_folder
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixel_format import PixelFormat
@@ -54,7 +54,7 @@ def folder_of(tmp_path, write, count=4, inputs="A", targets="B"):
 
 
 def opened(folder, **options):
-    return open_folder_dataset(folder, 0, None, show_progress=False, **options)
+    return open_folder(folder, FolderOptions(**options))
 
 
 def findings(folder, **options):
@@ -245,7 +245,7 @@ def test_what_is_ignored_is_so_where_label_maps_are_said_to_be(tmp_path):
 def test_packs_have_the_missing_pixels_of_their_folders(tmp_path):
     numbers = with_corner(-9999)
     folder = folder_of(tmp_path / "data", lambda path: geotiff(path.with_suffix(".tif"), numbers, "-9999"))
-    pack_folder(folder, tmp_path / "pack", 0, None)
+    pack_folder(folder, tmp_path / "pack", FolderOptions())
     packed, found = open_pack(tmp_path / "pack"), opened(folder)
     assert packed.sides == found.sides
     for one, other in zip(
@@ -258,7 +258,7 @@ def test_what_is_ignored_is_looked_for_again_where_it_was_not(tmp_path):
     folder = folder_of(tmp_path / "data", lambda path: np.save(path.with_suffix(".npy"), with_corner(-9999)))
     lowest = float(HEIGHTS[0, 16])
     for ignored, low in (((None, None), -9999), ((-9999, -9999), lowest), ((None, None), -9999)):
-        dataset = open_folder_dataset(folder, 0, tmp_path / "cache", show_progress=False, ignored=ignored)
+        dataset = opened(folder, cache_dir=tmp_path / "cache", ignored=ignored)
         assert dataset.sides[1].value_range == (low, 250)
 
 

@@ -22,7 +22,7 @@ from tensorflow_datasets.core.download.checksums import UrlInfo
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.data import archives, download, tfds_images
-from pix2pix_tf.data.folder import open_folder_dataset
+from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.data.named import named_folder, open_named_dataset, stored_counts
 from pix2pix_tf.data.names import CYCLE_GAN
 from pix2pix_tf.data.pixel_format import PixelFormat
@@ -130,7 +130,7 @@ def test_pairs_are_the_halves_of_the_archived_images_in_natural_order(root, maps
 def test_a_folder_of_the_extracted_images_is_known_to_hold_the_same(root, maps, tmp_path):
     with tarfile.open(maps) as archive:
         archive.extractall(tmp_path, filter="data")
-    folder = open_folder_dataset(tmp_path / "maps", 0, None, show_progress=False)
+    folder = open_folder(tmp_path / "maps", FolderOptions())
     dataset = open_named_dataset("maps", root, archive=maps)
     for split in dataset.splits:
         assert dataset.identity(split) == folder.identity(split)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.data.checking.report import check_dataset
-from pix2pix_tf.data.folder import open_folder_dataset
+from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.data.packed import MANIFEST, is_pack, open_pack, pack_folder, write_records
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.sources import open_dataset, usual_kind
@@ -42,8 +42,8 @@ KINDS = {"pairs": "pairs", "deep": "pairs", "unpaired": "unpaired", "images": "i
 def test_a_pack_reads_what_its_folder_reads(folders, name):
     folder, out = folders / name, folders / "packed 한글" / name
     seed = 0 if (folder / "train").exists() or (folder / "trainA").exists() else 3
-    expected = open_folder_dataset(folder, seed, None, KINDS[name], show_progress=False)
-    pack_folder(folder, out, seed, None, KINDS[name])
+    expected = open_folder(folder, FolderOptions(KINDS[name], seed=seed))
+    pack_folder(folder, out, FolderOptions(KINDS[name], seed=seed))
     found = open_pack(out)
     assert (found.sides, found.kind, found.name) == (expected.sides, expected.kind, expected.name)
     assert found.splits.keys() == expected.splits.keys()
@@ -59,7 +59,7 @@ def test_a_pack_reads_what_its_folder_reads(folders, name):
 
 def test_training_sees_the_same_batches(folders):
     config = replace(preset(str(folders / "pairs")), image_size=64, batch_size=3, seed=5)
-    pack_folder(folders / "pairs", folders / "packed", config.split_seed, None)
+    pack_folder(folders / "pairs", folders / "packed", FolderOptions(seed=config.split_seed))
     packed = replace(config, dataset=str(folders / "packed"))
     each = [training_batches(open_dataset(one), one, 2, 8) for one in (config, packed)]
     for of_folder, of_pack in zip(*each, strict=True):
@@ -82,29 +82,29 @@ def test_records_go_on_in_the_next_shard(folders):
 @pytest.mark.parametrize("name", KINDS)
 def test_images_are_the_same_in_a_pack_and_others_are_told_apart(folders, save_image, name):
     folder = folders / name
-    before = open_folder_dataset(folder, 0, None, KINDS[name], show_progress=False).identity()
-    assert pack_folder(folder, folders / "one", 0, None, KINDS[name]).identity() == before
+    before = open_folder(folder, FolderOptions(KINDS[name])).identity()
+    assert pack_folder(folder, folders / "one", FolderOptions(KINDS[name])).identity() == before
     if name == "pairs":
         save_image(folder / "train/Fassade 3.png", 80, 30, seed=99)
-        assert pack_folder(folder, folders / "two", 0, None).identity() != before
+        assert pack_folder(folder, folders / "two", FolderOptions()).identity() != before
 
 
 def test_a_pack_is_whole_or_none_and_is_not_written_over(folders):
     out = folders / "packed"
-    pack_folder(folders / "pairs", out, 0, None)
+    pack_folder(folders / "pairs", out, FolderOptions())
     for place in (out, folders / "pairs", folders / "pairs" / "train" / ".."):
         with pytest.raises(ConfigError, match="--out"):
-            pack_folder(folders / "pairs", place, 0, None)
+            pack_folder(folders / "pairs", place, FolderOptions())
     (out / MANIFEST).unlink()  # written last
     assert not is_pack(out)
-    pack_folder(folders / "pairs", out, 0, None)
+    pack_folder(folders / "pairs", out, FolderOptions())
     assert len(open_pack(out).splits["train"][0]) == 12
 
 
 @pytest.mark.parametrize("damage", ["no shard", "no index", "short index", "no JSON", "later", "keys"])
 def test_a_damaged_pack_is_refused(folders, damage):
     out = folders / "packed"
-    pack_folder(folders / "pairs", out, 0, None)
+    pack_folder(folders / "pairs", out, FolderOptions())
     manifest = json.loads((out / MANIFEST).read_text())
     index = np.load(out / "train.index.npy")
     if damage == "no shard":
@@ -122,7 +122,7 @@ def test_a_damaged_pack_is_refused(folders, damage):
 
 def test_a_damaged_record_is_noticed_where_it_is_read(folders):
     out = folders / "packed"
-    pack_folder(folders / "pairs", out, 0, None)
+    pack_folder(folders / "pairs", out, FolderOptions())
     shard = out / "train-00000.tfrecord"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
@@ -137,14 +137,14 @@ def test_a_damaged_record_is_noticed_where_it_is_read(folders):
 
 def test_a_pack_of_another_kind_is_refused(folders):
     for name in ("unpaired", "images"):
-        pack_folder(folders / name, folders / "packed" / name, 0, None, KINDS[name])
+        pack_folder(folders / name, folders / "packed" / name, FolderOptions(KINDS[name]))
         with pytest.raises(DataError):
             open_dataset(preset(str(folders / "packed" / name)), "pairs")
     assert open_dataset(preset(str(folders / "packed/unpaired")), "images").kind == "images"
 
 
 def test_pairs_taken_apart_are_told_from_others_without_reading_their_names(folders):
-    pack_folder(folders / "pairs", folders / "packed", 0, None)
+    pack_folder(folders / "pairs", folders / "packed", FolderOptions())
     apart = open_dataset(preset(str(folders / "packed"), "cyclegan"))
     assert [list(images.names) for images in apart.splits["train"]] == [
         [f"Fassade {number}" for number in range(first, 12, 2)] for first in range(2)
@@ -153,6 +153,6 @@ def test_pairs_taken_apart_are_told_from_others_without_reading_their_names(fold
 
 
 def test_ranges_are_those_that_are_asked_for(folders):
-    pack_folder(folders / "measured", folders / "packed", 0, None, "images")
+    pack_folder(folders / "measured", folders / "packed", FolderOptions("images"))
     [side] = open_pack(folders / "packed", (None, (-8.0, 8.0))).sides
     assert side == dataclasses.replace(open_pack(folders / "packed").sides[0], value_range=(-8.0, 8.0))

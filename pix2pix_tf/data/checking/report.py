@@ -17,7 +17,7 @@ from pix2pix_tf.config import READ_IF, DataConfig, TrainConfig, refuse_unread
 from pix2pix_tf.data.checking import content, copies, sizes
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, sides_of_survey
-from pix2pix_tf.data.folder import sides_of, survey_folder
+from pix2pix_tf.data.folder import FolderOptions, survey_folder
 from pix2pix_tf.data.named import data_root
 from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.packed import is_pack
@@ -113,18 +113,9 @@ def check_dataset(config: TrainConfig, usual: TrainConfig, kind: Kind | None = N
 def check_folder(
     folder: Path, data: DataConfig, seed: int, cache_dir: Path | None, kind: Kind = "pairs"
 ) -> Report:
-    """Finds everything that is wrong with a folder of images; arguments as of `open_folder_dataset`."""
-    survey = survey_folder(
-        folder,
-        seed,
-        cache_dir,
-        kind,
-        data.skip_bad_images,
-        with_appearance=True,
-        layout=data.layout,
-        shares=(data.val_share, data.test_share),
-        ignored=data.ignored,
-    )
+    """Finds everything that is wrong with a folder of images; arguments as of `FolderOptions`."""
+    options = FolderOptions.of(data, kind, seed=seed, cache_dir=cache_dir)
+    survey = survey_folder(folder, options, with_appearance=True)
     if any(item.is_halved for items in survey.used() for item in items):
         kind = "pairs"
     sides = sides_of_survey(survey, kind, data.label_maps)
@@ -132,7 +123,7 @@ def check_folder(
     findings = list(survey.findings)
     for check in CHECKS if sides else ():
         findings += check(checked)
-    as_read = [side for items in survey.used() for side in sides_of(items, survey.checked)]
+    as_read = [side for of_set in survey.formats() for side in of_set]
     return Report(
         place=folder,
         kind=kind,

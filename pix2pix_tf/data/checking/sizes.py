@@ -12,7 +12,7 @@ import numpy as np
 from pix2pix_tf.config import IMAGE_SIDE
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, SideImage
-from pix2pix_tf.data.folder import walk
+from pix2pix_tf.data.layout import walk
 from pix2pix_tf.data.reading import KINDS, conversion, is_unread_image
 from pix2pix_tf.wording import counted
 

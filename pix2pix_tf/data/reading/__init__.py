@@ -85,6 +85,12 @@ class ImageHeader:
     numbers: Numbers | None = dataclasses.field(default=None, compare=False)
     has_alpha: bool = False
 
+    def nodata_level(self, bits: int) -> int | None:
+        """Returns the level of its missing pixels in an image of so many bits, if nodata is a level of it."""
+        if self.numbers is None or self.numbers.nodata is None:
+            return None
+        return int(self.numbers.nodata) * (257 if self.bits < bits else 1)
+
 
 def is_image_file(path: Path) -> bool:
     """Whether a file's name is that of an image: a known suffix, and not a hidden file (``._*`` included)."""
