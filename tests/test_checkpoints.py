@@ -48,30 +48,20 @@ def assert_stored(run, step, expected):
         np.testing.assert_array_equal(stored[name], value)
 
 
-def files_below(run):
-    return sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
-
-
 # ---------------------------------------------------------------- what is written comes back
 
 
-def test_what_is_written_is_restored_bit_for_bit(run):
+def test_a_checkpoint_is_restored_bit_for_bit_and_written_once(run):
     state = variables()
     state["generator/odd"] = tf.Variable([-0.0, 1e-45, np.finfo(np.float32).max, 0.1])
     before = values(state)
     written(run, 12, state)
     for variable in state.values():
         variable.assign(tf.ones_like(variable))
+    written(run, 12, state)  # there is one already
     restore(run.checkpoint(12), state)
     for name, value in before.items():
         assert state[name].numpy().tobytes() == value.tobytes()
-
-
-def test_some_tensors_can_be_read_alone(run):
-    state = variables()
-    written(run, 1, state)
-    [name] = [name for name in state if name.endswith("(8,)/kernel")]
-    assert list(read_checkpoint(run.checkpoint(1), [name])) == [name]
 
 
 def adam_step(state, moments):
@@ -123,14 +113,6 @@ def test_a_checkpoint_holds_the_moment_of_saving_whatever_training_does_meanwhil
     assert all((variable.numpy() != before[name]).any() for name, variable in all_state.items())
 
 
-def test_saving_a_step_again_changes_nothing(run):
-    state = variables()
-    before = values(state)
-    written(run, 3, state)
-    written(run, 3, variables(seed=1))
-    assert_stored(run, 3, before)
-
-
 # ---------------------------------------------------------------- which are kept
 
 
@@ -141,17 +123,7 @@ def full_steps(run):
     return [step for step in run.checkpoint_steps() if has_moments(run.checkpoint(step))]
 
 
-def test_the_last_two_are_kept_with_all_that_continuing_needs(run):
-    state = variables()
-    writer = CheckpointWriter(run, state, WEIGHTS)
-    for step in (10, 20, 30, 40):
-        writer.save(step)
-    writer.wait()
-    assert run.checkpoint_steps() == full_steps(run) == [30, 40]
-    assert_stored(run, 40, values(state))
-
-
-def test_what_is_kept_for_good_are_the_weights(run):
+def test_two_checkpoints_are_kept_whole_and_others_as_weights(run):
     """At multiples of `keep_every`, and the best one."""
     state = variables()
     writer = CheckpointWriter(run, state, WEIGHTS, 10, 20)
@@ -160,6 +132,7 @@ def test_what_is_kept_for_good_are_the_weights(run):
     writer.wait()
     assert run.checkpoint_steps() == [20, 30, 40, 60, 70, 80]
     assert full_steps(run) == [70, 80]
+    assert_stored(run, 80, values(state))
     for step in (20, 30):
         assert_stored(run, step, {name: value for name, value in values(state).items() if name in WEIGHTS})
         assert not list(run.checkpoint(step).glob("moments*"))
@@ -264,10 +237,8 @@ def flip_a_byte(path):
 DAMAGE = {
     "a flipped byte": ("data", flip_a_byte),
     "a cut data file": ("data", lambda path: path.write_bytes(path.read_bytes()[:-50])),
-    "an empty data file": ("data", lambda path: path.write_bytes(b"")),
     "no data file": ("data", lambda path: path.unlink()),
     "a cut index": ("index", lambda path: path.write_bytes(path.read_bytes()[:-20])),
-    "an empty index": ("index", lambda path: path.write_bytes(b"")),
     "no index": ("index", lambda path: path.unlink()),
 }
 
@@ -287,16 +258,12 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(run, damage):
     assert "\n" not in message
 
 
-def test_a_tensor_of_another_shape_is_refused_by_name(run):
+def test_tensors_that_differ_are_refused_by_name(run):
     written(run, 8, {"w": tf.Variable(tf.zeros([2, 3]))})
-    with pytest.raises(RunError, match=r"'w' has shape \(2, 3\) .* here \(3, 2\): the network differs"):
+    with pytest.raises(RunError, match=r"'w' has shape \(2, 3\) .* here \(3, 2\)"):
         restore(run.checkpoint(8), {"w": tf.Variable(tf.zeros([3, 2]))})
-
-
-def test_a_missing_tensor_is_refused_by_name(run):
-    written(run, 8, {"w": tf.Variable(0.0)})
-    with pytest.raises(RunError, match="has no 'other/w': another version or another network"):
-        restore(run.checkpoint(8), {"w": tf.Variable(0.0), "other/w": tf.Variable(0.0)})
+    with pytest.raises(RunError, match="'other/w'"):
+        restore(run.checkpoint(8), {"w": tf.Variable(tf.zeros([2, 3])), "other/w": tf.Variable(0.0)})
 
 
 # ---------------------------------------------------------------- faults while writing
@@ -307,11 +274,8 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize("source", FULL)
-@pytest.mark.parametrize("partly", [False, True])
-def test_a_full_disk_is_told_when_waited_for_and_leaves_nothing_half_written(
-    run, monkeypatch, source, partly
-):
+@pytest.mark.parametrize(("source", "partly"), [("from TensorFlow", True), ("from the system", False)])
+def test_a_full_disk_is_reported_once_and_leaves_nothing_half_written(run, monkeypatch, source, partly):
     state = variables()
     before = values(state)
     writer = written(run, 1, state)
@@ -327,28 +291,17 @@ def test_a_full_disk_is_told_when_waited_for_and_leaves_nothing_half_written(
         writer.save(2)
         with pytest.raises(SystemFault, match=r"the disk is full: .*checkpoints could not be written"):
             writer.wait()
+        writer.save(2)
+        with pytest.raises(SystemFault):
+            writer.save(3)
     assert [path.name for path in run.checkpoints.iterdir()] == ["step_000000001"]
     assert_stored(run, 1, before)
-
-    writer.wait()  # it is told once
     writer.save(3)
     writer.wait()
     assert run.checkpoint_steps() == [1, 3]
 
 
-def test_a_fault_of_the_checkpoint_before_is_told_at_the_next_save(run, monkeypatch):
-    def full(**arguments):
-        raise FULL["from the system"]
-
-    monkeypatch.setattr(checkpoints.tf.raw_ops, "SaveV2", full)
-    writer = CheckpointWriter(run, variables())
-    writer.save(1)
-    with pytest.raises(SystemFault):
-        writer.save(2)
-    assert files_below(run) == []
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_weights_that_are_not_finite_are_named_and_not_written(run, value):
     state = variables()
     writer = written(run, 1, state)

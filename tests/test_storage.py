@@ -1,5 +1,6 @@
 """Folders in object stores, against a real one on loopback: whole or not at all, whatever fails."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -38,6 +39,23 @@ def test_addresses_are_told_from_paths(path, address):
     assert address_of(path) == address
 
 
+def writer_of(address="s3://bucket/run", files=None, **options):
+    """A folder that is written, with files that were published."""
+    writer = StoredFolder(address, writing=True, **options)
+    writer.fetch()
+    if files is not None:
+        write(writer.copy, files)
+        writer.publish()
+    return writer
+
+
+def fetched(address="s3://bucket/run", **options):
+    """What who reads an address gets."""
+    reader = StoredFolder(address, **options)
+    assert reader.fetch()
+    return contents(reader.copy)
+
+
 def contents(folder):
     files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
@@ -73,42 +91,29 @@ def test_what_is_published_is_fetched_elsewhere(store):
 
 
 def test_publishing_reads_only_what_has_changed(store, monkeypatch):
-    writer = StoredFolder("s3://bucket/run", writing=True)
-    writer.fetch()
+    writer = writer_of()
     read, digest = [], storage._digest
     monkeypatch.setattr(storage, "_digest", lambda path: read.append(path.name) or digest(path))
-    for step in range(5):
-        for name, text in {
-            "config.json": "1",
-            f"checkpoints/{step}": f"{step}",
-            "log": "line\n" * step,
-        }.items():
+    for step in range(3):
+        write_more = {"config.json": "1", f"checkpoints/{step}": f"{step}", "log": "line\n" * step}
+        for name, text in write_more.items():
             (writer.copy / name).parent.mkdir(parents=True, exist_ok=True)
             if not (writer.copy / name).exists() or name == "log":
                 (writer.copy / name).write_text(text)
         writer.publish()
-    assert sorted(read) == sorted(["config.json", *"01234", *["log"] * 5])
-    reader = StoredFolder("s3://bucket/run")
-    reader.fetch()
-    assert contents(reader.copy) == contents(writer.copy)
-    again = StoredFolder("s3://bucket/run", writing=True)  # as another process, which has to look once
+    assert sorted(read) == sorted(["config.json", *"012", *["log"] * 3])
+    assert fetched() == contents(writer.copy)
     read.clear()
-    again.fetch()
-    again.publish()
-    assert sorted(read) == sorted(["config.json", *"01234", "log"])
+    writer_of().publish()  # as another process, which has to look once
+    assert sorted(read) == sorted(["config.json", *"012", "log"])
 
 
-def test_who_goes_on_elsewhere_has_what_was_published_last(store, tmp_path, monkeypatch):
-    writer = StoredFolder("s3://bucket/run", writing=True)
-    writer.fetch()
-    write(writer.copy, OLD)
-    writer.publish()
+def test_a_writer_elsewhere_continues_with_what_was_published_last(store, tmp_path, monkeypatch):
+    writer = writer_of(files=OLD)
     write(writer.copy, {**NEW, "config.json": "changed since"})
     for cache in ("cache", "elsewhere"):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
-        again = StoredFolder("s3://bucket/run", writing=True)
-        again.fetch()
-        assert contents(again.copy) == OLD
+        assert contents(writer_of().copy) == OLD
 
 
 class Failing:
@@ -136,25 +141,20 @@ class Failing:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_what_fails_for_a_while_is_published(store, monkeypatch, after):
+def test_a_temporary_failure_is_retried(store, monkeypatch, after):
     find_store = storage._store
     monkeypatch.setattr(storage, "_PAUSES", (0.0,))
     for at in range(4):
-        writer = StoredFolder(f"s3://bucket/run{at}", writing=True)
-        writer.fetch()
-        write(writer.copy, OLD)
-        writer.publish()
+        writer = writer_of(f"s3://bucket/run{at}", OLD)
         write(writer.copy, NEW)
         failing = [Failing(store, at, after), store]
-        monkeypatch.setattr(
-            storage, "_store", lambda address, stores=failing: (stores.pop(0), find_store(address)[1])
-        )
-        writer.publish()
-        monkeypatch.setattr(storage, "_store", find_store)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                storage, "_store", lambda address, stores=failing: (stores.pop(0), find_store(address)[1])
+            )
+            writer.publish()
         assert not failing
-        reader = StoredFolder(f"s3://bucket/run{at}")
-        reader.fetch()
-        assert contents(reader.copy) == NEW
+        assert fetched(f"s3://bucket/run{at}") == NEW
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -163,31 +163,19 @@ def test_wherever_publishing_fails_the_folder_is_the_old_or_the_new_one(store, m
     monkeypatch.setattr(storage, "_PAUSES", ())
     for at in range(20):
         address = f"s3://bucket/run{at}"
-        writer = StoredFolder(address, writing=True)
-        writer.fetch()
-        write(writer.copy, OLD)
-        writer.publish()
+        writer = writer_of(address, OLD)
         write(writer.copy, NEW)
         failing = Failing(store, at, after)
-        monkeypatch.setattr(
-            storage, "_store", lambda address, failing=failing: (failing, find_store(address)[1])
-        )
-        if at < 4:
-            with pytest.raises(SystemFault):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                storage, "_store", lambda address, failing=failing: (failing, find_store(address)[1])
+            )
+            with pytest.raises(SystemFault) if at < 4 else contextlib.nullcontext():
                 writer.publish()
-        else:
-            writer.publish()
-        monkeypatch.setattr(storage, "_store", find_store)
-        reader = StoredFolder(address)
-        reader.fetch()
-        assert contents(reader.copy) in (OLD, NEW)
-        StoredFolder(address, writing=True).fetch()
-        again = StoredFolder(address, writing=True)
-        again.fetch()
-        write(again.copy, NEW)
-        again.publish()
-        reader.fetch()
-        assert contents(reader.copy) == NEW
+        assert fetched(address) in (OLD, NEW)
+        writer_of(address)
+        writer_of(address, NEW)
+        assert fetched(address) == NEW
         if not failing.failed:
             break
     assert at == 4  # two new files, the list, and one that is gone
@@ -204,12 +192,10 @@ def test_two_writers_notice_each_other(store):
 
 
 def test_a_writer_that_came_during_a_publication_is_noticed(store, tmp_path, monkeypatch):
-    one = StoredFolder("s3://bucket/run", writing=True)
-    one.fetch()
+    one = writer_of()
     write(one.copy, OLD)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    other = StoredFolder("s3://bucket/run", writing=True)
-    other.fetch()
+    other = writer_of()
     write(other.copy, NEW)
     digest = storage._digest
 
@@ -221,9 +207,7 @@ def test_a_writer_that_came_during_a_publication_is_noticed(store, tmp_path, mon
     monkeypatch.setattr(storage, "_digest", publish_meanwhile)
     with pytest.raises(SystemFault):
         one.publish()
-    reader = StoredFolder("s3://bucket/run")
-    reader.fetch()
-    assert contents(reader.copy) == NEW
+    assert fetched() == NEW
 
 
 def test_who_reads_and_who_writes_on_one_machine_fetch_and_keep_checkpoints_once(store, monkeypatch):
@@ -260,10 +244,7 @@ def test_the_best_checkpoint_is_one_that_is_there(store):
 
 def test_a_damaged_file_is_not_taken_for_whole(store, tmp_path, monkeypatch):
     options = {"lasting": "checkpoints/"}
-    writer = StoredFolder("s3://bucket/run", writing=True, **options)
-    writer.fetch()
-    write(writer.copy, {**OLD, "tensorboard/events": "a"})
-    writer.publish()
+    writer_of(files={**OLD, "tensorboard/events": "a"}, **options)
     store.pipe_file("bucket/run/tensorboard/events", b"ab")  # has grown since: the writer was killed
     assert StoredFolder("s3://bucket/run", **options).fetch()
     store.pipe_file("bucket/run/checkpoints/step_2/state", b"tw")
@@ -284,10 +265,7 @@ def test_what_a_killed_writer_has_left_is_removed(store):
 
 
 def test_who_reads_while_a_publication_removes_files_gets_the_new_ones(store, monkeypatch):
-    writer, reader = StoredFolder("s3://bucket/run", writing=True), StoredFolder("s3://bucket/run")
-    writer.fetch()
-    write(writer.copy, OLD)
-    writer.publish()
+    writer, reader = writer_of(files=OLD), StoredFolder("s3://bucket/run")
     get = storage._get
     fetched = []
 
@@ -304,10 +282,8 @@ def test_who_reads_while_a_publication_removes_files_gets_the_new_ones(store, mo
 
 
 def test_a_fetch_that_was_stopped_goes_on_where_it_was(store, monkeypatch):
-    writer, reader = StoredFolder("s3://bucket/run", writing=True), StoredFolder("s3://bucket/run")
-    writer.fetch()
-    write(writer.copy, OLD)
-    writer.publish()
+    writer_of(files=OLD)
+    reader = StoredFolder("s3://bucket/run")
     reader.fetch()
     for path in (reader.copy / "config.json", reader._list):  # killed before the last file and the note
         path.unlink()
@@ -330,9 +306,7 @@ def test_a_folder_that_was_put_there_without_a_list_is_taken_as_it_is(store):
         assert contents(folder.copy) == OLD
     write(folder.copy, NEW)
     folder.publish()
-    reader = StoredFolder("s3://bucket/run", known_by="config.json")
-    assert reader.fetch()
-    assert contents(reader.copy) == NEW
+    assert fetched(known_by="config.json") == NEW
 
 
 def test_names_in_a_store_lead_nowhere_else(store, tmp_path):
@@ -379,14 +353,15 @@ def test_a_store_that_can_not_be_reached_is_a_fault_of_the_system(tmp_path):
     with object_store(tmp_path / "cache"):
         stopped = os.environ["AWS_ENDPOINT_URL"]
     assert stopped
+    variables = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_MAX_ATTEMPTS": "1",
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_MAX_ATTEMPTS": "1",
-            "XDG_CACHE_HOME": str(tmp_path),
-        }.items():
+        for name, value in variables.items():
             patch.setenv(name, value)
         with pytest.raises(SystemFault):
             StoredFolder("s3://elsewhere/run").fetch()
