@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pix2pix_tf.data.sets import spread
+from pix2pix_tf.data.dataset import spread
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.runs import RunDirectory, find_run

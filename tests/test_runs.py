@@ -10,8 +10,8 @@ import pytest
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import to_json
+from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
 from pix2pix_tf.runs import FORMAT, RunDirectory
 

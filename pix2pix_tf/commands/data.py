@@ -221,8 +221,8 @@ def _data_preview(arguments: list[str]) -> int:
     settings.update(seed=args.seed, label_maps=args.label_maps, fit=args.fit)
     settings.update(task=args.task, upscale_factor=args.upscale_factor)
     start_frameworks()
+    from pix2pix_tf.data.dataset import ITEMS
     from pix2pix_tf.data.preview import write_preview
-    from pix2pix_tf.data.sets import ITEMS
     from pix2pix_tf.data.sources import chosen_kind, open_any
 
     config = configs.replace(_dataset_config(args), **settings)

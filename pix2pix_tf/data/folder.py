@@ -19,11 +19,11 @@ from pix2pix_tf.config import DataConfig, Layout
 from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
 from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, Severity, found
 from pix2pix_tf.data.checking.values import value_findings
+from pix2pix_tf.data.dataset import ImageDataset, Images, Kind
 from pix2pix_tf.data.layout import UNSPLIT, Item, Sets, list_folder, split_by_hash
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import split_side_by_side
 from pix2pix_tf.data.reading import load_in_pipeline
-from pix2pix_tf.data.sets import ImageDataset, Images, Kind
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.files import printable
 from pix2pix_tf.wording import quoted

@@ -1,4 +1,4 @@
-"""Label maps: the colours that stand for classes."""
+"""Label maps: the colors that stand for classes."""
 
 from __future__ import annotations
 
@@ -7,36 +7,29 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.data.dataset import ImageDataset, images_of, spread
 from pix2pix_tf.data.names import classes_known_of
-from pix2pix_tf.data.sets import ImageDataset, images_of, spread
 from pix2pix_tf.errors import DataError
 
 MOST_CLASSES = 32
 MOST_READ = 400
-"""Images that colours, frequencies and scores are taken from, spread over the split."""
+"""Images that colors, frequencies and scores are taken from, spread over the split."""
 
-_MOST_LOSSLESS = 64  # colours; a map that went through JPEG has thousands
+_MOST_LOSSLESS = 64  # colors; a map that went through JPEG has thousands
 _EVEN = 4  # levels that JPEG leaves between the pixels of an even area
-_NEAR = 16  # levels between two colours that are one class; those of Cityscapes are 20 apart and more
+_NEAR = 16  # levels between two colors that are one class; those of Cityscapes are 20 apart and more
 SMALLEST_SHARE = 2e-4
 """Of the pixels, of a class: JPEG's chance finds have a tenth of it, rare classes ten times."""
 
 
 def palette(dataset: ImageDataset, side: int) -> np.ndarray:
-    """Returns the colors of the classes in the label maps to train on, or else held out; frequent ones first.
+    """Returns the colors of the classes in a side's label maps, ``uint8`` [2 to 32, channels].
 
-    In a map that was blurred, by JPEG for one, only the inside of even areas counts: on the edges are mixed
-    colours that belong to no class.
-
-    Args:
-        dataset: pairs.
-        side: which of the two are label maps, 0 or 1.
-
-    Returns:
-        ``uint8`` [classes, channels], from 2 to 32 classes.
+    Frequent ones come first. In a map that was blurred, such as by JPEG, only the inside of even areas counts:
+    mixed colors on edges belong to no class.
 
     Raises:
-        DataError: there are no two colours, or the maps have 16 bits.
+        DataError: there are no two colors, or the maps have 16 bits.
     """
     if dataset.sides[side].bits != 8:
         raise DataError(f"{dataset.name}: its label maps have 16 bits a channel; give maps of 8")
@@ -46,23 +39,23 @@ def palette(dataset: ImageDataset, side: int) -> np.ndarray:
         codes = label_map.astype(np.int32) @ _PLACES[-label_map.shape[-1] :]
         whole.append(np.unique(codes, return_counts=True))
         inside.append(np.unique(codes[1:-1, 1:-1][_even_pixels(label_map)], return_counts=True))
-    colours, counts = _total(whole)
-    is_lossless = len(colours) <= _MOST_LOSSLESS
+    colors, counts = _total(whole)
+    is_lossless = len(colors) <= _MOST_LOSSLESS
     if not is_lossless:
-        colours, counts = _total(inside)
-    rgb = np.stack([colours // place % 256 for place in _PLACES[-dataset.sides[side].channels :]], axis=-1)
+        colors, counts = _total(inside)
+    rgb = np.stack([colors // place % 256 for place in _PLACES[-dataset.sides[side].channels :]], axis=-1)
     found = rgb[_peaks(rgb, counts, 0 if is_lossless else _NEAR)].astype(np.uint8)
     if (missing := dataset.sides[side].missing) is not None:
         found = found[(found != missing).any(axis=-1)]  # no class
     if len(found) < 2:
         raise DataError(
-            f"{dataset.name}: its label maps have no two even colours; --label-maps says which side has "
+            f"{dataset.name}: its label maps have no two even colors; --label-maps says which side has "
             "classes"
         )
     return found
 
 
-_PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)  # of red, green and blue in a colour's code
+_PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)  # of red, green and blue in a color's code
 
 
 def each_of(dataset: ImageDataset, split: str, side: int) -> Iterator[np.ndarray]:
@@ -73,16 +66,9 @@ def each_of(dataset: ImageDataset, split: str, side: int) -> Iterator[np.ndarray
 
 
 def named_classes(dataset: ImageDataset, side: int) -> dict[str, tuple[int, ...]]:
-    """Returns the colours of the classes in the label maps of a side by name, the most frequent first.
+    """Returns the colors of the classes in a side's label maps by name, as `palette` does; else nothing.
 
-    Where nobody has named a class it is called 'class' and its number.
-
-    Args:
-        dataset: of any kind.
-        side: which of its sides; nothing is returned where it isn't one of label maps.
-
-    Raises:
-        DataError: see :func:`palette`.
+    A class that has no name is called 'class' and its number.
     """
     if not dataset.sides[side].labels:
         return {}
@@ -102,7 +88,7 @@ def named_classes(dataset: ImageDataset, side: int) -> dict[str, tuple[int, ...]
 
 
 def _even_pixels(image: np.ndarray) -> np.ndarray:
-    """Returns which pixels equal their neighbours but for JPEG's noise, bool [height - 2, width - 2]."""
+    """Returns which pixels equal their neighbors but for JPEG's noise, bool [height - 2, width - 2]."""
     low = high = image
     for axis in (0, 1):
         three = [np.arange(start, image.shape[axis] - 2 + start) for start in range(3)]
@@ -117,19 +103,16 @@ def _total(histograms: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndar
     return values, np.bincount(place, np.concatenate([counts for _, counts in histograms]), len(values))
 
 
-def _peaks(colours: np.ndarray, counts: np.ndarray, distance: int) -> list[int]:
-    """Returns the places of the colours that most others are near, the most frequent first.
+def _peaks(colors: np.ndarray, counts: np.ndarray, distance: int) -> list[int]:
+    """Returns the places of the colors that most others are near, the most frequent first.
 
-    Args:
-        colours: int [n, channels].
-        counts: pixels of each, float [n].
-        distance: largest difference in a channel of what is one class.
+    Colors, int [n, channels], that differ by at most ``distance`` in a channel are one class.
     """
     left = counts.copy()
     found: list[tuple[float, int]] = []
     while left.any() and len(found) < 4 * MOST_CLASSES:
         peak = int(left.argmax())
-        near = np.abs(colours - colours[peak]).max(axis=-1) <= distance
+        near = np.abs(colors - colors[peak]).max(axis=-1) <= distance
         found.append((float(left[near].sum()), peak))
         left[near] = 0
     found.sort(key=lambda each: -each[0])
@@ -137,19 +120,15 @@ def _peaks(colours: np.ndarray, counts: np.ndarray, distance: int) -> list[int]:
 
 
 def colors_in(flat: Sequence[int], channels: int) -> list[tuple[int, ...]]:
-    """Returns the colours, of so many channels each, that stand in a row of numbers."""
+    """Returns the colors, of so many channels each, in a row of numbers."""
     return [tuple(flat[start : start + channels]) for start in range(0, len(flat), channels)]
 
 
 def one_hot(image: tf.Tensor, colors: Sequence[Sequence[int]]) -> tf.Tensor:
-    """Turns label maps into one channel a class.
-
-    Args:
-        image: float32 [..., channels] in [-1, 1], of 8-bit label maps.
-        colors: of the classes, as many numbers as there are channels, from 0 to 255.
+    """Turns 8-bit label maps, float32 [..., channels] in [-1, 1], into one channel a class.
 
     Returns:
-        float32 [..., classes]: 1 where the pixel's colour is nearest to that of the class, else -1.
+        float32 [..., classes]: 1 if the pixel's color is nearest to that of the class, else -1.
     """
     palette = tf.constant(colors, tf.float32)
     levels = tf.round(image * 127.5 + 127.5)  # of whole numbers the products are exact, so ties are, too
@@ -159,16 +138,8 @@ def one_hot(image: tf.Tensor, colors: Sequence[Sequence[int]]) -> tf.Tensor:
 
 
 def classes_of(image: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Returns for each pixel the class whose colour is nearest.
-
-    Args:
-        image: ``uint8`` [height, width, channels].
-        palette: ``uint8`` [classes, channels].
-
-    Returns:
-        int32 [height, width].
-    """
-    colours = palette.astype(np.float32)
+    """Returns for each pixel the class whose color is nearest, int32 [height, width]."""
+    colors = palette.astype(np.float32)
     # |x - c|² without |x|², which is the same for all classes; such integers are exact in float32.
-    distance = np.square(colours).sum(axis=-1) - 2 * image.astype(np.float32) @ colours.T
+    distance = np.square(colors).sum(axis=-1) - 2 * image.astype(np.float32) @ colors.T
     return distance.argmin(axis=-1).astype(np.int32)

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from pix2pix_tf.config import Layout
 from pix2pix_tf.data.checking.findings import Case, Finding, found
+from pix2pix_tf.data.dataset import Kind
 from pix2pix_tf.data.reading import KINDS, conversion, is_image_file, is_unread_image
-from pix2pix_tf.data.sets import Kind, natural_key
 from pix2pix_tf.errors import SystemFault
 from pix2pix_tf.files import printable
 
@@ -268,6 +268,12 @@ def walk(root: Path, wanted: Callable[[Path], bool] = is_image_file) -> Iterator
 
 def _name(path: Path, root: Path) -> str:
     return printable(unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix()))
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Returns a key that sorts names as people count (2 before 10), whatever their case."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
 def _by_ending(files: Mapping[str, Path]) -> list[dict[str, Path]]:

@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from pix2pix_tf.data.dataset import ImageDataset, with_label_maps
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN_PREFIX, kind_of
-from pix2pix_tf.data.sets import ImageDataset, with_label_maps
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults
 

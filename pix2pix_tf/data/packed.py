@@ -18,10 +18,10 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from pix2pix_tf.data.dataset import ImageDataset, Images, LazyNames
 from pix2pix_tf.data.folder import FolderOptions, as_asked, digests_of, read_sides, usable_survey
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.reading import decode_in_pipeline
-from pix2pix_tf.data.sets import ImageDataset, Images, LazyNames
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole, written_whole
 

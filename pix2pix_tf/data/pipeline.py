@@ -19,9 +19,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, Fit, TrainConfig
+from pix2pix_tf.data.dataset import ImageDataset, Images, spread
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value
-from pix2pix_tf.data.sets import ImageDataset, Images, spread
 
 # The paper resizes 256×256 images to 286×286 before cropping; other sizes in proportion.
 JITTER_SCALE = 286 / 256
@@ -38,15 +38,10 @@ _KERNELS = {"triangle": "triangle", "cubic": "keyscubic"}
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """The devices that batches are for, of all devices that share a step.
+    """The devices that batches are for, of all devices that share a step."""
 
-    Args:
-        devices: the numbers of these.
-        total: of all.
-    """
-
-    devices: range = range(1)
-    total: int = 1
+    devices: range = range(1)  # their numbers
+    total: int = 1  # of all devices
 
 
 ALONE = Share()
@@ -95,7 +90,7 @@ def training_batches(
         prepared: tuple[tf.Tensor, ...] = ()
         weights: tuple[tf.Tensor, ...] = ()
         for place, (source, sides) in enumerate(parts):
-            seed = _set_seed(config.optimization.seed, place)
+            seed = config.optimization.seed ^ (0x5BD1E995 * place)  # of the second set another
             drawn = source.read(shuffled_index(position, len(source), seed))
             draw = tf.stack([tf.constant(seed, tf.int64), position])
             images, weight = augmented(drawn, sides, config.data, draw)
@@ -113,22 +108,8 @@ def training_batches(
     return batches.batch(element, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def _set_seed(seed: int, place: int) -> int:
-    """Returns the seed of a split's set: the run's for the first, another for the second."""
-    return seed ^ (0x5BD1E995 * place)
-
-
 def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """Returns which number stands at a position of the run: every epoch is a fresh permutation.
-
-    Args:
-        position: int64 scalar, counted over all epochs.
-        count: images, or pairs, in the set.
-        seed: the set's.
-
-    Returns:
-        int64 scalar in [0, count).
-    """
+    """Returns which of ``count`` items is at a position of the run: every epoch is a fresh permutation."""
     epoch, index = position // count, position % count
     key = tf.stack([tf.constant(seed, tf.int64), epoch])
     # The shuffle reads only 8 bits of each of a key's two words, more above 65,536 images. Four shuffles with
@@ -145,13 +126,13 @@ def augmented(
 
     Args:
         images: one, or input and target, [height, width, channels] of any size, ``uint8`` or ``uint16``.
-        sides: what they are like.
+        sides: their formats.
         config: how they are jittered and mirrored.
         seed: int64 [2], decides the draw.
 
     Returns:
-        As many, float32 [*config.size, channels] in [-1, 1], missing pixels 0.0; and float32 [*config.size,
-        1], 1 where all of them have a value, else 0.
+        The images, float32 [*config.size, channels] in [-1, 1], missing pixels 0.0; and float32
+        [*config.size, 1], 1 if all of them have a value, else 0.
     """
     size = config.size
     scale = JITTER_SCALE if config.jitter else 1.0
@@ -167,7 +148,8 @@ def augmented(
 
     for image, side in zip(images, sides, strict=True):
         cut, valid = place.cut(image, side, config.photo_filter)
-        cut = _unit_range(cut, side)
+        cut = tf.ensure_shape(cut, (None, None, side.channels))
+        cut = tf.clip_by_value(cut / ((2**side.bits - 1) / 2) - 1.0, -1.0, 1.0)
         if valid is not None:
             cut, weight = tf.where(valid, cut, 0.0), weight * tf.cast(valid, tf.float32)
         result.append(flipped(cut))
@@ -176,19 +158,12 @@ def augmented(
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where the network's image lies in an image, or in a pair: the same for both.
+    """The place of the network's image in an image, or in a pair: the same for both."""
 
-    Args:
-        loaded: int32 [2], height and width that the image is resized to.
-        offset: int32 [2], the top left corner in that; may be outside of it.
-        size: height and width of the network's image.
-        padded: whether some of it may be outside; there it is the image's reflection.
-    """
-
-    loaded: tf.Tensor
-    offset: tf.Tensor
-    size: tuple[int, int]
-    padded: bool
+    loaded: tf.Tensor  # int32 [2], height and width that the image is resized to
+    offset: tf.Tensor  # int32 [2], the top left corner in that; may be outside of it
+    size: tuple[int, int]  # of the network's image
+    padded: bool  # whether some of it may be outside, where it is the image's reflection
 
     def cut(
         self, image: tf.Tensor, side: PixelFormat, kernel: str = "triangle"
@@ -219,12 +194,7 @@ def _placed(
 ) -> _Place:
     """Fits an image to a canvas, and chooses there a place for the network's image.
 
-    Args:
-        image: [height, width, channels]; of a pair the first.
-        canvas: height and width to fit to.
-        size: of the network's image, not larger.
-        fit: as in the configuration.
-        draw: float32 [2] in [0, 1), where between the edges; in the centre if ``None``.
+    ``draw``, float32 [2] in [0, 1), decides where between the edges; by default it is the center.
     """
     loaded = tf.constant(canvas)
     if fit != "resize":
@@ -250,13 +220,8 @@ def resized_crop(
 ) -> tf.Tensor:
     """Resizes an image to ``loaded`` and crops ``size`` at ``offset`` from that, in one operation.
 
-    Args:
-        image: [height, width, channels].
-        loaded: height and width to resize to.
-        offset: int32 [2], the crop's top left corner.
-        size: height and width of the crop.
-        labels: take the nearest neighbour; otherwise an antialiased filter.
-        kernel: of that filter, 'triangle' or 'cubic' (Keys 1981), which is sharper and goes beyond the range.
+    Labels are taken from the nearest pixel, others get an antialiased filter: 'triangle', or 'cubic' (Keys
+    1981), which is sharper and exceeds the range.
 
     Returns:
         float32 [*size, channels] in the image's own range.
@@ -332,12 +297,6 @@ def held_out_row(
     return given, read[0]
 
 
-def _unit_range(image: tf.Tensor, side: PixelFormat) -> tf.Tensor:
-    """Scales float32 pixels of the side's depth to [-1, 1]; as ``to_unit_range`` does for integers."""
-    image = tf.ensure_shape(image, (None, None, side.channels))
-    return tf.clip_by_value(image / ((2**side.bits - 1) / 2) - 1.0, -1.0, 1.0)
-
-
 def held_out_images(
     dataset: ImageDataset,
     size: tuple[int, int],
@@ -346,15 +305,9 @@ def held_out_images(
     fit: Fit = "resize",
     fill: bool = True,
 ) -> list[tuple[Any, ...]]:
-    """Returns images to look at: the same ones every time, spread over the split.
+    """Returns images to look at: the same ones every time, spread over the split (what is held out).
 
-    Args:
-        dataset: of any kind; of pairs, directed, so that A is the input and B the target.
-        size: height and width that they get.
-        count: how many at most.
-        split: 'train', 'val' or 'test'; what is held out by default.
-        fit: how they get it, as in the configuration.
-        fill: missing pixels get the middle level, as networks are given them.
+    If ``fill``, missing pixels get the middle level, which networks are given for them.
 
     Returns:
         Up to ``count`` rows of a name and an image for each side, such as (name, input, target), ``uint8``
@@ -375,12 +328,9 @@ def held_out_images(
 
 
 def in_memory(dataset: ImageDataset, name: str, processes: int = 1) -> ImageDataset:
-    """Returns the data set with one split decoded in memory, or as it is where that would not fit.
+    """Returns the data set with one split decoded in memory, or as it is if that would not fit.
 
-    Args:
-        dataset: any.
-        name: of the split.
-        processes: that do so on this machine at the same time.
+    ``processes`` on this machine do so at the same time.
     """
     sets = dataset.splits[name]
     if sum(map(_decoded_bytes, sets)) > _CACHE_SHARE * _available_bytes() / processes:

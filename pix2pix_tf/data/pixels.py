@@ -156,7 +156,6 @@ def to_unit_range(image: tf.Tensor) -> tf.Tensor:
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:
-    """Turns floats in [-1, 1], of any shape, into ``uint8``, see :func:`from_unit_range`."""
     return from_unit_range(image, tf.uint8)
 
 

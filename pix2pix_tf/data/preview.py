@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import TrainConfig, dataset_label, replace
+from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, ImageDataset
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import encode_png, to_uint8
-from pix2pix_tf.data.sets import ITEMS, SIDE_NAMES, ImageDataset
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.sample_grids import compose_grid
 

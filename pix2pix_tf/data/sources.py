@@ -8,6 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pix2pix_tf.config import TrainConfig, refuse_unread, replace
+from pix2pix_tf.data.dataset import (
+    ITEMS,
+    ImageDataset,
+    Kind,
+    images_of,
+    pairs_made_by,
+    unpaired,
+    with_label_maps,
+)
 from pix2pix_tf.data.names import (
     CATALOG,
     CYCLE_GAN,
@@ -17,15 +26,6 @@ from pix2pix_tf.data.names import (
     full_name,
     kind_of,
     looks_like_path,
-)
-from pix2pix_tf.data.sets import (
-    ITEMS,
-    ImageDataset,
-    Kind,
-    images_of,
-    pairs_made_by,
-    unpaired,
-    with_label_maps,
 )
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.storage import address_of, local_folder

@@ -46,7 +46,7 @@ def encode_image(image: np.ndarray, suffix: str, values: ValueRange | None = Non
 
 
 def _layout(channels: int) -> dict[str, Any]:
-    """How a TIFF of so many channels is written."""
+    """Returns how a TIFF of so many channels is written."""
     return {
         "photometric": "rgb" if channels == 3 else "minisblack",
         "planarconfig": "contig" if channels > 1 else None,
@@ -56,7 +56,7 @@ def _layout(channels: int) -> dict[str, Any]:
 
 def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
     """Writes a compressed TIFF as its bands come; it appears whole or not at all."""
-    with written_whole(path) as unfinished:  # what can't be written is told before the work
+    with written_whole(path) as unfinished:  # fails before the work if it can't be written
         unfinished.touch()
         first = next(bands)
         shape = (height, *first.shape[1:])

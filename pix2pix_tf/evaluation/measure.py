@@ -11,9 +11,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, Fit
+from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.pipeline import fitted, held_out_images, held_out_row
 from pix2pix_tf.data.pixels import filled, has_value
-from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.candidates import Candidate, Size
 from pix2pix_tf.evaluation.inception import FEATURES, Inception

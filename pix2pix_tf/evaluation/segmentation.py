@@ -23,11 +23,11 @@ from keras import layers
 from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, ModelSettings, OptimizationConfig, TrainConfig
+from pix2pix_tf.data.dataset import ImageDataset, spread
 from pix2pix_tf.data.label_maps import MOST_READ, SMALLEST_SHARE, classes_of, each_of, palette
 from pix2pix_tf.data.pipeline import in_memory, resized, training_batches
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value, to_unit_range
-from pix2pix_tf.data.sets import ImageDataset, spread
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import DataError, SystemFault, TrainingDiverged
 from pix2pix_tf.files import explain_disk_faults, first_line, write_whole

@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Fit, TrainConfig
+from pix2pix_tf.data.dataset import ImageDataset, spread
 from pix2pix_tf.data.label_maps import named_classes
 from pix2pix_tf.data.layout import walk
 from pix2pix_tf.data.pipeline import held_out_images, resized
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.reading import read_input
-from pix2pix_tf.data.sets import ImageDataset, spread
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.formats.base import Size

@@ -10,8 +10,8 @@ from pathlib import Path
 from pix2pix_tf import config as configs
 from pix2pix_tf.checkpoints import CheckpointWriter, has_moments, restore
 from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.pipeline import held_out_images
-from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.errors import DamagedCheckpoint, TrainingDiverged
 from pix2pix_tf.evaluation.measure import Validation
 from pix2pix_tf.formats.run import GeneratorTranslator, translators_for

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import TrainConfig
+from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.pipeline import in_memory, training_batches
-from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import Interrupted, TrainingDiverged
 from pix2pix_tf.models.registry import model_for

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import DataConfig, TrainConfig, each_setting
+from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.label_maps import colors_in, palette
 from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.sets import ImageDataset
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for, preset

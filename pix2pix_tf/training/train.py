@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.sets import ImageDataset
+from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.sources import open_dataset, open_existing
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.distribution import Cluster, joined

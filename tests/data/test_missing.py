@@ -9,13 +9,13 @@ from PIL import Image
 from pix2pix_tf import load, preset, replace, train
 from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.checking.report import check_folder
+from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.data.packed import open_pack, pack_folder
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value
 from pix2pix_tf.data.reading import read_input
-from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.measure import Validation
 from pix2pix_tf.exporting import export as exporting

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pix2pix_tf import replace
 from pix2pix_tf.data import pipeline
+from pix2pix_tf.data.dataset import ImageDataset, Images, images_of, pairs_made_by, unpaired
 from pix2pix_tf.data.pipeline import (
     Share,
     augmented,
@@ -21,7 +22,6 @@ from pix2pix_tf.data.pipeline import (
     training_batches,
 )
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.sets import ImageDataset, Images, images_of, pairs_made_by, unpaired
 from pix2pix_tf.data.tasks import TASKS
 from pix2pix_tf.models.registry import defaults
 

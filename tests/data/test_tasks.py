@@ -9,11 +9,11 @@ import tifffile
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import TaskName
+from pix2pix_tf.data.dataset import ImageDataset, Images, pairs_made_by
 from pix2pix_tf.data.pipeline import held_out_images, training_batches
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.procedural import draw_pair
-from pix2pix_tf.data.sets import ImageDataset, Images, pairs_made_by
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.data.tasks import TASKS
 from pix2pix_tf.data.tasks.upscale import Upscale, enlarged_levels

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.label_maps import classes_of, palette
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural import PALETTE, procedural_dataset
-from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.evaluation import segmentation as module
 from pix2pix_tf.evaluation.segmentation import ClassReader, load_or_train, weights_of

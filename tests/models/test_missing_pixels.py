@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import replace
+from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.sets import ImageDataset, Images
 from pix2pix_tf.models.forward import ForwardPass
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.step import Trainer

@@ -10,9 +10,9 @@ from pix2pix_tf.data.checking.appearance import thumbnail_of
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.label_maps import MOST_MIXED
 from pix2pix_tf.data.checking.sides import MOST, CheckedFolder
+from pix2pix_tf.data.dataset import spread
 from pix2pix_tf.data.reading import read_with_alpha
 from pix2pix_tf.data.reading.arrays import has_pages
-from pix2pix_tf.data.sets import spread
 from pix2pix_tf.wording import counted
 
 _LEAST_ORIENTED = 5  # pairs, before a side is called the usual one

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pix2pix_tf.data.checking.appearance import NEAR, Appearance, rgb
-from pix2pix_tf.data.sets import spread
+from pix2pix_tf.data.dataset import spread
 
 MOST_MIXED = 12
 """Colors outside of flat areas among a thousand pixels of a label map, those of thin things; one that went

@@ -17,12 +17,12 @@ from pix2pix_tf.config import READ_IF, DataConfig, TrainConfig, refuse_unread
 from pix2pix_tf.data.checking import content, copies, sizes
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, sides_of_survey
+from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind
 from pix2pix_tf.data.folder import FolderOptions, survey_folder
 from pix2pix_tf.data.named import data_root
 from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.packed import is_pack
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.sets import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind
 from pix2pix_tf.data.sources import chosen_kind, existing_folder, open_any
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import first_line, printable

@@ -16,10 +16,10 @@ from pix2pix_tf.data.checking.decoding import CheckedImage
 from pix2pix_tf.data.checking.findings import Finding
 from pix2pix_tf.data.checking.label_maps import look_like_label_maps, recurring_colors
 from pix2pix_tf.data.checking.values import is_faint, value_findings
+from pix2pix_tf.data.dataset import ITEMS, Kind
 from pix2pix_tf.data.folder import Survey
 from pix2pix_tf.data.pixel_format import ValueRange
 from pix2pix_tf.data.reading.numbers import Numbers, merged
-from pix2pix_tf.data.sets import ITEMS, Kind
 
 MOST = 0.8
 """Share of the images of a side that makes its type."""

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.data.procedural.painting import draw_pair
 from pix2pix_tf.data.procedural.planning import Box, plan_street
-from pix2pix_tf.data.sets import ImageDataset, Images
 
 if TYPE_CHECKING:
     import tensorflow as tf

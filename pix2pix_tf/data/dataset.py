@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,12 +36,6 @@ SIDE_NAMES: dict[Kind, tuple[str, ...]] = {
 """What the sides of an opened data set are called, in their order."""
 
 
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Returns a key that sorts names as people count (2 before 10), whatever their case."""
-    parts = re.split(r"([0-9]+)", name.casefold())
-    return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
-
-
 def spread(total: int, count: int) -> np.ndarray:
     """Returns up to ``count`` indices, int64, spread evenly over ``total``, from the first to the last."""
     return np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)
@@ -69,19 +62,15 @@ class LazyNames(Sequence[str]):
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images that are read by number: single ones, or pairs.
-
-    Args:
-        names: a name for each number, unique among them; their count is the set's.
-        read: a function of TensorFlow operations (it is called inside ``tf.data`` maps) from an int64
-            scalar index in [0, len(names)) to a tuple of one image, or of the two of a pair, which are of
-            one size: [height, width, channels] of any size, ``uint8`` or ``uint16`` as their sides say.
-        known: gives what `digests` returns, where that is known without reading the images.
-    """
+    """Images that are read by number: single ones, or pairs."""
 
     names: Sequence[str]
+    """A name for each number, unique among them; their count is the set's."""
     read: ReadImages
+    """A function of TensorFlow operations (it is called inside ``tf.data`` maps) from an int64 scalar index
+    to one image, or the two of a pair: [height, width, channels] of the formats of their sides."""
     known: Callable[[], np.ndarray] | None = None
+    """Gives what `digests` returns, if that is known without reading the images."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -119,36 +108,23 @@ class Images:
 
 @dataclasses.dataclass(frozen=True)
 class ImageDataset:
-    """A data set of one of three kinds.
-
-    Args:
-        name: what the user calls it.
-        sides: what A and B are like, or the one side of a set of images.
-        splits: by name, ``train`` wherever models are trained: of pairs, one `Images` that reads both images
-            of a pair; of unpaired images, one each for A and B, which may differ in everything; else one.
-        skipped: files left out because they could not be read (``--skip-bad-images``).
-        notes: lines to show before training; settings in `backticks`.
-        from_pairs: of unpaired sets, whether outside of ``train`` the i-th images of both belong together.
-        task: what makes pairs of images that are read alone, each an input of its own; their sides are then
-            those of the pairs.
-        task_seed: decides, with an image's number, the input that is made of it where it is held out.
-        used: the settings that had an effect when it was opened, of those that depend on what it is: see
-            `pix2pix_tf.config.READ_IF`.
-    """
+    """A data set of one of three kinds: pairs, unpaired or images."""
 
     name: str
     sides: tuple[PixelFormat, ...]
+    """Formats of A and B, or of images alone; with a task, of the pairs that it makes."""
     splits: Mapping[str, tuple[Images, ...]]
-    skipped: Sequence[str] = ()
-    notes: Sequence[str] = ()
-    from_pairs: bool = False
-    task: Task | None = None
-    task_seed: int = 0
-    used: frozenset[str] = frozenset()
+    """By name: of unpaired images one `Images` each for A and B, which may differ in everything; else one,
+    that of pairs reads both images of a pair."""
+    skipped: Sequence[str] = ()  # files left out because they could not be read (--skip-bad-images)
+    notes: Sequence[str] = ()  # lines to show before training
+    from_pairs: bool = False  # whether the i-th held-out images of unpaired sets belong together
+    task: Task | None = None  # makes pairs of images that are read alone
+    task_seed: int = 0  # decides, with an image's number, the input that is made of a held-out one
+    used: frozenset[str] = frozenset()  # settings that had an effect, see `pix2pix_tf.config.READ_IF`
 
     @property
     def kind(self) -> Kind:
-        """Pairs, unpaired or images."""
         if len(self.sides) == 1:
             return "images"
         return "pairs" if len(self.splits[self.held_out]) == 1 else "unpaired"

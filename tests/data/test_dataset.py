@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.config import dataset_label
+from pix2pix_tf.data.dataset import ImageDataset, Images, images_of, unpaired, with_all
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, full_name, looks_like_path, settings_of
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.sets import ImageDataset, Images, images_of, unpaired, with_all
 from pix2pix_tf.data.sources import open_dataset, usual_kind
 from pix2pix_tf.errors import DataError
 from tests.conftest import small_config
