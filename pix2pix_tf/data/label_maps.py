@@ -25,7 +25,7 @@ SMALLEST_SHARE = 2e-4
 def palette(dataset: ImageDataset, side: int) -> np.ndarray:
     """Returns the colors of the classes in a side's label maps, ``uint8`` [2 to 32, channels].
 
-    Frequent ones come first. In a map that was blurred, such as by JPEG, only the inside of even areas counts:
+    Frequent ones come first. In a map blurred by JPEG, only the inside of even areas counts:
     mixed colors on edges belong to no class.
 
     Raises:
