@@ -239,13 +239,6 @@ def test_a_band_that_is_declared_as_alpha(tmp_path, is_band):
     assert "band-as-alpha" not in examine(tmp_path, kind="images", data=data(input_channels=4))
 
 
-def test_pages_that_are_read_as_bands(tmp_path):
-    for number in range(3):
-        pages = [gray(number + page) for page in range(2)]
-        save(pages[0], tmp_path / "train" / f"{number}.tif", save_all=True, append_images=pages[1:])
-    assert examine(tmp_path, kind="images")["pages-as-bands"] == [["train/0.tif"]]
-
-
 def test_measurements_are_no_label_maps_and_may_have_missing_pixels(tmp_path):
     for number in range(COUNT):
         bands = np.random.default_rng(number).random((64, 64, 5), np.float32)

@@ -10,9 +10,9 @@ from pix2pix_tf.data.checking.appearance import thumbnail_of
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.label_maps import MOST_MIXED
 from pix2pix_tf.data.checking.sides import MOST, CheckedFolder
+from pix2pix_tf.data.checking.values import value_findings
 from pix2pix_tf.data.dataset import spread
 from pix2pix_tf.data.reading import read_with_alpha
-from pix2pix_tf.data.reading.arrays import has_pages
 from pix2pix_tf.wording import counted
 
 _LEAST_ORIENTED = 5  # pairs, before a side is called the usual one
@@ -24,49 +24,48 @@ def swapped(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields pairs whose label map, or whose gray image, is on the other side than in most pairs."""
     if checked.kind != "pairs":
         return
-    a, b = (side.looks_labeled for side in checked.sides)
-    is_gray, is_colored = [], []
+    is_map, is_gray, is_colored = [], [], []
     for side in checked.sides:
         thumbnails = np.array([thumbnail_of(image.appearance) for image in side.images], np.int16)
         color = np.ptp(thumbnails, axis=-1).max(axis=(1, 2))
+        is_map.append(side.looks_labeled)
         is_gray.append(color <= _GRAY)
         is_colored.append(color >= _COLORED)
-    for what, left, right in (
-        ("label map", a & ~b, b & ~a),
-        ("gray image", is_gray[0] & is_colored[1], is_gray[1] & is_colored[0]),
+    for what, is_one, is_other in (
+        ("label map", is_map, [~each for each in is_map]),
+        ("gray image", is_gray, is_colored),
     ):
-        few, many = sorted((left, right), key=np.sum)
+        orientations = ("AB", is_one[0] & is_other[1]), ("BA", is_one[1] & is_other[0])
+        (_, few), (order, many) = sorted(orientations, key=lambda each: int(each[1].sum()))
         if few.any() and few.sum() + many.sum() >= max(_LEAST_ORIENTED, MOST * len(few)):
-            usual, other = "AB" if many is left else "BA"
-            message = f"with the {what} on side {other}, where {many.sum()} others have it on side {usual}"
+            message = (
+                f"with the {what} on side {order[1]}, where {many.sum()} others have it on side {order[0]}: "
+                "swapped?"
+            )
             fix = "swap their sides; training would learn both directions at once"
-            cases = [
-                Case((image.file,))
-                for image, is_case in zip(checked.sides[0].images, few, strict=True)
-                if is_case
-            ]
-            yield from found("warning", "swapped", "pair", f"{message}: swapped?", fix, cases)
+            files = [image.file for image in checked.sides[0].images]
+            cases = [Case((files[at],)) for at in np.flatnonzero(few)]
+            yield from found("warning", "swapped", "pair", message, fix, cases)
             return
 
 
 def constant(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields images of one color, unless they are label maps, which may well have one class."""
-    message = "of one color from edge to edge: nothing to learn from"
+    message, fix = (
+        "of one color from edge to edge: nothing to learn from",
+        "replace or delete, with the other side",
+    )
     for side in checked.sides:
-        cases = [
-            Case((image.file,))
-            for image in side.images
-            if image.appearance.is_constant or len(set(image.numbers.values)) == 1
-        ]
         if not side.is_label_maps:
-            fix = "replace or delete, with the other side"
+            cases = side.cases(lambda each: each.appearance.is_constant or len(set(each.numbers.values)) == 1)
             yield from found("warning", "constant", "image", message, fix, cases, side.phrase)
 
 
 def odd_values(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields what may be wrong with the numbers."""
     for side in checked.distinct_sides:
-        yield from side.value_findings()
+        numbers = {image.file: image.numbers for image in side.images}
+        yield from value_findings(side.phrase, numbers, side.value_range)
 
 
 def missing_pixels(checked: CheckedFolder) -> Iterator[Finding]:
@@ -74,21 +73,19 @@ def missing_pixels(checked: CheckedFolder) -> Iterator[Finding]:
     for side in checked.distinct_sides:
         shares = {image.file: image.numbers.missing for image in side.images}
         cases = [Case((file,), f"{share:.1%}") for file, share in shares.items() if share]
+        message = (
+            f"{sum(shares.values()) / len(shares):.2%} of the pixels{side.phrase} have no value, in "
+            f"{counted(len(cases), 'image')}: no loss and no metric counts them"
+        )
         if cases:
-            message = (
-                f"{sum(shares.values()) / len(shares):.2%} of the pixels{side.phrase} have no value, in "
-            )
-            message += f"{counted(len(cases), 'image')}: no loss and no metric counts them"
             yield Finding("note", "missing-pixels", message, "nothing, unless they should have one", cases)
 
 
 def mixed_channels(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields the gray images of a side, or the RGB ones if they are fewer."""
     for side in checked.distinct_sides:
-        gray, rgb = (
-            [Case((image.file,)) for image in side.images if image.checked.channels == channels]
-            for channels in (1, 3)
-        )
+        gray = side.cases(lambda each: each.checked.channels == 1)
+        rgb = side.cases(lambda each: each.checked.channels == 3)
         few, what, others = (gray, "gray", "RGB") if len(gray) <= len(rgb) else (rgb, "RGB", "gray")
         if few:
             message = f"{len(few)} {what} among {others} images{side.phrase}: all are read as RGB"
@@ -102,11 +99,11 @@ def blurred_label_maps(checked: CheckedFolder) -> Iterator[Finding]:
         "of label maps with mixed colors between the flat ones, as JPEG and smooth resizing leave them: "
         "colors of no class"
     )
-    for letter, side in zip("AB", checked.sides, strict=False):
-        cases = [Case((image.file,)) for image in side.images if image.appearance.mixed_colors > MOST_MIXED]
+    for side in checked.sides:
         if side.is_label_maps:
-            fix = "make them again, as PNG; "
-            fix += f"--label-maps {letter} only keeps training from mixing their colors further"
+            cases = side.cases(lambda each: each.appearance.mixed_colors > MOST_MIXED)
+            setting = f"--label-maps {side.letter or 'A'}"
+            fix = f"make them again, as PNG; {setting} only keeps training from mixing their colors further"
             yield from found("warning", "blurred-label-maps", "image", message, fix, cases, side.phrase)
 
 
@@ -129,23 +126,13 @@ def bands_as_alpha(checked: CheckedFolder) -> Iterator[Finding]:
         yield from found("warning", "band-as-alpha", "image", message, fix, cases, side.phrase)
 
 
-def pages_as_bands(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields a file of each side whose bands are the pages of TIFFs."""
-    for side in checked.distinct_sides:
-        file, pages = side.images[0].file, side.images[0].checked.channels
-        if pages > 1 and has_pages(file):
-            message = f"TIFFs of {pages} pages{side.phrase}: each page is read as a band"
-            fix = "if they are no bands, save the one that is meant as an image of its own"
-            yield Finding("note", "pages-as-bands", message, fix, [Case((file,))])
-
-
 def undeclared_label_maps(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields that sides look like label maps, if nothing is declared."""
-    letters = [letter for letter, side in zip("AB", checked.sides, strict=False) if side.is_label_maps]
+    letters = [side.letter or "A" for side in checked.sides if side.is_label_maps]
     if letters and checked.data.label_maps == "auto" and checked.data.task == "pairs":
-        sides, setting = (
-            ("both sides look", "both") if letters[1:] else (f"side {letters[0]} looks", letters[0])
-        )
+        both = len(letters) == 2
+        sides = "both sides look" if both else f"side {letters[0]} looks"
         message = f"{sides} like label maps: a few flat colors or numbers, the same in all"
-        fix = f"if they are, --label-maps {setting} resizes them without mixing colors"
+        setting = f"--label-maps {'both' if both else letters[0]}"
+        fix = f"if they are, {setting} resizes them without mixing colors"
         yield Finding("note", "undeclared-label-maps", message, fix)

@@ -40,7 +40,6 @@ CHECKS = (
     sizes.too_few,
     sizes.enlarged_and_distorted,
     content.bands_as_alpha,
-    content.pages_as_bands,
     content.undeclared_label_maps,
     sizes.nothing_held_out,
     sizes.unread_images,

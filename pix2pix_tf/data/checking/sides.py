@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ import numpy as np
 from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.checking.appearance import Appearance, joined
 from pix2pix_tf.data.checking.decoding import CheckedImage
-from pix2pix_tf.data.checking.findings import Finding
+from pix2pix_tf.data.checking.findings import Case
 from pix2pix_tf.data.checking.label_maps import look_like_label_maps, recurring_colors
-from pix2pix_tf.data.checking.values import is_faint, value_findings
+from pix2pix_tf.data.checking.values import is_faint
 from pix2pix_tf.data.dataset import ITEMS, Kind
 from pix2pix_tf.data.folder import Survey
 from pix2pix_tf.data.pixel_format import ValueRange
@@ -59,7 +59,8 @@ class CheckedSide:
         return merged([image.numbers for image in self.images])
 
     @functools.cached_property
-    def _range(self) -> ValueRange:
+    def value_range(self) -> ValueRange:
+        """The declared range: of measurements their extremes, else that of the type."""
         if self.images[0].checked.values:
             return self.numbers.values
         return 0, 2 ** max(image.checked.bits for image in self.images) - 1
@@ -69,12 +70,12 @@ class CheckedSide:
         """Whether the side is declared as label maps; if nothing is declared, whether it looks so."""
         if self.declared is not None:
             return self.declared
-        is_numbered = bool(self.numbers.classes) and is_faint(self.numbers, self._range)
+        is_numbered = bool(self.numbers.classes) and is_faint(self.numbers, self.value_range)
         return is_numbered or bool(self.looks_labeled.mean() >= MOST)
 
-    def value_findings(self) -> Iterator[Finding]:
-        """Yields what may be wrong with the numbers."""
-        return value_findings(self.phrase, {image.file: image.numbers for image in self.images}, self._range)
+    def cases(self, is_case: Callable[[SideImage], bool]) -> list[Case]:
+        """Returns the images for which a condition holds."""
+        return [Case((image.file,)) for image in self.images if is_case(image)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,25 +121,24 @@ def sides_of_survey(survey: Survey, kind: Kind, label_maps: str) -> list[Checked
 
 
 def _images_of_set(survey: Survey, number: int) -> list[tuple[SideImage, ...]]:
-    """The images of a set, for each side that it has."""
+    """Returns the images of a set, for each side that it has."""
     rows = []
     for split, sets in survey.splits.items():
         for item in sets[number]:
             row = []
             for file in item.files:
-                checked = survey.checked[file]
+                checked, numbers = survey.checked[file], survey.checked[file].numbers
                 assert checked.appearances is not None  # of what can be used
-                assert checked.numbers is not None
+                assert numbers is not None
                 whole, *halves = checked.digests
                 digests = halves if item.is_halved else [whole]
                 parts = checked.appearances if item.is_halved else [joined(*checked.appearances)]
+                size = checked.width // len(parts), checked.height
                 for digest, part in zip(digests, parts, strict=True):
-                    numbers = checked.numbers
                     if (
                         item.is_halved and checked.values is None
                     ):  # halves may differ, the numbers are of both
                         numbers = numbers._replace(middle=(float(min(part.low)), float(max(part.high))))
-                    size = checked.width // len(parts), checked.height
                     row.append(SideImage(file, split, *size, digest, part, checked, numbers))
             rows.append(row)
     return list(zip(*rows, strict=True))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -32,39 +31,41 @@ def too_few(checked: CheckedFolder) -> Iterator[Finding]:
 def enlarged_and_distorted(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields images that training would enlarge, and images that it would squeeze."""
     height, width = checked.data.size
-    every = {image.file: image for side in checked.sides for image in side.images}
-    small, bent = {}, {}
-    for image in (image for side in checked.sides for image in side.images):
-        if max(height / image.height, width / image.width) >= _MOST_ENLARGED:
-            small[image.file] = image
-        factor = (image.width / image.height) / (width / height)
-        if max(factor, 1 / factor) > _MOST_DISTORTED:
-            bent[image.file] = image
-
-    def instead(those: Mapping[Path, SideImage], height: float, width: float) -> str:
-        """Where most images don't fit, training at their size does."""
-        if len(those) < len(every) / 2:
-            return "leave them out"
-        smallest, largest = IMAGE_SIDE.low or 0, IMAGE_SIDE.high or math.inf
-        sides = [round(min(max(side, smallest), largest)) for side in (height, width)]
-        words = "" if sides[0] == sides[1] else " (height and width)"
-        return f"train with --image-size {' '.join(map(str, dict.fromkeys(sides)))}{words}"
-
-    def cases(those: Mapping[Path, SideImage]) -> list[Case]:
-        return [Case((file,), f"{image.width}x{image.height}") for file, image in those.items()]
-
-    size = f"the {width}x{height} of training"
+    images = {image.file: image for side in checked.sides for image in side.images}.values()
+    small = [each for each in images if max(height / each.height, width / each.width) >= _MOST_ENLARGED]
+    size, ratio = f"the {width}x{height} of training", width / height
     if small:
-        usual = Counter((image.height, image.width) for image in small.values()).most_common(1)[0][0]
+        usual = Counter((each.height, each.width) for each in small).most_common(1)[0][0]
         message = f"much smaller than {size}: enlarged they are blurred, as outputs will be"
-        fix = f"take larger ones, or {instead(small, *usual)}"
-        yield from found("warning", "enlarged", "image", message, fix, cases(small))
+        fix = f"take larger ones, or {_instead(len(small) < len(images) / 2, *usual)}"
+        yield from found("warning", "enlarged", "image", message, fix, _with_sizes(small))
+    bent = [
+        each
+        for each in images
+        if not 1 / _MOST_DISTORTED <= each.width / each.height / ratio <= _MOST_DISTORTED
+    ]
     if bent:
-        ratio = float(np.median([image.width / image.height for image in bent.values()]))
-        sides = [32 * max(1, round(side / 32)) for side in (height / ratio**0.5, width * ratio**0.5)]
+        usual_ratio = float(np.median([each.width / each.height for each in bent]))
+        sides = [
+            32 * max(1, round(side / 32)) for side in (height / usual_ratio**0.5, width * usual_ratio**0.5)
+        ]
         message = f"of quite another shape than {size}: squeezed into it"
-        fix = f"crop them, or {instead(bent, *sides)}"
-        yield from found("warning", "distorted", "image", message, fix, cases(bent))
+        fix = f"crop them, or {_instead(len(bent) < len(images) / 2, *sides)}"
+        yield from found("warning", "distorted", "image", message, fix, _with_sizes(bent))
+
+
+def _instead(is_few: bool, height: float, width: float) -> str:
+    """Returns the advice to train at the size of images that don't fit, if these aren't just a few."""
+    if is_few:
+        return "leave them out"
+    smallest, largest = IMAGE_SIDE.low or 0, IMAGE_SIDE.high or math.inf
+    sides = [round(min(max(side, smallest), largest)) for side in (height, width)]
+    words = "" if sides[0] == sides[1] else " (height and width)"
+    return f"train with --image-size {' '.join(map(str, dict.fromkeys(sides)))}{words}"
+
+
+def _with_sizes(images: Sequence[SideImage]) -> list[Case]:
+    return [Case((image.file,), f"{image.width}x{image.height}") for image in images]
 
 
 def nothing_held_out(checked: CheckedFolder) -> Iterator[Finding]:
