@@ -36,7 +36,6 @@ def extract_images(
     name: str,
     splits: Sequence[str],
     counts: Mapping[str, int],
-    show_progress: bool,
 ) -> None:
     """Writes the images NAME/SPLIT/FILE of an archive to ``folder``/SPLIT/FILE, and nothing else.
 
@@ -60,7 +59,7 @@ def extract_images(
         unit_scale=True,
         delay=2,
         leave=False,
-        disable=None if show_progress else True,  # None: only on a terminal
+        disable=None,  # only on a terminal
     )
     found = dict.fromkeys(splits, 0)
     left = _LARGEST_IMAGE + _MOST_EXPANSION * total

@@ -53,7 +53,7 @@ class _Part:
     size: int = 0  # bytes downloaded
 
 
-def download_archive(url: str, target: Path, digest: str | None = None, show_progress: bool = True) -> Path:
+def download_archive(url: str, target: Path, digest: str | None = None) -> Path:
     """Downloads a ``.tar.gz`` or ``.zip`` to ``target``, unless it exists; ``digest`` is its SHA-256.
 
     After an interruption, ``target`` + ``.part`` remains and the next attempt or the next program resumes it
@@ -69,7 +69,7 @@ def download_archive(url: str, target: Path, digest: str | None = None, show_pro
             if not target.exists():
                 part = target.with_name(f"{target.name}.part")
                 try:
-                    _fetch(url, part, show_progress)
+                    _fetch(url, part)
                     _verify(url, part, digest)
                 except _UnavailableError as error:
                     raise SystemFault(f"{error}; {_OTHER_WAYS}") from error
@@ -78,15 +78,14 @@ def download_archive(url: str, target: Path, digest: str | None = None, show_pro
     return target
 
 
-def _fetch(url: str, part: Path, show_progress: bool) -> None:
+def _fetch(url: str, part: Path) -> None:
     """Retries until ``part`` is complete or too many attempts in a row make no progress."""
     from tqdm import tqdm
 
     name = url.rsplit("/", 1)[-1]
-    disable = None if show_progress else True  # None means "only in a terminal" to tqdm
     before = most = _read_part(part, url).size
     failures = 0
-    with tqdm(desc=name, unit="B", unit_scale=True, disable=disable) as bar:
+    with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as bar:
         while True:
             try:
                 return _continue(url, part, bar)

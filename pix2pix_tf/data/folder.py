@@ -59,7 +59,6 @@ class FolderOptions:
     """That were asked for of A and B; if it is one more than pictures have, alpha is a band."""
     cache_dir: Path | None = None
     """Where it is remembered which files were checked; ``None`` checks them every time."""
-    show_progress: bool = True
 
     @classmethod
     def of(cls, data: DataConfig, kind: Kind, **more: Any) -> FolderOptions:
@@ -169,9 +168,7 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
         return Survey(listing.layout, findings=listing.findings)
     layout, splits = listing.layout, listing.splits
     files = _ignored_of(splits, options.ignored, listing.sides_are_apart)
-    checked = check_images(
-        files, _index_file(folder, options.cache_dir), options.show_progress, with_appearance
-    )
+    checked = check_images(files, _index_file(folder, options.cache_dir), with_appearance)
     items = [item for sets in splits.values() for of_set in sets for item in of_set]
     is_seamless = is_auto and _is_seamless(items, checked)
     if kind == "images" and (

@@ -45,7 +45,6 @@ def open_named_dataset(
     archive: Path | None = None,
     mirror: str | None = None,
     skip_bad_images: bool = False,
-    show_progress: bool = True,
 ) -> ImageDataset:
     """Opens a data set by its full name: see `prepare_folder`."""
     from pix2pix_tf.data.folder import FolderOptions, open_folder
@@ -56,9 +55,8 @@ def open_named_dataset(
         layout="side-by-side" if kind == "pairs" else "auto",
         skip_bad_images=skip_bad_images,
         cache_dir=data_root(data_dir),
-        show_progress=show_progress,
     )
-    dataset = open_folder(prepare_folder(name, data_dir, archive, mirror, show_progress), options)
+    dataset = open_folder(prepare_folder(name, data_dir, archive, mirror), options)
     dataset = dataclasses.replace(dataset, name=name)
     return with_label_maps(dataset, CATALOG[name].labels) if name in CATALOG else dataset
 
@@ -68,7 +66,6 @@ def prepare_folder(
     data_dir: Path | None,
     archive: Path | None = None,
     mirror: str | None = None,
-    show_progress: bool = True,
 ) -> Path:
     """Returns the folder of a data set by its full name, after filling it if that was never done.
 
@@ -93,11 +90,11 @@ def prepare_folder(
                 if kind_of(name) == "images":
                     from pix2pix_tf.data.tfds_images import write_images
 
-                    write_images(name, root, unfinished, show_progress)
+                    write_images(name, root, unfinished)
                 else:
                     if archive is None:
-                        archive = downloaded = _download(name, downloads, mirror, show_progress)
-                    _extract(archive, unfinished, name, show_progress)
+                        archive = downloaded = _download(name, downloads, mirror)
+                    _extract(archive, unfinished, name)
             if downloaded is not None:
                 downloaded.unlink(missing_ok=True)
     return folder
@@ -130,7 +127,7 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _download(name: str, downloads: Path, mirror: str | None, show_progress: bool) -> Path:
+def _download(name: str, downloads: Path, mirror: str | None) -> Path:
     """Downloads a data set's archive, verified where its digest is known."""
     from pix2pix_tf.data.download import download_archive
     from pix2pix_tf.data.tfds_images import cycle_gan_source
@@ -140,14 +137,14 @@ def _download(name: str, downloads: Path, mirror: str | None, show_progress: boo
     if mirror is not None:
         is_file = mirror.lower().endswith((".tar.gz", ".zip"))
         url = mirror if is_file else f"{mirror.rstrip('/')}/{file_name}"
-    return download_archive(url, downloads / file_name, digest, show_progress)
+    return download_archive(url, downloads / file_name, digest)
 
 
-def _extract(archive: Path, folder: Path, name: str, show_progress: bool) -> None:
+def _extract(archive: Path, folder: Path, name: str) -> None:
     from pix2pix_tf.data.archives import extract_images
 
     if name in CATALOG:
-        extract_images(archive, folder, name, SPLITS, CATALOG[name].counts, show_progress)
+        extract_images(archive, folder, name, SPLITS, CATALOG[name].counts)
     else:
         splits = ("trainA", "trainB", "testA", "testB")
-        extract_images(archive, folder, name.removeprefix(CYCLE_GAN_PREFIX), splits, {}, show_progress)
+        extract_images(archive, folder, name.removeprefix(CYCLE_GAN_PREFIX), splits, {})

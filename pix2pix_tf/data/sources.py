@@ -38,9 +38,7 @@ _OF_FILES = ("fit", "photo_filter")  # settings that images from files are read 
 _COMPARED = ("evaluate_every", "best_metric")  # settings that held-out pairs are needed for
 
 
-def open_dataset(
-    config: TrainConfig, kind: Kind | None = None, show_progress: bool = True, to_train: bool = True
-) -> ImageDataset:
+def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool = True) -> ImageDataset:
     """Opens the data set of a configuration, downloading and preparing it where that is needed.
 
     Args:
@@ -48,7 +46,6 @@ def open_dataset(
         kind: what is wanted; what the model is trained on if not given. Pairs can be taken for unpaired sets
             (each image then has no counterpart to train on), and one side of pairs or of unpaired sets, the
             target unless the model takes inputs, for images. Where there is a task, pairs are made of images.
-        show_progress: show a bar while files are fetched or checked.
         to_train: refuse a data set that has held-out images only.
 
     Returns:
@@ -63,10 +60,10 @@ def open_dataset(
     kind = kind or config.model.data
     data = config.data
     if kind == "pairs" and data.task != "pairs":
-        dataset = _with_task(open_dataset(config, "images", show_progress, to_train), config)
+        dataset = _with_task(open_dataset(config, "images", to_train), config)
         return _with_used(dataset, *(_COMPARED if dataset.has_targets else ()))
     try:
-        dataset = _opened(config, kind, show_progress)
+        dataset = _opened(config, kind)
     except SystemFault as error:
         if looks_like_path(data.dataset) or not Path(data.dataset).is_dir():
             raise
@@ -168,7 +165,7 @@ def usual_kind(dataset: str) -> Kind:
     return kind_of(full_name(dataset))
 
 
-def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDataset:
+def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
     """Opens a data set as the kind that it has, which may be one that has to be made into what is wanted."""
     data, name = config.data, full_name(config.data.dataset)
     refuse_unread(config, replace(config, archive=None, mirror_url=None))
@@ -198,7 +195,6 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
             ranges=ranges,
             channels=channels,
             cache_dir=data_root(data.data_dir),
-            show_progress=show_progress,
         )
         images = open_folder(folder, options)
         return _with_used(
@@ -208,9 +204,7 @@ def _opened(config: TrainConfig, kind: Kind, show_progress: bool) -> ImageDatase
 
     _check_name(data.dataset)
     _refuse_kind(f"'{data.dataset}'", kind_of(name), kind)
-    opened = open_named_dataset(
-        name, data.data_dir, data.archive, data.mirror_url, data.skip_bad_images, show_progress
-    )
+    opened = open_named_dataset(name, data.data_dir, data.archive, data.mirror_url, data.skip_bad_images)
     return _with_used(opened, *_OF_FILES, "skip_bad_images", "data_dir")
 
 

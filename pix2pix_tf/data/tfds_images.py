@@ -42,14 +42,14 @@ def cycle_gan_source(file_name: str) -> tuple[str, str]:
     return next((url, info.checksum) for url, info in infos.items() if url.endswith(f"/{file_name}"))
 
 
-def write_images(name: str, root: Path, folder: Path, show_progress: bool) -> None:
+def write_images(name: str, root: Path, folder: Path) -> None:
     """Writes the images of a data set as they are stored, ``folder``/SPLIT/NUMBER.png or .jpg.
 
     It may be prepared in ``root`` already; what is prepared here is temporary.
     """
     with (
         _explained(name),
-        _quiet(show_progress),
+        _quiet(),
         tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as temporary,
     ):
         builder = tfds.builder(name, data_dir=root)
@@ -70,10 +70,10 @@ def write_images(name: str, root: Path, folder: Path, show_progress: bool) -> No
             raise DataError(f"{name} has nothing to train on (its splits are {', '.join(sorted(stored))})")
         for split, one in found.items():
             if one is not None:
-                _write_split(builder, one, folder / split, show_progress)
+                _write_split(builder, one, folder / split)
 
 
-def _write_split(builder: Any, split: str, folder: Path, show_progress: bool) -> None:
+def _write_split(builder: Any, split: str, folder: Path) -> None:
     decoders = {_FEATURE: tfds.decode.SkipDecoding()}
     if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
         images = builder.as_data_source(split, decoders=decoders)
@@ -88,7 +88,7 @@ def _write_split(builder: Any, split: str, folder: Path, show_progress: bool) ->
         unit="image",
         delay=2,
         leave=False,
-        disable=None if show_progress else True,  # None: only on a terminal
+        disable=None,  # only on a terminal
     )
     for number, example in enumerate(shown):
         data = example[_FEATURE]
@@ -97,9 +97,9 @@ def _write_split(builder: Any, split: str, folder: Path, show_progress: bool) ->
 
 
 @contextlib.contextmanager
-def _quiet(show_progress: bool) -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Suppresses the messages of tensorflow-datasets, and its bars outside of a terminal."""
-    tfds.display_progress_bar(show_progress and sys.stderr.isatty())
+    tfds.display_progress_bar(sys.stderr.isatty())
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()):

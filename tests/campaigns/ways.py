@@ -192,7 +192,7 @@ def _evaluate(folder: Path) -> _Run:
         Image.new("RGB", (2 * WIDTH, HEIGHT)).save(pairs / split / "a.png")
     Image.new("RGB", (WIDTH, HEIGHT)).save(pictures / "a.png")
     config = replace(preset(str(pairs)), data_dir=folder / "data")
-    [candidate] = open_candidates([str(pictures)], open_dataset(config, show_progress=False), "val", config)
+    [candidate] = open_candidates([str(pictures)], open_dataset(config), "val", config)
     target = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
 
     return lambda *_: candidate.generate("a", target, target)
@@ -347,7 +347,7 @@ def _archives(folder: Path) -> Callable[[random.Random], Trial]:
     def run() -> None:
         out = folder / "extracted"
         shutil.rmtree(out, ignore_errors=True)
-        extract_images(path, out, "maps", ("train", "val"), {}, show_progress=False)
+        extract_images(path, out, "maps", ("train", "val"), {})
         assert all(place.is_relative_to(out) for place in folder.rglob("*.jpg"))
 
     def make(draw: random.Random) -> Trial:

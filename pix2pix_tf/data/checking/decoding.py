@@ -51,7 +51,6 @@ def check_image(path: Path, ignore: float | None = None, with_appearance: bool =
 def check_images(
     paths: Mapping[Path, float | None],
     index_file: Path | None,
-    show_progress: bool,
     with_appearance: bool = False,
 ) -> dict[Path, CheckedImage]:
     """Checks image files in parallel, except those that haven't changed since they were checked before.
@@ -75,7 +74,7 @@ def check_images(
         unit="image",
         delay=_SECONDS_BEFORE_PROGRESS,
         leave=False,
-        disable=None if show_progress else True,  # None: only on a terminal
+        disable=None,  # only on a terminal
     )
     try:
         outcomes = executor.map(check, unknown, [paths[path] for path in unknown])

@@ -100,16 +100,6 @@ def _kind_of(tiff: tifffile.TiffFile) -> Literal["raster", "deep", "picture"]:
     return "deep" if colors and page.bitspersample > 8 else "picture"
 
 
-def has_pages(path: Path) -> bool:
-    """Whether the bands of a readable image file are pages of a TIFF."""
-    with path.open("rb") as file:
-        if file.read(4) not in TIFF:
-            return False
-        file.seek(0)
-        with tifffile.TiffFile(file) as tiff:
-            return _kind_of(tiff) == "raster" and tiff.pages.first.samplesperpixel == 1
-
-
 def _alpha_of(page: tifffile.TiffPage) -> int:
     """Returns what the last sample of a page is, by the tag ExtraSamples: alpha if it isn't 0."""
     is_one_more = page.samplesperpixel == _COLORS.get(page.photometric, 0) + 1
