@@ -12,7 +12,6 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
