@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.models.registry import defaults, model_for
+from pix2pix_tf.runs import open_run
 
 
 def main() -> None:
@@ -66,7 +67,7 @@ def main() -> None:
 def translator(run: Path | None, precision: str) -> GeneratorTranslator:
     """Returns a translator of a run, or of the untrained network."""
     if run is not None:
-        return GeneratorTranslator.load(run, precision=precision)
+        return GeneratorTranslator.load(open_run(run), precision=precision)
     [untrained] = translators_for(model_for(defaults()), precision).values()
     return untrained
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pix2pix_tf.data.dataset import spread
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.files import write_whole
-from pix2pix_tf.runs import RunDirectory, find_run
+from pix2pix_tf.runs import open_run
 from pix2pix_tf.sample_grids import one_row
 
 LIMIT = 1_000_000  # bytes
@@ -25,9 +25,8 @@ def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
 
     The file is ``RUN/timeline.gif`` by default; returns its path.
     """
-    found = find_run(run)
-    directory = found[0] if found is not None else RunDirectory(Path(run))
-    height = directory.read_config().data.size[0]
+    opened = open_run(run)
+    directory, height = opened.directory, opened.config.data.size[0]
     grids = sorted(directory.samples.glob("step_*.png"))
     if not grids:
         raise RunError(f"{directory.place} has no samples yet; one is written every --sample-every steps")

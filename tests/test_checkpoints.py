@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf import checkpoints
-from pix2pix_tf.checkpoints import KEPT, CheckpointWriter, has_moments, read_checkpoint, restore
 from pix2pix_tf.errors import RunError, SystemFault, TrainingDiverged
-from pix2pix_tf.runs import FORMAT, RunDirectory
+from pix2pix_tf.runs import FORMAT, RunDirectory, checkpoints
+from pix2pix_tf.runs.checkpoints import KEPT, CheckpointWriter, has_moments, read_checkpoint, restore
 
 
 @pytest.fixture

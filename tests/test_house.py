@@ -16,7 +16,7 @@ FLOORS = (
     ("config", "devices", "distribution", "data", "metrics", "sample_grids"),
     ("losses", "networks"),
     ("models",),
-    ("runs", "checkpoints"),
+    ("runs",),
     ("formats", "recording"),
     ("evaluation",),
     ("training", "exporting", "importing", "inference", "timeline", "demo"),
@@ -98,7 +98,7 @@ def test_no_package_registry_is_named():
 def test_no_part_of_training_or_of_what_paints_knows_a_model_by_name():
     from pix2pix_tf.models.registry import MODELS
 
-    rooms = ("training", "recording", "formats", "exporting", "runs", "checkpoints", "inference")
+    rooms = ("training", "recording", "formats", "exporting", "runs", "inference")
     for module, imported in graph().items():
         if room(module) in rooms:
             assert not {f"models.{name}" for name in MODELS} & imported, module

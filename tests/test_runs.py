@@ -177,12 +177,12 @@ def test_checkpoints_are_found_in_the_order_of_their_steps(run):
 
 def test_the_newest_checkpoint_is_the_default_and_a_missing_one_is_refused(run):
     with pytest.raises(RunError, match="has no checkpoint yet"):
-        run.existing_checkpoint()
+        run.existing_step()
     add_checkpoints(run, 5, 10)
-    assert run.existing_checkpoint() == run.checkpoint(10)
-    assert run.existing_checkpoint(5) == run.checkpoint(5)
+    assert run.existing_step() == 10
+    assert run.existing_step(5) == 5
     with pytest.raises(RunError, match="no checkpoint of step 7; it has 5, 10"):
-        run.existing_checkpoint(7)
+        run.existing_step(7)
 
 
 def test_a_run_is_finished_when_its_steps_are_done_and_the_last_file_is_there(run):

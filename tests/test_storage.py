@@ -238,7 +238,7 @@ def test_the_best_checkpoint_is_one_that_is_there(store):
     write(writer.path, {"config.json": "1", "checkpoints/step_000000004/best.json": note, "best.json": note})
     writer.publish()
     store.pipe_file("bucket/run/best.json", writer.best_text(8, {"l1": 0.1}).encode())  # then it was killed
-    _, step = find_run(f"{address}@best")
+    step = find_run(f"{address}@best").named_step
     assert step == 4
 
 

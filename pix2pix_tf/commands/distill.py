@@ -53,7 +53,7 @@ def distill_args(arguments: Sequence[str]) -> DistillArgs:
 
 
 def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | None]) -> TrainConfig:
-    from pix2pix_tf.runs import RunDirectory, open_checkpoint
+    from pix2pix_tf.runs import RunDirectory, open_run
 
     place = Path(given["--run-dir"] or student_directory(teacher))
     directory = RunDirectory(place)
@@ -73,5 +73,6 @@ def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | N
     direction = next((each for each in directions if each == given["--direction"]), None)
     weight = given["--gan-weight"]
     has_discriminator = weight is None or weight.strip("0.") != ""
-    config = open_checkpoint(teacher)[0].read_config()
-    return student_of(config, teacher, direction, has_targets, has_discriminator)
+    run = open_run(teacher)
+    run.step()  # raises if it has no checkpoint
+    return student_of(run.config, teacher, direction, has_targets, has_discriminator)

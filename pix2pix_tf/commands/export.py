@@ -13,11 +13,11 @@ def run(arguments: list[str]) -> int:
     from pix2pix_tf.exporting.export import export
     from pix2pix_tf.exporting.report import refuse_worse
     from pix2pix_tf.formats.base import is_model_name
-    from pix2pix_tf.runs import open_checkpoint
+    from pix2pix_tf.runs import open_run
 
     report = export(options)
     print(report.table())
-    if options.name is None and not is_model_name(open_checkpoint(options.run)[0].path.resolve().name):
+    if options.name is None and not is_model_name(open_run(options.run).directory.path.resolve().name):
         print(f"served as {report.models[0].name}, as not all letters have a place there; --name chooses it")
     refuse_worse(report, options.allow_worse)
     return 0

@@ -55,7 +55,7 @@ def open_candidates(
 ) -> list[Candidate]:
     """Opens all that is to be compared on a split: models, or folders of outputs."""
     [images] = dataset.splits[split]
-    runs = [found[0].read_config() for found in map(find_run, models) if found is not None]
+    runs = [run.config for run in map(find_run, models) if run is not None]
     if raw_weights and not any(run.optimization.ema_decay for run in runs):
         raise ConfigError("--raw-weights has no effect: none of the models is a run with averages")
     candidates = []
@@ -115,8 +115,8 @@ def short_names(models: Sequence[str]) -> list[str]:
 def _open_model(
     name: str, model: str, dataset: ImageDataset, config: TrainConfig, raw_weights: bool
 ) -> Candidate:
-    run, step = find_run(model) or (None, None)
-    own = run.read_config() if run is not None else None
+    run = find_run(model)
+    own = run.config if run is not None else None
     if own is not None:
         _refuse_noise(model, all(each.noise for each in model_for(own).published_generators().values()))
         if own.data.task != config.data.task:
@@ -129,7 +129,7 @@ def _open_model(
         else:
             direction = config.data.direction if dataset.task is None else None
             raw = raw_weights and own.optimization.ema_decay > 0  # others have no averages
-            translate = formats.load(model, direction=direction, raw_weights=raw)
+            translate = formats.load(run or model, direction=direction, raw_weights=raw)
     except RunError as error:
         if run is not None or not Path(model).expanduser().is_dir():
             raise
@@ -151,9 +151,9 @@ def _open_model(
         output = _rescaled(translate(given), dataset.sides[1], translate.output_range, is_input=False)
         return resized(tf.constant(output), target.shape[:2], PixelFormat(translate.output_channels)).numpy()
 
-    if run is not None and step is None:
-        step = run.latest_step()
-    return Candidate(name, model, generate, run, step)
+    if run is None:
+        return Candidate(name, model, generate)
+    return Candidate(name, model, generate, run.directory, run.step())
 
 
 def _refuse_noise(model: str, is_from_noise: bool) -> None:

@@ -69,16 +69,16 @@ class EvaluateOptions:
         from pix2pix_tf.formats import refuse_missing
         from pix2pix_tf.runs import find_run
 
-        runs = [found[0] for found in map(find_run, self.models) if found is not None]
+        runs = [run for run in map(find_run, self.models) if run is not None]
         if runs:
-            of_run = runs[0].read_config()
+            of_run = runs[0].config
             usual = configs.replace(of_run, dataset=self.dataset or of_run.data.dataset)
             # The run's pairs may be elsewhere now; another data set has its own settings.
             are_folders = all(map(configs.looks_like_path, (usual.data.dataset, of_run.data.dataset)))
             if not are_folders and full_name(usual.data.dataset) != of_run.data.dataset:
                 usual = preset(usual.data.dataset)
             inherited = {name: getattr(of_run.data, name) for name in ("task", "upscale_factor", "fit")}
-            if runs[0].imported() != {"direction": None}:
+            if runs[0].directory.imported() != {"direction": None}:
                 inherited["direction"] = of_run.data.direction
             usual = configs.replace(usual, **inherited)
         elif self.dataset is not None:

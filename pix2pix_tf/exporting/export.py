@@ -28,7 +28,7 @@ from pix2pix_tf.formats.base import Artifact, Samples, Subject, check_model_name
 from pix2pix_tf.formats.run import GeneratorTranslator, ignored_in_input, published_generator
 from pix2pix_tf.models.base import Model, PublishedGenerator
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import open_checkpoint, package_versions
+from pix2pix_tf.runs import OpenedRun, open_run, package_versions
 from pix2pix_tf.wording import flag
 
 _FORMAT = 3
@@ -79,7 +79,10 @@ class _Job:
     @classmethod
     def prepare(cls, options: ExportOptions) -> _Job:
         formats = options.chosen_formats()
-        directory, checkpoint = open_checkpoint(options.run, options.step)
+        opened = open_run(options.run)
+        directory, step = opened.directory, opened.step(options.step)
+        checkpoint = directory.checkpoint(step)
+        run = OpenedRun(opened.name, directory, step)  # training may write another checkpoint meanwhile
         config = directory.read_config(options.direction)
         model = model_for(config)
         generators = model.published_generators()
@@ -93,8 +96,7 @@ class _Job:
         subjects = []
         for direction in generators:
             translator = GeneratorTranslator.load(
-                directory.place,
-                step=int(checkpoint.name.removeprefix("step_")),  # training may have written another since
+                run,
                 direction=direction,
                 stochastic=options.stochastic,
                 raw_weights=options.raw_weights,

@@ -14,7 +14,7 @@ from pix2pix_tf.config import Precision
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.formats.base import ExportFormat, Format
 from pix2pix_tf.formats.shipped import shipped_models
-from pix2pix_tf.runs import find_run
+from pix2pix_tf.runs import OpenedRun, find_run
 from pix2pix_tf.storage import address_of, local_folder
 from pix2pix_tf.wording import flag
 
@@ -39,7 +39,7 @@ def export_format(name: str) -> type[ExportFormat]:
 
 
 def load(
-    model: str | Path,
+    model: str | Path | OpenedRun,
     *,
     step: int | None = None,
     direction: str | None = None,
@@ -100,11 +100,6 @@ def load(
     return model_format.load(found)
 
 
-def is_run(model: str | Path) -> bool:
-    """Whether a run directory is meant, and not an exported model."""
-    return find_run(model) is not None
-
-
 def refuse_missing(model: str | Path) -> None:
     """Checks, without the cost of loading, that a model is there.
 
@@ -112,11 +107,9 @@ def refuse_missing(model: str | Path) -> None:
         RunError: there is no model, or the run is damaged.
         ConfigError: what is there is no whole model.
     """
-    found = find_run(model)
-    if found is not None:
-        found[0].read_config()
-    else:
-        _find(model)
+    _, found = _find(model)
+    if isinstance(found, OpenedRun):
+        _ = found.config
 
 
 def models_inside(folder: Path) -> list[str]:
@@ -130,12 +123,16 @@ def _class(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 
 
-def _find(model: str | Path) -> tuple[type[Format], str | Path]:
+def _find(model: str | Path | OpenedRun) -> tuple[type[Format], str | Path | OpenedRun]:
     """Returns the format of a model, and where it is."""
-    if address_of(model) is not None and find_run(model) is None:
-        model = local_folder(model)
     classes: list[type[Format]] = [_class(name) for name in _FORMATS]
-    for each in classes:
+    run = model if isinstance(model, OpenedRun) else find_run(model)
+    if run is not None:
+        return classes[0], run
+    assert not isinstance(model, OpenedRun)
+    if address_of(model) is not None:
+        model = local_folder(model)
+    for each in classes[1:]:
         found = each.find(model)
         if found is not None:
             return each, found

@@ -31,7 +31,7 @@ class Format(abc.ABC):
 
     @staticmethod
     @abc.abstractmethod
-    def find(model: str | Path) -> str | Path | None:
+    def find(model: str | Path) -> Any:
         """Returns where exactly the model is, or None if it isn't of this format."""
 
     @staticmethod

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.checkpoints import restore_published, stored_weights
 from pix2pix_tf.config import Precision, TrainConfig
 from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.devices import resolve_precision
@@ -30,7 +29,8 @@ from pix2pix_tf.networks.statistics import (
     set_statistics,
     with_fixed_statistics,
 )
-from pix2pix_tf.runs import find_run, open_checkpoint
+from pix2pix_tf.runs import OpenedRun, find_run
+from pix2pix_tf.runs.checkpoints import restore_published, stored_weights
 
 
 class Run(Format):
@@ -39,11 +39,11 @@ class Run(Format):
     example = "a run directory"
 
     @staticmethod
-    def find(model: str | Path) -> str | Path | None:
-        return model if find_run(model) is not None else None
+    def find(model: str | Path) -> OpenedRun | None:
+        return find_run(model)
 
     @staticmethod
-    def load(found: str | Path, **options: Any) -> GeneratorTranslator:
+    def load(found: OpenedRun, **options: Any) -> GeneratorTranslator:
         return GeneratorTranslator.load(found, **options)
 
 
@@ -85,7 +85,7 @@ class GeneratorTranslator(Translator):
     @classmethod
     def load(
         cls,
-        model: str | Path,
+        run: OpenedRun,
         *,
         step: int | None = None,
         direction: str | None = None,
@@ -95,8 +95,8 @@ class GeneratorTranslator(Translator):
         seed: int = 0,
     ) -> GeneratorTranslator:
         """Loads a generator of a run; the options are those of `pix2pix_tf.load`."""
-        directory, checkpoint = open_checkpoint(model, step)
-        config = directory.read_config(direction)
+        checkpoint = run.directory.checkpoint(run.step(step))
+        config = run.directory.read_config(direction) if direction else run.config
         described = model_for(config)
         generator = published_generator(described, direction)
         if stochastic is not None:
@@ -106,7 +106,7 @@ class GeneratorTranslator(Translator):
         has_averages = config.optimization.ema_decay > 0
         if raw_weights and not has_averages:
             raise ConfigError(
-                f"--raw-weights has no effect with {model}, which has no averages (--ema-decay 0)"
+                f"--raw-weights has no effect with {run}, which has no averages (--ema-decay 0)"
             )
         averaged = has_averages and not raw_weights
         restore_published(checkpoint, generator.network, translator.network, averaged)

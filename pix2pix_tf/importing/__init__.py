@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.checkpoints import CheckpointWriter, average_name, stored_weights
 from pix2pix_tf.config import Direction, TrainConfig
 from pix2pix_tf.data.names import UNKNOWN, looks_like_path
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.importing.pytorch import Generator, read_generator
 from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs.checkpoints import CheckpointWriter, average_name, stored_weights
 from pix2pix_tf.storage import absolute
 from pix2pix_tf.wording import quoted
 

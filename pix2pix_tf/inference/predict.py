@@ -21,12 +21,12 @@ from pix2pix_tf.data.reading.numbers import dequantize
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for, write_tiff
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
-from pix2pix_tf.formats import is_run, refuse_missing
+from pix2pix_tf.formats import refuse_missing
 from pix2pix_tf.formats.translator import Translator, naming
 from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.tiling import MOST_PIXELS, tile_for, translate_in_tiles
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import find_run
+from pix2pix_tf.runs import OpenedRun, find_run
 from pix2pix_tf.wording import counted, flag, quoted
 
 TILED_SUFFIX = ".tif"
@@ -47,22 +47,23 @@ def predict(options: PredictOptions) -> str:
     check_range("output_range", options.output_range)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {quoted(out)} is a file; name a folder")
-    refuse_missing(model)
-    of_run = is_run(model)
-    half = _input_half(model, direction) if options.side_by_side else None
-    if direction is not None and half is None and not of_run:
+    run = find_run(model)
+    if run is None:
+        refuse_missing(model)
+    half = _input_half(run or model, direction) if options.side_by_side else None
+    if direction is not None and half is None and run is None:
         raise ConfigError("--direction says which half of a pair is the input; give --side-by-side with it")
     # Before the model is loaded, which takes longer.
     images, unread = _images_below(inputs, out)
     jobs = _outputs_of(images, out)
     translator = formats.load(
-        model,
+        run or model,
         step=options.step,
-        direction=direction if of_run else None,
+        direction=direction if run else None,
         precision=options.precision,
         stochastic=options.stochastic or None,
         raw_weights=options.raw_weights,
-        seed=options.seed if of_run else 0,
+        seed=options.seed if run else 0,
     )
     translator.input_range = options.input_range or translator.input_range
     translator.output_range = options.output_range or translator.output_range
@@ -197,15 +198,14 @@ def _write(target: Path, image: np.ndarray, source: Path, translator: Translator
     write_whole(target.with_suffix(suffix), encode_image(image, suffix, translator.output_range))
 
 
-def _input_half(model: str | Path, direction: Direction | None) -> int:
+def _input_half(model: str | Path | OpenedRun, direction: Direction | None) -> int:
     """Returns which half of a pair is the model's input: 0 for the left one, which is A."""
     found: str | None = direction
-    of_run = find_run(model)
-    if direction is None and of_run is not None:
-        config = of_run[0].read_config()
+    if direction is None and isinstance(model, OpenedRun):
+        config = model.config
         if config.data.task != "pairs":  # made of the target
             return 1 if config.data.direction == "AtoB" else 0
-        if of_run[0].imported() != {"direction": None}:
+        if model.directory.imported() != {"direction": None}:
             found = next(iter(model_for(config).published_generators()))
     if found is None:
         raise ConfigError(

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from pix2pix_tf.checkpoints import write_network
 from pix2pix_tf.models.base import Metric, SampleGrid
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
 from pix2pix_tf.recording.plots import Plots
@@ -17,6 +16,7 @@ from pix2pix_tf.recording.sample_grids import SampleGrids, write_grid
 from pix2pix_tf.recording.sink import Sink
 from pix2pix_tf.recording.tensorboard import TensorBoard
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs.checkpoints import write_network
 
 
 def open_sinks(

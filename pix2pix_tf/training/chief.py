@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.checkpoints import CheckpointWriter, has_moments, restore
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.pipeline import held_out_images
@@ -18,6 +17,7 @@ from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.models.base import Model, SampleGrid
 from pix2pix_tf.recording import Recorder, open_sinks
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs.checkpoints import CheckpointWriter, has_moments, restore
 from pix2pix_tf.training.distillation import teacher_discriminator
 from pix2pix_tf.training.resume import initial_checkpoint, steps_per_epoch
 from pix2pix_tf.training.step import Trainer

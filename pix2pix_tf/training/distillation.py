@@ -6,7 +6,6 @@ from pathlib import Path
 
 import keras
 
-from pix2pix_tf.checkpoints import restore_published, write_network
 from pix2pix_tf.config import Precision
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import RunError
@@ -14,7 +13,8 @@ from pix2pix_tf.files import first_line
 from pix2pix_tf.formats.run import published_generator
 from pix2pix_tf.models.base import Model, PublishedGenerator, Teacher
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import RunDirectory, open_checkpoint
+from pix2pix_tf.runs import RunDirectory, open_run
+from pix2pix_tf.runs.checkpoints import restore_published, write_network
 from pix2pix_tf.wording import quoted
 
 
@@ -66,8 +66,9 @@ def teacher_discriminator(model: Model) -> tuple[Path, dict[str, str]] | None:
 
 
 def _opened(teacher: Teacher) -> tuple[Model, PublishedGenerator, Path]:
-    run, checkpoint = open_checkpoint(teacher.run)
-    model = model_for(run.read_config(teacher.generator))
+    run = open_run(teacher.run)
+    checkpoint = run.directory.checkpoint(run.step())
+    model = model_for(run.directory.read_config(teacher.generator))
     return model, published_generator(model, teacher.generator), checkpoint
 
 

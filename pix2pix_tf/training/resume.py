@@ -16,7 +16,7 @@ from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.recording.jsonl import read_metrics
-from pix2pix_tf.runs import RunDirectory, open_checkpoint
+from pix2pix_tf.runs import RunDirectory, open_run
 from pix2pix_tf.storage import absolute
 from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.wording import counted, flag, quoted
@@ -63,7 +63,7 @@ def _usual(config: TrainConfig) -> TrainConfig:
     teacher = model_for(config).teacher()
     if teacher is None:
         return preset(config.data.dataset, config.model.model, config.model.recipe)
-    return teacher.inherited(open_checkpoint(teacher.run)[0].read_config())
+    return teacher.inherited(open_run(teacher.run).config)
 
 
 def _refuse_lost_checkpoints(run: RunDirectory) -> None:
@@ -104,8 +104,8 @@ def _absolute(dataset: str) -> str:
 
 def initial_checkpoint(path: Path, config: TrainConfig) -> Path:
     """Returns the checkpoint that `--init-from` names; raises if its networks differ."""
-    other, checkpoint = open_checkpoint(path)
-    theirs = other.read_config()
+    other = open_run(path)
+    checkpoint, theirs = other.directory.checkpoint(other.step()), other.config
     if theirs.model.model != config.model.model:
         raise RunError(
             f"--init-from {quoted(path)}: that run trains {theirs.model.model}, not {config.model.model}"
@@ -149,7 +149,10 @@ def source_runs(config: TrainConfig) -> list[RunDirectory]:
     """Returns the runs that a new run starts from or is distilled from."""
     teacher = model_for(config).teacher()
     paths = [config.record.init_from, teacher.run if teacher else None]
-    return [open_checkpoint(path)[0] for path in paths if path is not None]
+    runs = [open_run(path) for path in paths if path is not None]
+    for run in runs:
+        run.step()  # raises if it has no checkpoint
+    return [run.directory for run in runs]
 
 
 def _merged(stored: TrainConfig, asked: TrainConfig) -> TrainConfig:

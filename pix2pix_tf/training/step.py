@@ -10,10 +10,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from pix2pix_tf.checkpoints import average_name, restore
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.models.base import Model, Teacher
 from pix2pix_tf.models.forward import ForwardPass, changing_weights
+from pix2pix_tf.runs.checkpoints import average_name, restore
 from pix2pix_tf.training.ema import MovingAverages
 from pix2pix_tf.training.optimizers import Adam, LossScale, all_finite
 from pix2pix_tf.training.schedules import learning_rate

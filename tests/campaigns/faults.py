@@ -426,8 +426,8 @@ def save_checkpoints(path: Path) -> int:
     """Goes on from a run's last checkpoint to step 5; every tensor of step n is n."""
     import tensorflow as tf
 
-    from pix2pix_tf.checkpoints import CheckpointWriter, read_checkpoint, restore
     from pix2pix_tf.runs import RunDirectory
+    from pix2pix_tf.runs.checkpoints import CheckpointWriter, read_checkpoint, restore
 
     run = RunDirectory(path)
     state = {f"weight_{number}": tf.Variable(tf.zeros([64, number + 1])) for number in range(3)}

@@ -20,6 +20,7 @@ from pix2pix_tf.errors import DataError
 from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.formats.saved_model import SavedModel
 from pix2pix_tf.formats.saved_model.graph import write_saved_model
+from pix2pix_tf.runs import open_run
 from tests.end_to_end.commands import run
 
 MOST_PIXELS = 200 * 200
@@ -27,7 +28,7 @@ MOST_PIXELS = 200 * 200
 
 def export(run_directory: Path, path: Path) -> GeneratorTranslator:
     """Writes a run's SavedModel; returns what it must paint."""
-    translator = GeneratorTranslator.load(run_directory)
+    translator = GeneratorTranslator.load(open_run(run_directory))
     write_saved_model(translator, path, SavedModel(MOST_PIXELS, 2 * MOST_PIXELS))
     return translator
 

@@ -24,7 +24,7 @@ TRAIN = ("train", *SMALL, "--log-every", 3, "--sample-every", 25, "--checkpoint-
 
 
 def weights(run_dir: Path) -> dict[str, np.ndarray]:
-    checkpoint = RunDirectory(run_dir).existing_checkpoint()
+    checkpoint = RunDirectory(run_dir).checkpoint(RunDirectory(run_dir).existing_step())
     readers = [tf.train.load_checkpoint(str(checkpoint / part)) for part in ("state", "moments")]
     return {
         name: reader.get_tensor(name) for reader in readers for name in reader.get_variable_to_shape_map()
@@ -146,7 +146,7 @@ def cut(checkpoint: Path) -> None:
 def test_moved_run_with_a_damaged_checkpoint_continues_from_the_one_before(undisturbed: Path, tmp_path: Path):
     run_dir = RunDirectory(Path(shutil.copytree(undisturbed, tmp_path / "옮긴 폴더" / "run")))
     run_dir.final_grid.unlink()  # a finished run does not read its checkpoints
-    newest = run_dir.existing_checkpoint()
+    newest = run_dir.checkpoint(run_dir.existing_step())
     cut(newest)
     result = typed("train", "--run-dir", run_dir.path, cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -31,7 +31,7 @@ from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import RunDirectory, open_run
 from tests.end_to_end.commands import environment
 from tests.formats.models import NOISE, SIZE, pictures, psnr, write_run
 
@@ -196,7 +196,7 @@ def test_both_generators_are_models_served_side_by_side(quickly, cyclegan, tmp_p
     refuse_worse(report, allow_worse=False)
     [picture] = pictures(1)
     for name in names:
-        expected = GeneratorTranslator.load(cyclegan, direction=name[-4:])(picture)
+        expected = GeneratorTranslator.load(open_run(cyclegan), direction=name[-4:])(picture)
         painted = formats.load(tmp_path / name)(picture)
         assert np.abs(painted.astype(int) - expected).max() <= 1
         assert report_of(tmp_path, f"{name}-1")["name"] == name
@@ -215,7 +215,7 @@ def test_a_model_of_noise_is_verified_with_noise(quickly, small, tmp_path):
     [model] = report.models
     assert [len(each.sizes) for each in model.verifications] == [16, 16, 16]
     z = np.random.default_rng(1).standard_normal(NOISE, np.float32)
-    expected = GeneratorTranslator.load(small)(z)
+    expected = GeneratorTranslator.load(open_run(small))(z)
     for path, least in zip(model.published, (50, 50, 35), strict=True):
         translate = formats.load(path)
         assert (translate.noise, translate.input_channels, translate.output_channels) == (NOISE, 0, 3)

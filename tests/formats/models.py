@@ -5,10 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import preset, replace
-from pix2pix_tf.checkpoints import CheckpointWriter, average_name, stored_weights
 from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs.checkpoints import CheckpointWriter, average_name, stored_weights
 
 SIZE = (64, 64)
 NOISE = 10

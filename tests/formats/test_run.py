@@ -9,12 +9,12 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf import formats
-from pix2pix_tf.checkpoints import average_name, read_checkpoint, stored_weights
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.formats.run import GeneratorTranslator
+from pix2pix_tf.runs.checkpoints import average_name, read_checkpoint, stored_weights
 from pix2pix_tf.sample_grids import compose_grid
 from tests.formats.models import noise, untrained
 
@@ -271,7 +271,7 @@ def test_a_direction_that_the_run_has_not_is_refused(tiny_run, refused):
 
 def test_what_paints_is_the_average_and_the_weights_themselves_if_asked_for(tiny_run):
     name = "generator/down_1_conv/kernel"
-    stored = read_checkpoint(tiny_run.existing_checkpoint(), [name, average_name(name)])
+    stored = read_checkpoint(tiny_run.checkpoint(20), [name, average_name(name)])
     for raw_weights, expected in ((False, stored[average_name(name)]), (True, stored[name])):
         loaded = formats.load(tiny_run.path, raw_weights=raw_weights)
         weights = stored_weights("generator", loaded.network)

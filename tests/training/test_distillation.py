@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import load, replace, train
-from pix2pix_tf.checkpoints import read_checkpoint
 from pix2pix_tf.commands.distill import distill_args
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import ConfigError, RunError
@@ -15,6 +14,7 @@ from pix2pix_tf.models.distilled import student_of
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs.checkpoints import read_checkpoint
 from pix2pix_tf.training.distillation import load_teacher, teacher_discriminator
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.train import dry_run

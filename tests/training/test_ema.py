@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.checkpoints import average_name
 from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.runs.checkpoints import average_name
 from pix2pix_tf.training.ema import INTERVAL, MovingAverages
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config

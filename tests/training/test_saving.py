@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pix2pix_tf import preset, replace, train
-from pix2pix_tf.checkpoints import read_checkpoint
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs.checkpoints import read_checkpoint
 from pix2pix_tf.training import train as training
 from pix2pix_tf.training.loop import Session
 from pix2pix_tf.training.resume import initial_checkpoint, with_absolute_paths

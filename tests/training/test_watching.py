@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import load, replace, train
-from pix2pix_tf.checkpoints import CheckpointWriter
 from pix2pix_tf.config import RecordConfig
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
@@ -17,6 +16,7 @@ from pix2pix_tf.evaluation.measure import VALIDATION_IMAGES, unit_range
 from pix2pix_tf.metrics import structural_similarity
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, find_run
+from pix2pix_tf.runs.checkpoints import CheckpointWriter
 from pix2pix_tf.training.watching import Watch
 from tests.conftest import small_config
 
@@ -53,7 +53,7 @@ def test_the_best_checkpoint_is_kept_and_has_a_name(run):
     best = max(lines, key=lambda line: line["ssim"])
     assert json.loads(run.best_file.read_text())["step"] == best["step"]
     assert best["step"] in run.checkpoint_steps()
-    assert find_run(f"{run.path}@best")[1] == best["step"]
+    assert find_run(f"{run.path}@best").named_step == best["step"]
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     np.testing.assert_array_equal(load(f"{run.path}@best")(image), load(run.path, step=best["step"])(image))
 
@@ -71,7 +71,7 @@ def test_values_of_other_held_out_images_are_not_compared_with(run, tmp_path, im
 
 def test_the_best_outlives_newer_checkpoints_that_are_worse(run):
     writer = CheckpointWriter(run, {"w": tf.Variable(1.0)})
-    best = find_run(f"{run.path}@best")[1]
+    best = find_run(f"{run.path}@best").named_step
     for step in range(101, 106):
         writer.save(step)
     writer.wait()

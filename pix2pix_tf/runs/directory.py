@@ -8,7 +8,6 @@ import io
 import json
 import re
 import shutil
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib import metadata
@@ -26,9 +25,6 @@ from pix2pix_tf.storage import StoredFolder, address_of
 from pix2pix_tf.wording import quoted
 
 FORMAT = 3  # of config.json and of checkpoints
-_FETCHED: dict[Path, float] = {}
-_RECENTLY = 20.0
-"""Seconds for which what was fetched is not looked after again: a command asks for a run several times."""
 _CHECKPOINT = re.compile(r"step_(\d{9})")
 _PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
@@ -87,7 +83,6 @@ class RunDirectory:
         """Writes what has changed to the object store, where it is kept in one: whole, or nothing."""
         if self._stored is not None:
             self._stored.publish()
-            _FETCHED.clear()
 
     def beside(self, name: str) -> Path:
         """Returns where something that is made of the run goes by default."""
@@ -281,8 +276,8 @@ class RunDirectory:
         busy = f"another process is training in {self.place}; wait for it, or choose another --run-dir"
         return locked(self.path, RunError(busy))
 
-    def existing_checkpoint(self, step: int | None = None) -> Path:
-        """Returns a checkpoint that is there: of ``step``, or the newest."""
+    def existing_step(self, step: int | None = None) -> int:
+        """Returns ``step``, or that of the newest checkpoint; raises if there is no such checkpoint."""
         steps = self.checkpoint_steps()
         if not steps:
             raise RunError(
@@ -293,55 +288,7 @@ class RunDirectory:
             raise RunError(
                 f"{self.place} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
             )
-        return self.checkpoint(steps[-1] if step is None else step)
-
-
-def find_run(model: str | Path) -> tuple[RunDirectory, int | None] | None:
-    """Returns the run that is meant and the step of the checkpoint, ``None`` for the newest.
-
-    Args:
-        model: a run directory, or one of its checkpoints: RUN@4000, RUN@best.
-
-    Returns:
-        ``None`` where no run is meant.
-    """
-    run = _there(model)
-    if run is not None:
-        return run, None
-    directory, at, which = str(model).rpartition("@")
-    run = _there(directory) if at else None
-    if run is None:
-        return None
-    if which == "best":
-        best = run.best()
-        if best is None:
-            raise RunError(f"{run.place} has no best checkpoint: its training measured none")
-        return run, int(best["step"])
-    if not which.isdecimal():
-        raise RunError(f"{model}: what stands behind @ is a step, or 'best'")
-    return run, int(which)
-
-
-def _there(path: str | Path) -> RunDirectory | None:
-    run = RunDirectory(Path(path))
-    if address_of(path) is not None and time.monotonic() - _FETCHED.get(run.path, -_RECENTLY) > _RECENTLY:
-        run.fetch()
-        _FETCHED[run.path] = time.monotonic()
-    return run if run.exists() else None
-
-
-def open_checkpoint(model: str | Path, step: int | None = None) -> tuple[RunDirectory, Path]:
-    """Returns a run and one of its checkpoints.
-
-    Args:
-        model: as for :func:`find_run`.
-        step: of which checkpoint, where ``model`` names none; the newest by default.
-    """
-    run, named = find_run(model) or (RunDirectory(Path(model)), None)
-    run.read_config()
-    if step is not None and named is not None:
-        raise ConfigError(f"--step {step}: {model} names a checkpoint already")
-    return run, run.existing_checkpoint(named if step is None else step)
+        return steps[-1] if step is None else step
 
 
 def _images_text(images: Any) -> str:
