@@ -97,14 +97,5 @@ def _pngs():
     yield "animated PNG", encode(colour, "PNG", save_all=True, append_images=[smooth(HEIGHT, WIDTH)])
 
 
-def _webps():
-    for mode in ("RGB", "RGBA"):
-        image = Image.fromarray(RGBA[..., : len(mode)])
-        yield f"WebP lossless {mode}", encode(image, "WEBP", lossless=True, exact=True)
-        yield f"WebP lossy {mode}", encode(image.resize((61, 37)), "WEBP", quality=60)
-    yield "WebP turned", encode(smooth(24, 40), "WEBP", exif=exif(8, ">"))
-    yield "WebP turned, without prefix", encode(smooth(24, 40), "WEBP", exif=exif(5)[6:])
-
-
-SERVED = {**dict(_jpegs()), **dict(_pngs()), **dict(_webps())}
+SERVED = {**dict(_jpegs()), **dict(_pngs())}
 """What an exported model decodes, too."""

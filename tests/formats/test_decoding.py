@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_unit_range
@@ -43,7 +42,6 @@ def test_the_header_states_the_size_that_is_decoded():
 LATE_HEADER = b"\x89PNG\r\n\x1a\n" + png_chunk(b"abCd", bytes(13)) + png([b"\0"], 1, 8, 0)[8:]
 SMUGGLED = {
     "a PNG's header out of its place": LATE_HEADER,
-    "a WebP without chunks": b"RIFF\x10\0\0\0WEBP" + encode(smooth(), "WEBP", lossless=True)[20:],
     "nothing": b"",
     "text": b"hello, I am text",
 }
@@ -60,8 +58,7 @@ REFUSED = {
     "text": b"hello, I am text",
     "a cut PNG": encode(smooth(), "PNG")[:80],
     "a cut JPEG": encode(smooth(), "JPEG")[:-40],
-    "a cut WebP": encode(smooth(), "WEBP")[:-40],
-    "an animated WebP": encode(smooth(), "WEBP", save_all=True, append_images=[Image.new("RGB", (96, 64))]),
+    "a WebP": encode(smooth(), "WEBP"),
     "a GIF": encode(smooth().quantize(16), "GIF"),
     "a BMP": encode(smooth(), "BMP"),
     "a TIFF": encode(smooth(), "TIFF"),
@@ -74,8 +71,7 @@ def test_what_cant_be_decoded_is_refused(decoder, kind):
         decoder[1](REFUSED[kind])
 
 
-@pytest.mark.parametrize("start", [b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBPVP8X\x0a" + bytes(13)])
-def test_endless_blocks_are_refused_soon(decoder, start):
+def test_endless_blocks_are_refused_soon(decoder):
     for filling in (b"\xff", b"\0", b"\xff\xe0\0\0"):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            decoder[1](start + filling * 1_000_000)
+            decoder[1](b"\xff\xd8\xff" + filling * 1_000_000)

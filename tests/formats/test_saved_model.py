@@ -107,7 +107,6 @@ KINDS = {  # the decoder's own test has more
     "turned JPEG": lambda image: encode(image, "JPEG", exif=EXIF),
     "RGBA PNG": lambda image: png(noise(30, 40, 4)),
     "16-bit PNG": lambda image: png(noise(30, 40, 3, dtype=np.uint16)),
-    "WebP": lambda image: encode(image, "WEBP"),
 }
 
 
@@ -191,14 +190,10 @@ REFUSED = {
     "not an image: 0 bytes": [b""],
     "Invalid PNG": [cut("PNG"), png_header(40, 30)],
     "Invalid JPEG": [cut("JPEG"), b"\xff\xd8\xff"],
-    "WebP": [cut("WEBP"), b"RIFF\4\0\0\0WEBP", cut("WEBP", lossless=True)],
     "image 0: 0x0, no pixels": [png_header(0, 0)],
     "image 0: 10000x10000, more than the limit of 200000 pixels": [png_header(10000, 10000)],
     "image 0: 1000x201, more than the limit": [png(noise(201, 1000))],
     "image 0: 4294967295x4294967295, more than": [png_header(2**32 - 1, 2**32 - 1)],
-    "image 0: 16383x16383, more than the limit": [
-        b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f" + struct.pack("<I", 16382 << 14 | 16382) + bytes(8)
-    ],
 }
 
 
@@ -305,30 +300,18 @@ for bomb in files[3:]:
         model["bytes"](image_bytes=[bomb])
         print("translated")
     except tf.errors.InvalidArgumentError as error:
-        is_known = "more than the limit" in str(error) or "an animated WebP" in str(error)
-        print("refused" if is_known else error)
+        print("refused" if "more than the limit" in str(error) else error)
     same = model["bytes"](image_bytes=files[:1])["image_bytes"][0] == tf.io.read_file("0.png")
     assert same, "the next request was not served"
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used) // 1024)
 """
 
 
-def many_large_frames():
-    """A WebP of a few kilobytes: 2000 frames that take more than a gigabyte together."""
-    side = struct.pack("<I", 399)[:3]
-    still = encode(Image.new("RGB", (400, 400)), "WEBP", lossless=True)
-    frame = bytes(6) + side * 2 + bytes(4) + still[12:]
-    chunks = b"VP8X" + struct.pack("<I", 10) + bytes([2, 0, 0, 0]) + side * 2
-    chunks += b"ANIM" + struct.pack("<I", 6) + bytes(6)
-    chunks += (b"ANMF" + struct.pack("<I", len(frame)) + frame + bytes(len(frame) % 2)) * 2000
-    return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't tell how much memory was used")
 def test_a_process_that_has_only_tensorflow_serves_it_and_survives_bombs(directory, translate, tmp_path):
     sizes = [(200, 300), (384, 512), (1, 1)]
     files = [png(noise(*size, seed=number)) for number, size in enumerate(sizes)]
-    files += [png_bomb(10000, 10000), many_large_frames()]
+    files.append(png_bomb(10000, 10000))
     names = []
     for number, data in enumerate(files):
         names.append(str(tmp_path / f"input_{number}"))
@@ -343,7 +326,7 @@ def test_a_process_that_has_only_tensorflow_serves_it_and_survives_bombs(directo
     )
     assert done.returncode == 0, done.stderr[-2000:]
     *answers, megabytes = done.stdout.splitlines()
-    assert answers == ["(2, 33, 65, 3)", "refused", "refused"]
+    assert answers == ["(2, 33, 65, 3)", "refused"]
     assert int(megabytes) < 300
     for number, size in enumerate(sizes):
         output = np.asarray(Image.open(tmp_path / f"{number}.png"))

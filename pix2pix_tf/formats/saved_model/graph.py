@@ -38,8 +38,8 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
 
     - ``serving_default``: ``images`` uint8 [batch, height, width, input channels] to ``images`` uint8, or
       uint16 for 16-bit outputs, [batch, height, width, output channels];
-    - ``bytes``, for grayscale or RGB images: ``image_bytes`` string [batch], JPEG, PNG or static WebP, to
-      ``image_bytes`` string [batch], PNG, each at its own size; PNG only if transparent pixels are the mask;
+    - ``bytes``, for grayscale or RGB images: ``image_bytes`` string [batch], JPEG or PNG, to ``image_bytes``
+      string [batch], PNG, each at its own size; PNG only if transparent pixels are the mask;
     - ``float``: like ``serving_default``, but float32 in [-1, 1].
 
     For networks that take noise, all three take ``z`` float32 [batch, numbers], standard normal, and images

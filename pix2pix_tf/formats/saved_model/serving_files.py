@@ -107,7 +107,7 @@ def write_serving_files(
         "enlarges": translator.enlarges,
         "inpaints": translator.inpaints,
         "input_file": "input.png" if translator.inpaints else "input.jpg",
-        "files": "PNG" if translator.inpaints else "JPEG, PNG or static WebP",
+        "files": "PNG" if translator.inpaints else "JPEG or PNG",
         "height": size[0],
         "width": size[1],
         "limits": limits,
