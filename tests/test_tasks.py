@@ -16,7 +16,7 @@ from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural import draw_pair
 from pix2pix_tf.data.reading import read_input
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.data.tasks import TASKS
+from pix2pix_tf.data.tasks import PHOTO_TASKS
 from pix2pix_tf.data.tasks.upscale import enlarged_levels
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
@@ -40,7 +40,8 @@ def runs(tmp_path_factory):
     """An untrained run of each task, to be read only."""
     folder = tmp_path_factory.mktemp("runs")
     return {
-        name: write_run(folder / name, task=name, input_channels=None, base_filters=2).path for name in TASKS
+        name: write_run(folder / name, task=name, input_channels=None, base_filters=2).path
+        for name in PHOTO_TASKS
     }
 
 
@@ -145,7 +146,7 @@ def test_the_command_line_names_runs_by_their_task():
     assert (args.config.run_dir.name, args.config.data.upscale_factor) == ("facades-upscale", 2)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", PHOTO_TASKS)
 def test_preview_shows_what_is_made(name, photos, tmp_path, capsys):
     out = tmp_path / f"{name}.png"
     flags = ["--task", name, "--image-size", "64", "--count", "2", "--out", str(out)]
@@ -168,14 +169,16 @@ def test_predict_translates_a_drawing_or_a_blurred_photo(name, runs, translate, 
 def test_a_grey_photo_keeps_its_lightness_and_gets_colours(runs, photo, tmp_path):
     grey = photo[..., 1]
     picture = painted(runs["colorize"], grey, tmp_path)
-    lightness = TASKS["colorize"]().held_out_pair(tf.constant(picture), tf.constant([0, 0], tf.int64))[0]
+    lightness = PHOTO_TASKS["colorize"]().held_out_row(
+        (tf.constant(picture),), tf.constant([0, 0], tf.int64)
+    )[0]
     assert np.ptp(picture, axis=-1).max() > 8
     assert np.abs(lightness.numpy()[..., 0].astype(int) - grey).max() <= 1
 
 
 def test_a_grey_file_is_what_training_made_of_the_photo(runs, translate, photo, tmp_path):
-    task = TASKS["colorize"]()
-    given, _ = task.held_out_pair(tf.constant(photo), tf.constant([0, 0], tf.int64))
+    task = PHOTO_TASKS["colorize"]()
+    given, _ = task.held_out_row((tf.constant(photo),), tf.constant([0, 0], tf.int64))
     picture = painted(runs["colorize"], given.numpy(), tmp_path)
     np.testing.assert_array_equal(picture, translate["colorize"](given.numpy()))
     # In colour, a photo's lightness isn't rounded to levels.

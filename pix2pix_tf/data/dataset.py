@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.tasks import Pairs, Task
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.wording import noun
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-    from pix2pix_tf.data.tasks import Task
 
     ReadImages = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 
@@ -119,7 +118,7 @@ class ImageDataset:
     skipped: Sequence[str] = ()  # files left out because they could not be read (--skip-bad-images)
     notes: Sequence[str] = ()  # lines to show before training
     from_pairs: bool = False  # whether the i-th held-out images of unpaired sets belong together
-    task: Task | None = None  # makes pairs of images that are read alone
+    task: Task = Pairs()  # noqa: RUF009 (frozen); photo tasks make pairs of images that are read alone
     task_seed: int = 0  # decides, with an image's number, the input that is made of a held-out one
     used: frozenset[str] = frozenset()  # settings that had an effect, see `pix2pix_tf.config.READ_IF`
 
@@ -141,7 +140,7 @@ class ImageDataset:
     def parts(self, split: str) -> list[tuple[Images, tuple[PixelFormat, ...]]]:
         """Returns the sets of a split, each with the sides of what it reads."""
         sets = self.splits[split]
-        read = self.sides if self.task is None else self.sides[1:]
+        read = self.sides[1:] if self.task.makes_input else self.sides
         sides = [read] if len(sets) == 1 else [(side,) for side in self.sides]
         return list(zip(sets, sides, strict=True))
 
@@ -174,7 +173,7 @@ class ImageDataset:
             f"{' + '.join(str(len(s)) for s in sets)} {name}" for name, sets in self.splits.items()
         )
         last = sum(len(images) for images in list(self.splits.values())[-1])
-        what = noun(last, ITEMS[self.kind if self.task is None else "images"])
+        what = noun(last, ITEMS["images" if self.task.makes_input else self.kind])
         left_out = f" ({len(self.skipped)} unreadable left out)" if self.skipped else ""
         return f"{self.name}: {counts} {what}{left_out}"
 

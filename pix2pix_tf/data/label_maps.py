@@ -119,24 +119,6 @@ def _peaks(colors: np.ndarray, counts: np.ndarray, distance: int) -> list[int]:
     return [peak for count, peak in found[:MOST_CLASSES] if count >= SMALLEST_SHARE * counts.sum()]
 
 
-def colors_in(flat: Sequence[int], channels: int) -> list[tuple[int, ...]]:
-    """Returns the colors, of so many channels each, in a row of numbers."""
-    return [tuple(flat[start : start + channels]) for start in range(0, len(flat), channels)]
-
-
-def one_hot(image: tf.Tensor, colors: Sequence[Sequence[int]]) -> tf.Tensor:
-    """Turns 8-bit label maps, float32 [..., channels] in [-1, 1], into one channel a class.
-
-    Returns:
-        float32 [..., classes]: 1 if the pixel's color is nearest to that of the class, else -1.
-    """
-    palette = tf.constant(colors, tf.float32)
-    levels = tf.round(image * 127.5 + 127.5)  # of whole numbers the products are exact, so ties are, too
-    nearness = 2 * tf.linalg.matmul(levels, palette, transpose_b=True) - tf.reduce_sum(palette**2, axis=-1)
-    nearest = tf.argmax(nearness, axis=-1, output_type=tf.int32)[..., tf.newaxis]
-    return 2.0 * tf.cast(nearest == tf.range(len(colors)), tf.float32) - 1.0  # mobiles can't round this one
-
-
 def classes_of(image: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Returns for each pixel the class whose color is nearest, int32 [height, width]."""
     colors = palette.astype(np.float32)

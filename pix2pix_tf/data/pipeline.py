@@ -95,10 +95,8 @@ def training_batches(
             draw = tf.stack([tf.constant(seed, tf.int64), position])
             images, weight = augmented(drawn, sides, config.data, draw)
             prepared, weights = prepared + images, (*weights, weight)
-        if dataset.task is not None:
-            [photo] = prepared
-            seed = tf.random.experimental.stateless_fold_in(draw, _MADE)
-            prepared = dataset.task.degraded(photo, seed), dataset.task.target(photo)
+        seed = tf.random.experimental.stateless_fold_in(draw, _MADE)
+        prepared = dataset.task.training_row(prepared, seed)
         return prepared + weights if any(side.missing is not None for side in dataset.sides) else prepared
 
     element = per_step * per_device
@@ -289,12 +287,9 @@ def held_out_row(
     read = images.read(tf.constant(number))
     if size is not None:
         read = fitted(read, sides, size, fit)
-    if dataset.task is None:
-        return read
     seed = tf.constant([dataset.task_seed, number], tf.int64)
     seed = tf.random.experimental.stateless_fold_in(seed, _MADE_HELD_OUT)
-    given, _ = dataset.task.held_out_pair(filled(read[0], sides[0].missing), seed)
-    return given, read[0]
+    return dataset.task.held_out_row(read, seed, sides[0].missing)
 
 
 def held_out_images(
@@ -320,7 +315,7 @@ def held_out_images(
         row: list[Any] = [parts[0][0].names[index]]
         for images, sides in parts:
             read = held_out_row(dataset, images, sides, index, size, fit)
-            of_each = sides if dataset.task is None else dataset.sides
+            of_each = dataset.sides if dataset.task.makes_input else sides
             missing = [side.missing if fill else None for side in of_each]
             row += [filled(image, level).numpy() for image, level in zip(read, missing, strict=True)]
         rows.append(tuple(row))

@@ -24,7 +24,7 @@ def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: P
     batches = training_batches(dataset, replace(config, batch_size=1), 0, count)
     rows = [_first_row(dataset, batch) for batch in batches]
     title = dataset_label(config.data.dataset)
-    if dataset.task is not None:
+    if dataset.task.makes_input:
         title += f", {dataset.task.name}"
     else:
         title += f" {config.data.direction}" if dataset.kind == "pairs" else f", {ITEMS[dataset.kind]}s"
@@ -34,8 +34,6 @@ def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: P
 
 def _first_row(dataset: ImageDataset, batch: Sequence[tf.Tensor]) -> list[np.ndarray]:
     """Returns the first images of a batch as 8-bit images; of a task, the target as it is published."""
-    if dataset.task is None:
-        return [to_uint8(image[0]).numpy() for image in batch[: len(dataset.sides)]]
-    given, target, *_ = batch
-    published = dataset.task.to_image(given, target)
-    return [dataset.task.shown(to_uint8(given[0]).numpy()), to_uint8(published[0]).numpy()]
+    first, *others = batch[: len(dataset.sides)]
+    shown = dataset.task.shown(to_uint8(first[0]).numpy())
+    return [shown, *(to_uint8(dataset.task.to_image(first, other)[0]).numpy() for other in others)]

@@ -145,7 +145,6 @@ def _with_task(images: ImageDataset, config: TrainConfig) -> ImageDataset:
 
     photos = dataclasses.replace(images.sides[0], labels=False)
     task = task_for(dataclasses.replace(config.data, output_bits=photos.bits), photos.channels)
-    assert task is not None
     if task.inpaints and photos.value_range is not None:
         raise DataError(
             f"--task {task.name} learns from pictures, whose holes an alpha channel can show; those of "

@@ -127,7 +127,7 @@ def _open_model(
         if own is None:
             translate = formats.load(model)
         else:
-            direction = config.data.direction if dataset.task is None else None
+            direction = None if dataset.task.makes_input else config.data.direction
             raw = raw_weights and own.optimization.ema_decay > 0  # others have no averages
             translate = formats.load(run or model, direction=direction, raw_weights=raw)
     except RunError as error:
@@ -140,7 +140,7 @@ def _open_model(
     def generate(_: str, given: np.ndarray, target: np.ndarray) -> np.ndarray:
         # An exported model has no size: it gets the image that a run of the compared size gets.
         # What a task has made already has the compared size.
-        if dataset.task is None:
+        if not dataset.task.makes_input:
             side = dataset.sides[0]
             given = np.asarray(resized(tf.constant(given), own_size or target.shape[:2], side))
             known = True if side.missing is None else has_value(given, side.missing).numpy()

@@ -242,12 +242,11 @@ def _report_images(
         name, given, target = pairs.read(number)
         given = resized(tf.constant(given), target.shape[:2], pairs.dataset.sides[0]).numpy()
         given, target = (np.round(255 * unit_range(image)).astype(np.uint8) for image in (given, target))
-        task = pairs.dataset.task
         of_models = {
             model: {metric: float(of_images[number]) for metric, of_images in found.items()}
             for model, found in values.items()
         }
-        images.append(ReportImage(name, given if task is None else task.shown(given), target, {}, of_models))
+        images.append(ReportImage(name, pairs.dataset.task.shown(given), target, {}, of_models))
     for candidate in candidates:
         for image, (*_, output) in zip(images, outputs(candidate, pairs, numbers), strict=True):
             image.outputs[candidate.name] = output

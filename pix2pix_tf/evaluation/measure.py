@@ -118,7 +118,7 @@ class Pairs:
     def read(self, number: int) -> tuple[str, np.ndarray, np.ndarray]:
         """Returns a pair's name, its input, not resized, and its target as it is compared."""
         [(images, sides)] = self.dataset.parts(self.split)
-        if self.dataset.task is not None:
+        if self.dataset.task.makes_input:
             given, target = held_out_row(self.dataset, images, sides, number, self.size, self.fit)
             return images.names[number], given.numpy(), target.numpy()
         given, target = images.read(tf.constant(number))

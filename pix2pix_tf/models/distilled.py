@@ -81,7 +81,7 @@ class Distilled(_Student):
         self, forward: ForwardPass, given: pix2pix.Given, fake: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         total, metrics = super()._pixel_losses(forward, given, fake)
-        distilled = self._picture(given, forward.recall(Teacher.NETWORK, given.inputs))
+        distilled = self._composed(given, forward.recall(Teacher.NETWORK, given.inputs))
         apart = self._distance(given, fake, distilled)
         return total + self.settings.teacher_weight * apart, {**metrics, "gen_teacher": apart}
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-    from pix2pix_tf.data.tasks import Task
     from pix2pix_tf.models.forward import ForwardPass
 
 
@@ -49,24 +48,6 @@ class Settings(AdversarialSettings):
             )
         if self.stochastic and self.generator in ("resnet", "resnet_of_pytorch"):
             raise ConfigError("--stochastic needs a generator with dropout: unet or encoder_decoder")
-
-
-def _task_of(config: TrainConfig) -> Task | None:
-    """Returns the task whose pairs are learned from, if they are made by one."""
-    if config.data.task == "pairs":
-        return None
-    from pix2pix_tf.data.tasks import task_for  # it needs TensorFlow
-
-    return task_for(config.data, config.data.output_channels or 3)
-
-
-def _label_colors(config: TrainConfig) -> list[tuple[int, ...]]:
-    """Returns the colours of the classes that have a channel each; none where networks see the colours."""
-    if config.data.label_colors is None:
-        return []
-    from pix2pix_tf.data.label_maps import colors_in  # it needs TensorFlow
-
-    return colors_in(config.data.label_colors, config.data.input_channels or 3)
 
 
 class Given(NamedTuple):
@@ -103,13 +84,10 @@ class Pix2Pix(Model):
         super().__init__(config)
         assert isinstance(config.model, Settings)
         self.settings = config.model
-        self.task = _task_of(config)
-        self.channels: tuple[int, int] = (config.data.input_channels or 3, config.data.output_channels or 3)
-        if self.task is not None:
-            self.channels = (self.task.input_channels, self.task.output_channels)
-        self.label_colors = _label_colors(config)
-        if self.label_colors:
-            self.channels = (len(self.label_colors), self.channels[1])
+        from pix2pix_tf.data.tasks import task_for  # it needs TensorFlow
+
+        self.task = task_for(config.data, config.data.output_channels or 3)
+        self.channels = (self.task.input_channels, self.task.output_channels)
         inputs, outputs = self.channels
         condition = None if self.settings.unconditional else inputs
         self.adversarial = AdversarialLoss(self.settings, config, condition, outputs)
@@ -184,25 +162,19 @@ class Pix2Pix(Model):
         from pix2pix_tf.losses import pixel_loss
 
         # The mean over what the network generates: λ weighs as much as elsewhere.
-        of_task = None if self.task is None else self.task.weight(given.inputs)
+        of_task = self.task.weight(given.inputs)
         weight = given.weight if of_task is None else masked(of_task, given.weight)
         return pixel_loss(self.settings.pixel_loss, fake, targets, weight)
 
     def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> Given:
         inputs, targets, weight = (*batch, None)[:3]
-        if self.label_colors:
-            from pix2pix_tf.data.label_maps import one_hot
-
-            inputs = one_hot(inputs, self.label_colors)
-        return Given(inputs, masked(targets, weight), weight)
+        return Given(self.task.encoded(inputs), masked(targets, weight), weight)
 
     def _fake(self, forward: ForwardPass, given: Given) -> tf.Tensor:
-        return self._picture(given, forward.run("generator", given.inputs))
+        return self._composed(given, forward.run("generator", given.inputs))
 
-    def _picture(self, given: Given, output: tf.Tensor) -> tf.Tensor:
-        """Returns what losses are computed of."""
-        picture = output if self.task is None else self.task.composed(given.inputs, output)
-        return masked(picture, given.weight)
+    def _composed(self, given: Given, output: tf.Tensor) -> tf.Tensor:
+        return masked(self.task.composed(given.inputs, output), given.weight)
 
     def _gan_losses(self, forward: ForwardPass, given: Given, fake: tf.Tensor) -> GanLosses:
         condition = None if self.settings.unconditional else given.inputs
@@ -213,43 +185,28 @@ class Pix2Pix(Model):
         data, task = self.config.data, self.task
         generator = PublishedGenerator(
             "generator",
-            *self.channels,
+            task.published_input_channels,
+            task.image_channels,
             stochastic=self.settings.stochastic,
             output_bits=data.output_bits or 8,
-            input_range=data.input_range,
+            input_range=data.output_range if task.takes_photos else data.input_range,
             output_range=data.output_range,
-            discriminator=self.adversarial.name if self.settings.gan_weight else "",
-        )
-        if self.label_colors:
-            channels = data.input_channels or 3
-            generator = dataclasses.replace(generator, input_channels=channels, publish=self._published)
-        if task is None:
-            return {data.direction: generator}
-        of_task = dataclasses.replace(
-            generator,
-            input_channels=task.published_input_channels,
-            output_channels=task.photo_channels,
             publish=self._published,
             inpaints=task.inpaints,
-            input_range=data.output_range if task.takes_photos else None,
             enlarges=task.enlarges,
+            discriminator=self.adversarial.name if self.settings.gan_weight else "",
         )
-        return {task.name: of_task}
+        return {task.name if task.makes_input else data.direction: generator}
 
     def _published(self, generator: keras.Model) -> keras.Model:
-        from pix2pix_tf.networks import with_one_hot_input, with_task_layers
+        from pix2pix_tf.networks import with_task_layers
 
-        return (
-            with_one_hot_input(generator, self.label_colors)
-            if self.task is None
-            else with_task_layers(generator, self.task)
-        )
+        return with_task_layers(generator, self.task)
 
     def sample_grid(
         self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
     ) -> SampleGrid:
         """Returns rows of input, output and target."""
         (translate,) = generators.values()
-        shown = (lambda image: image) if self.task is None else self.task.shown
-        rows = [(shown(image), translate(image), target) for image, target in held_out]
+        rows = [(self.task.shown(image), translate(image), target) for image, target in held_out]
         return SampleGrid(("input", "output", "target"), rows)

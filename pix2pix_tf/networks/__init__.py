@@ -5,13 +5,12 @@ import keras
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.networks.discriminators import build_discriminator, smallest_image
 from pix2pix_tf.networks.generators import build_generator
-from pix2pix_tf.networks.publishing import with_one_hot_input, with_task_layers
+from pix2pix_tf.networks.publishing import with_task_layers
 
 __all__ = [
     "build_discriminator",
     "build_generator",
     "smallest_image",
-    "with_one_hot_input",
     "with_task_layers",
 ]
 

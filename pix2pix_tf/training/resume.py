@@ -9,9 +9,10 @@ from pathlib import Path
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import DataConfig, TrainConfig, each_setting
 from pix2pix_tf.data.dataset import ImageDataset
-from pix2pix_tf.data.label_maps import colors_in, palette
+from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.tasks.pairs import colors_in
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for, preset
@@ -184,7 +185,7 @@ def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     if config.model.data == "images" and config.model.side == 0:
         last = PixelFormat(data.output_channels or 3)  # inputs alone don't show what outputs look like
     # The input of a task has fixed channels, and noise has none.
-    has_input = dataset.task is None and config.model.takes_images
+    has_input = config.model.takes_images and not dataset.task.makes_input
     return configs.replace(
         config,
         dataset=_absolute(config.data.dataset),

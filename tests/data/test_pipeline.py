@@ -22,7 +22,7 @@ from pix2pix_tf.data.pipeline import (
     training_batches,
 )
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.tasks import TASKS
+from pix2pix_tf.data.tasks import PHOTO_TASKS
 from pix2pix_tf.models.registry import defaults
 
 PLAIN = PixelFormat()
@@ -631,7 +631,7 @@ def same_but_for_the_level(kind):
             result.append(ImageDataset("", (side, side), {"train": tuple(map(alone, spoilt))}))
         else:
             lone = ImageDataset("", (side,), {"train": (alone(spoilt[0]),), "val": (alone(spoilt[0]),)})
-            result.append(lone if kind == "images" else pairs_made_by(TASKS[kind](1), lone, 0))
+            result.append(lone if kind == "images" else pairs_made_by(PHOTO_TASKS[kind](1), lone, 0))
     return result
 
 

@@ -15,7 +15,7 @@ from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.procedural import draw_pair
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.data.tasks import TASKS
+from pix2pix_tf.data.tasks import PHOTO_TASKS, TASKS
 from pix2pix_tf.data.tasks.upscale import Upscale, enlarged_levels
 from pix2pix_tf.errors import ConfigError
 
@@ -27,7 +27,7 @@ def seed(number):
 
 
 def degraded(name, photo, number=0, channels=3):
-    return TASKS[name](channels).degraded(photo, seed(number)).numpy()
+    return PHOTO_TASKS[name](channels).degraded(photo, seed(number)).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +42,25 @@ def photo(levels):
 
 
 def test_every_name_of_a_task_has_one():
-    assert {"pairs", *TASKS} == set(typing.get_args(TaskName))
+    assert {*TASKS} == set(typing.get_args(TaskName))
 
 
 # ---------------------------------------------------------------- all of them
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", PHOTO_TASKS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_is_made_has_the_photos_size_and_is_in_range(name, channels, photo):
     if name == "colorize" and channels == 1:
         pytest.skip("grey photos have no colours to learn from")
-    task = TASKS[name](channels)
+    task = PHOTO_TASKS[name](channels)
     made = degraded(name, photo[..., :channels], channels=channels)
     assert made.shape == (72, 96, task.input_channels)
     assert np.abs(made).max() <= 1
     assert task.target(photo[..., :channels]).shape == (72, 96, task.output_channels)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", PHOTO_TASKS)
 def test_a_seed_decides_what_is_made(name, photo):
     made = [degraded(name, photo, number) for number in (1, 1, 2)]
     np.testing.assert_array_equal(made[0], made[1])
@@ -75,10 +75,10 @@ def photos():
     return ImageDataset("façades", (PixelFormat(),), {"train": (images,), "val": (images,)})
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", PHOTO_TASKS)
 def test_training_pairs_are_a_function_of_seed_and_position(name, photos):
     config = replace(preset(), image_size=64, task=name, jitter=True)
-    dataset = pairs_made_by(TASKS[name](), photos, 0)
+    dataset = pairs_made_by(PHOTO_TASKS[name](), photos, 0)
 
     def inputs(config, first_step):
         return [batch[0].numpy() for batch in training_batches(dataset, config, first_step, 6)]
@@ -90,16 +90,16 @@ def test_training_pairs_are_a_function_of_seed_and_position(name, photos):
 
 def test_no_two_steps_have_the_same_hole(photos):
     config = replace(preset(), image_size=64, task="inpaint")
-    dataset = pairs_made_by(TASKS["inpaint"](), photos, 0)
+    dataset = pairs_made_by(PHOTO_TASKS["inpaint"](), photos, 0)
     holes = [  # these two positions have the same 32-bit hash
         next(iter(training_batches(dataset, config, step, step + 1)))[0][..., -1] for step in (45520, 47586)
     ]
     assert not np.array_equal(*holes)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", PHOTO_TASKS)
 def test_held_out_pairs_are_a_function_of_seed_and_place(name, photos):
-    task = TASKS[name]()
+    task = PHOTO_TASKS[name]()
     rows, same, another = (
         held_out_images(pairs_made_by(task, photos, of_split), (64, 64), count)
         for of_split, count in ((0, 2), (0, 4), (1, 4))
@@ -117,7 +117,7 @@ def test_runs_of_other_seeds_are_judged_on_the_same_holes():
     assert seeds == [config.data.split_seed, 5]
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name not in RANDOM])
+@pytest.mark.parametrize("name", [name for name in PHOTO_TASKS if name not in RANDOM])
 def test_held_out_inputs_have_the_depth_of_those_in_training(name, tmp_path):
     """All of these photos are one level of 8 bits."""
     for number in range(10):
@@ -153,20 +153,20 @@ def test_the_input_has_the_photos_lightness_and_the_target_its_colours(levels, p
     lightness, a, b = lab(levels / 255)
     grey = np.repeat(degraded("colorize", photo) / 2 + 0.5, 3, axis=-1)
     np.testing.assert_allclose(lab(grey)[0], lightness, atol=0.01)
-    target = TASKS["colorize"]().target(photo).numpy() * 110
+    target = PHOTO_TASKS["colorize"]().target(photo).numpy() * 110
     np.testing.assert_allclose(target, np.stack([a, b], axis=-1), atol=0.02)
 
 
 def test_a_grey_image_is_its_own_lightness_level_for_level():
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     as_rgb = to_unit_range(tf.constant(np.repeat(grey, 3, axis=-1)))
-    network_input = TASKS["colorize"]().network_input(as_rgb)
+    network_input = PHOTO_TASKS["colorize"]().network_input(as_rgb)
     np.testing.assert_allclose(network_input, to_unit_range(tf.constant(grey)), atol=2e-6)
     np.testing.assert_array_equal(to_uint8(network_input), grey)
 
 
 def test_lightness_and_true_colours_give_the_photo_back(levels, photo):
-    task = TASKS["colorize"]()
+    task = PHOTO_TASKS["colorize"]()
     back = to_uint8(task.to_image(task.network_input(photo), task.target(photo))).numpy()
     assert np.abs(back.astype(int) - levels).max() <= 1
 
@@ -174,7 +174,7 @@ def test_lightness_and_true_colours_give_the_photo_back(levels, photo):
 def test_no_colour_changes_the_lightness_not_even_one_that_srgb_lacks():
     grey = to_unit_range(tf.constant(np.arange(256, dtype=np.uint8).reshape(16, 16, 1)))
     colours = tf.random.stateless_uniform([16, 16, 2], seed(1), -1.0, 1.0)
-    task = TASKS["colorize"]()
+    task = PHOTO_TASKS["colorize"]()
     picture = task.to_image(grey, colours)
     assert np.ptp(picture, axis=-1).max() > 0.5
     np.testing.assert_allclose(task.network_input(picture), grey, atol=2e-4)
@@ -209,7 +209,7 @@ def test_colours_flow_into_a_hole_and_the_rest_is_the_photo_bit_for_bit(photo):
 
 
 def test_a_hole_in_an_even_wall_has_its_colour_and_without_any_wall_there_is_mid_grey():
-    task, wall = TASKS["inpaint"](), tf.constant([0.5, -0.25, 0.1])
+    task, wall = PHOTO_TASKS["inpaint"](), tf.constant([0.5, -0.25, 0.1])
     alpha = np.ones((50, 70, 1), np.float32)
     alpha[5:45, 20:] = -1
     image = tf.concat([tf.broadcast_to(wall, (50, 70, 3)) * (alpha > 0), alpha], axis=-1)
@@ -220,7 +220,7 @@ def test_a_hole_in_an_even_wall_has_its_colour_and_without_any_wall_there_is_mid
 
 
 def test_a_picture_is_the_photo_around_the_hole_and_the_output_in_it(photo):
-    task, output = TASKS["inpaint"](), tf.fill(photo.shape, 0.123)
+    task, output = PHOTO_TASKS["inpaint"](), tf.fill(photo.shape, 0.123)
     given = task.degraded(photo, seed(4))
     picture = task.to_image(given, task.composed(given, output)).numpy()
     known = given[..., 3].numpy() > 0
@@ -260,7 +260,7 @@ def test_an_upscale_input_is_what_enlarging_the_small_file_gives(levels, photo, 
     height, width = 72 // factor, 96 // factor
     means = levels.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
     small = np.round(means).astype(np.uint8)
-    given, _ = Upscale(3, factor).held_out_pair(tf.constant(levels), seed(0))
+    given, _ = Upscale(3, factor).held_out_row((tf.constant(levels),), seed(0))
     enlarged = enlarged_levels(small, factor)
     assert enlarged.shape == levels.shape
     # A mean half way between two levels may be rounded to either.
@@ -281,5 +281,7 @@ def test_a_data_set_of_pairs_gives_its_target_side():
 
 def test_one_image_a_set_is_enough_to_make_pairs_of():
     flat = Images(["one"], lambda index: (tf.fill([64, 64, 3], tf.constant(7, tf.uint8)),))
-    dataset = pairs_made_by(TASKS["deblur"](), ImageDataset("flat", (PixelFormat(),), {"train": (flat,)}), 0)
+    dataset = pairs_made_by(
+        PHOTO_TASKS["deblur"](), ImageDataset("flat", (PixelFormat(),), {"train": (flat,)}), 0
+    )
     assert (dataset.kind, len(dataset.sides), dataset.has_targets) == ("pairs", 2, False)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.data.label_maps import classes_of, named_classes, one_hot, palette
+from pix2pix_tf.data.label_maps import classes_of, named_classes, palette
 from pix2pix_tf.data.pixels import to_unit_range
 from pix2pix_tf.data.procedural import draw_pair
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.data.tasks.pairs import one_hot
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.run import translators_for
 from pix2pix_tf.models.registry import model_for, preset

@@ -1,31 +1,27 @@
-"""Tasks that need plain photos only: each spoils a photo, and a network learns the way back.
+"""Tasks: pairs as they are, or photos that are degraded, so that a network learns the way back.
 
-A task is a file with a subclass of `Task` and a line here.
+A task is a file with a subclass of `PhotoTask` and a line here.
 """
 
 from __future__ import annotations
 
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data.tasks.base import Task
+from pix2pix_tf.data.tasks.base import PhotoTask, Task
 from pix2pix_tf.data.tasks.colorize import Colorize
 from pix2pix_tf.data.tasks.deblur import Deblur
 from pix2pix_tf.data.tasks.edges import Edges
 from pix2pix_tf.data.tasks.inpaint import Inpaint
+from pix2pix_tf.data.tasks.pairs import Pairs
 from pix2pix_tf.data.tasks.upscale import Upscale
 
-__all__ = ["TASKS", "Task", "task_for"]
+__all__ = ["PHOTO_TASKS", "TASKS", "Pairs", "PhotoTask", "Task", "task_for"]
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Colorize, Inpaint, Edges, Deblur, Upscale)}
+PHOTO_TASKS: dict[str, type[PhotoTask]] = {
+    task.name: task for task in (Colorize, Inpaint, Edges, Deblur, Upscale)
+}
+TASKS: dict[str, type[Pairs | PhotoTask]] = {Pairs.name: Pairs, **PHOTO_TASKS}
 
 
-def task_for(data: DataConfig, photo_channels: int) -> Task | None:
-    """Returns the task of a configuration, ``None`` where it learns from pairs that are there.
-
-    Args:
-        data: whose ``task`` it is.
-        photo_channels: of the photos, 1 (grey) or 3 (RGB).
-
-    Raises:
-        ConfigError: such photos can't be used for it.
-    """
-    return None if data.task == "pairs" else TASKS[data.task].of(data, photo_channels)
+def task_for(data: DataConfig, image_channels: int) -> Task:
+    """Returns the task of a configuration; raises `ConfigError` if such photos can't be used for it."""
+    return TASKS[data.task].of(data, image_channels)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data.tasks.base import Task
+from pix2pix_tf.data.tasks.base import PhotoTask
 from pix2pix_tf.errors import ConfigError
 
 # Linear sRGB to XYZ (IEC 61966-2-1), each row divided by D65's white, so that grey is exactly neutral.
@@ -28,7 +28,7 @@ _DELTA = 6 / 29  # below its cube, L*a*b* is linear
 
 
 @dataclasses.dataclass(frozen=True)
-class Colorize(Task):
+class Colorize(PhotoTask):
     """The input is the grey image that has the photo's lightness L*; the network gives a* and b*.
 
     Grey means sRGB's: a level of a grey file stands for one L*, so a grey photo is such an input as it is. A
@@ -37,31 +37,19 @@ class Colorize(Task):
     """
 
     name: ClassVar[str] = "colorize"
-    adds_layers: ClassVar[bool] = True
+    adds_layers = True
+    input_channels = 1
+    output_channels = 2
+    published_input_channels = 3
 
     @classmethod
-    def of(cls, data: DataConfig, photo_channels: int) -> Self:
+    def of(cls, data: DataConfig, image_channels: int) -> Self:
         """Returns the task; refuses grey photos, which have no colours to learn from."""
-        if photo_channels != 3:
+        if image_channels != 3:
             raise ConfigError(
                 f"--task {cls.name} learns from photos in colour; those of {data.dataset} are grey"
             )
-        return cls(photo_channels)
-
-    @property
-    def input_channels(self) -> int:
-        """Grey."""
-        return 1
-
-    @property
-    def output_channels(self) -> int:
-        """a* and b*."""
-        return 2
-
-    @property
-    def published_input_channels(self) -> int:
-        """RGB."""
-        return 3
+        return cls(image_channels)
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the photo's lightness; nothing is random."""

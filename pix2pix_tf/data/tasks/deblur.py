@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from pix2pix_tf.data.tasks.base import Task
+from pix2pix_tf.data.tasks.base import PhotoTask
 from pix2pix_tf.data.tasks.filters import filtered
 
 _RADIUS = 10  # of the kernels, in pixels
@@ -17,7 +17,7 @@ _LENGTH = (4.0, 18.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Deblur(Task):
+class Deblur(PhotoTask):
     """The input is the photo blurred: by a Gaussian or along a line, as strongly as is drawn."""
 
     name: ClassVar[str] = "deblur"

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.tasks.base import Task
+from pix2pix_tf.data.tasks.base import PhotoTask
 from pix2pix_tf.data.tasks.filters import extended, filtered
 
 _DEVIATION = 1.4  # of the blur that keeps texture out, in pixels
@@ -24,7 +24,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclasses.dataclass(frozen=True)
-class Edges(Task):
+class Edges(PhotoTask):
     """The input is a drawing in black on white, 1 is the paper: Canny's edges (1986) without hysteresis.
 
     Lines stand where the gradient of the blurred photo is largest across the edge, the blacker the steeper.
@@ -32,14 +32,11 @@ class Edges(Task):
 
     name: ClassVar[str] = "edges"
 
-    @property
-    def input_channels(self) -> int:
-        """Grey."""
-        return 1
+    input_channels = 1
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the drawing; nothing is random."""
-        weights = _LUMA if self.photo_channels == 3 else (1.0,)
+        weights = _LUMA if self.image_channels == 3 else (1.0,)
         grey = tf.reduce_sum(photo * tf.constant(weights), axis=-1, keepdims=True)
         smooth = filtered(grey, tf.constant(_BLUR / _BLUR.sum(), tf.float32))
         across = filtered(smooth, tf.constant(_SOBEL, tf.float32))

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.pixels import over_checkerboard
-from pix2pix_tf.data.tasks.base import Task
+from pix2pix_tf.data.tasks.base import PhotoTask
 
 _AREA = (0.11, 0.39)  # of the image; what is cut out is within a per cent of what is drawn
 _STROKES, _JOINTS, _BOXES = 4, 4, 3  # at most, and how often a stroke turns
@@ -20,20 +20,20 @@ _FAR = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
-class Inpaint(Task):
+class Inpaint(PhotoTask):
     """The input is the photo with a hole, and an alpha channel: 1 where it is known, -1 in the hole.
 
     The picture is the photo itself where it is known, bit for bit, and the network's in the hole.
     """
 
     name: ClassVar[str] = "inpaint"
-    adds_layers: ClassVar[bool] = True
+    adds_layers = True
     inpaints: ClassVar[bool] = True
 
     @property
     def input_channels(self) -> int:
         """The photo's, and alpha."""
-        return self.photo_channels + 1
+        return self.image_channels + 1
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the photo with a hole of its own, from 10 to 40 % of it."""

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
-from pix2pix_tf.data.tasks.base import Task
+from pix2pix_tf.data.tasks.base import PhotoTask
 
 
 @dataclasses.dataclass(frozen=True)
-class Upscale(Task):
+class Upscale(PhotoTask):
     """The input is the photo made smaller, each pixel the mean of many, and enlarged again.
 
     Args:
@@ -29,9 +29,9 @@ class Upscale(Task):
     takes_photos: ClassVar[bool] = True
 
     @classmethod
-    def of(cls, data: DataConfig, photo_channels: int) -> Self:
+    def of(cls, data: DataConfig, image_channels: int) -> Self:
         """Returns the task."""
-        return cls(photo_channels, data.upscale_factor, data.output_bits or 8)
+        return cls(image_channels, data.upscale_factor, data.output_bits or 8)
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the photo small, rounded to the levels of a file, and large again; nothing is random."""
