@@ -1,9 +1,8 @@
-"""Folders in object stores: each has a copy on this machine, which everything else works with.
+"""Folders in object stores, each with a local copy that the rest of the program uses.
 
-A store can't rename a folder, so that nothing would appear there whole or not at all. Therefore a list of
-the folder's files, with the digest of each, is written last, and only what it names is there: who reads
-finds the folder as it was when a list was written. `fsspec` speaks to the stores: s3:// with s3fs, gs://
-with gcsfs, and whatever else it knows.
+A store can't rename a folder. To publish all or nothing, a list of the files with their digests is written
+last, and only listed files count: a reader sees the folder as it was when the list was written. `fsspec`
+accesses the stores: s3:// with s3fs, gs:// with gcsfs, and others.
 """
 
 from __future__ import annotations
@@ -26,52 +25,52 @@ from tqdm import tqdm
 from pix2pix_tf.errors import ConfigError, DataError, Pix2pixError, SystemFault
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, write_whole
 
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.+)")  # pathlib makes gs:/bucket of gs://bucket
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.+)")  # pathlib changes gs://bucket to gs:/bucket
 _SERVERS = ("http", "https", "file")
 _LIST = "files.json"
 _TRIES = 5
-_PAUSES = (1.0, 4.0, 15.0, 40.0)  # seconds, before what could not be written is tried again
-_NOTED_EVERY = 10.0  # seconds
+_PAUSES = (1.0, 4.0, 15.0, 40.0)  # seconds before a failed write is retried
+_SAVE_LIST_EVERY = 10.0  # seconds
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 
 
 def address_of(path: str | Path) -> str | None:
-    """Returns the address in an object store, such as ``s3://bucket/run``; ``None`` for a path here."""
-    found = _ADDRESS.fullmatch(str(path).replace(os.sep, "/"))  # of Windows' paths, too
+    """Returns an address in an object store, such as ``s3://bucket/run``, or ``None`` for a local path."""
+    found = _ADDRESS.fullmatch(str(path).replace(os.sep, "/"))  # also on Windows
     return f"{found[1]}://{found[2].rstrip('/')}" if found and found[1] not in _SERVERS else None
 
 
 def absolute(path: str | Path) -> str:
-    """Returns what a path means from any working directory; an address as it is."""
+    """Returns an absolute path, or an address unchanged."""
     return address_of(path) or str(Path(path).expanduser().resolve())
 
 
 def local_folder(path: str | Path) -> Path:
-    """Returns a folder on this machine, fetched first where it lies in an object store."""
+    """Returns a local folder, fetched first if it is in an object store."""
     address = address_of(path)
     return Path(path).expanduser() if address is None else _fetched(address)
 
 
 def _copies_of(address: str) -> Path:
-    """Returns where the copies of a folder in a store are kept."""
+    """Returns the cache folder for copies of a stored folder."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     digest = hashlib.sha256(address.encode()).hexdigest()
     return root / "pix2pix_tf" / "stores" / digest[:16]
 
 
 class StoredFolder:
-    """A folder in an object store that one process at a time writes, through its copy here.
+    """A folder in an object store that one process at a time writes, through a local copy.
 
     Args:
         address: of the folder.
-        writing: whether this process writes it. Who reads has another copy, so that it disturbs nobody; what
-            never changes is linked from one to the other.
-        known_by: a file that such a folder has, by which one without a list is known that somebody put there.
-        lasting: where files lie that never change, and are checked for it. Others may be newer than the list.
-            What no list names there is removed; elsewhere only what this folder's writers have written.
+        writing: whether this process writes. Readers have a copy of their own; files that never change are
+            hard links between the two.
+        known_by: a file that identifies such a folder if it was uploaded by hand and has no list.
+        lasting: a subfolder whose files never change, so that their digests can be checked. Other files may
+            be newer than the list. Unlisted files in the subfolder are deleted.
 
     Attributes:
-        copy: the folder on this machine.
+        copy: the local folder.
     """
 
     def __init__(self, address: str, writing: bool = False, known_by: str = "", lasting: str = ""):
@@ -85,13 +84,13 @@ class StoredFolder:
         )
         self._writing = writing
         self._list = self.copy.with_name(f"{self.copy.name}.{_LIST}")
-        self._may_have_left = True  # files that no list names: one that was killed before its list has
+        self._may_have_left = True  # unlisted files of a killed writer
         self._name = uuid.uuid4().hex
-        self._digests: dict[str, tuple[object, str]] = {}  # and of which state of a file each is
-        self._before: str | None = None  # who has written what this process goes on from
+        self._digests: dict[str, tuple[object, str]] = {}  # with the state of the file
+        self._before: str | None = None  # the writer of the list that was fetched
 
     def fetch(self, only: str | None = None) -> bool:
-        """Makes the copy what the store's list says; returns whether there is one."""
+        """Updates the copy to the store's list; returns whether the folder exists."""
         with _explaining(self.address), _alone(self.copy):
             store, root = _store(self.address)
             for _ in range(_TRIES):
@@ -102,10 +101,10 @@ class StoredFolder:
                     else:
                         self._take_one(store, root, there, only)
                     break
-                except FileNotFoundError:  # a publication came between, and has removed it
+                except FileNotFoundError:  # deleted by a writer meanwhile
                     continue
             else:
-                raise SystemFault(f"{self.address} lacks files that it lists, or changes all the time")
+                raise SystemFault(f"{self.address} lacks listed files, or changes all the time")
         self._before = there["writer"]
         return bool(there["files"])
 
@@ -125,7 +124,7 @@ class StoredFolder:
             for name in _shown([name for name in there["files"] if name not in have], self.address):
                 self._take(store, root, there, name)
                 have[name] = there["files"][name]
-        finally:  # what is stopped goes on where it was
+        finally:  # an interrupted fetch continues here
             write_whole(self._list, json.dumps(have))
 
     def _take(self, store: Any, root: str, there: Mapping[str, Any], name: str) -> None:
@@ -138,7 +137,7 @@ class StoredFolder:
             raise SystemFault(f"{self.address}/{name} is damaged, or is being written; try again")
 
     def publish(self) -> None:
-        """Writes what has changed in the copy to the store, and the list last."""
+        """Writes changed files to the store, and the list last."""
         with _explaining(self.address):
             for pause in (*_PAUSES, None):
                 try:
@@ -158,7 +157,7 @@ class StoredFolder:
         for name, digest in files.items():
             if there["files"].get(name) != digest:
                 store.put_file(str(self.copy / name), f"{root}/{name}")
-        self._own_list(store, root)  # again, as all this can take minutes
+        self._own_list(store, root)  # again: this can take minutes
         store.pipe_file(f"{root}/{_LIST}", json.dumps({"files": files, "writer": self._name}).encode())
         write_whole(self._list, json.dumps(files))
         gone = there["files"].keys() - files.keys()
@@ -169,7 +168,7 @@ class StoredFolder:
         self._may_have_left = False
 
     def _own_list(self, store: Any, root: str) -> dict[str, Any]:
-        """Reads the list, which must be this process' own, or the one that it went on from."""
+        """Reads the list; raises if another process has written it."""
         there = self._read_list(store, root)
         if there["writer"] not in (self._before, self._name):
             raise SystemFault(
@@ -184,16 +183,16 @@ class StoredFolder:
         return sorted(name for name in names if UNFINISHED not in name and not name.startswith("."))
 
     def _unfinished(self) -> list[Path]:
-        """What a killed fetch was at, which would keep the folder of a checkpoint that is gone."""
+        """Returns files of a killed fetch, which would keep the folder of a deleted checkpoint."""
         return [path for path in self.copy.rglob(f".*{UNFINISHED}") if path.is_file()]
 
     def _copied(self) -> dict[str, str]:
-        """The digests of what the copy has, by name; who reads changes no file, and has noted them."""
+        """Returns the digests of the copied files; readers don't change files and have them in the list."""
         noted = {} if self._writing else _made_of(self.copy, self._list)
         return {name: noted.get(name) or self._digest(name) for name in self._own_files()}
 
     def _digest(self, name: str) -> str:
-        """Returns a file's digest, read again only after a change: work doesn't grow with the folder."""
+        """Returns a file's digest, which is computed again only after a change."""
         stat = (self.copy / name).stat()
         state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         if self._digests.get(name, (None,))[0] != state:
@@ -209,7 +208,7 @@ class StoredFolder:
 
 
 def _fetched(address: str) -> Path:
-    """Returns a copy of a folder, or of a file, that somebody has put into a store."""
+    """Returns a copy of a folder or file that was uploaded to a store."""
     name = address.rpartition("/")[2]
     copy = _copies_of(address) / "fetched" / name
     listing = copy.with_name(f"{name}.{_LIST}")
@@ -227,16 +226,16 @@ def _fetched(address: str) -> Path:
             for each in _shown([name for name in marks if name not in have], address):
                 _get(store, f"{root}/{each}".rstrip("/"), _inside(copy, each) if each else copy)
                 have[each] = marks[each]
-                if time.monotonic() - noted > _NOTED_EVERY:
+                if time.monotonic() - noted > _SAVE_LIST_EVERY:
                     write_whole(listing, json.dumps(have))
                     noted = time.monotonic()
-        finally:  # what is stopped goes on where it was; what is killed, nearly there
+        finally:  # an interrupted fetch continues here
             write_whole(listing, json.dumps(have))
     return copy
 
 
 def _made_of(copy: Path, listing: Path) -> dict[str, str]:
-    """What the files of a copy were made of, as far as they are there: digests or marks, by name."""
+    """Returns the digests or versions of the copied files by name."""
     try:
         stored = json.loads(listing.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -245,34 +244,35 @@ def _made_of(copy: Path, listing: Path) -> dict[str, str]:
 
 
 def _names(store: Any, root: str) -> dict[str, str]:
-    """Returns the files below a place by name, with what changes when their contents do."""
+    """Returns the files of a stored folder by name, each with a version that changes with its content."""
     changing = ("size", "ETag", "etag", "LastModified", "mtime")
     return {
         path.removeprefix(root).lstrip("/"): " ".join(str(info[key]) for key in changing if key in info)
         for path, info in store.find(root, detail=True).items()
-        if not path.endswith("/") and (path != root or info["size"])  # consoles make such for folders
+        if not path.endswith("/")
+        and (path != root or info["size"])  # web consoles create empty files for folders
     }
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """Returns where a file of a store goes, which may be anybody's."""
+    """Returns the local path of a stored file; raises if it would be outside of the folder."""
     parts = name.split("/")
     if any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
-        raise DataError(f"the store has a file {name!r}, which is no name below a folder; remove it")
+        raise DataError(f"the store has a file {name!r}, which is not a valid relative path; delete it")
     return folder.joinpath(*parts)
 
 
 def _store(address: str) -> tuple[Any, str]:
-    """Returns the file system of an address, and the path in it."""
+    """Returns the file system of an address and the path in it."""
     scheme = address.partition(":")[0]
     try:
         return fsspec.core.url_to_fs(address, use_listings_cache=False)
     except ImportError as error:
         package = _PACKAGES.get(scheme)
         advice = f"pip install {package}" if package else first_line(error)
-        raise ConfigError(f"{address}: what speaks to such a store is not installed; {advice}") from error
+        raise ConfigError(f"{address}: the package for this store is not installed; {advice}") from error
     except ValueError as error:
-        raise ConfigError(f"{address}: nothing is known of '{scheme}'; {first_line(error)}") from error
+        raise ConfigError(f"{address}: unknown scheme '{scheme}'; {first_line(error)}") from error
 
 
 def _get(store: Any, source: str, target: Path) -> None:
@@ -283,13 +283,13 @@ def _get(store: Any, source: str, target: Path) -> None:
 
 
 def _linked(source: Path, target: Path, digest: str) -> bool:
-    """Makes a file, which is not there, the same as another if that is what it should be."""
+    """Creates a hard link if the source has the digest; returns whether it did."""
     try:
         if _digest(source) != digest:
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
         target.hardlink_to(source)
-    except OSError:  # there is no other, or the file system has no links
+    except OSError:  # no such file, or no hard links
         return False
     return True
 
@@ -311,7 +311,7 @@ def _remove_empty_folders(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(copy: Path) -> Iterator[None]:
-    """Lets one process at a time change a copy."""
+    """Locks a copy against other processes."""
     with explain_disk_faults(copy):
         copy.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(copy.with_name(f".{copy.name}.lock")):
@@ -320,7 +320,7 @@ def _alone(copy: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _explaining(address: str) -> Iterator[None]:
-    """Says in a line why a store could not be used: each has errors of its own."""
+    """Converts any error of a store to a `SystemFault`."""
     try:
         yield
     except Pix2pixError:

@@ -1,7 +1,7 @@
-"""Checkpoints: named tensors in TensorFlow's own format, in folders that appear whole or not at all.
+"""Checkpoints: named tensors in TensorFlow's format, in folders that appear whole or not at all.
 
-A folder has the weights and their averages in one file, and in another what only continuing needs, such as
-Adam's moments. The newest `KEPT` have both; in older ones, which are kept for good, the second is deleted.
+A folder has the weights and their averages in one file, and in another what only training needs, such as
+Adam's moments. The newest `KEPT` checkpoints have both; in older ones the second is deleted.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _FORMAT = "format"  # the name of a tensor
 
 
 def average_name(name: str) -> str:
-    """Returns by what name a checkpoint holds the moving average of a weight."""
+    """Returns the name of a weight's moving average in a checkpoint."""
     return f"average/{name}"
 
 
 def stored_weights(name: str, network: keras.Model) -> dict[str, keras.Variable]:
-    """Returns what a checkpoint holds of a network, by its names there: all but dropout's random state."""
+    """Returns the variables of a network by their names in a checkpoint: all but dropout's random state."""
     return {
         f"{name}/{variable.path}": variable
         for variable in network.weights
@@ -42,28 +42,13 @@ def stored_weights(name: str, network: keras.Model) -> dict[str, keras.Variable]
 
 
 def restore_published(path: Path, name: str, network: keras.Model, averaged: bool) -> None:
-    """Assigns a checkpoint to one network.
-
-    Args:
-        path: of the checkpoint.
-        name: of the network there.
-        network: whose weights are assigned.
-        averaged: whether the moving averages are taken.
-    """
+    """Assigns the weights of network ``name`` in a checkpoint, or their moving averages, to ``network``."""
     weights = stored_weights(name, network)
     restore(path, {average_name(key) if averaged else key: weights[key] for key in weights})
 
 
 def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Reads some tensors of a checkpoint.
-
-    Args:
-        path: from :meth:`RunDirectory.checkpoint`.
-        names: which tensors.
-
-    Returns:
-        The tensors by name.
-    """
+    """Returns tensors of a checkpoint by name."""
     try:
         reader = tf.train.load_checkpoint(str(path / _WEIGHTS))
         written_in = int(reader.get_tensor(_FORMAT)) if reader.has_tensor(_FORMAT) else None
@@ -81,8 +66,8 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             return {name: reader_of[name].get_tensor(name) for name in names}
     except (tf.errors.OpError, LookupError, ValueError, RuntimeError) as error:
         raise DamagedCheckpoint(
-            f"the checkpoint {path} is damaged ({first_line(error)}); delete that folder to go on from "
-            "the one before it"
+            f"the checkpoint {path} is damaged ({first_line(error)}); delete that folder to continue "
+            "from the one before it"
         ) from error
     raise RunError(
         f"the checkpoint {path} has no '{missing[0]}': another version or another network wrote it"
@@ -108,7 +93,7 @@ def restore(path: Path, state: Mapping[str, tf.Variable | keras.Variable]) -> No
 
 def write_network(path: Path, network: keras.Model) -> None:
     """Writes a network as a .keras file, whole or not at all."""
-    unfinished = path.with_name(".unfinished.keras")  # from whose end Keras takes the kind of file
+    unfinished = path.with_name(".unfinished.keras")  # Keras needs the suffix
     with explain_disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -120,17 +105,16 @@ def write_network(path: Path, network: keras.Model) -> None:
 
 
 class CheckpointWriter:
-    """Writes checkpoints beside training, one at a time.
+    """Writes checkpoints in the background, one at a time.
 
-    The state is copied into memory that is held for it, which stops training for a tenth of a second, and
-    written from there in the background.
+    Training stops for a tenth of a second while the state is copied to memory that is allocated once.
 
     Args:
-        run: whose checkpoints are written.
-        state: the variables that a checkpoint holds, by name.
-        weights: the names of those that are weights or averages; all by default.
-        every: the last ``KEPT`` checkpoints at multiples of it are kept, besides the last ``KEPT`` of all.
-        keep_every: checkpoints at multiples of it are kept for good.
+        run: the run directory.
+        state: the variables of a checkpoint by name.
+        weights: the names of weights and averages; all by default.
+        every: keep the last `KEPT` checkpoints at multiples of this, besides the last `KEPT` of all.
+        keep_every: keep all checkpoints at multiples of this.
     """
 
     def __init__(
@@ -154,31 +138,29 @@ class CheckpointWriter:
                 shutil.rmtree(leftover)
             run.recover_best()
             self._drop_old()
-        # Memory that is touched for the first time can cost a virtual machine more than a second: it is
-        # better spent now, while the first step is compiled, than in the middle of training.
+        # The first use of memory can take a virtual machine more than a second. It is better spent now, while
+        # the first step is compiled.
         self._copies: dict[str, tf.Variable] = {}
-        self._thread: threading.Thread | None = threading.Thread(target=self._hold_memory, name="checkpoint")
+        self._thread: threading.Thread | None = threading.Thread(target=self._allocate, name="checkpoint")
         self._thread.start()
 
-    def _hold_memory(self) -> None:
+    def _allocate(self) -> None:
         try:
             with tf.device("CPU:0"):
                 for name, variable in self._state.items():
                     zeros = tf.zeros(variable.shape, variable.dtype)
                     self._copies[name] = tf.Variable(zeros, trainable=False)
-        except tf.errors.OpError as error:  # not enough of it
+        except tf.errors.OpError as error:  # out of memory
             self._fault = error
 
     def save(self, step: int, best: Mapping[str, float] | None = None) -> None:
-        """Begins to write a checkpoint; waits first for the one before it.
+        """Starts to write a checkpoint, after the previous one is written.
 
-        Args:
-            step: steps done.
-            best: what makes it the best one yet; it is then kept until a better one is.
+        ``best`` has the metrics of the best checkpoint so far, which is kept until there is a better one.
         """
         self.wait()
         for name, variable in self._state.items():
-            self._copies[name][...].assign(variable.read_value())  # an assign without [...] would only refer
+            self._copies[name][...].assign(variable.read_value())  # assign without [...] would share the buffer
         self._thread = threading.Thread(target=self._write, args=(step, best), name="checkpoint")
         self._thread.start()
 
@@ -192,13 +174,13 @@ class CheckpointWriter:
             raise fault
 
     def close(self) -> None:
-        """Lets what is being written come to its end, whatever that is; nobody else may write here before."""
+        """Waits for the writer thread; errors are ignored."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
     def _write(self, step: int, best: Mapping[str, float] | None) -> None:
-        _give_way_to_training()
+        _lower_priority()
         tensors = {name: copy.read_value() for name, copy in self._copies.items()}
         try:
             bad = next(
@@ -213,13 +195,13 @@ class CheckpointWriter:
                 self._drop_old()
             self._run.publish()
         except Exception as error:
-            self._fault = error  # raised where the loop waits
+            self._fault = error  # raised by `wait`
 
     def _write_whole(
         self, step: int, tensors: dict[str, tf.Tensor], best: Mapping[str, float] | None
     ) -> None:
         final = self._run.checkpoint(step)
-        if final.exists():  # a step has one state, and it is there already
+        if final.exists():  # a step has one state
             return
         unfinished = final.with_name(final.name + UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -249,18 +231,18 @@ class CheckpointWriter:
         kept = {*[step for step in steps if step % self._every == 0][-KEPT:], best and best["step"]}
         for step in steps[:-KEPT]:
             old = self._run.checkpoint(step)
-            # What can't be deleted, because somebody reads it, is deleted at the next start.
+            # Files that another process reads can't be deleted on some systems; the next start deletes them.
             with contextlib.suppress(OSError):
                 if step in kept or (self._keep_every and step % self._keep_every == 0):
                     for file in sorted(old.glob(f"{_MOMENTS}.*"), reverse=True):  # the index, then the data
                         file.unlink()
                 else:
-                    # Renamed first: a kill must not leave half a checkpoint under a whole one's name.
+                    # Renamed first: a kill must not leave half a checkpoint under a valid name.
                     shutil.rmtree(old.replace(old.with_name(old.name + UNFINISHED)))
 
 
-def _give_way_to_training() -> None:
-    """Lowers the priority of this thread, where the system has one for threads."""
+def _lower_priority() -> None:
+    """Lowers the priority of this thread, if the system supports that."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

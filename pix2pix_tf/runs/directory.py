@@ -30,16 +30,14 @@ _PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy"
 
 
 class RunDirectory:
-    """The files of one training run.
+    """The files of one training run, on this machine or in an object store.
 
-    Args:
-        path: the directory, here or in an object store; it need not exist yet.
-        writing: whether this process trains there.
+    ``writing`` is true in the process that trains there.
 
     Attributes:
-        path: the directory on this machine; of one in a store, its copy.
-        place: what messages call it.
-        is_stored: whether it lies in an object store.
+        path: the directory on this machine; the local copy of one in a store.
+        place: its path or address, for messages.
+        is_stored: whether it is in an object store.
     """
 
     def __init__(self, path: Path, writing: bool = False):
@@ -63,32 +61,31 @@ class RunDirectory:
         self.validation_plot = self.path / "validation.png"
 
     def __repr__(self) -> str:
-        """Returns what makes it."""
         return f"{type(self).__name__}({str(self.path)!r})"
 
     def keras_file(self, network: str) -> Path:
-        """Returns where a finished run keeps a published network for whoever wants only Keras."""
+        """Returns the file of a published network, which needs nothing but Keras."""
         return self.path / f"{network}.keras"
 
     def fetch(self, only: str | None = None) -> None:
-        """Makes the copy here what is in the object store, where it is kept in one."""
+        """Updates the local copy from the object store, if the run is in one."""
         if self._stored is None:
             return
         self._stored.fetch(only)
         if only is None:
-            with contextlib.suppress(RunError):  # a damaged note is told to who asks for the best
-                self._forget_best_that_is_not_there()
+            with contextlib.suppress(RunError):  # `best` reports a damaged file
+                self._recover_missing_best()
 
     def publish(self) -> None:
-        """Writes what has changed to the object store, where it is kept in one: whole, or nothing."""
+        """Writes changes to the object store, all or nothing, if the run is in one."""
         if self._stored is not None:
             self._stored.publish()
 
     def beside(self, name: str) -> Path:
-        """Returns where something that is made of the run goes by default."""
+        """Returns the default path of an output that belongs to the run."""
         if self._stored is not None:
             raise ConfigError(
-                f"--out is missing: say where on this machine that goes, as {self.place} is in a store"
+                f"--out is missing: {self.place} is in an object store; give a path on this machine"
             )
         return self.path / name
 
@@ -97,22 +94,22 @@ class RunDirectory:
         return self.config_file.is_file()
 
     def checkpoint(self, step: int) -> Path:
-        """Returns where the checkpoint of a step is kept."""
+        """Returns the folder of a step's checkpoint, whether it exists or not."""
         return self.checkpoints / f"step_{step:09d}"
 
     def checkpoint_steps(self) -> list[int]:
-        """Returns the steps that there are checkpoints of, oldest first."""
+        """Returns the steps of all checkpoints, oldest first."""
         if not self.checkpoints.is_dir():
             return []
         matches = (_CHECKPOINT.fullmatch(path.name) for path in self.checkpoints.iterdir())
         return sorted(int(match[1]) for match in matches if match)
 
     def latest_step(self) -> int | None:
-        """Returns the step of the newest checkpoint, ``None`` where there is none yet."""
+        """Returns the step of the newest checkpoint, or ``None``."""
         return max(self.checkpoint_steps(), default=None)
 
     def set_aside(self, step: int) -> Path:
-        """Renames a checkpoint that can't be read, so that the step's next one can take its place."""
+        """Renames a damaged checkpoint, so that training can write that step again."""
         aside = self.checkpoints / f"{self.checkpoint(step).name}.damaged"
         best = self.best()
         with explain_disk_faults(self.checkpoints):
@@ -124,34 +121,34 @@ class RunDirectory:
         return aside
 
     def is_finished(self, total_steps: int) -> bool:
-        """Whether all steps are done and everything that a run leaves behind is there."""
+        """Whether all steps are done and the last file is written."""
         return self.latest_step() == total_steps and self.final_grid.is_file()
 
     def reopen(self) -> None:
-        """Removes the last thing that finishing writes: from here on the run is unfinished again."""
+        """Deletes final.png, which marks the run as finished."""
         with explain_disk_faults(self.final_grid):
             self.final_grid.unlink(missing_ok=True)
 
     def refuse_unreadable_path(self) -> None:
-        """Checks the directory's name: TensorFlow takes some characters for patterns when it reads."""
+        """Raises if a run can't be written to this path."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(
-                f"--run-dir {self.place} is a file; give a folder, which is made where it is missing"
+                f"--run-dir {self.place} is a file; give a folder, which is created if needed"
             )
         whole, _, which = self.place.rpartition("@")
         names_one = which == "best" or which.isdecimal()
         if whole and names_one and not self.exists() and RunDirectory(Path(whole)).exists():
             raise RunError(
-                f"--run-dir {quoted(self.place)} names a checkpoint; {quoted(whole)} goes on from its "
-                "newest, and another run starts from this one with --init-from"
+                f"--run-dir {quoted(self.place)} names a checkpoint; {quoted(whole)} continues from its "
+                "newest one, and --init-from starts another run from this one"
             )
         if glob.has_magic(str(self.path.absolute())):
             raise RunError(
-                f"--run-dir {self.place}: TensorFlow can't read files below a name with *, ? or [; rename it"
+                f"--run-dir {self.place}: TensorFlow can't read files in a path with *, ? or [; rename it"
             )
 
     def image_count(self) -> int:
-        """Returns how many training pairs, or images of the larger side, the run was started with."""
+        """Returns the number of training pairs, or images of the larger side, at the start of the run."""
         images = self._read_json().get("pairs")
         count = images.get("count") if isinstance(images, dict) else None
         if not isinstance(count, int):
@@ -159,16 +156,12 @@ class RunDirectory:
         return count
 
     def imported(self) -> Mapping[str, Any] | None:
-        """Returns what was said of an imported generator; None where the run was trained here."""
+        """Returns facts about an imported generator, or ``None`` if the run was trained here."""
         images = self._read_json().get("pairs")
         return images.get("imported") if isinstance(images, dict) else None
 
     def read_config(self, direction: str | None = None) -> TrainConfig:
-        """Reads what the run was started with.
-
-        Args:
-            direction: which side of pairs an imported generator takes: its file doesn't say.
-        """
+        """Reads the config; ``direction`` is that of an imported generator, whose file doesn't have it."""
         stored = self._read_json()
         if stored.get("format") != FORMAT:
             packages = stored.get("packages")
@@ -187,11 +180,11 @@ class RunDirectory:
         return configs.replace(config, direction=direction) if direction and self.imported() else config
 
     def refuse_other_images(self, images: Mapping[str, Any]) -> None:
-        """Checks that the training images are those that the run was started with."""
+        """Raises if the training images are not those that the run was started with."""
         before = self._read_json().get("pairs")
         if before != images:
             raise RunError(
-                f"the run in {quoted(self.place)} was started with other training images "
+                f"the run in {quoted(self.place)} was started with different training images "
                 f"({_images_text(before)} then, {_images_text(images)} now); restore them to continue it, or "
                 f"start another run with --run-dir and --init-from {quoted(self.place)}"
             )
@@ -199,7 +192,7 @@ class RunDirectory:
     def _read_json(self) -> dict[str, Any]:
         if not self.path.is_dir():
             raise RunError(
-                f"there is no run at {self.place}; pix2pix train --run-dir {quoted(self.place)} makes one"
+                f"there is no run at {self.place}; pix2pix train --run-dir {quoted(self.place)} starts one"
             )
         try:
             stored = json.loads(self.config_file.read_text(encoding="utf-8"))
@@ -212,7 +205,7 @@ class RunDirectory:
         return stored
 
     def write_config(self, config: TrainConfig, images: Mapping[str, Any]) -> None:
-        """Stores what the run is trained with, and the versions of the packages."""
+        """Writes config.json: the config, the identity of the images and versions of packages."""
         content = {
             "format": FORMAT,
             "config": configs.to_json(config),
@@ -222,13 +215,13 @@ class RunDirectory:
         write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def write_training_images(self, digests: np.ndarray) -> None:
-        """Stores the digests of all images that decide the weights, `ImageDataset.digests`."""
+        """Stores the digests of all images that influence the weights, `ImageDataset.digests`."""
         content = io.BytesIO()
         np.save(content, digests, allow_pickle=False)
         write_whole(self.images_file, content.getvalue())
 
     def training_images(self) -> np.ndarray:
-        """Returns what was stored of the training images; nothing where that isn't known."""
+        """Returns the digests of the training images; empty if they are unknown."""
         try:
             return np.load(self.images_file, allow_pickle=False)
         except FileNotFoundError:  # such as an imported run
@@ -237,7 +230,7 @@ class RunDirectory:
             raise RunError(f"{self.images_file} can't be read ({error}); restore it, or delete it") from error
 
     def best(self) -> dict[str, float] | None:
-        """Returns the best checkpoint's step and metrics; ``None`` if none was measured."""
+        """Returns the step and metrics of the best checkpoint, or ``None``."""
         try:
             best = json.loads(self.best_file.read_text(encoding="utf-8"))
             return {**best, "step": int(best["step"])}
@@ -246,25 +239,23 @@ class RunDirectory:
         except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError) as error:
             raise RunError(f"{self.best_file} can't be read ({error}); delete it") from error
 
-    def _forget_best_that_is_not_there(self) -> None:
-        """Of a writer killed between the note and the list of a store, the note alone has come there."""
+    def _recover_missing_best(self) -> None:
+        # A writer was killed after it stored best.json and before the list of the store.
         best = self.best()
         if best is not None and best["step"] not in self.checkpoint_steps():
             self.recover_best()
 
     def write_best(self, step: int, values: Mapping[str, float]) -> None:
-        """Notes which checkpoint is the best."""
         write_whole(self.best_file, self.best_text(step, values))
 
     @staticmethod
     def best_text(step: int, values: Mapping[str, float]) -> str:
-        """Returns what a file says of the best checkpoint."""
         return json.dumps({"step": step, **values}) + "\n"
 
     def recover_best(self) -> None:
-        """Notes again which checkpoint is the best, if a kill came between it and the note, or damage.
+        """Restores best.json from the checkpoints, after a kill between the two or after damage.
 
-        The newest checkpoint that was the best when it was written is the best: others are kept no longer.
+        The newest checkpoint that was the best when it was written is the best one.
         """
         notes = [self.checkpoint(step) / self.best_file.name for step in self.checkpoint_steps()]
         newest = next((note for note in reversed(notes) if note.is_file()), None)
@@ -272,8 +263,8 @@ class RunDirectory:
             write_whole(self.best_file, newest.read_bytes())
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keeps a second process from training in this directory at the same time."""
-        busy = f"another process is training in {self.place}; wait for it, or choose another --run-dir"
+        """Prevents a second process from training in this directory."""
+        busy = f"another process trains in {self.place}; wait for it, or give another --run-dir"
         return locked(self.path, RunError(busy))
 
     def existing_step(self, step: int | None = None) -> int:
@@ -281,8 +272,8 @@ class RunDirectory:
         steps = self.checkpoint_steps()
         if not steps:
             raise RunError(
-                f"{self.place} has no checkpoint yet; pix2pix train --run-dir {quoted(self.place)} goes on, "
-                "and Ctrl-C there saves one at once"
+                f"{self.place} has no checkpoint yet; pix2pix train --run-dir {quoted(self.place)} "
+                "continues, and Ctrl-C there saves one at once"
             )
         if step is not None and step not in steps:
             raise RunError(
@@ -293,13 +284,13 @@ class RunDirectory:
 
 def _images_text(images: Any) -> str:
     try:
-        return f"{images['count']} of them, digest {images['digest'][:8]}"
+        return f"{images['count']}, digest {images['digest'][:8]}"
     except (KeyError, TypeError):
-        return "unknown ones"
+        return "unknown"
 
 
 def package_versions() -> dict[str, str]:
-    """Returns the versions of this package and of those that decide what it computes."""
+    """Returns the versions of this package and of those that influence its results."""
     versions = {}
     for package in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
