@@ -1,17 +1,11 @@
 """The losses against the papers' formulas, by hand and in float64 NumPy; the penalty differentiated twice."""
 
-import functools
-import math
-from typing import get_args
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pix2pix_tf.losses import (
-    GAN_LOSSES,
-    GanLoss,
     discriminator_loss,
     feature_distance,
     generator_loss,
@@ -28,18 +22,10 @@ def random(shape, seed=0, scale=1.0):
     return (np.random.default_rng(seed).normal(size=shape) * scale).astype(np.float32)
 
 
-def sigmoid(logits):
-    return 1 / (1 + np.exp(-logits.astype(np.float64)))
-
-
 # float32 sums of some hundred terms: a few parts in a million.
 CLOSE = {"rtol": 5e-6, "atol": 1e-7}
 
 # ---------------------------------------------------------------- adversarial losses
-
-
-def test_every_loss_has_its_name():
-    assert set(GAN_LOSSES) == set(get_args(GanLoss))
 
 
 REAL, FAKE = [[2.0, -1.0], [0.5, 0.0]], [[1.0, -3.0], [0.0, -0.5]]
@@ -68,32 +54,6 @@ def test_losses_of_four_logits_by_hand(kind, discriminator, generator):
         assert loss.shape == ()
         assert loss.dtype == tf.float32
         np.testing.assert_allclose(loss, expected, rtol=2e-6)
-
-
-@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
-def test_vanilla_is_the_papers_cross_entropy_halved_for_the_discriminator(scale):
-    real, fake = random((2, 6, 5, 1), 1, scale), random((2, 6, 5, 1), 2, scale)
-    expected = 0.5 * (-np.log(sigmoid(real)).mean() - np.log(1 - sigmoid(fake)).mean())
-    np.testing.assert_allclose(discriminator_loss("vanilla", real, fake), expected, **CLOSE)
-    np.testing.assert_allclose(generator_loss("vanilla", fake), -np.log(sigmoid(fake)).mean(), **CLOSE)
-
-
-@pytest.mark.parametrize(
-    ("kind", "discriminator", "generator"),
-    [("vanilla", math.log(2), math.log(2)), ("lsgan", 0.5, 1), ("hinge", 2, 0), ("wgan-gp", 0, 0)],
-)
-def test_what_an_undecided_discriminator_costs(kind, discriminator, generator):
-    zeros = tf.zeros([1, 30, 30, 1])
-    np.testing.assert_allclose(discriminator_loss(kind, zeros, zeros), discriminator, **CLOSE)
-    np.testing.assert_allclose(generator_loss(kind, zeros), generator, **CLOSE)
-
-
-@pytest.mark.parametrize("kind", GAN_LOSSES)
-def test_the_discriminator_is_to_be_right_and_the_generator_to_be_believed(kind):
-    one = tf.ones([1, 2, 2, 1])
-    right, wrong = discriminator_loss(kind, one, -one), discriminator_loss(kind, -one, one)
-    assert right < wrong
-    assert generator_loss(kind, one) < generator_loss(kind, -one)
 
 
 @pytest.mark.parametrize("size", [1e4, -1e4])
@@ -138,25 +98,6 @@ def test_weighted_pixel_losses_are_means_over_images_of_each_images_weighted_mea
     np.testing.assert_allclose(half, sum(of_each) / 3, **CLOSE)
 
 
-LOSSES = {
-    **{f"{kind} of D": functools.partial(discriminator_loss, kind) for kind in GAN_LOSSES},
-    **{f"{kind} of G": lambda _, fake, kind=kind: generator_loss(kind, fake) for kind in GAN_LOSSES},
-    **{kind: functools.partial(pixel_loss, kind) for kind in ("l1", "l2")},
-    "l1 weighted": lambda real, fake: pixel_loss("l1", fake[..., :2], real[..., :2], real[..., 2:] ** 2),
-    "features": lambda real, fake: feature_distance([real, real[:, ::2]], [fake, fake[:, ::2]]),
-    "penalty": lambda real, fake: gradient_penalty(lambda x: x**3, real, fake, real[:, :1, :1, :1])[0],
-    "norm": lambda real, fake: gradient_penalty(lambda x: x**3, real, fake, real[:, :1, :1, :1])[1],
-}
-
-
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_the_loss_of_a_batch_is_the_mean_of_its_parts_losses(loss):
-    scale = np.array([0.1, 1.0, 2.0, 5.0], np.float32)[:, None, None, None]
-    real, fake = (tf.constant(random((4, 8, 8, 3), seed) * scale) for seed in (1, 2))
-    parts = [loss(real[i : i + 2], fake[i : i + 2]) for i in (0, 2)]
-    np.testing.assert_allclose(loss(real, fake), np.mean(parts), rtol=2e-5)
-
-
 # ---------------------------------------------------------------- the gradient penalty
 
 
@@ -165,18 +106,17 @@ def draws(shape, seed=0):
     return real, fake, tf.random.stateless_uniform([shape[0], 1, 1, 1], (seed, 3))
 
 
-@pytest.mark.parametrize("rows", [1, 3])
-def test_a_linear_critics_penalty_by_hand(rows):
+def test_a_linear_critics_penalty_by_hand():
     """Its gradient is its weight, wherever it is taken; logits of an image are averaged."""
     weight = tf.constant(random((4, 4, 3)))
     real, fake, mix = draws((2, 4, 4, 3))
 
     def critic(images):
         score = tf.reduce_sum(images * weight, axis=[1, 2, 3])
-        return tf.stack([score * row for row in range(1, rows + 1)], axis=1)
+        return tf.stack([score * row for row in (1, 2, 3)], axis=1)
 
     penalty, norm = gradient_penalty(critic, real, fake, mix)
-    length = np.linalg.norm(weight) * (rows + 1) / 2
+    length = np.linalg.norm(weight) * 2
     np.testing.assert_allclose(norm, length, rtol=1e-5)
     np.testing.assert_allclose(penalty, (length - 1) ** 2, rtol=1e-5)
 
@@ -310,13 +250,6 @@ def test_gradients_that_float16_could_not_hold_as_means_are_kept():
     _, _, length, _ = critic_and_its_gradients((1, 256, 256, 3))
     _, _, found, _ = critic_and_its_gradients((1, 256, 256, 3), dtype="mixed_float16")
     np.testing.assert_allclose(found, length, rtol=0.02)
-
-
-def test_it_goes_through_spectral_normalisation():
-    _, penalty, _, gradients = critic_and_its_gradients((2, 33, 40, 3), norm="none", spectral_norm=True)
-    assert np.isfinite(penalty)
-    assert all(np.isfinite(gradient).all() for gradient in gradients)
-    assert max(np.abs(gradient).max() for gradient in gradients) > 0
 
 
 def test_features_are_as_far_apart_as_the_mean_over_their_layers():

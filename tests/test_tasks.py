@@ -10,7 +10,6 @@ from PIL import Image
 
 from pix2pix_tf import formats, train
 from pix2pix_tf.commands.main import main
-from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural import draw_pair
@@ -139,11 +138,6 @@ def test_another_task_is_no_continuation(trained, photos, capsys):
     flags = ["--dataset", str(photos), "--task", "edges", "--run-dir", str(trained.path), "--steps", "9"]
     assert main(["train", *flags]) == 2
     assert "--task" in capsys.readouterr().err
-
-
-def test_the_command_line_names_runs_by_their_task():
-    args = train_args(["--dataset", "facades", "--task", "upscale", "--upscale-factor", "2"])
-    assert (args.config.run_dir.name, args.config.data.upscale_factor) == ("facades-upscale", 2)
 
 
 @pytest.mark.parametrize("name", PHOTO_TASKS)
@@ -275,14 +269,6 @@ def test_alpha_is_read_upright_and_all_is_known_without(mode, photo, tmp_path):
     assert read_input(tmp_path / "upright.png", PixelFormat(2), with_alpha=True).shape == (*SIZE, 2)
 
 
-def test_an_image_that_ends_too_early_is_named(photo, tmp_path):
-    path = tmp_path / "broken.png"
-    Image.fromarray(np.dstack([photo, photo[..., 0]])).save(path)
-    path.write_bytes(path.read_bytes()[:-4000])
-    with pytest.raises(DataError, match=r"broken\.png"):
-        read_input(path, PixelFormat(4), with_alpha=True)
-
-
 # ---------------------------------------------------------------- export
 
 
@@ -350,15 +336,6 @@ def test_a_photo_that_is_fitted_keeps_what_is_known(exported, holes, tmp_path):
     known = given[..., 3] > 0
     np.testing.assert_array_equal(picture[known], given[known][:, :3])
     assert (picture[~known] != given[~known][:, :3]).any()
-
-
-def test_the_readme_says_what_is_painted(exported):
-    texts = {
-        name: (model.published[0].parents[1] / "README.md").read_text(encoding="utf-8")
-        for name, model in exported.items()
-    }
-    assert ["transparent in them" in texts[name] for name in ("colorize", "inpaint")] == [False, True]
-    assert ["input.png" in texts[name] for name in ("colorize", "inpaint")] == [False, True]
 
 
 def test_a_finished_run_leaves_keras_a_network_that_finishes_pictures(trained, tmp_path):

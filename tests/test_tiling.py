@@ -54,12 +54,6 @@ def test_windows_cover_every_pixel_once_in_all(size, grid):
         assert before.start + 64 - after.start >= 16
 
 
-def test_a_tile_counts_least_at_its_edges_but_not_at_the_images():
-    first, second = windows(112, 64, 1)
-    assert first.weights[0] == second.weights[-1] == 1
-    assert first.weights[-1] == second.weights[0] == 0
-
-
 def test_only_large_images_are_cut_and_small_ones_never():
     model, bound = Pointwise(), Pointwise((33, 40))
     assert tile_for(model, (MOST_WHOLE // 1024, 1024), None) is None

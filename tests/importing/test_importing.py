@@ -2,16 +2,18 @@
 
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
 
-from pix2pix_tf import load
+from pix2pix_tf import load, train
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.errors import ConfigError, RunError, UserError
 from pix2pix_tf.evaluation.options import EvaluateOptions
 from pix2pix_tf.importing import import_checkpoint
 from pix2pix_tf.importing.pytorch import read_generator
+from tests.conftest import small_config
 
 torch = pytest.importorskip("torch", reason="the extra torch is not installed")
 
@@ -77,10 +79,8 @@ def test_the_run_paints_what_pytorch_paints(save, tmp_path, make, norm, eval_mod
     np.testing.assert_allclose(load(run.path).translate_floats(given[0]), expected, rtol=0, atol=CLOSE)
 
 
-def test_the_command_makes_a_run_that_predicts_and_starts_others(save, tmp_path, capsys, save_image):
-    from pix2pix_tf import train
-    from tests.conftest import small_config
-
+@pytest.mark.slow
+def test_an_imported_run_predicts_and_starts_others(save, tmp_path, capsys, save_image):
     _, path = save(UNet(7, 2, "batch"))
     run = tmp_path / "run"
     assert main(["import", str(path), "--out", str(run)]) == 0
@@ -89,15 +89,9 @@ def test_the_command_makes_a_run_that_predicts_and_starts_others(save, tmp_path,
     assert main(["predict", str(run), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "a.png").exists()
     assert main(["import", str(path), "--out", str(run)]) == 2  # there is one
+    network = {"generator": "unet_of_pytorch", "upsampling": "transposed", "last_convolution": False}
     config = small_config(
-        tmp_path / "next",
-        generator="unet_of_pytorch",
-        base_filters=2,
-        upsampling="transposed",
-        last_convolution=False,
-        image_size=(128, 128),
-        init_from=run,
-        steps=1,
+        tmp_path / "next", **network, base_filters=2, image_size=(128, 128), init_from=run, steps=1
     )
     assert train(config, report=lambda line: None).latest_step() == 1
 
@@ -214,15 +208,12 @@ def test_an_export_has_the_direction_that_is_asked_for(save, tmp_path, save_imag
     assert main([*command, "--direction", "BtoA"]) == 0
 
 
-@pytest.mark.parametrize("name", ["nothing.pth", "."])
-def test_a_missing_file_is_told(tmp_path, name):
-    with pytest.raises(RunError):
-        import_checkpoint(tmp_path / name, tmp_path / "run")
-
-
-def test_without_torch_it_is_said_what_to_install(save, tmp_path, monkeypatch):
+def test_a_missing_file_and_a_missing_package_are_reported(save, tmp_path, monkeypatch):
+    for name in ("nothing.pth", "."):
+        with pytest.raises(RunError):
+            import_checkpoint(tmp_path / name, tmp_path / "run")
     _, path = save(UNet(7, 1, "batch"))
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ConfigError, match="torch"):
         import_checkpoint(path, tmp_path / "run")
 

@@ -51,34 +51,26 @@ def test_the_data_set_gives_the_colours_and_published_networks_take_the_map(tmp_
     np.testing.assert_allclose(painted, expected, atol=1e-5)
 
 
-def test_photos_have_no_classes(tmp_path):
-    asked = small_config(tmp_path / "run", one_hot_labels=True, direction="AtoB")
-    with pytest.raises(ConfigError, match="label-maps"):
-        completed_config(asked, open_dataset(asked))
-
-
 @pytest.mark.parametrize(
-    "colors",
-    [(255, 0, 0, 0, 255), (255, 0, 0), (255, 0, 0, 0, 255, 0, 255, 0, 0)],
-    ids=["a number is missing", "one class", "a class twice"],
+    ("colors", "direction", "flag"),
+    [
+        ((), "AtoB", "label-maps"),  # photos have no classes
+        ((255, 0, 0, 0, 255, 0), "AtoB", "label-maps"),
+        ((255, 0, 0, 0, 255), "BtoA", "label-colors"),
+        ((255, 0, 0), "BtoA", "label-colors"),
+        ((255, 0, 0, 0, 255, 0, 255, 0, 0), "BtoA", "label-colors"),  # a class twice
+        ((0, 0, 0, 0, 300, 0), "BtoA", "label-colors"),
+        ((0, 0, 0, 0, -1, 0), "BtoA", "label-colors"),
+    ],
 )
-def test_given_colours_are_those_of_classes(tmp_path, colors):
-    asked = small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors, direction="BtoA")
-    with pytest.raises(ConfigError, match="label-colors"):
+def test_only_label_maps_have_classes_each_with_its_color(tmp_path, colors, direction, flag):
+    def complete():
+        given = {"label_colors": colors} if colors else {}
+        asked = small_config(tmp_path / "run", one_hot_labels=True, direction=direction, **given)
         completed_config(asked, open_dataset(asked))
 
-
-def test_given_colours_need_a_label_map(tmp_path):
-    colors = (255, 0, 0, 0, 255, 0)
-    asked = small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors, direction="AtoB")
-    with pytest.raises(ConfigError, match="label-maps"):
-        completed_config(asked, open_dataset(asked))
-
-
-@pytest.mark.parametrize("colors", [(), (0, 0, 0, 0, 300, 0), (0, 0, 0, 0, -1, 0)])
-def test_colours_are_of_8_bits(tmp_path, colors):
-    with pytest.raises(ConfigError, match="label-colors"):
-        small_config(tmp_path / "run", one_hot_labels=True, label_colors=colors)
+    with pytest.raises(ConfigError, match=flag):
+        complete()
 
 
 def test_classes_are_named_where_their_colours_are_known_in_pairs_and_in_unpaired_sets():

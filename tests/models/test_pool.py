@@ -51,13 +51,6 @@ def test_a_batch_in_parts_is_as_the_batch():
     np.testing.assert_array_equal(parts["pool/images"], whole["pool/images"])
 
 
-def test_until_it_is_full_images_pass_and_are_kept():
-    out, held, count = run(3)
-    np.testing.assert_array_equal(out, [1, 2, 3])
-    np.testing.assert_array_equal(held, [1, 2, 3, 0, 0])
-    assert count == 3
-
-
 def test_a_full_pool_gives_a_new_image_or_exchanges_an_old_one():
     out, held, count = run(400)
     assert count == SIZE
@@ -79,8 +72,3 @@ def test_every_place_is_exchanged_and_images_of_a_batch_are_treated_in_turn():
     assert len(out) == 400
     first = run(3, batch_size=4)[0]
     np.testing.assert_array_equal(first[:SIZE], [1, 2, 3, 4, 5])
-
-
-def test_the_seed_and_the_step_decide():
-    assert (run(60)[0] == run(60)[0]).all()
-    assert (run(60)[0] != run(60, seed=1)[0]).any()

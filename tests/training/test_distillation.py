@@ -179,15 +179,3 @@ def test_a_dry_run_misses_the_teacher(tiny_run, tmp_path):
     for teacher, fault in ((tmp_path / "none", RunError), (None, ConfigError)):
         with pytest.raises(fault, match=r"none|--teacher"):
             dry_run(replace(config, teacher=teacher))
-
-
-def test_a_student_can_do_without_a_discriminator(tiny_run, tmp_path):
-    flags = ["--gan-weight", "0", "--run-dir", str(tmp_path / "student")]
-    config = distill_args([str(tiny_run.path), *flags]).config
-    assert list(model_for(config).networks()) == ["generator"]
-
-
-def test_a_student_is_kept_beside_its_teacher_wherever_one_stands(tiny_run, monkeypatch):
-    expected = tiny_run.path.with_name(f"{tiny_run.path.name}-distilled")
-    monkeypatch.chdir(tiny_run.path)
-    assert distill_args(["."]).config.run_dir == expected

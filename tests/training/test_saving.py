@@ -45,14 +45,17 @@ def test_a_slow_run_is_saved_by_time_and_ends_with_the_same_weights(tmp_path, mo
 
 
 @pytest.mark.slow
-def test_a_run_continues_without_what_it_started_from_and_from_another_place(tiny_run, tmp_path, monkeypatch):
+def test_a_run_takes_weights_of_another_once_and_continues_without_it(tiny_run, tmp_path, monkeypatch):
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()
     monkeypatch.chdir(tmp_path / "first")
     shutil.copytree(tiny_run.path, "source")
+    RunDirectory(Path("source")).write_training_images(np.array([5], np.uint64))
     run_dir = tmp_path / "run"
-    config = small_config(run_dir, steps=2, init_from=Path("source"))
+    config = small_config(run_dir, steps=1, learning_rate=1e-8, init_from=Path("source"))
     run = train(config, lambda line: None)
+    np.testing.assert_allclose(kernel(run, 1), kernel(tiny_run, 20), rtol=0, atol=1e-6)
+    assert set(run.training_images()) == {5, *tiny_run.training_images()}
     stored = run.read_config()
     assert stored.record.init_from == tmp_path / "first" / "source"
     assert (
@@ -61,11 +64,10 @@ def test_a_run_continues_without_what_it_started_from_and_from_another_place(tin
     )
 
     Path("source").rename("moved")
-    train(replace(config, steps=3), lambda line: None)
     monkeypatch.chdir(tmp_path / "second")
-    train(replace(stored, steps=4, run_dir=run_dir), lambda line: None)
-    assert run.latest_step() == 4
-    with pytest.raises(RunError, match="source"):  # to start anew needs it
+    train(replace(stored, steps=2, run_dir=run_dir), lambda line: None)
+    assert run.latest_step() == 2
+    with pytest.raises(RunError, match="source"):  # a new run needs it
         train(replace(stored, run_dir=tmp_path / "another"), lambda line: None)
 
 
