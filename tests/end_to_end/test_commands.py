@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.commands import ROOT, SMALL, error_line, run, typed
+from tests.end_to_end.commands import ROOT, SMALL, error_line, typed
 
 pytestmark = pytest.mark.slow
 
@@ -111,17 +111,6 @@ def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, t
         assert any(np.array_equal(windows[at], output) for at in zip(*np.nonzero(first_row), strict=True))
 
 
-def test_data_check_and_preview(user_folder: Path, tmp_path: Path):
-    checked = typed("data", "check", user_folder, "--data-dir", tmp_path / "kept", cwd=tmp_path)
-    assert checked.returncode == 0, checked.stderr
-    assert "6 train, 3 val" in checked.stdout
-    preview = typed("data", "preview", user_folder, "--count", 2, "--image-size", 64, cwd=tmp_path)
-    assert preview.returncode == 0, preview.stderr
-    with Image.open(tmp_path / "preview.png") as grid:
-        assert grid.width >= 2 * 64
-        assert grid.height >= 2 * 64
-
-
 def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
     trained: Path, user_folder: Path, tmp_path: Path
 ):
@@ -175,17 +164,10 @@ def test_facades_from_an_archive(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train", "--steps", "-1"], "--steps"),
-        (["train", "--image-size", "7"], "--image-size"),
-        (["train", "--stepz", "3"], "--stepz"),
-        (["train", "--dataset", "facade"], "facades"),
         (["train", "--dataset", "empty"], "empty"),
         (["train", "--init-from", "nowhere"], "nowhere"),
         (["predict", "nowhere", "image.png", "--out", "out"], "nowhere"),
-        (["predict"], "model"),
         (["data", "check", "empty"], "empty"),
-        (["data", "chekc"], "chekc"),
-        (["trian"], "trian"),
         (["train", "--archive", "facades.tar.gz"], "--archive"),
         (["train", "--run-dir", "a[1]"], "a[1]"),
     ],
@@ -199,15 +181,8 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[s
 
 
 def test_no_network_is_one_line_and_exit_code_1(tmp_path: Path):
-    arguments = (
-        "train",
-        "--dataset",
-        "maps",
-        "--data-dir",
-        tmp_path / "data",
-        "--mirror-url",
-        "http://127.0.0.1:9",
-    )
+    arguments = ("train", "--dataset", "maps", "--data-dir", tmp_path / "data")
+    arguments += ("--mirror-url", "http://127.0.0.1:9")
     result = typed(*arguments, cwd=tmp_path)
     assert result.returncode == 1, result.stderr
     line = error_line(result)
@@ -221,14 +196,6 @@ def test_unwritable_directory_is_one_line_and_exit_code_1(tmp_path: Path):
     result = typed("train", *SMALL, "--steps", 1, "--run-dir", tmp_path / "locked" / "run", cwd=tmp_path)
     assert result.returncode == 1
     assert "locked" in error_line(result)
-
-
-def test_help_needs_no_tensorflow(tmp_path: Path):
-    (tmp_path / "tensorflow.py").write_text("raise ImportError('--help imported TensorFlow')")
-    for arguments in (["--help"], ["train", "--help"], ["data", "list", "--help"]):
-        result = run(*arguments, cwd=tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
-        assert result.returncode == 0, result.stderr
-        assert "usage" in result.stdout
 
 
 def test_evaluate_and_timeline_of_a_run(trained: Path, tmp_path: Path):
