@@ -209,8 +209,8 @@ SEEN_ELSEWHERE = {
     **dict.fromkeys(("data_dir", "archive", "mirror_url", "skip_bad_images"), "data/test_named.py"),
     "ignore": "data/test_missing.py",
     "layout": "data/test_folder.py",
-    "accumulate": "training/test_step.py",
-    "all_reduce": "training/test_step.py",
+    "accumulate": "training/test_step_settings.py",
+    "all_reduce": "training/two_devices.py",
     "run_dir": "conftest.py",
     "init_from": "training/test_saving.py",
     "checkpoint_minutes": "training/test_saving.py",
@@ -221,7 +221,7 @@ SEEN_ELSEWHERE = {
     "checkpoint_every": "training/test_watching.py",
     "keep_every": "test_checkpoints.py",
     "stochastic": "formats/test_run.py",
-    "teacher": "training/test_teaching.py",
+    "teacher": "training/test_distillation.py",
 }
 
 
