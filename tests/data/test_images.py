@@ -108,6 +108,8 @@ def test_exif_orientation_is_honoured(orientation, file_format):
     data = encode(smooth(24, 40), file_format, exif=exif(orientation), **LOSSLESS.get(file_format, {}))
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
     np.testing.assert_array_equal(read(data, 3), expected)
+    header = reading.inspect_image(data)[0]
+    assert (header.height, header.width) == expected.shape[:2]
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -176,17 +178,6 @@ def test_header_says_what_a_viewer_sees(tmp_path, name, data, expected):
     assert reading.inspect_image(path)[0] == reading.ImageHeader(HEIGHT, WIDTH, *expected)
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
-def test_header_has_the_size_after_orientation(tmp_path, file_format):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / "turned"
-    path.write_bytes(encode(smooth(24, 40), file_format, exif=exif.tobytes()))
-    header = reading.inspect_image(path)[0]
-    assert (header.height, header.width) == (40, 24)
-    assert tuple(read(path, channels=1).shape) == (40, 24, 1)
-
-
 @pytest.mark.parametrize("side", [8193, 30_000, 2_000_000_000])
 def test_too_many_pixels_are_refused_by_the_header(tmp_path, side, recwarn):
     path = tmp_path / "bomb.png"
@@ -196,19 +187,31 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path, side, recwarn):
     assert not recwarn.list
 
 
+def test_other_limits_missing_files_folders_and_too_little_memory(tmp_path, save_image, monkeypatch):
+    path = tmp_path / "a.png"
+    with pytest.raises(DataError, match="no such file"):
+        read(path)
+    with pytest.raises(DataError, match="a folder"):
+        read(tmp_path)
+    save_image(path, width=40, height=30)
+    assert read(path, most_pixels=1200).shape == (30, 40, 3)
+    with pytest.raises(DataError, match="1199"):
+        read(path, most_pixels=1199)
+
+    def without_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(reading, "_converted", without_memory)
+    with pytest.raises(SystemFault, match=re.escape(str(path))):
+        read(path)
+
+
 @pytest.mark.parametrize("kind", ["PPM", "BMP", "TIFF", "PNG"])
 def test_a_claim_of_more_pixels_than_there_are_bits_takes_no_memory(tmp_path, kind):
     path = tmp_path / "a"
     path.write_bytes(encode(Image.new("1", (2000, 2000)), kind)[: 100 if kind == "PNG" else 1000])
     with pytest.raises(DataError):
         reading.inspect_image(path)[0]
-
-
-def test_missing_files_and_folders_are_no_images(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
-        read(tmp_path / "x.png", channels=3)
-    with pytest.raises(DataError, match="a folder"):
-        read(tmp_path, channels=3)
 
 
 @pytest.mark.parametrize(
@@ -274,14 +277,6 @@ def test_measurements_are_spread_over_the_levels_of_a_range(tmp_path, dtype):
         np.testing.assert_array_equal(levels[..., 0], np.round(expected).clip(1))
 
 
-def test_deep_colours_of_a_tiff_keep_their_depth():
-    data = tiff(DEEP[..., :3], photometric="rgb")
-    np.testing.assert_array_equal(read(data, 3, np.uint16), DEEP[..., :3])
-    data = tiff(DEEP, photometric="rgb", extrasamples=["unassalpha"])
-    expected = over_white(DEEP[..., :3].astype(np.float64), DEEP[..., 3], white=65535)
-    np.testing.assert_array_equal(read(data, 3, np.uint16), expected)
-
-
 def test_numbers_that_are_none_are_the_lowest(tmp_path):
     path = tmp_path / "a.npy"
     path.write_bytes(npy(np.array([[np.nan, -1.0], [0.5, 3.0]])))
@@ -292,19 +287,6 @@ def test_numbers_that_are_none_are_the_lowest(tmp_path):
         reading.inspect_image(path)[0]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_measurements_of_many_rows_are_those_of_one(tmp_path, dtype):
-    numbers = np.arange(1100, dtype=dtype)
-    path = tmp_path / "a.npy"
-    path.write_bytes(
-        npy(np.repeat(numbers[:, np.newaxis], 1000, 1))
-    )  # more pixels than are converted at once
-    assert reading.inspect_image(path)[0].values == (0.0, 1099.0)
-    levels = read(path, 1, None, (0.0, 1099.0))[..., 0]
-    expected = np.round(numbers.astype(float) / 1099 * 65535).clip(1)
-    np.testing.assert_array_equal(levels, np.repeat(expected[:, np.newaxis], 1000, 1))
-
-
 @pytest.mark.parametrize("form", [npy, tiff])
 def test_many_wide_bands_are_too_many_bytes(tmp_path, form):
     path = tmp_path / "a"
@@ -313,16 +295,6 @@ def test_many_wide_bands_are_too_many_bytes(tmp_path, form):
     path.write_bytes(form(np.ones((40, 40, 5), np.uint16)))
     with pytest.raises(DataError, match="MB"):
         read(path, 4, None, (0, 1), most_pixels=40 * 40)
-
-
-def test_too_little_memory_is_told_with_the_file(tmp_path, save_image, monkeypatch):
-    def without_memory(*_):
-        raise MemoryError
-
-    save_image(tmp_path / "a.png")
-    monkeypatch.setattr(reading, "_converted", without_memory)
-    with pytest.raises(SystemFault, match=re.escape(str(tmp_path / "a.png"))):
-        read(tmp_path / "a.png", 3)
 
 
 def bomb(array):
@@ -366,20 +338,19 @@ def test_bands_can_not_be_seen(monkeypatch):
     kinds = {"PNG": "RGBA", "JPEG": "RGB", "WEBP": "RGB", "TIFF": "CMYK"}
     exif = Image.Exif()
     exif[0x0112] = 6
+    files = []
     for kind, mode in kinds.items():
         file = io.BytesIO()
         Image.effect_noise((37, 29), 90).convert("RGB").convert(mode).save(file, kind, exif=exif)
-        whole = read(file.getvalue(), 3)
+        files.append((file.getvalue(), 3, None))
+    measured = np.arange(37 * 29, dtype=np.float32).reshape(37, 29)
+    files.append((npy(measured), 1, (0.0, 1072.0)))
+    for data, channels, values in files:
+        whole, (header, *_) = read(data, channels, None, values), reading.inspect_image(data)
         monkeypatch.setattr(reading.stored, "_BAND", 100)
-        np.testing.assert_array_equal(read(file.getvalue(), 3), whole)
+        np.testing.assert_array_equal(read(data, channels, None, values), whole)
+        assert reading.inspect_image(data)[0].numbers.values == header.numbers.values
         monkeypatch.undo()
-
-
-def test_the_limit_on_pixels_can_be_another(tmp_path, save_image):
-    save_image(tmp_path / "one.png", width=40, height=30)
-    assert read(tmp_path / "one.png", 3, most_pixels=1200).shape == (30, 40, 3)
-    with pytest.raises(DataError, match="1199"):
-        read(tmp_path / "one.png", 3, most_pixels=1199)
 
 
 EIGHT = np.random.default_rng(3).integers(0, 256, (10, 14, 5), dtype=np.uint8)
@@ -467,12 +438,8 @@ def test_colors_of_16_bits_keep_their_depth_in_every_format(tmp_path, kind):
     header, pixels, _ = reading.inspect_image(path)
     assert (header.channels, header.bits) == (3, 16)
     np.testing.assert_array_equal(pixels, DEEP[..., :3])
-
-
-def test_levels_below_16_bits_are_spread_over_all(tmp_path):
-    data = ppm(DEEP[..., :3] // 16, 4095)
-    expected = np.round(DEEP[..., :3] // 16 / 4095 * 65535)
-    np.testing.assert_array_equal(read(data, 3, np.uint16), expected)
+    expected = np.round(DEEP[..., :3] // 16 / 4095 * 65535)  # 12 bits are spread over 16
+    np.testing.assert_array_equal(read(ppm(DEEP[..., :3] // 16, 4095), 3, np.uint16), expected)
 
 
 def bmp(bits, colors):
