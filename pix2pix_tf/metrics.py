@@ -26,19 +26,15 @@ CONFUSION = "confusion"
 """What segmentation metrics are computed from: a flat confusion matrix."""
 
 _BEST_PSNR = 100.0
-_SMALLEST_FOR_SSIM = 11  # pixels: the window
+_SSIM_WINDOW = 11  # pixels
 _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of MS-SSIM's scales, from the finest
 _SMALLEST_FOR_MS_SSIM = 176  # pixels: a window of 11 fits into a sixteenth
 _SPECTRUM_BINS = 64
 _COLOR_BINS = 50
 _LAB_RANGES = ((0.0, 100.0), (-100.0, 100.0), (-100.0, 100.0))
-_XYZ_OF_RGB = np.array(
-    [
-        [0.412453, 0.357580, 0.180423],
-        [0.212671, 0.715160, 0.072169],
-        [0.019334, 0.119193, 0.950227],
-    ]
-)  # of linear sRGB
+_XYZ_OF_RGB = np.array(  # of linear sRGB
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -77,16 +73,16 @@ class ImageMetric(Metric):
 
     Args:
         measure: what is averaged over the images, or `CONFUSION`.
-        value: computes the metric from the means.
         seed_effect: difference that two runs may have that differ in nothing but their seeds. A smaller
             difference doesn't distinguish methods, however many images show it.
+        value: computes the metric from the means.
         smallest: shorter side of the smallest image that has the metric.
         in_training: whether training validates with it, too.
     """
 
     measure: Measure | str
-    value: Value
     seed_effect: float
+    value: Value = lambda means: means[..., 0]
     smallest: int = 1
     in_training: bool = False
 
@@ -104,38 +100,34 @@ def luma(image: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- distances
 
 
-Valid = np.ndarray | None
-
-
-def absolute_error(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+def absolute_error(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Returns [mean absolute difference]."""
     return np.array([np.abs(image - target, dtype=np.float64)[... if valid is None else valid].mean()])
 
 
-def peak_signal_to_noise_ratio(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+def psnr(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Returns [10 log10(1 / mean squared difference)] in dB, of equal images 100."""
     error = np.square(image - target, dtype=np.float64)[... if valid is None else valid].mean()
     return np.array([min(_BEST_PSNR, -10 * np.log10(max(error, 1e-300)))])
 
 
-def structural_similarity(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+def ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Returns [SSIM] (Wang et al. 2004): a Gaussian window of 11 pixels, σ 1.5, mean over the channels.
 
     NaN for images smaller than the window. Windows with a missing pixel don't count, unless all have one.
     """
     import tensorflow as tf
 
-    if min(image.shape[:2]) < _SMALLEST_FOR_SSIM:
+    if min(image.shape[:2]) < _SSIM_WINDOW:
         return np.array([np.nan])
     if valid is not None:
-        of_windows = tf.image.ssim(image, target, max_val=1.0, return_index_map=True).numpy()
-        size = (_SMALLEST_FOR_SSIM, _SMALLEST_FOR_SSIM)
-        whole = np.lib.stride_tricks.sliding_window_view(valid, size).all(axis=(-2, -1))
-        return np.array([of_windows[whole if whole.any() else ...].mean()], np.float64)
+        windows = tf.image.ssim(image, target, max_val=1.0, return_index_map=True).numpy()
+        whole = np.lib.stride_tricks.sliding_window_view(valid, (_SSIM_WINDOW,) * 2).all(axis=(-2, -1))
+        return np.array([windows[whole if whole.any() else ...].mean()], np.float64)
     return np.array([tf.image.ssim(image, target, max_val=1.0).numpy()], np.float64)
 
 
-def multiscale_similarity(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+def ms_ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Returns [MS-SSIM] (Wang et al. 2003), on five scales; NaN for images below 176 pixels.
 
     Missing pixels have no weight in a window's means, nor in those of smaller scales. Windows count by their
@@ -156,12 +148,9 @@ def _weighted_multiscale_similarity(image: np.ndarray, target: np.ndarray, valid
     similarity = np.ones(image.shape[2])
     for scale, power in enumerate(_SCALES):
         if scale:
-            whole = np.maximum(_downsampled(weight), 1e-12)
-            x, y, weight = (
-                _downsampled(weight * x) / whole,
-                _downsampled(weight * y) / whole,
-                _downsampled(weight),
-            )
+            smaller = _downsampled(weight)
+            x, y = (_downsampled(weight * each) / np.maximum(smaller, 1e-12) for each in (x, y))
+            weight = smaller
         of_windows = _smoothed(weight)
         mean_x, mean_y, squares, products = (
             _smoothed(weight * each) / np.maximum(of_windows, 1e-12) for each in (x, y, x * x + y * y, x * y)
@@ -177,7 +166,7 @@ def _weighted_multiscale_similarity(image: np.ndarray, target: np.ndarray, valid
 
 def _smoothed(image: np.ndarray) -> np.ndarray:
     """Returns the means of SSIM's Gaussian windows, [height - 10, width - 10, channels]."""
-    window = np.exp(-np.square((np.arange(_SMALLEST_FOR_SSIM) - _SMALLEST_FOR_SSIM // 2) / 1.5) / 2)
+    window = np.exp(-np.square((np.arange(_SSIM_WINDOW) - _SSIM_WINDOW // 2) / 1.5) / 2)
     for _ in range(2):  # rows, then columns
         count = len(image) - len(window) + 1
         image = sum(part * image[at : at + count] for at, part in enumerate(window / window.sum()))
@@ -195,7 +184,7 @@ def _downsampled(image: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- texture
 
 
-def gradients(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+def gradients(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Returns the mean gradients of the luma, by differences to the next pixel: [the image's, the target's].
 
     Differences to or from a missing pixel don't count, unless all are such.
@@ -210,7 +199,7 @@ def gradients(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.
     return np.array(means)
 
 
-def checkerboard_power(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+def checkerboard_power(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Returns, for each of `PERIODS`, the luma's spectral power [at 1 / period, beside that frequency].
 
     It is the power of columns and rows, each line's mean removed. Beside means two to four steps away, on
@@ -234,7 +223,7 @@ def checkerboard_power(image: np.ndarray, target: np.ndarray, valid: Valid = Non
     return powers.reshape(-1)
 
 
-def radial_power(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+def radial_power(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Returns the luma's power spectrum, averaged over all directions, at `spectrum_frequencies`.
 
     NaN at frequencies that a small image lacks.
@@ -270,7 +259,7 @@ def lab(image: np.ndarray) -> np.ndarray:
     )
 
 
-def color_histograms(image: np.ndarray, target: np.ndarray, valid: Valid = None) -> np.ndarray:
+def color_histograms(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Returns the shares of pixels in bins of L, a and b: the image's, then the target's."""
     shares = []
     for each in (image, target):
@@ -290,44 +279,39 @@ def histogram_overlap(means: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- segmentation: from confusion matrices
 
 
-def _square(counts: np.ndarray) -> np.ndarray:
-    """Returns confusion matrices [..., truth, found] of flat ones."""
+def pixel_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Returns the share of correctly classified pixels of flat confusion matrices [..., classes²]."""
+    matrix, *_ = _by_class(counts)
+    return np.trace(matrix, axis1=-2, axis2=-1) / np.maximum(counts.sum(-1), 1e-300)
+
+
+def class_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Returns the mean over the classes of each class's share of correct pixels."""
+    _, hits, truth = _by_class(counts)
+    return _mean_share(hits, truth, truth)
+
+
+def miou(counts: np.ndarray) -> np.ndarray:
+    """Returns the mean over the classes of intersection over union."""
+    matrix, hits, truth = _by_class(counts)
+    return _mean_share(hits, truth + matrix.sum(-2) - hits, truth)
+
+
+def _by_class(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns matrices [..., truth, found] of flat ones, and each class's hits and true pixels."""
     side = round(np.sqrt(counts.shape[-1]))
-    return counts.reshape(*counts.shape[:-1], side, side)
+    matrix = counts.reshape(*counts.shape[:-1], side, side)
+    return matrix, np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1)
 
 
-def _over_classes(hits: np.ndarray, of: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def _mean_share(hits: np.ndarray, of: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Returns the mean of hits / of over the classes that occur in the truth."""
     occurs = truth > 0
     shares = np.divide(hits, of, out=np.zeros_like(hits, float), where=of > 0)
     return np.where(occurs, shares, 0).sum(-1) / np.maximum(occurs.sum(-1), 1)
 
 
-def pixel_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Returns the share of correctly classified pixels of flat confusion matrices [..., classes²]."""
-    matrix = _square(counts)
-    return np.trace(matrix, axis1=-2, axis2=-1) / np.maximum(counts.sum(-1), 1e-300)
-
-
-def class_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Returns the mean over the classes of each class's share of correct pixels."""
-    matrix = _square(counts)
-    truth = matrix.sum(-1)
-    return _over_classes(np.diagonal(matrix, axis1=-2, axis2=-1), truth, truth)
-
-
-def miou(counts: np.ndarray) -> np.ndarray:
-    """Returns the mean over the classes of intersection over union."""
-    matrix = _square(counts)
-    hits, truth = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1)
-    return _over_classes(hits, truth + matrix.sum(-2) - hits, truth)
-
-
 # ---------------------------------------------------------------- all of them
-
-
-def _mean(means: np.ndarray) -> np.ndarray:
-    return means[..., 0]
 
 
 def _ratio(at: int) -> Value:
@@ -336,34 +320,17 @@ def _ratio(at: int) -> Value:
 
 METRICS: tuple[ImageMetric, ...] = (
     ImageMetric(
-        "l1",
-        "L1",
-        "mean absolute difference, 0 to 1",
-        "lower",
-        absolute_error,
-        _mean,
-        seed_effect=0.002,
-        in_training=True,
+        "l1", "L1", "mean absolute difference, 0 to 1", "lower", absolute_error, 0.002, in_training=True
     ),
-    ImageMetric(
-        "psnr",
-        "PSNR",
-        "peak signal-to-noise ratio in dB",
-        "higher",
-        peak_signal_to_noise_ratio,
-        _mean,
-        seed_effect=0.15,
-        in_training=True,
-    ),
+    ImageMetric("psnr", "PSNR", "peak signal-to-noise ratio in dB", "higher", psnr, 0.15, in_training=True),
     ImageMetric(
         "ssim",
         "SSIM",
         "structural similarity, up to 1",
         "higher",
-        structural_similarity,
-        _mean,
-        seed_effect=0.008,
-        smallest=_SMALLEST_FOR_SSIM,
+        ssim,
+        0.008,
+        smallest=_SSIM_WINDOW,
         in_training=True,
     ),
     ImageMetric(
@@ -371,9 +338,8 @@ METRICS: tuple[ImageMetric, ...] = (
         "MS-SSIM",
         "structural similarity on five scales, up to 1",
         "higher",
-        multiscale_similarity,
-        _mean,
-        seed_effect=0.01,
+        ms_ssim,
+        0.01,
         smallest=_SMALLEST_FOR_MS_SSIM,
     ),
     ImageMetric(
@@ -382,8 +348,8 @@ METRICS: tuple[ImageMetric, ...] = (
         "mean gradient over the targets': 1 is as sharp as they are; checkerboards count as sharpness",
         "one",
         gradients,
+        0.05,
         _ratio(0),
-        seed_effect=0.05,
         in_training=True,
     ),
     *(
@@ -393,8 +359,8 @@ METRICS: tuple[ImageMetric, ...] = (
             f"spectral power at a period of {period} pixels over that beside it: up to 1 there is none",
             "target",
             checkerboard_power,
+            1.5,  # three runs of the default had 0.8, 1.6 and 2.1 at 2 pixels
             _ratio(2 * place),
-            seed_effect=1.5,  # three runs of the default had 0.8, 1.6 and 2.1 at 2 pixels
             smallest=max(PERIODS),
             in_training=True,
         )
@@ -406,8 +372,8 @@ METRICS: tuple[ImageMetric, ...] = (
         "overlap of the histograms of all pixels in Lab with the targets': 1 is the same colors",
         "higher",
         color_histograms,
+        0.02,
         histogram_overlap,
-        seed_effect=0.02,
     ),
     ImageMetric(
         "pixel_accuracy",
@@ -415,8 +381,8 @@ METRICS: tuple[ImageMetric, ...] = (
         "share of pixels that a segmentation network classifies as labeled",
         "higher",
         CONFUSION,
+        0.02,
         pixel_accuracy,
-        seed_effect=0.02,
     ),
     ImageMetric(
         "class_accuracy",
@@ -424,17 +390,11 @@ METRICS: tuple[ImageMetric, ...] = (
         "mean over the classes of each class's share of such pixels",
         "higher",
         CONFUSION,
+        0.02,
         class_accuracy,
-        seed_effect=0.02,
     ),
     ImageMetric(
-        "miou",
-        "mIoU",
-        "mean over the classes of intersection over union",
-        "higher",
-        CONFUSION,
-        miou,
-        seed_effect=0.02,
+        "miou", "mIoU", "mean over the classes of intersection over union", "higher", CONFUSION, 0.02, miou
     ),
 )
 

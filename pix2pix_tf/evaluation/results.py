@@ -76,6 +76,11 @@ class Evaluation:
     left_out: Sequence[LeftOut]
     inception: Mapping[str, str] | None = None
 
+    def badness(self, metric: Metric, value: float) -> float:
+        """Returns a number that is higher for worse values of a metric."""
+        own = self.targets.values.get(metric.name)
+        return float(metric.badness(value, own.value if own else 0.0))
+
     def to_json(self) -> dict[str, Any]:
         """Returns the content of metrics.json."""
         return vars(self) | {

@@ -18,7 +18,7 @@ from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
 from pix2pix_tf.evaluation.inception import Inception
 from pix2pix_tf.evaluation.measure import Pairs, unit_range
 from pix2pix_tf.formats.translator import Translator
-from pix2pix_tf.metrics import CONFUSION, METRICS, peak_signal_to_noise_ratio
+from pix2pix_tf.metrics import CONFUSION, METRICS, psnr
 from pix2pix_tf.runs import RunDirectory
 from tests.conftest import small_config
 
@@ -68,7 +68,7 @@ def test_a_run_and_the_files_of_its_outputs_have_the_numbers_of_the_images(compa
     assert run.spectrum == own.spectrum
     translate, pairs = load(tiny_run.path), rows()
     psnr = [
-        peak_signal_to_noise_ratio(unit_range(translate(image)), unit_range(target))[0]
+        psnr(unit_range(translate(image)), unit_range(target))[0]
         for _, image, target in pairs
     ]
     found = run.values["psnr"]
@@ -116,10 +116,8 @@ def test_answers_of_people_are_among_the_numbers(tiny_run, tmp_path):
     taken = {"real (model)": [True, False, False], "real": [True, False, True, True]}
     content = {
         "format": 1,
-        "dataset": "procedural",
-        "models": {name: {"shown": len(each), "taken_for_real": sum(each)} for name, each in taken.items()},
         "answers": [
-            {"picture": "1", "model": name, "real": name == "real", "taken_for_real": answer}
+            {"image": "1", "model": name, "real": name == "real", "taken_for_real": answer}
             for name, each in taken.items()
             for answer in each
         ],

@@ -19,7 +19,7 @@ from pix2pix_tf.metrics import (
     lab,
     luma,
     miou,
-    multiscale_similarity,
+    ms_ssim,
     pixel_accuracy,
     radial_power,
     spectrum_frequencies,
@@ -249,7 +249,7 @@ def test_missing_pixels_count_in_no_measurement(pair):
     for measure in {metric.measure for metric in METRICS} - {metrics.CONFUSION} | {radial_power}:
         found = measure(*comparable(picture, target, 0))
         np.testing.assert_array_equal(found, measure(*comparable(blank, target, 0)))
-        if measure not in (multiscale_similarity, checkerboard_power, radial_power):
+        if measure not in (ms_ssim, checkerboard_power, radial_power):
             np.testing.assert_allclose(found, measure(*whole), rtol=1e-4, atol=1e-6)
 
 
@@ -258,7 +258,7 @@ def test_ms_ssim_weighs_missing_pixels_out(size):
     random = np.random.default_rng(0)
     target = random.random((*size, 3), np.float32)
     picture = np.clip(target + random.normal(0, 0.2, target.shape), 0, 1).astype(np.float32)
-    measure, valid = multiscale_similarity, np.ones(size, bool)
+    measure, valid = ms_ssim, np.ones(size, bool)
     whole = measure(picture, target)
     np.testing.assert_allclose(measure(picture, target, valid), whole, atol=2e-5)
     valid[:, : size[1] // 2] = False
@@ -276,7 +276,7 @@ def test_of_windows_that_all_have_missing_pixels_all_count(pair):
     picture, target = pair
     valid = np.ones(SIZE, bool)
     valid[::5, ::5] = False
-    assert 0 < metrics.structural_similarity(picture, target, valid)[0] < 1
+    assert 0 < metrics.ssim(picture, target, valid)[0] < 1
 
 
 def test_values_without_neighbors_that_have_one_are_measured_too():

@@ -124,7 +124,7 @@ class Page(html.parser.HTMLParser):
         return "".join(self.texts["h1"])
 
     def pixels(self, index):
-        kind, content = self.data["images"][index].split(",")
+        kind, content = self.data["uris"][index].split(",")
         assert kind.startswith("data:image/")
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
 
@@ -201,7 +201,7 @@ def test_names_are_text_wherever_they_stand(page):
     assert tags.count("script") == 2
     assert "img" not in tags
     assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
-    assert found.data["pictures"][0]["name"] == EVIL
+    assert found.data["images"][0]["name"] == EVIL
     assert [model["name"] for model in found.data["models"]] == list(models)
     assert models[0] in found.headline()
 
@@ -209,8 +209,8 @@ def test_names_are_text_wherever_they_stand(page):
 def test_names_that_are_not_utf8_are_written_all_the_same(page):
     model = "run \udcff"
     found = page(evaluation(model), [report_image(1, model, name="\udce9.jpg")])
-    assert found.data["pictures"][0]["name"] == "\udce9.jpg"
-    assert found.data["pictures"][0]["values"][0]["l1"][0] == 0.01
+    assert found.data["images"][0]["name"] == "\udce9.jpg"
+    assert found.data["images"][0]["values"][0]["l1"][0] == 0.01
 
 
 def test_the_page_asks_nothing_of_any_server(page):
@@ -227,17 +227,16 @@ def test_pictures_are_those_that_were_given(page):
     smooth = np.broadcast_to(np.arange(0, 256, 8, np.uint8)[:, None, None], (32, 32, 3))
     given = report_image(1, "a", "b", target=smooth, outputs={"a": 255 - smooth, "b": smooth[:, ::-1] // 2})
     found = page(evaluation("a", "b"), [given])
-    [entry] = found.data["pictures"]
-    shown = [found.pixels(index) for index in (entry["target"], *entry["outputs"])]
-    for pixels, image in zip(shown, (given.target, *given.outputs.values()), strict=True):
+    [entry] = found.data["images"]
+    _, *shown = (found.pixels(index) for index in entry["views"])
+    for pixels, image in zip(shown, (*given.outputs.values(), given.target), strict=True):
         assert np.abs(pixels.astype(int) - image).mean() < 3
-    np.testing.assert_allclose(found.pixels(entry["input"]).mean(), given.input.mean(), atol=3)
 
 
 def test_labels_of_few_colors_are_kept_exactly(page):
     labels = np.repeat(255 * (image(0, (32, 32, 1)) // 128), 3, axis=2)
     found = page(evaluation("a"), [report_image(1, "a", input=labels)])
-    np.testing.assert_array_equal(found.pixels(found.data["pictures"][0]["input"]), labels)
+    np.testing.assert_array_equal(found.pixels(found.data["images"][0]["views"][0]), labels)
 
 
 def test_every_distinct_picture_is_there_once(page):
@@ -247,14 +246,14 @@ def test_every_distinct_picture_is_there_once(page):
         for place in (1, 2, 3)
     ]
     found = page(evaluation("a", "b"), images)
-    assert len(found.data["images"]) == len(set(found.data["images"])) == 1 + 3 + 3
+    assert len(found.data["uris"]) == len(set(found.data["uris"])) == 1 + 3 + 3
     assert found.source.count("data:image/") == 7
-    assert len({entry["input"] for entry in found.data["pictures"]}) == 1
+    assert len({entry["views"][0] for entry in found.data["images"]}) == 1
 
 
 def test_large_pictures_are_shrunk(page):
     found = page(evaluation("a"), [report_image(1, "a", target=image(0, (30, 1200, 1)))])
-    assert found.pixels(found.data["pictures"][0]["target"]).shape == (13, report.LONGEST_SIDE, 3)
+    assert found.pixels(found.data["images"][0]["views"][-1]).shape == (13, report.LONGEST_SIDE, 3)
 
 
 def test_a_page_stays_below_its_limit_and_keeps_the_worst_and_the_best(page, monkeypatch):
@@ -263,19 +262,19 @@ def test_a_page_stays_below_its_limit_and_keeps_the_worst_and_the_best(page, mon
     images = [report_image(place, "a", "b", size=48) for place in range(60)]
     found = page(evaluation("a", "b"), images)
     assert len(found.source.encode()) <= report.LIMIT
-    names = [entry["name"] for entry in found.data["pictures"]]
+    names = [entry["name"] for entry in found.data["images"]]
     assert 10 < len(names) < 60
     assert {"59.jpg", "58.jpg", "1.jpg", "0.jpg"} <= set(names)
     assert len([name for name in names if int(name[:-4]) > 45]) > len(
         [name for name in names if int(name[:-4]) < 14]
     )
     assert len([name for name in names if 20 <= int(name[:-4]) < 40]) > 2
-    assert sum(len(uri) for uri in found.data["images"]) > 150_000
+    assert sum(len(uri) for uri in found.data["uris"]) > 150_000
 
 
 def test_a_page_without_room_for_any_picture_is_written(page, monkeypatch):
     monkeypatch.setattr(report, "LIMIT", 1000)
-    assert page(evaluation("a"), [report_image(1, "a")]).data["pictures"] == []
+    assert page(evaluation("a"), [report_image(1, "a")]).data["images"] == []
 
 
 def lines(found, mark):
@@ -329,21 +328,14 @@ def test_wilsons_interval_is_as_published():
         assert wilson_interval(taken, shown) == pytest.approx((low, high), abs=5e-5)
     assert wilson_interval(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
     assert wilson_interval(29, 29)[1] == 1
-    assert wilson_interval(0, 0) == (0, 1)
 
 
 def answers(**changes):
     given = [("facades", True), ("facades", False), ("real", True), ("real", True)]
     return {
         "format": 1,
-        "dataset": "facades",
-        "models": {
-            "facades": {"shown": 2, "taken_for_real": 1},
-            "idle": {"shown": 0, "taken_for_real": 0},
-            "real": {"shown": 2, "taken_for_real": 2},
-        },
         "answers": [
-            {"picture": f"{EVIL}.jpg", "model": model, "real": model == "real", "taken_for_real": taken}
+            {"image": f"{EVIL}.jpg", "model": model, "real": model == "real", "taken_for_real": taken}
             for model, taken in given
         ],
         **changes,
@@ -355,47 +347,34 @@ def test_answers_are_counted_with_intervals(tmp_path):
     path.write_text(json.dumps(answers()))
     for count in (1, 2):  # of two people, all answers count
         found = read_answers([path] * count)
-        assert found.keys() == {"facades", "idle", "real"}
-        low, high = wilson_interval(count, 2 * count)
-        assert found["facades"] == Estimate(0.5, low, high, 2 * count)
-        assert found["idle"] == Estimate(0, 0, 1, 0)
+        assert found.keys() == {"facades", "real"}
+        assert found["facades"] == Estimate(0.5, *wilson_interval(count, 2 * count), 2 * count)
 
 
 @pytest.mark.parametrize(
     "content",
     [
+        None,
         "",
         "[" * 100_000,
         "\udcff",
         "[]",
-        "{}",
         answers(format=2),
-        answers(format=True),
-        answers(models=[]),
-        answers(answers={}),
-        answers(answers=[1]),
-        answers(answers=[]),
+        answers(answers={"a": 1}),
+        answers(answers=[{"model": "facades"}]),
         answers(answers=[{**answers()["answers"][0], "real": True}]),
-        answers(answers=[{**answers()["answers"][0], "model": "another\n"}]),
         answers(answers=[{**answers()["answers"][0], "taken_for_real": 1}]),
-        answers(models={**answers()["models"], "facades": {"shown": 2, "taken_for_real": 3}}),
-        answers(models={**answers()["models"], "fac\nades": None}),
     ],
 )
 def test_damaged_answers_are_refused_in_one_line(content, tmp_path):
     path = tmp_path / "answers.json"
-    text = content if isinstance(content, str) else json.dumps(content)
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    if content is not None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError) as refusal:
         read_answers([path])
     assert str(path) in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
-
-
-def test_answers_that_are_not_there_are_refused(tmp_path):
-    for path in (tmp_path / "missing.json", tmp_path):
-        with pytest.raises(DataError):
-            read_answers([path])
 
 
 def test_a_model_called_real_is_not_taken_for_the_real_pictures(page):

@@ -13,7 +13,7 @@ from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.evaluation.measure import VALIDATION_IMAGES, unit_range
-from pix2pix_tf.metrics import structural_similarity
+from pix2pix_tf.metrics import ssim
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, find_run
 from pix2pix_tf.runs.checkpoints import CheckpointWriter
@@ -43,7 +43,7 @@ def test_what_is_recorded_is_what_the_checkpoint_paints(run):
     rows = held_out_images(open_dataset(config), config.data.size, VALIDATION_IMAGES)
     translate = load(f"{run.path}@20")
     found = np.mean(
-        [structural_similarity(unit_range(translate(image)), unit_range(target)) for _, image, target in rows]
+        [ssim(unit_range(translate(image)), unit_range(target)) for _, image, target in rows]
     )
     assert read_metrics(run.validation_file)[-1]["ssim"] == pytest.approx(found, abs=1e-5)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
@@ -18,7 +17,7 @@ from pix2pix_tf.evaluation.report.gallery import LONGEST_SIDE, ReportImage, Sele
 from pix2pix_tf.evaluation.report.plots import curve_plots, fine_detail, spectrum_plots
 from pix2pix_tf.evaluation.report.summary import summarize
 from pix2pix_tf.evaluation.report.tables import difference_tables, metric_rows
-from pix2pix_tf.evaluation.report.text import DIRECTIONS, JSON_OPTIONS, MARKS
+from pix2pix_tf.evaluation.report.text import DIRECTIONS, JSON_OPTIONS, color_marks, number_text
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.files import printable, write_whole
 from pix2pix_tf.metrics import ImageMetric
@@ -46,14 +45,13 @@ def write_report(
         images: the evaluated images in any order.
         curves: lines of metrics.jsonl by model: ``step`` and values by name.
     """
-    models: list[dict[str, Any]] = [
-        {"name": model.name, "mark": index % MARKS, "path": model.path, "step": model.step}
-        for index, model in enumerate(evaluation.models)
-    ]
+    headline, sentences = summarize(evaluation)
+    marks = color_marks(evaluation)
     facts = {
         "results": evaluation,
-        "models": models,
-        "summary": summarize(evaluation),
+        "marks": marks,
+        "headline": headline,
+        "sentences": sentences,
         "rows": metric_rows(evaluation),
         "pairs": difference_tables(evaluation),
         "spectra": spectrum_plots(evaluation),
@@ -66,7 +64,7 @@ def write_report(
     data = {
         "format": ANSWERS_FORMAT,
         "dataset": evaluation.dataset,
-        "models": [{**model, "key": answers_key(model["name"])} for model in models],
+        "models": [{"name": name, "mark": mark, "key": answers_key(name)} for name, mark in marks.items()],
         "metrics": [
             {"name": metric.name, "label": metric.label, "direction": DIRECTIONS[metric.better]}
             for metric in evaluation.metrics
@@ -76,7 +74,7 @@ def write_report(
 
     def render(selection: Selection) -> str:
         # Names of files that aren't UTF-8 are escaped last, which JSON and HTML both accept.
-        return printable(_template().render(facts, data={**data, **selection.embedded()}, chosen=selection))
+        return printable(_template().render(facts, data=data | selection.embedded(), chosen=selection))
 
     bare = render(Selection())
     write_whole(path, render(select(evaluation, images, LIMIT - len(bare.encode()) - _SLACK)))
@@ -92,5 +90,6 @@ def _template() -> jinja2.Template:
         keep_trailing_newline=True,
         autoescape=True,
     )
+    environment.filters["number"] = number_text
     environment.policies["json.dumps_kwargs"] = JSON_OPTIONS
     return environment.get_template("report.html.jinja")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import functools
-import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from pix2pix_tf.data.pixels import as_shown
 from pix2pix_tf.evaluation.report.text import JSON_OPTIONS
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.files import printable
-from pix2pix_tf.metrics import Metric
 
 LONGEST_SIDE = 512  # of an embedded image, in pixels
 
@@ -61,119 +59,81 @@ class Selection:
     def embedded(self) -> dict[str, Any]:
         """Returns the script's data, with each distinct image once and indices that refer to them."""
         uris: dict[str, int] = {}
-
-        def index(uri: str) -> int:
-            return uris.setdefault(uri, len(uris))
-
-        pictures = [
-            {
-                **entry,
-                "input": index(entry["input"]),
-                "target": index(entry["target"]),
-                "outputs": [index(uri) for uri in entry["outputs"]],
-            }
+        images = [
+            entry | {"views": [uris.setdefault(uri, len(uris)) for uri in entry["views"]]}
             for entry in self.entries
         ]
-        return {"images": list(uris), "pictures": pictures}
+        return {"uris": list(uris), "images": images}
 
     def size(self) -> int:
         """Returns an upper bound of the bytes that it takes on the page."""
         return len(printable(str(htmlsafe_json_dumps(self.embedded(), **JSON_OPTIONS))).encode())
 
 
-class _Encoder:
-    """Encodes images as data URIs, each distinct image once."""
-
-    def __init__(self, quality: int):
-        self._quality = quality
-        self._known: dict[tuple[object, ...], str] = {}
-
-    def __call__(self, image: np.ndarray, exact: bool = False) -> str:
-        """Returns a data URI; with ``exact``, lossless if that is smaller, as for drawings and label maps."""
-        key = (image.shape, hashlib.blake2b(image.tobytes()).digest())
-        if key not in self._known:
-            small = Image.fromarray(as_shown(image))
-            small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-            options: list[dict[str, Any]] = [{"quality": self._quality}]
-            if exact and small.getcolors(256):  # with more colors, lossless is never smaller and takes long
-                options.append({"lossless": True, "quality": 50})
-            files = []
-            for each in options:
-                buffer = io.BytesIO()
-                small.save(buffer, "webp", **each)
-                files.append(buffer.getvalue())
-            self._known[key] = f"data:image/webp;base64,{base64.b64encode(min(files, key=len)).decode()}"
-        return self._known[key]
-
-
 def select(evaluation: Evaluation, images: Sequence[ReportImage], room: int) -> Selection:
     """Takes all images at the best quality that fits ``room`` bytes, or else fewer at the lowest."""
-    ranking = sorted(
-        range(len(images)), key=lambda index: _mean_badness(evaluation, images[index]), reverse=True
-    )
-    total = len(ranking)
+    metric, total = evaluation.metrics[0], len(images)
+
+    def mean_badness(index: int) -> float:
+        values = [values[metric.name] for values in images[index].values.values()]
+        return sum(evaluation.badness(metric, value) for value in values) / len(values)
+
+    ranking = sorted(range(total), key=mean_badness, reverse=True)
+
+    def selecting(quality: int) -> Callable[[int], Selection]:
+        entry = functools.cache(lambda index: _entry(evaluation, images[index], quality))
+
+        def selection(count: int) -> Selection:
+            places, worst, best = _spread(total, count)
+            return Selection([entry(index) for index in sorted(ranking[at] for at in places)], worst, best)
+
+        return selection
+
     for quality in _QUALITIES:
-        pack = functools.partial(_pack, evaluation, images, ranking, _Encoder(quality))
-        tried = min(8, total)
-        guess = int(1.1 * tried * room / pack(tried).size())
-        if guess >= total and (packed := pack(total)).size() <= room:
-            return packed
+        selection, tried = selecting(quality), min(8, total)
+        guess = int(1.1 * tried * room / selection(tried).size())
+        if guess >= total and (everything := selection(total)).size() <= room:
+            return everything
     count = max(0, min(guess, total))
-    while (size := (packed := pack(count)).size()) > room and count:
+    while (size := selection(count).size()) > room and count:
         count = max(0, min(count - 1, int(count * room / size)))
-    return packed
+    return selection(count)
 
 
-def _mean_badness(evaluation: Evaluation, image: ReportImage) -> float:
-    """Returns how bad the outputs for an image are by the first metric, the mean over the models."""
-    metric = evaluation.metrics[0]
-    values = [_badness(evaluation, metric, of_model[metric.name]) for of_model in image.values.values()]
-    return sum(values) / len(values)
+def _entry(evaluation: Evaluation, image: ReportImage, quality: int) -> dict[str, Any]:
+    """Returns the script's data of an image: its views are the input, the outputs and the target."""
+    models = [model.name for model in evaluation.models]
+    values = [
+        {
+            metric.name: [float(f"{value:.6g}"), evaluation.badness(metric, value)]
+            for metric in evaluation.metrics
+            if (value := image.values[model].get(metric.name)) is not None
+        }
+        for model in models
+    ]
+    # The game is fair only if real and generated images use the same codec.
+    shown = [_data_uri(each, quality) for each in (*(image.outputs[model] for model in models), image.target)]
+    return {
+        "name": image.name,
+        "views": [_data_uri(image.input, quality, may_be_lossless=True), *shown],
+        "values": values,
+    }
 
 
-def _badness(evaluation: Evaluation, metric: Metric, value: float) -> float:
-    own = evaluation.targets.values.get(metric.name)
-    return float(metric.badness(value, own.value if own else 0.0))
-
-
-def _pack(
-    evaluation: Evaluation,
-    images: Sequence[ReportImage],
-    ranking: Sequence[int],
-    encode: _Encoder,
-    count: int,
-) -> Selection:
-    """Encodes so many images, in their original order."""
-    places, worst, best = _spread(len(ranking), count)
-    entries = []
-    for index in sorted(ranking[place] for place in places):
-        image = images[index]
-        values = [
-            {
-                metric.name: [
-                    float(f"{of_model[metric.name]:.6g}"),
-                    _badness(evaluation, metric, of_model[metric.name]),
-                ]
-                for metric in evaluation.metrics
-                if metric.name in of_model
-            }
-            for of_model in (image.values[model.name] for model in evaluation.models)
-        ]
-        # The input last: if it equals the target, it must not make the target lossless, because the game is
-        # fair only if real and generated images use the same codec.
-        target, *outputs = map(
-            encode, (image.target, *(image.outputs[model.name] for model in evaluation.models))
-        )
-        entries.append(
-            {
-                "name": image.name,
-                "input": encode(image.input, exact=True),
-                "target": target,
-                "outputs": outputs,
-                "values": values,
-            }
-        )
-    return Selection(entries, worst, best)
+def _data_uri(image: np.ndarray, quality: int, may_be_lossless: bool = False) -> str:
+    """Returns an image as WebP, lossless if that may be and is smaller, as for drawings and label maps."""
+    small = Image.fromarray(as_shown(image))
+    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    options: list[dict[str, Any]] = [{"quality": quality}]
+    # With more colors, lossless is never smaller and takes long.
+    if may_be_lossless and small.getcolors(256):
+        options.append({"lossless": True, "quality": 50})
+    files = []
+    for each in options:
+        buffer = io.BytesIO()
+        small.save(buffer, "webp", **each)
+        files.append(buffer.getvalue())
+    return f"data:image/webp;base64,{base64.b64encode(min(files, key=len)).decode()}"
 
 
 def _spread(total: int, count: int) -> tuple[list[int], int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_tf.evaluation.report.text import MARKS
+from pix2pix_tf.evaluation.report.text import color_marks
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.recording.plots import running_mean
 
@@ -17,135 +17,115 @@ _POINTS = 240  # of a curve: more than the plot can resolve
 
 
 @dataclasses.dataclass(frozen=True)
-class _Axis:
-    low: float
-    high: float
-    logarithmic: bool = False
-
-    def at(self, value: float) -> float:
-        """Returns the position of a value: 0 at the start of the axis, 1 at the end."""
-        low, high = self.low, self.high
-        if self.logarithmic:
-            low, high, value = math.log(low), math.log(high), math.log(value)
-        return (value - low) / (high - low) if high > low else 0.5
-
-    def ticks(self) -> list[tuple[float, str]]:
-        """Returns positions in percent of the axis, with their labels."""
-        values = self._powers() if self.logarithmic else self._steps()
-        return [(round(100 * self.at(value), 2), f"{value:g}".replace("-", "−")) for value in values]
-
-    def _steps(self) -> list[float]:
-        rough = (self.high - self.low or 1.0) / 4
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [round(index * step, 12) for index in range(first, last + 1)]
-
-    def _powers(self) -> list[float]:
-        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-        every = max(1, (last - first) // 5)
-        factors = (1, 2, 5) if last - first <= 2 else (1,)
-        values = [factor * 10.0**power for power in range(first, last + 1, every) for factor in factors]
-        return [value for value in values if self.low <= value <= self.high]
-
-
-@dataclasses.dataclass(frozen=True)
 class _Line:
     """A line of a plot.
 
     Args:
-        mark: index of its color; ``None`` for the targets, which are dashed.
+        mark: name of its color and dashes.
         points: float [points, 2], x and y.
         faint: raw values whose mean is another line; not in the legend.
     """
 
     name: str
-    mark: int | None
+    mark: int | str
     points: np.ndarray
     faint: bool = False
 
 
 def _plot(
-    title: str,
-    labels: tuple[str, str],
-    lines: Sequence[_Line],
-    x_ticks: Callable[[_Axis], list[tuple[float, str]]] = _Axis.ticks,
-    logarithmic: tuple[bool, bool] = (False, False),
-) -> dict[str, Any] | None:
-    """Returns lines for the template, in a square of side 1000, or ``None`` if there is nothing to draw."""
+    title: str, x_label: str, y_label: str, lines: Sequence[_Line], logarithmic: bool = False
+) -> list[dict[str, Any]]:
+    """Returns a plot for the template, in a square of side 1000, or none if there is nothing to draw."""
     lines = [line for line in lines if len(line.points)]
     if not lines:
-        return None
+        return []
     points = np.concatenate([line.points for line in lines])
-    (x_low, y_low), (x_high, y_high) = points.min(axis=0), points.max(axis=0)
-    x, y = _Axis(x_low, x_high, logarithmic[0]), _Axis(y_low, y_high, logarithmic[1])
-    if x_low == x_high:
-        x = _Axis(x_low - 1, x_high + 1)
-    if y_low == y_high:
-        y = _Axis(y_low / 2, y_high * 2, True) if logarithmic[1] else _Axis(y_low - 1, y_high + 1)
-    return {
+    low, high = points.min(axis=0), points.max(axis=0)
+    wider_low, wider_high = (low / 2, high * 2) if logarithmic else (low - 1, high + 1)
+    low, high = np.where(low == high, wider_low, low), np.where(low == high, wider_high, high)
+
+    def place(values: Any, axis: int) -> Any:
+        """Converts values to 0 at the start of an axis and 1000 at its end."""
+        at, start, end = (np.log(each) if logarithmic else each for each in (values, low[axis], high[axis]))
+        return 1000 * (at - start) / (end - start)
+
+    def ticks(axis: int, find: Callable[[float, float], Mapping[float, str]]) -> list[tuple[float, str]]:
+        """Returns positions in percent, with their labels."""
+        values = find(low[axis], high[axis])
+        return [(round(float(place(value, axis)) / 10, 2), label) for value, label in values.items()]
+
+    drawn = []
+    for line in lines:
+        points = line.points if len(line.points) > 1 else line.points.repeat(2, axis=0)  # a dot
+        places = zip(place(points[:, 0], 0), place(points[:, 1], 1), strict=True)
+        drawn.append(vars(line) | {"points": " ".join(f"{x:.0f},{1000 - y:.0f}" for x, y in places)})
+    plot = {
         "title": title,
-        "x_label": labels[0],
-        "y_label": labels[1],
-        "x_ticks": x_ticks(x),
-        "y_ticks": y.ticks(),
-        "lines": [
-            {"name": line.name, "mark": line.mark, "faint": line.faint, "points": _path(line.points, x, y)}
-            for line in lines
-        ],
+        "x_label": x_label,
+        "y_label": y_label,
+        "x_ticks": ticks(0, _octaves if logarithmic else _steps),
+        "y_ticks": ticks(1, _powers if logarithmic else _steps),
+        "lines": drawn,
     }
+    return [plot]
 
 
-def _path(points: np.ndarray, x: _Axis, y: _Axis) -> str:
-    if len(points) == 1:
-        points = np.repeat(points, 2, axis=0)  # drawn as a dot, because line ends are round
-    return " ".join(f"{1000 * x.at(h):.0f},{1000 - 1000 * y.at(v):.0f}" for h, v in points.tolist())
+def _steps(low: float, high: float) -> dict[float, str]:
+    """Returns the round numbers of a linear axis, with their labels."""
+    rough = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return _labeled([round(index * step, 12) for index in range(first, last + 1)])
+
+
+def _powers(low: float, high: float) -> dict[float, str]:
+    """Returns the round numbers of a logarithmic axis, with their labels."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = max(1, (last - first) // 5)
+    factors = (1, 2, 5) if last - first <= 2 else (1,)
+    values = [factor * 10.0**power for power in range(first, last + 1, every) for factor in factors]
+    return _labeled([value for value in values if low <= value <= high])
+
+
+def _octaves(low: float, high: float) -> dict[float, str]:
+    """Returns 1/2, 1/4, 1/8 … cycles per pixel, the periods of checkerboard artifacts."""
+    periods = [2**power for power in range(1, 14)]
+    return {1 / period: f"1/{period}" for period in periods if low <= 1 / period <= high * 1.02}
+
+
+def _labeled(values: Sequence[float]) -> dict[float, str]:
+    return {value: f"{value:g}".replace("-", "−") for value in values}
 
 
 def spectrum_plots(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Returns plots of power spectra, absolute and relative to the targets, on logarithmic axes."""
-    lines = _spectra(evaluation)
-    x_label = "cycles per pixel"
-    whole = _plot("Power", (x_label, "power"), lines, _octaves, (True, True))
-    targets = dict(lines[-1].points.tolist())
-    shares = []
-    for line in lines:
-        points = [(x, y / targets[x]) for x, y in line.points.tolist() if x in targets]
-        shares.append(dataclasses.replace(line, points=np.array(points, np.float64).reshape(-1, 2)))
-    share = _plot(
-        "Power relative to the targets", (x_label, "outputs / targets"), shares, _octaves, (True, True)
-    )
-    return [plot for plot in (whole, share) if plot]
+    of_targets = np.array(evaluation.targets.spectrum)
+    powers, shares = [], []
+    marks: list[tuple[str, int | str]] = [*color_marks(evaluation).items(), ("targets", "targets")]
+    for (name, mark), result in zip(marks, (*evaluation.models, evaluation.targets), strict=True):
+        points = np.column_stack([evaluation.frequencies, result.spectrum])
+        drawn = (points > 0).all(axis=1)  # logarithmic axes can't show 0
+        powers.append(_Line(name, mark, points[drawn]))
+        drawn &= of_targets > 0
+        share = points[drawn, 1] / of_targets[drawn]
+        shares.append(_Line(name, mark, np.column_stack([points[drawn, 0], share])))
+    title = "Power relative to the targets"
+    return [
+        *_plot("Power", "cycles per pixel", "power", powers, logarithmic=True),
+        *_plot(title, "cycles per pixel", "outputs / targets", shares, logarithmic=True),
+    ]
 
 
-def _spectra(evaluation: Evaluation) -> list[_Line]:
-    """Returns the models' spectra, and last the targets'."""
-    marked = [(model.name, index % MARKS, model.spectrum) for index, model in enumerate(evaluation.models)]
-    lines = []
-    for name, mark, spectrum in (*marked, ("targets", None, evaluation.targets.spectrum)):
-        points = np.column_stack([evaluation.frequencies, spectrum])
-        lines.append(_Line(name, mark, points[(points > 0).all(axis=1)]))  # logarithmic axes can't show 0
-    return lines
-
-
-def _octaves(axis: _Axis) -> list[tuple[float, str]]:
-    """Returns ticks at 1/2, 1/4, 1/8 … cycles per pixel, the periods of checkerboard artifacts."""
-    periods = [2**power for power in range(1, 14) if axis.low <= 0.5**power <= axis.high * 1.02]
-    return [(round(100 * axis.at(1 / period), 2), f"1/{period}") for period in periods]
-
-
-def fine_detail(evaluation: Evaluation) -> list[str]:
-    """Returns a sentence per model that compares the power of its finest detail with the targets'."""
-    sentences = []
+def fine_detail(evaluation: Evaluation) -> dict[str, float]:
+    """Returns the power of each model's finest detail as a share of the targets', if these have any."""
     fine = np.asarray(evaluation.frequencies) >= 0.25
     of_targets = np.asarray(evaluation.targets.spectrum)[fine].sum()
-    for model in evaluation.models:
-        if of_targets:
-            share = np.asarray(model.spectrum)[fine].sum() / of_targets
-            sentences.append(
-                f"In details of 2 to 4 pixels {model.name} has {share:.0%} of the targets’ power."
-            )
-    return sentences
+    return {
+        model.name: np.asarray(model.spectrum)[fine].sum() / of_targets
+        for model in evaluation.models
+        if of_targets
+    }
 
 
 def curve_plots(
@@ -154,29 +134,24 @@ def curve_plots(
     """Returns one plot per logged value, with each model's running mean."""
     logged = dict.fromkeys(key for lines in curves.values() for line in lines for key in line)
     plots = []
-    for value in logged:
-        if value == "step":
-            continue
+    for value in (key for key in logged if key != "step"):
         lines = []
-        for index, model in enumerate(evaluation.models):
+        for name, mark in color_marks(evaluation).items():
             known = [
                 (line["step"], line[value])
-                for line in curves.get(model.name, ())
+                for line in curves.get(name, ())
                 if math.isfinite(line.get(value, math.nan))
             ]
             points = np.array(known, np.float64).reshape(-1, 2)
-            mark = index % MARKS
             if len(points) >= 40:  # with fewer, the mean equals the values
-                lines.append(_Line(model.name, mark, _thinned(points), faint=True))
+                lines.append(_Line(name, mark, _thinned(points), faint=True))
             mean = np.column_stack([points[:, 0], running_mean(points[:, 1])])
-            lines.append(_Line(model.name, mark, _thinned(mean)))
-        plots.append(_plot(value, ("step", value), lines))
-    return [plot for plot in plots if plot]
+            lines.append(_Line(name, mark, _thinned(mean)))
+        plots += _plot(value, "step", value, lines)
+    return plots
 
 
 def _thinned(points: np.ndarray) -> np.ndarray:
     """Averages neighboring points, to at most `_POINTS`."""
-    if len(points) <= _POINTS:
-        return points
-    each = -(-len(points) // _POINTS)
+    each = -(-len(points) // _POINTS) or 1
     return np.array([points[at : at + each].mean(axis=0) for at in range(0, len(points), each)])

@@ -2,111 +2,85 @@
 
 from __future__ import annotations
 
-import dataclasses
+import collections
 from collections.abc import Mapping, Sequence
 
 from pix2pix_tf.evaluation.report.text import listing, number_text
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.wording import counted
 
-
-@dataclasses.dataclass
-class _Tally:
-    """Labels of metrics by result: one model is better, both differ without a better one, or undecided."""
-
-    first: list[str] = dataclasses.field(default_factory=list)
-    second: list[str] = dataclasses.field(default_factory=list)
-    apart: list[str] = dataclasses.field(default_factory=list)
-    open: list[str] = dataclasses.field(default_factory=list)
+# Labels of metrics by the name of the model that is better. Those where neither is are under True if the
+# difference is larger than chance, and under False otherwise.
+Outcomes = Mapping[str | bool, Sequence[str]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """The text at the top of the page."""
-
-    headline: str
-    sentences: Sequence[str] = ()
-
-
-def summarize(evaluation: Evaluation) -> Summary:
+def summarize(evaluation: Evaluation) -> tuple[str, list[str]]:
+    """Returns the headline of the page, and sentences below it."""
     names = [model.name for model in evaluation.models]
     if len(names) == 1:
-        return Summary(_one_model(evaluation))
-    tallies: dict[tuple[str, str], _Tally] = {}
+        [model] = evaluation.models
+        numbers = [
+            f"{metric.label} {number_text(model.values[metric.name].value, model.values[metric.name])}"
+            for metric in evaluation.metrics
+            if metric.name in model.values
+        ]
+        return f"{model.name}: {listing(numbers[:3])}", []
+    pairs: dict[tuple[str, str], dict[str | bool, list[str]]] = {}
     for each in evaluation.comparisons:
-        tally = tallies.setdefault(each.models, _Tally())
-        undecided = tally.apart if each.larger_than_chance else tally.open
-        sides = dict(zip(each.models, (tally.first, tally.second), strict=True))
-        sides.get(each.better or "", undecided).append(each.metric.label)
-    if not tallies:
-        return Summary(f"{listing(names)}: {evaluation.count} images are too few to compare")
-    if len(tallies) == 1:
-        [(models, tally)] = tallies.items()
-        return Summary(_two_models(*models, tally), _findings(*models, tally))
-    return Summary(
-        _many_models(names, tallies),
-        [
-            f"{first} against {second}: {'; '.join(_findings(first, second, tally))}"
-            for (first, second), tally in tallies.items()
-        ],
-    )
-
-
-def _one_model(evaluation: Evaluation) -> str:
-    [model] = evaluation.models
-    shown = [metric for metric in evaluation.metrics if metric.name in model.values][:3]
-    estimates = [model.values[metric.name] for metric in shown]
-    numbers = [
-        f"{metric.label} {number_text(each.value, each)}"
-        for metric, each in zip(shown, estimates, strict=True)
+        outcomes = pairs.setdefault(each.models, collections.defaultdict(list))
+        outcomes[each.better or each.larger_than_chance].append(each.metric.label)
+    if not pairs:
+        return f"{listing(names)}: {evaluation.count} images are too few to compare", []
+    if len(pairs) == 1:
+        [(models, outcomes)] = pairs.items()
+        return _two_models(*models, outcomes), _findings(*models, outcomes)
+    return _many_models(names, pairs), [
+        f"{first} against {second}: {'; '.join(_findings(first, second, outcomes))}"
+        for (first, second), outcomes in pairs.items()
     ]
-    return f"{model.name}: {listing(numbers)}"
 
 
-def _two_models(first: str, second: str, tally: _Tally) -> str:
-    metrics = counted(sum(map(len, vars(tally).values())), "metric")
-    if len(tally.first) < len(tally.second):
-        first, second, tally = second, first, _Tally(tally.second, tally.first, tally.apart, tally.open)
-    if not tally.first and tally.apart:
-        return (
-            f"{first} and {second} differ beyond chance in {len(tally.apart)} of {metrics}: neither is better"
-        )
-    if not tally.first:
+def _two_models(first: str, second: str, outcomes: Outcomes) -> str:
+    if len(outcomes[first]) < len(outcomes[second]):
+        first, second = second, first
+    won, lost, apart = (len(outcomes[outcome]) for outcome in (first, second, True))
+    metrics = counted(sum(map(len, outcomes.values())), "metric")
+    if not won and apart:
+        return f"{first} and {second} differ beyond chance in {apart} of {metrics}: neither is better"
+    if not won:
         return f"Between {first} and {second} no difference is larger than chance"
-    if len(tally.first) == len(tally.second):
-        return f"{first} and {second} each win {len(tally.first)} of {metrics}: neither is better throughout"
-    if tally.second:
-        return (
-            f"{first} is better than {second} in {len(tally.first)} of {metrics} "
-            f"and worse in {len(tally.second)}, beyond chance"
-        )
-    return f"{first} is better than {second}: beyond chance in {len(tally.first)} of {metrics}, worse in none"
+    if won == lost:
+        return f"{first} and {second} each win {won} of {metrics}: neither is better throughout"
+    if lost:
+        return f"{first} is better than {second} in {won} of {metrics} and worse in {lost}, beyond chance"
+    return f"{first} is better than {second}: beyond chance in {won} of {metrics}, worse in none"
 
 
-def _findings(first: str, second: str, tally: _Tally) -> list[str]:
+def _findings(first: str, second: str, outcomes: Outcomes) -> list[str]:
     """Returns sentences about the metrics in which each model is better, and those that are open."""
-    sentences = [
-        f"{name} is better in {listing(labels)}"
-        for name, labels in ((first, tally.first), (second, tally.second))
-        if labels
+    sentences: dict[str | bool, str] = {
+        first: f"{first} is better in {{}}",
+        second: f"{second} is better in {{}}",
+        True: "they differ in {}, and neither is better",
+        False: "no difference beyond chance in {}",
+    }
+    return [
+        sentence.format(listing(outcomes[outcome]))
+        for outcome, sentence in sentences.items()
+        if outcomes[outcome]
     ]
-    if tally.apart:
-        sentences.append(f"they differ in {listing(tally.apart)}, and neither is better")
-    if tally.open:
-        sentences.append(f"no difference beyond chance in {listing(tally.open)}")
-    return sentences
 
 
-def _many_models(names: Sequence[str], tallies: Mapping[tuple[str, str], _Tally]) -> str:
-    won, lost = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    for (first, second), tally in tallies.items():
-        for winner, loser, labels in ((first, second, tally.first), (second, first, tally.second)):
-            won[winner] += len(labels)
-            lost[loser] += len(labels)
-    if not any(won.values()):
+def _many_models(names: Sequence[str], pairs: Mapping[tuple[str, str], Outcomes]) -> str:
+    won, lost = collections.Counter[str](), collections.Counter[str]()
+    for (first, second), outcomes in pairs.items():
+        for winner, loser in ((first, second), (second, first)):
+            won[winner] += len(outcomes[winner])
+            lost[loser] += len(outcomes[winner])
+    if not won.total():
         return f"None of these {len(names)} models is better than another, beyond chance"
-    balance = {name: won[name] - lost[name] for name in names}
-    ahead = [name for name in names if balance[name] == max(balance.values())]
+    most = max(won[name] - lost[name] for name in names)
+    ahead = [name for name in names if won[name] - lost[name] == most]
     if len(ahead) > 1:
         return f"{listing(ahead)} share the lead: none of the {len(names)} models is best"
     [best] = ahead

@@ -1,48 +1,37 @@
-"""The report's tables: text of cells and positions of bars."""
+"""The report's tables: what the template shows as cells and bars."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pix2pix_tf.evaluation.intervals import Comparison, Estimate
-from pix2pix_tf.evaluation.report.text import DIRECTIONS, MARKS, number_text
+from pix2pix_tf.evaluation.report.text import DIRECTIONS
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.metrics import Metric
 
 
 def metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Returns a row per metric: the models' cells, the targets' own value and the positions of bars."""
+    """Returns a row per metric: the models' values, the targets' own one, and what is best.
+
+    ``place`` of a row returns the position in percent of a value on the row's bars.
+    """
     rows = []
     for metric in evaluation.metrics:
-        estimates = {model.name: model.values.get(metric.name) for model in evaluation.models}
-        known = {name: each for name, each in estimates.items() if each is not None}
+        values = [model.values.get(metric.name) for model in evaluation.models]
         own = evaluation.targets.values.get(metric.name)
-        best, is_ahead = _best(evaluation, metric, known)
         ideal = 1.0 if metric.better == "one" else own.value if own else None
-        shown = [*known.values(), *([own] if own else [])]
-        ends = [end for each in shown for end in (each.value, each.low, each.high)]
-        place = _places([*ends, *([] if ideal is None else [ideal])])
-        cells = [
-            {
-                **(_cell(each, place) if each else {"raw": None}),
-                "name": name,
-                "mark": index % MARKS,
-                "best": name == best,
-                "ahead": is_ahead,
-                "counted": each is not None and each.count != evaluation.count,
-            }
-            for index, (name, each) in enumerate(estimates.items())
-        ]
+        ends = [end for each in (*values, own) if each for end in (each.value, each.low, each.high)]
+        best, is_ahead = _best(evaluation, metric)
         rows.append(
             {
-                "label": metric.label,
-                "help": metric.help,
+                "metric": metric,
                 "direction": DIRECTIONS[metric.better],
-                "cells": cells,
-                "target": _cell(own, place) if own else None,
-                "ideal": None if ideal is None else place(ideal),
+                "values": values,
+                "own": own,
+                "ideal": ideal,
+                "best": best,
+                "is_ahead": is_ahead,
+                "place": _places(ends if ideal is None else [*ends, ideal]),
             }
         )
     return rows
@@ -55,58 +44,30 @@ def _places(values: Sequence[float]) -> Callable[[float], float]:
     return lambda value: round(6 + 88 * (value - low) / span, 2)
 
 
-def _cell(estimate: Estimate, place: Callable[[float], float]) -> dict[str, Any]:
-    """Returns value and interval as numbers, as text and as positions on a bar."""
-    raw = dataclasses.asdict(estimate)
-    count = raw.pop("count")
-    return {
-        "raw": raw,
-        "text": {part: number_text(value, estimate) for part, value in raw.items()},
-        "at": {part: place(value) for part, value in raw.items()},
-        "count": count,
-    }
-
-
-def _best(
-    evaluation: Evaluation, metric: Metric, estimates: Mapping[str, Estimate]
-) -> tuple[str | None, bool]:
+def _best(evaluation: Evaluation, metric: Metric) -> tuple[str | None, bool]:
     """Returns the best of several models, and whether it is better than every other one beyond chance."""
-    own = evaluation.targets.values.get(metric.name)
     badness = {
-        name: metric.badness(each.value, own.value if own else 0.0) for name, each in estimates.items()
+        model.name: evaluation.badness(metric, model.values[metric.name].value)
+        for model in evaluation.models
+        if metric.name in model.values
     }
     if not evaluation.comparisons or len(set(badness.values())) < 2:
         return None, False
     best = min(badness, key=lambda name: badness[name])
-    beaten = {
-        name
-        for each in evaluation.comparisons
-        if each.metric == metric and each.better == best
-        for name in each.models
-    }
-    return best, beaten >= set(badness)
+    won = [each for each in evaluation.comparisons if each.metric == metric and each.better == best]
+    return best, {name for each in won for name in each.models} >= set(badness)
 
 
 def difference_tables(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Returns the differences of metrics for each pair of models."""
-    marks = {model.name: index % MARKS for index, model in enumerate(evaluation.models)}
+    """Returns the comparisons of each pair of models, with positions on bars that have 0 in the middle."""
+
+    def around_zero(*ends: float) -> Callable[[float], float]:
+        reach = max(map(abs, ends)) or 1.0
+        return lambda value: round(50 + 44 * value / reach, 2)
+
     pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for each in evaluation.comparisons:
-        pairs.setdefault(each.models, []).append(
-            {
-                **_cell(each.difference, _around_zero(each)),
-                "label": each.metric.label,
-                "help": each.metric.help,
-                "larger": each.larger_than_chance,
-                "better": each.better,
-                "mark": "none" if each.better is None else marks[each.better],
-            }
-        )
-    return [{"first": first, "second": second, "rows": rows} for (first, second), rows in pairs.items()]
-
-
-def _around_zero(comparison: Comparison) -> Callable[[float], float]:
-    """Like `_places`, with 0 in the middle."""
-    difference = comparison.difference
-    reach = max(map(abs, (difference.value, difference.low, difference.high))) or 1.0
-    return lambda value: round(50 + 44 * value / reach, 2)
+        difference = each.difference
+        place = around_zero(difference.value, difference.low, difference.high)
+        pairs.setdefault(each.models, []).append({"comparison": each, "place": place})
+    return [{"models": models, "rows": rows} for models, rows in pairs.items()]

@@ -1,4 +1,4 @@
-"""Formats numbers and names for the report."""
+"""Numbers, names and marks of the report."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pix2pix_tf.evaluation.intervals import Estimate
+from pix2pix_tf.evaluation.results import Evaluation
 
 DIRECTIONS = {
     "lower": "lower is better",
@@ -15,10 +16,15 @@ DIRECTIONS = {
     "target": "no more than the targets’ own is best",
 }
 
-MARKS = 6  # number of model colors in the template
+_MARKS = 6  # colors in the template
 
 # Compact; Jinja's default would sort models and metrics.
 JSON_OPTIONS: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+
+
+def color_marks(evaluation: Evaluation) -> dict[str, int]:
+    """Returns the number of each model's color."""
+    return {model.name: index % _MARKS for index, model in enumerate(evaluation.models)}
 
 
 def number_text(value: float, estimate: Estimate) -> str:
