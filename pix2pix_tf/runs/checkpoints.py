@@ -160,7 +160,7 @@ class CheckpointWriter:
         """
         self.wait()
         for name, variable in self._state.items():
-            self._copies[name][...].assign(variable.read_value())  # assign without [...] would share the buffer
+            self._copies[name][...].assign(variable.read_value())  # without [...] it would share the buffer
         self._thread = threading.Thread(target=self._write, args=(step, best), name="checkpoint")
         self._thread.start()
 

@@ -132,9 +132,7 @@ class RunDirectory:
     def refuse_unreadable_path(self) -> None:
         """Raises if a run can't be written to this path."""
         if self.path.exists() and not self.path.is_dir():
-            raise RunError(
-                f"--run-dir {self.place} is a file; give a folder, which is created if needed"
-            )
+            raise RunError(f"--run-dir {self.place} is a file; give a folder, which is created if needed")
         whole, _, which = self.place.rpartition("@")
         names_one = which == "best" or which.isdecimal()
         if whole and names_one and not self.exists() and RunDirectory(Path(whole)).exists():
