@@ -67,10 +67,7 @@ def test_a_run_and_the_files_of_its_outputs_have_the_numbers_of_the_images(compa
     assert run.values == own.values
     assert run.spectrum == own.spectrum
     translate, pairs = load(tiny_run.path), rows()
-    values = [
-        psnr(unit_range(translate(image)), unit_range(target))[0]
-        for _, image, target in pairs
-    ]
+    values = [psnr(unit_range(translate(image)), unit_range(target))[0] for _, image, target in pairs]
     found = run.values["psnr"]
     assert found.value == pytest.approx(np.mean(values), abs=1e-4)
     assert found.low < found.value < found.high

@@ -42,9 +42,7 @@ def test_what_is_recorded_is_what_the_checkpoint_paints(run):
     config = run.read_config()
     rows = held_out_images(open_dataset(config), config.data.size, VALIDATION_IMAGES)
     translate = load(f"{run.path}@20")
-    found = np.mean(
-        [ssim(unit_range(translate(image)), unit_range(target)) for _, image, target in rows]
-    )
+    found = np.mean([ssim(unit_range(translate(image)), unit_range(target)) for _, image, target in rows])
     assert read_metrics(run.validation_file)[-1]["ssim"] == pytest.approx(found, abs=1e-5)
 
 
