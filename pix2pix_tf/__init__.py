@@ -1,4 +1,4 @@
-"""pix2pix in Keras 3 and TensorFlow: the same picture everywhere, at any size, from any process.
+"""pix2pix in Keras 3 and TensorFlow: identical outputs everywhere, at any image size.
 
 Importing the package registers the data sets of the paper with tensorflow-datasets, as ``pix2pix/facades``
 and so on, and imports neither TensorFlow nor Keras.
@@ -20,9 +20,10 @@ from pix2pix_tf.data.tfds_builder import Pix2pix
 from pix2pix_tf.errors import Pix2pixError
 from pix2pix_tf.models import registry as _registry
 from pix2pix_tf.quiet import import_frameworks
+from pix2pix_tf.validation import checked
 
-preset = _config.checked(_registry.preset)
-replace = _config.checked(_config.replace)
+preset = checked(_registry.preset)
+replace = checked(_config.replace)
 
 # Imported when they are first asked for, because they need TensorFlow.
 _LAZY = {
@@ -55,7 +56,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         import_frameworks()
         found = getattr(importlib.import_module(_LAZY[name]), name)
-        return found if isinstance(found, type) else _config.checked(found)
+        return found if isinstance(found, type) else checked(found)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 def noun(count: int, singular: str) -> str:
@@ -34,3 +35,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns a question after the known name that is most like ``name``; empty where none is like it."""
     like = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {like[0]}?)" if like else ""
+
+
+def shown(value: Any) -> str:
+    """Spells a setting's value as on the command line: ``64 96`` of ``(64, 96)``."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "pix2pix_tf"
 
 # A room may import from its own floor and from those below.
 FLOORS = (
-    ("errors", "files", "fonts", "quiet", "storage", "web", "wording"),
-    ("config", "devices", "distribution", "data", "metrics", "sample_grids"),
+    ("errors", "files", "fonts", "quiet", "storage", "validation", "web", "wording"),
+    ("config", "devices", "effects", "distribution", "data", "metrics", "sample_grids"),
     ("losses", "networks"),
     ("models",),
     ("runs",),

@@ -12,10 +12,11 @@ from tyro.conf import Positional
 from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import ShareArgs, Shares, parse, start_frameworks
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, full_name
+from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, full_name, looks_like_path
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
+from pix2pix_tf.validation import limited
 from pix2pix_tf.wording import counted, did_you_mean, quoted
 
 
@@ -92,9 +93,9 @@ class DataPreviewArgs(DataArgs):
     """Height and width, each from 64 to 2048; by default the data set's own."""
     fit: configs.Fit = "resize"
     """How images of another shape get that size: stretched, cropped, or surrounded by their reflection."""
-    count: Annotated[int, *configs.limited(1, 64)] = 6
+    count: Annotated[int, *limited(1, 64)] = 6
     """How many pairs."""
-    seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
+    seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
     """Decides the order, the jitter and the mirroring, as in training."""
 
 
@@ -108,7 +109,7 @@ class DataPackArgs:
     """The folder of the pack; give it as --dataset."""
     kind: Literal["pairs", "unpaired", "images"] | None = None
     """How to take it; by default as it is by itself."""
-    seed: Annotated[int, *configs.limited(0, 2**31 - 1)] = 0
+    seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
     """Decides which images are held out, where the folder doesn't say."""
     layout: configs.Layout = "auto"
     """How the folder holds pairs: 'side-by-side' in one image, or in two 'folders'; 'auto' finds out."""
@@ -181,7 +182,7 @@ def _data_list(arguments: list[str]) -> int:
 
 def _data_download(arguments: list[str]) -> int:
     args = parse(DataDownloadArgs, "data download", arguments)
-    if configs.looks_like_path(args.dataset):
+    if looks_like_path(args.dataset):
         raise DataError(f"'{args.dataset}' has no download; 'pix2pix data list' shows what has")
     start_frameworks()
     from pix2pix_tf.data.checking.report import description

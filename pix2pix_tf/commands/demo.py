@@ -8,8 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import parse, start_frameworks
+from pix2pix_tf.validation import limited
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class DemoArgs:
 
     model: Positional[str] = "facades-small"
     """A .tflite that 'pix2pix export' wrote, or a model that comes with this package."""
-    port: Annotated[int, *configs.limited(0, 65535)] = 0
+    port: Annotated[int, *limited(0, 65535)] = 0
     """Where the page is served, on the loopback interface; 0 takes a port that is free."""
     open_browser: bool = True
     """Open the page."""

@@ -13,10 +13,10 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro import _errors as tyro_errors
 
-from pix2pix_tf.config import check_limits
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.storage import address_of
+from pix2pix_tf.validation import check_limits
 from pix2pix_tf.wording import did_you_mean, flag
 
 Args = TypeVar("Args")

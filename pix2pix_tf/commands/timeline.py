@@ -8,9 +8,9 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import parse, start_frameworks
 from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.validation import limited
 from pix2pix_tf.wording import quoted
 
 
@@ -22,7 +22,7 @@ class TimelineArgs:
     """A run directory."""
     out: Path | None = None
     """The file; RUN/timeline.gif if not given."""
-    row: Annotated[int, *configs.limited(1)] = 1
+    row: Annotated[int, *limited(1)] = 1
     """Which row of the sample grids."""
 
 

@@ -19,6 +19,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import parse, start_frameworks
 from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.config import Recipe, TrainConfig
+from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import TRAINED, preset
 from pix2pix_tf.wording import quoted
@@ -87,7 +88,7 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
     args = parse(TrainArgs, "train", arguments, TrainArgs(default), description)
     flags = (each.partition("=")[0] for each in arguments if each.startswith("--"))
     named = {each.removeprefix("--").replace("-", "_") for each in flags}
-    configs.refuse_unread(args.config, args.config, named=named)
+    refuse_unread(args.config, args.config, named=named)
     return args
 
 

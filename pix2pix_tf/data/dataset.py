@@ -120,7 +120,7 @@ class ImageDataset:
     from_pairs: bool = False  # whether the i-th held-out images of unpaired sets belong together
     task: Task = Pairs()  # noqa: RUF009 (frozen); photo tasks make pairs of images that are read alone
     task_seed: int = 0  # decides, with an image's number, the input that is made of a held-out one
-    used: frozenset[str] = frozenset()  # settings that had an effect, see `pix2pix_tf.config.READ_IF`
+    used: frozenset[str] = frozenset()  # settings that had an effect, see `pix2pix_tf.effects.READ_IF`
 
     @property
     def kind(self) -> Kind:

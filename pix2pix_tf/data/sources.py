@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pix2pix_tf.config import TrainConfig, refuse_unread, replace
+from pix2pix_tf.config import TrainConfig, replace
 from pix2pix_tf.data.dataset import (
     ITEMS,
     ImageDataset,
@@ -27,6 +27,7 @@ from pix2pix_tf.data.names import (
     kind_of,
     looks_like_path,
 )
+from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.storage import address_of, local_folder
 from pix2pix_tf.wording import counted, did_you_mean

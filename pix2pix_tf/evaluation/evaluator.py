@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.config import TrainConfig, refuse_unread
+from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset, spread, with_all
 from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.named import data_root
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.evaluation import inception as inception_network
 from pix2pix_tf.evaluation.candidates import Candidate, open_candidates

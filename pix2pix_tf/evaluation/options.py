@@ -10,7 +10,8 @@ from tyro.conf import Positional
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.names import full_name
+from pix2pix_tf.data.names import full_name, looks_like_path
+from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import preset
 
@@ -74,7 +75,7 @@ class EvaluateOptions:
             of_run = runs[0].config
             usual = configs.replace(of_run, dataset=self.dataset or of_run.data.dataset)
             # The run's pairs may be elsewhere now; another data set has its own settings.
-            are_folders = all(map(configs.looks_like_path, (usual.data.dataset, of_run.data.dataset)))
+            are_folders = all(map(looks_like_path, (usual.data.dataset, of_run.data.dataset)))
             if not are_folders and full_name(usual.data.dataset) != of_run.data.dataset:
                 usual = preset(usual.data.dataset)
             inherited = {name: getattr(of_run.data, name) for name in ("task", "upscale_factor", "fit")}
@@ -96,5 +97,5 @@ class EvaluateOptions:
         given["skip_bad_images"] = self.skip_bad_images or None
         given = {name: value for name, value in given.items() if value is not None}
         config = configs.replace(usual, **given)
-        configs.refuse_unread(config, usual)
+        refuse_unread(config, usual)
         return config, usual

@@ -19,6 +19,7 @@ from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.reading import read_input
 from pix2pix_tf.data.sources import open_dataset
+from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import DataError, UserError
 from pix2pix_tf.formats.base import Size
 from pix2pix_tf.formats.translator import converted
@@ -99,7 +100,7 @@ def run_dataset(config: TrainConfig, data_dir: Path | None) -> ImageDataset:
         dataset = open_dataset(asked)
     except UserError as error:
         raise type(error)(f"{error} (or give a folder with input images as --verification-images)") from error
-    configs.refuse_unread(asked, config, dataset.used)
+    refuse_unread(asked, config, dataset.used)
     return dataset
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from pix2pix_tf.config import Direction, Precision, limited
+from pix2pix_tf.config import Direction, Precision
+from pix2pix_tf.validation import limited
 
 
 @dataclasses.dataclass(frozen=True)

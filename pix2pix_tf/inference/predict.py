@@ -11,7 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf import formats
-from pix2pix_tf.config import Direction, check_range
+from pix2pix_tf.config import Direction
 from pix2pix_tf.data.layout import walk
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixel_format import PixelFormat
@@ -27,6 +27,7 @@ from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.tiling import MOST_PIXELS, tile_for, translate_in_tiles
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import OpenedRun, find_run
+from pix2pix_tf.validation import check_range
 from pix2pix_tf.wording import counted, flag, quoted
 
 TILED_SUFFIX = ".tif"

@@ -7,16 +7,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pix2pix_tf.config import (
-    ModelSettings,
-    Normalization,
-    TrainConfig,
-    Upsampling,
-    limited,
-)
+from pix2pix_tf.config import ModelSettings, Normalization, TrainConfig, Upsampling
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric
 from pix2pix_tf.models.pool import create_pool, from_pool
+from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
     import keras

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pix2pix_tf.config import DataKind, TrainConfig, limited
+from pix2pix_tf.config import DataKind, TrainConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversarial import (
     AdversarialLoss,
@@ -17,6 +17,7 @@ from pix2pix_tf.models.adversarial import (
     generator_builder,
 )
 from pix2pix_tf.models.base import Metric, Model, Phase, PublishedGenerator, SampleGrid, Translate, masked
+from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
     import keras

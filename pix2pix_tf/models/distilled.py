@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import DataKind, TrainConfig, limited
+from pix2pix_tf.config import DataKind, TrainConfig
+from pix2pix_tf.effects import READ_IF
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models import pix2pix
 from pix2pix_tf.models.base import Metric, SampleGrid, Teacher, Translate
+from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,7 +158,7 @@ def student_of(
         "run_dir": student_directory(run),
     }
     if not gan_weight:
-        of_discriminator = [name for name, others in configs.READ_IF.items() if "gan_weight" in others]
+        of_discriminator = [name for name, others in READ_IF.items() if "gan_weight" in others]
         given = {name: value for name, value in given.items() if name not in of_discriminator}
         given["gan_weight"] = 0.0
     if is_unpaired:

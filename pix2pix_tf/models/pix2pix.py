@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pix2pix_tf.config import CHANGEABLE, TrainConfig, limited
+from pix2pix_tf.config import CHANGEABLE, TrainConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversarial import AdversarialLoss, AdversarialSettings, GanLosses, generator_builder
 from pix2pix_tf.models.base import Metric, Model, Phase, PublishedGenerator, SampleGrid, Translate, masked
+from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
     import keras

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from pix2pix_tf.config import DataKind, ModelSettings, TrainConfig, Upsampling, limited
+from pix2pix_tf.config import DataKind, ModelSettings, TrainConfig, Upsampling
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric, Model, Phase, PublishedGenerator, SampleGrid, Translate, masked
+from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
     import keras

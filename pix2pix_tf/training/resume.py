@@ -14,13 +14,14 @@ from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.tasks.pairs import colors_in
 from pix2pix_tf.devices import resolve_precision
+from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_run
 from pix2pix_tf.storage import absolute
 from pix2pix_tf.training.schedules import learning_rate
-from pix2pix_tf.wording import counted, flag, quoted
+from pix2pix_tf.wording import counted, flag, quoted, shown
 
 # Settings that the data decide if they are not given.
 FROM_DATA = (
@@ -46,11 +47,11 @@ def requested_config(
     latest = run.latest_step()
     if latest is None:
         _refuse_lost_checkpoints(run)
-        configs.refuse_unread(config, _usual(config), used)
+        refuse_unread(config, _usual(config), used)
         return config
     stored = run.read_config()
     config = _merged(stored, config)
-    configs.refuse_unread(config, stored, used)
+    refuse_unread(config, stored, used)
     if total_steps(config, run.image_count()) < latest:
         raise RunError(
             f"{latest} steps of the run in {quoted(run.place)} are done already; give a larger --steps or "
@@ -142,7 +143,7 @@ def _differing_networks(config: TrainConfig, theirs: TrainConfig) -> list[str]:
         if group in ("model", "data") and name not in ("recipe", "dataset") and ours != before:
             with contextlib.suppress(ConfigError):
                 if not shapes(configs.replace(theirs, **{name: ours})).items() <= shapes(theirs).items():
-                    found.append(f"{flag(name)}: {configs.shown(before)} → {configs.shown(ours)}")
+                    found.append(f"{flag(name)}: {shown(before)} → {shown(ours)}")
     return found
 
 

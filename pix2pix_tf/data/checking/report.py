@@ -13,7 +13,7 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.config import READ_IF, DataConfig, TrainConfig, refuse_unread
+from pix2pix_tf.config import DataConfig, TrainConfig
 from pix2pix_tf.data.checking import content, copies, sizes
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, sides_of_survey
@@ -24,6 +24,7 @@ from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.packed import is_pack
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.sources import chosen_kind, existing_folder, open_any
+from pix2pix_tf.effects import READ_IF, refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import first_line, printable
 from pix2pix_tf.storage import local_folder

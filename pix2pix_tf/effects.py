@@ -1,0 +1,97 @@
+"""Which settings have an effect, given the others, the model and the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from pix2pix_tf.config import TrainConfig, each_setting
+from pix2pix_tf.data.names import full_name, is_archived
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.wording import flag, shown
+
+
+def _is(name: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda given: given[name] in values
+
+
+_Conditions = Mapping[str, Callable[[Mapping[str, Any]], Any] | str]
+_ARCHIVED: _Conditions = {"dataset": lambda given: is_archived(full_name(given["dataset"]))}
+_DISCRIMINATOR: _Conditions = {"gan_weight": lambda given: given["gan_weight"]}
+_TRANSLATES: _Conditions = {"task": _is("task", "pairs"), "model": lambda given: given["model"].takes_images}
+_NO_FILES: _Conditions = {"dataset": "which is generated at the image size"}
+_NO_MEASUREMENTS: _Conditions = {"dataset": "whose images are not measurements"}
+_SPLIT_ALREADY: _Conditions = {"dataset": "which is already split"}
+_NO_TARGETS: _Conditions = {"dataset": "which has no held-out pairs"}
+
+READ_IF: Mapping[str, _Conditions] = {
+    "data_dir": {"dataset": "which needs no directory"},
+    "archive": _ARCHIVED,
+    "mirror_url": _ARCHIVED,
+    "direction": {
+        "model": lambda given: given["model"].data != "unpaired",
+        "dataset": "whose images are not pairs",
+    },
+    "task": {"model": lambda given: given["model"].data == "pairs"},
+    "upscale_factor": {"task": _is("task", "upscale")},
+    "input_channels": _TRANSLATES,
+    "input_range": {**_TRANSLATES, **_NO_MEASUREMENTS},
+    "output_range": _NO_MEASUREMENTS,
+    "ignore": {"dataset": "which has no measurements or gray images, or was packed without it"},
+    "fit": _NO_FILES,
+    "photo_filter": _NO_FILES,
+    "label_maps": {"task": _is("task", "pairs"), "dataset": "whose other side is used"},
+    "one_hot_labels": {**_TRANSLATES, "model": lambda given: given["model"].data == "pairs"},
+    "label_colors": {"one_hot_labels": _is("one_hot_labels", True)},
+    **dict.fromkeys(("split_seed", "val_share", "test_share"), _SPLIT_ALREADY),
+    "layout": {"dataset": "which is not a folder of images"},
+    "skip_bad_images": {"dataset": "whose images were checked earlier"},
+    "epochs": {"steps": _is("steps", None)},
+    "lr_end_step": {"lr_schedule": lambda given: given["lr_schedule"] != "constant"},
+    "evaluate_every": _NO_TARGETS,
+    "best_metric": _NO_TARGETS,
+    "all_reduce": {"": "on one device"},
+    "last_convolution": {"generator": _is("generator", "unet", "encoder_decoder", "unet_of_pytorch")},
+    **dict.fromkeys(("discriminator_filters", "patch", "spectral_norm", "gan_loss"), _DISCRIMINATOR),
+    **dict.fromkeys(("critic_steps", "pool_size", "diff_augment", "unconditional"), _DISCRIMINATOR),
+    "gradient_penalty": {**_DISCRIMINATOR, "gan_loss": _is("gan_loss", "wgan-gp")},
+    # Features are compared by position, which unpaired images don't share.
+    "feature_matching": {**_DISCRIMINATOR, "model": lambda given: given["model"].data != "unpaired"},
+    "pixel_loss": {"l1_weight": lambda given: given["l1_weight"] or given.get("teacher_weight")},
+    "identity_weight": {"cycle_weight": lambda given: given["cycle_weight"]},
+}
+"""When a setting has an effect: conditions by the setting that decides. A setting that isn't listed always
+has one, and a condition on a setting that the model lacks is met.
+
+A text is a condition that only the opened data set decides (`ImageDataset.used`), and the reason to report
+if it isn't met; the key "" means that no other setting decides.
+"""
+
+
+def refuse_unread(
+    config: TrainConfig,
+    before: TrainConfig,
+    used: Collection[str] | None = None,
+    named: Collection[str] = (),
+) -> None:
+    """Raises `ConfigError` if a setting of ``config`` that differs from ``before`` has no effect.
+
+    ``used`` are the settings that the opened data set uses; without it, they are not checked. ``named`` are
+    settings to check even if they don't differ.
+    """
+    given = {name: value for _, name, _, value in each_setting(config)} | {"model": config.model}
+    usual = {name: value for _, name, _, value in each_setting(before)}
+    for name, conditions in READ_IF.items():
+        if given.get(name) is None or (given[name] == usual.get(name) and name not in named):
+            continue
+        for other, is_read in conditions.items():
+            if isinstance(is_read, str):
+                met, reason = used is None or name in used, is_read
+            else:
+                met, reason = other not in given or is_read(given), ""
+            if met:
+                continue
+            if other:
+                value = config.model.model if other == "model" else shown(given[other])
+                reason = f"with {flag(other)} {value}" + (reason and f", {reason}")
+            raise ConfigError(f"{flag(name)} has no effect {reason}")

@@ -1,0 +1,119 @@
+"""Checks values against annotations: their types, their choices and the limits of numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import tyro
+
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.wording import flag, shown
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_LARGEST = sys.float_info.max
+_DESCRIPTIONS = {
+    int: "a whole number",
+    float: "a number",
+    Path: "a path",
+    str: "a text",
+    bool: "True or False",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The range of a number, both ends included; ``high`` may be open."""
+
+    low: float
+    high: float | None = None
+
+    def __str__(self) -> str:
+        return f"at least {self.low}" if self.high is None else f"from {self.low} to {self.high}"
+
+    def contain(self, value: float) -> bool:
+        """Whether ``value`` is in the range; false for NaN and for numbers that no float can hold."""
+        return self.low <= value <= (_LARGEST if self.high is None else self.high)
+
+
+def limited(low: float, high: float | None = None) -> tuple[Any, ...]:
+    """Returns annotations of a number: its limits, and their mention in ``--help``."""
+    limits = Limits(low, high)
+    return limits, tyro.conf.arg(help_behavior_hint=lambda default: f"({limits}; default: {default})")
+
+
+def check_limits(settings: Any) -> None:
+    """Raises `ConfigError` if a field of a dataclass has another type, or is outside its limits."""
+    for name, annotation in typing.get_type_hints(type(settings), include_extras=True).items():
+        value = getattr(settings, name)
+        if not fits(annotation, value):
+            raise ConfigError(f"{flag(name)} takes {description(annotation)}; got {value!r:.200}")
+        for limits in getattr(annotation, "__metadata__", ()):
+            if isinstance(limits, Limits) and value is not None and not limits.contain(value):
+                raise ConfigError(f"{flag(name)} must be {limits}, got {value}")
+
+
+def check_range(name: str, values: tuple[float, ...] | None) -> None:
+    """Raises `ConfigError` unless the values are a lower and a higher finite number."""
+    if values is not None and not (len(values) == 2 and -_LARGEST <= values[0] < values[1] <= _LARGEST):
+        raise ConfigError(f"{flag(name)} takes two numbers, the lower one first; got {shown(values)}")
+
+
+def checked(function: Function) -> Function:
+    """Returns a function that raises `TypeError` for arguments of undeclared types."""
+    signature = inspect.signature(function)
+    # The return type may be imported for type checkers only.
+    annotations = {name: kind for name, kind in function.__annotations__.items() if name != "return"}
+    declared = types.SimpleNamespace(__annotations__=annotations)
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        hints = typing.get_type_hints(declared, function.__globals__, include_extras=True)
+        for name, value in signature.bind(*given, **named).arguments.items():
+            if not fits(hints[name], value):
+                takes = description(hints[name])
+                raise TypeError(f"{function.__name__}: `{name}` must be {takes}, not {value!r:.80}")
+        return function(*given, **named)
+
+    return typing.cast(Function, call)
+
+
+def fits(annotation: Any, value: Any) -> bool:
+    """Whether a value has the annotated type; an integer is also a float, but a bool is no number."""
+    origin, parts = _parts(annotation)
+    if origin is types.UnionType:
+        return any(fits(part, value) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if origin is tuple:
+        return isinstance(value, tuple) and all(fits(parts[0], each) for each in value)
+    if origin in (int, float):
+        return isinstance(value, (int, origin)) and not isinstance(value, bool)
+    return origin in (Any, ClassVar) or isinstance(value, origin)
+
+
+def description(annotation: Any) -> str:
+    """Describes the values that an annotation allows."""
+    origin, parts = _parts(annotation)
+    if origin is types.UnionType:
+        return " or ".join(description(part) for part in parts if part is not types.NoneType)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if origin is tuple:
+        return f"{'' if ... in parts else f'{len(parts)} '}values, each {description(parts[0])}"
+    return _DESCRIPTIONS.get(origin, origin.__name__)
+
+
+def _parts(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Returns a type, unwrapped, and its type arguments; every union is a ``UnionType``."""
+    origin, parts = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    if origin is Annotated:
+        return _parts(parts[0])
+    return (types.UnionType if origin is typing.Union else origin), parts
