@@ -65,25 +65,15 @@ MIDDLE = -1
 
 @dataclasses.dataclass(frozen=True)
 class ImageHeader:
-    """What an image file is like.
+    """What an image file is like."""
 
-    Args:
-        height: in pixels, as seen (after the EXIF orientation).
-        width: in pixels, as seen.
-        channels: 1 (gray) or 3 (anything else) of a picture, alpha not counted; the bands of a raster.
-        bits: of each sample as it is read, 8 or 16.
-        values: the lowest and the highest measurement, if it holds measurements.
-        numbers: what its numbers are like.
-        has_alpha: whether a picture has an alpha channel, or a transparent color.
-    """
-
-    height: int
+    height: int  # as seen, after the EXIF orientation
     width: int
-    channels: int
-    bits: Literal[8, 16]
-    values: ValueRange | None = None
+    channels: int  # 1 (gray) or 3 (anything else) of a picture, alpha not counted; the bands of a raster
+    bits: Literal[8, 16]  # of each sample as it is read
+    values: ValueRange | None = None  # the lowest and the highest, if it holds measurements
     numbers: Numbers | None = dataclasses.field(default=None, compare=False)
-    has_alpha: bool = False
+    has_alpha: bool = False  # whether a picture has an alpha channel, or a transparent color
 
     def nodata_level(self, bits: int) -> int | None:
         """Returns the level of its missing pixels in an image of so many bits, if nodata is a level of it."""

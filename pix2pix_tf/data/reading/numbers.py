@@ -19,23 +19,16 @@ _SAMPLED = 2**16  # numbers that percentiles and gaps are taken from
 
 
 class Numbers(NamedTuple):
-    """What the numbers of an image are like, missing pixels left out.
+    """What the numbers of an image are like, missing pixels left out."""
 
-    Args:
-        values: the lowest and the highest.
-        middle: the 1st and the 99th percentile without sentinels.
-        missing: the share of the pixels without a value.
-        nodata: the declared number that stands for them, if there are any such pixels.
-        sentinels: numbers far from all others, which may stand for missing pixels, and their shares.
-        classes: of gray images and measurements the other numbers, if they are whole and few.
-    """
-
-    values: ValueRange
-    middle: ValueRange
-    missing: float = 0.0
-    nodata: float | None = None
+    values: ValueRange  # the lowest and the highest
+    middle: ValueRange  # the 1st and the 99th percentile without sentinels
+    missing: float = 0.0  # the share of the pixels without a value
+    nodata: float | None = None  # the declared number that stands for them, if there are such pixels
     sentinels: Sequence[Sequence[float]] = ()
+    """Numbers far from all others, which may stand for missing pixels, and their shares."""
     classes: Sequence[int] = ()
+    """Of gray images and measurements the numbers without sentinels, if they are whole and few."""
 
 
 def missing_pixels(array: np.ndarray, nodata: Sequence[float], is_measured: bool) -> np.ndarray:

@@ -26,29 +26,19 @@ _BAND = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class StoredImage:
-    """What a file's header says, and how its pixels are decoded.
+    """What a file's header says, and how its pixels are decoded."""
 
-    Args:
-        width: as stored.
-        height: as stored.
-        channels: of a picture 1 (gray) or 3 (RGB), alpha not counted; else the bands.
-        bits: of each sample as it is read, 8 or 16.
-        rows: decodes it from top to bottom, yields [rows, width] or [rows, width, channels].
-        has_alpha: whether alpha follows the channels.
-        turn: what makes it upright.
-        nodata: numbers that the file declares for pixels without a value.
-        raster: all its numbers [height, width, bands] of any type, if it holds what no viewer shows.
-    """
-
-    width: int
-    height: int
-    channels: int
-    bits: Literal[8, 16]
+    width: int  # as stored
+    height: int  # as stored
+    channels: int  # of a picture 1 (gray) or 3 (RGB), alpha not counted; else the bands
+    bits: Literal[8, 16]  # of each sample as it is read
     rows: Callable[[], Iterator[np.ndarray]]
-    has_alpha: bool = False
+    """Decodes it from top to bottom, yields [rows, width] or [rows, width, channels]."""
+    has_alpha: bool = False  # whether alpha follows the channels
     turn: Turn = UPRIGHT
-    nodata: tuple[float, ...] = ()
+    nodata: tuple[float, ...] = ()  # numbers that the file declares for pixels without a value
     raster: np.ndarray | None = None
+    """All its numbers [height, width, bands] of any type, if it holds what no viewer shows."""
 
     @property
     def is_measured(self) -> bool:
