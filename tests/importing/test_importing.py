@@ -172,6 +172,7 @@ def test_what_surrounds_the_weights_is_taken_off(wrapped, save, tmp_path):
         np.testing.assert_allclose(found.weights[name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_direction_is_chosen_at_import_or_at_use(save, tmp_path, capsys, save_image):
     _, path = save(UNet(7, 1, "batch"))
     run, pairs = tmp_path / "run", tmp_path / "pairs"

@@ -14,7 +14,7 @@ from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.data.tasks.pairs import one_hot
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.run import translators_for
-from pix2pix_tf.models.registry import model_for, preset
+from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.resume import completed_config
 from tests.conftest import small_config
 
@@ -34,6 +34,7 @@ def test_a_pixel_is_of_the_class_with_the_nearest_colour(label_map):
     np.testing.assert_array_equal(found.argmax(axis=-1), classes_of(noisy, colors))
 
 
+@pytest.mark.slow
 def test_the_data_set_gives_the_colours_and_published_networks_take_the_map(tmp_path, label_map):
     asked = small_config(tmp_path / "run", one_hot_labels=True, direction="BtoA")
     dataset = open_dataset(asked)
@@ -73,12 +74,13 @@ def test_only_label_maps_have_classes_each_with_its_color(tmp_path, colors, dire
         complete()
 
 
+@pytest.mark.slow
 def test_classes_are_named_where_their_colours_are_known_in_pairs_and_in_unpaired_sets():
     for model, side in (("pix2pix", 0), ("cyclegan", 1)):
-        dataset = open_dataset(preset("procedural", model))
+        dataset = open_dataset(small_config(None, model))
         named = named_classes(dataset, side)
         assert named == {name: PALETTE[name] for name in named}
         assert {"wall", "window", "door"} <= named.keys()
         assert named_classes(dataset, 1 - side) == {}
-    strangers = dataclasses.replace(open_dataset(preset("procedural")), name="mine")
+    strangers = dataclasses.replace(open_dataset(small_config(None)), name="mine")
     assert next(iter(named_classes(strangers, 0))) == "class 1"

@@ -106,6 +106,7 @@ def test_a_start_from_other_networks_names_the_settings(tmp_path, model, setting
     assert "l1_weight" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_sizes_that_work_do(tmp_path):
     config = started(tmp_path / "run", image_size=(200, 130))
     for size in ((128, 128), (255, 2048)):
