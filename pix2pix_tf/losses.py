@@ -45,7 +45,7 @@ _PIXEL_LOSSES: dict[PixelLoss, Callable[[tf.Tensor], tf.Tensor]] = {"l1": tf.abs
 
 
 def discriminator_loss(kind: GanLoss, real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """What the discriminator minimises, to tell real images from generated ones.
+    """What the discriminator minimizes, to tell real images from generated ones.
 
     Args:
         kind: one of ``GAN_LOSSES``.
@@ -60,7 +60,7 @@ def discriminator_loss(kind: GanLoss, real_logits: tf.Tensor, fake_logits: tf.Te
 
 
 def generator_loss(kind: GanLoss, fake_logits: tf.Tensor) -> tf.Tensor:
-    """What the generator minimises, to have its images taken for real.
+    """What the generator minimizes, to have its images taken for real.
 
     Args:
         kind: one of ``GAN_LOSSES``.
@@ -122,7 +122,7 @@ def gradient_penalty(
 
     Args:
         critic: from images to logits [batch, …], whose mean is an image's score. Every image's score must
-            depend on that image only, so batch normalisation is out of place.
+            depend on that image only, so batch normalization is out of place.
         real: float32 [batch, height, width, channels].
         fake: generated images of the same shape.
         mix: float32 [batch, 1, 1, 1] in [0, 1], drawn uniformly: how much of an image is real.

@@ -41,6 +41,7 @@ OTHER = {
     "direction": "BtoA",
     "task": "deblur",
     "input_channels": 1,
+    "input_bits": 16,
     "output_bits": 16,
     "one_hot_labels": True,
     "input_range": (-1.5, 3.0),

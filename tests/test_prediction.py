@@ -4,11 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf import formats
 from pix2pix_tf.config import replace
+from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.pixels import filled
 from pix2pix_tf.errors import ConfigError, DataError, RunError
+from pix2pix_tf.formats.translator import Translator
 from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.inference.tiling import translate_in_tiles
@@ -217,6 +222,34 @@ def test_a_model_of_one_size_takes_any_that_is_fitted(models, tmp_path, save_ima
     assert written.shape == (66, 80, 3)
     half = np.asarray(Image.fromarray(written).resize((40, 33), Image.Resampling.BOX)).astype(int)
     assert np.abs(half - expected(image)).mean() < 40
+
+
+class Identity(Translator):
+    """Returns 8-bit gray images of one size as they are, and keeps them."""
+
+    input_channels = output_channels = 1
+    size = (4, 4)
+
+    def _translate(self, given):
+        self.given = given.numpy()
+        return self.given
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_fitted_inputs_are_resized_as_in_training(tmp_path, monkeypatch, labels):
+    """Missing pixels are weighed out, classes are not mixed."""
+    columns = np.array([10, 20, 30, 40, 50, 50, 255, 255], np.uint8)  # 255 is missing
+    Image.fromarray(np.tile(columns, (8, 1))).save(tmp_path / "in.png")
+    identity = Identity()
+    identity.input_labels, identity.ignore = labels, 255
+    monkeypatch.setattr(formats, "load", lambda *_, **__: identity)
+    monkeypatch.setattr("pix2pix_tf.inference.predict.refuse_missing", lambda _: None)
+    predict(PredictOptions("model", [tmp_path / "in.png"], tmp_path / "out", fit_input=True))
+    form = PixelFormat(1, labels=labels, missing=255)
+    image = tf.constant(np.tile(columns, (8, 1))[..., np.newaxis])
+    trained_on = filled(resized(image, (4, 4), form), 255).numpy()
+    np.testing.assert_array_equal(identity.given, trained_on)
+    assert set(identity.given[0, :, 0]) == ({20, 40, 50, 128} if labels else {16, 35, 50, 128})
 
 
 # ---------------------------------------------------------------- what is refused

@@ -9,7 +9,10 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pix2pix_tf.config import DataConfig
 
 UNKNOWN = "unknown"  # the data set of an imported run, unless the user names one
 PROCEDURAL = "procedural"
@@ -142,6 +145,14 @@ def kind_of(name: str) -> Literal["pairs", "unpaired", "images"]:
     if name == PROCEDURAL or name in CATALOG:
         return "pairs"
     return "unpaired" if name.startswith(CYCLE_GAN_PREFIX) else "images"
+
+
+def label_sides(data: DataConfig) -> str:
+    """Returns which of A and B are label maps, as far as a data set's name tells: "", "A", "B" or "AB"."""
+    if data.label_maps != "auto":
+        return {"none": "", "both": "AB"}.get(data.label_maps, data.label_maps)
+    name = full_name(data.dataset)
+    return "B" if name == PROCEDURAL else CATALOG[name].labels if name in CATALOG else ""
 
 
 def settings_of(dataset: str) -> Mapping[str, Any]:

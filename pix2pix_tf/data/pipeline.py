@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,20 @@ def resized(image: tf.Tensor, size: tuple[int, int], side: PixelFormat) -> tf.Te
     """Returns a held-out image at the network's size, in its own integer type: no jitter, no mirror."""
     [image] = fitted((image,), (side,), size, "resize")
     return image
+
+
+def resized_input(
+    image: np.ndarray, with_missing: Callable[[], np.ndarray], size: tuple[int, int], form: PixelFormat
+) -> np.ndarray:
+    """Returns a model's input at another size, without mixing values with missing pixels.
+
+    ``image`` has the middle level in missing pixels, what ``with_missing`` returns has 0 instead.
+    """
+    marked = with_missing()
+    if has_value(marked, 0).numpy().all():  # else 0 may be a value
+        return resized(tf.constant(image), size, form).numpy()
+    form = dataclasses.replace(form, missing=0)
+    return filled(resized(tf.constant(marked), size, form), 0).numpy()
 
 
 def fitted(

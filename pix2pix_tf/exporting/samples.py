@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pix2pix_tf.config import Fit, TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset, spread
 from pix2pix_tf.data.label_maps import named_classes
 from pix2pix_tf.data.layout import walk
-from pix2pix_tf.data.pipeline import held_out_images, resized
+from pix2pix_tf.data.pipeline import held_out_images, resized_input
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.reading import read_input
@@ -46,25 +47,25 @@ class NoiseSamples:
 class FolderSamples:
     """Images of a folder, at any depth."""
 
-    def __init__(self, folder: Path, generator: PublishedGenerator, ignore: float | None):
+    def __init__(self, folder: Path, form: PixelFormat, inpaints: bool):
         if not folder.is_dir():
             raise DataError(f"--verification-images {folder}: there is no such folder")
         self._files = sorted(walk(folder))
         if not self._files:
             raise DataError(f"--verification-images {folder}: there are no images")
-        self._generator, self._ignore = generator, ignore
+        self._format, self._inpaints = form, inpaints
         self.description = str(folder)
         self.classes: Mapping[str, Sequence[int]] = {}
 
     def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
         chosen = (self._files[number] for number in spread(len(self._files), count))
-        side = PixelFormat(self._generator.input_channels)
-        return [resized(tf.constant(self._load(path)), size, side).numpy() for path in chosen]
+        return [
+            resized_input(self._load(path), functools.partial(self._load, path, 0), size, self._format)
+            for path in chosen
+        ]
 
-    def _load(self, path: Path) -> np.ndarray:
-        generator = self._generator
-        form = PixelFormat(generator.input_channels, value_range=generator.input_range, ignore=self._ignore)
-        return read_input(path, form, generator.inpaints)
+    def _load(self, path: Path, missing: int | None = None) -> np.ndarray:
+        return read_input(path, dataclasses.replace(self._format, missing=missing), self._inpaints)
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
         return [_as_uint8(image) for image in self.held_out(size, count)]

@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import Precision, TrainConfig
+from pix2pix_tf.data.names import label_sides
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
@@ -67,7 +69,7 @@ class GeneratorTranslator(Translator):
         self.noise, self.stochastic = generator.noise, generator.stochastic
         self.input_channels = generator.input_channels
         self.output_channels = generator.output_channels
-        self.output_bits = generator.output_bits
+        self.input_bits, self.output_bits = generator.input_bits, generator.output_bits
         self.input_range, self.output_range = generator.input_range, generator.output_range
         self.inpaints, self.enlarges = generator.inpaints, generator.enlarges
         network = model.networks()[generator.network](resolve_precision(precision))
@@ -102,7 +104,8 @@ class GeneratorTranslator(Translator):
         if stochastic is not None:
             generator = dataclasses.replace(generator, stochastic=stochastic)
         translator = cls(described, generator, precision, seed)
-        translator.ignore = ignored_in_input(config, generator)
+        read_as = input_format(config, generator)
+        translator.ignore, translator.input_labels = read_as.ignore, read_as.labels
         has_averages = config.optimization.ema_decay > 0
         if raw_weights and not has_averages:
             raise ConfigError(
@@ -217,10 +220,18 @@ def _refuse_without_dropout(network: keras.Model) -> None:
         raise ConfigError("--stochastic needs a network with dropout and without batch normalization")
 
 
-def ignored_in_input(config: TrainConfig, generator: PublishedGenerator) -> float | None:
-    """Returns the number of an input's pixels that have no value, besides what files declare."""
+def input_format(config: TrainConfig, generator: PublishedGenerator) -> PixelFormat:
+    """Returns what files are read as for a generator."""
     is_reversed = config.model.data == "pairs" and config.data.direction == "BtoA"
-    return config.data.ignored[generator.side ^ is_reversed]
+    side = generator.side ^ is_reversed
+    is_label_map = config.data.task == "pairs" and "AB"[side] in label_sides(config.data)
+    return PixelFormat(
+        generator.input_channels,
+        labels=is_label_map or config.data.one_hot_labels,
+        bits=generator.input_bits,
+        value_range=generator.input_range,
+        ignore=config.data.ignored[side],
+    )
 
 
 def published_generator(model: Model, direction: str | None) -> PublishedGenerator:

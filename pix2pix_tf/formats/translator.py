@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import dataclasses
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,8 +25,19 @@ from pix2pix_tf.wording import counted
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from pix2pix_tf.data.pixel_format import PixelFormat
+
 _MOST_ENLARGED = 4
-_PIXEL_FACTS = ("output_bits", "input_range", "output_range", "ignore", "inpaints", "enlarges")
+_PIXEL_FACTS = (
+    "input_bits",
+    "input_labels",
+    "output_bits",
+    "input_range",
+    "output_range",
+    "ignore",
+    "inpaints",
+    "enlarges",
+)
 
 
 class Translator(abc.ABC):
@@ -36,6 +48,8 @@ class Translator(abc.ABC):
     Attributes:
         input_channels: 1 (gray), 3 (RGB) or another number of bands; 0 for noise.
         output_channels: same as above.
+        input_bits: bit depth that inputs are read with, 8 or 16; files may have more.
+        input_labels: whether inputs are label maps, which are resized without mixing colors.
         output_bits: bit depth of outputs, 8 or 16.
         noise: how many numbers of noise it takes; 0 if it takes images.
         input_range: the values that the lowest and highest level of an input stand for, if inputs are
@@ -55,6 +69,8 @@ class Translator(abc.ABC):
 
     input_channels: int
     output_channels: int
+    input_bits: Literal[8, 16] = 8
+    input_labels: bool = False
     output_bits: Literal[8, 16] = 8
     noise: int = 0
     input_range: ValueRange | None = None
@@ -129,14 +145,31 @@ class Translator(abc.ABC):
             return self(image)
 
     def load_input(
-        self, path: Path, most_pixels: int | None = None, clipped: list[int] | None = None
+        self,
+        path: Path,
+        most_pixels: int | None = None,
+        clipped: list[int] | None = None,
+        missing: int | None = None,
     ) -> np.ndarray:
-        """Reads an image file as the model takes it: [height, width, input channels], full depth."""
-        from pix2pix_tf.data.pixel_format import PixelFormat
+        """Reads an image file as the model takes it: [height, width, input channels], full depth.
+
+        Missing pixels get the level ``missing``, by default the middle one.
+        """
         from pix2pix_tf.data.reading import MAX_PIXELS, read_input
 
-        form = PixelFormat(self.input_channels, value_range=self.input_range, ignore=self.ignore)
+        form = dataclasses.replace(self.input_format(), missing=missing)
         return read_input(path, form, self.inpaints, most_pixels or MAX_PIXELS, clipped)
+
+    def input_format(self) -> PixelFormat:
+        from pix2pix_tf.data.pixel_format import PixelFormat
+
+        return PixelFormat(
+            self.input_channels,
+            labels=self.input_labels,
+            bits=self.input_bits,
+            value_range=self.input_range,
+            ignore=self.ignore,
+        )
 
     @property
     def dtype(self) -> tf.DType:
@@ -153,6 +186,8 @@ class Translator(abc.ABC):
         """Sets what ``read`` returns of `pixel_facts`; raises `ConfigError` if the file's are damaged."""
         try:
             facts = read()
+            self.input_bits = 16 if facts.get("input_bits") == 16 else 8
+            self.input_labels = bool(facts.get("input_labels", False))
             self.output_bits = 16 if facts.get("output_bits", self.output_bits) == 16 else 8
             self.inpaints = bool(facts.get("inpaints", False))
             if self.inpaints and self.input_channels not in (2, 4):

@@ -67,6 +67,7 @@ def _config_for(
         image_size=generator.image_size,
         input_channels=generator.input_channels,
         output_channels=generator.output_channels,
+        input_bits=8,
         output_bits=8,
         direction=direction or config.data.direction,
         precision="float32",

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from pix2pix_tf import formats
 from pix2pix_tf.config import Direction
 from pix2pix_tf.data.layout import walk
-from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pipeline import resized, resized_input
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import from_unit_range, mask_of, to_unit_range, with_mask
 from pix2pix_tf.data.reading import KINDS, is_image_file, is_unread_image, read_image
@@ -98,7 +98,7 @@ def predict(options: PredictOptions) -> str:
     ):
         try:
             image = translator.load_input(source, MOST_PIXELS, clipped)
-            image = image if half is None else _half_of(source, image, half)
+            image = _half_of(source, image, half)
             image = _with_mask(image, source, mask_of[source], translator)
         except DataError:
             if not options.skip_bad_images:
@@ -106,7 +106,7 @@ def predict(options: PredictOptions) -> str:
             skipped += 1
             continue
         with naming(source):
-            _write_translation(translator, image, source, target, options.tile_size, fitted)
+            _write_translation(translator, image, source, target, options.tile_size, fitted, half)
     left_out = f", {skipped} unreadable left out" if skipped else ""
     if unread:
         left_out += f"; passed over, of a kind that can't be read: {unread[0].name}"
@@ -127,6 +127,7 @@ def _write_translation(
     target: Path,
     tile_size: int | None,
     fitted: tuple[int, int] | None,
+    half: int | None,
 ) -> None:
     """Translates an image at its own size, in tiles where it is large, or at another."""
     image = translator.enlarged(image)
@@ -137,20 +138,24 @@ def _write_translation(
             bands = (dequantize(band, values) for band in bands)
         write_tiff(target.with_suffix(TILED_SUFFIX), bands, len(image))
         return
-    picture = _resized_there_and_back(translator, image, fitted) if fitted else translator(image)
-    _write(target, picture, source, translator)
+    if fitted is None:
+        _write(target, translator(image), source, translator)
+        return
 
+    def with_missing() -> np.ndarray:
+        return _half_of(source, translator.load_input(source, MOST_PIXELS, missing=0), half)
 
-def _resized_there_and_back(translator: Translator, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Translates an image at another size."""
-    given = resized(tf.constant(image), size, PixelFormat(translator.input_channels)).numpy()
+    if translator.inpaints or translator.enlarges > 1:  # alpha masks, and enlarged images, have other levels
+        given = resized(tf.constant(image), fitted, translator.input_format()).numpy()
+    else:
+        given = resized_input(image, with_missing, fitted, translator.input_format())
     picture = resized(
         tf.constant(translator(given)), image.shape[:2], PixelFormat(translator.output_channels)
     )
     if translator.inpaints:  # what is known is still the photo's, not what resizing made of it
         known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
         picture = tf.where(mask_of(image), picture, known)
-    return picture.numpy()
+    _write(target, picture.numpy(), source, translator)
 
 
 def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count: int, seed: int) -> str:
@@ -258,8 +263,10 @@ def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Pa
     return outputs
 
 
-def _half_of(path: Path, pair: np.ndarray, half: int) -> np.ndarray:
-    """Returns a half of a pair, as `split_side_by_side` cuts it, without a copy."""
+def _half_of(path: Path, pair: np.ndarray, half: int | None) -> np.ndarray:
+    """Returns a half of a pair, as `split_side_by_side` cuts it, without a copy; for ``None`` all of it."""
+    if half is None:
+        return pair
     width = pair.shape[1] // 2
     if not width:
         raise DataError(f"{path}: a side-by-side pair must be at least 2 pixels wide")

@@ -62,7 +62,7 @@ class AdversarialSettings(ModelSettings):
     critic_steps: Annotated[int, *limited(1, 100)] = 1
     """Updates of the discriminator for each of the generator."""
     diff_augment: bool = False
-    """The discriminator sees images recoloured, moved and with a hole, real and generated alike (Zhao et al.
+    """The discriminator sees images recolored, moved and with a hole, real and generated alike (Zhao et al.
     2020): few images are otherwise known by heart in a long run."""
     pool_size: Annotated[int, *limited(0, 10_000)] = 0
     """Generated images that are kept for the discriminator to see again; 0 shows it new ones only."""
@@ -115,7 +115,7 @@ def generator_builder(
 
 
 class GanLosses(NamedTuple):
-    """What a generator and its discriminator minimise, float32 scalars, and what is measured, by its name."""
+    """What a generator and its discriminator minimize, float32 scalars, and what is measured, by its name."""
 
     generator: tf.Tensor
     discriminator: tf.Tensor

@@ -25,7 +25,7 @@ def augmented(
     The condition gets the same translation and cutout, but keeps its colors. Each image and each call draws
     its own augmentation.
     """
-    images = _recoloured(forward, images)
+    images = _recolored(forward, images)
     both = images if condition is None else tf.concat([images, condition], axis=-1)
     both = _with_hole(forward, _moved(forward, both))
     if condition is None:
@@ -34,14 +34,14 @@ def augmented(
     return images, condition
 
 
-def _recoloured(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
+def _recolored(forward: ForwardPass, images: tf.Tensor) -> tf.Tensor:
     """Changes brightness by up to ±0.5, saturation by 0 to 2, contrast by 0.5 to 1.5."""
     brightness, saturation, contrast = tf.unstack(
         forward.uniform([3, images.shape[0], 1, 1, 1], batch_axis=1)
     )
     images += brightness - 0.5
-    grey = tf.reduce_mean(images, axis=-1, keepdims=True)
-    images = grey + 2 * saturation * (images - grey)
+    gray = tf.reduce_mean(images, axis=-1, keepdims=True)
+    images = gray + 2 * saturation * (images - gray)
     even = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
     return even + (contrast + 0.5) * (images - even)
 

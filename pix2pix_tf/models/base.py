@@ -59,7 +59,7 @@ class Phase:
     """Updates of some networks from one forward pass.
 
     Args:
-        objectives: gives the losses to minimise, means over the batch, float32 scalars; and metrics.
+        objectives: gives the losses to minimize, means over the batch, float32 scalars; and metrics.
         trains: for each objective the networks that it updates; no network is in two objectives.
         repeats: how often in a step; each time with a batch of its own.
     """
@@ -80,7 +80,8 @@ class PublishedGenerator:
         noise: how many standard normal numbers it takes; 0 if it takes an image.
         stochastic: dropout is kept as noise.
         side: which image of the data set's row it takes; the first of a pair is the input.
-        output_bits: of each sample that it gives, 8 or 16.
+        input_bits: of each sample that it takes, 8 or 16; files may have more.
+        output_bits: of each sample that it returns, 8 or 16.
         input_range: the numbers that the lowest and the highest level of its input stand for; ``None`` where
             the levels are all there is.
         output_range: likewise of its output.
@@ -97,6 +98,7 @@ class PublishedGenerator:
     noise: int = 0
     stochastic: bool = False
     side: int = 0
+    input_bits: Literal[8, 16] = 8
     output_bits: Literal[8, 16] = 8
     input_range: tuple[float, float] | None = None
     output_range: tuple[float, float] | None = None

@@ -42,10 +42,9 @@ class Settings(AdversarialSettings):
     cycle_weight: Annotated[float, *limited(0.0)] = 10.0
     """Weight λ of the way there and back against the adversarial loss."""
     identity_weight: Annotated[float, *limited(0.0)] = 0.5
-    """Weight, times λ, of leaving alone what is an output already; keeps colours."""
+    """Weight, times λ, of leaving alone what is an output already; keeps colors."""
 
     def check(self, config: TrainConfig) -> None:
-        """Refuses what makes no sense together."""
         super().check(config)
         if not self.gan_weight:
             raise ConfigError("--gan-weight 0 leaves CycleGAN nothing to tell the two sets apart by")
@@ -91,7 +90,6 @@ class CycleGAN(Model):
         }
 
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
-        """Returns what builds the generators and discriminators of both directions."""
         settings, config, (a, b) = self.settings, self.config, self.channels.values()
         return {
             "generator_ab": generator_builder(settings, config, (a, b), "generator_ab"),
@@ -100,31 +98,32 @@ class CycleGAN(Model):
         }
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
-        """Creates the pools of generated images, one a discriminator."""
         pools = (adversarial.pool() for adversarial in self.adversarial.values())
         return {name: variable for pool in pools for name, variable in pool.items()}
 
     def metrics(self) -> Sequence[Metric]:
-        """Returns the losses of both directions, before their weights."""
-        metrics = [Metric("gen_total", "generator/total", bar="G")]
-        for direction in ("ab", "ba"):
-            metrics.append(
+        sides = ("a", "b")
+        metrics = [
+            Metric("gen_total", "generator/total", bar="G"),
+            *(
+                Metric(f"gen_{each}_gan", f"generator_{each}/gan", plot=f"{each.upper()}, adversarial")
+                for each in ("ab", "ba")
+            ),
+            *(
                 Metric(
-                    f"gen_{direction}_gan",
-                    f"generator_{direction}/gan",
-                    plot=f"{direction.upper()}, adversarial",
+                    f"cycle_{side}",
+                    f"cycle/{side}",
+                    bar=f"cycle {side.upper()}",
+                    plot=f"{side.upper()} there and back",
                 )
-            )
-        for side in ("a", "b"):
-            there_and_back = f"{side.upper()} there and back"
-            metrics.append(
-                Metric(f"cycle_{side}", f"cycle/{side}", bar=f"cycle {side.upper()}", plot=there_and_back)
-            )
+                for side in sides
+            ),
+        ]
         if self.settings.identity_weight:
-            for side in ("a", "b"):
-                metrics.append(
-                    Metric(f"identity_{side}", f"identity/{side}", plot=f"{side.upper()} left alone")
-                )
+            metrics += [
+                Metric(f"identity_{side}", f"identity/{side}", plot=f"{side.upper()} left alone")
+                for side in sides
+            ]
         for adversarial in self.adversarial.values():
             metrics += adversarial.metrics()
         return metrics
@@ -187,12 +186,12 @@ class CycleGAN(Model):
         )
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
-        """Returns both generators."""
         data, (a, b) = self.config.data, self.channels.values()
         to_b = PublishedGenerator(
             "generator_ab",
             a,
             b,
+            input_bits=data.input_bits or 8,
             output_bits=data.output_bits or 8,
             input_range=data.input_range,
             output_range=data.output_range,

@@ -41,7 +41,6 @@ class _Student(pix2pix.Pix2Pix):
     settings: StudentSettings
 
     def teacher(self) -> Teacher:
-        """Returns the run that is learned from."""
         settings = self.settings
         if settings.teacher is None:
             raise ConfigError(f"--model {settings.model} needs a --teacher; pix2pix distill RUN names it")
@@ -74,7 +73,6 @@ class Distilled(_Student):
     settings: PairsSettings
 
     def metrics(self) -> Sequence[Metric]:
-        """Returns those of pix2pix, and how far the teacher is."""
         apart = Metric("gen_teacher", "generator/teacher", bar="T", plot="generator, to its teacher")
         first, *others = super().metrics()
         return [first, apart, *others]

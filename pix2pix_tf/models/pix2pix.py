@@ -34,7 +34,6 @@ class Settings(AdversarialSettings):
     """Keep dropout after training too, as the paper's source of noise."""
 
     def check(self, config: TrainConfig) -> None:
-        """Refuses what makes no sense together."""
         super().check(config)
         if not (self.gan_weight or self.l1_weight or getattr(self, "teacher_weight", 0)):
             raise ConfigError("--gan-weight and --l1-weight are both 0: there is nothing to learn from")
@@ -94,18 +93,15 @@ class Pix2Pix(Model):
         self.adversarial = AdversarialLoss(self.settings, config, condition, outputs)
 
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
-        """Returns what builds the generator and, where it is needed, the discriminator."""
         networks = {"generator": generator_builder(self.settings, self.config, self.channels)}
         if self.settings.gan_weight:
             networks[self.adversarial.name] = self.adversarial.build
         return networks
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
-        """Creates the pool of generated images, if there is one."""
         return self.adversarial.pool() if self.settings.gan_weight else {}
 
     def metrics(self) -> Sequence[Metric]:
-        """Returns the losses, the generator's before their weights, and what D tells apart."""
         pixel = self.settings.pixel_loss
         metrics = [
             Metric("gen_total", "generator/total", bar="G"),
@@ -155,7 +151,7 @@ class Pix2Pix(Model):
     def _pixel_losses(
         self, forward: ForwardPass, given: Given, fake: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Returns what the generator minimises besides the adversarial loss, and its metrics."""
+        """Returns what the generator minimizes besides the adversarial loss, and its metrics."""
         pixel = self._distance(given, fake, given.targets)
         return self.settings.l1_weight * pixel, {f"gen_{self.settings.pixel_loss}": pixel}
 
@@ -182,13 +178,13 @@ class Pix2Pix(Model):
         return self.adversarial.compute(forward, given.targets, fake, condition)
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
-        """Returns the generator, by the direction that it translates in, or by its task."""
         data, task = self.config.data, self.task
         generator = PublishedGenerator(
             "generator",
             task.published_input_channels,
             task.image_channels,
             stochastic=self.settings.stochastic,
+            input_bits=(data.output_bits if task.makes_input else data.input_bits) or 8,
             output_bits=data.output_bits or 8,
             input_range=data.output_range if task.takes_photos else data.input_range,
             output_range=data.output_range,

@@ -47,7 +47,6 @@ class Settings(ModelSettings):
     """Weight of the penalty on gradients whose norm isn't 1."""
 
     def check(self, config: TrainConfig) -> None:
-        """Refuses what makes no sense together."""
         height, width = config.data.size
         if height != width or height & (height - 1):
             raise ConfigError(
@@ -85,7 +84,6 @@ class WassersteinGAN(Model):
         self.channels = config.data.output_channels or 3
 
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
-        """Returns what builds the generator and the critic."""
         return {"generator": self._generator, "critic": self._critic}
 
     def _generator(self, dtype: str) -> keras.Model:
@@ -125,7 +123,7 @@ class WassersteinGAN(Model):
         return keras.Model(z, layers.Activation("tanh", name="output", dtype="float32")(x), name="generator")
 
     def _critic(self, dtype: str) -> keras.Model:
-        """From images to scores [batch, 2, 2, 1], halving down to that; without batch normalisation."""
+        """From images to scores [batch, 2, 2, 1], halving down to that; without batch normalization."""
         import keras
         from keras import layers
 
@@ -148,7 +146,6 @@ class WassersteinGAN(Model):
         )
 
     def metrics(self) -> Sequence[Metric]:
-        """Returns both losses, how far the critic sees real and generated apart, and its gradient's norm."""
         goal = (1.0, "1: the goal")
         return (
             Metric("gen", "generator/loss", bar="G"),
@@ -195,7 +192,6 @@ class WassersteinGAN(Model):
         return {"generator": loss}, {"gen": loss}
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
-        """Returns the generator."""
         data = self.config.data
         generator = PublishedGenerator(
             "generator",

@@ -1,8 +1,9 @@
-"""Registry of upsampling methods: a new one is a function like these and a line in ``UPSAMPLINGS``."""
+"""Upsampling methods: a new one is a function like these, see `doubled`, and a line in ``UPSAMPLINGS``."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -26,14 +27,6 @@ class BilinearDoubling(layers.Layer):
         batch, height, width, channels = x.shape
         size = (side and 2 * side for side in (height, width))
         return keras.KerasTensor((batch, *size, channels), self.compute_dtype)
-
-
-class Doubling(Protocol):
-    """Signature of the functions in ``UPSAMPLINGS``; see `doubled`."""
-
-    def __call__(
-        self, x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str
-    ) -> Any: ...
 
 
 def _transposed(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str) -> Any:
@@ -70,7 +63,11 @@ def _nearest(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool,
     )(x)
 
 
-UPSAMPLINGS: dict[str, Doubling] = {"transposed": _transposed, "nearest": _nearest, "resize": _resized}
+UPSAMPLINGS: dict[str, Callable[..., Any]] = {
+    "transposed": _transposed,
+    "nearest": _nearest,
+    "resize": _resized,
+}
 
 
 def doubled(

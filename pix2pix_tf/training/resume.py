@@ -27,6 +27,7 @@ from pix2pix_tf.wording import counted, flag, quoted, shown
 FROM_DATA = (
     "input_channels",
     "output_channels",
+    "input_bits",
     "output_bits",
     "input_range",
     "output_range",
@@ -182,7 +183,7 @@ def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
     """Returns the config with precision, channels, ranges and colors decided by machine and data."""
     data = config.data
     first, last = dataset.sides[0], dataset.sides[-1]
-    is_paired = config.model.data != "unpaired"
+    is_paired, most_bits = config.model.data != "unpaired", max(first.bits, last.bits)
     if config.model.data == "images" and config.model.side == 0:
         last = PixelFormat(data.output_channels or 3)  # inputs alone don't show what outputs look like
     # The input of a task has fixed channels, and noise has none.
@@ -193,7 +194,8 @@ def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
         precision=resolve_precision(config.optimization.precision),
         input_channels=data.input_channels or first.channels if has_input else None,
         output_channels=data.output_channels or last.channels,
-        output_bits=data.output_bits or (last.bits if is_paired else max(first.bits, last.bits)),
+        input_bits=(data.input_bits or (first.bits if is_paired else most_bits)) if has_input else None,
+        output_bits=data.output_bits or (last.bits if is_paired else most_bits),
         input_range=data.input_range or first.value_range if has_input else None,
         output_range=data.output_range or last.value_range,
         label_colors=_label_colors(data, dataset) if data.one_hot_labels else None,

@@ -10,7 +10,9 @@ from PIL import Image
 
 from pix2pix_tf import formats
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
+from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.formats.run import GeneratorTranslator
@@ -45,6 +47,18 @@ from pix2pix_tf import load
 image = np.random.default_rng(0).integers(0, 256, (70, 64, 3), np.uint8)
 print(hashlib.sha256(load(sys.argv[1])(image).tobytes()).hexdigest())
 """
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_files_are_read_at_least_at_the_depth_of_training(tmp_path, bits):
+    translate = untrained(input_channels=1, input_bits=bits)
+    image = noise(64, 64)
+    Image.fromarray(image).save(tmp_path / "in.png")
+    trained_on = read_image(tmp_path / "in.png", PixelFormat(1, bits=bits))
+    read = translate.load_input(tmp_path / "in.png")
+    assert read.dtype == trained_on.dtype
+    np.testing.assert_array_equal(read, trained_on)
+    assert translate.pixel_facts()["input_bits"] == bits
 
 
 @pytest.mark.slow

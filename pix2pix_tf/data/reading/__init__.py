@@ -134,17 +134,20 @@ def read_input(
     most_pixels: int = MAX_PIXELS,
     clipped: list[int] | None = None,
 ) -> np.ndarray:
-    """Reads an image as models take it: as `read_image`, but in the file's own depth.
+    """Reads an image as models take it: as `read_image`, but in the file's own depth if that is larger.
 
-    If ``with_alpha``, alpha is the last channel, else it is laid over white. To the two numbers of
-    ``clipped`` are added those of the values outside of the range, and of all values.
+    Missing pixels get the format's level, or the middle one. If ``with_alpha``, alpha is the last channel,
+    else it is laid over white. To the two numbers of ``clipped`` are added those of the values outside of the
+    range, and of all values.
     """
     if with_alpha:
         pixels = read_with_alpha(path, most_pixels)
+        if form.bits == 16 and pixels.dtype == np.uint8:
+            pixels = pixels.astype(np.uint16) * 257
         return convert_channels(tf.constant(pixels), form.channels, with_alpha=True).numpy()
-    form = dataclasses.replace(form, missing=MIDDLE)
+    form = dataclasses.replace(form, missing=MIDDLE if form.missing is None else form.missing)
     with _opened(path, most_pixels) as stored:
-        return _converted(stored, form, 16 if form.value_range else stored.bits, clipped)
+        return _converted(stored, form, 16 if form.value_range else max(form.bits, stored.bits), clipped)
 
 
 def read_with_alpha(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:

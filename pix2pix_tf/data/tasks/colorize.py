@@ -1,4 +1,4 @@
-"""Colours for grey photos: lightness in, colours out, in CIE L*a*b* (D65)."""
+"""Colors for gray photos: lightness in, colors out, in CIE L*a*b* (D65)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.tasks.base import PhotoTask
 from pix2pix_tf.errors import ConfigError
 
-# Linear sRGB to XYZ (IEC 61966-2-1), each row divided by D65's white, so that grey is exactly neutral.
+# Linear sRGB to XYZ (IEC 61966-2-1), each row divided by D65's white, so that gray is exactly neutral.
 _XYZ = np.array(
     [
         [0.4124564, 0.3575761, 0.1804375],
@@ -29,10 +29,10 @@ _DELTA = 6 / 29  # below its cube, L*a*b* is linear
 
 @dataclasses.dataclass(frozen=True)
 class Colorize(PhotoTask):
-    """The input is the grey image that has the photo's lightness L*; the network gives a* and b*.
+    """The input is the gray image that has the photo's lightness L*; the network gives a* and b*.
 
-    Grey means sRGB's: a level of a grey file stands for one L*, so a grey photo is such an input as it is. A
-    published model takes RGB all the same, of which a grey photo has three equal channels, and looks at its
+    Gray means sRGB's: a level of a gray file stands for one L*, so a gray photo is such an input as it is. A
+    published model takes RGB all the same, of which a gray photo has three equal channels, and looks at its
     lightness alone.
     """
 
@@ -44,19 +44,17 @@ class Colorize(PhotoTask):
 
     @classmethod
     def of(cls, data: DataConfig, image_channels: int) -> Self:
-        """Returns the task; refuses grey photos, which have no colours to learn from."""
         if image_channels != 3:
             raise ConfigError(
-                f"--task {cls.name} learns from photos in colour; those of {data.dataset} are grey"
+                f"--task {cls.name} learns from photos in color; those of {data.dataset} are gray"
             )
         return cls(image_channels)
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns the photo's lightness; nothing is random."""
         return self.network_input(photo)
 
     def network_input(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the grey image of the same lightness."""
+        """Returns the gray image of the same lightness."""
         luminance = _mixed(_linear(image), _TO_XYZ[1:2])
         return _encoded(luminance)
 
@@ -66,19 +64,19 @@ class Colorize(PhotoTask):
         return tf.concat([500.0 * (x - y), 200.0 * (y - z)], axis=-1) * (1 / _AB_RANGE)
 
     def to_image(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-        """Returns the RGB picture with the input's lightness and the output's colours.
+        """Returns the RGB picture with the input's lightness and the output's colors.
 
-        Colours that sRGB hasn't at that lightness become paler, as far as needed, instead of lighter or
+        Colors that sRGB hasn't at that lightness become paler, as far as needed, instead of lighter or
         darker: what is taken away has no luminance.
         """
         luminance = _linear(given)
         a, b = tf.split(output * _AB_RANGE, 2, axis=-1)
         y = _response(luminance)
         xyz = _stimulus(tf.concat([y + a * (1 / 500), y, y - b * (1 / 200)], axis=-1))
-        colour = _mixed(xyz, _TO_RGB) - luminance
-        room = tf.where(colour > 0, 1.0 - luminance, luminance)
-        share = tf.reduce_min(room / tf.maximum(tf.abs(colour), 1e-6), axis=-1, keepdims=True)
-        return _encoded(luminance + tf.minimum(share, 1.0) * colour)
+        color = _mixed(xyz, _TO_RGB) - luminance
+        room = tf.where(color > 0, 1.0 - luminance, luminance)
+        share = tf.reduce_min(room / tf.maximum(tf.abs(color), 1e-6), axis=-1, keepdims=True)
+        return _encoded(luminance + tf.minimum(share, 1.0) * color)
 
 
 def _mixed(image: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:

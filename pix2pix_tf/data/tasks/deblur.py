@@ -24,7 +24,6 @@ class Deblur(PhotoTask):
     takes_photos: ClassVar[bool] = True
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns the photo with one blur of its own."""
         kind, strength, direction = tf.unstack(tf.random.stateless_uniform([3], seed))
         kernel = tf.cond(
             kind < 0.5,

@@ -35,10 +35,9 @@ class Edges(PhotoTask):
     input_channels = 1
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns the drawing; nothing is random."""
         weights = _LUMA if self.image_channels == 3 else (1.0,)
-        grey = tf.reduce_sum(photo * tf.constant(weights), axis=-1, keepdims=True)
-        smooth = filtered(grey, tf.constant(_BLUR / _BLUR.sum(), tf.float32))
+        gray = tf.reduce_sum(photo * tf.constant(weights), axis=-1, keepdims=True)
+        smooth = filtered(gray, tf.constant(_BLUR / _BLUR.sum(), tf.float32))
         across = filtered(smooth, tf.constant(_SOBEL, tf.float32))
         down = filtered(smooth, tf.constant(_SOBEL.T, tf.float32))
         steepness = tf.sqrt(tf.square(across) + tf.square(down))
@@ -49,7 +48,7 @@ class Edges(PhotoTask):
 
 
 def _is_peak(steepness: tf.Tensor, angle: tf.Tensor) -> tf.Tensor:
-    """Whether no neighbour across the edge, of the eight nearest to the gradient's angle, is steeper."""
+    """Whether no neighbor across the edge, of the eight nearest to the gradient's angle, is steeper."""
     shape = tf.shape(steepness)
     around = extended(steepness, 1)
     octant = tf.cast(tf.round(angle * (4 / math.pi)), tf.int32) % 4  # →, ↘, ↓, ↙

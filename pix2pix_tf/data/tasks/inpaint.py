@@ -15,7 +15,7 @@ from pix2pix_tf.data.tasks.base import PhotoTask
 _AREA = (0.11, 0.39)  # of the image; what is cut out is within a per cent of what is drawn
 _STROKES, _JOINTS, _BOXES = 4, 4, 3  # at most, and how often a stroke turns
 _HALVINGS = 8
-_TRUSTED = 4.0  # a quarter of a square that is known tells its colour
+_TRUSTED = 4.0  # a quarter of a square that is known tells its color
 _FAR = 1e6
 
 
@@ -32,7 +32,6 @@ class Inpaint(PhotoTask):
 
     @property
     def input_channels(self) -> int:
-        """The photo's, and alpha."""
         return self.image_channels + 1
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -41,12 +40,11 @@ class Inpaint(PhotoTask):
         return self.network_input(tf.concat([photo, alpha], axis=-1))
 
     def network_input(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the image with smooth colours in its hole: where it is at least half transparent."""
+        """Returns the image with smooth colors in its hole: where it is at least half transparent."""
         known = _known(image)
         return tf.concat([_diffused(image[..., :-1], known), 2.0 * known - 1.0], axis=-1)
 
     def shown(self, given: np.ndarray) -> np.ndarray:
-        """Returns it with a chessboard in its hole."""
         return over_checkerboard(given)
 
     def composed(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
@@ -55,7 +53,6 @@ class Inpaint(PhotoTask):
         return given[..., :-1] * known + output * (1.0 - known)
 
     def weight(self, given: tf.Tensor) -> tf.Tensor:
-        """Returns 1 in the hole: the network generates nothing else."""
         return 1.0 - _known(given)
 
 
@@ -64,31 +61,31 @@ def _known(image: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(image[..., -1:] * 1e6, 0.0, 1.0)
 
 
-def _diffused(colours: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-    """Returns colours with those around a hole flowing into it; the known ones bit for bit.
+def _diffused(colors: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    """Returns colors with those around a hole flowing into it; the known ones bit for bit.
 
-    A network that normalises each image is slow to learn what colour a hole's surroundings have: so it is
+    A network that normalizes each image is slow to learn what color a hole's surroundings have: so it is
     told. Means over ever larger squares of what is known are taken, then, on the way back, what is missing is
     filled from the coarser level (pull and push: Gortler et al. 1996, section 3.5).
 
     Args:
-        colours: float [..., height, width, channels].
+        colors: float [..., height, width, channels].
         known: 1 or 0, [..., height, width, 1].
     """
-    shape = tf.shape(colours)
-    weighted = tf.concat([colours * known, known], axis=-1)
+    shape = tf.shape(colors)
+    weighted = tf.concat([colors * known, known], axis=-1)
     levels = [tf.reshape(weighted, tf.concat([[-1], tf.shape(weighted)[-3:]], axis=0))]
     for _ in range(_HALVINGS):
         levels.append(tf.nn.avg_pool2d(levels[-1], 2, 2, "SAME"))
-    filled = _mean_colour(tf.reduce_mean(levels[-1], axis=(1, 2), keepdims=True))
+    filled = _mean_color(tf.reduce_mean(levels[-1], axis=(1, 2), keepdims=True))
     for level in reversed(levels):
         filled = tf.image.resize(filled, tf.shape(level)[1:3])
         share = tf.minimum(_TRUSTED * level[..., -1:], 1.0)
-        filled = _mean_colour(level) * share + filled * (1.0 - share)
+        filled = _mean_color(level) * share + filled * (1.0 - share)
     return tf.reshape(filled, shape)
 
 
-def _mean_colour(weighted: tf.Tensor) -> tf.Tensor:
+def _mean_color(weighted: tf.Tensor) -> tf.Tensor:
     return weighted[..., :-1] / tf.maximum(weighted[..., -1:], 1e-6)
 
 

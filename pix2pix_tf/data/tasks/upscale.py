@@ -30,11 +30,9 @@ class Upscale(PhotoTask):
 
     @classmethod
     def of(cls, data: DataConfig, image_channels: int) -> Self:
-        """Returns the task."""
         return cls(image_channels, data.upscale_factor, data.output_bits or 8)
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns the photo small, rounded to the levels of a file, and large again; nothing is random."""
         size = tf.shape(photo)[:2]
         small = tf.image.resize(photo, tf.maximum(size // self.enlarges, 1), "area")
         levels = from_unit_range(small, tf.uint16 if self.bits == 16 else tf.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 import keras
 
@@ -21,25 +21,8 @@ from pix2pix_tf.networks.upsampling import UPSAMPLINGS
 __all__ = ["GENERATORS", "MAX_LEVELS", "build_generator", "unet_levels"]
 
 
-class Builder(Protocol):
-    """Signature of the functions in ``GENERATORS``; see `build_generator`."""
-
-    def __call__(
-        self,
-        *,
-        image_size: tuple[int, int],
-        base_filters: int,
-        norm: Normalization,
-        upsampling: str,
-        last_convolution: bool,
-        input_channels: int,
-        output_channels: int,
-        dtype: str,
-        name: str,
-    ) -> keras.Model: ...
-
-
-GENERATORS: dict[str, Builder] = {
+# Each takes what `build_generator` takes, but ``kind``.
+GENERATORS: dict[str, Callable[..., keras.Model]] = {
     "unet": build_unet,
     "encoder_decoder": build_encoder_decoder,
     "resnet": build_resnet,
