@@ -45,46 +45,24 @@ _PIXEL_LOSSES: dict[PixelLoss, Callable[[tf.Tensor], tf.Tensor]] = {"l1": tf.abs
 
 
 def discriminator_loss(kind: GanLoss, real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """What the discriminator minimizes, to tell real images from generated ones.
+    """Returns what the discriminator minimizes, a float32 scalar; of 'wgan-gp' without the gradient penalty.
 
-    Args:
-        kind: one of ``GAN_LOSSES``.
-        real_logits: of real images, float32 of any shape, often [batch, rows, columns, 1]; positive means
-            real.
-        fake_logits: of generated images.
-
-    Returns:
-        float32 scalar. At least 0, but for 'wgan-gp', which has no bound and lacks the gradient penalty.
+    Logits are float32 of any shape, often [batch, rows, columns, 1]; positive means real.
     """
     return GAN_LOSSES[kind].discriminator(real_logits, fake_logits)
 
 
 def generator_loss(kind: GanLoss, fake_logits: tf.Tensor) -> tf.Tensor:
-    """What the generator minimizes, to have its images taken for real.
-
-    Args:
-        kind: one of ``GAN_LOSSES``.
-        fake_logits: the discriminator's on generated images, float32 of any shape; positive means real.
-
-    Returns:
-        float32 scalar. At least 0 for 'vanilla' and 'lsgan', without bound for the others.
-    """
+    """Returns what the generator minimizes, a float32 scalar; see `discriminator_loss`."""
     return GAN_LOSSES[kind].generator(fake_logits)
 
 
 def pixel_loss(
     kind: PixelLoss, fake: tf.Tensor, target: tf.Tensor, weight: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """The mean over images of the mean distance of an image's values from those of another.
+    """Returns the mean over images of the mean of |target - fake| ('l1') or its square ('l2').
 
-    Args:
-        kind: 'l1', the mean of |target - fake|, or 'l2', of its square.
-        fake: float32 [batch, height, width, channels] in [-1, 1].
-        target: of the same shape and range.
-        weight: of each pixel, float32 [batch, height, width, 1] in [0, 1]; 1 by default.
-
-    Returns:
-        float32 scalar, 0 to 2 ('l1') or 4 ('l2'). An image without any weight adds 0 to the mean.
+    ``weight`` is that of each pixel, [batch, height, width, 1] in [0, 1]. An image without any weight adds 0.
     """
     distance = _PIXEL_LOSSES[kind](target - fake)
     if weight is None:
@@ -95,16 +73,9 @@ def pixel_loss(
 
 
 def feature_distance(real: Sequence[tf.Tensor], fake: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns how far apart a discriminator's features are: mean absolute difference, mean over its layers.
+    """Returns the mean absolute difference of a discriminator's features, averaged over its layers.
 
     Feature matching (Wang et al. 2018, pix2pixHD, equation 4), there as a sum over the layers.
-
-    Args:
-        real: of the real images, each [batch, height, width, channels].
-        fake: of the generated ones.
-
-    Returns:
-        A float32 scalar.
     """
     apart = [
         tf.reduce_mean(tf.abs(tf.cast(a, tf.float32) - tf.cast(b, tf.float32)))
@@ -116,19 +87,10 @@ def feature_distance(real: Sequence[tf.Tensor], fake: Sequence[tf.Tensor]) -> tf
 def gradient_penalty(
     critic: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor, fake: tf.Tensor, mix: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """How far a critic's gradients with respect to images are from length 1 (Gulrajani et al. 2017).
+    """Returns the mean of (‖∇‖₂ - 1)² and that of ‖∇‖₂, of a critic's gradients (Gulrajani et al. 2017).
 
-    To be differentiated once more, with respect to the critic's variables. The papers weigh it by 10.
-
-    Args:
-        critic: from images to logits [batch, …], whose mean is an image's score. Every image's score must
-            depend on that image only, so batch normalization is out of place.
-        real: float32 [batch, height, width, channels].
-        fake: generated images of the same shape.
-        mix: float32 [batch, 1, 1, 1] in [0, 1], drawn uniformly: how much of an image is real.
-
-    Returns:
-        The penalty, mean (‖∇‖₂ - 1)², and the mean of ‖∇‖₂, float32 scalars.
+    To be differentiated once more, with respect to the critic's variables. The logits of an image must depend
+    on that image only. ``mix``, [batch, 1, 1, 1] in [0, 1], is drawn uniformly: how much of an image is real.
     """
     images = fake + mix * (real - fake)
     with tf.GradientTape() as tape:

@@ -1,4 +1,4 @@
-"""What the models with a discriminator share: its settings, and the game it plays against a generator."""
+"""What the models with a discriminator share: its settings, its network and the adversarial loss."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class AdversarialSettings(ModelSettings):
     norm: Normalization = "instance"
     """'instance' treats every image alone, in training and after; 'batch' uses running averages after."""
     upsampling: Upsampling = "nearest"
-    """How the generator doubles its images, the last four times: 'nearest' and 'resize' interpolate before a
-    convolution 3×3, 'transposed' is the papers' convolution, which lays a grid over even walls."""
+    """How the last four upsampling steps of the generator work: 'nearest' and 'resize' interpolate before a
+    3×3 convolution, 'transposed' is the papers' convolution, which leaves checkerboard artifacts."""
     last_convolution: bool = True
-    """A convolution 3×3 at full size paints a U-Net's picture, instead of the last doubling itself."""
+    """A U-Net ends with a 3×3 convolution at full size, instead of its last upsampling step."""
     discriminator_filters: Annotated[int | None, *limited(1, 512)] = None
     """Filters of the discriminator's first convolution; as --base-filters if not given."""
     patch: Patch = 70
@@ -62,8 +62,8 @@ class AdversarialSettings(ModelSettings):
     critic_steps: Annotated[int, *limited(1, 100)] = 1
     """Updates of the discriminator for each of the generator."""
     diff_augment: bool = False
-    """The discriminator sees images recolored, moved and with a hole, real and generated alike (Zhao et al.
-    2020): few images are otherwise known by heart in a long run."""
+    """The discriminator sees images with other colors, moved and with a cutout, real and generated alike
+    (Zhao et al. 2020): otherwise it memorizes small data sets in long runs."""
     pool_size: Annotated[int, *limited(0, 10_000)] = 0
     """Generated images that are kept for the discriminator to see again; 0 shows it new ones only."""
 
@@ -86,14 +86,7 @@ class AdversarialSettings(ModelSettings):
 def generator_builder(
     settings: AdversarialSettings, config: TrainConfig, channels: tuple[int, int], name: str = "generator"
 ) -> Callable[[str], keras.Model]:
-    """Returns what builds a generator for a Keras precision policy.
-
-    Args:
-        settings: which network.
-        config: the size of the images.
-        channels: of input and output.
-        name: of the network.
-    """
+    """Returns what builds a generator for a Keras precision policy; ``channels`` are of input and output."""
 
     def build(dtype: str) -> keras.Model:
         from pix2pix_tf.networks import build_generator
@@ -115,7 +108,7 @@ def generator_builder(
 
 
 class GanLosses(NamedTuple):
-    """What a generator and its discriminator minimize, float32 scalars, and what is measured, by its name."""
+    """What a generator and its discriminator minimize, float32 scalars, and metrics by name."""
 
     generator: tf.Tensor
     discriminator: tf.Tensor
@@ -126,13 +119,11 @@ class AdversarialLoss:
     """A discriminator: its network, its pool of generated images, its losses and its metrics.
 
     Args:
-        settings: which network and which loss.
-        config: the size of the images.
-        condition_channels: of what images are judged together with; None where they are judged alone.
-        image_channels: of the judged images.
+        condition_channels: of what the discriminator sees besides an image; ``None`` for images alone.
+        image_channels: of real and generated images.
         name: of the network, in checkpoints and in TensorBoard.
-        metric: the beginning of its metrics' names in metrics.jsonl.
-        bar: what the progress bar calls its loss.
+        metric: prefix of its metrics' names in metrics.jsonl.
+        bar: name of its loss in the progress bar.
     """
 
     def __init__(
@@ -150,7 +141,6 @@ class AdversarialLoss:
         self.name, self._metric, self._bar = name, metric, bar
 
     def build(self, dtype: str) -> keras.Model:
-        """Builds the network for a Keras precision policy."""
         from pix2pix_tf.networks import build_discriminator
 
         condition_channels, image_channels = self._channels
@@ -167,7 +157,7 @@ class AdversarialLoss:
         )
 
     def pool(self) -> dict[str, tf.Variable]:
-        """Creates the pool, by its variables' names in a checkpoint; nothing where none is asked for."""
+        """Creates the pool's variables, by name in a checkpoint; none with a pool size of 0."""
         if not self._settings.pool_size:
             return {}
         condition_channels, image_channels = self._channels
@@ -195,13 +185,9 @@ class AdversarialLoss:
     def compute(
         self, forward: ForwardPass, real: tf.Tensor, fake: tf.Tensor, condition: tf.Tensor | None = None
     ) -> GanLosses:
-        """Judges real and generated images.
+        """Computes the losses on real and generated images, float32 [batch, height, width, channels].
 
-        Args:
-            forward: the pass, whose state has the pool.
-            real: float32 [batch, height, width, channels] in [-1, 1].
-            fake: of the same shape and range.
-            condition: what both were made for, float32 [batch, height, width, channels], if it is judged too.
+        ``condition`` is the generator's input, if the discriminator sees it too.
         """
         import tensorflow as tf
 

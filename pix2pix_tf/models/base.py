@@ -1,4 +1,4 @@
-"""What a model tells the rest of the program, which knows no model by name.
+"""What a model is to the rest of the program, which knows no model by name.
 
 A model is a file with a subclass of `Model` and one of `ModelSettings`, and a line in
 `pix2pix_tf.models.registry`. Importing it needs no TensorFlow, so that ``--help`` answers at once: what does
@@ -71,24 +71,23 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class PublishedGenerator:
-    """A network that is published: what samples, predictions and exports are painted by.
+    """A network that makes samples, predictions and exports.
 
     Args:
         network: its name in `Model.networks`.
-        input_channels: of the image that it takes once it is published; 0 if it takes noise.
-        output_channels: of the image that it then gives.
+        input_channels: of the published input image; 0 if it takes noise.
+        output_channels: of the published output image.
         noise: how many standard normal numbers it takes; 0 if it takes an image.
         stochastic: dropout is kept as noise.
         side: which image of the data set's row it takes; the first of a pair is the input.
         input_bits: of each sample that it takes, 8 or 16; files may have more.
         output_bits: of each sample that it returns, 8 or 16.
-        input_range: the numbers that the lowest and the highest level of its input stand for; ``None`` where
-            the levels are all there is.
-        output_range: likewise of its output.
-        publish: makes what is published of the network, as a functional model that keeps the names of its
-            weights; nothing where it is the network itself.
+        input_range: the measurements that the lowest and highest level of its input stand for, if any.
+        output_range: same as above, of its output.
+        publish: returns the published functional model, which keeps the names of the network's weights;
+            by default the network itself is published.
         inpaints: transparent pixels of its input are the mask that it fills.
-        enlarges: how many times larger than an image's file its picture is. The network takes it enlarged.
+        enlarges: how many times larger than an input file the output is. The network takes it enlarged.
         discriminator: the network that it is trained against; none if empty.
     """
 
@@ -112,14 +111,14 @@ class PublishedGenerator:
 class Teacher:
     """Another run that a model learns from.
 
-    Its network is kept in the run as it is when training begins. In the forward pass it is called
-    `Teacher.NETWORK`. Its discriminator, if there is one, is where this model's begins.
+    A copy of its network is stored in the student's run when training begins, and is called `Teacher.NETWORK`
+    in the forward pass.
 
     Args:
         run: a run directory, or one of its checkpoints.
         generator: which of its generators.
         discriminator: this model's network that begins with the weights of the teacher's; none if empty.
-        inherited: from the configuration of that run to what this one's is where nothing else is said.
+        inherited: from the configuration of that run to the default configuration of this one.
     """
 
     NETWORK: ClassVar[str] = "teacher"
@@ -132,13 +131,7 @@ class Teacher:
 
 @dataclasses.dataclass(frozen=True)
 class SampleGrid:
-    """Samples to look at.
-
-    Args:
-        columns: a name for each column.
-        rows: of images, ``uint8`` or ``uint16`` [height, width, channels], one a column.
-        caption: what else must be said.
-    """
+    """Named columns, and rows with an image ``uint8`` or ``uint16`` [height, width, channels] for each."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[np.ndarray]]
@@ -197,7 +190,7 @@ class Model(abc.ABC):
         """
 
     def teacher(self) -> Teacher | None:
-        """Returns the run that is learned from, besides the data, if there is one."""
+        """Returns the run that is learned from besides the data, or ``None``."""
         return None
 
     def batches_per_step(self) -> int:
@@ -205,5 +198,5 @@ class Model(abc.ABC):
         return sum(phase.repeats for phase in self.phases())
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
-        """Creates what else training changes and a checkpoint holds, by names that stay the same for ever."""
+        """Creates what else training changes and a checkpoint holds, by name."""
         return {}

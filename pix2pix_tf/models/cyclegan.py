@@ -222,5 +222,5 @@ class CycleGAN(Model):
 
 
 def _discriminators(a: GanLosses, b: GanLosses) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """The objective of both discriminators, and their metrics."""
+    """Returns the objective of both discriminators, and their metrics."""
     return {"discriminators": a.discriminator + b.discriminator}, {**a.metrics, **b.metrics}

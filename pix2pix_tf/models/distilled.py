@@ -1,7 +1,7 @@
-"""A small generator that learns from a large one: from its pictures, and with its discriminator.
+"""A small generator that learns from the outputs and with the discriminator of a large one.
 
 Knowledge distillation of conditional GANs, as in GAN compression (Li et al. 2020): the student is trained as
-its teacher was, against the teacher's discriminator, and its pictures are drawn to the teacher's as well.
+its teacher was, against the teacher's discriminator, and its outputs should also equal the teacher's.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ class PairsSettings(StudentSettings):
     l1_weight: Annotated[float, *limited(0.0)] = 50.0
     """Weight of the pixel loss against the adversarial loss."""
     teacher_weight: Annotated[float, *limited(0.0)] = 50.0
-    """Weight of the same distance to the teacher's picture instead of the target."""
+    """Weight of the same distance to the teacher's output instead of the target."""
 
 
 class Distilled(_Student):
-    """pix2pix whose generator learns its teacher's pictures besides the targets."""
+    """pix2pix whose generator learns its teacher's outputs besides the targets."""
 
     Settings = PairsSettings
     settings: PairsSettings
@@ -95,7 +95,7 @@ class InputsSettings(StudentSettings):
 
 
 class DistilledFromInputs(_Student):
-    """pix2pix whose targets are its teacher's pictures: it needs nothing but inputs."""
+    """pix2pix whose targets are its teacher's outputs: it needs nothing but inputs."""
 
     Settings = InputsSettings
 

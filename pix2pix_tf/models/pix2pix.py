@@ -40,7 +40,7 @@ class Settings(AdversarialSettings):
         if self.pool_size and self.gan_loss == "wgan-gp" and not self.unconditional:
             raise ConfigError(
                 "--pool-size with --gan-loss wgan-gp needs --unconditional: the penalty is on ways between a "
-                "target and a picture of the same input"
+                "target and a generated image of the same input"
             )
         if self.stochastic and self.norm == "batch":
             raise ConfigError(

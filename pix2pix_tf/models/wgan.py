@@ -35,10 +35,10 @@ class Settings(ModelSettings):
     generator_filters: Annotated[int, *limited(1, 512)] = 32
     """Filters of the generator's last hidden layer; those before it have 2, 4, 8 times as many."""
     upsampling: Upsampling = "nearest"
-    """How the generator doubles its images: 'nearest' and 'resize' interpolate before a convolution 3×3,
-    'transposed' is a convolution that lays a grid over even walls."""
+    """How the generator upsamples: 'nearest' and 'resize' interpolate before a 3×3 convolution, 'transposed'
+    is a convolution that leaves checkerboard artifacts."""
     last_convolution: bool = True
-    """A convolution 3×3 at full size makes the image, instead of the last doubling itself."""
+    """The generator ends with a 3×3 convolution at full size, instead of its last upsampling step."""
     critic_filters: Annotated[int, *limited(1, 512)] = 16
     """Filters of the critic's first layer; those behind it have 2, 4, 8 times as many."""
     critic_steps: Annotated[int, *limited(1, 100)] = 5
@@ -87,7 +87,7 @@ class WassersteinGAN(Model):
         return {"generator": self._generator, "critic": self._critic}
 
     def _generator(self, dtype: str) -> keras.Model:
-        """From noise [batch, numbers] to [batch, side, side, channels] in [-1, 1], from 4×4 by doubling."""
+        """From noise [batch, numbers] to [batch, side, side, channels] in [-1, 1], upsampled from 4×4."""
         import keras
         from keras import layers
 
@@ -123,7 +123,7 @@ class WassersteinGAN(Model):
         return keras.Model(z, layers.Activation("tanh", name="output", dtype="float32")(x), name="generator")
 
     def _critic(self, dtype: str) -> keras.Model:
-        """From images to scores [batch, 2, 2, 1], halving down to that; without batch normalization."""
+        """From images to scores [batch, 2, 2, 1], without batch normalization."""
         import keras
         from keras import layers
 
@@ -137,7 +137,7 @@ class WassersteinGAN(Model):
                 filters, kernel_initializer=initial_weights(), name=f"down_{level + 1}_conv", dtype=dtype
             )(x)
             x = layers.LeakyReLU(LEAKY_SLOPE, name=f"down_{level + 1}_act", dtype=dtype)(x)
-        # In float32: scores wander, and beside a score of 90 bfloat16 knows nothing smaller than a half.
+        # In float32: scores drift, and at a score of 90 the resolution of bfloat16 is only 0.5.
         x = HalvingConvolution(1, kernel_initializer=initial_weights(), name="scores_conv", dtype="float32")(
             x
         )
@@ -206,7 +206,7 @@ class WassersteinGAN(Model):
     def sample_grid(
         self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
     ) -> SampleGrid:
-        """Returns images of a fixed grid of noise, and below them a way from one to another."""
+        """Returns images of a fixed grid of noise, and below them an interpolation between two of them."""
         (translate,) = generators.values()
         random = np.random.default_rng(self.config.optimization.seed)
         grid = random.standard_normal((_ROWS, _COLUMNS, self.settings.noise)).astype(np.float32)
@@ -216,16 +216,7 @@ class WassersteinGAN(Model):
 
 
 def interpolated(start: np.ndarray, end: np.ndarray, count: int) -> np.ndarray:
-    """Returns noise on the great circle between two, as likely all the way (White 2016, section 2.1).
-
-    Args:
-        start: float32 [numbers].
-        end: of the same shape.
-        count: how many, both ends included.
-
-    Returns:
-        Float32 [count, numbers].
-    """
+    """Interpolates spherically between two float32 [numbers], ends included (White 2016, section 2.1)."""
     cosine = float(start @ end / (np.linalg.norm(start) * np.linalg.norm(end)))
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     share = np.linspace(0.0, 1.0, count, dtype=np.float32)[:, np.newaxis]

@@ -1,4 +1,4 @@
-"""Holes painted: strokes and boxes are cut out of photos, and the network fills them."""
+"""Inpainting: strokes and boxes are cut out of photos, and the network fills them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Inpaint(PhotoTask):
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns the photo with a hole of its own, from 10 to 40 % of it."""
-        alpha = tf.where(random_hole(photo.shape[:2], seed), -1.0, 1.0)
+        alpha = tf.where(random_mask(photo.shape[:2], seed), -1.0, 1.0)
         return self.network_input(tf.concat([photo, alpha], axis=-1))
 
     def network_input(self, image: tf.Tensor) -> tf.Tensor:
@@ -64,13 +64,10 @@ def _known(image: tf.Tensor) -> tf.Tensor:
 def _diffused(colors: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
     """Returns colors with those around a hole flowing into it; the known ones bit for bit.
 
-    A network that normalizes each image is slow to learn what color a hole's surroundings have: so it is
-    told. Means over ever larger squares of what is known are taken, then, on the way back, what is missing is
-    filled from the coarser level (pull and push: Gortler et al. 1996, section 3.5).
-
-    Args:
-        colors: float [..., height, width, channels].
-        known: 1 or 0, [..., height, width, 1].
+    A network that normalizes each image is slow to learn the colors around a mask, so they are given. Means
+    over ever larger squares of what is known are taken, then, on the way back, what is missing is filled from
+    the coarser level (pull and push: Gortler et al. 1996, section 3.5). ``known`` is 1 or 0, [..., height,
+    width, 1].
     """
     shape = tf.shape(colors)
     weighted = tf.concat([colors * known, known], axis=-1)
@@ -89,17 +86,10 @@ def _mean_color(weighted: tf.Tensor) -> tf.Tensor:
     return weighted[..., :-1] / tf.maximum(weighted[..., -1:], 1e-6)
 
 
-def random_hole(size: tuple[int, int] | tf.TensorShape, seed: tf.Tensor) -> tf.Tensor:
-    """Draws what is cut out of an image: some strokes with a brush, and some boxes.
+def random_mask(size: tuple[int, int] | tf.TensorShape, seed: tf.Tensor) -> tf.Tensor:
+    """Draws what is cut out of an image, bool [height, width, 1]: some strokes with a brush, and some boxes.
 
-    All shapes are drawn too thin first, and then grow alike until they cover the area that is drawn, too.
-
-    Args:
-        size: height and width.
-        seed: int64 [2].
-
-    Returns:
-        bool [height, width, 1].
+    All shapes are drawn too thin first, and then grow alike until they cover a random area.
     """
     height, width = size
     side = float(min(height, width))
