@@ -181,7 +181,7 @@ def test_no_colour_changes_the_lightness_not_even_one_that_srgb_lacks():
 
 
 def test_grey_photos_are_refused_for_want_of_colours():
-    with pytest.raises(ConfigError, match="grey"):
+    with pytest.raises(ConfigError, match="gray"):
         open_dataset(replace(preset(), image_size=64, task="colorize", output_channels=1))
 
 
