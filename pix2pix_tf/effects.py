@@ -35,6 +35,7 @@ READ_IF: Mapping[str, _Conditions] = {
     "task": {"model": lambda given: given["model"].data == "pairs"},
     "upscale_factor": {"task": _is("task", "upscale")},
     "input_channels": _TRANSLATES,
+    "input_bits": _TRANSLATES,
     "input_range": {**_TRANSLATES, **_NO_MEASUREMENTS},
     "output_range": _NO_MEASUREMENTS,
     "ignore": {"dataset": "which has no measurements or gray images, or was packed without it"},
