@@ -72,8 +72,8 @@ class DataConfig:
     output_channels: Annotated[int | None, *limited(1, 16)] = None
     """Channels of the output (of B if unpaired); those of the data by default."""
     input_bits: Literal[8, 16] | None = None
-    """Bits per sample that inputs are read with, or more if a file has more (of both sides if unpaired); those
-    of the data by default."""
+    """Fewest bits per sample that inputs are read with (of both sides if unpaired); those of the data by
+    default."""
     output_bits: Literal[8, 16] | None = None
     """Bits per sample of the output (of both sides if unpaired); those of the data by default."""
     input_range: tuple[float, float] | None = None
