@@ -253,7 +253,7 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(run, damage):
         restore(run.checkpoint(8), state)
     message = str(caught.value)
     assert message.startswith(f"the checkpoint {run.checkpoint(8)} is damaged (")
-    assert "delete that folder to go on from the one before it" in message
+    assert "delete that folder to continue from the one before it" in message
     assert "\n" not in message
 
 

@@ -205,7 +205,7 @@ def test_a_checkpoint_is_no_directory_to_train_in(tmp_path):
 
 @pytest.mark.parametrize("name", ["a[1]", "what?", "all*"])
 def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
-    with pytest.raises(RunError, match="can't read files below a name with"):
+    with pytest.raises(RunError, match="TensorFlow can't read"):
         RunDirectory(tmp_path / name).refuse_unreadable_path()
 
 
@@ -238,9 +238,8 @@ def test_one_process_at_a_time_trains_in_a_run(run, python):
     with contextlib.suppress(KeyError), run.locked():
         refused = python(HOLD, run.path)
         raise KeyError
-    assert refused.stdout == (
-        f"another process is training in {run.path}; wait for it, or choose another --run-dir\n"
-    ), refused.stderr
+    assert str(run.path) in refused.stdout, refused.stderr
+    assert "held" not in refused.stdout
     kill = "import os, signal\n" + HOLD.replace('print("held")', "os._exit(9)")
     assert python(kill, run.path).returncode == 9
     with run.locked():  # after a failed and after a killed training
