@@ -102,10 +102,8 @@ def prepare_folder(
 
 def existing_archive(archive: Path | None) -> Path | None:
     """Returns the file that ``--archive`` names; raises `DataError` if there is none."""
-    if archive is None:
-        return None
-    archive = archive.expanduser()
-    if not archive.is_file():
+    archive = archive and archive.expanduser()
+    if archive is not None and not archive.is_file():
         what = "is a folder; give the file itself" if archive.is_dir() else "does not exist"
         raise DataError(f"--archive: {archive} {what}")
     return archive

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pix2pix_tf.config import TrainConfig, replace
 from pix2pix_tf.data.dataset import (
@@ -28,7 +28,7 @@ from pix2pix_tf.data.names import (
     looks_like_path,
 )
 from pix2pix_tf.effects import refuse_unread
-from pix2pix_tf.errors import ConfigError, DataError, SystemFault
+from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.storage import address_of, local_folder
 from pix2pix_tf.wording import counted, did_you_mean
 
@@ -63,12 +63,7 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
     if kind == "pairs" and data.task != "pairs":
         dataset = _with_task(open_dataset(config, "images", to_train), config)
         return _with_used(dataset, *(_COMPARED if dataset.has_targets else ()))
-    try:
-        dataset = _opened(config, kind)
-    except SystemFault as error:
-        if looks_like_path(data.dataset) or not Path(data.dataset).is_dir():
-            raise
-        raise SystemFault(f"{error}; the folder {data.dataset} here is --dataset ./{data.dataset}") from error
+    dataset = _opened(config, kind)
     if data.label_maps != "auto":
         labels = {"none": "", "A": "A", "B": "B", "both": "AB"}[data.label_maps]
         dataset = with_label_maps(dataset, labels)
@@ -102,9 +97,9 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
 
 
 def open_any(config: TrainConfig, usual: TrainConfig, kind: Kind) -> ImageDataset:
-    """Opens a data set that needn't be one to train on; refuses settings that have no effect on it.
+    """Opens a data set that needn't be one to train on; refuses settings without effect on it.
 
-    Arguments and errors are those of `open_dataset`; ``usual`` are the data set's own settings.
+    ``usual`` are the data set's own settings.
     """
     dataset = open_dataset(config, kind, to_train=False)
     refuse_unread(config, usual, dataset.used)
@@ -112,11 +107,7 @@ def open_any(config: TrainConfig, usual: TrainConfig, kind: Kind) -> ImageDatase
 
 
 def chosen_kind(config: TrainConfig, kind: Kind | None, with_task: Kind) -> Kind:
-    """Returns what to take a data set for: what was asked for, if anything, and ``with_task`` with a task.
-
-    Raises:
-        ConfigError: something else than images was asked for with a task.
-    """
+    """Returns what to take a data set for: ``with_task`` with a task, else ``kind`` if that is given."""
     if config.data.task == "pairs":
         return kind or usual_kind(config.data.dataset)
     if kind not in (None, "images"):
@@ -141,7 +132,7 @@ def open_existing(config: TrainConfig) -> ImageDataset | None:
 
 
 def _with_task(images: ImageDataset, config: TrainConfig) -> ImageDataset:
-    """Returns pairs that the configuration's task makes of images."""
+    """Returns pairs that the task makes of images."""
     from pix2pix_tf.data.tasks import task_for
 
     photos = dataclasses.replace(images.sides[0], labels=False)
@@ -182,24 +173,20 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
         from pix2pix_tf.data.packed import is_pack, open_pack
 
         folder = existing_folder(data.dataset)
-        ranges = _of_sides(config, data.input_range, data.output_range)
-        channels = _of_sides(config, data.input_channels, data.output_channels)
+        ranges, channels = (data.input_range, data.output_range), (data.input_channels, data.output_channels)
+        if config.model.data != "unpaired" and data.direction == "BtoA":  # B is the input
+            ranges, channels = ranges[::-1], channels[::-1]
+        used = {*_OF_FILES, "input_range", "output_range"}
         if is_pack(folder):
             pack = open_pack(folder, ranges, channels)
             _refuse_kind(pack.name, pack.kind, kind, f"; pack it with --kind {kind}")
-            return _with_used(pack, *_OF_FILES, "input_range", "output_range")
+            return _with_used(pack, *used)
+        cache_dir = data_root(data.data_dir)
+        seed = config.split_seed
         options = FolderOptions.of(
-            data,
-            kind,
-            seed=config.split_seed,
-            ranges=ranges,
-            channels=channels,
-            cache_dir=data_root(data.data_dir),
+            data, kind, seed=seed, ranges=ranges, channels=channels, cache_dir=cache_dir
         )
-        images = open_folder(folder, options)
-        return _with_used(
-            images, *_OF_FILES, "layout", "skip_bad_images", "data_dir", "input_range", "output_range"
-        )
+        return _with_used(open_folder(folder, options), *used, "layout", "skip_bad_images", "data_dir")
     from pix2pix_tf.data.named import open_named_dataset
 
     _check_name(data.dataset)
@@ -210,12 +197,11 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
 
 def _check_name(dataset: str) -> None:
     """Raises `DataError` if there is no data set of that name."""
-    name = full_name(dataset)
-    if name in CATALOG or name.removeprefix(CYCLE_GAN_PREFIX) in CYCLE_GAN:
-        return
     from pix2pix_tf.data.tfds_images import is_tfds_name
 
-    if name.startswith(CYCLE_GAN_PREFIX) or not is_tfds_name(name):
+    name = full_name(dataset)
+    is_known = name in CATALOG or name.removeprefix(CYCLE_GAN_PREFIX) in CYCLE_GAN
+    if not is_known and (name.startswith(CYCLE_GAN_PREFIX) or not is_tfds_name(name)):
         raise _no_such_dataset(dataset)
 
 
@@ -228,12 +214,6 @@ def _refuse_kind(dataset: str, found: Kind, wanted: Kind, fix: str = "") -> None
 def _with_used(dataset: ImageDataset, *settings: str) -> ImageDataset:
     """Returns the data set with these settings as well noted as used."""
     return dataclasses.replace(dataset, used=dataset.used | {*settings})
-
-
-def _of_sides(config: TrainConfig, of_input: Any, of_output: Any) -> tuple[Any, Any]:
-    """Returns what A and B have, given what input and output have; of unpaired models the input is A."""
-    is_reversed = config.model.data != "unpaired" and config.data.direction == "BtoA"
-    return (of_output, of_input) if is_reversed else (of_input, of_output)
 
 
 def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> ImageDataset:
