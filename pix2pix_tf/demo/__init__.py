@@ -61,7 +61,7 @@ class Demo:
         files |= {f"/litert/{name}": file for name, file in runtime_files(runtime).items()}
         files["/"] = _PAGE / "index.html"
         try:
-            self._server = _Server(("127.0.0.1", port), _handler(files))
+            self._server = _Server(port, files)
         except OSError as error:
             raise SystemFault(f"--port {port}: {error.strerror or error}; give another, or 0") from error
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
@@ -93,11 +93,43 @@ def demo(
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    """Ignores connections that the browser has closed."""
+    """Serves these files on the loopback interface; ignores connections that the browser has closed."""
+
+    def __init__(self, port: int, files: Mapping[str, Path | bytes]):
+        self.files = files
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        found = self.server.files.get(self.path.partition("?")[0])
+        # DNS rebinding: a foreign page that resolves to this machine has another host.
+        host = self.headers.get("Host", "").partition(":")[0]
+        try:
+            body = found.read_bytes() if isinstance(found, Path) else found
+        except OSError:
+            body = None
+        if found is None or body is None or host not in ("127.0.0.1", "localhost"):
+            self.send_error(http.HTTPStatus.NOT_FOUND)
+            return
+        kind = ".json" if isinstance(found, bytes) else found.suffix.lower()
+        self.send_response(http.HTTPStatus.OK)
+        headers = {"Content-Type": _TYPES[kind], "Content-Length": str(len(body)), **_HEADERS}
+        for header, value in headers.items():
+            self.send_header(header, value)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # the page was closed
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Logs nothing."""
 
 
 def _require_drawable(path: Path, model: TFLiteTranslator) -> None:
@@ -120,43 +152,3 @@ def _metadata(path: Path, model: TFLiteTranslator) -> dict[str, Any]:
         "output_channels": model.output_channels,
         "classes": read_metadata(path.read_bytes()).get("classes", []),
     }
-
-
-def _handler(files: Mapping[str, Path | bytes]) -> type[http.server.BaseHTTPRequestHandler]:
-    """Returns a request handler that serves these files only."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._answer(with_body=True)
-
-        def do_HEAD(self) -> None:
-            self._answer(with_body=False)
-
-        def _answer(self, with_body: bool) -> None:
-            found = files.get(self.path.partition("?")[0])
-            # DNS rebinding: a foreign page that resolves to this machine has another host.
-            host = self.headers.get("Host", "").partition(":")[0]
-            try:
-                body = found.read_bytes() if isinstance(found, Path) else found
-            except OSError:
-                body = None
-            if found is None or body is None or host not in ("127.0.0.1", "localhost"):
-                self.send_error(http.HTTPStatus.NOT_FOUND)
-                return
-            kind = ".json" if isinstance(found, bytes) else found.suffix.lower()
-            self.send_response(http.HTTPStatus.OK)
-            self.send_header("Content-Type", _TYPES[kind])
-            self.send_header("Content-Length", str(len(body)))
-            for header, value in _HEADERS.items():
-                self.send_header(header, value)
-            self.end_headers()
-            if with_body:
-                with contextlib.suppress(ConnectionError):  # the page was closed
-                    self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Logs nothing."""
-
-    return Handler

@@ -6,7 +6,6 @@ Needs selenium (the extra browser-test), Chromium with its driver, and ``npm ci`
 import base64
 import hashlib
 import io
-import os
 import shutil
 import threading
 from pathlib import Path
@@ -37,7 +36,6 @@ pytestmark = [
     pytest.mark.skipif(not RUNTIME.is_dir(), reason="npm ci in web/ brings LiteRT.js"),
 ]
 SIDE = 64
-SHOWN_IN_README = os.environ.get("PIX2PIX_DEMO_PICTURE")  # where to write it
 
 
 def test_the_pinned_files_are_those_of_npm():
@@ -174,15 +172,8 @@ def test_a_finger_and_the_keys_draw_too(opened, float_model):
     np.testing.assert_array_equal(page.pixels("drawing"), rectangle(expected, 2, 2, 9, 60, "pillar"))
 
     page.browser.execute_script("document.getElementById('drawing').focus()")
-    keys = [
-        "3",
-        " ",
-        *[Keys.ARROW_RIGHT] * 3,
-        *[Keys.ARROW_DOWN] * 2,
-        " ",
-        Keys.TAB,
-    ]  # the third is the window
-    ActionChains(page.browser).send_keys(*keys).perform()
+    window, moves = "3", [*[Keys.ARROW_RIGHT] * 3, *[Keys.ARROW_DOWN] * 2]
+    ActionChains(page.browser).send_keys(window, " ", *moves, " ", Keys.TAB).perform()
     page.settled()
     middle = SIDE // 2
     rectangle(expected, middle, middle, middle + 12, middle + 8, "window")
@@ -214,7 +205,7 @@ def test_a_browser_without_webassembly_is_told(opened, float_model, browser):
 
 
 @pytest.mark.parametrize("size", [(1280, 860), (820, 1180), (390, 844)])
-def test_the_model_that_comes_along_fits_on_every_screen(opened, browser, size, tmp_path):
+def test_the_model_that_comes_along_fits_on_every_screen(opened, browser, size):
     browser.set_window_size(*size)
     try:
         page = opened("facades-small")
@@ -224,9 +215,5 @@ def test_the_model_that_comes_along_fits_on_every_screen(opened, browser, size, 
         assert apart.mean() < 1
         wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert browser.execute_script(wide) <= 0
-        shown = tmp_path / "page.png"
-        browser.save_screenshot(str(shown))
-        if SHOWN_IN_README and size[0] == 1280:
-            Image.open(shown).convert("RGB").save(SHOWN_IN_README, quality=85)
     finally:
         browser.set_window_size(1280, 860)

@@ -93,28 +93,14 @@ def test_a_good_folder_is_described_and_nothing_is_wrong(run, folder):
     assert f"160x70 ({COUNT})" in out
 
 
-def test_a_bad_folder_costs_exit_code_2_unless_bad_images_are_left_out(run, folder):
-    (folder / "train" / "글자.png").write_text("not an image")
-    cut = folder / "train" / "0.png"
-    cut.write_bytes(cut.read_bytes()[:500])
-    code, out, errors = run("check", folder, "--image-size", 64)
-    assert (code, len(errors)) == (2, 1)
-    assert "the report above says why" in errors[0]
-    assert "글자.png" in out
-    assert "0.png" in out
-    assert out.splitlines()[-1] == "1 error"
-    code, out, errors = run("check", folder, "--image-size", 64, "--skip-bad-images")
-    assert (code, errors) == (0, [])
-    assert "글자.png" in out
-    assert out.splitlines()[-1] == "1 warning"
-
-
-def test_of_many_files_a_few_are_named_and_all_in_the_json(run, folder):
-    bad = [folder / "train" / f"bad {number}.png" for number in range(20)]
+def test_of_many_bad_files_a_few_are_named_and_all_in_the_json(run, folder):
+    bad = [folder / "train" / f"bad {number} 글자.png" for number in range(20)]
     for path in bad:
         path.write_text("text")
-    _, out, _ = run("check", folder, "--image-size", 64)
-    assert 1 <= out.count("bad ") <= 3
+    code, out, errors = run("check", folder, "--image-size", 64)
+    assert (code, len(errors)) == (2, 1)
+    assert out.splitlines()[-1] == "1 error"
+    assert 1 <= out.count("글자.png") <= 3
     assert "17 more" in out
     code, out, errors = run("check", folder, "--image-size", 64, "--json")
     assert (code, len(errors)) == (2, 1)
@@ -123,7 +109,6 @@ def test_of_many_files_a_few_are_named_and_all_in_the_json(run, folder):
     [finding] = report["findings"]
     assert (finding["severity"], finding["code"]) == ("error", "unreadable")
     assert sorted(finding["files"]) == sorted(map(str, bad))
-    assert finding["message"]
     assert "--skip-bad-images" in finding["fix"]
     code, out, errors = run("check", folder, "--image-size", 512, "--json", "--skip-bad-images")
     assert (code, errors) == (0, [])
@@ -215,14 +200,6 @@ def test_a_preview_shows_the_first_batches_of_training(run, folder, tmp_path):
     assert len(rows) == 3
     expected = compose_grid("내 사진 AtoB", ("input", "target"), rows)
     np.testing.assert_array_equal(np.asarray(Image.open(out)), expected)
-
-
-def test_a_preview_that_can_not_be_written_is_a_fault_of_the_system(run, folder, tmp_path):
-    (tmp_path / "taken").write_text("")
-    out = tmp_path / "taken" / "preview.png"
-    code, _, errors = run("preview", folder, "--image-size", 64, "--count", 1, "--out", out)
-    assert (code, len(errors)) == (1, 1)
-    assert "taken" in errors[0]
 
 
 @pytest.mark.parametrize(("option", "name"), [((), "preview.jpg"), (("--image-size", 7), "preview.png")])

@@ -132,17 +132,6 @@ def test_names_without_a_common_one_are_for_cyclegan(tmp_path):
     assert "cyclegan" not in problem_of(tmp_path)
 
 
-def test_a_folder_called_like_a_download_that_fails_is_named(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    config = replace(preset("facades"), data_dir=tmp_path / "data", mirror_url="http://127.0.0.1:9/none")
-    with pytest.raises(SystemFault) as plain:
-        open_dataset(config)
-    assert "./facades" not in str(plain.value)
-    save(tmp_path / "facades" / "1.png")
-    with pytest.raises(SystemFault, match=r"\./facades"):
-        open_dataset(config)
-
-
 @pytest.mark.parametrize(
     ("train", "val"),
     [

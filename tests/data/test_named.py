@@ -22,7 +22,6 @@ from tensorflow_datasets.core.download.checksums import UrlInfo
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.data import archives, download, tfds_images
-from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.data.named import named_folder, open_named_dataset, stored_counts
 from pix2pix_tf.data.names import CYCLE_GAN
 from pix2pix_tf.data.pixel_format import PixelFormat
@@ -49,8 +48,7 @@ def files(dataset: str, **counts: int) -> dict[str, bytes]:
     return {path: encoded(seed) for seed, path in enumerate(sorted(paths))}
 
 
-def unpaired_files(name: str = "horse2zebra") -> dict[str, bytes]:
-    return files(name, trainA=5, trainB=3, testA=2, testB=4)
+HORSE_FILES = files("horse2zebra", trainA=5, trainB=3, testA=2, testB=4)
 
 
 def write_tar(path: Path, contents: dict[str, bytes], *others: tarfile.TarInfo) -> Path:
@@ -104,14 +102,15 @@ def maps(tmp_path):
 
 @pytest.fixture
 def horses(tmp_path):
-    return write_zip(tmp_path / "말 horse2zebra.zip", unpaired_files())
+    return write_zip(tmp_path / "말 horse2zebra.zip", HORSE_FILES)
 
 
 # ---------------------------------------------------------------------------- reading
 
 
-def test_pairs_are_the_halves_of_the_archived_images_in_natural_order(root, maps):
-    open_named_dataset("maps", root, archive=maps)
+def test_pairs_are_the_halves_of_the_archived_images_in_natural_order(root, maps, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(root))
+    open_named_dataset("maps", None, archive=maps)
     maps.unlink()
     dataset = open_named_dataset("maps", root)  # needs neither archive nor network
     assert (dataset.name, dataset.kind, dataset.skipped) == ("maps", "pairs", [])
@@ -127,15 +126,6 @@ def test_pairs_are_the_halves_of_the_archived_images_in_natural_order(root, maps
     assert stored_counts("cityscapes", root) == {}
 
 
-def test_a_folder_of_the_extracted_images_is_known_to_hold_the_same(root, maps, tmp_path):
-    with tarfile.open(maps) as archive:
-        archive.extractall(tmp_path, filter="data")
-    folder = open_folder(tmp_path / "maps", FolderOptions())
-    dataset = open_named_dataset("maps", root, archive=maps)
-    for split in dataset.splits:
-        assert dataset.identity(split) == folder.identity(split)
-
-
 def test_photos_that_go_on_in_the_right_half_are_pairs_all_the_same(root, tmp_path):
     seamless = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").resize((64, 32)).save(seamless, "JPEG")
@@ -147,11 +137,10 @@ def test_photos_that_go_on_in_the_right_half_are_pairs_all_the_same(root, tmp_pa
 def test_the_unpaired_sets_of_a_zip(root, horses):
     dataset = open_named_dataset(HORSES, root, archive=horses)
     assert (dataset.kind, dataset.sides) == ("unpaired", (PixelFormat(), PixelFormat()))
-    contents = unpaired_files()
     for split, sets in dataset.splits.items():
         for side, images in zip("AB", sets, strict=True):
             for name, (image,) in zip(images.names, read_all(images), strict=True):
-                whole = decoded(contents[f"horse2zebra/{split}{side}/{name}.jpg"])
+                whole = decoded(HORSE_FILES[f"horse2zebra/{split}{side}/{name}.jpg"])
                 np.testing.assert_array_equal(image, whole)
     assert stored_counts(HORSES, root) == {"trainA": 5, "trainB": 3, "testA": 2, "testB": 4}
 
@@ -168,21 +157,13 @@ def test_a_bare_name_is_trained_on_unpaired_or_by_its_target_side(root, horses):
 
 
 def test_broken_images_are_refused_or_left_out_and_named(root, tmp_path):
-    broken = [encoded(0)[:-200], b"hello", b""]
-    contents = {f"maps/train/bad{number}.jpg": data for number, data in enumerate(broken)}
-    archive = write_tar(tmp_path / "maps.tar.gz", files("maps", train=4) | contents)
-    with pytest.raises(DataError, match=r"bad0\.jpg.*bad2\.jpg.*skip-bad-images") as fault:
-        open_named_dataset("maps", root, archive=archive)
-    assert "\n" not in str(fault.value)
-    dataset = open_named_dataset("maps", root, skip_bad_images=True)
-    assert [Path(file).name for file in dataset.skipped] == ["bad0.jpg", "bad1.jpg", "bad2.jpg"]
-    assert list(dataset.splits["train"][0].names) == ["1", "2", "3", "4"]
-
-
-def test_names_in_an_archive_that_are_not_unicode(root, tmp_path):
-    contents = {os.fsdecode(b"maps/train/\xff.jpg"): encoded(0)}
+    contents = files("maps", train=4) | {"maps/train/bad.jpg": encoded(0)[:-200]}
     archive = write_tar(tmp_path / "maps.tar.gz", contents)
-    assert open_named_dataset("maps", root, archive=archive).splits["train"][0].names == [r"\udcff"]
+    with pytest.raises(DataError, match=r"bad\.jpg.*skip-bad-images"):
+        open_named_dataset("maps", root, archive=archive)
+    dataset = open_named_dataset("maps", root, skip_bad_images=True)
+    assert [Path(file).name for file in dataset.skipped] == ["bad.jpg"]
+    assert list(dataset.splits["train"][0].names) == ["1", "2", "3", "4"]
 
 
 # ---------------------------------------------------------------------------- where it comes from
@@ -225,12 +206,6 @@ def test_public_archives_are_listed_with_their_digests():
         url, digest = tfds_images.cycle_gan_source(f"{name}.zip")
         assert url.startswith("https://")
         assert len(bytes.fromhex(digest)) == 32
-
-
-def test_default_folder_is_that_of_tensorflow_datasets(root, maps, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(root))
-    open_named_dataset("maps", None, archive=maps)
-    assert named_folder("maps", root).is_dir()
 
 
 @pytest.mark.parametrize("name", ["cycle_gan/cityscapes", "no_such_data_set"])
@@ -296,10 +271,8 @@ def flipped_bit(data: bytes) -> bytes:
 
 
 DAMAGES = {
-    "cut at 10 bytes": lambda data: data[:10],
     "cut in the middle": lambda data: data[: len(data) // 2],
     "cut before the checksum": lambda data: data[:-4],
-    "empty": lambda _: b"",
     "no archive": lambda _: b"<html>",
     "no tar": lambda _: gzip.compress(b"not a tar" * 200, mtime=0),
     "a flipped bit": flipped_bit,
@@ -312,12 +285,12 @@ def test_a_damaged_tar_is_refused(root, maps, damage):
     assert "damaged" in refusal(root, maps)
 
 
-@pytest.mark.parametrize("damage", ["cut", "a flipped bit"])
-def test_a_damaged_zip_is_refused_and_another_is_taken(root, horses, damage):
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_damaged_zip_is_refused_and_another_is_taken(root, horses, is_cut):
     data = horses.read_bytes()
-    place = data.index(b"\xff\xd8\xff") + 300
-    flipped = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-    horses.write_bytes(data[:-40] if damage == "cut" else flipped)
+    flipped = bytearray(data)
+    flipped[data.index(b"\xff\xd8\xff") + 300] ^= 1
+    horses.write_bytes(data[:-40] if is_cut else flipped)
     assert "damaged" in refusal(root, horses, HORSES)
     horses.write_bytes(data)
     assert open_named_dataset(HORSES, root, archive=horses).count("train") == 5
@@ -345,25 +318,6 @@ def test_archives_that_expand_to_more_than_images_do_are_refused(root, tmp_path,
 
 
 # ---------------------------------------------------------------------------- whole or not at all
-
-
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        (PermissionError(13, "Permission denied"), "Permission denied; give another --data-dir"),
-        (OSError(28, "No space left on device"), "disk is full"),
-    ],
-)
-def test_data_dir_that_refuses_writes_is_named(root, maps, monkeypatch, fault, message):
-    def refuse(*_):
-        raise fault
-
-    monkeypatch.setattr(archives.shutil, "copyfileobj", refuse)
-    with pytest.raises(SystemFault, match=message) as caught:
-        open_named_dataset("maps", root, archive=maps)
-    assert str(root) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not list((root / "images").iterdir())
 
 
 def test_what_a_killed_process_left_is_not_mixed_in(root, maps):
