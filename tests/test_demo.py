@@ -3,11 +3,9 @@
 import functools
 import hashlib
 import http.server
-import io
 import json
 import shutil
 import subprocess
-import tarfile
 import threading
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import requests
 
 from pix2pix_tf import load
 from pix2pix_tf.demo import Demo, runtime
-from pix2pix_tf.errors import ConfigError, Pix2pixError, RunError, SystemFault
+from pix2pix_tf.errors import ConfigError, RunError, SystemFault
 from pix2pix_tf.formats.tflite.conversion import convert
 from tests.formats.models import untrained
 
@@ -37,13 +35,17 @@ def model(tmp_path_factory):
     return model_file(tmp_path_factory.mktemp("demo") / "façades of mine.tflite", untrained())
 
 
+def write_runtime(folder):
+    for name in runtime._FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
 @pytest.fixture
 def litert(tmp_path):
     """A folder with files that are named like LiteRT.js'."""
-    for name in runtime._FILES:
-        (tmp_path / "litert" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "litert" / name).write_text(name)
-    return tmp_path / "litert"
+    return write_runtime(tmp_path / "litert")
 
 
 @pytest.fixture
@@ -130,17 +132,6 @@ def cdn(pinned, tmp_path, monkeypatch):
         server.shutdown()
 
 
-def write_packages(folder):
-    """Writes what 'npm pack' does."""
-    for package in runtime._PACKAGES:
-        with tarfile.open(folder / f"litertjs-{package}-{runtime.VERSION}.tgz", "w:gz") as archive:
-            for name in runtime._FILES:
-                if name.startswith(f"{package}/"):
-                    entry = tarfile.TarInfo(f"package/{name.partition('/')[2]}")
-                    entry.size = len(name)
-                    archive.addfile(entry, io.BytesIO(name.encode()))
-
-
 def assert_whole(files):
     assert {name: path.read_text() for name, path in files.items()} == {name: name for name in runtime._FILES}
 
@@ -173,7 +164,7 @@ def test_npm_brings_litert_where_it_is_installed_and_can(cdn, monkeypatch, can):
         asked.append(command)
         if not can:
             raise subprocess.CalledProcessError(1, command)
-        write_packages(Path(cwd))
+        write_runtime(Path(cwd) / "node_modules" / "@litertjs")
 
     monkeypatch.setattr(runtime.shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(runtime.subprocess, "run", npm)
@@ -181,23 +172,6 @@ def test_npm_brings_litert_where_it_is_installed_and_can(cdn, monkeypatch, can):
         shutil.rmtree(cdn)
     assert_whole(runtime.runtime_files())
     assert all(any(each.startswith(f"@litertjs/{name}@") for each in asked[0]) for name in runtime._PACKAGES)
-
-
-def test_packages_that_npm_has_packed_are_taken_from_a_file(pinned, tmp_path):
-    write_packages(tmp_path)
-    one = tmp_path / f"litertjs-core-{runtime.VERSION}.tgz"
-    assert_whole(runtime.runtime_files(one))
-    shutil.rmtree(tmp_path / "cache")
-    other = tmp_path / f"litertjs-wasm-utils-{runtime.VERSION}.tgz"
-    other.unlink()
-    with pytest.raises(ConfigError, match="wasm-utils"):
-        runtime.runtime_files(one)
-    with tarfile.open(other, "w:gz") as archive:  # a folder in place of the file
-        entry = tarfile.TarInfo("package/dist/index.js")
-        entry.type = tarfile.DIRTYPE
-        archive.addfile(entry)
-    with pytest.raises(Pix2pixError, match="wasm-utils"):
-        runtime.runtime_files(one)
 
 
 def test_the_version_is_that_of_the_lock_file():

@@ -23,7 +23,7 @@ class DemoArgs:
     open_browser: bool = True
     """Open the page."""
     runtime: Path | None = None
-    """LiteRT.js: node_modules/@litertjs, or a .tgz of 'npm pack'; by default downloaded once (12 MB)."""
+    """LiteRT.js: node_modules/@litertjs after 'npm ci' in web/; by default downloaded once (12 MB)."""
 
 
 def run(arguments: list[str]) -> int:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -45,19 +44,16 @@ _BY_HAND = "download it on another machine ('npm ci' in web/) and give its folde
 def runtime_files(given: Path | None = None) -> dict[str, Path]:
     """Returns the files of the runtime by their names in ``node_modules/@litertjs``.
 
-    ``given`` is that folder after ``npm ci``, or a file that ``npm pack`` wrote, beside those of the other
-    packages. By default the files are downloaded to the cache.
+    ``given`` is that folder after ``npm ci``. By default the files are downloaded to the cache.
     """
-    cached = data_root(None) / "downloads" / f"litertjs-{VERSION}"
-    folder = cached if given is None or given.is_file() else given
-    if given is not None and given.is_file():
-        _write(folder, _npm_archive_reader(given.parent), str(given.parent))
-    elif given is None and not all((folder / name).is_file() for name in _FILES):
+    folder = given or data_root(None) / "downloads" / f"litertjs-{VERSION}"
+    files = {name: folder / name for name in _FILES}
+    if given is None and not all(file.is_file() for file in files.values()):
         _download(folder)
-    missing = next((name for name in _FILES if not (folder / name).is_file()), None)
+    missing = next((name for name, file in files.items() if not file.is_file()), None)
     if missing is not None:
         raise ConfigError(f"--runtime {folder}: {missing} is missing; give web/node_modules/@litertjs")
-    return {name: folder / name for name in _FILES}
+    return files
 
 
 def _download(folder: Path) -> None:
@@ -65,12 +61,14 @@ def _download(folder: Path) -> None:
     import requests
 
     npm = shutil.which("npm")
-    command = ["pack", "--ignore-scripts", *(f"@litertjs/{package}@{VERSION}" for package in _PACKAGES)]
-    npm_errors = (OSError, subprocess.SubprocessError, ConfigError)
-    with tempfile.TemporaryDirectory() as place, contextlib.suppress(*npm_errors):
+    packages = [f"@litertjs/{package}@{VERSION}" for package in _PACKAGES]
+    with tempfile.TemporaryDirectory() as place, contextlib.suppress(OSError, subprocess.SubprocessError):
         if npm is not None:  # it knows its registry
-            subprocess.run([npm, *command], cwd=place, check=True, capture_output=True, timeout=_NPM_SECONDS)
-            return _write(folder, _npm_archive_reader(Path(place)), "npm")
+            command = [npm, "install", "--ignore-scripts", "--no-save", "--prefix", place, *packages]
+            subprocess.run(command, cwd=place, check=True, capture_output=True, timeout=_NPM_SECONDS)
+            return _write(
+                folder, lambda name: Path(place, "node_modules/@litertjs", name).read_bytes(), "npm"
+            )
 
     def read_from_cdn(name: str) -> bytes:
         package, _, path = name.partition("/")
@@ -82,25 +80,6 @@ def _download(folder: Path) -> None:
         _write(folder, read_from_cdn, _CDN)
     except requests.RequestException as error:
         raise SystemFault(f"LiteRT.js can't be downloaded ({first_line(error)}); {_BY_HAND}") from error
-
-
-def _npm_archive_reader(folder: Path) -> Callable[[str], bytes]:
-    """Returns a function that reads files from the archives that ``npm pack`` wrote to a folder."""
-
-    def read(name: str) -> bytes:
-        package, _, path = name.partition("/")
-        archive = folder / f"litertjs-{package}-{VERSION}.tgz"
-        try:
-            with tarfile.open(archive) as packed:
-                member = packed.extractfile(f"package/{path}")
-                return b"" if member is None else member.read()
-        except Exception as error:  # damaged archives fail in many ways
-            raise ConfigError(
-                f"{archive} can't be read ({first_line(error)}); give what 'npm pack' writes for @litertjs/"
-                f"{' and @litertjs/'.join(_PACKAGES)} {VERSION}, in one folder"
-            ) from error
-
-    return read
 
 
 def _write(folder: Path, read: Callable[[str], bytes], source: str) -> None:
