@@ -8,13 +8,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pix2pix_tf.data.dataset import ImageDataset, with_label_maps
 from pix2pix_tf.data.names import CATALOG, CYCLE_GAN_PREFIX, kind_of
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults
 
+if TYPE_CHECKING:
+    from pix2pix_tf.data.dataset import ImageDataset
+
 SPLITS = ("train", "val", "test")
+UNPAIRED_SPLITS = ("trainA", "trainB", "testA", "testB")
 PUBLIC_SERVER = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 
 
@@ -47,6 +51,7 @@ def open_named_dataset(
     skip_bad_images: bool = False,
 ) -> ImageDataset:
     """Opens a data set by its full name: see `prepare_folder`."""
+    from pix2pix_tf.data.dataset import with_label_maps
     from pix2pix_tf.data.folder import FolderOptions, open_folder
 
     kind = kind_of(name)
@@ -92,9 +97,14 @@ def prepare_folder(
 
                     write_images(name, root, unfinished)
                 else:
+                    from pix2pix_tf.data.archives import extract_images
+
                     if archive is None:
                         archive = downloaded = _download(name, downloads, mirror)
-                    _extract(archive, unfinished, name)
+                    bare = name.removeprefix(CYCLE_GAN_PREFIX)
+                    splits = SPLITS if name in CATALOG else UNPAIRED_SPLITS
+                    counts = CATALOG[name].counts if name in CATALOG else {}
+                    extract_images(archive, unfinished, bare, splits, counts)
             if downloaded is not None:
                 downloaded.unlink(missing_ok=True)
     return folder
@@ -136,13 +146,3 @@ def _download(name: str, downloads: Path, mirror: str | None) -> Path:
         is_file = mirror.lower().endswith((".tar.gz", ".zip"))
         url = mirror if is_file else f"{mirror.rstrip('/')}/{file_name}"
     return download_archive(url, downloads / file_name, digest)
-
-
-def _extract(archive: Path, folder: Path, name: str) -> None:
-    from pix2pix_tf.data.archives import extract_images
-
-    if name in CATALOG:
-        extract_images(archive, folder, name, SPLITS, CATALOG[name].counts)
-    else:
-        splits = ("trainA", "trainB", "testA", "testB")
-        extract_images(archive, folder, name.removeprefix(CYCLE_GAN_PREFIX), splits, {})

@@ -47,6 +47,8 @@ def write_images(name: str, root: Path, folder: Path) -> None:
 
     It may be prepared in ``root`` already; what is prepared here is temporary.
     """
+    import requests
+
     with (
         _explained(name),
         _quiet(),
@@ -58,7 +60,10 @@ def write_images(name: str, root: Path, folder: Path) -> None:
         if not isinstance(feature, tfds.features.Image):
             raise DataError(f"{name} has no images (it has {', '.join(features.keys())})")
         if not builder.is_prepared():
-            _refuse_offline(builder)
+            # Without a connection, tensorflow-datasets would try for minutes.
+            url = next((url for url in builder.url_infos or () if url.startswith("http")), None)
+            if url is not None:
+                requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS).close()
             builder = tfds.builder(name, data_dir=temporary)
             manual = tfds.download.DownloadConfig(manual_dir=root / "downloads" / "manual")
             builder.download_and_prepare(download_config=manual)
@@ -107,15 +112,6 @@ def _quiet() -> Iterator[None]:
     finally:
         logging.disable(logging.NOTSET)
         tfds.display_progress_bar(True)
-
-
-def _refuse_offline(builder: Any) -> None:
-    """Raises at once if there is no connection; tensorflow-datasets would try for minutes."""
-    import requests
-
-    url = next((url for url in builder.url_infos or () if url.startswith("http")), None)
-    if url is not None:
-        requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS).close()
 
 
 @contextlib.contextmanager
