@@ -13,7 +13,7 @@ from PIL import Image
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.commands import train as train_command
-from pix2pix_tf.commands.data import DataCheckArgs
+from pix2pix_tf.commands.data import DataCheckOptions
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.commands.parsing import parse
 from pix2pix_tf.commands.reporting import report_error
@@ -180,7 +180,7 @@ def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
         (["--precision", "float64"], ["--precision", "float64", "mixed_bfloat16"]),
         (["--learning-rate", "nan"], ["--learning-rate", "from 1e-08 to 1.0", "got nan"]),
         (["--seed", "many"], ["--seed", "whole number", "many"]),
-        (["--direction", "AtoC"], ["--direction", "AtoC", "give one of AtoB, BtoA"]),
+        (["--direction", "AtoC"], ["--direction", "AtoC", "one of AtoB, BtoA"]),
         (["--steps", "many"], ["--steps", "whole number", "many"]),
         (["--steps"], ["--steps"]),
         (["stray"], ["stray"]),
@@ -412,7 +412,7 @@ def test_a_tflite_translates_and_says_nothing_else(capfd, empty_place):
 )
 def test_a_size_is_spelled_in_every_usual_way(given, size):
     assert parse_train(given).data.image_size == size
-    args = parse(DataCheckArgs, "data check", ["folder", *given])
+    args = parse(DataCheckOptions, "data check", ["folder", *given])
     assert args.image_size in (size, size[:1])
 
 

@@ -116,7 +116,7 @@ def _problem(arguments: Sequence[str], options: Any) -> str | None:
             following = itertools.takewhile(lambda each: not each.startswith("--"), arguments[at + 1 :])
             words = [value] if joined else list(following)
             if annotations[name] is not bool and not _can_parse(annotations[name], words):
-                return f"{name} takes {description(annotations[name])}; got {' '.join(words) or 'nothing'}"
+                return f"{name} takes {description(annotations[name])}; got {' '.join(words)!r}"
             given.add(name)
         elif name.startswith("--"):
             known = _ELSEWHERE.get(spelled)

@@ -61,7 +61,7 @@ def test_every_named_data_set_is_listed_with_where_it_is(run, tmp_path):
     assert listed.splitlines()[0].startswith("procedural ")
     for name in (*CATALOG, "horse2zebra", "summer2winter_yosemite", "cycle_gan/maps"):
         assert f"\n{name} " in listed
-    assert listed.count("not here yet: http") == len(CATALOG)
+    assert listed.count("not downloaded: http") == len(CATALOG)
     assert "2.2 GB" in listed
     assert list(tmp_path.iterdir()) == []
 
