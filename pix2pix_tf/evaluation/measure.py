@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.config import DataConfig, Fit
+from pix2pix_tf.config import Fit
 from pix2pix_tf.data.dataset import ImageDataset
-from pix2pix_tf.data.pipeline import fitted, held_out_images, held_out_row
-from pix2pix_tf.data.pixels import filled, has_value
+from pix2pix_tf.data.pipeline import fitted, held_out_row
+from pix2pix_tf.data.pixels import has_value
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.candidates import Candidate, Size
 from pix2pix_tf.evaluation.inception import FEATURES, Inception
 from pix2pix_tf.evaluation.segmentation import ClassReader
 from pix2pix_tf.metrics import CONFUSION, METRICS, ImageMetric, Measure, radial_power
-from pix2pix_tf.models.base import PublishedGenerator, Translate
 from pix2pix_tf.wording import counted
-
-VALIDATION_IMAGES = 16
-"""Number of held-out pairs that training validates on: enough to see a run improve or degrade."""
-
-TRAINING_METRICS = tuple(metric for metric in METRICS if metric.in_training)
 
 
 class Comparable(NamedTuple):
@@ -91,9 +85,6 @@ class Measurements:
         if isinstance(self._rows[measure], list):
             self._rows[measure] = np.stack(self._rows[measure])  # replaces the list: kept once, not twice
         return self._rows[measure]
-
-
-# ---------------------------------------------------------------- evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,45 +158,3 @@ def measure(
         if inception is not None and images.valid is None:  # a filled area would be texture to it
             measured.add(FEATURES, inception(images.output))
     return measured
-
-
-# ---------------------------------------------------------------- validation while training
-
-
-class Validation:
-    """Measures generators on a few held-out pairs within seconds.
-
-    Args:
-        dataset: has targets.
-        data: image size of the training.
-        generators: the model's generators.
-    """
-
-    def __init__(self, dataset: ImageDataset, data: DataConfig, generators: Mapping[str, PublishedGenerator]):
-        rows = held_out_images(dataset, data.size, VALIDATION_IMAGES, fit=data.fit, fill=False)
-        self._rows, self._sides = [images for _, *images in rows], dataset.sides
-        self._generators = generators
-        for target in {1 - generator.side for generator in generators.values()}:
-            missing = dataset.sides[target].missing
-            if missing is not None and all((images[target] == missing).all() for images in self._rows):
-                raise DataError(
-                    f"{dataset.name}: no pixel of the held-out targets has a value at that size; hold "
-                    "out other pairs, or give another --fit"
-                )
-
-    def measure(self, translate: Mapping[str, Translate]) -> dict[str, float]:
-        """Returns the metrics' values by name; with two directions, 'AtoB_l1' and so on."""
-        values = {}
-        for name, generator in self._generators.items():
-            measured = Measurements()
-            for images in self._rows:
-                given = np.asarray(filled(images[generator.side], self._sides[generator.side].missing))
-                target, missing = images[1 - generator.side], self._sides[1 - generator.side].missing
-                compared = comparable(translate[name](given), target, missing)
-                if not compared.is_empty:
-                    measured.measure(compared, TRAINING_METRICS)
-            prefix = f"{name}_" if len(self._generators) > 1 else ""
-            for metric in TRAINING_METRICS:
-                mean = measured.rows(metric.measure).mean(axis=0)
-                values[f"{prefix}{metric.name}"] = float(metric.value(mean))
-        return values

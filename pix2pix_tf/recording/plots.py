@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
+import itertools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.fonts import font_file_for
+from pix2pix_tf.metrics import METRICS
 from pix2pix_tf.models.base import Metric
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.recording.sink import Sink
@@ -22,13 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# One panel each: label, regular expression for the end of metric names, and a reference line.
-_OF_PICTURES: tuple[tuple[str, str, tuple[float, str] | None], ...] = (
-    ("L1 (lower is better)", "l1", None),
-    ("SSIM (higher is better)", "ssim", None),
-    ("sharpness", "sharpness", (1.0, "1: as sharp as the targets")),
-    ("checkerboard at 2 to 16 px", r"checkerboard_\d+", (1.0, "1: none")),
-)
+# Reference lines by what is better: value and label.
+_LEVELS = {"one": (1.0, "1: as the targets"), "target": (1.0, "1: none")}
 
 
 class Plots(Sink):
@@ -62,14 +58,20 @@ def plot_metrics(lines: Sequence[dict[str, float]], metrics: Sequence[Metric], t
 
 def plot_validation(lines: Sequence[dict[str, float]], title: str) -> bytes:
     """Returns a PNG with the metrics of held-out images."""
-    figure, axes = _panels(len(_OF_PICTURES), title)
+    validated = [metric for metric in METRICS if metric.in_training]
+    panels = [list(group) for _, group in itertools.groupby(validated, lambda metric: metric.measure)]
+    figure, axes = _panels(len(panels), title)
     names = list(dict.fromkeys(name for line in lines for name in line))
-    for axis, (label, ending, level) in zip(axes, _OF_PICTURES, strict=True):
-        found = [name for name in names if re.fullmatch(f"(.*_)?{ending}", name)]
+    for axis, (first, *others) in zip(axes, panels, strict=True):
+        endings = tuple(f"_{metric.name}" for metric in (first, *others))
+        found = [name for name in names if f"_{name}".endswith(endings)]  # of one direction or both
         for name in found:
             axis.plot(*_points(lines, name), marker=".", linewidth=1.6, label=name if found[1:] else None)
+        label = first.name.rpartition("_")[0] if others else first.label
+        if first.better in ("lower", "higher"):
+            label += f" ({first.better} is better)"
         axis.set_ylabel(label)
-        _mark(axis, level)
+        _mark(axis, _LEVELS.get(first.better))
     return _png(figure)
 
 

@@ -12,7 +12,6 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.errors import DamagedCheckpoint, TrainingDiverged
-from pix2pix_tf.evaluation.measure import Validation
 from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.models.base import Model, SampleGrid
 from pix2pix_tf.recording import Recorder, open_sinks
@@ -21,7 +20,7 @@ from pix2pix_tf.runs.checkpoints import CheckpointWriter, has_moments, restore
 from pix2pix_tf.training.distillation import teacher_discriminator
 from pix2pix_tf.training.resume import initial_checkpoint, steps_per_epoch
 from pix2pix_tf.training.step import Trainer
-from pix2pix_tf.training.watching import Watch
+from pix2pix_tf.training.validation import Validation
 
 SAMPLE_ROWS = 4
 
@@ -92,15 +91,10 @@ class Chief:
         self._last_step = last_step
         held_out = held_out_images(dataset, data.size, SAMPLE_ROWS, fit=data.fit)
         self._held_out = [images for _, *images in held_out]
-        validation = (
-            Validation(dataset, data, self._model.published_generators()) if dataset.has_targets else None
-        )
-        digest = str(dataset.identity(dataset.held_out)["digest"]) if dataset.has_targets else "0"
-        self._validation_images = {"held_out": int(digest[:12], 16)}
-        best = self._run.best()
-        if best is not None and best.get("held_out") != self._validation_images["held_out"]:
-            best = None  # values of different images can't be compared
-        self._watch = Watch(validation, self._config.record, best)
+        self._validation = None
+        if dataset.has_targets:
+            generators = self._model.published_generators()
+            self._validation = Validation(dataset, self._config, generators, self._run.best())
         run_name = Path(self._run.place).absolute().name
         title = f"{run_name}: {configs.dataset_label(data.dataset)} ({dataset.held_out})"
         config_text = json.dumps(configs.to_json(self._config), indent=2)
@@ -128,10 +122,9 @@ class Chief:
         if step % record.sample_every == 0 and step < self._last_step:
             recorder.sample(step, self._sample_grid())
         best = None
-        if self._watch.is_due(step, step == self._last_step):
-            values, is_best = self._watch.look(self._current_translators())
+        if self._validation is not None and self._validation.is_due(step, step == self._last_step):
+            values, best = self._validation.measure(self._current_translators())
             recorder.validate(step, values)
-            best = {**values, **self._validation_images} if is_best else None
         if saving or best is not None:
             check()
             self._writer.save(step, best)

@@ -17,11 +17,12 @@ from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value
 from pix2pix_tf.data.reading import read_input
 from pix2pix_tf.errors import DataError
-from pix2pix_tf.evaluation.measure import Validation
 from pix2pix_tf.exporting import export as exporting
 from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.models.base import PublishedGenerator
 from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.training.validation import Validation
+from tests.conftest import small_config
 
 GDAL_NODATA = 42113
 LOWEST = float(np.finfo(np.float32).min)
@@ -356,4 +357,4 @@ def test_held_out_targets_without_any_value_are_refused_before_training():
         "gone", (PixelFormat(), PixelFormat(1, missing=7)), {"train": (gone,), "val": (gone,)}
     )
     with pytest.raises(DataError, match="value"):
-        Validation(dataset, DataConfig(image_size=(64,)), {"AtoB": PublishedGenerator("generator", 3, 1)})
+        Validation(dataset, small_config(None), {"AtoB": PublishedGenerator("generator", 3, 1)})

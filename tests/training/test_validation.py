@@ -1,4 +1,4 @@
-"""Looking at held-out pairs while training: what is recorded, and which checkpoint is the best."""
+"""Validation during training: what is recorded, and which checkpoint is the best."""
 
 import json
 import shutil
@@ -8,16 +8,18 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import load, replace, train
-from pix2pix_tf.config import RecordConfig
+from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import RunError
-from pix2pix_tf.evaluation.measure import VALIDATION_IMAGES, unit_range
+from pix2pix_tf.evaluation.measure import unit_range
 from pix2pix_tf.metrics import ssim
+from pix2pix_tf.models.base import PublishedGenerator
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, find_run
 from pix2pix_tf.runs.checkpoints import CheckpointWriter
-from pix2pix_tf.training.watching import Watch
+from pix2pix_tf.training.validation import VALIDATION_IMAGES, Validation
 from tests.conftest import small_config
 
 pytestmark = pytest.mark.slow
@@ -25,9 +27,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run that measures at every fourth step, and keeps the best of them."""
+    """A run that validates at every fourth step, and keeps the best of them."""
     config = small_config(
-        tmp_path_factory.mktemp("watched") / "run", evaluate_every=4, checkpoint_every=3, learning_rate=2e-3
+        tmp_path_factory.mktemp("validated") / "run", evaluate_every=4, checkpoint_every=3, learning_rate=2e-3
     )
     return train(config, report=lambda line: None)
 
@@ -38,7 +40,7 @@ def test_held_out_pairs_are_measured_as_often_as_asked(run):
     assert all(np.isfinite(list(line.values())).all() for line in lines)
 
 
-def test_what_is_recorded_is_what_the_checkpoint_paints(run):
+def test_what_is_recorded_is_what_the_checkpoint_generates(run):
     config = run.read_config()
     rows = held_out_images(open_dataset(config), config.data.size, VALIDATION_IMAGES)
     translate = load(f"{run.path}@20")
@@ -77,17 +79,18 @@ def test_the_best_outlives_newer_checkpoints_that_are_worse(run):
 
 
 @pytest.mark.parametrize(
-    ("best_metric", "best"), [("l1", [True, False, True]), ("psnr", [True, True, False])]
+    ("best_metric", "best"), [("l1", [True, True, False]), ("psnr", [True, False, True])]
 )
 def test_the_best_is_the_best_by_the_metric_that_was_chosen(best_metric, best):
-    class Measured:
-        values = iter([{"l1": 0.3, "psnr": 20.0}, {"l1": 0.4, "psnr": 21.0}, {"l1": 0.2, "psnr": 20.5}])
-
-        def measure(self, paint):
-            return next(self.values)
-
-    watch = Watch(Measured(), RecordConfig(best_metric=best_metric), None)
-    assert [watch.look({})[1] for _ in best] == best
+    black = tf.zeros((64, 64, 3), tf.uint8)
+    pairs = (Images(["1"], lambda number: (black, black)),)
+    dataset = ImageDataset("black", (PixelFormat(), PixelFormat()), {"train": pairs, "val": pairs})
+    generators = {"AtoB": PublishedGenerator("generator", 3, 3)}
+    validation = Validation(dataset, small_config(None, best_metric=best_metric), generators)
+    dark, spot, darker = np.full((3, 64, 64, 3), [[[[20]]], [[[0]]], [[[10]]]], np.uint8)
+    spot[:8, :4] = 255  # less than 2 of 255 on average, but the largest squared error
+    outputs = (dark, spot, darker)
+    assert [validation.measure({"AtoB": lambda _, o=o: o})[1] is not None for o in outputs] == best
 
 
 @pytest.mark.parametrize("which", ["worst", "-1", "7"])
