@@ -8,7 +8,7 @@ images. A data set is therefore measured image by image, in little memory, and c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -397,6 +397,12 @@ METRICS: tuple[ImageMetric, ...] = (
         "miou", "mIoU", "mean over the classes of intersection over union", "higher", CONFUSION, 0.02, miou
     ),
 )
+
+
+def measures_of(metrics: Iterable[ImageMetric]) -> list[Measure]:
+    """Returns the functions that metrics are computed from, each once."""
+    return [each for each in dict.fromkeys(metric.measure for metric in metrics) if not isinstance(each, str)]
+
 
 BEST_METRICS = tuple(m.name for m in METRICS if m.in_training and m.better in ("lower", "higher"))
 """What the best checkpoint can be chosen by."""

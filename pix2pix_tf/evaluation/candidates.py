@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf import config as configs
 from pix2pix_tf import formats
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset, Images
@@ -21,7 +20,7 @@ from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import has_value
 from pix2pix_tf.data.reading import is_image_file, read_image
 from pix2pix_tf.data.reading.numbers import dequantize, quantize
-from pix2pix_tf.errors import ConfigError, DataError, RunError
+from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, find_run
 from pix2pix_tf.wording import counted
@@ -116,38 +115,32 @@ def _open_model(
     name: str, model: str, dataset: ImageDataset, config: TrainConfig, raw_weights: bool
 ) -> Candidate:
     run = find_run(model)
-    own = run.config if run is not None else None
-    if own is not None:
+    own_size = None
+    if run is not None:
+        own = run.config
+        own_size = own.data.size
         _refuse_noise(model, all(each.noise for each in model_for(own).published_generators().values()))
         if own.data.task != config.data.task:
             raise ConfigError(
                 f"{model} was trained with --task {own.data.task}, and the pairs are of {config.data.task}"
             )
-    try:
-        if own is None:
-            translate = formats.load(model)
-        else:
-            direction = None if dataset.task.makes_input else config.data.direction
-            raw = raw_weights and own.optimization.ema_decay > 0  # others have no averages
-            translate = formats.load(run or model, direction=direction, raw_weights=raw)
-    except RunError as error:
-        if run is not None or not Path(model).expanduser().is_dir():
-            raise
-        raise RunError(f"{model} has no images, and {error}") from error
+        direction = None if dataset.task.makes_input else config.data.direction
+        raw = raw_weights and own.optimization.ema_decay > 0  # others have no averages
+        translate = formats.load(run, direction=direction, raw_weights=raw)
+    else:
+        translate = formats.load(model)
     _refuse_noise(model, bool(translate.noise))
-    own_size = own.data.size if own is not None else None
 
     def generate(_: str, given: np.ndarray, target: np.ndarray) -> np.ndarray:
         # An exported model has no size: it gets the image that a run of the compared size gets.
         # What a task has made already has the compared size.
+        side, known = dataset.sides[1 if dataset.task.makes_input else 0], np.True_
         if not dataset.task.makes_input:
-            side = dataset.sides[0]
             given = np.asarray(resized(tf.constant(given), own_size or target.shape[:2], side))
-            known = True if side.missing is None else has_value(given, side.missing).numpy()
-            given = _rescaled(given, side, translate.input_range, is_input=True)
-            given = np.where(known, given, given.dtype.type(np.iinfo(given.dtype).max // 2 + 1))
-        else:
-            given = _rescaled(given, dataset.sides[1], translate.input_range, is_input=True)
+            if side.missing is not None:
+                known = has_value(given, side.missing).numpy()
+        given = _rescaled(given, side, translate.input_range, is_input=True)
+        given = np.where(known, given, given.dtype.type(np.iinfo(given.dtype).max // 2 + 1))
         output = _rescaled(translate(given), dataset.sides[1], translate.output_range, is_input=False)
         return resized(tf.constant(output), target.shape[:2], PixelFormat(translate.output_channels)).numpy()
 
@@ -176,22 +169,19 @@ def _open_folder(name: str, path: Path, wanted: Sequence[str], side: PixelFormat
         raise DataError(f"{path}: {finding.line(path)}")
     missing = [each for each in wanted if each not in files]
     if missing:
-        others = f" and {len(missing) - 1} others" if missing[1:] else ""
         raise DataError(
-            f"{path} has no image for '{missing[0]}'{others} of the data set; its names must be those of "
-            f"the inputs (it has {', '.join(list(files)[:3])} ...)"
+            f"{path} has no image for {counted(len(missing), 'input')} of the data set, such as "
+            f"'{missing[0]}'; its names must be those of the inputs (it has {', '.join(list(files)[:3])} ...)"
         )
 
     def read(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
         file = files[image_name]
         image = read_image(file, dataclasses.replace(side, missing=None))
-        if image.shape[:2] != target.shape[:2]:
-            (height, width), size = image.shape[:2], target.shape[:2]
-            can_be_compared = all(map(configs.IMAGE_SIDE.contain, (height, width)))
-            size_option = f"--image-size {height} {width} (height and width), or " if can_be_compared else ""
+        (height, width), size = image.shape[:2], target.shape[:2]
+        if (height, width) != size:
             raise DataError(
-                f"{file} is {width}x{height} pixels, its target {size[1]}x{size[0]}; give {size_option}"
-                "images of the targets' size"
+                f"{file} is {width}x{height} pixels, its target {size[1]}x{size[0]}; give images of the "
+                f"targets' size, or --image-size {height} {width} (height and width)"
             )
         return image
 

@@ -21,15 +21,14 @@ from pix2pix_tf.evaluation import inception as inception_network
 from pix2pix_tf.evaluation.candidates import Candidate, open_candidates
 from pix2pix_tf.evaluation.inception import DISTANCES, ENOUGH_FOR_FID, FEATURES, Inception, distances
 from pix2pix_tf.evaluation.intervals import FEWEST, Comparison, Estimate, compare, estimate
-from pix2pix_tf.evaluation.measure import Measurements, Pairs, measure, outputs, unit_range
+from pix2pix_tf.evaluation.measure import SIZE, Measured, Pairs, measure, outputs, unit_range
 from pix2pix_tf.evaluation.options import EvaluateOptions
 from pix2pix_tf.evaluation.report import ReportImage, write_report
 from pix2pix_tf.evaluation.report.answers import REAL, TAKEN_FOR_REAL, answers_key, read_answers
-from pix2pix_tf.evaluation.results import Evaluation, LeftOut, ModelResult, Result
+from pix2pix_tf.evaluation.results import Evaluation, ModelResult, Result
 from pix2pix_tf.evaluation.segmentation import ClassReader, load_or_train
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.metrics import (
-    CONFUSION,
     METRICS,
     ImageMetric,
     Metric,
@@ -70,43 +69,45 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
         sizes = [config.data.size]
     size = max(sizes, default=None, key=np.prod)
     pairs = Pairs(dataset, split, size, config.data.fit)
-    left_out = [
-        LeftOut(
-            f"{each.name} on images that are all new",
-            f"it was trained on {each.trained_on} of these {counted(len(pairs), 'image')}",
+    left_out = {
+        f"{each.name} on images that are all new": (
+            f"it was trained on {each.trained_on} of these {counted(len(pairs), 'image')}"
         )
         for each in candidates
         if each.trained_on
-    ]
+    }
     reader = _class_reader(pairs, config, left_out, log) if options.segmentation else None
     inception = _inception(options, len(pairs), left_out)
 
     measured = {each.name: measure(each, pairs, reader, inception) for each in candidates}
     targets = measure(_TARGETS, pairs, reader, inception)
-    metrics = _applicable(targets.smallest_side, reader is not None, left_out)
-    values = {name: _values(each, metrics) for name, each in measured.items()}
-    target_values = _values(targets, [metric for metric in metrics if metric.of_targets])
+    metrics = _applicable(targets, left_out)
+    values = {name: _estimates(each, metrics) for name, each in measured.items()}
+    target_values = _estimates(targets, [metric for metric in metrics if metric.of_targets])
     comparisons: list[Comparison] = []
     if len(pairs) >= FEWEST:
         comparisons = [
-            compare((first, second), metric, *(each.rows(metric.measure) for each in (ours, theirs, targets)))
+            compare((first, second), metric, *(each[metric.measure] for each in (ours, theirs, targets)))
             for (first, ours), (second, theirs) in itertools.combinations(measured.items(), 2)
             for metric in metrics
         ]
     elif len(candidates) > 1:
-        because = f"{counted(len(pairs), 'image')} are too few to compare models; take {FEWEST}"
-        left_out.append(LeftOut("which model is better", because))
+        left_out["which model is better"] = (
+            f"{counted(len(pairs), 'image')} are too few to compare models; take {FEWEST}"
+        )
     described: list[Metric] = [*metrics]
-    complete = targets.count(FEATURES)
+    complete = len(targets.get(FEATURES, ()))
     if inception is not None and complete < len(pairs):
-        because = f"they have missing pixels, {complete} have none"
-        left_out.append(LeftOut(f"FID and KID of {len(pairs) - complete} images", because))
+        left_out[f"FID and KID of {len(pairs) - complete} images"] = (
+            f"they have missing pixels, {complete} have none"
+        )
     if complete >= inception_network.FEWEST:
         for name, of_model in measured.items():
-            values[name] |= distances(of_model.rows(FEATURES), targets.rows(FEATURES))
+            values[name] |= distances(of_model[FEATURES], targets[FEATURES])
         if complete < ENOUGH_FOR_FID:
-            note = f"of {complete} images FID says more about their number than about them: read KID"
-            left_out.append(LeftOut("FID as a figure to quote", note))
+            left_out["FID as a figure to quote"] = (
+                f"of {complete} images FID says more about their number than about them: read KID"
+            )
         described += DISTANCES if complete >= ENOUGH_FOR_FID else reversed(DISTANCES)
     if answers:
         described.append(TAKEN_FOR_REAL)
@@ -129,11 +130,11 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
                 step=each.step,
                 trained_on=each.trained_on,
                 values=values[each.name],
-                spectrum=spectrum(measured[each.name]),
+                spectrum=spectrum(measured[each.name][radial_power]),
             )
             for each in candidates
         ],
-        targets=Result(target_values, spectrum(targets)),
+        targets=Result(target_values, spectrum(targets[radial_power])),
         frequencies=spectrum_frequencies().tolist(),
         comparisons=comparisons,
         left_out=left_out,
@@ -165,56 +166,55 @@ def _split(dataset: ImageDataset, asked: str | None) -> str:
 # ---------------------------------------------------------------- what is measured
 
 
-def _class_reader(pairs: Pairs, config: TrainConfig, left_out: list[LeftOut], log: Log) -> ClassReader | None:
+def _class_reader(
+    pairs: Pairs, config: TrainConfig, left_out: dict[str, str], log: Log
+) -> ClassReader | None:
     """Returns what classifies the outputs' pixels, where a side is a label map."""
-    sides = pairs.dataset.sides
-    if sides[1].labels:
-        return ClassReader(palette(pairs.dataset, 1))
-    if sides[0].labels and "train" in pairs.dataset.splits:
-        size = pairs.size or config.data.size
-        return load_or_train(pairs.dataset, size, data_root(config.data.data_dir), log)
-    because = "neither side is a label map; if one is, say so with --label-maps"
-    if sides[0].labels:
-        because = "there are no pairs to train a segmentation network on"
-    left_out.append(LeftOut("segmentation score", because))
-    return None
-
-
-def _inception(options: EvaluateOptions, count: int, left_out: list[LeftOut]) -> Inception | None:
-    weights = inception_network.find_weights(options.inception_weights)
-    if count >= inception_network.FEWEST and weights is not None:
-        return Inception(weights)
-    because = (
-        f"it needs the weights of InceptionV3: put {inception_network.WEIGHTS} of keras.applications into "
-        "Keras' cache, or name the file with --inception-weights"
+    dataset = pairs.dataset
+    if dataset.sides[1].labels:
+        return ClassReader(palette(dataset, 1))
+    if dataset.sides[0].labels and "train" in dataset.splits:
+        return load_or_train(dataset, pairs.size or config.data.size, data_root(config.data.data_dir), log)
+    left_out["segmentation score"] = (
+        "there are no pairs to train a segmentation network on"
+        if dataset.sides[0].labels
+        else "neither side is a label map; if one is, say so with --label-maps"
     )
-    if count < inception_network.FEWEST:
-        because = f"they are distances of sets of {inception_network.FEWEST} images and more"
-    left_out.append(LeftOut("FID and KID", because))
     return None
 
 
-def _applicable(smallest_side: int, has_classes: bool, left_out: list[LeftOut]) -> list[ImageMetric]:
+def _inception(options: EvaluateOptions, count: int, left_out: dict[str, str]) -> Inception | None:
+    weights = inception_network.find_weights(options.inception_weights)
+    if count < inception_network.FEWEST:
+        left_out["FID and KID"] = f"they are distances of sets of {inception_network.FEWEST} images and more"
+    elif weights is None:
+        left_out["FID and KID"] = (
+            f"it needs the weights of InceptionV3: put {inception_network.WEIGHTS} of keras.applications "
+            "into Keras' cache, or name the file with --inception-weights"
+        )
+    else:
+        return Inception(weights)
+    return None
+
+
+def _applicable(targets: Measured, left_out: dict[str, str]) -> list[ImageMetric]:
     """Returns the metrics that images of that size have; notes those that they don't have."""
-    for metric in METRICS:
-        if smallest_side < metric.smallest:
-            because = f"it is defined for images of {metric.smallest} pixels and more"
-            left_out.append(LeftOut(metric.label, because))
-    return [
-        metric
-        for metric in METRICS
-        if smallest_side >= metric.smallest and (has_classes or metric.measure != CONFUSION)
-    ]
+    measured = [metric for metric in METRICS if metric.measure in targets]
+    applicable = [metric for metric in measured if targets[SIZE].min() >= metric.smallest]
+    for metric in measured:
+        if metric not in applicable:
+            left_out[metric.label] = f"it is defined for images of {metric.smallest} pixels and more"
+    return applicable
 
 
-def _values(measured: Measurements, metrics: Sequence[ImageMetric]) -> dict[str, Estimate]:
-    return {metric.name: estimate(measured.rows(metric.measure), metric.value) for metric in metrics}
+def _estimates(measured: Measured, metrics: Sequence[ImageMetric]) -> dict[str, Estimate]:
+    return {metric.name: estimate(measured[metric.measure], metric.value) for metric in metrics}
 
 
-def spectrum(measured: Measurements) -> list[float]:
-    """Returns the mean power spectrum; images count only at the frequencies that they have."""
-    powers = np.ma.masked_invalid(measured.rows(radial_power)).mean(axis=0).filled(0)
-    return [float(f"{power:.4g}") for power in powers]
+def spectrum(powers: np.ndarray) -> list[float]:
+    """Returns the mean of power spectra; images count only at the frequencies that they have."""
+    means = np.ma.masked_invalid(powers).mean(axis=0).filled(0)
+    return [float(f"{power:.4g}") for power in means]
 
 
 # ---------------------------------------------------------------- the report
@@ -223,19 +223,19 @@ def spectrum(measured: Measurements) -> list[float]:
 def _report_images(
     candidates: Sequence[Candidate],
     pairs: Pairs,
-    measured: Mapping[str, Measurements],
+    measured: Mapping[str, Measured],
     metrics: Sequence[ImageMetric],
 ) -> list[ReportImage]:
     """Generates again what the report may show: all, or of a large set the worst and some of the others."""
-    numbers = list(range(len(pairs)))
-    most = min(_MOST_SHOWN, max(2, _MOST_PIXELS // measured[candidates[0].name].largest))
+    numbers, sizes = list(range(len(pairs))), measured[candidates[0].name][SIZE]
+    most = min(_MOST_SHOWN, max(2, _MOST_PIXELS // int(sizes.prod(axis=1).max())))
     if len(numbers) > most:
-        errors = np.mean([each.rows(absolute_error)[:, 0] for each in measured.values()], axis=0)
+        errors = np.mean([each[absolute_error][:, 0] for each in measured.values()], axis=0)
         worst = np.argsort(-errors)[: most // 2]
         numbers = sorted({*worst.tolist(), *spread(len(numbers), most // 2).tolist()})
     # Every metric of every image, float [images].
     values = {
-        name: {metric.name: metric.value(each.rows(metric.measure)) for metric in metrics}
+        name: {metric.name: metric.value(each[metric.measure]) for metric in metrics}
         for name, each in measured.items()
     }
     images = []

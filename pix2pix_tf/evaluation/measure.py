@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,8 +19,14 @@ from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.candidates import Candidate, Size
 from pix2pix_tf.evaluation.inception import FEATURES, Inception
 from pix2pix_tf.evaluation.segmentation import ClassReader
-from pix2pix_tf.metrics import CONFUSION, METRICS, ImageMetric, Measure, radial_power
+from pix2pix_tf.metrics import CONFUSION, METRICS, Measure, measures_of, radial_power
 from pix2pix_tf.wording import counted
+
+# Rows by what was measured, each [images, k].
+Measured = Mapping[Measure | str, np.ndarray]
+
+SIZE = "size"
+"""Key of the heights and widths of the images."""
 
 
 class Comparable(NamedTuple):
@@ -51,40 +58,6 @@ def comparable(output: np.ndarray, target: np.ndarray, missing: int | None) -> C
 def unit_range(image: np.ndarray) -> np.ndarray:
     """Converts an integer image to float32 in [0, 1]."""
     return image.astype(np.float32) / np.iinfo(image.dtype).max
-
-
-class Measurements:
-    """Measurements of a set of images: a row for each image and measure.
-
-    ``smallest_side`` is the shortest side of all images, ``largest`` the number of pixels of the largest.
-    """
-
-    def __init__(self) -> None:
-        self._rows: dict[Measure | str, Any] = {}
-        self.smallest_side = 1 << 30
-        self.largest = 0
-
-    def measure(self, images: Comparable, metrics: Iterable[ImageMetric]) -> None:
-        """Adds what the metrics are computed from; `CONFUSION` is added by the caller."""
-        height, width = images.output.shape[:2]
-        self.smallest_side = min(self.smallest_side, height, width)
-        self.largest = max(self.largest, height * width)
-        for measure in dict.fromkeys(metric.measure for metric in metrics):
-            if not isinstance(measure, str):
-                self.add(measure, measure(*images))
-
-    def add(self, measure: Measure | str, row: np.ndarray) -> None:
-        self._rows.setdefault(measure, []).append(row)
-
-    def count(self, measure: Measure | str) -> int:
-        """Returns how many images have a measurement."""
-        return len(self._rows.get(measure, ()))
-
-    def rows(self, measure: Measure | str) -> np.ndarray:
-        """Returns [images, k], once all images are added."""
-        if isinstance(self._rows[measure], list):
-            self._rows[measure] = np.stack(self._rows[measure])  # replaces the list: kept once, not twice
-        return self._rows[measure]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,21 +113,23 @@ def outputs(
 
 def measure(
     candidate: Candidate, pairs: Pairs, reader: ClassReader | None = None, inception: Inception | None = None
-) -> Measurements:
+) -> Measured:
     """Measures all of a candidate's outputs."""
-    measured, sides = Measurements(), pairs.dataset.sides
+    measures, sides = measures_of(METRICS), pairs.dataset.sides
     labels_are_input = sides[0].labels and not sides[1].labels
+    rows = collections.defaultdict[Measure | str, list[np.ndarray]](list)
     for name, given, target, output in outputs(candidate, pairs, range(len(pairs))):
         images = comparable(output, target, sides[1].missing)
         if images.is_empty:
             raise DataError(
                 f"{pairs.dataset.name}: no pixel of the target of '{name}' has a value; remove the pair"
             )
-        measured.measure(images, METRICS)
-        measured.add(radial_power, radial_power(*images))
+        rows[SIZE].append(np.array(target.shape[:2]))
+        for each in (*measures, radial_power):
+            rows[each].append(each(*images))
         if reader is not None:
             labels, side = (given, sides[0]) if labels_are_input else (target, sides[1])
-            measured.add(CONFUSION, reader.confusion(output, labels, side.missing).reshape(-1))
+            rows[CONFUSION].append(reader.confusion(output, labels, side.missing).reshape(-1))
         if inception is not None and images.valid is None:  # a filled area would be texture to it
-            measured.add(FEATURES, inception(images.output))
-    return measured
+            rows[FEATURES].append(inception(images.output))
+    return {each: np.stack(rows.pop(each)) for each in list(rows)}  # in memory once, not twice

@@ -17,14 +17,6 @@ from pix2pix_tf.wording import counted
 
 
 @dataclasses.dataclass(frozen=True)
-class LeftOut:
-    """A metric that was not computed, and why."""
-
-    metric: str
-    because: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Result:
     """The metrics of a set of images, by name, and its mean power spectrum."""
 
@@ -58,7 +50,7 @@ class Evaluation:
         targets: the targets' own values.
         frequencies: of the spectra, in cycles per pixel.
         comparisons: of every two models by every metric; empty if there are too few images.
-        left_out: what was not computed.
+        left_out: what was not computed, and why.
         inception: the network of FID and KID, if they were computed.
     """
 
@@ -73,7 +65,7 @@ class Evaluation:
     targets: Result
     frequencies: Sequence[float]
     comparisons: Sequence[Comparison]
-    left_out: Sequence[LeftOut]
+    left_out: Mapping[str, str]
     inception: Mapping[str, str] | None = None
 
     def badness(self, metric: Metric, value: float) -> float:
@@ -108,7 +100,7 @@ class Evaluation:
                 }
                 for each in self.comparisons
             ],
-            "left_out": [vars(each) for each in self.left_out],
+            "left_out": [{"metric": metric, "because": because} for metric, because in self.left_out.items()],
         }
 
     def table(self) -> str:
@@ -130,8 +122,8 @@ class Evaluation:
                 [other] = set(each.models) - {each.better}
                 line = f"{each.metric.label}: {each.better} is better than {other}, by more than chance"
                 console.print(line, markup=False, soft_wrap=True)
-        for missing in self.left_out:
-            console.print(f"left out: {missing.metric}: {missing.because}", markup=False, soft_wrap=True)
+        for metric_name, because in self.left_out.items():
+            console.print(f"left out: {metric_name}: {because}", markup=False, soft_wrap=True)
         return text.getvalue().rstrip()
 
 

@@ -29,7 +29,7 @@ from pix2pix_tf.data.pipeline import in_memory, resized, training_batches
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value, to_unit_range
 from pix2pix_tf.devices import resolve_precision
-from pix2pix_tf.errors import DataError, SystemFault, TrainingDiverged
+from pix2pix_tf.errors import DataError, TrainingDiverged
 from pix2pix_tf.files import explain_disk_faults, first_line, write_whole
 from pix2pix_tf.metrics import class_accuracy, miou, pixel_accuracy
 from pix2pix_tf.networks.fast.convolutions import HalvingConvolution
@@ -60,20 +60,13 @@ class ClassReader:
         return classes_of(image, self.palette)
 
     def confusion(self, image: np.ndarray, labels: np.ndarray, missing: int | None = None) -> np.ndarray:
-        """Returns how many pixels of which class are classified as which.
+        """Returns how many pixels of which class are classified as which: int64 [classes, classes].
 
-        Args:
-            image: uint8 or uint16 [height, width, channels].
-            labels: its label map, uint8, which is resized to the size of the classes.
-            missing: value of pixels without a class.
-
-        Returns:
-            int64 [classes, classes]; rows are the truth.
+        Rows are the truth: ``labels``, a label map that is resized to the size of the classes, and whose
+        pixels of the value ``missing`` have no class.
         """
-        found = self(image)
-        size = (found.shape[0], found.shape[1])
-        labels = resized(tf.constant(labels), size, PixelFormat(labels.shape[-1], labels=True))
-        count = len(self.palette)
+        found, count = self(image), len(self.palette)
+        labels = resized(tf.constant(labels), found.shape, PixelFormat(labels.shape[-1], labels=True))
         pairs = classes_of(np.asarray(labels), self.palette) * count + found
         if missing is not None:
             pairs = pairs[has_value(labels, missing).numpy()[..., 0]]
@@ -111,7 +104,7 @@ class Segmenter(ClassReader):
         self.image_size = image_size
         channels = weights["down_1_conv/kernel"].shape[2]
         self._side = PixelFormat(channels)
-        self.network = _build(image_size, channels, len(palette), "float32", seed=0)
+        self.network = _build(image_size, channels, len(palette), "float32")
         for variable in self.network.weights:
             variable.assign(weights[variable.path])
         self._graph = tf.function(self._classes)
@@ -134,7 +127,7 @@ def weights_of(network: keras.Model) -> dict[str, np.ndarray]:
 # ---------------------------------------------------------------- the network
 
 
-def _build(image_size: tuple[int, int], channels: int, classes: int, dtype: str, seed: int) -> keras.Model:
+def _build(image_size: tuple[int, int], channels: int, classes: int, dtype: str) -> keras.Model:
     """Builds an encoder and a decoder with skip connections, as the U-Net (Ronneberger et al. 2015).
 
     The logits are computed at half the size and enlarged. There is neither dropout nor weight decay: after
@@ -144,7 +137,7 @@ def _build(image_size: tuple[int, int], channels: int, classes: int, dtype: str,
         Float32 [batch, height, width, channels] in [-1, 1] → logits, float32 [batch, height, width, classes].
     """
     # A seed for each layer, because Keras' global one is the caller's.
-    seeds = map(int, np.random.SeedSequence(seed).generate_state(64))
+    seeds = map(int, np.random.SeedSequence(0).generate_state(64))
 
     def options(name: str) -> dict[str, Any]:
         initializer = keras.initializers.HeNormal(seed=next(seeds))
@@ -181,25 +174,12 @@ def load_or_train(
     image_size: tuple[int, int],
     cache_dir: Path,
     log: Log = print,
-    seed: int = 0,
     steps: int = STEPS,
 ) -> Segmenter:
     """Returns the network of a data set: the saved one, or one that is trained, measured and saved.
 
-    Args:
-        dataset: pairs, one side photos and one label maps, in either order.
-        image_size: height and width of its input.
-        cache_dir: the folder that it is saved in.
-        log: gets the start of training, and how good the network is on held-out photos.
-        seed: decides initial weights, order and augmentation.
-        steps: of training, each of four photos.
-
-    Raises:
-        ConfigError: the network can't be trained at that size.
-        DataError: not exactly one side has label maps, or these have no two colors; or the saved file is
-            damaged.
-        SystemFault: the file can't be read or written.
-        TrainingDiverged: a weight is no longer finite.
+    ``dataset`` has pairs, one side photos and one label maps, in either order. ``cache_dir`` is the folder
+    that the network is saved in.
     """
     if dataset.kind != "pairs" or [side.labels for side in dataset.sides].count(True) != 1:
         raise DataError(
@@ -212,36 +192,32 @@ def load_or_train(
         "images": [pairs.identity(split) for split in ("train", pairs.held_out)],
         "sides": [str(side) for side in pairs.sides],
         "image_size": list(image_size),
-        "seed": seed,
         "steps": steps,
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     path = cache_dir / f"segmenter-{digest[:16]}.npz"
-    lock = filelock.FileLock(path.with_suffix(".lock"))
     with explain_disk_faults(cache_dir):
         cache_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire()  # a second program that needs the same network waits for the first
-    try:
-        if path.exists():
-            return _load(path, image_size)
-        log(
-            f"a segmentation network learns from the {pairs.count('train')} real photos of {pairs.name} at "
-            f"{image_size[1]}x{image_size[0]}, once, in {steps} steps; it is saved as {path}"
-        )
-        segmenter = _train(pairs, image_size, seed, steps)
-        log(f"real photos, classified by that network: {segmenter.real}")
-        _save(path, segmenter)
-        return segmenter
-    finally:
-        lock.release()
+        # A second program that needs the same network waits for the first.
+        with filelock.FileLock(path.with_suffix(".lock")):
+            if path.exists():
+                return _load(path, image_size)
+            log(
+                f"a segmentation network learns from the {pairs.count('train')} real photos of {pairs.name} "
+                f"at {image_size[1]}x{image_size[0]}, once, in {steps} steps; it is saved as {path}"
+            )
+            segmenter = _train(pairs, image_size, steps)
+            log(f"real photos, classified by that network: {segmenter.real}")
+            _save(path, segmenter)
+            return segmenter
 
 
-def _train(pairs: ImageDataset, image_size: tuple[int, int], seed: int, steps: int) -> Segmenter:
+def _train(pairs: ImageDataset, image_size: tuple[int, int], steps: int) -> Segmenter:
     """Trains a network on the real photos, and measures it on those held out."""
     config = TrainConfig(
         ModelSettings("segmenter"),
         DataConfig(image_size=image_size),
-        OptimizationConfig(steps=steps, batch_size=_BATCH, seed=seed),
+        OptimizationConfig(steps=steps, batch_size=_BATCH),
     )
     colors = palette(pairs, 1)
     classes = in_memory(_with_classes(pairs, colors), "train")
@@ -249,19 +225,16 @@ def _train(pairs: ImageDataset, image_size: tuple[int, int], seed: int, steps: i
 
     def example(step: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns photos, classes and the weights of their pixels, each [batch, height, width, …]."""
-        photos, labels, *has_class = batch
+        photos, labels, *mask = batch
         labels = tf.cast(tf.round((labels[..., 0] + 1.0) * 127.5), tf.int32)
-        if has_class:
-            counts = has_class[0][..., 0]
-            labels = tf.where(counts > 0, labels, 0)
-            weights = tf.gather(weight_of_class, labels) * counts
-        else:
-            weights = tf.gather(weight_of_class, labels)
-        return _color_jittered(photos, tf.stack([tf.constant(seed, tf.int64), step])), labels, weights
+        has_class = mask[0][..., 0] if mask else tf.ones_like(labels, tf.float32)
+        labels = tf.where(has_class > 0, labels, 0)
+        weights = tf.gather(weight_of_class, labels) * has_class
+        return _color_jittered(photos, tf.stack([tf.constant(0, tf.int64), step])), labels, weights
 
     batches = training_batches(classes, config, 0, steps).enumerate().map(example, tf.data.AUTOTUNE)
     precision = resolve_precision("auto")
-    network = _build(image_size, pairs.sides[0].channels, len(colors), precision, seed)
+    network = _build(image_size, pairs.sides[0].channels, len(colors), precision)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(steps - _WARM_UP, 1), warmup_target=_LEARNING_RATE, warmup_steps=min(_WARM_UP, steps)
     )
@@ -341,8 +314,7 @@ _PALETTE, _REAL = "palette", "real"  # its arrays beside the weights, whose path
 
 
 def _save(path: Path, segmenter: Segmenter) -> None:
-    assert segmenter.real is not None
-    real = json.dumps(dataclasses.asdict(segmenter.real)).encode()
+    real = json.dumps(vars(segmenter.real)).encode()
     arrays: dict[str, Any] = {_REAL: np.frombuffer(real, np.uint8), _PALETTE: segmenter.palette}
     arrays |= weights_of(segmenter.network)
     content = io.BytesIO()
@@ -356,8 +328,8 @@ def _load(path: Path, image_size: tuple[int, int]) -> Segmenter:
             arrays = {name: stored[name] for name in stored.files}
         real = RealScores(**json.loads(arrays.pop(_REAL).tobytes()))
         segmenter = Segmenter(arrays.pop(_PALETTE), image_size, arrays)
-    except PermissionError as error:
-        raise SystemFault(f"{path}: can't be read ({error.strerror}); check its permissions") from error
+    except PermissionError:
+        raise
     except Exception as error:  # NumPy doesn't document what it raises for damaged files
         raise DataError(
             f"{path}: not a whole segmentation network ({first_line(error)}); delete that file and run again "

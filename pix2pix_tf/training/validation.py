@@ -13,8 +13,8 @@ from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixels import filled
 from pix2pix_tf.errors import DataError
-from pix2pix_tf.evaluation.measure import Measurements, comparable
-from pix2pix_tf.metrics import METRICS
+from pix2pix_tf.evaluation.measure import comparable
+from pix2pix_tf.metrics import METRICS, Measure, measures_of
 from pix2pix_tf.models.base import PublishedGenerator, Translate
 
 VALIDATION_IMAGES = 16
@@ -67,18 +67,19 @@ class Validation:
         With two directions the names are 'AtoB_l1' and so on.
         """
         start = time.perf_counter()
-        values = {}
+        values, measures = {}, measures_of(_METRICS)
         for name, generator in self._generators.items():
-            measured = Measurements()
+            rows: dict[Measure | str, list[np.ndarray]] = {measure: [] for measure in measures}
             for images in self._rows:
                 given = np.asarray(filled(images[generator.side], self._sides[generator.side].missing))
                 target, missing = images[1 - generator.side], self._sides[1 - generator.side].missing
                 compared = comparable(translate[name](given), target, missing)
                 if not compared.is_empty:
-                    measured.measure(compared, _METRICS)
+                    for measure in measures:
+                        rows[measure].append(measure(*compared))
             prefix = f"{name}_" if len(self._generators) > 1 else ""
             for metric in _METRICS:
-                mean = measured.rows(metric.measure).mean(axis=0)
+                mean = np.stack(rows[metric.measure]).mean(axis=0)
                 values[f"{prefix}{metric.name}"] = float(metric.value(mean))
         self._since = time.perf_counter()
         self._took = self._since - start

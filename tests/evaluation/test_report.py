@@ -18,7 +18,7 @@ from pix2pix_tf.evaluation import report
 from pix2pix_tf.evaluation.intervals import Comparison, Estimate
 from pix2pix_tf.evaluation.report import ReportImage, write_report
 from pix2pix_tf.evaluation.report.answers import TAKEN_FOR_REAL, read_answers, wilson_interval
-from pix2pix_tf.evaluation.results import Evaluation, LeftOut, ModelResult, Result
+from pix2pix_tf.evaluation.results import Evaluation, ModelResult, Result
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp; 건물"
 METRICS = tuple(
@@ -71,7 +71,7 @@ def evaluation(*names, better="", **others):
         "targets": Result({"checkerboard_2": estimate(0.85)}, [5.0, 4.0, 0.4, 0.05]),
         "frequencies": [0.0, 0.125, 0.25, 0.5],
         "comparisons": comparisons,
-        "left_out": [LeftOut("FID", "there are no weights")],
+        "left_out": {"FID": "there are no weights"},
     }
     return Evaluation(**{**given, **others})
 
@@ -193,7 +193,7 @@ def test_names_are_text_wherever_they_stand(page):
     given = evaluation(*models, better=models[0], dataset=EVIL, packages={EVIL: EVIL})
     given = dataclasses.replace(
         given,
-        left_out=[LeftOut(EVIL, EVIL)],
+        left_out={EVIL: EVIL},
         metrics=[dataclasses.replace(metric, label=EVIL, help=EVIL) for metric in METRICS],
     )
     found = page(given, [report_image(1, *models, name=EVIL)], {models[0]: [{"step": 1, EVIL: 2.0}]})

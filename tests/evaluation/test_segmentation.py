@@ -22,15 +22,15 @@ pytestmark = pytest.mark.slow
 
 SIZE = (64, 64)
 STEPS = 60
-# As in the label maps of facades, and two neighbours of those of Cityscapes.
+# As in the label maps of facades, and two neighbors of those of Cityscapes.
 COLORS = [
     *((0, 48, 255), (0, 0, 222), (0, 128, 255), (255, 80, 0), (192, 255, 63), (174, 0, 1), (32, 255, 224)),
     *((255, 159, 0), (1, 207, 255), (112, 254, 142), (255, 240, 1), (254, 0, 0), (0, 60, 100), (0, 80, 100)),
 ]
 
 
-def no_one(line):
-    """Is told nothing."""
+def ignore(line):
+    """Logs nothing."""
 
 
 def must_not_train(line):
@@ -44,7 +44,7 @@ def made_of(label_maps, side=None):
     return ImageDataset("made up", (PixelFormat(), side or PixelFormat(labels=True)), {"train": (images,)})
 
 
-def painted(colors, count=12, size=160):
+def drawn(colors, count=12, size=160):
     """Label maps of rectangles, each of the colors on a hundredth of the pixels or more."""
     random = np.random.default_rng(0)
     for _ in range(count):
@@ -75,8 +75,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segmenter(dataset, folder):
-    """A trained one, to be read only, and kept in ``folder``."""
-    return load_or_train(dataset, SIZE, folder, no_one, steps=STEPS)
+    """A trained one, to be read only, and saved in ``folder``."""
+    return load_or_train(dataset, SIZE, folder, ignore, steps=STEPS)
 
 
 def held_out(dataset):
@@ -88,10 +88,9 @@ def held_out(dataset):
 # ---------------------------------------------------------------- colors
 
 
-@pytest.mark.parametrize("quality", [75, 95])
-def test_classes_are_found_in_maps_that_jpeg_has_blurred(quality):
-    maps = list(painted(COLORS))
-    blurred = [jpeg(image, quality) for image in maps]
+def test_classes_are_found_in_maps_that_jpeg_has_blurred():
+    maps = list(drawn(COLORS))
+    blurred = [jpeg(image, 75) for image in maps]
     assert len(np.unique(blurred[0].reshape(-1, 3), axis=0)) > 500
     found = palette(made_of(blurred), 1)
     assert found.dtype == np.uint8
@@ -106,12 +105,12 @@ def test_classes_are_found_in_maps_that_jpeg_has_blurred(quality):
 
 
 def test_classes_of_drawn_maps_are_their_colors_exactly_however_near_and_thin(dataset):
-    drawn = {tuple(colour) for colour in palette(dataset, 1).tolist()}
+    drawn = {tuple(color) for color in palette(dataset, 1).tolist()}
     assert drawn <= set(PALETTE.values())
     assert len(drawn) >= 10
-    grey = np.zeros((2, 20, 20, 1), np.uint8)
-    grey[:, :, 7], grey[:, 3] = 1, 2  # one pixel wide, one level apart
-    assert palette(made_of(grey, PixelFormat(1, labels=True)), 1).tolist() == [[0], [2], [1]]
+    gray = np.zeros((2, 20, 20, 1), np.uint8)
+    gray[:, :, 7], gray[:, 3] = 1, 2  # one pixel wide, one level apart
+    assert palette(made_of(gray, PixelFormat(1, labels=True)), 1).tolist() == [[0], [2], [1]]
 
 
 def test_the_most_frequent_class_is_the_first_and_stray_pixels_are_none():
@@ -119,11 +118,8 @@ def test_the_most_frequent_class_is_the_first_and_stray_pixels_are_none():
     image[:30] = (255, 0, 0)
     image[50, 50] = (1, 2, 3)
     assert palette(made_of([image]), 1).tolist() == [[200, 200, 200], [255, 0, 0]]
-
-
-def test_no_more_classes_than_a_network_can_tell_apart():
-    image = np.arange(50, dtype=np.uint8).repeat(50).reshape(50, 50, 1) * 5
-    assert len(palette(made_of([image], PixelFormat(1, labels=True)), 1)) == 32
+    ramp = np.arange(50, dtype=np.uint8).repeat(50).reshape(50, 50, 1) * 5
+    assert len(palette(made_of([ramp], PixelFormat(1, labels=True)), 1)) == 32
 
 
 @pytest.mark.parametrize(
@@ -131,16 +127,15 @@ def test_no_more_classes_than_a_network_can_tell_apart():
     [
         (np.zeros((8, 8, 3), np.uint8), PixelFormat(labels=True)),
         (np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), PixelFormat(labels=True)),
-        (np.zeros((2, 2, 3), np.uint8), PixelFormat(labels=True)),
         (np.zeros((8, 8, 3), np.uint16), PixelFormat(labels=True, bits=16)),
     ],
 )
-def test_pictures_without_classes_are_refused(image, side):
+def test_images_without_classes_are_refused(image, side):
     with pytest.raises(DataError, match="made up"):
         palette(made_of([image], side), 1)
 
 
-def test_a_pixel_has_the_class_of_the_nearest_colour():
+def test_a_pixel_has_the_class_of_the_nearest_color():
     random = np.random.default_rng(1)
     image = random.integers(0, 256, (30, 40, 3), np.uint8)
     colors = random.integers(0, 256, (9, 3), np.uint8)
@@ -160,21 +155,8 @@ def test_confusions_are_counted_pixel_by_pixel():
     found[:2] = 4
     found[truth == 1] = 1
     counts = ClassReader(colors).confusion(colors[found], colors[truth])
-    assert counts.dtype == np.int64
-    assert counts.shape == (5, 5)
-    assert all(
-        counts[row, column] == ((truth == row) & (found == column)).sum()
-        for row in range(5)
-        for column in range(5)
-    )
-
-
-def test_label_maps_are_read_without_a_network():
-    [labels] = painted(COLORS, count=1)
-    reader = ClassReader(np.array(COLORS, np.uint8))
-    assert pixel_accuracy(reader.confusion(labels, labels).reshape(-1)) == 1
-    assert pixel_accuracy(reader.confusion(jpeg(labels, 90), labels).reshape(-1)) > 0.9
-    assert pixel_accuracy(reader.confusion(labels[:, ::-1], labels).reshape(-1)) < 0.9
+    expected = [[((truth == row) & (found == column)).sum() for column in range(5)] for row in range(5)]
+    np.testing.assert_array_equal(counts, expected)
 
 
 # ---------------------------------------------------------------- the network
@@ -204,15 +186,15 @@ def test_a_photo_of_any_size_is_read_at_the_networks(dataset, segmenter):
 
 
 def test_sizes_that_are_no_multiples_are_learned_at(dataset, tmp_path):
-    segmenter = load_or_train(dataset, (65, 78), tmp_path, no_one, steps=2)
+    segmenter = load_or_train(dataset, (65, 78), tmp_path, ignore, steps=2)
     assert segmenter(next(held_out(dataset))[0]).shape == (65, 78)
 
 
-def test_one_seed_gives_one_network_and_leaves_the_callers_randomness_alone(dataset, tmp_path):
+def test_a_network_does_not_depend_on_the_callers_randomness_and_leaves_it_alone(dataset, tmp_path):
     networks = []
     for number in range(2):
         keras.utils.set_random_seed(number)
-        segmenter = load_or_train(dataset, SIZE, tmp_path / str(number), no_one, seed=3, steps=3)
+        segmenter = load_or_train(dataset, SIZE, tmp_path / str(number), ignore, steps=3)
         drawn = np.random.random()
         np.random.seed(number)
         assert drawn == np.random.random()
@@ -236,44 +218,27 @@ def test_a_network_is_trained_once(dataset, segmenter, folder):
 
 def test_what_decides_a_network_decides_its_file(dataset, segmenter, folder, monkeypatch):
     trained = []
-
-    def noted(*given):
-        trained.append(given)
-        return segmenter
-
-    monkeypatch.setattr(module, "_train", noted)
+    monkeypatch.setattr(module, "_train", lambda *given: trained.append(given) or segmenter)
     monkeypatch.setattr(module, "_save", lambda *given: None)
     other = procedural_dataset(1, SIZE, train_count=24, val_count=6, test_count=0)
-    changed = [(other, SIZE, 0, STEPS), (dataset, (64, 80), 0, STEPS), (dataset, SIZE, 1, STEPS)]
-    changed.append((dataset, SIZE, 0, STEPS + 1))
-    held_out_differs = {**dataset.splits, "val": other.splits["val"]}  # which it is measured on
-    changed.append((dataclasses.replace(dataset, splits=held_out_differs), SIZE, 0, STEPS))
-    for images, size, seed, steps in changed:
-        load_or_train(images, size, folder, no_one, seed, steps)
-    assert len(trained) == len(changed)
+    measured_on = dataclasses.replace(dataset, splits={**dataset.splits, "val": other.splits["val"]})
+    changed = [(other, SIZE, STEPS), (dataset, (64, 80), STEPS), (dataset, SIZE, STEPS + 1)]
+    for images, size, steps in (*changed, (measured_on, SIZE, STEPS)):
+        load_or_train(images, size, folder, ignore, steps)
     monkeypatch.setattr(module, "_VERSION", module._VERSION + 1)
-    load_or_train(dataset, SIZE, folder, no_one, steps=STEPS)
-    assert len(trained) == len(changed) + 1
+    load_or_train(dataset, SIZE, folder, ignore, STEPS)
+    assert len(trained) == 5
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "overwritten", "other network"])
+@pytest.mark.parametrize("damage", ["cut", "other network"])
 def test_a_damaged_file_is_refused_by_name(damage, dataset, segmenter, folder, tmp_path):
     [good] = folder.glob("*.npz")
     path = tmp_path / good.name
-    content = good.read_bytes()
     if damage == "cut":
-        path.write_bytes(content[: len(content) // 2])
-    elif damage == "empty":
-        path.write_bytes(b"")
-    elif damage == "overwritten":
-        half = len(content) // 2
-        path.write_bytes(content[:half] + bytes(64) + content[half + 64 :])
+        path.write_bytes(good.read_bytes()[:-1000])
     else:
         with np.load(good) as stored:
-            arrays = dict(stored)
-        arrays["palette"] = arrays["palette"][:3]
-        with path.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(path, **{**stored, "palette": stored["palette"][:3]})
     with pytest.raises(DataError) as caught:
         load_or_train(dataset, SIZE, tmp_path, must_not_train, steps=STEPS)
     assert str(path) in str(caught.value)
@@ -285,35 +250,28 @@ def test_what_has_no_score_is_refused(dataset, tmp_path):
     both = ImageDataset("made up", (PixelFormat(labels=True),) * 2, dataset.splits)
     for wrong in (neither, both):
         with pytest.raises(DataError, match="made up"):
-            load_or_train(wrong, SIZE, tmp_path, no_one)
+            load_or_train(wrong, SIZE, tmp_path, ignore)
     with pytest.raises(ConfigError):
-        load_or_train(dataset, (16, 16), tmp_path, no_one)
+        load_or_train(dataset, (16, 16), tmp_path, ignore)
     assert not list(tmp_path.glob("*.npz"))
 
 
 @pytest.mark.slow
 def test_pixels_without_a_class_are_not_learned_from_and_not_scored(tmp_path):
     """Whichever class they are nearest to."""
-    void = 3
-    labels = np.where(np.arange(64)[:, np.newaxis, np.newaxis] < 32, 10, np.full((64, 64, 1), 240)).astype(
-        np.uint8
-    )
-    labels[:, :48] = void
-    draw = np.random.default_rng(0)
-    photos = tf.constant(draw.integers(0, 256, (4, 64, 64, 3), np.uint8))
-    images = Images(list("abcd"), lambda number: (photos[number], tf.constant(labels)))
-    sides = (PixelFormat(), PixelFormat(1, labels=True, missing=void))
-    pairs = ImageDataset("made up", sides, {"train": (images,)})
-    found = load_or_train(pairs, SIZE, tmp_path, no_one, steps=2)
-    assert found.palette.ravel().tolist() == [10, 240]
-    counts = sum(found.confusion(photo, labels, void) for photo in photos.numpy())
-    assert found.real.pixel_accuracy == pytest.approx(pixel_accuracy(counts.reshape(-1)))
-    other = np.where(labels == void, 253 - void, labels)
-    images = Images(list("abcd"), lambda number: (photos[number], tf.constant(other)))
-    pairs = ImageDataset(
-        "made up", (PixelFormat(), PixelFormat(1, labels=True, missing=253 - void)), {"train": (images,)}
-    )
-    again = load_or_train(pairs, SIZE, tmp_path / "other", no_one, steps=2)
-    assert again.real == found.real
-    for name, weights in weights_of(again.network).items():
-        np.testing.assert_array_equal(weights, weights_of(found.network)[name], err_msg=name)
+    photos = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8))
+    networks = []
+    for void in (3, 250):
+        labels = np.where(np.arange(64) < 32, 10, 240).astype(np.uint8).repeat(64).reshape(64, 64, 1)
+        labels[:, :48] = void
+        images = Images(list("abcd"), lambda number, labels=labels: (photos[number], tf.constant(labels)))
+        sides = (PixelFormat(), PixelFormat(1, labels=True, missing=void))
+        pairs = ImageDataset("made up", sides, {"train": (images,)})
+        network = load_or_train(pairs, SIZE, tmp_path / str(void), ignore, steps=2)
+        assert network.palette.ravel().tolist() == [10, 240]
+        counts = sum(network.confusion(photo, labels, void) for photo in photos.numpy())
+        assert network.real.pixel_accuracy == pytest.approx(pixel_accuracy(counts.reshape(-1)))
+        networks.append(network)
+    assert networks[1].real == networks[0].real
+    for name, weights in weights_of(networks[1].network).items():
+        np.testing.assert_array_equal(weights, weights_of(networks[0].network)[name], err_msg=name)
