@@ -1,1 +1,1 @@
-"""How good the pictures of models are: what is measured of them, and the page that shows it."""
+"""Measures how good the images of models are, and reports it."""

@@ -95,15 +95,14 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def _root_of_covariance(features: np.ndarray) -> np.ndarray:
-    """Returns A, float64 [images or k, k], such that AᵀA is the covariance of features [images, k]."""
+    """Returns A, float64 [images or k, k], so that AᵀA is the covariance of features [images, k]."""
     count, mean = len(features), features.mean(0, np.float64)
     if count <= features.shape[1]:
         return (features - mean) / np.sqrt(count - 1)
     parts = (features[start : start + _AT_ONCE] - mean for start in range(0, count, _AT_ONCE))
-    root: np.ndarray | None = None
+    root = np.empty((0, features.shape[1]))
     for part in parts:  # 50 000 images in float64 would exceed the documented memory
-        root = np.asarray(np.linalg.qr(part if root is None else np.concatenate([root, part]), "r"))
-    assert root is not None
+        root = np.asarray(np.linalg.qr(np.concatenate([root, part]), "r"))
     return root / np.sqrt(count - 1)
 
 
@@ -133,5 +132,5 @@ def unbiased_mmd(ours: np.ndarray, theirs: np.ndarray) -> float:
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a @ b.T / features + 1) ** 3
 
-    within = [(each.sum() - np.trace(each)) for each in (kernel(ours, ours), kernel(theirs, theirs))]
+    within = [each.sum() - np.trace(each) for each in (kernel(ours, ours), kernel(theirs, theirs))]
     return float(sum(within) / (count * (count - 1)) - 2 * kernel(ours, theirs).mean())

@@ -66,24 +66,17 @@ def compare(
 ) -> Comparison:
     """Compares two models by what a metric is computed from: float [images, k] of each and of the targets.
 
-    Two methods differ if other images would show it, too (the interval excludes 0), and if the difference
-    exceeds the effect of another seed on one and the same method, which no number of images shows. One of
-    them is better if the same holds for their badness: one may be too sharp and the other as much too soft.
+    Two methods differ if the interval excludes 0, so that other images would show it, too, and if the
+    difference exceeds the effect of another seed on one method, which no number of images shows. One of them
+    is better if the same holds for their badness: one may be too sharp and the other as much too soft.
     """
 
-    def values(means: np.ndarray) -> list[np.ndarray]:
-        return [metric.value(each) for each in np.split(means, 3, axis=-1)]
-
-    def difference(means: np.ndarray) -> np.ndarray:
-        a, b, _ = values(means)
-        return a - b
-
-    def difference_in_badness(means: np.ndarray) -> np.ndarray:
-        a, b, target = values(means)
-        return metric.badness(a, target) - metric.badness(b, target)
+    def difference(means: np.ndarray, in_badness: bool) -> np.ndarray:
+        a, b, target = (metric.value(each) for each in np.split(means, 3, axis=-1))
+        return metric.badness(a, target) - metric.badness(b, target) if in_badness else a - b
 
     rows = np.concatenate([ours, theirs, targets], axis=1)
-    found, behind = (estimate(rows, value) for value in (difference, difference_in_badness))
+    found, behind = (estimate(rows, functools.partial(difference, in_badness=each)) for each in (False, True))
     differs, is_ordered = (
         len(rows) >= FEWEST and each.excludes_zero() and abs(each.value) > metric.seed_effect
         for each in (found, behind)
@@ -103,10 +96,8 @@ def _means(rows: np.ndarray) -> Iterator[np.ndarray]:
 def _weights(count: int) -> np.ndarray:
     """Returns the weights of each resample, of sum 1: float32 [resamples, images]."""
     weights = np.empty((RESAMPLES, count), np.float32)
-    random, shape = (
-        np.random.default_rng(0),
-        max(count - 1, 1) / count,
-    )  # means vary as those of resampled images
+    random = np.random.default_rng(0)
+    shape = max(count - 1, 1) / count  # means vary as those of resampled images
     for resample in weights:
         drawn = random.standard_gamma(shape, count)
         resample[:] = drawn / drawn.sum()
