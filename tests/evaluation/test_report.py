@@ -92,13 +92,7 @@ def report_image(place, *models, name="", size=32, **others):
 
 
 class Page(html.parser.HTMLParser):
-    """What a browser would see.
-
-    Attributes:
-        tags: the elements, with their attributes, in order.
-        texts: the text in each kind of element.
-        data: what the page's script gets.
-    """
+    """What a browser would see: elements, the text in each kind of them, and what the page's script gets."""
 
     def __init__(self, path):
         super().__init__()
@@ -149,43 +143,35 @@ def test_every_number_is_on_the_page(page):
 
 def test_the_headline_names_the_better_model(page):
     a, b = (page(evaluation("anna", "otto", better=name)).headline() for name in ("anna", "otto"))
-    assert a != b
+    assert a.startswith("anna")
     assert b == a.replace("anna", "?").replace("otto", "anna").replace("?", "otto")
-    assert page(evaluation("anna", "otto")).headline() not in (a, b)
     names = ("anna", "otto", "ida")
     for name in names:
         headline = page(evaluation(*names, better=name)).headline()
         assert [each for each in names if each in headline] == [name]
 
 
-def test_differences_without_a_better_model_are_distinguished_from_no_difference(page):
+def test_without_a_better_model_the_headline_says_why(page):
     given = evaluation("anna", "otto")
-    changed = [
-        dataclasses.replace(each, larger_than_chance=each.metric.name == "sharpness")
-        for each in given.comparisons
+    differ = [dataclasses.replace(each, larger_than_chance=True) for each in given.comparisons]
+    found = [
+        page(dataclasses.replace(given, comparisons=each)).headline()
+        for each in (given.comparisons, differ, [])
     ]
-    both = page(dataclasses.replace(given, comparisons=changed))
-    assert "neither is better" in both.headline()
-    assert "neither is better" not in page(given).headline()
-
-
-def test_too_few_images_are_not_called_alike(page):
-    few = page(evaluation("a", "b", comparisons=[]))
-    assert "too few to compare" in few.headline()
-    assert "best, within chance" not in few.source
-
-
-def test_the_headline_of_one_model_has_its_numbers(page):
+    for words, headline in zip(("no difference", "neither is better", "too few"), found, strict=True):
+        assert words in headline
     assert all(text in page(evaluation("anna")).headline() for text in ("anna", "L1", "0.170"))
 
 
 def test_only_a_best_that_is_beyond_chance_is_marked_as_such(page):
-    def marks(found):
-        return [kind.split() for kind in found.attributes("span", "class") if kind.split()[0] == "tag"]
-
-    assert marks(page(evaluation("a", "b", better="a"))) == [["tag", "ahead"]] * 4
-    assert marks(page(evaluation("a", "b"))) == [["tag"]] * 4
-    assert not marks(page(evaluation("a")))
+    for given, mark in (
+        (evaluation("a", "b", better="a"), ["tag ahead"] * 4),
+        (evaluation("a", "b"), ["tag"] * 4),
+        (evaluation("a", "b", comparisons=[]), []),
+        (evaluation("a"), []),
+    ):
+        marks = page(given).attributes("span", "class")
+        assert [kind for kind in marks if kind.startswith("tag")] == mark
 
 
 def test_names_are_text_wherever_they_stand(page):
@@ -223,24 +209,22 @@ def test_the_page_asks_nothing_of_any_server(page):
     assert "@import" not in found.source
 
 
-def test_pictures_are_those_that_were_given(page):
+def test_images_are_those_that_were_given(page):
     smooth = np.broadcast_to(np.arange(0, 256, 8, np.uint8)[:, None, None], (32, 32, 3))
-    given = report_image(1, "a", "b", target=smooth, outputs={"a": 255 - smooth, "b": smooth[:, ::-1] // 2})
+    labels = np.repeat(255 * (image(0, (32, 32, 1)) // 128), 3, axis=2)
+    given = report_image(
+        1, "a", "b", input=labels, target=smooth, outputs={"a": 255 - smooth, "b": smooth[:, ::-1] // 2}
+    )
     found = page(evaluation("a", "b"), [given])
     [entry] = found.data["images"]
-    _, *shown = (found.pixels(index) for index in entry["views"])
-    for pixels, image in zip(shown, (*given.outputs.values(), given.target), strict=True):
-        assert np.abs(pixels.astype(int) - image).mean() < 3
+    labels_shown, *shown = (found.pixels(index) for index in entry["views"])
+    np.testing.assert_array_equal(labels_shown, labels)  # of few colors
+    for pixels, expected in zip(shown, (*given.outputs.values(), given.target), strict=True):
+        assert np.abs(pixels.astype(int) - expected).mean() < 3
 
 
-def test_labels_of_few_colors_are_kept_exactly(page):
-    labels = np.repeat(255 * (image(0, (32, 32, 1)) // 128), 3, axis=2)
-    found = page(evaluation("a"), [report_image(1, "a", input=labels)])
-    np.testing.assert_array_equal(found.pixels(found.data["images"][0]["views"][0]), labels)
-
-
-def test_every_distinct_picture_is_there_once(page):
-    same = image(0)
+def test_every_distinct_image_is_there_once_and_large_ones_are_shrunk(page):
+    same = image(0, (30, 1200, 1))
     images = [
         report_image(place, "a", "b", input=same, outputs={"a": image(place), "b": same})
         for place in (1, 2, 3)
@@ -248,12 +232,8 @@ def test_every_distinct_picture_is_there_once(page):
     found = page(evaluation("a", "b"), images)
     assert len(found.data["uris"]) == len(set(found.data["uris"])) == 1 + 3 + 3
     assert found.source.count("data:image/") == 7
-    assert len({entry["views"][0] for entry in found.data["images"]}) == 1
-
-
-def test_large_pictures_are_shrunk(page):
-    found = page(evaluation("a"), [report_image(1, "a", target=image(0, (30, 1200, 1)))])
-    assert found.pixels(found.data["images"][0]["views"][-1]).shape == (13, report.LONGEST_SIDE, 3)
+    [index] = {entry["views"][0] for entry in found.data["images"]}
+    assert found.pixels(index).shape == (13, report.LONGEST_SIDE, 3)
 
 
 def test_a_page_stays_below_its_limit_and_keeps_the_worst_and_the_best(page, monkeypatch):
@@ -265,14 +245,13 @@ def test_a_page_stays_below_its_limit_and_keeps_the_worst_and_the_best(page, mon
     names = [entry["name"] for entry in found.data["images"]]
     assert 10 < len(names) < 60
     assert {"59.jpg", "58.jpg", "1.jpg", "0.jpg"} <= set(names)
-    assert len([name for name in names if int(name[:-4]) > 45]) > len(
-        [name for name in names if int(name[:-4]) < 14]
-    )
-    assert len([name for name in names if 20 <= int(name[:-4]) < 40]) > 2
+    places = np.array([int(name[:-4]) for name in names])
+    assert (places > 45).sum() > (places < 14).sum()
+    assert ((places >= 20) & (places < 40)).sum() > 2
     assert sum(len(uri) for uri in found.data["uris"]) > 150_000
 
 
-def test_a_page_without_room_for_any_picture_is_written(page, monkeypatch):
+def test_a_page_without_room_for_any_image_is_written(page, monkeypatch):
     monkeypatch.setattr(report, "LIMIT", 1000)
     assert page(evaluation("a"), [report_image(1, "a")]).data["images"] == []
 
@@ -377,7 +356,7 @@ def test_damaged_answers_are_refused_in_one_line(content, tmp_path):
     assert len(str(refusal.value).splitlines()) == 1
 
 
-def test_a_model_called_real_is_not_taken_for_the_real_pictures(page):
+def test_a_model_called_real_is_not_taken_for_the_real_images(page):
     keys = [
         model["key"] for model in page(evaluation("real", "a"), [report_image(1, "real", "a")]).data["models"]
     ]
