@@ -1,4 +1,4 @@
-"""``pix2pix evaluate`` as a whole: runs and folders of pictures side by side, and what can't be compared."""
+"""``pix2pix evaluate`` as a whole: runs and folders of outputs side by side, and what can't be compared."""
 
 import json
 import shutil
@@ -102,42 +102,32 @@ def test_every_output_has_every_metric(compared):
     assert len(content["comparisons"]) == 3 * len(expected)
 
 
-def test_models_are_compared_at_the_size_that_is_asked_for(tiny_run, tmp_path):
-    assert evaluated([tiny_run.path], tmp_path, image_size=(96, 80)).image_size == (96, 80)
-
-
-def test_answers_of_people_are_among_the_numbers(tiny_run, tmp_path):
-    """Those of a model called real are its own."""
+def test_size_answers_and_weights_of_inception_are_options(tiny_run, tmp_path, monkeypatch):
+    """Answers about a model called real are its own."""
     run = shutil.copytree(tiny_run.path, tmp_path / "real")
     taken = {"real (model)": [True, False, False], "real": [True, False, True, True]}
-    content = {
-        "format": 1,
-        "answers": [
-            {"image": "1", "model": name, "real": name == "real", "taken_for_real": answer}
-            for name, each in taken.items()
-            for answer in each
-        ],
-    }
+    answers = [
+        {"image": "1", "model": name, "real": name == "real", "taken_for_real": answer}
+        for name, each in taken.items()
+        for answer in each
+    ]
     path = tmp_path / "answers.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    evaluation = evaluated([run], tmp_path / "out", answers=[path])
+    path.write_text(json.dumps({"format": 1, "answers": answers}), encoding="utf-8")
+    weights = tmp_path / "weights.weights.h5"
+    Inception(None)._network.save_weights(weights)
+    monkeypatch.setattr(inception, "SIDE", 75)
+    options = {"image_size": (96, 80), "answers": [path], "inception_weights": weights}
+    evaluation = evaluated([run], tmp_path / "out", **options)
+    assert evaluation.image_size == (96, 80)
     [model] = evaluation.models
     for result, share, count in ((model, 1 / 3, 3), (evaluation.targets, 3 / 4, 4)):
         found = result.values["taken_for_real"]
         assert (found.value, found.count) == (share, count)
     assert "taken for real" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-
-
-def test_fid_and_kid_are_measured_where_there_are_weights(tiny_run, tmp_path, monkeypatch):
-    weights = tmp_path / "weights.weights.h5"
-    Inception(None)._network.save_weights(weights)
-    monkeypatch.setattr(inception, "SIDE", 75)
-    evaluation = evaluated([tiny_run.path], tmp_path / "out", inception_weights=weights)
-    [model] = evaluation.models
     assert model.values["fid"].value > 0
     assert model.values["kid"].low <= model.values["kid"].value <= model.values["kid"].high
     names = [metric.name for metric in evaluation.metrics]
-    assert names[-2:] == ["kid", "fid"]  # KID is to be read first, of so few
+    assert names[-3:] == ["kid", "fid", "taken_for_real"]  # KID is to be read first, of so few
     assert len(evaluation.inception["sha256"]) == 64
 
 
@@ -195,19 +185,9 @@ def test_outputs_are_compared_in_the_values_of_the_pairs(tmp_path, monkeypatch):
     assert max(model.values["l1"].value for model in found.models) < 1e-4
 
 
-@pytest.mark.parametrize(
-    ("models", "names"),
-    [
-        (["runs/a", "runs/b@4000"], ["a", "b@4000"]),
-        (["x/run", "y/run"], ["x/run", "y/run"]),
-        (["http://host:8501/v1/models/facades"], ["facades"]),
-    ],
-)
-def test_names_are_short_and_tell_models_apart(models, names):
-    assert short_names(models) == names
-
-
-def test_names_are_those_of_the_folders_from_wherever_they_are_given(tmp_path, monkeypatch):
+def test_names_are_short_and_distinguish_models_from_wherever_they_are_given(tmp_path, monkeypatch):
+    assert short_names(["runs/a", "runs/b@4000"]) == ["a", "b@4000"]
+    assert short_names(["http://host:8501/v1/models/facades"]) == ["facades"]
     for place in ("a/run", "b/run"):
         (tmp_path / place).mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "run")
@@ -243,30 +223,20 @@ def test_what_can_not_be_compared_is_refused(tiny_run, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def flat_pairs(folder, count):
-    pair = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
-    return write_images(
-        folder, {f"{'deep/' * (number % 2)}건물 {number}.v1": pair for number in range(count)}
-    )
-
-
 def test_images_are_found_by_their_whole_names(tmp_path):
-    folder = flat_pairs(tmp_path / "pairs", 60)
-    names = open_dataset(small_config(None, dataset=str(folder))).splits["val"][0].names
-    images = {unicodedata.normalize("NFD", name): np.zeros((64, 64, 3), np.uint8) for name in names}
-    made = write_images(tmp_path / "made", images)
-    assert evaluated([made], tmp_path / "out", dataset=str(folder), image_size=(64,)).count == len(names)
+    """In a folder that is all held out, or in its split."""
+    pair = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
+    names = [f"{'deep/' * (number % 2)}건물 {number}.v1" for number in range(60)]
+    folder = str(write_images(tmp_path / "pairs", dict.fromkeys(names, pair)))
+    held_out = open_dataset(small_config(None, dataset=folder)).splits["val"][0].names
+    for split, wanted in (("all", names), (None, held_out)):
+        images = {unicodedata.normalize("NFD", name): pair[:, 64:] for name in wanted}
+        made = write_images(tmp_path / f"made {split}", images)
+        options = {"dataset": folder, "image_size": (64,), "split": split}
+        assert evaluated([made], tmp_path / "out", **options).count == len(wanted)
     wrong = write_images(tmp_path / "wrong", {f"x/{name}": image for name, image in images.items()})
     with pytest.raises(DataError, match="no image for"):
-        evaluated([wrong], tmp_path / "out", dataset=str(folder))
-
-
-def test_a_folder_that_is_all_held_out_is_evaluated_as_a_whole(tmp_path):
-    folder = flat_pairs(tmp_path / "pairs", 11)
-    names = [file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.png")]
-    made = write_images(tmp_path / "made", {name: np.zeros((64, 64, 3), np.uint8) for name in names})
-    found = evaluated([made], tmp_path / "out", dataset=str(folder), image_size=(64,), split="all")
-    assert found.count == 11
+        evaluated([wrong], tmp_path / "out", dataset=folder)
 
 
 def test_a_run_that_has_seen_the_pairs_is_refused_or_reported(tiny_run, tmp_path):

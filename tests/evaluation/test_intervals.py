@@ -51,12 +51,12 @@ def test_a_ratio_of_means_has_the_interval_of_the_ratio():
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=5e-3)
 
 
-def test_the_same_pictures_have_the_same_interval_again():
+def test_the_same_images_have_the_same_interval_again():
     rows = errors()
     assert estimate(rows, L1.value) == estimate(rows, L1.value)
 
 
-def test_a_class_of_one_picture_counts_in_every_resample():
+def test_a_class_of_one_image_counts_in_every_resample():
     confusion = np.zeros((100, 3, 3))
     confusion[:, 0, 0] = confusion[:, 1, 0] = 50
     confusion[7, 2, 0] = 10  # never found
@@ -91,7 +91,7 @@ def compared(ours, theirs, metric=L1):
     return found.difference, found.larger_than_chance, found.better
 
 
-def test_what_all_pictures_share_cancels_in_a_paired_difference():
+def test_what_all_images_share_cancels_in_a_paired_difference():
     rows = errors()
     difference, _, _ = compared(rows, rows + 0.01)
     assert (difference.low, difference.high) == pytest.approx((-0.01,) * 2)
@@ -107,7 +107,7 @@ def test_what_all_pictures_share_cancels_in_a_paired_difference():
         (0.001, 1e-4, None),  # no more than what another seed does
     ],
 )
-def test_a_difference_counts_if_pictures_and_seeds_can_not_explain_it(by, noise, better):
+def test_a_difference_counts_if_images_and_seeds_can_not_explain_it(by, noise, better):
     rows = errors()
     found = compared(rows, rows + by + errors(mean=0, spread=noise, seed=3))
     assert found[1:] == (better is not None, better)
@@ -121,7 +121,7 @@ def test_too_sharp_and_as_much_too_soft_differ_and_neither_is_better():
 
 
 @pytest.mark.parametrize("count", [1, 2, FEWEST - 1])
-def test_few_pictures_tell_nothing_apart(count):
+def test_few_images_show_no_difference(count):
     rows = errors(count)
     assert compared(rows, rows + 0.1)[1:] == (False, None)
     rows = errors(FEWEST)
