@@ -31,11 +31,7 @@ _Member = tuple[str, int, Callable[[], Any]]
 
 
 def extract_images(
-    archive: Path,
-    folder: Path,
-    name: str,
-    splits: Sequence[str],
-    counts: Mapping[str, int],
+    archive: Path, folder: Path, name: str, splits: Sequence[str], counts: Mapping[str, int]
 ) -> None:
     """Writes the images NAME/SPLIT/FILE of an archive to ``folder``/SPLIT/FILE, and nothing else.
 

@@ -67,10 +67,7 @@ def open_named_dataset(
 
 
 def prepare_folder(
-    name: str,
-    data_dir: Path | None,
-    archive: Path | None = None,
-    mirror: str | None = None,
+    name: str, data_dir: Path | None, archive: Path | None = None, mirror: str | None = None
 ) -> Path:
     """Returns the folder of a data set by its full name, after filling it if that was never done.
 

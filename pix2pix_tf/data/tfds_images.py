@@ -86,16 +86,8 @@ def _write_split(builder: Any, split: str, folder: Path) -> None:
         in_order = tfds.ReadConfig(interleave_cycle_length=1)  # of the files, always the same
         images = tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=in_order))
     folder.mkdir()
-    shown = tqdm(
-        images,
-        desc=f"writing {split}",
-        total=len(images),
-        unit="image",
-        delay=2,
-        leave=False,
-        disable=None,  # only on a terminal
-    )
-    for number, example in enumerate(shown):
+    bar = tqdm(images, f"writing {split}", len(images), unit="image", delay=2, leave=False, disable=None)
+    for number, example in enumerate(bar):
         data = example[_FEATURE]
         suffix = "png" if data.startswith(b"\x89PNG") else "jpg"
         (folder / f"{number:06d}.{suffix}").write_bytes(data)

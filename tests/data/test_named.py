@@ -1,8 +1,7 @@
-"""Named data sets, from small archives made here and, where it is at hand, the real facades."""
+"""Named data sets, from small archives made here."""
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import hashlib
 import io
@@ -30,7 +29,6 @@ from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import UNFINISHED
 from tests.data.test_download import Server, serving
 
-REAL_FACADES = Path(__file__).parents[2] / ".." / "shared" / "data" / "facades.tar.gz"
 HORSES = "cycle_gan/horse2zebra"
 
 
@@ -427,18 +425,3 @@ def test_preparing_prints_nothing(tmp_path):
     assert done.stdout == ""
     loud = ("dataset", "tfds", "warning:absl", "rendezvous", "traceback")
     assert not [line for line in done.stderr.splitlines() if any(word in line.lower() for word in loud)]
-
-
-# ---------------------------------------------------------------------------- the real one
-
-
-@pytest.mark.skipif(not REAL_FACADES.exists(), reason=f"the public facades archive is not at {REAL_FACADES}")
-@pytest.mark.slow
-def test_real_facades(root):
-    dataset = open_named_dataset("facades", root, archive=REAL_FACADES)
-    assert {name: len(pairs) for name, (pairs,) in dataset.splits.items()} == {"train": 400, "val": 100}
-    assert dataset.sides == (PixelFormat(), dataclasses.replace(PixelFormat(), labels=True))
-    with tarfile.open(REAL_FACADES) as tar:
-        whole = decoded(tar.extractfile("facades/val/37.jpg").read())
-    a, b = dataset.splits["val"][0].read(36)
-    np.testing.assert_array_equal(np.concatenate([a, b], axis=1), whole)

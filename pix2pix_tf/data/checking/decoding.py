@@ -22,7 +22,6 @@ from pix2pix_tf.files import write_whole
 
 # To be raised when the decoder accepts or refuses other files than before, or an appearance has other facts.
 INDEX_VERSION = 9
-_SECONDS_BEFORE_PROGRESS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +48,7 @@ def check_image(path: Path, ignore: float | None = None, with_appearance: bool =
 
 
 def check_images(
-    paths: Mapping[Path, float | None],
-    index_file: Path | None,
-    with_appearance: bool = False,
+    paths: Mapping[Path, float | None], index_file: Path | None, with_appearance: bool = False
 ) -> dict[Path, CheckedImage]:
     """Checks image files in parallel, except those that haven't changed since they were checked before.
 
@@ -68,19 +65,11 @@ def check_images(
     ]
     check = functools.partial(check_image, with_appearance=True) if with_appearance else check_image
     executor = ThreadPoolExecutor(max_workers=os.cpu_count())
-    bar = tqdm(
-        desc="checking images",
-        total=len(unknown),
-        unit="image",
-        delay=_SECONDS_BEFORE_PROGRESS,
-        leave=False,
-        disable=None,  # only on a terminal
-    )
+    outcomes = executor.map(check, unknown, [paths[path] for path in unknown])
+    bar = tqdm(outcomes, "checking images", len(unknown), unit="image", delay=2, leave=False, disable=None)
     try:
-        outcomes = executor.map(check, unknown, [paths[path] for path in unknown])
-        for path, outcome in zip(unknown, outcomes, strict=True):
+        for path, outcome in zip(unknown, bar, strict=True):
             checked[path] = outcome
-            bar.update()
     finally:  # what was checked before an interruption is not checked again
         executor.shutdown(cancel_futures=True)
         bar.close()

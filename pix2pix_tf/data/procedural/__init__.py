@@ -33,11 +33,7 @@ _HELD_BYTES = 1 << 28  # larger splits are drawn again on each reading
 
 
 def procedural_dataset(
-    seed: int,
-    image_size: tuple[int, int],
-    train_count: int = 400,
-    val_count: int = 50,
-    test_count: int = 50,
+    seed: int, image_size: tuple[int, int], train_count: int = 400, val_count: int = 50, test_count: int = 50
 ) -> ImageDataset:
     """Returns the data set of drawn facades: A is the photo, B the label map, both uint8.
 
