@@ -24,8 +24,8 @@ def font_file_for(text: str) -> str | None:
     import matplotlib
     from matplotlib import font_manager
 
-    brought = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    for file in itertools.chain([brought], sorted(font_manager.findSystemFonts())):
+    bundled = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    for file in itertools.chain([bundled], sorted(font_manager.findSystemFonts())):
         try:
             if _has(ImageFont.truetype(file, 16), text):
                 return file

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def silenced_stderr() -> Iterator[None]:
     """Discards everything written to standard error, including by C++; exceptions propagate."""
     if sys.stderr is not None:
         sys.stderr.flush()
     try:
-        kept = os.dup(2)
+        original = os.dup(2)
     except OSError:  # a service may have no standard error
         yield
         return
@@ -25,8 +25,8 @@ def hushed() -> Iterator[None]:
     finally:
         if sys.stderr is not None:
             sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(original)
         os.close(silence)
 
 
@@ -39,6 +39,6 @@ def import_frameworks() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with hushed():
+    with silenced_stderr():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401

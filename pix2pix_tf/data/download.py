@@ -97,8 +97,10 @@ def _fetch(url: str, part: Path) -> None:
             # If offline from the start, fails at once; after some progress, the connection may come back.
             hopeless = isinstance(cut, _OfflineError) and most == before
             if hopeless or failures > len(PAUSES_SECONDS):
-                kept = f"; the same command goes on after the {_megabytes(most)} that came" if most else ""
-                raise _UnavailableError(f"can't download {url} ({cut}){kept}") from cut
+                resumable = (
+                    f"; the same command goes on after the {_megabytes(most)} that came" if most else ""
+                )
+                raise _UnavailableError(f"can't download {url} ({cut}){resumable}") from cut
             time.sleep(PAUSES_SECONDS[failures - 1])
 
 

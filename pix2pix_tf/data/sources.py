@@ -161,7 +161,7 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
     data, name = config.data, full_name(config.data.dataset)
     refuse_unread(config, replace(config, archive=None, mirror_url=None))
     if name == UNKNOWN:
-        raise DataError("nobody has said which data set that run's network was trained on; give a --dataset")
+        raise DataError("it is unknown which data set that run's network was trained on; give a --dataset")
     if name == PROCEDURAL:
         from pix2pix_tf.data.procedural import procedural_dataset
 

@@ -85,7 +85,7 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    from pix2pix_tf.quiet import hushed
+    from pix2pix_tf.quiet import silenced_stderr
 
     if sum(4 * math.prod(weight.shape) for weight in translator.network.weights) >= _MOST_BYTES:
         raise ConfigError("the generator is too large for an .onnx file, which has less than 2 GiB")
@@ -94,7 +94,7 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
     else:
         spec = tf.TensorSpec([None, None, None, translator.input_channels], tf.float32, name=_INPUT)
     generate = tf.function(lambda given: {_OUTPUT: translator.generate(given)}, input_signature=[spec])
-    with hushed():
+    with silenced_stderr():
         model, _ = tf2onnx.convert.from_function(generate, input_signature=[spec], opset=_OPSET)
     for value in (model.graph.input[0], model.graph.output[0]):
         dimensions = value.type.tensor_type.shape.dim

@@ -62,7 +62,7 @@ def float_model(tiny_run, tmp_path_factory):
 
 @pytest.fixture
 def opened(browser):
-    """Opens the page for a model; returns it when its first picture is there."""
+    """Opens the page for a model; returns it when its first output is there."""
     demos = []
 
     def at(model):
@@ -81,7 +81,7 @@ class Page:
         self.browser = browser
 
     def settled(self):
-        """Waits until the newest drawing is painted."""
+        """Waits until the newest drawing is translated."""
         WebDriverWait(self.browser, 60).until(
             lambda browser: browser.execute_script("return document.body.dataset.ready") or self.trouble()
         )
@@ -128,22 +128,22 @@ def rectangle(drawing, left, top, right, bottom, name):
     return drawing
 
 
-def test_what_is_drawn_by_mouse_is_painted_as_predict_paints_it(opened, float_model, tiny_run):
+def test_what_is_drawn_by_mouse_is_translated_as_predict_does(opened, float_model, tiny_run):
     page = opened(float_model)
     page.click("#clear").settled()
     page.click("[data-name=wall]").drag((4, 8), (30, 20), (59, 63))
     page.click("[data-name=door]").drag((40, 63), (30, 40))
     expected = np.full((SIDE, SIDE, 3), PALETTE["sky"], np.uint8)
     rectangle(rectangle(expected, 4, 8, 59, 63, "wall"), 30, 40, 40, 63, "door")
-    drawing, picture = page.pixels("drawing"), page.pixels("picture")
+    drawing, output = page.pixels("drawing"), page.pixels("output")
     np.testing.assert_array_equal(drawing, expected)
     for model in (float_model, tiny_run.path):
-        apart = np.abs(load(model)(drawing).astype(int) - picture)
+        apart = np.abs(load(model)(drawing).astype(int) - output)
         assert (apart <= 1).mean() >= 0.999
-    assert picture.std() > 1
+    assert output.std() > 1
 
 
-def test_brush_fill_and_eraser_leave_even_colours_and_undo_takes_them_back(opened, float_model):
+def test_brush_fill_and_eraser_leave_even_colors_and_undo_takes_them_back(opened, float_model):
     page = opened(float_model)
     begun = page.pixels("drawing")
     page.click("[data-name=brush]", "[data-name=shutter]").drag((5, 5), (50, 20), (20, 50))
@@ -180,7 +180,7 @@ def test_a_finger_and_the_keys_draw_too(opened, float_model):
     np.testing.assert_array_equal(page.pixels("drawing"), expected)
 
 
-def test_an_opened_label_map_of_another_size_gets_the_colours_of_classes(opened, float_model, tmp_path):
+def test_an_opened_label_map_of_another_size_gets_the_colors_of_classes(opened, float_model, tmp_path):
     page = opened(float_model)
     stripes = np.zeros((100, 100, 3), np.uint8)
     stripes[:, :50], stripes[:, 50:] = (3, 2, 250), (4, 130, 251)  # as JPEG leaves them
@@ -209,8 +209,8 @@ def test_the_model_that_comes_along_fits_on_every_screen(opened, browser, size):
     browser.set_window_size(*size)
     try:
         page = opened("facades-small")
-        picture, drawing = page.pixels("picture"), page.pixels("drawing")
-        apart = np.abs(load("facades-small")(drawing).astype(int) - picture)
+        output, drawing = page.pixels("output"), page.pixels("drawing")
+        apart = np.abs(load("facades-small")(drawing).astype(int) - output)
         # Its convolutions are in int8, whose sums browsers and processors round each in their own way.
         assert apart.mean() < 1
         wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"

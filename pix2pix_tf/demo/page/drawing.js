@@ -1,4 +1,4 @@
-// A drawing as pixels of even colours: no edge is smoothed, so that a label map stays one.
+// A drawing as pixels of even colors: no edge is smoothed, so that a label map stays one.
 
 const MOST_REMEMBERED = 100;
 
@@ -89,7 +89,7 @@ export class Drawing {
     }
   }
 
-  // Gives the area of one colour around a pixel another.
+  // Gives the area of one color around a pixel another.
   fill(at, color) {
     const before = this.pixels[at.y * this.width + at.x], after = packed(color);
     if (before === after) return;
@@ -106,7 +106,7 @@ export class Drawing {
     }
   }
 
-  // Takes an image of the drawing's size; with colours, each pixel gets the nearest of them.
+  // Takes an image of the drawing's size; with colors, each pixel gets the nearest of them.
   take(image, colors = null) {
     const bytes = image.data;
     for (let place = 0; place < this.pixels.length; place++) {
@@ -117,7 +117,7 @@ export class Drawing {
 }
 
 function packed([red, green, blue]) {
-  return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;  // ImageData's order, on processors of today
+  return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;  // ImageData's order, on CPUs of today
 }
 
 function inside(one, other, size) {

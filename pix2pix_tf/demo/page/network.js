@@ -10,7 +10,7 @@ export class Network {
     return new Network(model, compiled);
   }
 
-  static async hasGraphicsCard() {
+  static async hasGpu() {
     const adapter = isWebGPUSupported() ? navigator.gpu.requestAdapter() : null;
     return (await Promise.resolve(adapter).catch(() => null)) !== null;
   }
@@ -25,15 +25,15 @@ export class Network {
     this.takesLevels = compiled.getInputDetails()[0].dtype === "uint8";
   }
 
-  // From the bytes of an image, red, green, blue, alpha, to those of its picture.
-  async paint(bytes) {
+  // From the bytes of an image, red, green, blue, alpha, to those of its output.
+  async translate(bytes) {
     const { height, width, input_channels: channels } = this.model;
     const input = Tensor.fromTypedArray(this.#values(bytes), [1, height, width, channels]);
     const outputs = await this.compiled.run([input]);
     const values = await outputs[0].data();
-    const picture = this.#picture(values);
+    const output = this.#output(values);
     for (const tensor of [input, ...outputs]) tensor.delete();
-    return picture;
+    return output;
   }
 
   #values(bytes) {
@@ -42,14 +42,14 @@ export class Network {
     const values = this.takesLevels ? new Uint8Array(count * channels) : new Float32Array(count * channels);
     for (let pixel = 0; pixel < count; pixel++) {
       for (let channel = 0; channel < channels; channel++) {
-        const level = channels === 1 ? grey(bytes, 4 * pixel) : bytes[4 * pixel + channel];
+        const level = channels === 1 ? gray(bytes, 4 * pixel) : bytes[4 * pixel + channel];
         values[pixel * channels + channel] = this.takesLevels ? level : level / 127.5 - 1;
       }
     }
     return values;
   }
 
-  #picture(values) {
+  #output(values) {
     const channels = this.model.output_channels;
     const bytes = new Uint8ClampedArray(4 * (values.length / channels)).fill(255);
     const isLevel = values instanceof Uint8Array;
@@ -77,6 +77,6 @@ async function loadRuntime() {
   return loadLiteRt(folder);
 }
 
-function grey(bytes, at) {
+function gray(bytes, at) {
   return Math.round(0.2989 * bytes[at] + 0.587 * bytes[at + 1] + 0.114 * bytes[at + 2]);
 }

@@ -7,7 +7,7 @@ const TOOLS = { rectangle: "Rectangle", brush: "Brush", fill: "Fill", eraser: "E
 const WITHOUT_CLASSES = [
   { name: "white", color: [255, 255, 255] },
   { name: "black", color: [0, 0, 0] },
-  { name: "grey", color: [128, 128, 128] },
+  { name: "gray", color: [128, 128, 128] },
 ];
 const BACKGROUNDS = ["background", "sky"];
 
@@ -19,7 +19,7 @@ async function main() {
   document.title = `${model.name} – pix2pix`;
   const { Network } = await import("./network.js");
   const page = new Page(model, await Network.load(model));
-  if (await Network.hasGraphicsCard()) page.offerDevices(Network);
+  if (await Network.hasGpu()) page.offerDevices(Network);
   page.begin();
 }
 
@@ -39,7 +39,7 @@ class Page {
     this.cursor = { x: model.width >> 1, y: model.height >> 1 };
     this.started = null;  // where the shape begins that is being drawn
     this.busy = this.changed = false;
-    for (const id of ["drawing", "picture"]) Object.assign(by(id), { width: model.width, height: model.height });
+    for (const id of ["drawing", "output"]) Object.assign(by(id), { width: model.width, height: model.height });
   }
 
   begin() {
@@ -129,7 +129,7 @@ class Page {
     });
     by("upload").addEventListener("change", (event) => this.#upload(event.target));
     by("save-drawing").addEventListener("click", () => save(this.drawing.bytes, this.model, "drawing.png"));
-    by("save-picture").addEventListener("click", () => this.picture && save(this.picture, this.model, "picture.png"));
+    by("save-output").addEventListener("click", () => this.output && save(this.output, this.model, "output.png"));
   }
 
   #place(event) {
@@ -274,17 +274,17 @@ class Page {
     }
   }
 
-  // Paints the newest drawing, and again for as long as it changes meanwhile.
+  // Translates the newest drawing, and again for as long as it changes meanwhile.
   async #answer() {
     this.busy = true;
     try {
       while (this.changed) {
         this.changed = false;
         const begin = performance.now();
-        this.picture = await this.network.paint(this.drawing.bytes);
+        this.output = await this.network.translate(this.drawing.bytes);
         by("trouble").hidden = true;
         const taken = performance.now() - begin;
-        by("picture").getContext("2d").putImageData(new ImageData(this.picture, this.model.width), 0, 0);
+        by("output").getContext("2d").putImageData(new ImageData(this.output, this.model.width), 0, 0);
         by("status").textContent = `${this.model.name}, ${this.model.width}×${this.model.height}: ${taken.toFixed(0)} ms`;
         await new Promise(requestAnimationFrame);
       }
@@ -306,7 +306,7 @@ class Page {
         former.delete();
         this.show();
       } catch (error) {
-        complain(`The graphics card can't compute this network: ${error.message ?? error}`);
+        complain(`The GPU can't compute this network: ${error.message ?? error}`);
         target.value = "wasm";
       }
     });

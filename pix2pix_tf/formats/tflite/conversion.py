@@ -26,7 +26,7 @@ from pix2pix_tf.files import explain_disk_faults
 from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, with_metadata
 from pix2pix_tf.networks.layers import ReflectionPadding, ReflectToAtLeast
 from pix2pix_tf.networks.phases import PhaseConvolution, set_phases
-from pix2pix_tf.quiet import hushed
+from pix2pix_tf.quiet import silenced_stderr
 
 if TYPE_CHECKING:
     from pix2pix_tf.formats.run import GeneratorTranslator
@@ -88,7 +88,7 @@ def convert(
     if sum(4 * math.prod(weight.shape) for weight in network.weights) >= _MOST_BYTES:
         raise ConfigError("a .tflite holds at most 2 GB; export a SavedModel, or train with fewer filters")
     shape = (translator.noise,) if translator.noise else (*size, translator.input_channels)
-    with hushed():
+    with silenced_stderr():
         is_int8 = quantization == "int8"
         ranges = _calibrated(network, shape, calibration) if is_int8 else {}
         mobile = _mobile_form(network, shape, ranges)
@@ -101,7 +101,7 @@ def convert(
 
 def partitions(model: bytes) -> Partitions:
     """Loads a model to find out how LiteRT divides it."""
-    with hushed():
+    with silenced_stderr():
         interpreter = Interpreter(model_content=model)
         interpreter.allocate_tensors()
         operators = interpreter._get_ops_details()  # the only way to see which operators the delegate runs

@@ -17,7 +17,7 @@ from pix2pix_tf.data.pixels import from_unit_range, to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, read_metadata
 from pix2pix_tf.formats.translator import Translator, cant_load, read_model
-from pix2pix_tf.quiet import hushed
+from pix2pix_tf.quiet import silenced_stderr
 
 
 class TFLiteTranslator(Translator):
@@ -34,7 +34,7 @@ class TFLiteTranslator(Translator):
         if content[4:8] != b"TFL3":
             raise ConfigError(f"{path}: not a TensorFlow Lite model, whatever its name says")
         try:
-            with hushed():  # it prints which delegate it uses
+            with silenced_stderr():  # it prints which delegate it uses
                 self._interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
