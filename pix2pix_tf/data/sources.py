@@ -157,7 +157,7 @@ def usual_kind(dataset: str) -> Kind:
 
 
 def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
-    """Opens a data set as the kind that it has, which may be one that has to be made into what is wanted."""
+    """Opens a data set as the kind that it has; raises if it can't be made into the wanted kind."""
     data, name = config.data, full_name(config.data.dataset)
     refuse_unread(config, replace(config, archive=None, mirror_url=None))
     if name == UNKNOWN:
@@ -212,12 +212,12 @@ def _refuse_kind(dataset: str, found: Kind, wanted: Kind, fix: str = "") -> None
 
 
 def _with_used(dataset: ImageDataset, *settings: str) -> ImageDataset:
-    """Returns the data set with these settings as well noted as used."""
+    """Returns the data set with more settings marked as used."""
     return dataclasses.replace(dataset, used=dataset.used | {*settings})
 
 
 def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> ImageDataset:
-    """Returns the data set with the images of each side turned gray or RGB where that is asked for."""
+    """Returns the data set with the images of each side converted to the given channel counts, if any."""
     sides = tuple(
         dataclasses.replace(side, channels=asked or side.channels)
         for asked, side in zip(channels, dataset.sides, strict=True)

@@ -1,6 +1,7 @@
-"""What images look like, in a few numbers each: enough to compare ten thousand without their pixels.
+"""Summaries of images, small enough to compare ten thousand of them without their pixels.
 
-An image file is described in halves, since it may hold a pair side by side; `joined` describes the whole.
+The halves of an image file are described separately, since it may hold a pair side by side; `joined`
+describes the whole.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from pix2pix_tf.data.pixels import as_rgb
 
 _HEIGHT, _WIDTH = 8, 9  # of a thumbnail: 8 differences of neighbors in each of 8 rows
 _GRID = 32  # samples of a half each way: a class of a hundredth of the pixels has ten
-_FLAT = 4  # levels that JPEG leaves between the pixels of a flat area
+_FLAT = 4  # the difference of 8-bit values that JPEG leaves between the pixels of a flat area
 NEAR = 16
-"""Levels between two colors that count as one."""
+"""The difference of 8-bit values up to which two colors count as one."""
 _SMALLEST_SHARE = 0.01
 _MOST_COLORS, _MOST_CANDIDATES = 12, 24
 _RIM = 2  # columns that JPEG mixes with those of the other half
@@ -25,15 +26,15 @@ _PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
 class Appearance(NamedTuple):
-    """What an image looks like; of 16 bits all but ``low`` and ``high`` describe the upper 8.
+    """What an image looks like; of 16-bit images, all but ``low`` and ``high`` describe the upper 8 bits.
 
     Args:
         thumbnail: RGB bytes of 8x9 means, in hexadecimal digits.
         low: the least sample of each channel, in the file's own depth, without the outermost columns.
         high: the largest.
         flatness: the share of pixels that hardly differ from their neighbors.
-        mixed_colors: how many colors of about a thousand pixels no flat area has.
-        colors: those of flat areas, as 0xRRGGBB, the largest first, and the share of all pixels near each.
+        mixed_colors: how many colors of a sample of a thousand pixels occur in no flat area.
+        colors: the colors of flat areas as 0xRRGGBB, most frequent first, with the share of pixels near each.
     """
 
     thumbnail: str
@@ -61,9 +62,9 @@ def appearance_of_halves(pixels: np.ndarray) -> tuple[Appearance, Appearance]:
 
 
 def seam_of(pixels: np.ndarray) -> float | None:
-    """Returns the step from the left half to the right one, divided by those between columns near it.
+    """Returns the step between the two halves of an image, relative to the steps between columns near it.
 
-    That is about 1 in a photo, 4 to 10 in a pair side by side. None where columns are flat, or noise.
+    It is about 1 in a photo, 4 to 10 in a pair side by side, ``None`` if the columns are flat or noise.
     """
     half = pixels.shape[1] // 2
     if half < 4:
@@ -108,13 +109,13 @@ def rgb(colors: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def _near(values: np.ndarray) -> np.ndarray:
-    """Which colors, [count, 3], are near which, bool [count, count]."""
+    """Returns which of the colors, [count, 3], are near each other, bool [count, count]."""
     return (np.abs(values[:, np.newaxis] - values) <= NEAR).all(axis=-1)
 
 
 def _appearance(pixels: np.ndarray, eight_bits: np.ndarray) -> Appearance:
     small = Image.fromarray(eight_bits[..., 0] if eight_bits.shape[2] == 1 else eight_bits)
-    # A smooth filter, as of a few pixels a box would take others at another size.
+    # A smooth filter: a box filter would average different pixels if the image were resized.
     small = small.resize((_WIDTH, _HEIGHT), Image.Resampling.BILINEAR).convert("RGB")
     inner = pixels[:, _RIM:-_RIM] if pixels.shape[1] > 2 * _RIM else pixels
     samples, is_flat = _samples(eight_bits)
@@ -130,7 +131,7 @@ def _appearance(pixels: np.ndarray, eight_bits: np.ndarray) -> Appearance:
 
 
 def _samples(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels on a grid, ``int16`` [count, 3], and which of them are like their neighbors, bool [count]."""
+    """Returns pixels on a grid, ``int16`` [count, 3], and which resemble their neighbors, bool [count]."""
     height, width = pixels.shape[:2]
     rows = np.linspace(0, max(0, height - 2), min(_GRID, height)).astype(np.intp)
     columns = np.linspace(0, max(0, width - 2), min(_GRID, width)).astype(np.intp)
@@ -144,7 +145,7 @@ def _samples(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _colors(samples: np.ndarray, flat: np.ndarray) -> list[tuple[int, float]]:
-    """The colors of flat areas, each with the share of samples near it and near none before it."""
+    """Returns the colors of flat areas, each with the share of samples near it but near no earlier color."""
     codes, counts = np.unique(flat, return_counts=True)
     candidates = codes[np.argsort(-counts, kind="stable")[:_MOST_CANDIDATES]]
     if not len(candidates):

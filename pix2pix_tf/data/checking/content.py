@@ -1,4 +1,4 @@
-"""What is odd about the images themselves."""
+"""Checks of what images show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pix2pix_tf.wording import counted
 
 _LEAST_ORIENTED = 5  # pairs, before a side is called the usual one
 _SAMPLED = 16  # images of a side, whose alpha is read
-_GRAY, _COLORED = 6, 30  # levels between the channels of a thumbnail: at most, at least
+_GRAY, _COLORED = 6, 30  # most and least difference of 8-bit values between the channels of a thumbnail
 
 
 def swapped(checked: CheckedFolder) -> Iterator[Finding]:

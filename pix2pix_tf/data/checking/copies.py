@@ -1,7 +1,7 @@
 """Images that occur more than once: the same pixels, or nearly the same.
 
-What was saved again as JPEG, or resized, differs in its pixels. A difference hash of 64 bits finds candidates
-in a time that grows with the images and not with their pairs; the thumbnails decide.
+An image that was saved again as JPEG, or resized, has different pixels. A difference hash of 64 bits finds
+candidates without comparing all pairs of images; the thumbnails decide.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from pix2pix_tf.wording import counted
 
 _BANDS = 4  # of a hash: two that differ in up to three bits have one band in common
 _MOST_BITS = 6  # that may differ
-_GRADIENT = 2  # levels; less is what JPEG adds, and would make bits of flat areas random
-_MOST_MEAN, _MOST_AT_ALL = 1.5, 8  # levels between thumbnails; those of two facades are 8 apart, at most 43
+# All differences are of 8-bit values.
+_GRADIENT = 2  # less is noise of JPEG, which would make bits of flat areas random
+_MOST_MEAN, _MOST_AT_ALL = 1.5, 8  # mean and maximum between thumbnails; of two facades 8 and 43 are usual
 _RESIZED = 3  # times that, where an image has another size
-_LEAST_CONTRAST = 8.0  # levels: all images with less are alike
+_LEAST_CONTRAST = 8.0  # all images with less look alike
 
 
 def copies(checked: CheckedFolder) -> Iterator[Finding]:
@@ -74,7 +75,7 @@ def copies(checked: CheckedFolder) -> Iterator[Finding]:
 
 
 def _near_copies(thumbnails: np.ndarray, splits: np.ndarray, sizes: np.ndarray) -> dict[int, int]:
-    """Returns for the number of an image that of the first like it before it, of another split or size."""
+    """Maps near copies to the first earlier image, of a different split or size, that they look like."""
     hashes = _difference_hashes(thumbnails[:, 0])
     bands = hashes.view(np.uint16).reshape(len(hashes), _BANDS)
     has_contrast = thumbnails.std(axis=(2, 3)).max(axis=(1, 2)) >= _LEAST_CONTRAST
@@ -100,7 +101,7 @@ def _near_copies(thumbnails: np.ndarray, splits: np.ndarray, sizes: np.ndarray) 
 
 
 def _difference_hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """Returns for each image where its brightness rises to the right, a bit each."""
+    """Returns 64 bits for each image: where its brightness rises to the right, uint64 [count]."""
     gray = thumbnails.astype(np.int16).sum(axis=-1)
     rises = (np.diff(gray, axis=2) > 3 * _GRADIENT).reshape(len(gray), 64)
     return np.packbits(rises, axis=1).view(np.uint64).ravel()

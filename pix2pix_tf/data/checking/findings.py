@@ -1,4 +1,4 @@
-"""The one form of everything that is wrong with a data set, for training as for `data check`."""
+"""Problems of a data set, as training and `data check` report them."""
 
 from __future__ import annotations
 

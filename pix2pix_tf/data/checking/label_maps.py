@@ -14,15 +14,14 @@ from pix2pix_tf.data.checking.appearance import NEAR, Appearance, rgb
 from pix2pix_tf.data.dataset import spread
 
 MOST_MIXED = 12
-"""Colors outside of flat areas among a thousand pixels of a label map, those of thin things; one that went
-through JPEG has a hundred and more."""
+"""Colors outside of flat areas in a sample of a label map: thin structures have few, JPEG makes hundreds."""
 
 _SAMPLED = 2000
-_CELL = 4  # levels that a class varies by from map to map, after JPEG
+_CELL = 4  # 8-bit values that a class varies by from map to map, after JPEG
 _CELLS = 256 // _CELL
-_LEAST_RECURRENCE = 0.05  # of the images, of both sides where these are pairs
+_LEAST_RECURRENCE = 0.05  # of the images, of both sides of pairs
 _MOST_CLASSES = 64
-_GRAY = 48  # levels between the channels; less is no color
+_GRAY = 48  # differences between channels below this are no color
 _LEAST_COLORS = 3
 _LEAST_COVERED, _LEAST_COLORED = 0.4, 0.1  # of a map that went through JPEG
 _LEAST_COVERED_CLEAN, _LEAST_FLAT_CLEAN = 0.9, 0.6

@@ -27,7 +27,7 @@ _LABEL_MAPS = {"none": "", "A": "A", "B": "B", "both": "AB"}
 
 
 class SideImage(NamedTuple):
-    """An image of one side: a file, or half of one; ``digest`` and ``numbers`` are of the half or file."""
+    """An image of one side: a file, or half of one, which ``digest`` and ``numbers`` are of."""
 
     file: Path
     split: str
@@ -55,7 +55,7 @@ class CheckedSide:
 
     @functools.cached_property
     def numbers(self) -> Numbers:
-        """Those of all images."""
+        """Statistics of the values of all images."""
         return merged([image.numbers for image in self.images])
 
     @functools.cached_property
@@ -80,7 +80,7 @@ class CheckedSide:
 
 @dataclasses.dataclass(frozen=True)
 class CheckedFolder:
-    """What the checks see: a folder, what it holds, what opening it has shown, and how it will be used."""
+    """What the checks get: a folder, its survey, and the settings that it will be read with."""
 
     folder: Path
     kind: Kind
@@ -95,7 +95,7 @@ class CheckedFolder:
 
     @property
     def distinct_sides(self) -> Sequence[CheckedSide]:
-        """The sides; of halves of the same files, the first stands for both."""
+        """The sides; if both are halves of the same files, one for both."""
         is_halved = len(self.sides) == 2 and self.sides[0].images[0].file == self.sides[1].images[0].file
         return [dataclasses.replace(self.sides[0], letter="")] if is_halved else self.sides
 

@@ -1,4 +1,4 @@
-"""Sizes that don't fit, and counts."""
+"""Checks of sizes and counts."""
 
 from __future__ import annotations
 

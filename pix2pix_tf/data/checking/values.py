@@ -1,4 +1,4 @@
-"""What may be wrong with the numbers that images hold: undeclared nodata, a range that they hardly use."""
+"""Checks of the values of images: undeclared nodata, values in a small part of the range."""
 
 from __future__ import annotations
 
