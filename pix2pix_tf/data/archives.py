@@ -26,9 +26,6 @@ _DAMAGE = (  # what is raised for damaged, encrypted or unknown content
     RuntimeError, ValueError,
 )  # fmt: skip
 
-_Member = tuple[str, int, Callable[[], Any]]
-"""A file of an archive: its path, its size, and what opens it until the next one is asked for."""
-
 
 def extract_images(
     archive: Path, folder: Path, name: str, splits: Sequence[str], counts: Mapping[str, int]
@@ -47,16 +44,8 @@ def extract_images(
         file = archive.open("rb")
     except OSError as error:
         raise SystemFault(f"can't read {archive} ({error.strerror or error})") from error
-    total = archive.stat().st_size
-    bar = tqdm(
-        desc=f"extracting {archive.name}",
-        total=total,
-        unit="B",
-        unit_scale=True,
-        delay=2,
-        leave=False,
-        disable=None,  # only on a terminal
-    )
+    total, what = archive.stat().st_size, f"extracting {archive.name}"
+    bar = tqdm(None, what, total, unit="B", unit_scale=True, delay=2, leave=False, disable=None)
     found = dict.fromkeys(splits, 0)
     left = _LARGEST_IMAGE + _MOST_EXPANSION * total
     with file, bar:
@@ -66,9 +55,12 @@ def extract_images(
                 parts = PurePosixPath(path).parts
                 if path.startswith("/") or re.match("[A-Za-z]:", path) or ".." in parts:
                     raise refusal(f"not safe, {path!r} leads out of its folder")
-                if len(parts) != 3 or parts[0] != name or parts[1] not in found:
-                    continue
-                if not is_image_file(Path(parts[2])):
+                if (
+                    len(parts) != 3
+                    or parts[0] != name
+                    or parts[1] not in found
+                    or not is_image_file(Path(path))
+                ):
                     continue
                 left -= size
                 if size > _LARGEST_IMAGE or left < 0:
@@ -91,8 +83,8 @@ def extract_images(
             raise refusal(f"{count} images in {name}/{split} instead of {counts[split]}")
 
 
-def _members(file: IO[bytes]) -> Iterator[_Member]:
-    """Yields the regular files of an archive; links and devices are left out."""
+def _members(file: IO[bytes]) -> Iterator[tuple[str, int, Callable[[], Any]]]:
+    """Yields path, size and an opener of each regular file, to be read before the next one is asked for."""
     is_zip = file.read(2) == b"PK"
     file.seek(0)
     if is_zip:
