@@ -14,7 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.config import DataConfig, TrainConfig
-from pix2pix_tf.data.checking import content, copies, sizes
+from pix2pix_tf.data.checking.checks import CHECKS
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, sides_of_survey
 from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind
@@ -29,23 +29,6 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import first_line, printable
 from pix2pix_tf.storage import local_folder
 from pix2pix_tf.wording import counted
-
-CHECKS = (
-    copies.copies,
-    content.swapped,
-    content.constant,
-    content.odd_values,
-    content.missing_pixels,
-    content.mixed_channels,
-    content.blurred_label_maps,
-    sizes.too_few,
-    sizes.enlarged_and_distorted,
-    content.bands_as_alpha,
-    content.undeclared_label_maps,
-    sizes.nothing_held_out,
-    sizes.unread_images,
-)
-"""What is looked for in the images of a folder, besides what opening it has found."""
 
 _SEVERITIES = ("error", "warning", "note")
 _MOST_SIZES = 5
