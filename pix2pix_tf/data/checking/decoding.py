@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -63,9 +63,9 @@ def check_images(
         if path not in checked
         or (with_appearance and not (checked[path].appearances or checked[path].problem))
     ]
-    check = functools.partial(check_image, with_appearance=True) if with_appearance else check_image
     executor = ThreadPoolExecutor(max_workers=os.cpu_count())
-    outcomes = executor.map(check, unknown, [paths[path] for path in unknown])
+    ignored = [paths[path] for path in unknown]
+    outcomes = executor.map(check_image, unknown, ignored, itertools.repeat(with_appearance))
     bar = tqdm(outcomes, "checking images", len(unknown), unit="image", delay=2, leave=False, disable=None)
     try:
         for path, outcome in zip(unknown, bar, strict=True):
