@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pix2pix_tf.config import TrainConfig, each_setting
-from pix2pix_tf.data.names import full_name, is_archived
+from pix2pix_tf.data.names import NAMED, full_name
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.wording import flag, shown
 
@@ -16,7 +16,7 @@ def _is(name: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
 
 
 _Conditions = Mapping[str, Callable[[Mapping[str, Any]], Any] | str]
-_ARCHIVED: _Conditions = {"dataset": lambda given: is_archived(full_name(given["dataset"]))}
+_ARCHIVED: _Conditions = {"dataset": lambda given: full_name(given["dataset"]) in NAMED}
 _DISCRIMINATOR: _Conditions = {"gan_weight": lambda given: given["gan_weight"]}
 _TRANSLATES: _Conditions = {"task": _is("task", "pairs"), "model": lambda given: given["model"].takes_images}
 _NO_FILES: _Conditions = {"dataset": "which is generated at the image size"}

@@ -174,11 +174,11 @@ def _list(options: DataListOptions) -> None:
             where = f"in {named_folder(name, options.data_dir)}"
         more = [where, *([f"license: {facts.license}"] if facts.license else [])]
         show(name, facts.description, counts or facts.counts, *more, uncounted="not counted")
-    for name, description in CYCLE_GAN.items():
-        # Some of these names are those of data sets of pairs.
-        shown = name if full_name(name) != name else f"cycle_gan/{name}"
-        counts = stored_counts(f"cycle_gan/{name}", options.data_dir)
-        show(shown, f"unpaired: {description}", counts, uncounted="not downloaded")
+    for name, facts in CYCLE_GAN.items():
+        # Some of their bare names are those of data sets of pairs.
+        shown = Path(name).name if full_name(Path(name).name) == name else name
+        counts = stored_counts(name, options.data_dir)
+        show(shown, f"unpaired: {facts.description}", counts, uncounted="not downloaded")
 
 
 def _download(options: DataDownloadOptions) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix_tf.data.names import CATALOG, CYCLE_GAN_PREFIX, kind_of
+from pix2pix_tf.data.names import CATALOG, NAMED, kind_of
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults
 
@@ -63,7 +63,7 @@ def open_named_dataset(
     )
     dataset = open_folder(prepare_folder(name, data_dir, archive, mirror), options)
     dataset = dataclasses.replace(dataset, name=name)
-    return with_label_maps(dataset, CATALOG[name].labels) if name in CATALOG else dataset
+    return with_label_maps(dataset, NAMED[name].labels) if name in NAMED else dataset
 
 
 def prepare_folder(
@@ -98,10 +98,8 @@ def prepare_folder(
 
                     if archive is None:
                         archive = downloaded = _download(name, downloads, mirror)
-                    bare = name.removeprefix(CYCLE_GAN_PREFIX)
                     splits = SPLITS if name in CATALOG else UNPAIRED_SPLITS
-                    counts = CATALOG[name].counts if name in CATALOG else {}
-                    extract_images(archive, unfinished, bare, splits, counts)
+                    extract_images(archive, unfinished, Path(name).name, splits, NAMED[name].counts)
             if downloaded is not None:
                 downloaded.unlink(missing_ok=True)
     return folder
@@ -137,7 +135,7 @@ def _download(name: str, downloads: Path, mirror: str | None) -> Path:
     from pix2pix_tf.data.download import download_archive
     from pix2pix_tf.data.tfds_images import cycle_gan_source
 
-    file_name = f"{name.removeprefix(CYCLE_GAN_PREFIX)}{'.tar.gz' if name in CATALOG else '.zip'}"
+    file_name = f"{Path(name).name}{'.tar.gz' if name in CATALOG else '.zip'}"
     url, digest = (f"{PUBLIC_SERVER}/{file_name}", None) if name in CATALOG else cycle_gan_source(file_name)
     if mirror is not None:
         is_file = mirror.lower().endswith((".tar.gz", ".zip"))

@@ -20,12 +20,13 @@ PROCEDURAL = "procedural"
 
 @dataclasses.dataclass(frozen=True)
 class NamedSet:
-    """A data set of the pix2pix paper."""
+    """A data set of the pix2pix or the CycleGAN paper, which comes as one archive."""
 
     name: str
     description: str  # A (the left half of each image), B (the right half) and the usual direction
-    archive_bytes: int  # approximate
-    settings: Mapping[str, Any]  # of the paper's appendix "Training details", for its title task
+    settings: Mapping[str, Any]  # of the pix2pix paper's appendix "Training details", for its title task
+    kind: Literal["pairs", "unpaired"] = "pairs"
+    archive_bytes: int = 0  # approximate
     labels: str = ""  # which of A and B are label maps, such as "B"
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # images per split, where verified
     homepage: str = "https://phillipi.github.io/pix2pix/"
@@ -102,7 +103,7 @@ _CATALOG = (
 CATALOG: Mapping[str, NamedSet] = {each.name: each for each in _CATALOG}
 """The data sets of the pix2pix paper, by name."""
 
-CYCLE_GAN: Mapping[str, str] = {
+_CYCLE_GAN = {
     "apple2orange": "A apples, B oranges (ImageNet)",
     "summer2winter_yosemite": "A summer, B winter in Yosemite (Flickr)",
     "horse2zebra": "A horses, B zebras (ImageNet)",
@@ -114,15 +115,15 @@ CYCLE_GAN: Mapping[str, str] = {
     "facades": "A photos of facades, B their label maps",
     "iphone2dslr_flower": "A photos of flowers by a phone, B by a large camera",
 }
-"""The CycleGAN paper's data sets ``cycle_gan/NAME``, or NAME where `CATALOG` has none of that name.
+CYCLE_GAN: Mapping[str, NamedSet] = {
+    f"cycle_gan/{name}": NamedSet(
+        f"cycle_gan/{name}", description, {"epochs": 200, "batch_size": 1}, kind="unpaired"
+    )
+    for name, description in _CYCLE_GAN.items()
+}
+"""The data sets of the CycleGAN paper; ``cycle_gan/cityscapes`` left tensorflow-datasets for its license."""
 
-``cycle_gan/cityscapes`` left tensorflow-datasets for its license.
-"""
-
-CYCLE_GAN_PREFIX = "cycle_gan/"
-
-CYCLE_GAN_SETTINGS: Mapping[str, Any] = {"epochs": 200, "batch_size": 1}
-"""What the CycleGAN paper trains all of its data sets with."""
+NAMED: Mapping[str, NamedSet] = {**CATALOG, **CYCLE_GAN}
 
 _TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*")  # without a configuration, which would look like a path
 
@@ -132,19 +133,14 @@ def full_name(dataset: str) -> str:
     bare = dataset.removeprefix("pix2pix/")
     if bare in CATALOG:
         return bare
-    return f"{CYCLE_GAN_PREFIX}{dataset}" if dataset in CYCLE_GAN else dataset
-
-
-def is_archived(name: str) -> bool:
-    """Whether the data set of a full name comes as one archive."""
-    return name in CATALOG or name.startswith(CYCLE_GAN_PREFIX)
+    return f"cycle_gan/{dataset}" if dataset in _CYCLE_GAN else dataset
 
 
 def kind_of(name: str) -> Literal["pairs", "unpaired", "images"]:
     """Returns the kind of the data set of a full name."""
-    if name == PROCEDURAL or name in CATALOG:
-        return "pairs"
-    return "unpaired" if name.startswith(CYCLE_GAN_PREFIX) else "images"
+    if name in NAMED:
+        return NAMED[name].kind
+    return "pairs" if name == PROCEDURAL else "images"
 
 
 def label_sides(data: DataConfig) -> str:
@@ -152,15 +148,13 @@ def label_sides(data: DataConfig) -> str:
     if data.label_maps != "auto":
         return {"none": "", "both": "AB"}.get(data.label_maps, data.label_maps)
     name = full_name(data.dataset)
-    return "B" if name == PROCEDURAL else CATALOG[name].labels if name in CATALOG else ""
+    return "B" if name == PROCEDURAL else NAMED[name].labels if name in NAMED else ""
 
 
 def settings_of(dataset: str) -> Mapping[str, Any]:
     """Returns the settings that a data set brings. A folder brings none, the procedural one a model's."""
     name = full_name(dataset)
-    if name in CATALOG:
-        return CATALOG[name].settings
-    return CYCLE_GAN_SETTINGS if name.startswith(CYCLE_GAN_PREFIX) else {}
+    return NAMED[name].settings if name in NAMED else {}
 
 
 def classes_known_of(dataset: str) -> Mapping[str, tuple[int, ...]]:
@@ -170,7 +164,7 @@ def classes_known_of(dataset: str) -> Mapping[str, tuple[int, ...]]:
 
         return PALETTE
     name = full_name(dataset)
-    return CATALOG[name].classes if name in CATALOG else {}
+    return NAMED[name].classes if name in NAMED else {}
 
 
 def looks_like_path(dataset: str) -> bool:
@@ -180,6 +174,6 @@ def looks_like_path(dataset: str) -> bool:
     only that can tell.
     """
     name = full_name(dataset)
-    if name == PROCEDURAL or is_archived(name):
+    if name == PROCEDURAL or name in NAMED:
         return False
     return _TFDS_NAME.fullmatch(dataset) is None or Path(dataset).exists()

@@ -20,11 +20,12 @@ from pix2pix_tf.data.dataset import (
 from pix2pix_tf.data.names import (
     CATALOG,
     CYCLE_GAN,
-    CYCLE_GAN_PREFIX,
+    NAMED,
     PROCEDURAL,
     UNKNOWN,
     full_name,
     kind_of,
+    label_sides,
     looks_like_path,
 )
 from pix2pix_tf.effects import refuse_unread
@@ -65,8 +66,7 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
         return _with_used(dataset, *(_COMPARED if dataset.has_targets else ()))
     dataset = _opened(config, kind)
     if data.label_maps != "auto":
-        labels = {"none": "", "A": "A", "B": "B", "both": "AB"}[data.label_maps]
-        dataset = with_label_maps(dataset, labels)
+        dataset = with_label_maps(dataset, label_sides(data))
     if "train" not in dataset.splits and (to_train or dataset.kind != kind == "unpaired"):
         raise DataError(
             f"{dataset.name}: has {' and '.join(dataset.splits)} but nothing to train on; add images in "
@@ -199,9 +199,7 @@ def _check_name(dataset: str) -> None:
     """Raises `DataError` if there is no data set of that name."""
     from pix2pix_tf.data.tfds_images import is_tfds_name
 
-    name = full_name(dataset)
-    is_known = name in CATALOG or name.removeprefix(CYCLE_GAN_PREFIX) in CYCLE_GAN
-    if not is_known and (name.startswith(CYCLE_GAN_PREFIX) or not is_tfds_name(name)):
+    if full_name(dataset) not in NAMED and not is_tfds_name(dataset):
         raise _no_such_dataset(dataset)
 
 
@@ -257,6 +255,6 @@ def existing_folder(dataset: str) -> Path:
 
 
 def _no_such_dataset(dataset: str) -> DataError:
-    names = [PROCEDURAL, *CATALOG, *(name for name in CYCLE_GAN if name not in CATALOG)]
+    names = dict.fromkeys([PROCEDURAL, *CATALOG, *(Path(name).name for name in CYCLE_GAN)])
     meant = did_you_mean(dataset, names) or f" ({', '.join(names)})"
     return DataError(f"'{dataset}': there is no such folder, and no data set of that name{meant}")

@@ -101,7 +101,7 @@ def check_folder(
     survey = survey_folder(folder, options, with_appearance=True)
     if any(item.is_halved for items in survey.used() for item in items):
         kind = "pairs"
-    sides = sides_of_survey(survey, kind, data.label_maps)
+    sides = sides_of_survey(survey, kind, data)
     checked = CheckedFolder(folder, kind, survey, data, sides)
     findings = list(survey.findings)
     for check in CHECKS if sides else ():

@@ -18,12 +18,12 @@ from pix2pix_tf.data.checking.label_maps import look_like_label_maps, recurring_
 from pix2pix_tf.data.checking.values import is_faint
 from pix2pix_tf.data.dataset import ITEMS, Kind
 from pix2pix_tf.data.folder import Survey
+from pix2pix_tf.data.names import label_sides
 from pix2pix_tf.data.pixel_format import ValueRange
 from pix2pix_tf.data.reading.numbers import Numbers, merged
 
 MOST = 0.8
 """Share of the images of a side that makes its type."""
-_LABEL_MAPS = {"none": "", "A": "A", "B": "B", "both": "AB"}
 
 
 class SideImage(NamedTuple):
@@ -100,7 +100,7 @@ class CheckedFolder:
         return [dataclasses.replace(self.sides[0], letter="")] if is_halved else self.sides
 
 
-def sides_of_survey(survey: Survey, kind: Kind, label_maps: str) -> list[CheckedSide]:
+def sides_of_survey(survey: Survey, kind: Kind, data: DataConfig) -> list[CheckedSide]:
     """Returns the sides of a folder of that kind; none if no image can be used."""
     sides = [side for number in range(len(survey.used())) for side in _images_of_set(survey, number)]
     appearances = [[image.appearance for image in side] for side in sides]
@@ -114,7 +114,7 @@ def sides_of_survey(survey: Survey, kind: Kind, label_maps: str) -> list[Checked
             side,
             look_like_label_maps(each, palette)
             & [image.checked.values is None and image.checked.channels in (1, 3) for image in side],
-            None if label_maps == "auto" else letter in _LABEL_MAPS[label_maps],
+            None if data.label_maps == "auto" else letter in label_sides(data),
         )
         for letter, side, each, palette in zip("AB", sides, appearances, palettes, strict=False)
     ]
