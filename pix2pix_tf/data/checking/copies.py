@@ -30,31 +30,31 @@ _LEAST_CONTRAST = 8.0  # all images with less look alike
 def copies(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields pairs, or images, that are in several splits, or several times in one."""
     order = {split: place for place, split in enumerate(checked.survey.splits)}
-    same: list[Case] = []
+    duplicates: list[Case] = []
     across: list[Case] = []
     near: list[tuple[SideImage, SideImage]] = []
     for sides in [tuple(checked.sides)] if checked.kind == "pairs" else [(side,) for side in checked.sides]:
         files_of_split: dict[Any, list[Path]] = defaultdict(list)
         first_of_split: dict[Any, dict[str, Path]] = defaultdict(dict)
-        once: dict[Any, tuple[SideImage, ...]] = {}
+        distinct: dict[Any, tuple[SideImage, ...]] = {}
         for place, images in enumerate(zip(*(side.images for side in sides), strict=True)):
-            # Two photos may well have one label map; where both sides are maps, both count.
-            telling = tuple(at for at, side in enumerate(sides) if not side.looks_labeled[place])
-            telling = telling or tuple(range(len(sides)))
-            digests = tuple(images[at].digest for at in telling)
-            once[telling, digests] = images
+            # Different photos may share a label map; only if both sides are maps are both compared.
+            compared = tuple(at for at, side in enumerate(sides) if not side.looks_labeled[place])
+            compared = compared or tuple(range(len(sides)))
+            digests = tuple(images[at].digest for at in compared)
+            distinct[compared, digests] = images
             split, file = images[0].split, images[0].file
             if not all(image.appearance.is_constant for image in images):
                 files_of_split[split, *(image.digest for image in images)].append(file)
-            if not all(images[at].appearance.is_constant for at in telling):
-                first_of_split[telling, digests].setdefault(split, file)
-        same += [Case(tuple(files)) for files in files_of_split.values() if len(files) > 1]
+            if not all(images[at].appearance.is_constant for at in compared):
+                first_of_split[compared, digests].setdefault(split, file)
+        duplicates += [Case(tuple(files)) for files in files_of_split.values() if len(files) > 1]
         across += [Case(tuple(files.values())) for files in first_of_split.values() if len(files) > 1]
-        for telling in dict.fromkeys(telling for telling, _ in once):
-            every = [images for (sides_used, _), images in once.items() if sides_used == telling]
+        for compared in dict.fromkeys(compared for compared, _ in distinct):
+            every = [images for (which, _), images in distinct.items() if which == compared]
             every.sort(key=lambda images: order[images[0].split])
             found_near = _near_copies(
-                np.array([[thumbnail_of(images[at].appearance) for at in telling] for images in every]),
+                np.array([[thumbnail_of(images[at].appearance) for at in compared] for images in every]),
                 np.array([order[images[0].split] for images in every]),
                 np.array([(images[0].width, images[0].height) for images in every]),
             )
@@ -68,10 +68,10 @@ def copies(checked: CheckedFolder) -> Iterator[Finding]:
     message, fix = "nearly like one of another size in its split, as thumbnails are", "keep one of each"
     cases = [Case((a.file, b.file)) for a, b in near if a.split == b.split]
     yield from found("warning", "resized", checked.item, f"{message}: they count twice", fix, cases)
-    if same:
-        surplus = counted(sum(len(case.files) - 1 for case in same), checked.item)
+    if duplicates:
+        surplus = counted(sum(len(case.files) - 1 for case in duplicates), checked.item)
         message = f"{surplus} too many, the same pixels within a split: they count more than the others"
-        yield Finding("warning", "duplicates", message, fix, same)
+        yield Finding("warning", "duplicates", message, fix, duplicates)
 
 
 def _near_copies(thumbnails: np.ndarray, splits: np.ndarray, sizes: np.ndarray) -> dict[int, int]:
