@@ -14,7 +14,8 @@ from typing import Literal, TypeVar
 import numpy as np
 
 # From an image and its target, float32 [height, width, channels] in [0, 1], and which pixels of the target
-# have a value, bool [height, width] or None for all, to float64 [k]. The others are equal in both images.
+# have a value, bool [height, width] or None for all, to float64 [k]. The others are equal in both images,
+# which have at least the metric's `smallest` pixels.
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
 # From means [..., k] to values [...].
 Value = Callable[[np.ndarray], np.ndarray]
@@ -114,12 +115,10 @@ def psnr(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None)
 def ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Returns [SSIM] (Wang et al. 2004): a Gaussian window of 11 pixels, σ 1.5, mean over the channels.
 
-    NaN for images smaller than the window. Windows with a missing pixel don't count, unless all have one.
+    Windows with a missing pixel don't count, unless all have one.
     """
     import tensorflow as tf
 
-    if min(image.shape[:2]) < _SSIM_WINDOW:
-        return np.array([np.nan])
     if valid is not None:
         windows = tf.image.ssim(image, target, max_val=1.0, return_index_map=True).numpy()
         whole = np.lib.stride_tricks.sliding_window_view(valid, (_SSIM_WINDOW,) * 2).all(axis=(-2, -1))
@@ -128,21 +127,15 @@ def ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None)
 
 
 def ms_ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Returns [MS-SSIM] (Wang et al. 2003), on five scales; NaN for images below 176 pixels.
+    """Returns [MS-SSIM] (Wang et al. 2003), on five scales.
 
     Missing pixels have no weight in a window's means, nor in those of smaller scales. Windows count by their
     weight.
     """
-    import tensorflow as tf
+    if valid is None:
+        import tensorflow as tf
 
-    if min(image.shape[:2]) < _SMALLEST_FOR_MS_SSIM:
-        return np.array([np.nan])
-    if valid is not None:
-        return np.array([_weighted_multiscale_similarity(image, target, valid)])
-    return np.array([tf.image.ssim_multiscale(image, target, max_val=1.0).numpy()], np.float64)
-
-
-def _weighted_multiscale_similarity(image: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
+        return np.array([tf.image.ssim_multiscale(image, target, max_val=1.0).numpy()], np.float64)
     weight = valid[..., np.newaxis].astype(np.float64)
     x, y = image.astype(np.float64), target.astype(np.float64)
     similarity = np.ones(image.shape[2])
@@ -161,7 +154,7 @@ def _weighted_multiscale_similarity(image: np.ndarray, target: np.ndarray, valid
             found *= (2 * mean_x * mean_y + 0.01**2) / (means + 0.01**2)
         mean = (of_windows * found).sum((0, 1)) / of_windows.sum()
         similarity *= np.maximum(mean, 0.0) ** power
-    return float(similarity.mean())
+    return np.array([similarity.mean()])
 
 
 def _smoothed(image: np.ndarray) -> np.ndarray:
@@ -203,11 +196,9 @@ def checkerboard_power(image: np.ndarray, target: np.ndarray, valid: np.ndarray 
     """Returns, for each of `PERIODS`, the luma's spectral power [at 1 / period, beside that frequency].
 
     It is the power of columns and rows, each line's mean removed. Beside means two to four steps away, on
-    the sides that exist. NaN for images smaller than a period.
+    the sides that exist.
     """
     gray = luma(image)
-    if min(gray.shape) < max(PERIODS):
-        return np.full(2 * len(PERIODS), np.nan)
     powers = np.zeros((len(PERIODS), 2))
     for lines in (gray, gray.T):
         length = lines.shape[1] - lines.shape[1] % max(PERIODS)

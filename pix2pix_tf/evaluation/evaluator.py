@@ -199,12 +199,11 @@ def _inception(options: EvaluateOptions, count: int, left_out: dict[str, str]) -
 
 def _applicable(targets: Measured, left_out: dict[str, str]) -> list[ImageMetric]:
     """Returns the metrics that images of that size have; notes those that they don't have."""
-    measured = [metric for metric in METRICS if metric.measure in targets]
-    applicable = [metric for metric in measured if targets[SIZE].min() >= metric.smallest]
-    for metric in measured:
-        if metric not in applicable:
+    smallest = targets[SIZE].min()
+    for metric in METRICS:
+        if metric.smallest > smallest:
             left_out[metric.label] = f"it is defined for images of {metric.smallest} pixels and more"
-    return applicable
+    return [metric for metric in METRICS if metric.smallest <= smallest and metric.measure in targets]
 
 
 def _estimates(measured: Measured, metrics: Sequence[ImageMetric]) -> dict[str, Estimate]:

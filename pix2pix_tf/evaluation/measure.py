@@ -115,7 +115,7 @@ def measure(
     candidate: Candidate, pairs: Pairs, reader: ClassReader | None = None, inception: Inception | None = None
 ) -> Measured:
     """Measures all of a candidate's outputs."""
-    measures, sides = measures_of(METRICS), pairs.dataset.sides
+    sides = pairs.dataset.sides
     labels_are_input = sides[0].labels and not sides[1].labels
     rows = collections.defaultdict[Measure | str, list[np.ndarray]](list)
     for name, given, target, output in outputs(candidate, pairs, range(len(pairs))):
@@ -125,7 +125,8 @@ def measure(
                 f"{pairs.dataset.name}: no pixel of the target of '{name}' has a value; remove the pair"
             )
         rows[SIZE].append(np.array(target.shape[:2]))
-        for each in (*measures, radial_power):
+        defined = [metric for metric in METRICS if metric.smallest <= min(target.shape[:2])]
+        for each in (*measures_of(defined), radial_power):
             rows[each].append(each(*images))
         if reader is not None:
             labels, side = (given, sides[0]) if labels_are_input else (target, sides[1])
