@@ -40,16 +40,16 @@ def find_weights(given: Path | None) -> Path | None:
 
 
 class Inception:
-    """InceptionV3 up to its last pooling layer.
+    """InceptionV3 up to its last pooling layer, with random weights if no .h5 file of weights is given.
 
-    ``weights`` is an .h5 file for `keras.applications.InceptionV3` without its top; ``None`` keeps random
-    initial weights, for tests. ``description`` identifies them in metrics.json. Raises `ConfigError` for
-    files without such weights.
+    ``description`` identifies the weights in metrics.json.
     """
 
     def __init__(self, weights: Path | None):
         self._network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
-        self._graph = tf.function(self._features)
+        self._graph = tf.function(
+            lambda image: self._network(tf.clip_by_value(image, 0.0, 1.0) * 2 - 1, training=False)
+        )
         self.description = {"network": "keras.applications.InceptionV3", "sha256": ""}
         if weights is not None:
             try:
@@ -67,9 +67,6 @@ class Inception:
         resized = tf.image.resize(rgb[np.newaxis], (SIDE, SIDE), "bicubic", antialias=True)
         return self._graph(resized)[0].numpy()
 
-    def _features(self, resized: tf.Tensor) -> tf.Tensor:
-        return self._network(tf.clip_by_value(resized, 0.0, 1.0) * 2 - 1, training=False)
-
 
 DISTANCES = (
     Metric("fid", "FID", "Fréchet distance of InceptionV3's features, from 0", "lower"),
@@ -84,10 +81,7 @@ def distances(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Estimate]:
 
 
 def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Returns the Fréchet distance of two Gaussians fitted to features (FID, Heusel et al. 2017).
-
-    Both sets are float [images, features] with at least two images.
-    """
+    """Returns the Fréchet distance of Gaussians fitted to features [images, k] (FID, Heusel et al. 2017)."""
     a, b = (_root_of_covariance(each) for each in (ours, theirs))
     # The eigenvalues of the root of the covariances' product AᵀA BᵀB are the singular values of ABᵀ.
     spread = np.square(a).sum() + np.square(b).sum() - 2 * np.linalg.norm(a @ b.T, "nuc")
@@ -110,8 +104,7 @@ def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Estimate:
     """Returns the unbiased squared MMD with the kernel (x·y / d + 1)³ (KID, Bińkowski et al. 2018).
 
     The mean over subsets of 1000 images, or of half of them if there are fewer, drawn without replacement.
-    The interval contains 95 % of the subsets' values, scaled to the size of the whole set. Both sets are
-    float [images, features] with at least four images.
+    The interval contains 95 % of the subsets' values, scaled to the size of the whole set.
     """
     random = np.random.default_rng(0)
     size = min(_LARGEST_SUBSET, min(len(ours), len(theirs)) // 2)

@@ -62,13 +62,9 @@ def unit_range(image: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """The pairs to evaluate on.
+    """The pairs to evaluate on, of a data set that is directed: inputs first.
 
-    Args:
-        dataset: directed: inputs first.
-        split: its name.
-        size: height and width at which all are compared; each pair's own if ``None``.
-        fit: how pairs of another shape get that size.
+    ``size`` is the height and width at which all are compared; each pair's own if ``None``.
     """
 
     dataset: ImageDataset

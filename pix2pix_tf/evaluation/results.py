@@ -39,14 +39,9 @@ class Evaluation:
     """All that metrics.json has.
 
     Args:
-        dataset: its name.
-        split: the part that was evaluated on.
-        direction: of the pairs.
-        count: of pairs.
-        image_size: height and width at which they were compared; ``None`` if each has its own.
+        image_size: height and width at which the pairs were compared; ``None`` if each has its own.
         packages: version by name.
         metrics: in the order in which they are shown.
-        models: in the order in which they were given.
         targets: the targets' own values.
         frequencies: of the spectra, in cycles per pixel.
         comparisons: of every two models by every metric; empty if there are too few images.

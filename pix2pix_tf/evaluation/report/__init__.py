@@ -37,13 +37,8 @@ def write_report(
 ) -> None:
     """Writes the page, of at most `LIMIT` bytes.
 
-    If not all images fit, it shows the worst, the best and an even selection of the others.
-
-    Args:
-        path: the file.
-        evaluation: what the page reports.
-        images: the evaluated images in any order.
-        curves: lines of metrics.jsonl by model: ``step`` and values by name.
+    If not all images fit, it shows the worst, the best and an even selection of the others. ``curves`` has
+    the lines of metrics.jsonl by model: ``step`` and values by name.
     """
     headline, sentences = summarize(evaluation)
     marks = color_marks(evaluation)

@@ -27,21 +27,13 @@ _QUALITIES = (95, 90, 85, 80)
 
 @dataclasses.dataclass(frozen=True)
 class ReportImage:
-    """One evaluated image.
-
-    Args:
-        name: displayed name, such as the file name.
-        input: uint8 [height, width, channels].
-        target: uint8 [height, width, channels].
-        outputs: uint8 or uint16 [height, width, channels] by model.
-        values: metrics of this image, by model and metric.
-    """
+    """One evaluated image: arrays [height, width, channels] of integers, and its metrics."""
 
     name: str
     input: np.ndarray
     target: np.ndarray
-    outputs: dict[str, np.ndarray]
-    values: Mapping[str, Mapping[str, float]]
+    outputs: dict[str, np.ndarray]  # by model
+    values: Mapping[str, Mapping[str, float]]  # by model and metric
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,17 +18,14 @@ _POINTS = 240  # of a curve: more than the plot can resolve
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """A line of a plot.
+    """A line of a plot; ``mark`` names its color and dashes.
 
-    Args:
-        mark: name of its color and dashes.
-        points: float [points, 2], x and y.
-        faint: raw values whose mean is another line; not in the legend.
+    Faint lines have raw values whose mean is another line. They are not in the legend.
     """
 
     name: str
     mark: int | str
-    points: np.ndarray
+    points: np.ndarray  # [points, 2]
     faint: bool = False
 
 
@@ -132,9 +129,11 @@ def curve_plots(
     evaluation: Evaluation, curves: Mapping[str, Sequence[Mapping[str, float]]]
 ) -> list[dict[str, Any]]:
     """Returns one plot per logged value, with each model's running mean."""
-    logged = dict.fromkeys(key for lines in curves.values() for line in lines for key in line)
+    logged = dict.fromkeys(
+        key for lines in curves.values() for line in lines for key in line if key != "step"
+    )
     plots = []
-    for value in (key for key in logged if key != "step"):
+    for value in logged:
         lines = []
         for name, mark in color_marks(evaluation).items():
             known = [
