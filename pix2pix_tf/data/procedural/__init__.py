@@ -14,18 +14,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+import tensorflow as tf
 
 from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.data.procedural.painting import draw_pair
 from pix2pix_tf.data.procedural.planning import Box, plan_street
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 __all__ = ["PALETTE", "Box", "draw_pair", "plan_street", "procedural_dataset"]
 
@@ -59,8 +56,6 @@ def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
 
     @functools.cache
     def draw_all() -> tf.Tensor:
-        import tensorflow as tf
-
         pairs = np.empty((len(numbers), *shape), np.uint8)
         for place in range(len(numbers)):
             pairs[place] = draw(place)
@@ -69,8 +64,6 @@ def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
             return tf.constant(pairs)
 
     def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        import tensorflow as tf
-
         if held:
             pair = draw_all()[index]
         else:
