@@ -63,7 +63,7 @@ def served():
         demo.stop()
 
 
-def test_the_page_the_model_and_litert_are_served_and_nothing_else(served, model, litert):
+def test_served_files(served, model, litert):
     url = served(model, runtime=litert)
     for name in ("", "page.js", "style.css", "litert/core/dist/index.js"):
         answer = requests.get(url + name, timeout=10)
@@ -80,7 +80,7 @@ def test_the_page_the_model_and_litert_are_served_and_nothing_else(served, model
     assert foreign.status_code == 404
 
 
-def test_what_can_not_be_drawn_for_is_refused(tmp_path, litert, model):
+def test_unsupported_models_are_refused(tmp_path, litert, model):
     (tmp_path / "text.tflite").write_text("no model")
     for other in (tmp_path / "none.tflite", tmp_path / "text.tflite", tmp_path):
         with pytest.raises(ConfigError):
@@ -95,7 +95,7 @@ def test_what_can_not_be_drawn_for_is_refused(tmp_path, litert, model):
         Demo(model, runtime=litert)
 
 
-def test_a_taken_port_is_told(served, model, litert):
+def test_port_in_use_is_reported(served, model, litert):
     port = int(served(model, runtime=litert).rstrip("/").rpartition(":")[2])
     with pytest.raises(SystemFault, match=str(port)):
         Demo(model, port, litert)
@@ -136,7 +136,7 @@ def assert_whole(files):
     assert {name: path.read_text() for name, path in files.items()} == {name: name for name in runtime._FILES}
 
 
-def test_litert_is_downloaded_once_and_only_the_pinned_files(cdn, tmp_path):
+def test_runtime_is_downloaded_once_and_verified(cdn, tmp_path):
     other = cdn / "@litertjs" / f"core@{runtime.VERSION}" / "dist" / "index.js"
     pinned = other.read_text()
     other.write_text("other")
@@ -149,7 +149,7 @@ def test_litert_is_downloaded_once_and_only_the_pinned_files(cdn, tmp_path):
     assert_whole(runtime.runtime_files())
 
 
-def test_offline_litert_costs_a_line_that_says_what_to_do(pinned, monkeypatch):
+def test_offline_runtime_is_reported(pinned, monkeypatch):
     monkeypatch.setattr(runtime, "_CDN", "http://127.0.0.1:9")
     with pytest.raises(SystemFault, match="--runtime") as fault:
         runtime.runtime_files()
@@ -157,7 +157,7 @@ def test_offline_litert_costs_a_line_that_says_what_to_do(pinned, monkeypatch):
 
 
 @pytest.mark.parametrize("can", [True, False])
-def test_npm_brings_litert_where_it_is_installed_and_can(cdn, monkeypatch, can):
+def test_runtime_from_npm(cdn, monkeypatch, can):
     asked = []
 
     def npm(command, cwd, **options):
@@ -174,7 +174,7 @@ def test_npm_brings_litert_where_it_is_installed_and_can(cdn, monkeypatch, can):
     assert all(any(each.startswith(f"@litertjs/{name}@") for each in asked[0]) for name in runtime._PACKAGES)
 
 
-def test_the_version_is_that_of_the_lock_file():
+def test_runtime_version_is_the_locked_one():
     lock = json.loads((Path(__file__).parents[1] / "web" / "package-lock.json").read_text())
     for package in runtime._PACKAGES:
         assert lock["packages"][f"node_modules/@litertjs/{package}"]["version"] == runtime.VERSION
@@ -184,7 +184,7 @@ def test_the_version_is_that_of_the_lock_file():
 
 
 @pytest.mark.parametrize("name", ["facades-small", "procedural-small"])
-def test_a_model_that_comes_along_paints_offline_by_its_name(name, tmp_path, monkeypatch):
+def test_shipped_models(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     translate = load(name)
     labels = np.zeros((*translate.size, 3), np.uint8)

@@ -95,7 +95,7 @@ def trained(photos, tmp_path_factory):
     return train(config, report=lambda line: None)
 
 
-def test_samples_are_what_predict_paints(trained, tmp_path):
+def test_samples_equal_predict(trained, tmp_path):
     config = trained.read_config()
     assert (config.data.input_channels, config.data.output_channels) == (None, 3)
     rows = held_out_images(open_dataset(config), (64, 64), 4)
@@ -105,7 +105,7 @@ def test_samples_are_what_predict_paints(trained, tmp_path):
     assert (places == picture).all(axis=(-3, -2, -1)).any()
 
 
-def test_evaluate_compares_finished_pictures_with_the_photos(trained, tmp_path):
+def test_evaluate_a_task(trained, tmp_path):
     options = EvaluateOptions((str(trained.path),), out=tmp_path / "report")
     [model] = evaluate(options, lambda line: None).models
     # Known pixels are the photo's own: what is left is the hole, at most 40 % and wrong by less than all.
@@ -117,7 +117,7 @@ def test_evaluate_compares_finished_pictures_with_the_photos(trained, tmp_path):
 @pytest.mark.parametrize(
     ("task", "given"), [("deblur", (-1.0, 3.0)), ("upscale", (-1.0, 3.0)), ("edges", None)]
 )
-def test_where_the_input_is_a_photo_it_has_the_numbers_of_photos(tmp_path, task, given):
+def test_value_ranges_of_photo_inputs(tmp_path, task, given):
     config = small_config(
         tmp_path, task=task, input_channels=None, output_channels=1, output_range=(-1.0, 3.0)
     )
@@ -125,7 +125,7 @@ def test_where_the_input_is_a_photo_it_has_the_numbers_of_photos(tmp_path, task,
     assert (generator.input_range, generator.output_range) == (given, (-1.0, 3.0))
 
 
-def test_measurements_have_no_holes(tmp_path):
+def test_inpainting_measurements_is_refused(tmp_path):
     for number in range(3):
         np.save(tmp_path / f"{number}.npy", np.random.default_rng(number).normal(size=SIZE))
     with pytest.raises(DataError, match="inpaint"):
@@ -134,14 +134,14 @@ def test_measurements_have_no_holes(tmp_path):
         )
 
 
-def test_another_task_is_no_continuation(trained, photos, capsys):
+def test_changed_task_is_refused(trained, photos, capsys):
     flags = ["--dataset", str(photos), "--task", "edges", "--run-dir", str(trained.path), "--steps", "9"]
     assert main(["train", *flags]) == 2
     assert "--task" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", PHOTO_TASKS)
-def test_preview_shows_what_is_made(name, photos, tmp_path, capsys):
+def test_preview_of_a_task(name, photos, tmp_path, capsys):
     out = tmp_path / f"{name}.png"
     flags = ["--task", name, "--image-size", "64", "--count", "2", "--out", str(out)]
     assert main(["data", "preview", str(photos), *flags]) == 0
@@ -154,13 +154,13 @@ def test_preview_shows_what_is_made(name, photos, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["edges", "deblur"])
-def test_predict_translates_a_drawing_or_a_blurred_photo(name, runs, translate, photo, tmp_path):
+def test_predict_edges_and_deblur(name, runs, translate, photo, tmp_path):
     picture = painted(runs[name], photo, tmp_path)
     assert picture.shape == (*SIZE, 3)
     np.testing.assert_array_equal(picture, translate[name](photo))
 
 
-def test_a_grey_photo_keeps_its_lightness_and_gets_colours(runs, photo, tmp_path):
+def test_colorize_keeps_lightness(runs, photo, tmp_path):
     grey = photo[..., 1]
     picture = painted(runs["colorize"], grey, tmp_path)
     lightness = PHOTO_TASKS["colorize"]().held_out_row(
@@ -170,7 +170,7 @@ def test_a_grey_photo_keeps_its_lightness_and_gets_colours(runs, photo, tmp_path
     assert np.abs(lightness.numpy()[..., 0].astype(int) - grey).max() <= 1
 
 
-def test_a_grey_file_is_what_training_made_of_the_photo(runs, translate, photo, tmp_path):
+def test_colorize_input_equals_training_input(runs, translate, photo, tmp_path):
     task = PHOTO_TASKS["colorize"]()
     given, _ = task.held_out_row((tf.constant(photo),), tf.constant([0, 0], tf.int64))
     picture = painted(runs["colorize"], given.numpy(), tmp_path)
@@ -180,7 +180,7 @@ def test_a_grey_file_is_what_training_made_of_the_photo(runs, translate, photo, 
     assert np.abs(of_colour.astype(int) - picture).mean() < 1
 
 
-def test_what_is_transparent_is_painted_and_the_rest_kept_bit_for_bit(runs, photo, tmp_path):
+def test_inpaint_keeps_known_pixels(runs, photo, tmp_path):
     hole = np.zeros(SIZE, bool)
     hole[20:40, 30:60] = True
     hidden = [np.where(hole[..., None], colour, photo) for colour in (0, 255)]
@@ -197,7 +197,7 @@ def test_what_is_transparent_is_painted_and_the_rest_kept_bit_for_bit(runs, phot
     np.testing.assert_array_equal(by_mask, pictures[0])
 
 
-def test_a_folder_of_masks_has_one_for_each_image_by_its_place(runs, photo, tmp_path):
+def test_folder_of_masks(runs, photo, tmp_path):
     holes = {"a": 5, "deep/b": 30}
     for name, top in holes.items():
         for folder, pixels in (("in", photo), ("masks", np.zeros(SIZE, np.uint8))):
@@ -237,7 +237,7 @@ def test_a_small_photo_is_enlarged(runs, translate, photo, tmp_path):
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_of_a_pair_the_half_is_taken_that_photos_are_in(direction, photo, tmp_path, translate, monkeypatch):
+def test_side_by_side_takes_the_photo(direction, photo, tmp_path, translate, monkeypatch):
     run = write_run(tmp_path / "run", task="deblur", input_channels=None, base_filters=2, direction=direction)
     black = np.zeros_like(photo)
     pair = [black, photo] if direction == "AtoB" else [photo, black]
@@ -246,7 +246,7 @@ def test_of_a_pair_the_half_is_taken_that_photos_are_in(direction, photo, tmp_pa
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB", "L"])
-def test_alpha_is_read_upright_and_all_is_known_without(mode, photo, tmp_path):
+def test_alpha_is_read_with_orientation(mode, photo, tmp_path):
     image = Image.fromarray(photo)
     alpha = Image.fromarray(np.tile(np.arange(80, dtype=np.uint8), (72, 1)))
     if mode == "P":
@@ -305,7 +305,7 @@ def exported(runs, holes, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["colorize", "inpaint"])
-def test_exports_finish_the_same_picture(name, exported):
+def test_exports_of_tasks_equal_the_run(name, exported):
     saved, mobile, *_ = exported[name].verifications
     assert len(exported[name].published) == len(exported[name].verifications)
     assert set(saved.signatures) == {"serving_default", "bytes", "float"}
@@ -313,7 +313,7 @@ def test_exports_finish_the_same_picture(name, exported):
     assert mobile.difference.max_levels <= 1
 
 
-def test_an_exported_model_keeps_what_is_known_bit_for_bit(exported, holes, tmp_path):
+def test_exported_inpaint_keeps_known_pixels(exported, holes, tmp_path):
     given = np.asarray(Image.open(holes / "1.png"))
     model = exported["inpaint"].published[0]
     predict(PredictOptions(str(model), [holes / "1.png"], tmp_path))
@@ -327,7 +327,7 @@ def test_an_exported_model_keeps_what_is_known_bit_for_bit(exported, holes, tmp_
         signature(image_bytes=tf.io.encode_jpeg(tf.zeros([8, 8, 3], tf.uint8))[tf.newaxis])
 
 
-def test_a_photo_that_is_fitted_keeps_what_is_known(exported, holes, tmp_path):
+def test_fitted_photo_keeps_known_pixels(exported, holes, tmp_path):
     given = np.asarray(Image.open(holes / "1.png"))
     assert given.shape[:2] != (64, 64)
     mobile = next(path for path in exported["inpaint"].published if path.name.endswith("_64x64.tflite"))
@@ -338,7 +338,7 @@ def test_a_photo_that_is_fitted_keeps_what_is_known(exported, holes, tmp_path):
     assert (picture[~known] != given[~known][:, :3]).any()
 
 
-def test_a_finished_run_leaves_keras_a_network_that_finishes_pictures(trained, tmp_path):
+def test_published_keras_file_inpaints(trained, tmp_path):
     network = keras.models.load_model(trained.keras_file("generator"), compile=False)
     given = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 4)).astype(np.float32)
     given[..., 3] = np.where(given[..., 3] > 0, 1, -1)

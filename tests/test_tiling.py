@@ -41,7 +41,7 @@ class Pointwise(Translator):
 
 @pytest.mark.parametrize("grid", [1, 32])
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 97, 112, 113, 500, 4096])
-def test_windows_cover_every_pixel_once_in_all(size, grid):
+def test_window_weights_add_up_to_1(size, grid):
     found = windows(size, 64, grid)
     total = np.zeros(size)
     for window in found:
@@ -54,7 +54,7 @@ def test_windows_cover_every_pixel_once_in_all(size, grid):
         assert before.start + 64 - after.start >= 16
 
 
-def test_only_large_images_are_cut_and_small_ones_never():
+def test_tile_for():
     model, bound = Pointwise(), Pointwise((33, 40))
     assert tile_for(model, (MOST_WHOLE // 1024, 1024), None) is None
     assert tile_for(model, (MOST_WHOLE // 1024 + 1, 1024), None) == (TILE, TILE)
@@ -72,7 +72,7 @@ def test_only_large_images_are_cut_and_small_ones_never():
     ("size", "bound"),
     [((97, 300), None), ((30, 129), None), ((500, 65), None), ((97, 300), (64, 64)), ((64, 129), (64, 64))],
 )
-def test_tiles_add_up_to_the_picture_whatever_its_type(size, bound):
+def test_tiles_add_up_to_the_image(size, bound):
     image, model = noise(*size), Pointwise(bound)
     picture = np.concatenate(list(translate_in_tiles(model, image, (64, 64))))
     assert picture.dtype == np.uint16
@@ -90,7 +90,7 @@ def translate():
     return GeneratorTranslator(model, next(iter(model.published_generators().values())))
 
 
-def test_a_part_is_painted_as_in_the_whole_where_its_edge_is_far(translate):
+def test_tile_equals_the_whole_far_from_its_edge(translate):
     image = noise(96, 320)
     image[:, 160:] = image[:, 160:] // 8 + 30
     whole, part = translate(image).astype(int), image[:, 128:]
@@ -100,7 +100,7 @@ def test_a_part_is_painted_as_in_the_whole_where_its_edge_is_far(translate):
     assert np.abs(alone - whole[:, 208:]).max() > 4
 
 
-def test_the_statistics_of_one_image_are_forgotten_with_the_next(translate):
+def test_statistics_are_per_image(translate):
     first, second = noise(64, 64), noise(64, 64, seed=1) // 4
     for image in (first, second, first):
         painted = translate.for_tiles([image])(image)
@@ -126,7 +126,7 @@ def test_a_tiff_is_written_band_by_band(tmp_path, shape, dtype):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "one.tif")).reshape(shape), image)
 
 
-def test_measurements_are_written_as_every_program_reads_them(tmp_path):
+def test_float_tiff_has_no_predictor(tmp_path):
     image = np.random.default_rng(0).standard_normal((300, 300, 1)).astype(np.float32)
     write_tiff(tmp_path / "one.tif", iter([image[:100], image[100:]]), 300)
     with tifffile.TiffFile(tmp_path / "one.tif") as tiff:
@@ -134,7 +134,7 @@ def test_measurements_are_written_as_every_program_reads_them(tmp_path):
         np.testing.assert_array_equal(tiff.asarray().reshape(image.shape), image)
 
 
-def test_a_tiff_that_was_not_finished_is_not_there(tmp_path):
+def test_unfinished_tiff_is_removed(tmp_path):
     def bands():
         yield np.zeros((300, 40, 3), np.uint8)
         raise KeyboardInterrupt

@@ -1,10 +1,11 @@
 """Who trains together: flags, TF_CONFIG, SLURM."""
 
 import json
+import types
 
 import pytest
 
-from pix2pix_tf.distribution import Cluster, find_cluster
+from pix2pix_tf.distribution import Cluster, find_cluster, hosts
 from pix2pix_tf.errors import ConfigError
 
 TWO = ("node1:2222", "node2:2222")
@@ -16,7 +17,7 @@ def bare(monkeypatch):
     monkeypatch.delenv("SLURM_STEP_NUM_TASKS", raising=False)
 
 
-def test_a_process_that_nobody_started_with_others_is_alone():
+def test_single_process_has_no_cluster():
     assert find_cluster() is None
     assert find_cluster(("localhost:2222",), 0) is None
 
@@ -27,7 +28,7 @@ def test_flags_go_before_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("hosts", "index"),
+    ("addresses", "index"),
     [
         (TWO, None),
         ((), 0),
@@ -42,9 +43,9 @@ def test_flags_go_before_the_environment(monkeypatch):
         (("node1:2222", ""), 0),
     ],
 )
-def test_wrong_addresses_are_refused(hosts, index):
+def test_wrong_addresses_are_refused(addresses, index):
     with pytest.raises(ConfigError):
-        find_cluster(hosts, index)
+        find_cluster(addresses, index)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_wrong_addresses_are_refused(hosts, index):
         ({}, {}, None),
     ],
 )
-def test_orchestrators_say_it_in_tf_config(monkeypatch, cluster, task, expected):
+def test_tf_config(monkeypatch, cluster, task, expected):
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
     assert find_cluster() == expected
 
@@ -73,13 +74,13 @@ def test_orchestrators_say_it_in_tf_config(monkeypatch, cluster, task, expected)
         '{"cluster": {"worker": 3}, "task": {"type": "worker", "index": 0}}',
     ],
 )
-def test_what_can_not_be_meant_is_refused(monkeypatch, text):
+def test_wrong_tf_config_is_refused(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ConfigError):
         find_cluster()
 
 
-def test_srun_says_it_in_its_variables(monkeypatch):
+def test_slurm_variables(monkeypatch):
     variables = {
         "SLURM_STEP_NUM_TASKS": "4",
         "SLURM_PROCID": "3",
@@ -90,8 +91,18 @@ def test_srun_says_it_in_its_variables(monkeypatch):
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    hosts = ("node10:8888", "node10:8889", "node9:8888", "node9:8889")
-    assert find_cluster() == Cluster(hosts, 1)
+    addresses = ("node10:8888", "node10:8889", "node9:8888", "node9:8889")
+    assert find_cluster() == Cluster(addresses, 1)
     monkeypatch.delenv("SLURM_STEP_NODELIST")
     with pytest.raises(ConfigError):
         find_cluster()
+
+
+def test_uneven_batch_is_refused(monkeypatch):
+    monkeypatch.setattr(hosts, "rendezvous", lambda *_: None)
+    monkeypatch.setattr(hosts, "_connected", lambda _: types.SimpleNamespace(num_replicas_in_sync=2))
+    hosts._connected.cache_info = lambda: types.SimpleNamespace(currsize=0)
+    with pytest.raises(ConfigError, match="--batch-size"), hosts.joined(Cluster(TWO, 0), 3, {}):
+        pass
+    with hosts.joined(Cluster(TWO, 0), 4, {}) as joined:
+        assert joined.is_chief

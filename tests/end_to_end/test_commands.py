@@ -43,7 +43,7 @@ def trained(user_folder: Path) -> Path:
     return run_dir
 
 
-def test_a_run_leaves_what_the_readme_promises(trained: Path):
+def test_files_of_a_run(trained: Path):
     left = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
     plots = {"final.png", "losses.png", "validation.png"}
     assert {"config.json", "metrics.jsonl", "validation.jsonl", "generator.keras"} | plots <= left
@@ -76,7 +76,7 @@ def test_tensorboard_reads_scalars_images_and_the_configuration(trained: Path):
     assert [event.step for event in events.Tensors("generator/l1")] == [5, 10, 12]
 
 
-def test_predict_gives_every_image_its_own_size(trained: Path, user_folder: Path, tmp_path: Path):
+def test_predict_keeps_image_sizes(trained: Path, user_folder: Path, tmp_path: Path):
     images = tmp_path / "입력"
     (images / "deeper").mkdir(parents=True)
     sizes = {"a.png": (300, 200), "b.jpg": (33, 65), "deeper/c.webp": (1, 1)}
@@ -90,7 +90,7 @@ def test_predict_gives_every_image_its_own_size(trained: Path, user_folder: Path
             assert output.mode == "RGB"
 
 
-def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, tmp_path: Path):
+def test_predict_equals_training_samples(trained: Path, user_folder: Path, tmp_path: Path):
     """The sample grid shows val pairs resized to the training size; predict translates the same pixels."""
     from pix2pix_tf.data.pipeline import held_out_images
     from pix2pix_tf.data.sources import open_dataset
@@ -111,9 +111,7 @@ def test_predict_paints_what_training_showed(trained: Path, user_folder: Path, t
         assert any(np.array_equal(windows[at], output) for at in zip(*np.nonzero(first_row), strict=True))
 
 
-def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
-    trained: Path, user_folder: Path, tmp_path: Path
-):
+def test_resume_with_a_moved_or_changed_data_set(trained: Path, user_folder: Path, tmp_path: Path):
     there = tmp_path / "there"
     shutil.copytree(user_folder, there)
     shutil.copytree(trained, tmp_path / "run")
@@ -137,7 +135,7 @@ def test_a_run_continues_with_its_folder_elsewhere_but_not_with_other_pairs(
     assert "7 of them" in error_line(result)
 
 
-def test_losses_that_stop_being_finite_stop_the_run_which_may_then_be_started_anew(tmp_path: Path):
+def test_non_finite_losses_stop_the_run(tmp_path: Path):
     train = ("train", *SMALL, "--steps", 3, "--log-every", 2, "--run-dir", "run", "--l1-weight")
     result = typed(*train, 1e39, cwd=tmp_path)
     assert result.returncode == 3

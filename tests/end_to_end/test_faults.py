@@ -14,7 +14,7 @@ from tests.end_to_end.commands import ROOT, environment
 pytestmark = pytest.mark.skipif(bool(injector.missing()), reason=injector.missing())
 
 
-def test_a_file_is_old_or_new_wherever_its_writing_is_killed(tmp_path):
+def test_killed_write_leaves_the_old_or_new_file(tmp_path):
     path, kills = tmp_path / "folder" / "file", 0
     while True:
         path.parent.mkdir(exist_ok=True)

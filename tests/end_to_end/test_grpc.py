@@ -12,7 +12,7 @@ from tests.end_to_end.servers import export
 pytestmark = pytest.mark.slow
 
 
-def test_clients_at_once_get_the_runs_pictures_and_bad_requests_take_nothing_down(tiny_run, tmp_path):
+def test_concurrent_clients_and_bad_requests(tiny_run, tmp_path):
     local = export(tiny_run.path, tmp_path / "facades" / "1")
     cases = serving.known_pictures(tmp_path / "facades", [(64, 64), (50, 77), (1, 1)])
     for file, picture in cases:

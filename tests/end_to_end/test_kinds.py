@@ -51,7 +51,7 @@ def as_deep_colours(path, picture):
     ("write_a", "write_b", "suffix"),
     [(as_real_numbers, as_bands_of_int16, ".npy"), (as_deep_colours, as_deep_grey, ".png")],
 )
-def test_measurements_and_deep_pictures_go_all_the_way(tmp_path, write_a, write_b, suffix):
+def test_measurements_and_16_bit_images_end_to_end(tmp_path, write_a, write_b, suffix):
     pairs = folder_of_pairs(tmp_path / "pairs", write_a, write_b)
     run = tmp_path / "run"
     train(small_config(run, dataset=str(pairs), direction="AtoB", steps=2), report=lambda line: None)

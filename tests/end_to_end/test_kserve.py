@@ -42,7 +42,7 @@ if __name__ == "__main__":
 """
 
 
-def test_kserve_paints_the_runs_pictures(tiny_run, tmp_path):
+def test_kserve(tiny_run, tmp_path):
     local = export(tiny_run.path, tmp_path / "facades" / "1")
     script = Path(tmp_path / "server.py")
     script.write_text(SERVER, encoding="utf-8")

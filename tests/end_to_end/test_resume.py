@@ -19,12 +19,12 @@ from tests.end_to_end.commands import SMALL, command, environment, error_line, t
 
 pytestmark = pytest.mark.slow
 
-STEPS = 100
+STEPS = 50
 TRAIN = ("train", *SMALL, "--log-every", 3, "--sample-every", 25, "--checkpoint-every", 5, "--run-dir")
 
 
-def weights(run_dir: Path) -> dict[str, np.ndarray]:
-    checkpoint = RunDirectory(run_dir).checkpoint(RunDirectory(run_dir).existing_step())
+def weights(run_dir: Path, step: int | None = None) -> dict[str, np.ndarray]:
+    checkpoint = RunDirectory(run_dir).checkpoint(RunDirectory(run_dir).existing_step(step))
     readers = [tf.train.load_checkpoint(str(checkpoint / part)) for part in ("state", "moments")]
     return {
         name: reader.get_tensor(name) for reader in readers for name in reader.get_variable_to_shape_map()
@@ -66,7 +66,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_run_killed_while_it_is_extended_gives_equal_weights(undisturbed: Path, tmp_path: Path):
+def test_killed_run_ends_with_equal_weights(undisturbed: Path, tmp_path: Path):
     run_dir = RunDirectory(tmp_path / "run")
     assert typed(*TRAIN, run_dir.path, "--steps", 10, cwd=tmp_path).returncode == 0
     again = typed(*TRAIN, run_dir.path, "--steps", 10, cwd=tmp_path)
@@ -122,8 +122,8 @@ MODELS = {
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_continues_with_equal_weights(model: str, tmp_path: Path):
-    train = ("train", "--model", model, "--image-size", 64, *MODELS[model], "--steps", 8)
-    train += ("--log-every", 4, "--sample-every", 10, "--checkpoint-every", 5, "--run-dir")
+    train = ("train", "--model", model, "--image-size", 64, *MODELS[model], "--steps", 4)
+    train += ("--log-every", 2, "--sample-every", 10, "--checkpoint-every", 3, "--run-dir")
     undisturbed = tmp_path / "undisturbed/run"
     result = typed(*train, undisturbed, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -131,9 +131,9 @@ def test_every_model_continues_with_equal_weights(model: str, tmp_path: Path):
         Path(shutil.copytree(undisturbed, tmp_path / "run"))
     )  # of one name: samples show it
     run_dir.final_grid.unlink()
-    shutil.rmtree(run_dir.checkpoint(8))
+    shutil.rmtree(run_dir.checkpoint(4))
     result = typed(*train, run_dir.path, cwd=tmp_path)
-    assert "continuing after step 5" in result.stdout, result.stderr
+    assert "continuing after step 3" in result.stdout, result.stderr
     assert_same_weights(undisturbed, run_dir.path)
     assert (undisturbed / "final.png").read_bytes() == run_dir.final_grid.read_bytes()
 
@@ -143,7 +143,7 @@ def cut(checkpoint: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 
 
-def test_moved_run_with_a_damaged_checkpoint_continues_from_the_one_before(undisturbed: Path, tmp_path: Path):
+def test_damaged_checkpoint_of_a_moved_run(undisturbed: Path, tmp_path: Path):
     run_dir = RunDirectory(Path(shutil.copytree(undisturbed, tmp_path / "옮긴 폴더" / "run")))
     run_dir.final_grid.unlink()  # a finished run does not read its checkpoints
     newest = run_dir.checkpoint(run_dir.existing_step())

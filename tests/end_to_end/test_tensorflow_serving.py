@@ -12,7 +12,7 @@ SERVER = shutil.which("tensorflow_model_server")
 
 
 @pytest.mark.skipif(SERVER is None, reason="tensorflow_model_server is not on the PATH")
-def test_tensorflow_serving_paints_the_runs_pictures(tiny_run, tmp_path):
+def test_tensorflow_serving(tiny_run, tmp_path):
     local = export(tiny_run.path, tmp_path / "facades" / "1")
     port = free_port()
     url = f"http://127.0.0.1:{port}/v1/models/facades"

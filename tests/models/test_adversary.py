@@ -23,7 +23,7 @@ def gradients(**settings):
     return metrics, moments
 
 
-def test_the_generator_learns_from_matched_features_and_the_discriminator_does_not():
+def test_feature_matching_trains_the_generator_only():
     plain_metrics, plain = gradients()
     metrics, matched = gradients(feature_matching=10.0)
     assert metrics["disc_features"] > 0

@@ -96,7 +96,7 @@ def test_the_pools_are_state_and_hold_what_was_generated(trained):
     assert not after["discriminator_b_pool/images"][1:].any()
 
 
-def test_samples_go_there_and_back():
+def test_sample_grid_of_both_directions():
     model = model_for(config_of())
     a, b = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 100, np.uint8)
     grid = model.sample_grid([(a, b)], {"AtoB": lambda image: image + 1, "BtoA": lambda image: image + 10})

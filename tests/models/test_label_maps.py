@@ -24,7 +24,7 @@ def label_map():
     return draw_pair(3, 0, 64, 80)[1]
 
 
-def test_a_pixel_is_of_the_class_with_the_nearest_colour(label_map):
+def test_one_hot_takes_the_nearest_color(label_map):
     colors = np.unique(label_map.reshape(-1, 3), axis=0)
     noisy = label_map + np.random.default_rng(0).integers(-9, 9, label_map.shape)
     noisy = noisy.clip(0, 255).astype(np.uint8)
@@ -35,7 +35,7 @@ def test_a_pixel_is_of_the_class_with_the_nearest_colour(label_map):
 
 
 @pytest.mark.slow
-def test_the_data_set_gives_the_colours_and_published_networks_take_the_map(tmp_path, label_map):
+def test_published_generator_takes_label_maps(tmp_path, label_map):
     asked = small_config(tmp_path / "run", one_hot_labels=True, direction="BtoA")
     dataset = open_dataset(asked)
     config = completed_config(asked, dataset)
@@ -64,7 +64,7 @@ def test_the_data_set_gives_the_colours_and_published_networks_take_the_map(tmp_
         ((0, 0, 0, 0, -1, 0), "BtoA", "label-colors"),
     ],
 )
-def test_only_label_maps_have_classes_each_with_its_color(tmp_path, colors, direction, flag):
+def test_wrong_label_colors_are_refused(tmp_path, colors, direction, flag):
     def complete():
         given = {"label_colors": colors} if colors else {}
         asked = small_config(tmp_path / "run", one_hot_labels=True, direction=direction, **given)
@@ -75,7 +75,7 @@ def test_only_label_maps_have_classes_each_with_its_color(tmp_path, colors, dire
 
 
 @pytest.mark.slow
-def test_classes_are_named_where_their_colours_are_known_in_pairs_and_in_unpaired_sets():
+def test_class_names():
     for model, side in (("pix2pix", 0), ("cyclegan", 1)):
         dataset = open_dataset(small_config(None, model))
         named = named_classes(dataset, side)

@@ -33,7 +33,7 @@ def run(batches, batch_size=1, seed=0):
     return np.concatenate(out), held[:, 0, 0, 0], int(state["pool/count"])
 
 
-def test_a_batch_in_parts_is_as_the_batch():
+def test_pool_with_accumulated_parts():
     whole, parts = create_pool("pool", SIZE, (2, 3, 1)), create_pool("pool", SIZE, (2, 3, 1))
 
     @tf.function
@@ -51,7 +51,7 @@ def test_a_batch_in_parts_is_as_the_batch():
     np.testing.assert_array_equal(parts["pool/images"], whole["pool/images"])
 
 
-def test_a_full_pool_gives_a_new_image_or_exchanges_an_old_one():
+def test_full_pool_exchanges_half_of_its_images():
     out, held, count = run(400)
     assert count == SIZE
     assert list(out[:SIZE]) == [1, 2, 3, 4, 5]
@@ -65,7 +65,7 @@ def test_a_full_pool_gives_a_new_image_or_exchanges_an_old_one():
     assert 0.4 < share < 0.6  # half of 395 throws, four standard deviations
 
 
-def test_every_place_is_exchanged_and_images_of_a_batch_are_treated_in_turn():
+def test_pool_takes_images_of_a_batch_in_turn():
     out, held, _ = run(100, batch_size=4)
     assert len(set(held)) == SIZE
     assert held.min() > 100  # nothing stays for ever

@@ -38,7 +38,7 @@ def test_the_networks_are_those_described():
     assert not [layer.name for layer in critic.layers if "norm" in layer.name]
 
 
-def test_the_critics_first_update_is_that_of_algorithm_1():
+def test_critic_update_is_algorithm_1():
     config = config_of(critic_steps=1, beta_1=0.5)
     model = model_for(config)
     trainer = Trainer(model, config, total_steps=10)
@@ -81,7 +81,7 @@ def test_the_critics_first_update_is_that_of_algorithm_1():
     assert distance(found, expected) < 1e-3
 
 
-def test_a_way_between_two_noises_begins_and_ends_there_and_keeps_their_length():
+def test_interpolated_noise():
     start, end = np.random.default_rng(0).standard_normal((2, 10)).astype(np.float32)
     start *= np.linalg.norm(end) / np.linalg.norm(start)
     way = interpolated(start, end, 7)
@@ -105,7 +105,7 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_paints_from_noise_what_its_grid_shows(run):
+def test_run_generates_its_sample_grid(run):
     paint = load(run.path)
     assert (paint.noise, paint.output_channels) == (10, 3)
     z = np.random.default_rng(0).standard_normal((5, 8, 10)).astype(np.float32)[0, 0]

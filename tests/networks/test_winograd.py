@@ -33,7 +33,7 @@ def plain(stride, image, result, kernel):
 
 # Of a value of 1 bfloat16 keeps 8 bits: rounding once costs 0.17 %, and sums of four or sixteen values more.
 @pytest.mark.parametrize(("stride", "bound"), [(2, 0.007), (1, 0.014)])
-def test_bfloat16_is_off_by_as_much_as_the_documentation_says(stride, bound):
+def test_bfloat16_error_is_the_documented_one(stride, bound):
     winograd, image, result, kernel = operands(stride, (34, 34), tf.bfloat16, channels=32, filters=32)
     convolved, gradient = winograd.convolve(image, kernel)
     for found, exact in zip(

@@ -34,7 +34,7 @@ def run(tmp_path):
     return RunDirectory(tmp_path / "run")
 
 
-def test_whatever_is_logged_reaches_every_sink(run, capsys):
+def test_metrics_reach_every_sink(run, capsys):
     session(run, 0, [1, 2])
     lines = read_metrics(run.metrics_file)
     assert [(line["step"], line["epoch"], line["something new"]) for line in lines] == [
@@ -47,7 +47,7 @@ def test_whatever_is_logged_reaches_every_sink(run, capsys):
     assert "L=0.5" in capsys.readouterr().err
 
 
-def test_what_came_after_the_checkpoint_is_forgotten(run):
+def test_lines_after_the_checkpoint_are_dropped(run):
     session(run, 0, [1, 2, 3])
     session(run, 2, [3])
     assert [line["step"] for line in read_metrics(run.metrics_file)] == [1, 2, 3]
@@ -63,14 +63,14 @@ def test_a_damaged_line_ends_the_file(run, damage):
 
 
 @pytest.mark.parametrize("lines", [[], [{"step": 1}], [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}]])
-def test_the_plot_shows_what_there_is(lines):
+def test_plot_of_metrics(lines):
     image = Image.open(io.BytesIO(plot_metrics(lines, METRICS, "제목")))
     pixels = np.asarray(image.convert("RGB")).astype(int)
     blue = (pixels[..., 2] - pixels[..., 0] > 100).sum()
     assert (blue > 50) == (len(lines) == 2)
 
 
-def test_the_plot_of_validation_has_a_curve_for_each_direction():
+def test_plot_of_validation():
     lines = [{"step": step, "l1": 0.2 - step / 100} for step in range(1, 9)]
     both = [{"step": line["step"], "AtoB_l1": line["l1"], "BtoA_l1": 0.15} for line in lines]
     curves = []

@@ -37,7 +37,7 @@ def test_an_average_is_the_plain_recursion(decay):
 
 
 @pytest.mark.parametrize("model", ["pix2pix", "cyclegan", "wgan"])
-def test_what_is_published_is_averaged_and_nothing_else(model):
+def test_published_weights_are_averaged(model):
     config = small_config(None, model, input_channels=3, output_channels=3)
     described = model_for(config)
     state = Trainer(described, config, 10).state()

@@ -12,7 +12,7 @@ from pix2pix_tf.training.framework_errors import framework_errors_explained
 
 
 @pytest.mark.parametrize("fault", [DataError, SystemFault])
-def test_what_a_pipeline_met_keeps_its_kind_and_names_the_file(tmp_path, monkeypatch, fault):
+def test_pipeline_errors_name_the_file(tmp_path, monkeypatch, fault):
     path = tmp_path / "one.png"
     path.write_bytes(b"no image")
     if fault is SystemFault:

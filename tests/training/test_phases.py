@@ -63,7 +63,7 @@ def adam(weight, gradients):
     return weight
 
 
-def test_each_update_has_a_batch_of_its_own_and_each_network_its_own_count(trainer):
+def test_updates_and_batches_per_phase(trainer):
     assert trainer.batches_per_step == 4
     state = trainer.state()
     before = {name: float(state[f"{name}/{name}/kernel"].numpy()[0, 0]) for name in ("actor", "critic")}

@@ -17,7 +17,7 @@ def run(tiny_run, tmp_path):
 
 
 @pytest.mark.parametrize("lost", ["folder", "content"])
-def test_a_run_that_lost_its_checkpoints_is_not_started_anew(run, lost):
+def test_run_without_its_checkpoints_is_refused(run, lost):
     shutil.rmtree(run.checkpoints)
     if lost == "content":
         run.checkpoints.mkdir()
@@ -26,7 +26,7 @@ def test_a_run_that_lost_its_checkpoints_is_not_started_anew(run, lost):
         requested_config(small_config(run.path), run)
 
 
-def test_a_run_that_was_killed_before_its_first_checkpoint_may_be_started_with_other_settings(run):
+def test_run_without_a_first_checkpoint_may_restart(run):
     for checkpoint in run.checkpoints.iterdir():
         shutil.rmtree(checkpoint)
     run.metrics_file.write_text('{"step": 10}\n')
@@ -41,7 +41,7 @@ def test_a_file_is_no_run_directory(tmp_path):
         requested_config(small_config(place), RunDirectory(place))
 
 
-def test_hosts_may_have_what_a_run_starts_from_in_their_own_places():
+def test_hosts_may_have_different_init_from_paths():
     first, second = (small_config(None, init_from=f"{place}/run") for place in ("/home/one", "/mnt/two"))
     assert _facts_to_compare(first) == _facts_to_compare(second)
     assert _facts_to_compare(first) != _facts_to_compare(

@@ -25,7 +25,7 @@ def test_the_rate_follows_the_schedule(schedule, expected):
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_schedule_that_ends_elsewhere_keeps_its_last_rate():
+def test_schedule_with_an_end_step():
     of_8 = [float(learning_rate(OptimizationConfig(lr_schedule="linear"), step, 8)) for step in range(8)]
     options = OptimizationConfig(lr_schedule="linear", lr_end_step=8)
     of_12 = [float(learning_rate(options, step, 12)) for step in range(12)]
@@ -42,7 +42,7 @@ def test_a_schedule_that_ends_elsewhere_keeps_its_last_rate():
         ({"log_every": 7}, ()),
     ],
 )
-def test_a_rate_that_jumps_is_reported(settings, rates):
+def test_learning_rate_jump_is_reported(settings, rates):
     stored = replace(preset(), steps=8, lr_schedule="linear")
     line = schedule_change(stored, replace(stored, **settings), step=8, image_count=3)
     assert (line is not None) == bool(rates)
@@ -52,7 +52,7 @@ def test_a_rate_that_jumps_is_reported(settings, rates):
 
 
 @pytest.mark.slow
-def test_a_longer_run_keeps_the_end_of_its_schedule_or_reports_the_jump(tmp_path):
+def test_longer_run_keeps_its_schedule_end(tmp_path):
     config, reported = small_config(tmp_path / "run", steps=4, lr_schedule="linear", lr_end_step=4), []
     run = train(config, reported.append)
     continued = train_args(["--run-dir", str(run.path), "--steps", "6"]).config

@@ -34,13 +34,13 @@ def run(tmp_path_factory):
     return train(config, report=lambda line: None)
 
 
-def test_held_out_pairs_are_measured_as_often_as_asked(run):
+def test_validation_every_n_steps(run):
     lines = read_metrics(run.validation_file)
     assert [line["step"] for line in lines] == [4, 8, 12, 16, 20]
     assert all(np.isfinite(list(line.values())).all() for line in lines)
 
 
-def test_what_is_recorded_is_what_the_checkpoint_generates(run):
+def test_validation_measures_the_checkpoint(run):
     config = run.read_config()
     rows = held_out_images(open_dataset(config), config.data.size, VALIDATION_IMAGES)
     translate = load(f"{run.path}@20")
@@ -48,7 +48,7 @@ def test_what_is_recorded_is_what_the_checkpoint_generates(run):
     assert read_metrics(run.validation_file)[-1]["ssim"] == pytest.approx(found, abs=1e-5)
 
 
-def test_the_best_checkpoint_is_kept_and_has_a_name(run):
+def test_best_checkpoint_is_kept(run):
     lines = read_metrics(run.validation_file)
     best = max(lines, key=lambda line: line["ssim"])
     assert json.loads(run.best_file.read_text())["step"] == best["step"]
@@ -59,7 +59,7 @@ def test_the_best_checkpoint_is_kept_and_has_a_name(run):
 
 
 @pytest.mark.parametrize("images", ["the same", "others"])
-def test_values_of_other_held_out_images_are_not_compared_with(run, tmp_path, images):
+def test_best_of_other_held_out_images_is_ignored(run, tmp_path, images):
     copy = RunDirectory(shutil.copytree(run.path, tmp_path / "run"))
     best = json.loads(copy.best_file.read_text()) | {"ssim": 2.0}
     best["held_out"] += images == "others"
@@ -69,7 +69,7 @@ def test_values_of_other_held_out_images_are_not_compared_with(run, tmp_path, im
     assert (json.loads(copy.best_file.read_text())["step"] > 20) == (images == "others")
 
 
-def test_the_best_outlives_newer_checkpoints_that_are_worse(run):
+def test_best_checkpoint_outlives_newer_ones(run):
     writer = CheckpointWriter(run, {"w": tf.Variable(1.0)})
     best = find_run(f"{run.path}@best").named_step
     for step in range(101, 106):
@@ -81,7 +81,7 @@ def test_the_best_outlives_newer_checkpoints_that_are_worse(run):
 @pytest.mark.parametrize(
     ("best_metric", "best"), [("l1", [True, True, False]), ("psnr", [True, False, True])]
 )
-def test_the_best_is_the_best_by_the_metric_that_was_chosen(best_metric, best):
+def test_best_metric(best_metric, best):
     black = tf.zeros((64, 64, 3), tf.uint8)
     pairs = (Images(["1"], lambda number: (black, black)),)
     dataset = ImageDataset("black", (PixelFormat(), PixelFormat()), {"train": pairs, "val": pairs})
@@ -94,6 +94,6 @@ def test_the_best_is_the_best_by_the_metric_that_was_chosen(best_metric, best):
 
 
 @pytest.mark.parametrize("which", ["worst", "-1", "7"])
-def test_what_is_no_checkpoint_is_named(run, which):
+def test_unknown_checkpoint_is_refused(run, which):
     with pytest.raises(RunError):
         load(f"{run.path}@{which}")
