@@ -46,9 +46,6 @@ def assert_stored(run, step, expected):
         np.testing.assert_array_equal(stored[name], value)
 
 
-# ---------------------------------------------------------------- what is written comes back
-
-
 def test_checkpoint_is_restored_bit_for_bit(run):
     state = variables()
     state["generator/odd"] = tf.Variable([-0.0, 1e-45, np.finfo(np.float32).max, 0.1])
@@ -111,9 +108,6 @@ def test_checkpoint_is_a_snapshot(run, monkeypatch, in_graph):
     assert all((variable.numpy() != before[name]).any() for name, variable in all_state.items())
 
 
-# ---------------------------------------------------------------- which are kept
-
-
 WEIGHTS = ("generator/layer_(8,)/kernel", "generator/layer_()/kernel")
 
 
@@ -163,9 +157,6 @@ def test_unfinished_checkpoints_are_removed(run):
     assert [path.name for path in run.checkpoints.iterdir()] == ["step_000000005"]
 
 
-# ---------------------------------------------------------------- the best one
-
-
 def test_best_checkpoint_after_a_kill(run):
     writer = CheckpointWriter(run, variables())
     for step, best in ((1, {"ssim": 0.5}), (2, {"ssim": 0.625}), (3, None)):
@@ -189,9 +180,6 @@ def test_best_checkpoint_after_the_best_is_set_aside(run):
     assert run.best() == {"step": 1, "ssim": 0.25}
     run.set_aside(1)
     assert run.best() is None
-
-
-# ---------------------------------------------------------------- damage
 
 
 def flip_a_byte(path):
@@ -228,9 +216,6 @@ def test_tensors_that_differ_are_refused_by_name(run):
         restore(run.checkpoint(8), {"w": tf.Variable(tf.zeros([3, 2]))})
     with pytest.raises(RunError, match="'other/w'"):
         restore(run.checkpoint(8), {"w": tf.Variable(tf.zeros([2, 3])), "other/w": tf.Variable(0.0)})
-
-
-# ---------------------------------------------------------------- faults while writing
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,6 @@ def test_port_in_use_is_reported(served, model, litert):
         Demo(model, port, litert)
 
 
-# ---------------------------------------------------------------- LiteRT.js
-
-
 @pytest.fixture
 def pinned(monkeypatch, tmp_path):
     """Has files of LiteRT.js expected that hold their own names; and no npm, and an empty cache."""
@@ -178,9 +175,6 @@ def test_runtime_version_is_the_locked_one():
     lock = json.loads((Path(__file__).parents[1] / "web" / "package-lock.json").read_text())
     for package in runtime._PACKAGES:
         assert lock["packages"][f"node_modules/@litertjs/{package}"]["version"] == runtime.VERSION
-
-
-# ---------------------------------------------------------------- what comes along
 
 
 @pytest.mark.parametrize("name", ["facades-small", "procedural-small"])

@@ -24,8 +24,6 @@ def random(shape, seed=0, scale=1.0):
 # float32 sums of some hundred terms: a few parts in a million.
 CLOSE = {"rtol": 5e-6, "atol": 1e-7}
 
-# ---------------------------------------------------------------- adversarial losses
-
 
 REAL, FAKE = [[2.0, -1.0], [0.5, 0.0]], [[1.0, -3.0], [0.0, -0.5]]
 
@@ -67,9 +65,6 @@ def test_extreme_logits(size):
     np.testing.assert_allclose(costs, max(-size, 0), **CLOSE)
 
 
-# ---------------------------------------------------------------- pixels
-
-
 @pytest.mark.parametrize(("kind", "distance", "black_for_white"), [("l1", np.abs, 2), ("l2", np.square, 4)])
 def test_pixel_losses_are_mean_distances(kind, distance, black_for_white):
     fake, target = random((2, 8, 8, 3), 1), random((2, 8, 8, 3), 2)
@@ -95,9 +90,6 @@ def test_weighted_pixel_losses(kind, distance):
     np.testing.assert_allclose(pixel_loss(kind, fake, target, weight), sum(of_each) / 3, **CLOSE)
     half = pixel_loss(kind, fake, target, weight / 2)
     np.testing.assert_allclose(half, sum(of_each) / 3, **CLOSE)
-
-
-# ---------------------------------------------------------------- the gradient penalty
 
 
 def draws(shape, seed=0):

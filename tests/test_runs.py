@@ -34,9 +34,6 @@ def add_checkpoints(run, *steps):
         run.checkpoint(step).mkdir(parents=True)
 
 
-# ---------------------------------------------------------------- config.json
-
-
 def test_configuration_is_stored(run):
     config = replace(preset("facades"), run_dir=run.path, archive=run.path / "한 장.tar.gz")
     assert not run.exists()
@@ -153,9 +150,6 @@ def test_damaged_best_file_is_refused(run, content):
         run.best()
 
 
-# ---------------------------------------------------------------- checkpoints
-
-
 def test_checkpoints_in_order(run):
     assert run.checkpoint_steps() == []
     assert run.latest_step() is None
@@ -204,8 +198,6 @@ def test_run_at_an_address(monkeypatch, tmp_path):
     with pytest.raises(ConfigError):
         run.beside("export")
 
-
-# ---------------------------------------------------------------- one process at a time
 
 HOLD = """
 import sys, pathlib

@@ -84,9 +84,6 @@ def painted(run, given, tmp_path, **options):
     return np.asarray(Image.open(tmp_path / "out" / "given.png"))
 
 
-# ---------------------------------------------------------------- train
-
-
 @pytest.fixture(scope="module")
 def trained(photos, tmp_path_factory):
     """A short run on the folder."""
@@ -148,9 +145,6 @@ def test_preview_of_a_task(name, photos, tmp_path, capsys):
     assert np.asarray(Image.open(out)).shape[1] > 2 * 64
     assert main(["data", "preview", str(photos), *flags, "--kind", "unpaired"]) == 2
     assert "--kind" in capsys.readouterr().err
-
-
-# ---------------------------------------------------------------- predict
 
 
 @pytest.mark.parametrize("name", ["edges", "deblur"])
@@ -267,9 +261,6 @@ def test_alpha_is_read_with_orientation(mode, photo, tmp_path):
     expected = np.asarray(image.convert("RGBA"))
     np.testing.assert_array_equal(loaded, expected)
     assert read_input(tmp_path / "upright.png", PixelFormat(2), with_alpha=True).shape == (*SIZE, 2)
-
-
-# ---------------------------------------------------------------- export
 
 
 @pytest.fixture(scope="module")

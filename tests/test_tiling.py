@@ -36,9 +36,6 @@ class Pointwise(Translator):
         raise NotImplementedError
 
 
-# ---------------------------------------------------------------- the plan
-
-
 @pytest.mark.parametrize("grid", [1, 32])
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 97, 112, 113, 500, 4096])
 def test_window_weights_add_up_to_1(size, grid):
@@ -63,9 +60,6 @@ def test_tile_for():
     assert tile_for(bound, (1, MOST_WHOLE + 1), None) == (33, 40)
     with pytest.raises(ConfigError, match="40x33"):
         tile_for(bound, (300, 300), 64)
-
-
-# ---------------------------------------------------------------- the picture
 
 
 @pytest.mark.parametrize(
@@ -112,9 +106,6 @@ def test_statistics_come_from_all_tiles_of_the_sample(translate):
     both, one, other = (translate.for_tiles(sample)(halves[0]) for sample in (halves, halves[:1], halves[1:]))
     assert not np.array_equal(both, one)
     assert not np.array_equal(both, other)
-
-
-# ---------------------------------------------------------------- the file
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((600, 300, 3), "uint8"), ((257, 40, 1), "uint16")])

@@ -108,9 +108,6 @@ def test_unknown_sizes_train_too(kind):
     np.testing.assert_allclose(call(x), layer(x, training=True), rtol=1e-4, atol=1e-4)
 
 
-# ---------------------------------------------------------------- second derivatives, as penalties need
-
-
 def second_derivatives(layer, x, training):
     """The gradients of what a penalty adds up: squares of the gradients of a loss that bends."""
     sources = [x, layer.kernel.value, layer.bias.value]
@@ -142,9 +139,6 @@ def test_second_derivatives_equal_keras(kind, shape, filtered, monkeypatch):
         expected = second_derivatives(layer, x, False)
     for fast, plain in zip(found, expected, strict=True):
         np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=2e-5 * np.abs(plain).max())
-
-
-# ---------------------------------------------------------------- minimal filtering, where it pays
 
 
 @pytest.fixture
@@ -183,9 +177,6 @@ def test_minimal_filtering_where_it_pays(filtered, monkeypatch, batch, pixels, f
     assert filtered == ([("convolve", 2)] if used else [])
     TransposedConvolution(filters, dtype=dtype)(image[:, ::2, ::2], training=True)
     assert filtered == ([("convolve", 2), ("transpose", 2)] if used else [])
-
-
-# ---------------------------------------------------------------- by the nearest neighbour
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -24,9 +24,6 @@ def convolutions_of(model):
     return layers_of(model, keras.layers.Conv2D)
 
 
-# ---------------------------------------------------------------- the paper's networks
-
-
 def test_discriminator_parameter_count(paper):
     widths = [6, 64, 128, 256, 512, 1]
     kernels = sum(16 * a * b for a, b in itertools.pairwise(widths))
@@ -92,9 +89,6 @@ def test_receptive_field_is_the_patch(patch, condition_channels):
         assert rows.min() - columns.min() == 2 ** PATCHES[patch]
 
 
-# ---------------------------------------------------------------- sizes
-
-
 @pytest.mark.parametrize(("patch", "pixels"), [(1, 1), (16, 5), (70, 17), (286, 65)])
 def test_smallest_image(patch, pixels):
     assert smallest_image(patch) == pixels
@@ -103,9 +97,6 @@ def test_smallest_image(patch, pixels):
     assert discriminator(images(1, pixels, pixels, 3)).shape == (1, 1, 1, 1)
     with pytest.raises(ConfigError):
         build_discriminator(image_size=(2 * pixels, pixels - 1), **options)
-
-
-# ---------------------------------------------------------------- precision, normalisation, files
 
 
 @pytest.mark.parametrize("spectral_norm", [False, True])

@@ -22,9 +22,6 @@ def instance_norm(x, gamma, beta, epsilon=1e-5):
     return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
 
 
-# ---------------------------------------------------------------- instance normalisation
-
-
 @pytest.mark.parametrize("shape", [(1, 4, 4, 2), (3, 7, 5, 4), (2, 1, 9, 1)])
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (0.01, 3.0), (50.0, -20.0)])
 def test_instance_normalization_formula(shape, scale, shift):
@@ -48,9 +45,6 @@ def test_bfloat16_statistics_stay_float32():
     expected = instance_norm(rounded, 1.0, 0.0)
     # bfloat16 has 8 bits of mantissa: the result is rounded once, by at most 2**-9 of itself.
     np.testing.assert_allclose(tf.cast(y, tf.float32), expected, rtol=2**-8, atol=1e-4)
-
-
-# ---------------------------------------------------------------- reflection
 
 
 def traced(layer):
@@ -79,9 +73,6 @@ def test_reflection_padding_equals_numpy(pixels, size):
     assert layer.compute_output_shape((None, None, 7, 3)) == (None, None, 7 + 2 * pixels, 3)
 
 
-# ---------------------------------------------------------------- cropping
-
-
 @pytest.mark.parametrize("reference", [(4, 6), (3, 6), (4, 5), (1, 1)])
 def test_cropping_keeps_the_top_left(reference):
     x, other = random((2, 4, 6, 3)), random((2, *reference, 5), 1)
@@ -90,9 +81,6 @@ def test_cropping_keeps_the_top_left(reference):
     np.testing.assert_array_equal(layer([x, other]), expected)
     np.testing.assert_array_equal(tf.function(layer, input_signature=specs)([x, other]), expected)
     assert layer.compute_output_shape([x.shape, other.shape]) == (2, *reference, 3)
-
-
-# ---------------------------------------------------------------- blocks and all
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])

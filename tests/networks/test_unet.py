@@ -37,9 +37,6 @@ def widths(model):
     return [layer.filters for layer in down], [layer.filters for layer in up]
 
 
-# ---------------------------------------------------------------- the paper's network
-
-
 def test_unet_parameter_count(paper):
     # From the paper's list of blocks: 4x4 kernels, a bias only on the three convolutions that nothing
     # normalises (first, innermost, last), scale and offset a channel elsewhere.
@@ -75,9 +72,6 @@ def test_dropout_in_the_three_innermost_decoder_blocks(kind, levels):
     assert {layer.rate for layer in dropouts} == {0.5}
 
 
-# ---------------------------------------------------------------- depth and width
-
-
 @pytest.mark.parametrize(
     ("size", "levels"),
     [
@@ -102,17 +96,11 @@ def test_widths_of_smaller_networks(base_filters, levels):
     assert widths(with_levels(levels, base_filters=base_filters)) == (expected, [*expected[-2::-1], 3])
 
 
-# ---------------------------------------------------------------- skip connections
-
-
 def test_encoder_decoder_is_a_unet_without_skips():
-    encoder_decoder, unet = (
-        with_levels(8, "encoder_decoder", base_filters=64),
-        with_levels(8, base_filters=64),
-    )
+    encoder_decoder, unet = (with_levels(8, kind, base_filters=8) for kind in ("encoder_decoder", "unet"))
     assert widths(encoder_decoder) == widths(unet)
-    twins = [512, 512, 512, 512, 256, 128, 64]  # channels that skip into each decoder block but the first
-    decoders = [512, 512, 512, 256, 128, 64, 3]
+    twins = [64, 64, 64, 64, 32, 16, 8]  # channels that skip into each decoder block but the first
+    decoders = [64, 64, 64, 32, 16, 8, 3]
     skipped = sum(16 * a * b for a, b in zip(twins, decoders, strict=True))
     assert parameters(encoder_decoder) == parameters(unet) - skipped
 

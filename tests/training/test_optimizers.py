@@ -58,9 +58,6 @@ def test_adam_formula(learning_rate, beta_1, beta_2, scale):
             np.testing.assert_allclose(found, moment, rtol=2e-5, atol=1e-12)
 
 
-# ---------------------------------------------------------------- loss scale
-
-
 @pytest.mark.parametrize(
     ("initial", "patience", "finite", "expected"),
     [

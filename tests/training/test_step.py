@@ -38,9 +38,6 @@ def trainer(trained):
     return trained[0]
 
 
-# ---------------------------------------------------------------- against a plain step
-
-
 def seeds_of(config, layers, number):
     """The dropout states that the step derives from the run's seed, the step and the device 0."""
 
@@ -169,9 +166,6 @@ def test_batch_normalization_updates_its_running_averages():
                 name = f"generator/{variable.path}"
                 np.testing.assert_allclose(after[name], variable.numpy(), rtol=1e-4, atol=1e-6)
     assert all((after[name] != before[name]).any() for name in averages)
-
-
-# ---------------------------------------------------------------- pure function of seed and step
 
 
 def test_seed_and_step_decide_everything(trained, trainer):
