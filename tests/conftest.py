@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from pix2pix_tf import preset, replace
@@ -40,10 +41,14 @@ def tiny_config(tmp_path):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """A finished run, to be read only."""
+    """A finished run, to be read only; one for all processes of the tests."""
     from pix2pix_tf import train
 
-    return train(small_config(tmp_path_factory.mktemp("tiny") / "run"), report=lambda line: None)
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with FileLock(folder / "tiny.lock"):
+        return train(small_config(folder / "tiny" / "run"), report=lambda line: None)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import config_from_json, model_class, model_for
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
-from tests.training.steps import eagerly, pairs
+from tests.training.steps import eagerly, pairs, step
 
 # Every loss, network and option at least once.
 VARIANTS = [
@@ -82,3 +82,29 @@ def test_unknown_model_is_refused():
     ):
         with pytest.raises(ConfigError, match="pix2pix"):
             ask("pix2pox")
+
+
+def moments_after_a_step(**settings):
+    """The metrics of a step by name, and how much each network's weights changed in it."""
+    config = resolved("pix2pix", **settings)
+    trainer = Trainer(model_for(config), config, 20)
+    with eagerly():
+        metrics = step(trainer, pairs(1))
+    moments = {
+        name: variable.numpy() for name, variable in trainer.state().items() if name.endswith("kernel/m")
+    }
+    return metrics, moments
+
+
+@pytest.mark.slow
+def test_feature_matching_trains_the_generator_only():
+    plain_metrics, plain = moments_after_a_step()
+    metrics, matched = moments_after_a_step(feature_matching=10.0)
+    assert metrics["disc_features"] > 0
+    added = metrics["gen_gan"] - plain_metrics["gen_gan"]
+    assert added == pytest.approx(10 * metrics["disc_features"], rel=1e-4)
+    for name, moment in matched.items():
+        if name.startswith("discriminator"):
+            np.testing.assert_allclose(moment, plain[name], rtol=1e-3, atol=1e-6 * np.abs(moment).max())
+        else:
+            assert np.abs(moment - plain[name]).max() > 1e-3 * np.abs(moment).max(), name
