@@ -52,7 +52,7 @@ def test_a_file_in_place_of_a_folder_is_explained(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (OSError(errno.ENOSPC, "full"), "the disk is full: place"),
         (OSError(errno.EACCES, "Permission denied"), "place could not be written: Permission denied"),
@@ -63,10 +63,10 @@ def test_a_file_in_place_of_a_folder_is_explained(tmp_path):
         (tf.errors.PermissionDeniedError(None, None, "denied\nmore"), "place could not be written: denied;"),
     ],
 )
-def test_write_errors_of_every_library_become_one_line(error, said):
+def test_write_errors_of_every_library_become_one_line(error, expected):
     with pytest.raises(SystemFault) as caught, explain_disk_faults(Path("place")):
         raise error
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 1
     assert caught.value.__cause__ is error

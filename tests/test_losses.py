@@ -162,7 +162,7 @@ def test_penalty_gradients_equal_numerical_ones(kind):
         other.assign(own)
     directions = [random(weight.shape, 10 + seed) for seed, weight in enumerate(critic.trainable_weights)]
     real, fake, mix = draws((2, 10, 9, 2))
-    # Spectral normalisation would iterate at every call in training.
+    # Spectral normalization would iterate at every call in training.
     training = kind != "spectral"
     weights = [weight.value for weight in critic.trainable_weights]
     with tf.GradientTape() as tape:

@@ -1,4 +1,4 @@
-"""A run directory: what is stored comes back, and whatever is no run is said to be none."""
+"""A run directory: what is stored is read back, and a folder that is no run is refused."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Tasks from the photos to the pictures: trained, continued, painted with, evaluated, exported."""
+"""Tasks from the photos to the pictures: trained, continued, predicted with, evaluated, exported."""
 
 import dataclasses
 
@@ -76,7 +76,7 @@ def photo(photos):
     return np.asarray(Image.open(photos / "3.png"))
 
 
-def painted(run, given, tmp_path, **options):
+def predicted(run, given, tmp_path, **options):
     """What ``predict`` makes of an image, of uint8 or in a Pillow mode."""
     image = given if isinstance(given, Image.Image) else Image.fromarray(np.squeeze(given))
     image.save(tmp_path / "given.png")
@@ -97,9 +97,9 @@ def test_samples_equal_predict(trained, tmp_path):
     assert (config.data.input_channels, config.data.output_channels) == (None, 3)
     rows = held_out_images(open_dataset(config), (64, 64), 4)
     grid = np.asarray(Image.open(trained.final_grid))
-    picture = painted(trained.path, rows[0][1], tmp_path)
-    places = np.lib.stride_tricks.sliding_window_view(grid, picture.shape)
-    assert (places == picture).all(axis=(-3, -2, -1)).any()
+    output = predicted(trained.path, rows[0][1], tmp_path)
+    places = np.lib.stride_tricks.sliding_window_view(grid, output.shape)
+    assert (places == output).all(axis=(-3, -2, -1)).any()
 
 
 def test_evaluate_a_task(trained, tmp_path):
@@ -149,37 +149,37 @@ def test_preview_of_a_task(name, photos, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["edges", "deblur"])
 def test_predict_edges_and_deblur(name, runs, translate, photo, tmp_path):
-    picture = painted(runs[name], photo, tmp_path)
-    assert picture.shape == (*SIZE, 3)
-    np.testing.assert_array_equal(picture, translate[name](photo))
+    output = predicted(runs[name], photo, tmp_path)
+    assert output.shape == (*SIZE, 3)
+    np.testing.assert_array_equal(output, translate[name](photo))
 
 
 def test_colorize_keeps_lightness(runs, photo, tmp_path):
-    grey = photo[..., 1]
-    picture = painted(runs["colorize"], grey, tmp_path)
-    lightness = PHOTO_TASKS["colorize"]().held_out_row(
-        (tf.constant(picture),), tf.constant([0, 0], tf.int64)
-    )[0]
-    assert np.ptp(picture, axis=-1).max() > 8
-    assert np.abs(lightness.numpy()[..., 0].astype(int) - grey).max() <= 1
+    gray = photo[..., 1]
+    output = predicted(runs["colorize"], gray, tmp_path)
+    lightness = PHOTO_TASKS["colorize"]().held_out_row((tf.constant(output),), tf.constant([0, 0], tf.int64))[
+        0
+    ]
+    assert np.ptp(output, axis=-1).max() > 8
+    assert np.abs(lightness.numpy()[..., 0].astype(int) - gray).max() <= 1
 
 
 def test_colorize_input_equals_training_input(runs, translate, photo, tmp_path):
     task = PHOTO_TASKS["colorize"]()
     given, _ = task.held_out_row((tf.constant(photo),), tf.constant([0, 0], tf.int64))
-    picture = painted(runs["colorize"], given.numpy(), tmp_path)
-    np.testing.assert_array_equal(picture, translate["colorize"](given.numpy()))
-    # In colour, a photo's lightness isn't rounded to levels.
-    of_colour = painted(runs["colorize"], photo, tmp_path)
-    assert np.abs(of_colour.astype(int) - picture).mean() < 1
+    output = predicted(runs["colorize"], given.numpy(), tmp_path)
+    np.testing.assert_array_equal(output, translate["colorize"](given.numpy()))
+    # In color, a photo's lightness isn't rounded to levels.
+    of_color = predicted(runs["colorize"], photo, tmp_path)
+    assert np.abs(of_color.astype(int) - output).mean() < 1
 
 
 def test_inpaint_keeps_known_pixels(runs, photo, tmp_path):
     hole = np.zeros(SIZE, bool)
     hole[20:40, 30:60] = True
-    hidden = [np.where(hole[..., None], colour, photo) for colour in (0, 255)]
+    hidden = [np.where(hole[..., None], color, photo) for color in (0, 255)]
     pictures = [
-        painted(runs["inpaint"], np.dstack([rgb, np.where(hole, 0, 255)]).astype(np.uint8), tmp_path)
+        predicted(runs["inpaint"], np.dstack([rgb, np.where(hole, 0, 255)]).astype(np.uint8), tmp_path)
         for rgb in hidden
     ]
     np.testing.assert_array_equal(pictures[0][~hole], photo[~hole])
@@ -187,7 +187,7 @@ def test_inpaint_keeps_known_pixels(runs, photo, tmp_path):
     np.testing.assert_array_equal(*pictures)  # what lies below the hole is not looked at
 
     Image.fromarray(np.where(hole, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
-    by_mask = painted(runs["inpaint"], photo, tmp_path, masks=tmp_path / "mask.png")
+    by_mask = predicted(runs["inpaint"], photo, tmp_path, masks=tmp_path / "mask.png")
     np.testing.assert_array_equal(by_mask, pictures[0])
 
 
@@ -203,8 +203,8 @@ def test_folder_of_masks(runs, photo, tmp_path):
             Image.fromarray(pixels).save(path)
     predict(PredictOptions(runs["inpaint"], [tmp_path / "in"], tmp_path / "out", masks=tmp_path / "masks"))
     for name, top in holes.items():
-        picture = np.asarray(Image.open(tmp_path / "out" / f"{name}.png"))
-        changed = np.flatnonzero((picture != photo).any(axis=(1, 2)))
+        output = np.asarray(Image.open(tmp_path / "out" / f"{name}.png"))
+        changed = np.flatnonzero((output != photo).any(axis=(1, 2)))
         assert (changed.min(), changed.max()) == (top, top + 8)
     (tmp_path / "masks" / "a.png").unlink()
     with pytest.raises(DataError, match="masks"):
@@ -216,18 +216,18 @@ def test_folder_of_masks(runs, photo, tmp_path):
 
 def test_masks_that_do_not_fit_are_refused(runs, photo, tmp_path):
     with pytest.raises(DataError, match=r"given\.png"):
-        painted(runs["inpaint"], photo, tmp_path)
+        predicted(runs["inpaint"], photo, tmp_path)
     Image.new("L", (5, 6), 255).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match="5x6"):
-        painted(runs["inpaint"], photo, tmp_path, masks=tmp_path / "mask.png")
+        predicted(runs["inpaint"], photo, tmp_path, masks=tmp_path / "mask.png")
     with pytest.raises(ConfigError, match="--masks"):
-        painted(runs["deblur"], photo, tmp_path, masks=tmp_path / "mask.png")
+        predicted(runs["deblur"], photo, tmp_path, masks=tmp_path / "mask.png")
 
 
 def test_a_small_photo_is_enlarged(runs, translate, photo, tmp_path):
-    picture = painted(runs["upscale"], photo, tmp_path)
-    assert picture.shape == (4 * SIZE[0], 4 * SIZE[1], 3)
-    np.testing.assert_array_equal(picture, translate["upscale"](enlarged_levels(photo, 4)))
+    output = predicted(runs["upscale"], photo, tmp_path)
+    assert output.shape == (4 * SIZE[0], 4 * SIZE[1], 3)
+    np.testing.assert_array_equal(output, translate["upscale"](enlarged_levels(photo, 4)))
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
@@ -235,8 +235,8 @@ def test_side_by_side_takes_the_photo(direction, photo, tmp_path, translate, mon
     run = write_run(tmp_path / "run", task="deblur", input_channels=None, base_filters=2, direction=direction)
     black = np.zeros_like(photo)
     pair = [black, photo] if direction == "AtoB" else [photo, black]
-    picture = painted(run.path, np.concatenate(pair, axis=1), tmp_path, side_by_side=True)
-    np.testing.assert_array_equal(picture, translate["deblur"](photo))
+    output = predicted(run.path, np.concatenate(pair, axis=1), tmp_path, side_by_side=True)
+    np.testing.assert_array_equal(output, translate["deblur"](photo))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB", "L"])
@@ -308,12 +308,12 @@ def test_exported_inpaint_keeps_known_pixels(exported, holes, tmp_path):
     given = np.asarray(Image.open(holes / "1.png"))
     model = exported["inpaint"].published[0]
     predict(PredictOptions(str(model), [holes / "1.png"], tmp_path))
-    picture = np.asarray(Image.open(tmp_path / "1.png"))
+    output = np.asarray(Image.open(tmp_path / "1.png"))
     known = given[..., 3] > 0
-    np.testing.assert_array_equal(picture[known], given[known][:, :3])
+    np.testing.assert_array_equal(output[known], given[known][:, :3])
     signature = tf.saved_model.load(str(model)).signatures["bytes"]
     of_file = signature(image_bytes=tf.io.read_file(str(holes / "1.png"))[tf.newaxis])["image_bytes"]
-    np.testing.assert_array_equal(tf.io.decode_png(of_file[0]), picture)
+    np.testing.assert_array_equal(tf.io.decode_png(of_file[0]), output)
     with pytest.raises(tf.errors.InvalidArgumentError, match="not a PNG"):
         signature(image_bytes=tf.io.encode_jpeg(tf.zeros([8, 8, 3], tf.uint8))[tf.newaxis])
 
@@ -323,10 +323,10 @@ def test_fitted_photo_keeps_known_pixels(exported, holes, tmp_path):
     assert given.shape[:2] != (64, 64)
     mobile = next(path for path in exported["inpaint"].published if path.name.endswith("_64x64.tflite"))
     predict(PredictOptions(str(mobile), [holes / "1.png"], tmp_path, fit_input=True))
-    picture = np.asarray(Image.open(tmp_path / "1.png"))
+    output = np.asarray(Image.open(tmp_path / "1.png"))
     known = given[..., 3] > 0
-    np.testing.assert_array_equal(picture[known], given[known][:, :3])
-    assert (picture[~known] != given[~known][:, :3]).any()
+    np.testing.assert_array_equal(output[known], given[known][:, :3])
+    assert (output[~known] != given[~known][:, :3]).any()
 
 
 def test_published_keras_file_inpaints(trained, tmp_path):

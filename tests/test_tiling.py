@@ -68,9 +68,9 @@ def test_tile_for():
 )
 def test_tiles_add_up_to_the_image(size, bound):
     image, model = noise(*size), Pointwise(bound)
-    picture = np.concatenate(list(translate_in_tiles(model, image, (64, 64))))
-    assert picture.dtype == np.uint16
-    np.testing.assert_array_equal(picture, model(image))
+    output = np.concatenate(list(translate_in_tiles(model, image, (64, 64))))
+    assert output.dtype == np.uint16
+    np.testing.assert_array_equal(output, model(image))
     if bound:
         assert model.shapes == {bound, size}
 
@@ -97,8 +97,8 @@ def test_tile_equals_the_whole_far_from_its_edge(translate):
 def test_statistics_are_per_image(translate):
     first, second = noise(64, 64), noise(64, 64, seed=1) // 4
     for image in (first, second, first):
-        painted = translate.for_tiles([image])(image)
-        assert np.abs(painted.astype(int) - translate(image)).max() <= 1
+        predicted = translate.for_tiles([image])(image)
+        assert np.abs(predicted.astype(int) - translate(image)).max() <= 1
 
 
 def test_statistics_come_from_all_tiles_of_the_sample(translate):

@@ -27,7 +27,7 @@ MOST_PIXELS = 200 * 200
 
 
 def export(run_directory: Path, path: Path) -> GeneratorTranslator:
-    """Writes a run's SavedModel; returns what it must paint."""
+    """Writes a run's SavedModel; returns what it must generate."""
     translator = GeneratorTranslator.load(open_run(run_directory))
     write_saved_model(translator, path, SavedModel(MOST_PIXELS, 2 * MOST_PIXELS))
     return translator
@@ -63,13 +63,13 @@ def started(command: Sequence[str], ready_url: str, log: Path, **environment: st
             server.wait()
 
 
-def check_pictures(url: str, local: GeneratorTranslator, folder: Path) -> None:
-    """Checks that a served model paints the run's pictures, from Python and from the command line."""
+def check_served_outputs(url: str, local: GeneratorTranslator, folder: Path) -> None:
+    """Checks that a served model gives the images of the run, from Python and from the command line."""
     served = formats.load(url)
     assert (served.input_channels, served.output_channels) == (3, 3)
     draw = np.random.default_rng(0)
-    grey, rgba = ((37, 90), np.uint8), ((1, 1, 4), np.uint8)
-    for shape, dtype in (((64, 64, 3), np.uint8), grey, rgba, ((50, 40, 3), np.uint16)):
+    gray, rgba = ((37, 90), np.uint8), ((1, 1, 4), np.uint8)
+    for shape, dtype in (((64, 64, 3), np.uint8), gray, rgba, ((50, 40, 3), np.uint16)):
         image = draw.integers(0, np.iinfo(dtype).max + 1, shape, dtype)
         assert np.abs(served(image).astype(int) - local(image)).max() <= 1, (shape, dtype)
 

@@ -160,7 +160,7 @@ def test_facades_from_an_archive(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["train", "--dataset", "empty"], "empty"),
         (["train", "--init-from", "nowhere"], "nowhere"),
@@ -170,11 +170,11 @@ def test_facades_from_an_archive(tmp_path: Path):
         (["train", "--run-dir", "a[1]"], "a[1]"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], said: str):
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], expected: str):
     (tmp_path / "empty").mkdir()
     result = typed(*arguments, cwd=tmp_path)
     assert result.returncode == 2, result.stderr
-    assert said.lower() in error_line(result).lower()
+    assert expected.lower() in error_line(result).lower()
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 

@@ -15,7 +15,7 @@ from tests.conftest import small_config
 
 
 def scene(number):
-    """A picture of smooth colours, float32 [72, 80, 3] in [0, 1]."""
+    """A picture of smooth colors, float32 [72, 80, 3] in [0, 1]."""
     y, x = np.mgrid[0:72, 0:80] / 80
     waves = [np.sin(5 * x + number), np.cos(4 * y * (number + 1)), np.sin(3 * (x + y) + number)]
     return (np.stack(waves, axis=-1).astype(np.float32) + 1) / 2
@@ -38,18 +38,18 @@ def as_real_numbers(path, picture):
     np.save(path.with_suffix(".npy"), picture.mean(axis=2) * 40 - 10)
 
 
-def as_deep_grey(path, picture):
+def as_deep_gray(path, picture):
     Image.fromarray((picture[..., 0] * 65535).astype(np.uint16)).save(path.with_suffix(".png"))
 
 
-def as_deep_colours(path, picture):
+def as_deep_colors(path, picture):
     tifffile.imwrite(path.with_suffix(".tif"), (picture * 65535).astype(np.uint16), photometric="rgb")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("write_a", "write_b", "suffix"),
-    [(as_real_numbers, as_bands_of_int16, ".npy"), (as_deep_colours, as_deep_grey, ".png")],
+    [(as_real_numbers, as_bands_of_int16, ".npy"), (as_deep_colors, as_deep_gray, ".png")],
 )
 def test_measurements_and_16_bit_images_end_to_end(tmp_path, write_a, write_b, suffix):
     pairs = folder_of_pairs(tmp_path / "pairs", write_a, write_b)

@@ -11,7 +11,7 @@ import pytest
 from pix2pix_tf import formats
 from pix2pix_tf.errors import ConfigError
 from tests.end_to_end.commands import environment
-from tests.end_to_end.servers import check_pictures, export, free_port, started
+from tests.end_to_end.servers import check_served_outputs, export, free_port, started
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +50,6 @@ def test_kserve(tiny_run, tmp_path):
     url = f"http://127.0.0.1:{port}/v1/models/facades"
     command = [sys.executable, str(script), str(port), str(tmp_path / "facades" / "1")]
     with started(command, url, tmp_path / "log.txt", **environment()):
-        check_pictures(url, local, tmp_path)
+        check_served_outputs(url, local, tmp_path)
         with pytest.raises(ConfigError, match="the server has no such model"):
             formats.load(url.replace("facades", "maps"))

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.end_to_end.servers import check_pictures, export, free_port, started
+from tests.end_to_end.servers import check_served_outputs, export, free_port, started
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +24,6 @@ def test_tensorflow_serving(tiny_run, tmp_path):
         f"--model_base_path={tmp_path / 'facades'}",
     ]
     with started(command, f"{url}/metadata", tmp_path / "log.txt"):
-        check_pictures(url, local, tmp_path)
+        check_served_outputs(url, local, tmp_path)
         (tmp_path / "again").mkdir()
-        check_pictures(f"{url}/versions/1", local, tmp_path / "again")
+        check_served_outputs(f"{url}/versions/1", local, tmp_path / "again")

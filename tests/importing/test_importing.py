@@ -1,4 +1,4 @@
-"""pix2pix import: the pictures that PyTorch paints, and files that are no generators."""
+"""pix2pix import: the outputs of PyTorch, and files that are no generators."""
 
 import json
 import pickle
@@ -46,8 +46,8 @@ def image(height, width, channels=3):
     return np.random.default_rng(0).uniform(-1, 1, (1, height, width, channels)).astype(np.float32)
 
 
-def painted_by(network, given, eval_mode):
-    """What their test.py paints, without dropout: one image at a time, in training mode but for --eval."""
+def pytorch_output(network, given, eval_mode):
+    """The output of their test.py, without dropout: one image at a time, in training mode but for --eval."""
     network.train(not eval_mode)
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -74,7 +74,7 @@ def test_imported_run_equals_pytorch(save, tmp_path, make, norm, eval_mode, size
     network, path = save(make(norm))
     run, found = import_checkpoint(path, tmp_path / "run", eval_mode=eval_mode)
     given = image(*size, found.input_channels)
-    expected = painted_by(network, given, eval_mode)[0]
+    expected = pytorch_output(network, given, eval_mode)[0]
     assert expected.std() > 0.1
     np.testing.assert_allclose(load(run.path).translate_floats(given[0]), expected, rtol=0, atol=CLOSE)
 
@@ -190,12 +190,12 @@ def test_direction_of_an_imported_run(save, tmp_path, capsys, save_image):
     assert found["AtoB"] != found["BtoA"]
 
 
-@pytest.mark.parametrize(("said", "expected"), [(None, "BtoA"), ("AtoB", "AtoB")])
-def test_the_data_sets_direction_is_the_default(said, expected, save, tmp_path):
+@pytest.mark.parametrize(("direction", "expected"), [(None, "BtoA"), ("AtoB", "AtoB")])
+def test_the_data_sets_direction_is_the_default(direction, expected, save, tmp_path):
     _, path = save(UNet(7, 1, "batch"))
-    run, _ = import_checkpoint(path, tmp_path / "run", "facades", said)
+    run, _ = import_checkpoint(path, tmp_path / "run", "facades", direction)
     assert run.read_config().data.direction == expected
-    undeclared, _ = import_checkpoint(path, tmp_path / "undeclared", direction=said)
+    undeclared, _ = import_checkpoint(path, tmp_path / "undeclared", direction=direction)
     options = EvaluateOptions((str(undeclared.path),), dataset="facades")
     assert options.configs()[0].data.direction == expected
 

@@ -50,8 +50,8 @@ def test_image_and_condition_are_augmented_alike(step):
         design = np.column_stack([moved, np.ones(len(moved))])
         solution, *_ = np.linalg.lstsq(design, here, rcond=None)
         np.testing.assert_allclose(design @ solution, here, atol=1e-4)
-        grey = design @ solution.mean(axis=1)
-        slope = np.polyfit(moved.mean(axis=1), grey, 1)[0]
+        gray = design @ solution.mean(axis=1)
+        slope = np.polyfit(moved.mean(axis=1), gray, 1)[0]
         assert 0.5 <= slope <= 1.5
 
 

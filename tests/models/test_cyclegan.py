@@ -24,7 +24,7 @@ def trained():
     """A trainer, its state before a step, the batch, the step's metrics, its state afterwards."""
     config = config_of()
     with pytest.MonkeyPatch.context() as patch:
-        # Without kinks: where a unit, or a colour's error, is nearly 0, a processor's rounding decides which
+        # Without kinks: where a unit, or a color's error, is nearly 0, a processor's rounding decides which
         # gradient it has, and one such unit among flat walls moves a generator's by a hundredth.
         for kink in ("ReLU", "LeakyReLU"):
             patch.setattr(keras.layers, kink, without_kink)
@@ -44,7 +44,7 @@ def plainly(trainer, batch):
     a, b = batch
     networks = trainer.networks
     to_b, to_a = networks["generator_ab"], networks["generator_ba"]
-    judge_a, judge_b = networks["discriminator_a"], networks["discriminator_b"]
+    disc_a, disc_b = networks["discriminator_a"], networks["discriminator_b"]
 
     def l1(one, other):
         return tf.reduce_mean(tf.abs(one - other))
@@ -52,8 +52,8 @@ def plainly(trainer, batch):
     with tf.GradientTape() as tape:
         fake_b, fake_a = to_b(a, training=True), to_a(b, training=True)
         losses = {
-            "gen_ab_gan": tf.reduce_mean((judge_b(fake_b, training=True) - 1) ** 2),
-            "gen_ba_gan": tf.reduce_mean((judge_a(fake_a, training=True) - 1) ** 2),
+            "gen_ab_gan": tf.reduce_mean((disc_b(fake_b, training=True) - 1) ** 2),
+            "gen_ba_gan": tf.reduce_mean((disc_a(fake_a, training=True) - 1) ** 2),
             "cycle_a": l1(to_a(fake_b, training=True), a),
             "cycle_b": l1(to_b(fake_a, training=True), b),
             "identity_a": l1(to_a(a, training=True), a),
@@ -64,12 +64,12 @@ def plainly(trainer, batch):
     losses["gen_total"] = total
     variables = {name: networks[name].trainable_variables for name in ("generator_ab", "generator_ba")}
     gradients = tape.gradient(total, variables)
-    for name, judge, real, fake in (("a", judge_a, a, fake_a), ("b", judge_b, b, fake_b)):
+    for name, discriminator, real, fake in (("a", disc_a, a, fake_a), ("b", disc_b, b, fake_b)):
         with tf.GradientTape() as tape:
-            on_real, on_fake = judge(real, training=True), judge(fake, training=True)
+            on_real, on_fake = discriminator(real, training=True), discriminator(fake, training=True)
             loss = 0.5 * (tf.reduce_mean((on_real - 1) ** 2) + tf.reduce_mean(on_fake**2))
         losses[f"disc_{name}"] = loss
-        gradients[f"discriminator_{name}"] = tape.gradient(loss, judge.trainable_variables)
+        gradients[f"discriminator_{name}"] = tape.gradient(loss, discriminator.trainable_variables)
     return losses, gradients
 
 

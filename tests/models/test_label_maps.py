@@ -48,8 +48,8 @@ def test_published_generator_takes_label_maps(tmp_path, label_map):
     translate.set_weights({f"generator/{weight.path}": weight for weight in generator.weights})
     classes = one_hot(to_unit_range(tf.constant(label_map)), colors.tolist())
     expected = generator(classes[tf.newaxis])[0]
-    painted = translate.translate_floats(to_unit_range(tf.constant(label_map)))
-    np.testing.assert_allclose(painted, expected, atol=1e-5)
+    predicted = translate.translate_floats(to_unit_range(tf.constant(label_map)))
+    np.testing.assert_allclose(predicted, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_discriminator_parameter_count(paper):
     widths = [6, 64, 128, 256, 512, 1]
     kernels = sum(16 * a * b for a, b in itertools.pairwise(widths))
     scales = 2 * (128 + 256 + 512)
-    biases = 64 + 1  # of the first and the last convolution, which nothing normalises
+    biases = 64 + 1  # of the first and the last convolution, which nothing normalizes
     assert kernels + scales + biases == 2_768_705  # the paper says 2.77 M
     assert paper.count_params() == 2_768_705
 
@@ -67,7 +67,7 @@ def test_every_patch_has_the_papers_widths_and_strides(patch, filters, strides, 
 @pytest.mark.parametrize("patch", PATCHES)
 @pytest.mark.parametrize("condition_channels", [3, None])
 def test_receptive_field_is_the_patch(patch, condition_channels):
-    # Without normalisation, whose statistics would let every pixel touch every logit, and with kernels of
+    # Without normalization, whose statistics would let every pixel touch every logit, and with kernels of
     # ones, so that no gradient is lost by chance.
     discriminator = build_discriminator(
         patch=patch, base_filters=1, norm="none", condition_channels=condition_channels
@@ -75,12 +75,12 @@ def test_receptive_field_is_the_patch(patch, condition_channels):
     for layer in convolutions_of(discriminator):
         layer.kernel.assign(tf.ones_like(layer.kernel) / 16)
     side = 2 * patch + 64
-    judged = [tf.ones([1, side, side, 3])] * (1 if condition_channels is None else 2)
+    seen_images = [tf.ones([1, side, side, 3])] * (1 if condition_channels is None else 2)
     with tf.GradientTape() as tape:
-        tape.watch(judged)
-        logits = discriminator(judged if condition_channels else judged[0])
+        tape.watch(seen_images)
+        logits = discriminator(seen_images if condition_channels else seen_images[0])
         logit = logits[0, logits.shape[1] // 2, logits.shape[2] // 2 - 1, 0]
-    for gradient in tape.gradient(logit, judged):
+    for gradient in tape.gradient(logit, seen_images):
         seen = np.abs(gradient[0]).max(axis=-1) > 0
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         assert np.ptp(rows) + 1 == np.ptp(columns) + 1 == patch
@@ -120,7 +120,7 @@ def test_logits_are_float32_and_unbounded_in_bfloat16_too(spectral_norm):
         ("none", type(None), [True] * 5),
     ],
 )
-def test_other_normalisations(norm, kind, biases):
+def test_other_normalizations(norm, kind, biases):
     discriminator = build_discriminator(base_filters=2, norm=norm)
     assert not layers_of(discriminator, InstanceNormalization)
     assert len(layers_of(discriminator, kind)) == (3 if norm == "batch" else 0)

@@ -107,7 +107,7 @@ def test_the_output_is_float32_between_minus_one_and_one(kind, dtype):
 
 
 @KIND
-def test_batch_normalisation_uses_running_averages_after_training(kind):
+def test_batch_normalization_uses_running_averages_after_training(kind):
     generator = build_generator(kind, image_size=(16, 16), base_filters=2, norm="batch")
     kinds = layers_of(generator, keras.layers.BatchNormalization)
     assert (

@@ -1,4 +1,4 @@
-"""Spectral normalisation, against NumPy's singular values and numerical derivatives."""
+"""Spectral normalization, against NumPy's singular values and numerical derivatives."""
 
 import keras
 import numpy as np

@@ -39,7 +39,7 @@ def widths(model):
 
 def test_unet_parameter_count(paper):
     # From the paper's list of blocks: 4x4 kernels, a bias only on the three convolutions that nothing
-    # normalises (first, innermost, last), scale and offset a channel elsewhere.
+    # normalizes (first, innermost, last), scale and offset a channel elsewhere.
     encoder = [3, 64, 128, 256, 512, 512, 512, 512, 512]
     decoder = [(512, 512), *[(1024, 512)] * 3, (1024, 256), (512, 128), (256, 64), (128, 3)]
     kernels = sum(16 * a * b for a, b in itertools.pairwise(encoder))

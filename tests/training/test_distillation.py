@@ -38,7 +38,7 @@ def weights(run, step):
     return read_checkpoint(run.checkpoint(step), [name for name in names if "seed" not in name])
 
 
-def assert_paints_as(teacher, run):
+def assert_equal_outputs(teacher, run):
     expected = load(run.path).translate_floats(IMAGE[0])
     np.testing.assert_allclose(teacher(IMAGE, training=False)[0], expected, atol=1e-5)
 
@@ -53,7 +53,7 @@ def test_student_starts_from_its_teacher(tiny_run, tmp_path):
     teacher = load_teacher(
         model, RunDirectory(config.run_dir), "float32", Hosts(tf.distribute.get_strategy())
     )
-    assert_paints_as(teacher, tiny_run)
+    assert_equal_outputs(teacher, tiny_run)
 
     trainer = Trainer(model, config, 10, teacher=teacher)
     trainer.load_weights(*teacher_discriminator(model))
@@ -73,7 +73,7 @@ def test_student_without_targets_learns_teacher_outputs(tiny_run, tmp_path):
     )
     trainer = Trainer(model, config, 10, teacher=teacher)
     student = trainer.networks["generator"]
-    # Without dropout's noise the student's picture is known beforehand.
+    # Without dropout's noise the student's image is known beforehand.
     for layer in student.layers:
         if "dropout" in layer.name:
             layer.rate = 0.0
@@ -128,8 +128,8 @@ def test_a_run_is_distilled_from_a_folder_of_inputs(tiny_run, tmp_path, save_ima
     args = distill_args([str(tiny_run.path), *flags, "--run-dir", str(tmp_path / "student")])
     run = quietly(args.config)
     assert run.read_config().model.model == "distilled_from_inputs"
-    picture = load(run.path).translate_file(tmp_path / "labels" / "0.png")
-    assert picture.shape == (64, 70, 3)
+    image = load(run.path).translate_file(tmp_path / "labels" / "0.png")
+    assert image.shape == (64, 70, 3)
 
 
 def test_direction_selects_the_teacher(tmp_path):
@@ -154,7 +154,7 @@ def test_teacher_of_a_failed_start_is_replaced(tiny_run, tmp_path):
     run.keras_file("teacher").write_bytes(b"another network")
     model = model_for(student_config(tiny_run, run.path))
     teacher = load_teacher(model, run, "float32", ALONE)
-    assert_paints_as(teacher, tiny_run)
+    assert_equal_outputs(teacher, tiny_run)
 
 
 @pytest.mark.parametrize("flags", [["--model", "pix2pix"], ["--recipe", "paper"], ["--teacher", "x"]])

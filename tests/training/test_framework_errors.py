@@ -1,4 +1,4 @@
-"""What goes wrong in a pipeline, as whoever trains is told."""
+"""Errors of the input pipeline, as users see them."""
 
 from pathlib import Path
 

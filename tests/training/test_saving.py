@@ -26,21 +26,21 @@ def kernel(run, step):
 @pytest.mark.slow
 def test_checkpoints_by_time(tmp_path, monkeypatch):
     config = small_config(tmp_path / "quick", steps=6, checkpoint_every=1000, checkpoint_minutes=5)
-    said = []
-    quick = train(config, said.append)
+    lines = []
+    quick = train(config, lines.append)
     assert quick.checkpoint_steps() == [6]
-    assert "5 minutes" in said[0]
+    assert "5 minutes" in lines[0]
 
     ticks = itertools.count(step=100)  # seconds, at each look at the clock
     slow_session = functools.partial(Session, clock=lambda: next(ticks))
     monkeypatch.setattr(training, "Session", slow_session)
-    slow = train(replace(config, run_dir=tmp_path / "slow"), said.append)
+    slow = train(replace(config, run_dir=tmp_path / "slow"), lines.append)
     assert slow.checkpoint_steps() == [3, 6]
     np.testing.assert_array_equal(kernel(slow, 6), kernel(quick, 6))
 
     shutil.rmtree(slow.checkpoint(6))  # as a kill before it leaves the run
-    continued = train(replace(config, run_dir=slow.path), said.append)
-    assert "continuing after step 3" in said[-1]
+    continued = train(replace(config, run_dir=slow.path), lines.append)
+    assert "continuing after step 3" in lines[-1]
     np.testing.assert_array_equal(kernel(continued, 6), kernel(quick, 6))
 
 
@@ -84,7 +84,7 @@ def started(place, model="pix2pix", **settings):
 
 
 @pytest.mark.parametrize(
-    ("model", "settings", "said"),
+    ("model", "settings", "expected"),
     [
         ("pix2pix", {"image_size": 256}, ("--image-size: 64 64 → 256 256", "from 64 to 127")),
         ("pix2pix", {"image_size": 127}, None),
@@ -96,12 +96,12 @@ def started(place, model="pix2pix", **settings):
         ("pix2pix", {"image_size": 100, "l1_weight": 3.0, "direction": "AtoB"}, None),
     ],
 )
-def test_init_from_another_network_is_refused(tmp_path, model, settings, said):
+def test_init_from_another_network_is_refused(tmp_path, model, settings, expected):
     config = replace(started(tmp_path / "run", model), **settings)
-    if said is None:
+    if expected is None:
         assert initial_checkpoint(tmp_path / "run", config) == tmp_path / "run/checkpoints/step_000000001"
         return
     with pytest.raises(RunError) as caught:
         initial_checkpoint(tmp_path / "run", config)
-    assert all(words in str(caught.value) for words in said), caught.value
+    assert all(words in str(caught.value) for words in expected), caught.value
     assert "l1_weight" not in str(caught.value)
