@@ -28,7 +28,7 @@ def test_a_run_in_a_store_is_trained_continued_and_used(store, tmp_path, save_im
             save_image(tmp_path / f"pairs/{split}/{number}.png", 128, 64, seed=seed)
     store.put(str(tmp_path / "pairs"), "bucket/pairs", recursive=True)
     train = ("train", "--dataset", "s3://bucket/pairs", *SMALL, "--precision", "float32", "--log-every", 1)
-    train += ("--checkpoint-every", 4, "--sample-every", 10, "--steps", 16, "--run-dir")
+    train += ("--checkpoint-every", 4, "--sample-every", 10, "--steps", 24, "--run-dir")
     undisturbed = typed(*train, tmp_path / "here", cwd=tmp_path)
     assert undisturbed.returncode == 0, undisturbed.stderr
 
@@ -46,7 +46,7 @@ def test_a_run_in_a_store_is_trained_continued_and_used(store, tmp_path, save_im
     kept = RunDirectory(tmp_path / "fetched")
     store.get(RUN, str(kept.path), recursive=True)
     assert_same_weights(tmp_path / "here", kept.path)
-    assert [json.loads(line)["step"] for line in kept.metrics_file.open()] == list(range(1, 17))
+    assert [json.loads(line)["step"] for line in kept.metrics_file.open()] == list(range(1, 25))
     finished = typed(*train, RUN, cwd=tmp_path)
     assert (finished.returncode, "finished already" in finished.stdout) == (0, True), finished.stderr
 
@@ -60,7 +60,7 @@ def test_a_run_in_a_store_is_trained_continued_and_used(store, tmp_path, save_im
         assert done.returncode == 0, done.stderr
         pictures[model] = (out / "0.png").read_bytes()
     assert pictures[RUN] == pictures[tmp_path / "here"]
-    done = typed("evaluate", f"{RUN}@12", "--no-segmentation", "--out", tmp_path / "evaluated", cwd=tmp_path)
+    done = typed("evaluate", f"{RUN}@20", "--no-segmentation", "--out", tmp_path / "evaluated", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     refused = typed("export", RUN, "--formats", "tflite", cwd=tmp_path)
     assert (refused.returncode, "--out" in refused.stderr) == (2, True), refused.stderr
