@@ -86,7 +86,7 @@ def started(place, model="pix2pix", **settings):
 @pytest.mark.parametrize(
     ("model", "settings", "expected"),
     [
-        ("pix2pix", {"image_size": 256}, ("--image-size: 64 64 → 256 256", "from 64 to 127")),
+        ("pix2pix", {"image_size": 128}, ("--image-size: 64 64 → 128 128", "from 64 to 127")),
         ("pix2pix", {"image_size": 127}, None),
         ("pix2pix", {"base_filters": 3}, ("--base-filters: 2 → 3",)),
         ("pix2pix", {"generator": "resnet", "l1_weight": 3.0}, ("--generator: unet → resnet",)),
