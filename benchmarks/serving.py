@@ -150,7 +150,7 @@ def known_pictures(model: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> lis
 
     paint, draw, cases = load_model(model), np.random.default_rng(0), []
     for height, width in sizes:
-        blocks = draw.integers(0, 256, (height // 32 + 1, width // 32 + 1, paint.input_channels), np.uint8)
+        blocks = draw.integers(0, 256, (height // 32 + 1, width // 32 + 1, paint.input.channels), np.uint8)
         image = blocks.repeat(32, 0).repeat(32, 1)[:height, :width]
         file = io.BytesIO()
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "png")

@@ -1,6 +1,7 @@
 """pix2pix predict: every image of every folder, each under its own name, or one line why not."""
 
-from pathlib import Path
+import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -38,8 +39,8 @@ def loaded_once(monkeypatch, translate, tiny_run):
     def loaded(run, **options):
         defaults = {"step": None, "direction": None, "precision": "float32", "seed": 0}
         defaults |= {"stochastic": None, "raw_weights": False}
-        newest = Path(run) == tiny_run.path and options == defaults
-        return translate if newest else load(run, **options)
+        newest = str(run) == str(tiny_run.path) and options == defaults
+        return copy.copy(translate) if newest else load(run, **options)  # predict changes its formats
 
     monkeypatch.setattr(formats, "load", loaded)
 
@@ -82,8 +83,7 @@ def test_folders_are_searched_at_any_depth_and_their_subfolders_kept(
 def test_missing_pixels_are_given_as_the_middle_and_clipped_values_are_reported(
     tiny_run, translate, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(translate, "input_range", None)  # which a call sets
-    monkeypatch.setattr(translate, "ignore", -9999.0)
+    monkeypatch.setattr(translate, "input", dataclasses.replace(translate.input, ignore=-9999.0))
     numbers = np.random.default_rng(0).random((32, 32, 3), np.float32)
     numbers[2, :8] = 2.0
     middle = numbers.copy()
@@ -227,7 +227,7 @@ def test_a_model_of_one_size_takes_any_that_is_fitted(models, tmp_path, save_ima
 class Identity(Translator):
     """Returns 8-bit gray images of one size as they are, and keeps them."""
 
-    input_channels = output_channels = 1
+    input = output = PixelFormat(1)
     size = (4, 4)
 
     def _translate(self, given):
@@ -241,7 +241,7 @@ def test_fitted_inputs_are_resized_as_in_training(tmp_path, monkeypatch, labels)
     columns = np.array([10, 20, 30, 40, 50, 50, 255, 255], np.uint8)  # 255 is missing
     Image.fromarray(np.tile(columns, (8, 1))).save(tmp_path / "in.png")
     identity = Identity()
-    identity.input_labels, identity.ignore = labels, 255
+    identity.input = PixelFormat(1, labels=labels, ignore=255)
     monkeypatch.setattr(formats, "load", lambda *_, **__: identity)
     monkeypatch.setattr("pix2pix_tf.inference.predict.refuse_missing", lambda _: None)
     predict(PredictOptions("model", [tmp_path / "in.png"], tmp_path / "out", fit_input=True))

@@ -119,7 +119,7 @@ def test_value_ranges_of_photo_inputs(tmp_path, task, given):
         tmp_path, task=task, input_channels=None, output_channels=1, output_range=(-1.0, 3.0)
     )
     (generator,) = model_for(config).published_generators().values()
-    assert (generator.input_range, generator.output_range) == (given, (-1.0, 3.0))
+    assert (generator.input.value_range, generator.output.value_range) == (given, (-1.0, 3.0))
 
 
 def test_inpainting_measurements_is_refused(tmp_path):

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from pix2pix_tf.config import replace
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.writing import write_tiff
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.run import GeneratorTranslator
@@ -22,7 +23,7 @@ from tests.exported_models import noise
 class Pointwise(Translator):
     """Paints each pixel by itself, two channels of 16 bits, so that tiles can't be seen."""
 
-    input_channels = 3
+    input = PixelFormat(3)
 
     def __init__(self, size=None):
         self.size = size

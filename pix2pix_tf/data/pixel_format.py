@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,7 @@ class PixelFormat:
     """What images have in common: those of one side of a data set, or a model's inputs or outputs.
 
     Args:
-        channels: 1 (gray), 3 (RGB), one more with an alpha channel; or up to 16 bands.
+        channels: 1 (gray), 3 (RGB), one more with an alpha channel; or up to 16 bands; 0 for noise.
         labels: pixels are classes in flat colors, which no filter may mix.
         bits: 8 or 16; the images are ``uint8`` or ``uint16``.
         value_range: the measurements that the lowest and highest level stand for, if pixels are measurements.
@@ -44,8 +45,20 @@ class PixelFormat:
 
         return tf.uint16 if self.bits == 16 else tf.uint8
 
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> PixelFormat:
-        """Inverse of `dataclasses.asdict`, for JSON."""
-        value_range = stored["value_range"]
-        return cls(**{**stored, "value_range": None if value_range is None else tuple(value_range)})
+        """Raises `TypeError` or `ValueError` if what is stored is damaged."""
+        found = cls(**stored)
+        if found.bits not in (8, 16) or not isinstance(found.missing, int | None):
+            raise ValueError(f"{found.bits} bits, or missing pixels of level {found.missing}")
+        if found.ignore is not None:
+            found = dataclasses.replace(found, ignore=float(found.ignore))
+        if found.value_range is not None:
+            low, high = map(float, found.value_range)
+            if not (low < high and math.isfinite(high - low)):
+                raise ValueError(f"{low} to {high} is no range")
+            found = dataclasses.replace(found, value_range=(low, high))
+        return found

@@ -135,10 +135,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def _require_drawable(path: Path, model: TFLiteTranslator) -> None:
     if model.noise or model.inpaints or model.enlarges > 1:
         raise ConfigError(f"{path}: the demo supports plain image-to-image models only")
-    if not {model.input_channels, model.output_channels} <= {1, 3} or model.output_bits != 8:
+    if not {model.input.channels, model.output.channels} <= {1, 3} or model.output.bits != 8:
         raise ConfigError(
-            f"{path}: the demo supports 8-bit gray and RGB; this model translates {model.input_channels} "
-            f"channels to {model.output_channels}"
+            f"{path}: the demo supports 8-bit gray and RGB; this model translates {model.input.channels} "
+            f"channels to {model.output.channels}"
         )
 
 
@@ -148,7 +148,7 @@ def _metadata(path: Path, model: TFLiteTranslator) -> dict[str, Any]:
         "name": path.stem,
         "height": height,
         "width": width,
-        "input_channels": model.input_channels,
-        "output_channels": model.output_channels,
+        "input_channels": model.input.channels,
+        "output_channels": model.output.channels,
         "classes": read_metadata(path.read_bytes()).get("classes", []),
     }

@@ -139,10 +139,10 @@ def _open_model(
             given = np.asarray(resized(tf.constant(given), own_size or target.shape[:2], side))
             if side.missing is not None:
                 known = has_value(given, side.missing).numpy()
-        given = _rescaled(given, side, translate.input_range, is_input=True)
+        given = _rescaled(given, side, translate.input.value_range, is_input=True)
         given = np.where(known, given, given.dtype.type(np.iinfo(given.dtype).max // 2 + 1))
-        output = _rescaled(translate(given), dataset.sides[1], translate.output_range, is_input=False)
-        return resized(tf.constant(output), target.shape[:2], PixelFormat(translate.output_channels)).numpy()
+        output = _rescaled(translate(given), dataset.sides[1], translate.output.value_range, is_input=False)
+        return resized(tf.constant(output), target.shape[:2], translate.output).numpy()
 
     if run is None:
         return Candidate(name, model, generate)

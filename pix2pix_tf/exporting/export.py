@@ -25,7 +25,7 @@ from pix2pix_tf.exporting.samples import DatasetSamples, FolderSamples, NoiseSam
 from pix2pix_tf.exporting.verification import SAMPLES, Verification, verify_all
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
 from pix2pix_tf.formats.base import Artifact, Samples, Subject, check_model_name, model_name_for
-from pix2pix_tf.formats.run import GeneratorTranslator, input_format, published_generator
+from pix2pix_tf.formats.run import GeneratorTranslator, published_generator
 from pix2pix_tf.models.base import Model, PublishedGenerator
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import OpenedRun, open_run, package_versions
@@ -134,7 +134,7 @@ def _samples_for(
                 f"--verification-images are for one --direction; give one of {', '.join(generators)}"
             )
         return {
-            name: FolderSamples(folder, input_format(model.config, generator), generator.inpaints)
+            name: FolderSamples(folder, generator.input, generator.inpaints)
             for name, generator in generators.items()
         }
     dataset = run_dataset(model.config, options.data_dir)

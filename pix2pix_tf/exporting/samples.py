@@ -87,7 +87,7 @@ class DatasetSamples:
 
     def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
         rows = held_out_images(self._dataset, size, count, split, self._fit)
-        taken = (self._generator.input_channels, self._generator.inpaints)
+        taken = (self._generator.input.channels, self._generator.inpaints)
         return [converted(tf.constant(row[1 + self._generator.side]), *taken).numpy() for row in rows]
 
     def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:

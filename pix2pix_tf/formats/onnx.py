@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pix2pix_tf.data.pixel_format import MOST_BANDS
+from pix2pix_tf.data.pixel_format import MOST_BANDS, PixelFormat
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.formats.base import Artifact, ExportFormat, Subject, Tolerance
@@ -92,7 +92,7 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
     if translator.noise:
         spec = tf.TensorSpec([None, translator.noise], tf.float32, name=_NOISE)
     else:
-        spec = tf.TensorSpec([None, None, None, translator.input_channels], tf.float32, name=_INPUT)
+        spec = tf.TensorSpec([None, None, None, translator.input.channels], tf.float32, name=_INPUT)
     generate = tf.function(lambda given: {_OUTPUT: translator.generate(given)}, input_signature=[spec])
     with silenced_stderr():
         model, _ = tf2onnx.convert.from_function(generate, input_signature=[spec], opset=_OPSET)
@@ -129,8 +129,8 @@ class OnnxTranslator(Translator):
                 f"float32 [batch, numbers]) to '{_OUTPUT}', float32 [batch, height, width, channels]"
             )
         self.noise = sources[0].shape[1] if takes_noise else 0
-        self.input_channels = 0 if takes_noise else sources[0].shape[3]
-        self.output_channels = results[0].shape[3]
+        self.input = PixelFormat(0 if takes_noise else sources[0].shape[3])
+        self.output = PixelFormat(results[0].shape[3])
         metadata = self._session.get_modelmeta().custom_metadata_map
         self._read_pixel_facts(path, lambda: json.loads(metadata.get(_METADATA, "{}")))
 
@@ -141,7 +141,9 @@ class OnnxTranslator(Translator):
 
         values = given if self.noise else to_unit_range(given)
         inputs = {_NOISE if self.noise else _INPUT: values[tf.newaxis].numpy()}
-        return from_unit_range(tf.constant(self._session.run([_OUTPUT], inputs)[0][0]), self.dtype).numpy()
+        return from_unit_range(
+            tf.constant(self._session.run([_OUTPUT], inputs)[0][0]), self.output.dtype
+        ).numpy()
 
 
 def _is_tensor(values: list[Any], name: str, rank: int) -> bool:

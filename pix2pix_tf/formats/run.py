@@ -13,9 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.config import Precision, TrainConfig
-from pix2pix_tf.data.names import label_sides
-from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.config import Precision
 from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
@@ -67,10 +65,7 @@ class GeneratorTranslator(Translator):
     ):
         self.generator = generator
         self.noise, self.stochastic = generator.noise, generator.stochastic
-        self.input_channels = generator.input_channels
-        self.output_channels = generator.output_channels
-        self.input_bits, self.output_bits = generator.input_bits, generator.output_bits
-        self.input_range, self.output_range = generator.input_range, generator.output_range
+        self.input, self.output = generator.input, generator.output
         self.inpaints, self.enlarges = generator.inpaints, generator.enlarges
         network = model.networks()[generator.network](resolve_precision(precision))
         self.network = network if generator.publish is None else generator.publish(network)
@@ -104,8 +99,6 @@ class GeneratorTranslator(Translator):
         if stochastic is not None:
             generator = dataclasses.replace(generator, stochastic=stochastic)
         translator = cls(described, generator, precision, seed)
-        read_as = input_format(config, generator)
-        translator.ignore, translator.input_labels = read_as.ignore, read_as.labels
         has_averages = config.optimization.ema_decay > 0
         if raw_weights and not has_averages:
             raise ConfigError(
@@ -127,7 +120,7 @@ class GeneratorTranslator(Translator):
         set_phases(self._fast, self.network)
 
     def _signature(self) -> list[tf.TensorSpec]:
-        shape = (1, self.noise) if self.noise else (1, None, None, self.input_channels)
+        shape = (1, self.noise) if self.noise else (1, None, None, self.input.channels)
         return [tf.TensorSpec(shape, tf.float32)]
 
     def for_tiles(self, sample: Iterable[np.ndarray]) -> Translate:
@@ -167,7 +160,7 @@ class GeneratorTranslator(Translator):
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         return from_unit_range(
-            self.translate_floats(given if self.noise else to_unit_range(given)), self.dtype
+            self.translate_floats(given if self.noise else to_unit_range(given)), self.output.dtype
         ).numpy()
 
     def translate_floats(self, given: tf.Tensor) -> tf.Tensor:
@@ -218,20 +211,6 @@ def _refuse_without_dropout(network: keras.Model) -> None:
     has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
     if not has_dropout or keras.layers.BatchNormalization in kinds:
         raise ConfigError("--stochastic needs a network with dropout and without batch normalization")
-
-
-def input_format(config: TrainConfig, generator: PublishedGenerator) -> PixelFormat:
-    """Returns what files are read as for a generator."""
-    is_reversed = config.model.data == "pairs" and config.data.direction == "BtoA"
-    side = generator.side ^ is_reversed
-    is_label_map = config.data.task == "pairs" and "AB"[side] in label_sides(config.data)
-    return PixelFormat(
-        generator.input_channels,
-        labels=is_label_map or config.data.one_hot_labels,
-        bits=generator.input_bits,
-        value_range=generator.input_range,
-        ignore=config.data.ignored[side],
-    )
 
 
 def published_generator(model: Model, direction: str | None) -> PublishedGenerator:

@@ -82,25 +82,25 @@ class ServingTranslator(Translator):
         status, content = self._request("/metadata")
         if status in _NO_METADATA:
             probe = np.full((1, 1, 3), 255, np.uint8)
-            self.input_channels = 3
             answer = self._predict(probe, probing=True)
-            self.output_channels, self.output_bits = _png_shape(answer)[2], _png_bits(answer)
+            self.input = PixelFormat(3)
+            self.output = PixelFormat(_png_shape(answer)[2], bits=_png_bits(answer))
         else:
             self._refuse_status(status, content)
-            self.noise, self.input_channels, self._made, self.output_bits = self._signatures(content)
-            self.output_channels = self._made[2]
-            self.inpaints = self.input_channels in WITH_ALPHA  # else files could not be sent
+            self.noise, channels, self._made, bits = self._signatures(content)
+            self.input, self.output = PixelFormat(channels), PixelFormat(self._made[2], bits=bits)
+            self.inpaints = channels in WITH_ALPHA  # else files could not be sent
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         png = self._predict(given.numpy())
-        expected = self._made if self.noise else (*given.shape[:2], self.output_channels)
+        expected = self._made if self.noise else (*given.shape[:2], self.output.channels)
         if _png_shape(png) != expected:
             raise ConfigError(
                 f"{self._url} answered with an image [height, width, channels] "
                 f"{list(_png_shape(png))}, not {list(expected)}; is it a model that pix2pix export wrote?"
             )
         try:
-            return read_image(png, PixelFormat(self.output_channels, bits=self.output_bits))
+            return read_image(png, self.output)
         except DataError as error:
             raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
 

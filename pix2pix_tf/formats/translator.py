@@ -8,15 +8,14 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pix2pix_tf.data.pixel_format import MOST_BANDS, ValueRange
+from pix2pix_tf.data.pixel_format import MOST_BANDS, PixelFormat
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.models.base import Translate
@@ -25,19 +24,7 @@ from pix2pix_tf.wording import counted
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from pix2pix_tf.data.pixel_format import PixelFormat
-
 _MOST_ENLARGED = 4
-_PIXEL_FACTS = (
-    "input_bits",
-    "input_labels",
-    "output_bits",
-    "input_range",
-    "output_range",
-    "ignore",
-    "inpaints",
-    "enlarges",
-)
 
 
 class Translator(abc.ABC):
@@ -46,16 +33,9 @@ class Translator(abc.ABC):
     Models that make images from noise are translators, too: of vectors.
 
     Attributes:
-        input_channels: 1 (gray), 3 (RGB) or another number of bands; 0 for noise.
-        output_channels: same as above.
-        input_bits: bit depth that inputs are read with, 8 or 16; files may have more.
-        input_labels: whether inputs are label maps, which are resized without mixing colors.
-        output_bits: bit depth of outputs, 8 or 16.
+        input: how inputs are read; files may have more bits. Without channels for noise.
+        output: of what it returns.
         noise: how many numbers of noise it takes; 0 if it takes images.
-        input_range: the values that the lowest and highest level of an input stand for, if inputs are
-            measurements and that is known.
-        output_range: same as above, of outputs.
-        ignore: the number of an input's pixels that have no value, besides what a file declares.
         inpaints: transparent pixels are the mask of what it fills in; the last input channel is alpha.
         enlarges: how many times larger than an image file its output is. Such a model takes enlarged images,
             as :meth:`enlarged` returns them.
@@ -67,15 +47,9 @@ class Translator(abc.ABC):
         >>> photo = translate(labels)          # uint8 [height, width, 3] in and out
     """
 
-    input_channels: int
-    output_channels: int
-    input_bits: Literal[8, 16] = 8
-    input_labels: bool = False
-    output_bits: Literal[8, 16] = 8
+    input: PixelFormat
+    output: PixelFormat
     noise: int = 0
-    input_range: ValueRange | None = None
-    output_range: ValueRange | None = None
-    ignore: float | None = None
     inpaints: bool = False
     enlarges: int = 1
     size: tuple[int, int] | None = None
@@ -84,8 +58,8 @@ class Translator(abc.ABC):
     def __repr__(self) -> str:
         """Returns what it takes and returns."""
         source, result = (
-            {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
-            for channels in (self.input_channels, self.output_channels)
+            {1: "gray", 3: "RGB"}.get(form.channels, f"{form.channels} channels")
+            for form in (self.input, self.output)
         )
         return f"<{type(self).__name__}: {f'noise[{self.noise}]' if self.noise else source} to {result}>"
 
@@ -99,7 +73,7 @@ class Translator(abc.ABC):
                 noise, float32 [noise], standard normal.
 
         Returns:
-            uint8, or uint16 if ``output_bits`` is 16, [height, width, output channels], of the image's height
+            uint8, or uint16 if ``output.bits`` is 16, [height, width, output channels], of the image's height
             and width.
 
         Raises:
@@ -124,11 +98,11 @@ class Translator(abc.ABC):
                 f"an image is uint8 or uint16 [height, width, 1 to {MOST_BANDS} channels]; got "
                 f"{given.dtype} {list(given.shape)}"
             )
-        return self._translate(converted(tf.constant(given), self.input_channels, self.inpaints))
+        return self._translate(converted(tf.constant(given), self.input.channels, self.inpaints))
 
     @abc.abstractmethod
     def _translate(self, given: tf.Tensor) -> np.ndarray:
-        """Translates ``uint8`` or ``uint16`` [height, width, input channels], or noise, to `dtype`."""
+        """Translates ``uint8`` or ``uint16`` [height, width, input channels], or noise."""
 
     def translate_file(self, path: str | Path) -> np.ndarray:
         """Translates an image file of any kind that can be read.
@@ -157,51 +131,35 @@ class Translator(abc.ABC):
         """
         from pix2pix_tf.data.reading import MAX_PIXELS, read_input
 
-        form = dataclasses.replace(self.input_format(), missing=missing)
+        form = dataclasses.replace(self.input, missing=missing)
         return read_input(path, form, self.inpaints, most_pixels or MAX_PIXELS, clipped)
-
-    def input_format(self) -> PixelFormat:
-        from pix2pix_tf.data.pixel_format import PixelFormat
-
-        return PixelFormat(
-            self.input_channels,
-            labels=self.input_labels,
-            bits=self.input_bits,
-            value_range=self.input_range,
-            ignore=self.ignore,
-        )
-
-    @property
-    def dtype(self) -> tf.DType:
-        """The type of outputs."""
-        import tensorflow as tf
-
-        return tf.uint16 if self.output_bits == 16 else tf.uint8
 
     def pixel_facts(self) -> dict[str, Any]:
         """Returns, as JSON, the meaning of pixels, which can't be seen in a network."""
-        return {name: getattr(self, name) for name in _PIXEL_FACTS}
+        return {
+            "input_format": self.input.to_json(),
+            "output_format": self.output.to_json(),
+            "inpaints": self.inpaints,
+            "enlarges": self.enlarges,
+        }
 
     def _read_pixel_facts(self, path: Path, read: Callable[[], Mapping[str, Any]]) -> None:
-        """Sets what ``read`` returns of `pixel_facts`; raises `ConfigError` if the file's are damaged."""
+        """Sets what ``read`` returns of `pixel_facts`; raises `ConfigError` if the file's are damaged.
+
+        The numbers of channels stay as they are: those of the network.
+        """
         try:
             facts = read()
-            self.input_bits = 16 if facts.get("input_bits") == 16 else 8
-            self.input_labels = bool(facts.get("input_labels", False))
-            self.output_bits = 16 if facts.get("output_bits", self.output_bits) == 16 else 8
+            self.input, self.output = (
+                PixelFormat.from_json({**facts.get(name, {}), "channels": form.channels})
+                for name, form in (("input_format", self.input), ("output_format", self.output))
+            )
             self.inpaints = bool(facts.get("inpaints", False))
-            if self.inpaints and self.input_channels not in (2, 4):
+            if self.inpaints and self.input.channels not in (2, 4):
                 raise ValueError("there is no alpha to be the mask")
             self.enlarges = int(facts.get("enlarges", 1))
             if not 1 <= self.enlarges <= _MOST_ENLARGED:
                 raise ValueError("nothing is enlarged that much")
-            self.ignore = None if facts.get("ignore") is None else float(facts["ignore"])
-            for name in ("input_range", "output_range"):
-                if facts.get(name) is not None:
-                    low, high = map(float, facts[name])
-                    if not (low < high and math.isfinite(high - low)):
-                        raise ValueError(f"{name} is no range")
-                    setattr(self, name, (low, high))
         except Exception as error:  # whatever is damaged
             raise ConfigError(
                 f"{path}: what it says of its images is damaged ({brief(str(error))}); export it again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,8 +67,10 @@ def predict(options: PredictOptions) -> str:
         raw_weights=options.raw_weights,
         seed=options.seed if run else 0,
     )
-    translator.input_range = options.input_range or translator.input_range
-    translator.output_range = options.output_range or translator.output_range
+    if options.input_range is not None:
+        translator.input = dataclasses.replace(translator.input, value_range=options.input_range)
+    if options.output_range is not None:
+        translator.output = dataclasses.replace(translator.output, value_range=options.output_range)
     noise = bool(translator.noise)
     conditions = (  # whether it was given, whether the model makes it have an effect, and why not
         ("count", options.count is not None, noise, "which translates images"),
@@ -111,8 +114,8 @@ def predict(options: PredictOptions) -> str:
     if unread:
         left_out += f"; passed over, of a kind that can't be read: {unread[0].name}"
         left_out += f" and {len(unread) - 1} more" if unread[1:] else ""
-    if clipped[0] and translator.input_range is not None:
-        low, high = translator.input_range
+    if clipped[0] and translator.input.value_range is not None:
+        low, high = translator.input.value_range
         left_out += (
             f"; {clipped[0] / clipped[1]:.2%} of the inputs' values are outside of the model's range from "
         )
@@ -134,7 +137,7 @@ def _write_translation(
     tile = None if fitted else tile_for(translator, image.shape[:2], tile_size)
     if tile is not None:
         bands = translate_in_tiles(translator, image, tile)
-        if (values := translator.output_range) is not None:
+        if (values := translator.output.value_range) is not None:
             bands = (dequantize(band, values) for band in bands)
         write_tiff(target.with_suffix(TILED_SUFFIX), bands, len(image))
         return
@@ -146,12 +149,10 @@ def _write_translation(
         return _half_of(source, translator.load_input(source, MOST_PIXELS, missing=0), half)
 
     if translator.inpaints or translator.enlarges > 1:  # alpha masks, and enlarged images, have other levels
-        given = resized(tf.constant(image), fitted, translator.input_format()).numpy()
+        given = resized(tf.constant(image), fitted, translator.input).numpy()
     else:
-        given = resized_input(image, with_missing, fitted, translator.input_format())
-    picture = resized(
-        tf.constant(translator(given)), image.shape[:2], PixelFormat(translator.output_channels)
-    )
+        given = resized_input(image, with_missing, fitted, translator.input)
+    picture = resized(tf.constant(translator(given)), image.shape[:2], translator.output)
     if translator.inpaints:  # what is known is still the photo's, not what resizing made of it
         known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
         picture = tf.where(mask_of(image), picture, known)
@@ -200,8 +201,8 @@ def _with_mask(image: np.ndarray, source: Path, mask: Path | None, translator: T
 
 def _write(target: Path, image: np.ndarray, source: Path, translator: Translator) -> None:
     """Writes a translation, in a kind of file that can hold it."""
-    suffix = suffix_for(source, image.shape[2], translator.output_range is not None)
-    write_whole(target.with_suffix(suffix), encode_image(image, suffix, translator.output_range))
+    suffix = suffix_for(source, image.shape[2], translator.output.value_range is not None)
+    write_whole(target.with_suffix(suffix), encode_image(image, suffix, translator.output.value_range))
 
 
 def _input_half(model: str | Path | OpenedRun, direction: Direction | None) -> int:

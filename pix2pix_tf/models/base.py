@@ -11,15 +11,17 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pix2pix_tf.config import ModelSettings, TrainConfig
+from pix2pix_tf.data.names import label_sides
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
     import tensorflow as tf
 
+    from pix2pix_tf.data.pixel_format import PixelFormat
     from pix2pix_tf.models.forward import ForwardPass
 
 # From the batch, as `training_batches` gives it, to objectives and metrics by name.
@@ -33,6 +35,16 @@ Translate = Callable[["np.ndarray"], "np.ndarray"]
 def masked(images: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
     """Returns images with 0 in pixels of weight 0: what is real and what is generated are alike there."""
     return images if weight is None else images * weight
+
+
+def as_files_are_read(form: PixelFormat, config: TrainConfig, side: int = 0) -> PixelFormat:
+    """Completes the format of a generator's input by what the data set says of the side that it takes."""
+    if config.model.data == "pairs" and config.data.direction == "BtoA":
+        side = 1 - side
+    is_label_map = config.data.task == "pairs" and "AB"[side] in label_sides(config.data)
+    return dataclasses.replace(
+        form, labels=is_label_map or config.data.one_hot_labels, ignore=config.data.ignored[side]
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,15 +87,11 @@ class PublishedGenerator:
 
     Args:
         network: its name in `Model.networks`.
-        input_channels: of the published input image; 0 if it takes noise.
-        output_channels: of the published output image.
+        input: of the published input, as files are read; without channels if it takes noise.
+        output: of the published output.
         noise: how many standard normal numbers it takes; 0 if it takes an image.
         stochastic: dropout is kept as noise.
         side: which image of the data set's row it takes; the first of a pair is the input.
-        input_bits: of each sample that it takes, 8 or 16; files may have more.
-        output_bits: of each sample that it returns, 8 or 16.
-        input_range: the measurements that the lowest and highest level of its input stand for, if any.
-        output_range: same as above, of its output.
         publish: returns the published functional model, which keeps the names of the network's weights;
             by default the network itself is published.
         inpaints: transparent pixels of its input are the mask that it fills.
@@ -92,15 +100,11 @@ class PublishedGenerator:
     """
 
     network: str
-    input_channels: int
-    output_channels: int
+    input: PixelFormat
+    output: PixelFormat
     noise: int = 0
     stochastic: bool = False
     side: int = 0
-    input_bits: Literal[8, 16] = 8
-    output_bits: Literal[8, 16] = 8
-    input_range: tuple[float, float] | None = None
-    output_range: tuple[float, float] | None = None
     publish: Callable[[keras.Model], keras.Model] | None = None
     inpaints: bool = False
     enlarges: int = 1

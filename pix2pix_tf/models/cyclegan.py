@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pix2pix_tf.config import DataKind, TrainConfig
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversarial import (
     AdversarialLoss,
@@ -16,7 +17,16 @@ from pix2pix_tf.models.adversarial import (
     GeneratorKind,
     generator_builder,
 )
-from pix2pix_tf.models.base import Metric, Model, Phase, PublishedGenerator, SampleGrid, Translate, masked
+from pix2pix_tf.models.base import (
+    Metric,
+    Model,
+    Phase,
+    PublishedGenerator,
+    SampleGrid,
+    Translate,
+    as_files_are_read,
+    masked,
+)
 from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
@@ -186,28 +196,31 @@ class CycleGAN(Model):
         )
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
-        data, (a, b) = self.config.data, self.channels.values()
-        to_b = PublishedGenerator(
-            "generator_ab",
-            a,
-            b,
-            input_bits=data.input_bits or 8,
-            output_bits=data.output_bits or 8,
-            input_range=data.input_range,
-            output_range=data.output_range,
-            discriminator=self.adversarial["b"].name,
+        data = self.config.data
+        inputs, outputs = (
+            [
+                PixelFormat(channels, bits=bits or 8, value_range=value_range)
+                for channels, value_range in zip(
+                    self.channels.values(), (data.input_range, data.output_range), strict=True
+                )
+            ]
+            for bits in (data.input_bits, data.output_bits)
         )
-        to_a = dataclasses.replace(
-            to_b,
-            network="generator_ba",
-            input_channels=b,
-            output_channels=a,
-            side=1,
-            input_range=to_b.output_range,
-            output_range=to_b.input_range,
-            discriminator=self.adversarial["a"].name,
-        )
-        return {"AtoB": to_b, "BtoA": to_a}
+        return {
+            "AtoB": PublishedGenerator(
+                "generator_ab",
+                input=as_files_are_read(inputs[0], self.config, 0),
+                output=outputs[1],
+                discriminator=self.adversarial["b"].name,
+            ),
+            "BtoA": PublishedGenerator(
+                "generator_ba",
+                input=as_files_are_read(inputs[1], self.config, 1),
+                output=outputs[0],
+                side=1,
+                discriminator=self.adversarial["a"].name,
+            ),
+        }
 
     def sample_grid(
         self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]

@@ -7,9 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pix2pix_tf.config import CHANGEABLE, TrainConfig
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversarial import AdversarialLoss, AdversarialSettings, GanLosses, generator_builder
-from pix2pix_tf.models.base import Metric, Model, Phase, PublishedGenerator, SampleGrid, Translate, masked
+from pix2pix_tf.models.base import (
+    Metric,
+    Model,
+    Phase,
+    PublishedGenerator,
+    SampleGrid,
+    Translate,
+    as_files_are_read,
+    masked,
+)
 from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
@@ -179,15 +189,18 @@ class Pix2Pix(Model):
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
         data, task = self.config.data, self.task
+        given = PixelFormat(
+            task.published_input_channels,
+            bits=(data.output_bits if task.makes_input else data.input_bits) or 8,
+            value_range=data.output_range if task.takes_photos else data.input_range,
+        )
         generator = PublishedGenerator(
             "generator",
-            task.published_input_channels,
-            task.image_channels,
+            input=as_files_are_read(given, self.config),
+            output=PixelFormat(
+                task.image_channels, bits=data.output_bits or 8, value_range=data.output_range
+            ),
             stochastic=self.settings.stochastic,
-            input_bits=(data.output_bits if task.makes_input else data.input_bits) or 8,
-            output_bits=data.output_bits or 8,
-            input_range=data.output_range if task.takes_photos else data.input_range,
-            output_range=data.output_range,
             publish=self._published,
             inpaints=task.inpaints,
             enlarges=task.enlarges,

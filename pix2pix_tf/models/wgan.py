@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from pix2pix_tf.config import DataKind, ModelSettings, TrainConfig, Upsampling
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric, Model, Phase, PublishedGenerator, SampleGrid, Translate, masked
 from pix2pix_tf.validation import limited
@@ -195,11 +196,9 @@ class WassersteinGAN(Model):
         data = self.config.data
         generator = PublishedGenerator(
             "generator",
-            0,
-            self.channels,
+            input=PixelFormat(0),
+            output=PixelFormat(self.channels, bits=data.output_bits or 8, value_range=data.output_range),
             noise=self.settings.noise,
-            output_bits=data.output_bits or 8,
-            output_range=data.output_range,
         )
         return {"noise": generator}
 

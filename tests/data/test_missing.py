@@ -348,7 +348,7 @@ def test_training_starts_with_ranges_and_names_what_looks_undeclared(tmp_path):
     train(declared, lines.append)
     assert any("1.97289 to 250" in line for line in lines)
     assert not any("-9999" in line for line in lines)
-    assert load(tmp_path / "declared").ignore == -9999
+    assert load(tmp_path / "declared").input.ignore == -9999
 
 
 def test_held_out_targets_without_any_value_are_refused_before_training():

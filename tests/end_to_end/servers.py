@@ -66,7 +66,7 @@ def started(command: Sequence[str], ready_url: str, log: Path, **environment: st
 def check_served_outputs(url: str, local: GeneratorTranslator, folder: Path) -> None:
     """Checks that a served model gives the images of the run, from Python and from the command line."""
     served = formats.load(url)
-    assert (served.input_channels, served.output_channels) == (3, 3)
+    assert (served.input.channels, served.output.channels) == (3, 3)
     draw = np.random.default_rng(0)
     gray, rgba = ((37, 90), np.uint8), ((1, 1, 4), np.uint8)
     for shape, dtype in (((64, 64, 3), np.uint8), gray, rgba, ((50, 40, 3), np.uint16)):

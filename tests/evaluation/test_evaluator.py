@@ -10,6 +10,7 @@ from PIL import Image
 
 from pix2pix_tf import load, open_dataset, preset, replace
 from pix2pix_tf.data.pipeline import held_out_images
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.reading.numbers import dequantize, quantize
 from pix2pix_tf.errors import ConfigError, DataError, RunError, UserError
 from pix2pix_tf.evaluation import candidates, evaluator, inception
@@ -168,13 +169,12 @@ def test_outputs_are_compared_in_the_values_of_the_pairs(tmp_path, monkeypatch):
             np.save(tmp_path / folder / f"{number}.npy", factor * each)
 
     class Doubling(Translator):
-        input_channels = output_channels = 1
-        output_bits = 16
-        input_range, output_range = (-100.0, 1000.0), (0.0, 2000.0)
+        input = PixelFormat(1, value_range=(-100.0, 1000.0))
+        output = PixelFormat(1, bits=16, value_range=(0.0, 2000.0))
 
         def _translate(self, given):
-            values = 2 * dequantize(given.numpy(), self.input_range)
-            return quantize(values, self.output_range)
+            values = 2 * dequantize(given.numpy(), self.input.value_range)
+            return quantize(values, self.output.value_range)
 
     monkeypatch.setattr(candidates.formats, "load", lambda *_, **__: Doubling())
     config = replace(
@@ -288,7 +288,7 @@ def test_an_exported_model_gets_the_image_that_its_run_gets(tiny_run, monkeypatc
     dataset, seen = open_dataset(small_config(None, image_size=128)), []
 
     class Identity:
-        noise, output_channels, input_range, output_range = 0, 3, None, None
+        noise, input, output = 0, PixelFormat(), PixelFormat()
 
         def __call__(self, image):
             seen.append(image)

@@ -218,7 +218,7 @@ def test_a_model_of_noise_is_verified_with_noise(quickly, small, tmp_path):
     expected = GeneratorTranslator.load(open_run(small))(z)
     for path, least in zip(model.published, (50, 50, 35), strict=True):
         translate = formats.load(path)
-        assert (translate.noise, translate.input_channels, translate.output_channels) == (NOISE, 0, 3)
+        assert (translate.noise, translate.input.channels, translate.output.channels) == (NOISE, 0, 3)
         assert psnr(translate(z), expected) >= least
         for way in translate.signatures().values():
             np.testing.assert_array_equal(way(z), translate(z))

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_saved_model_of_one_channel_gets_luma(tmp_path):
     translate = formats.load(ContrastModel(input_channels=1).save(tmp_path / "grey"))
-    assert translate.input_channels == 1
+    assert translate.input.channels == 1
     color = noise(*SIZE)
     red, green, blue = np.moveaxis(color.astype(int), -1, 0)
     luma = ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(np.uint8)[..., np.newaxis]
@@ -62,9 +62,11 @@ def test_a_damaged_saved_model_is_named(models, tmp_path, part, damage, refused)
         "",
         "3",
         "[" * 10**5,
-        '{"input_range": true}',
-        '{"input_range": [1, 0]}',
-        '{"output_range": [0, 1e999]}',
+        '{"input_format": {"value_range": true}}',
+        '{"input_format": {"value_range": [1, 0]}}',
+        '{"output_format": {"value_range": [0, 1e999]}}',
+        '{"output_format": {"bits": 12}}',
+        '{"input_format": {"ignore": "x"}}',
         '{"inpaints": true}',
         '{"enlarges": 1e9}',
     ],

@@ -22,7 +22,7 @@ def test_arrays_and_files_are_taken_as_a_run_takes_them(load, name, tmp_path):
     output = translate(image)
     assert output.dtype == np.uint8
     assert output.shape == (*SIZE, 3)
-    assert (translate.input_channels, translate.output_channels) == (3, 3)
+    assert (translate.input.channels, translate.output.channels) == (3, 3)
     assert np.abs(output.astype(int) - expected(image)).max() <= 1
     path = tmp_path / "한 장.png"
     path.write_bytes(encode_png(tf.constant(image)).numpy())
@@ -69,8 +69,8 @@ def test_what_only_a_run_can_choose_is_refused_for_others(models, refused, optio
 
 
 def test_of_several_versions_the_highest_is_taken_even_if_it_is_half(models, tmp_path, refused):
-    assert formats.load(models / "contrast").output_channels == 1
-    assert formats.load(str(models / "contrast" / "9")).output_channels == 3
+    assert formats.load(models / "contrast").output.channels == 1
+    assert formats.load(str(models / "contrast" / "9")).output.channels == 3
     shutil.copytree(models / "contrast", tmp_path / "contrast")
     (tmp_path / "contrast" / "11" / "variables").mkdir(parents=True)
     message = refused(ConfigError, formats.load, tmp_path / "contrast")

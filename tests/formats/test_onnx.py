@@ -39,9 +39,9 @@ def test_onnx_paints_the_networks_picture_at_any_size(tmp_path, settings):
     translate = untrained(**settings)
     write_onnx(translate, tmp_path / "tiny.onnx")
     loaded = formats.load(tmp_path / "tiny.onnx")
-    assert (loaded.input_channels, loaded.noise) == (settings.get("input_channels", 3), 0)
+    assert (loaded.input.channels, loaded.noise) == (settings.get("input_channels", 3), 0)
     for size in ((64, 64), (35, 90), (1, 1)):
-        image = noise(*size, loaded.input_channels)
+        image = noise(*size, loaded.input.channels)
         assert np.abs(loaded(image).astype(int) - translate(image)).max() <= 1
 
 
@@ -50,7 +50,7 @@ def test_onnx_takes_noise(tmp_path):
     translate = untrained("wgan")
     write_onnx(translate, tmp_path / "tiny.onnx")
     loaded = formats.load(tmp_path / "tiny.onnx")
-    assert (loaded.input_channels, loaded.noise) == (0, NOISE)
+    assert (loaded.input.channels, loaded.noise) == (0, NOISE)
     z = np.random.default_rng(0).standard_normal(NOISE, np.float32)
     assert np.abs(loaded(z).astype(int) - translate(z)).max() <= 1
 

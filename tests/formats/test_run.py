@@ -58,7 +58,7 @@ def test_files_are_read_at_least_at_the_depth_of_training(tmp_path, bits):
     read = translate.load_input(tmp_path / "in.png")
     assert read.dtype == trained_on.dtype
     np.testing.assert_array_equal(read, trained_on)
-    assert translate.pixel_facts()["input_bits"] == bits
+    assert translate.pixel_facts()["input_format"]["bits"] == bits
 
 
 @pytest.mark.slow

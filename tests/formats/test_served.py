@@ -92,7 +92,7 @@ def served(server):
 def test_a_served_model_paints_as_one_in_the_process(served):
     translate = formats.load(served.url)
     assert isinstance(translate, ServingTranslator)
-    assert (translate.input_channels, translate.output_channels) == (3, 3)
+    assert (translate.input.channels, translate.output.channels) == (3, 3)
     for size in ((1, 1), (37, 65)):
         for dtype in (np.uint8, np.uint16):
             image = noise(*size, dtype=dtype)
@@ -138,7 +138,7 @@ def test_a_server_without_metadata_is_asked_for_a_pixel(models):
     image = noise(*SIZE)
     with serving(answer) as url:
         translate = formats.load(url)
-        assert translate.output_channels == 1
+        assert translate.output.channels == 1
         np.testing.assert_array_equal(translate(image), expected(image, channels=1))
     assert len(answer.requests) == 3
 

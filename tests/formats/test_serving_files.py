@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf import formats
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.base import check_model_name
 from pix2pix_tf.formats.saved_model import SavedModel
@@ -34,17 +35,17 @@ from tests.formats.test_served import documented_metadata
 pytestmark = pytest.mark.slow
 
 
-class Channels(NamedTuple):
+class Model(NamedTuple):
     """What the files tell of a model."""
 
-    input_channels: int
-    output_channels: int
+    input: PixelFormat
+    output: PixelFormat
     noise: int = 0
     enlarges: int = 1
     inpaints: bool = False
 
 
-FACTS = (Channels(3, 1), (64, 96), SavedModel(250_000, 500_000))
+FACTS = (Model(PixelFormat(3), PixelFormat(1)), (64, 96), SavedModel(250_000, 500_000))
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def warmup_requests(version):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_model_takes_every_request_of_its_warmup(tmp_path, channels):
     ContrastModel(channels, 3).save(tmp_path / "1")
-    write_warmup(tmp_path / "1", "facades", Channels(channels, 3), (64, 96))
+    write_warmup(tmp_path / "1", "facades", Model(PixelFormat(channels), PixelFormat(3)), (64, 96))
     model = tf.saved_model.load(str(tmp_path / "1")).signatures
     requests = warmup_requests(tmp_path / "1")
     assert {request.model_spec.signature_name for request in requests} == set(model)
@@ -194,7 +195,7 @@ def test_a_model_that_takes_noise_has_calls_of_its_own(from_noise, tmp_path, mon
             assert Image.open(tmp_path / "output.png").size == SIZE
             (tmp_path / "output.png").unlink()
         served, local = formats.load(address), formats.load(out / "facades")
-        assert (served.noise, served.input_channels, served.output_channels) == (NOISE, 0, 3)
+        assert (served.noise, served.input.channels, served.output.channels) == (NOISE, 0, 3)
         z = np.random.default_rng(0).standard_normal(NOISE, np.float32)
         np.testing.assert_array_equal(served(z), local(z))
     monkeypatch.chdir(out)

@@ -107,7 +107,7 @@ def run(tmp_path_factory):
 @pytest.mark.slow
 def test_run_generates_its_sample_grid(run):
     paint = load(run.path)
-    assert (paint.noise, paint.output_channels) == (10, 3)
+    assert (paint.noise, paint.output.channels) == (10, 3)
     z = np.random.default_rng(0).standard_normal((5, 8, 10)).astype(np.float32)[0, 0]
     image = paint(z)
     assert image.shape == (64, 64, 3)

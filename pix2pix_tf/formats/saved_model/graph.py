@@ -68,7 +68,7 @@ def _signatures(
         noise = tf.TensorSpec([None, translator.noise], tf.float32, name="z")
         return {name: (function, noise) for name, function in _from_noise(translator).items()}
     levels, floats = (
-        tf.TensorSpec([None, *_UNKNOWN_SIDES, translator.input_channels], dtype, name="images")
+        tf.TensorSpec([None, *_UNKNOWN_SIDES, translator.input.channels], dtype, name="images")
         for dtype in (tf.uint8, tf.float32)
     )
     files = tf.TensorSpec([None], tf.string, name="image_bytes")
@@ -76,15 +76,15 @@ def _signatures(
         "serving_default": (_translate_levels(translator, limits), levels),
         "float": (_translate_floats(translator, limits), floats),
     }
-    taken = translator.input_channels - translator.inpaints
-    if {taken, translator.output_channels} <= {1, 3}:  # other numbers of channels can't be encoded as images
+    taken = translator.input.channels - translator.inpaints
+    if {taken, translator.output.channels} <= {1, 3}:  # other numbers of channels can't be encoded as images
         signatures["bytes"] = (_translate_files(translator, limits), files)
     return signatures
 
 
 def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
     """Returns the signatures of a network that takes noise, one vector at a time."""
-    image, levels = translator.network.output.shape[1:], translator.dtype
+    image, levels = translator.network.output.shape[1:], translator.output.dtype
 
     def signature(key: str, finish: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Signature:
         return lambda z: {key: _one_by_one(lambda one: finish(_generate(translator, one)), z, spec)}
@@ -102,9 +102,9 @@ def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
 
 def _translate_levels(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(image: tf.Tensor) -> tf.Tensor:
-        return from_unit_range(_generate(translator, to_unit_range(image)), translator.dtype)
+        return from_unit_range(_generate(translator, to_unit_range(image)), translator.output.dtype)
 
-    return _each_of_a_batch(translate, translator.dtype, translator, limits)
+    return _each_of_a_batch(translate, translator.output.dtype, translator, limits)
 
 
 def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
@@ -117,8 +117,8 @@ def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Si
 def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
     def translate(data: tf.Tensor) -> tf.Tensor:
         decode = decode_with_alpha if translator.inpaints else decode_to_unit_range
-        image = decode(data, translator.input_channels)
-        return encode_png(from_unit_range(_generate(translator, image), translator.dtype))
+        image = decode(data, translator.input.channels)
+        return encode_png(from_unit_range(_generate(translator, image), translator.output.dtype))
 
     def translate_all(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         sizes = _one_by_one(stated_size, image_bytes, tf.TensorSpec([2], tf.int64))
@@ -136,7 +136,7 @@ def _each_of_a_batch(
     limits: SavedModel,
 ) -> Signature:
     """Returns a signature that applies ``translate`` to every image of a batch."""
-    taken, channels = translator.input_channels, translator.output_channels
+    taken, channels = translator.input.channels, translator.output.channels
     spec = tf.TensorSpec([*_UNKNOWN_SIDES, channels], dtype)
 
     def translate_all(images: tf.Tensor) -> dict[str, tf.Tensor]:

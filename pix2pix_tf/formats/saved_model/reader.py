@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.pixel_format import MOST_BANDS
+from pix2pix_tf.data.pixel_format import MOST_BANDS, PixelFormat
 from pix2pix_tf.data.pixels import encode_png, from_unit_range, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.formats.translator import Translate, Translator, cant_load, out_of_memory, refusal
@@ -39,11 +40,12 @@ class SavedModelTranslator(Translator):
         floats = _signature(path, self._model, "float", tf.float32, (tf.float32,))
         self._key, self._levels, self._floats = levels.key, levels.function, floats.function
         self.noise = levels.source[1] if levels.key == "z" else 0
-        self.input_channels = 0 if self.noise else levels.source[3]
-        self.output_channels = levels.result.shape[3]
+        self.input = PixelFormat(0 if self.noise else levels.source[3])
+        self.output = PixelFormat(levels.result.shape[3])
         if (path / PIXEL_FACTS).is_file():
             self._read_pixel_facts(path, lambda: json.loads((path / PIXEL_FACTS).read_text()))
-        self.output_bits = 16 if levels.result.dtype == tf.uint16 else 8
+        bits: Literal[8, 16] = 16 if levels.result.dtype == tf.uint16 else 8
+        self.output = dataclasses.replace(self.output, bits=bits)
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         try:
@@ -58,7 +60,7 @@ class SavedModelTranslator(Translator):
     def _by_floats(self, given: tf.Tensor) -> np.ndarray:
         values = given if self.noise else to_unit_range(given)
         floats = self._floats(**{self._key: values[tf.newaxis]})["images"][0]
-        return from_unit_range(floats, self.dtype).numpy()
+        return from_unit_range(floats, self.output.dtype).numpy()
 
     def signatures(self) -> dict[str, Translate]:
         """Returns each signature; ``serving_default`` also stands for the way of 16-bit images."""
@@ -67,7 +69,7 @@ class SavedModelTranslator(Translator):
             key = "z" if self.noise else "image_bytes"
             value = tf.constant(given) if self.noise else encode_png(tf.constant(given))
             files = self._model.signatures["bytes"](**{key: value[tf.newaxis]})["image_bytes"]
-            return tf.io.decode_png(files[0], dtype=self.dtype).numpy()
+            return tf.io.decode_png(files[0], dtype=self.output.dtype).numpy()
 
         found: dict[str, Translate] = {"serving_default": self}
         if "bytes" in self._model.signatures:

@@ -49,7 +49,7 @@ def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str
     if translator.noise:
         z = np.zeros((1, translator.noise), np.float32)
         return dict.fromkeys(("serving_default", "bytes", "float"), ("z", z))
-    image = _color_ramps(*size, translator.input_channels)
+    image = _color_ramps(*size, translator.input.channels)
     return {
         "serving_default": ("images", image[np.newaxis]),
         "bytes": ("image_bytes", [encode_png(tf.constant(image)).numpy()]),
@@ -102,8 +102,8 @@ def write_serving_files(
         "models": models,
         "others": [model for model in models if model != name],
         "noise": translator.noise,
-        "input_channels": translator.input_channels,
-        "output_channels": translator.output_channels,
+        "input_channels": translator.input.channels,
+        "output_channels": translator.output.channels,
         "enlarges": translator.enlarges,
         "inpaints": translator.inpaints,
         "input_file": "input.png" if translator.inpaints else "input.jpg",

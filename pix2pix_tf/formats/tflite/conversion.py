@@ -87,7 +87,7 @@ def convert(
     network = translator.network
     if sum(4 * math.prod(weight.shape) for weight in network.weights) >= _MOST_BYTES:
         raise ConfigError("a .tflite holds at most 2 GB; export a SavedModel, or train with fewer filters")
-    shape = (translator.noise,) if translator.noise else (*size, translator.input_channels)
+    shape = (translator.noise,) if translator.noise else (*size, translator.input.channels)
     with silenced_stderr():
         is_int8 = quantization == "int8"
         ranges = _calibrated(network, shape, calibration) if is_int8 else {}

@@ -60,7 +60,7 @@ def _skip_signed_levels(model: schema.ModelT) -> None:
 
 def _described(model: schema.ModelT, quantization: str, pixels: Mapping[str, Any]) -> dict[str, Any]:
     [graph], [signature] = model.subgraphs, model.signatureDefs
-    level_of_value = f"round((value + 1) * {(2 ** pixels['output_bits'] - 1) / 2})"
+    level_of_value = f"round((value + 1) * {(2 ** pixels['output_format']['bits'] - 1) / 2})"
     ends = {
         "input": _end(graph, signature.inputs[0], "value_of_pixel", "pixel / 127.5 - 1", "pixel"),
         "output": _end(graph, signature.outputs[0], "pixel_of_value", level_of_value, "value"),

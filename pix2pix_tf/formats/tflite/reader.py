@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from pix2pix_tf.data.pixel_format import MOST_BANDS
+from pix2pix_tf.data.pixel_format import MOST_BANDS, PixelFormat
 from pix2pix_tf.data.pixels import from_unit_range, to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, read_metadata
@@ -44,8 +44,8 @@ class TFLiteTranslator(Translator):
         self.size = (int(result["shape"][1]), int(result["shape"][2]))
         takes_noise = len(source["shape"]) == 2
         self.noise = int(source["shape"][1]) if takes_noise else 0
-        self.input_channels = 0 if takes_noise else int(source["shape"][3])
-        self.output_channels = int(result["shape"][3])
+        self.input = PixelFormat(0 if takes_noise else int(source["shape"][3]))
+        self.output = PixelFormat(int(result["shape"][3]))
         self._read_pixel_facts(path, lambda: read_metadata(content))
         self._takes_levels = source["dtype"] == np.uint8
         self._lock = threading.Lock()  # an interpreter has one set of tensors
@@ -54,10 +54,10 @@ class TFLiteTranslator(Translator):
         values = given if self.noise else self._values(given)
         with self._lock:
             output = self._run(**{NOISE if self.noise else IMAGE: values.numpy()[np.newaxis]})[IMAGE][0]
-        if output.dtype == np.uint8 and self.output_bits == 8:
+        if output.dtype == np.uint8 and self.output.bits == 8:
             return output
         floats = to_unit_range(tf.constant(output)) if output.dtype == np.uint8 else tf.constant(output)
-        return from_unit_range(floats, self.dtype).numpy()
+        return from_unit_range(floats, self.output.dtype).numpy()
 
     def _values(self, image: tf.Tensor) -> tf.Tensor:
         height, width = image.shape[:2]
