@@ -259,9 +259,7 @@ def test_a_file_that_is_no_image_is_named(translate, tmp_path, content, refused)
     assert str(path) in refused(DataError, translate.translate_file, path)
 
 
-def test_a_run_or_step_that_is_not_there_is_named(tiny_run, tmp_path, refused):
-    nowhere = tmp_path / "nowhere"
-    assert str(nowhere) in refused(RunError, GeneratorTranslator.load, nowhere)
+def test_a_step_that_is_not_there_is_named(tiny_run, refused):
     message = refused(RunError, formats.load, tiny_run.path, step=7)
     assert all(step in message for step in ("7", "10", "20"))
 
