@@ -15,7 +15,6 @@ from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
 from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
-from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.runs.checkpoints import average_name, read_checkpoint, stored_weights
 from pix2pix_tf.sample_grids import compose_grid
 from tests.formats.models import noise, untrained
