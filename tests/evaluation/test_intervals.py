@@ -51,11 +51,6 @@ def test_a_ratio_of_means_has_the_interval_of_the_ratio():
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=5e-3)
 
 
-def test_the_same_images_have_the_same_interval_again():
-    rows = errors()
-    assert estimate(rows, L1.value) == estimate(rows, L1.value)
-
-
 def test_a_class_of_one_image_counts_in_every_resample():
     confusion = np.zeros((100, 3, 3))
     confusion[:, 0, 0] = confusion[:, 1, 0] = 50

@@ -39,7 +39,8 @@ def _plot(
     points = np.concatenate([line.points for line in lines])
     low, high = points.min(axis=0), points.max(axis=0)
     wider_low, wider_high = (low / 2, high * 2) if logarithmic else (low - 1, high + 1)
-    low, high = np.where(low == high, wider_low, low), np.where(low == high, wider_high, high)
+    flat = np.isclose(low, high, rtol=1e-9, atol=0)  # means of equal values differ by rounding
+    low, high = np.where(flat, wider_low, low), np.where(flat, wider_high, high)
 
     def place(values: Any, axis: int) -> Any:
         """Converts values to 0 at the start of an axis and 1000 at its end."""
