@@ -279,8 +279,6 @@ def test_pairs_of_training_are_evaluated_on_only_if_asked_for(tiny_run, tmp_path
     evaluation = evaluated(models, tmp_path / "out", dataset=str(folder), split="train")
     assert not evaluation.comparisons
     assert "too few to compare" in evaluation.table()
-    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "too few to compare" in page.partition("</h1>")[0]
     assert {"which model is better", "FID and KID"} <= set(evaluation.left_out)
 
 
