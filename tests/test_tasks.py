@@ -291,7 +291,7 @@ def exported(runs, holes, tmp_path_factory):
             out = tmp_path_factory.mktemp("exported") / name
             settings = FormatSettings(tflite=TFLite(quantize=kinds))
             options = ExportOptions(runs[name], out, settings=settings, verification_images=holes)
-            [found[name]] = export(options).models
+            [found[name]] = export(options)
     return found
 
 

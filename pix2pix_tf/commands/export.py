@@ -11,13 +11,13 @@ def run(arguments: list[str]) -> int:
     options.chosen_formats()  # before the frameworks are imported, which takes seconds
     start_frameworks()
     from pix2pix_tf.exporting.export import export
-    from pix2pix_tf.exporting.report import refuse_worse
+    from pix2pix_tf.exporting.report import refuse_worse, table
     from pix2pix_tf.formats.base import is_model_name
     from pix2pix_tf.runs import open_run
 
-    report = export(options)
-    print(report.table())
+    models = export(options)
+    print(table(models))
     if options.name is None and not is_model_name(open_run(options.run).directory.path.resolve().name):
-        print(f"served as {report.models[0].name}, as not all letters have a place there; --name chooses it")
-    refuse_worse(report, options.allow_worse)
+        print(f"served as {models[0].name}, as not all letters have a place there; --name chooses it")
+    refuse_worse(models, options.allow_worse)
     return 0

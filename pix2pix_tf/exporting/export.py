@@ -20,22 +20,20 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.pixels import encode_png, over_checkerboard
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.options import ExportOptions
-from pix2pix_tf.exporting.report import ExportedModel, Report, parity_image
-from pix2pix_tf.exporting.samples import DatasetSamples, FolderSamples, NoiseSamples, run_dataset
+from pix2pix_tf.exporting.report import ExportedModel, parity_image
+from pix2pix_tf.exporting.samples import open_samples
 from pix2pix_tf.exporting.verification import SAMPLES, Verification, verify_all
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
-from pix2pix_tf.formats.base import Artifact, Samples, Subject, check_model_name, model_name_for
+from pix2pix_tf.formats.base import Artifact, ExportFormat, Subject, check_model_name, model_name_for
 from pix2pix_tf.formats.run import GeneratorTranslator, published_generator
-from pix2pix_tf.models.base import Model, PublishedGenerator
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import OpenedRun, open_run, package_versions
-from pix2pix_tf.wording import flag
 
 _FORMAT = 3
 _SHOWN = 2
 
 
-def export(options: ExportOptions) -> Report:
+def export(options: ExportOptions) -> list[ExportedModel]:
     """Exports a run; only models that were loaded in a new process, compared and found good are published."""
     job = _Job.prepare(options)
     busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another --out")
@@ -46,17 +44,15 @@ def export(options: ExportOptions) -> Report:
         raise_if_pressed = stack.enter_context(_noting_ctrl_c())
         models = []
         for subject in job.subjects:
-            model = _StagedModel.create(job, subject)
+            model = _StagedModel(job, subject)
             stack.callback(_discard, model.staging)
-            model.write()
-            raise_if_pressed()
-            model.verify()
-            raise_if_pressed()
-            model.describe()
+            for act in (model.write, model.verify, model.describe):
+                act()
+                raise_if_pressed()
             models.append(model)
         # The default direction last, because the README describes the model that is published last.
         published = [model.publish() for model in reversed(models)]
-    return Report(published[::-1])
+    return published[::-1]
 
 
 # ---------------------------------------------------------------- preparation
@@ -68,20 +64,16 @@ class _Job:
 
     config: TrainConfig
     options: ExportOptions
-    checkpoint: Path
+    formats: Mapping[str, ExportFormat]
+    step: int
     out: Path
     subjects: Sequence[Subject]
-
-    @property
-    def step(self) -> int:
-        return int(self.checkpoint.name.removeprefix("step_"))
 
     @classmethod
     def prepare(cls, options: ExportOptions) -> _Job:
         formats = options.chosen_formats()
         opened = open_run(options.run)
         directory, step = opened.directory, opened.step(options.step)
-        checkpoint = directory.checkpoint(step)
         run = OpenedRun(opened.name, directory, step)  # training may write another checkpoint meanwhile
         config = directory.read_config(options.direction)
         model = model_for(config)
@@ -92,7 +84,7 @@ class _Job:
         check_model_name(name)
         out = (options.out or directory.beside("export")).expanduser()
         _refuse_foreign(out)
-        samples = _samples_for(model, generators, options)
+        samples_for = open_samples(config, generators, options)
         subjects = []
         for direction in generators:
             translator = GeneratorTranslator.load(
@@ -101,45 +93,19 @@ class _Job:
                 stochastic=options.stochastic,
                 raw_weights=options.raw_weights,
             )
-            _refuse_nonfinite(translator, checkpoint)
+            _refuse_nonfinite(translator, directory.checkpoint(step))
             subjects.append(
                 Subject(
                     name=name if len(model.published_generators()) == 1 else f"{name}_{direction}",
                     translator=translator,
                     size=translator.network.output.shape[1:3] if translator.noise else config.data.size,
-                    samples=samples[direction],
+                    samples=samples_for(translator),
                 )
             )
         for subject in subjects:
             for each in formats.values():
                 each.check(subject)
-        return cls(config=config, options=options, checkpoint=checkpoint, out=out, subjects=subjects)
-
-
-def _samples_for(
-    model: Model, generators: Mapping[str, PublishedGenerator], options: ExportOptions
-) -> dict[str, Samples]:
-    """Returns samples for verification by the generator's name."""
-    is_noise = all(generator.noise for generator in generators.values())
-    folder = options.verification_images
-    instead = "a model that makes images from noise" if is_noise else folder and "--verification-images"
-    for name in ("verification_images", "data_dir") if is_noise else ("data_dir",):
-        if instead and getattr(options, name) is not None:
-            raise ConfigError(f"{flag(name)} has no effect with {instead}")
-    if is_noise:
-        return {name: NoiseSamples(generator.noise) for name, generator in generators.items()}
-    if folder is not None:
-        if len(generators) > 1:
-            raise ConfigError(
-                f"--verification-images are for one --direction; give one of {', '.join(generators)}"
-            )
-        return {
-            name: FolderSamples(folder, generator.input, generator.inpaints)
-            for name, generator in generators.items()
-        }
-    dataset = run_dataset(model.config, options.data_dir)
-    fit = model.config.data.fit
-    return {name: DatasetSamples(dataset, generator, fit) for name, generator in generators.items()}
+        return cls(config, options, formats, step, out, subjects)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -165,49 +131,39 @@ def _refuse_nonfinite(translator: GeneratorTranslator, checkpoint: Path) -> None
 # ---------------------------------------------------------------- writing and publishing
 
 
-@dataclasses.dataclass
 class _StagedModel:
-    """A model in its staging folder, which has the layout of the output folder."""
+    """A model in its staging folder, which has the layout of the output folder.
 
-    job: _Job
-    subject: Subject
-    version: int
-    staging: Path
-    artifacts: dict[str, list[Artifact]] = dataclasses.field(default_factory=dict)
-    verifications: list[Verification] = dataclasses.field(default_factory=list)
-    milliseconds: float = 0.0
+    Attributes:
+        files: relative folder of reports and of models that no server reads.
+        served: relative folder of the version that a server reads.
+    """
 
-    @classmethod
-    def create(cls, job: _Job, subject: Subject) -> _StagedModel:
-        version = _next_version(job.out, subject.name)
-        staging = job.out / f".{subject.name}-{version}{UNFINISHED}"
-        staging.mkdir()
-        return cls(job, subject, version, staging)
-
-    @property
-    def files(self) -> Path:
-        """Relative folder of reports and of models that no server reads."""
-        return Path(f"{self.subject.name}-{self.version}")
-
-    @property
-    def served(self) -> Path:
-        """Relative folder of the version that a server reads."""
-        return Path(self.subject.name, str(self.version))
+    def __init__(self, job: _Job, subject: Subject):
+        self.job, self.subject = job, subject
+        self.version = _next_version(job.out, subject.name)
+        self.files = Path(f"{subject.name}-{self.version}")
+        self.served = Path(subject.name, str(self.version))
+        self.staging = job.out / f".{self.files}{UNFINISHED}"
+        self.staging.mkdir()
+        self.written: list[tuple[ExportFormat, Artifact]] = []
+        self.verifications: list[Verification] = []
+        self.milliseconds = 0.0
 
     def write(self) -> None:
         served, files = self.staging / self.served, self.staging / self.files
         jobs = [
-            (name, write)
-            for name, each in self.job.options.chosen_formats().items()
+            (each, write)
+            for each in self.job.formats.values()
             for write in each.jobs(self.subject, served, files)
         ]
-        for name, write in tqdm(
+        for each, write in tqdm(
             jobs, desc="writing", unit="model", leave=False, disable=None, dynamic_ncols=True
         ):
-            self.artifacts.setdefault(name, []).append(write())
+            self.written.append((each, write()))
 
     def verify(self) -> None:
-        artifacts = [artifact for group in self.artifacts.values() for artifact in group]
+        artifacts = [artifact for _, artifact in self.written]
         self.verifications, self.milliseconds = verify_all(self.subject, artifacts)
 
     def describe(self) -> None:
@@ -220,7 +176,7 @@ class _StagedModel:
             "step": self.job.step,
             "stochastic": subject.translator.stochastic,
             "samples": subject.samples.description,
-            "options": {name: dataclasses.asdict(each) for name, each in options.chosen_formats().items()},
+            "options": {name: dataclasses.asdict(each) for name, each in self.job.formats.items()},
             "allow_worse": options.allow_worse,
             "trained_model_milliseconds": round(self.milliseconds, 2),
             "artifacts": [
@@ -255,21 +211,20 @@ class _StagedModel:
         for each in self.verifications:
             path = each.artifact.path
             if self._is_good(each):
-                good.append(path.relative_to(self.staging))
+                good.append(path)
             else:
                 path.unlink() if path.is_file() else shutil.rmtree(path)
         (self.staging / self.files).replace(out / self.files)
-        if self.served in good:
+        if self.staging / self.served in good:
             (out / self.served).parent.mkdir(exist_ok=True)
             (self.staging / self.served).replace(out / self.served)
         # Last: these files without an exported model would look like a folder of the user.
-        for name, chosen in self.job.options.chosen_formats().items():
-            if any(artifact.path.relative_to(self.staging) in good for artifact in self.artifacts[name]):
-                chosen.announce(self.subject, out)
+        for chosen in dict.fromkeys(each for each, artifact in self.written if artifact.path in good):
+            chosen.announce(self.subject, out)
         return ExportedModel(
             name=self.subject.name,
             verifications=self.verifications,
-            published=[out / place for place in good],
+            published=[out / path.relative_to(self.staging) for path in good],
             folder=out / self.files,
             reference_milliseconds=self.milliseconds,
         )

@@ -37,32 +37,24 @@ class ExportedModel:
     reference_milliseconds: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    models: Sequence[ExportedModel]
-
-    def table(self) -> str:
-        """Returns a table of results and the published paths."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("artifact")
-        for heading in _MEASURED:
-            table.add_column(heading, justify="right")
-        table.add_column("tolerance")
-        for model in self.models:
-            label = f"{model.name}, trained, float32"
-            table.add_row(label, "", f"{model.reference_milliseconds:.1f}")
-            for each in model.verifications:
-                table.add_row(*_row(each))
-            table.add_section()
-        text = io.StringIO()
-        Console(file=text, width=200).print(table)
-        lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        paths = [
-            str(path)
-            for model in self.models
-            for path in (*model.published, model.folder / "export.json", model.folder / "parity.png")
-        ]
-        return "\n".join([*lines, *paths])
+def table(models: Sequence[ExportedModel]) -> str:
+    """Returns a table of results and the published paths."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("artifact")
+    for heading in _MEASURED:
+        table.add_column(heading, justify="right")
+    table.add_column("tolerance")
+    for model in models:
+        table.add_row(f"{model.name}, trained, float32", "", f"{model.reference_milliseconds:.1f}")
+        for each in model.verifications:
+            table.add_row(*_row(each))
+        table.add_section()
+    text = io.StringIO()
+    Console(file=text, width=200).print(table)
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    for model in models:
+        lines += map(str, (*model.published, model.folder / "export.json", model.folder / "parity.png"))
+    return "\n".join(lines)
 
 
 def _row(verification: Verification) -> list[str]:
@@ -82,9 +74,9 @@ def _row(verification: Verification) -> list[str]:
     ]
 
 
-def refuse_worse(report: Report, allow_worse: bool) -> None:
+def refuse_worse(models: Sequence[ExportedModel], allow_worse: bool) -> None:
     """Raises `VerificationFailed` if an artifact exceeds its tolerance, unless ``allow_worse``."""
-    failures = [(model, each) for model in report.models for each in model.verifications if each.shortfall]
+    failures = [(model, each) for model in models for each in model.verifications if each.shortfall]
     if failures and not allow_worse:
         missed = "; ".join(
             f"{model.name} {each.artifact.label}: {each.shortfall}" for model, each in failures

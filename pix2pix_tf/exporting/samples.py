@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,82 +15,95 @@ from pix2pix_tf.data.dataset import ImageDataset, spread
 from pix2pix_tf.data.label_maps import named_classes
 from pix2pix_tf.data.layout import walk
 from pix2pix_tf.data.pipeline import held_out_images, resized_input
-from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import to_uint8, to_unit_range
-from pix2pix_tf.data.reading import read_input
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.effects import refuse_unread
-from pix2pix_tf.errors import DataError, UserError
-from pix2pix_tf.formats.base import Size
+from pix2pix_tf.errors import ConfigError, DataError, UserError
+from pix2pix_tf.exporting.options import ExportOptions
+from pix2pix_tf.formats.base import Samples, Size
+from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.formats.translator import converted
 from pix2pix_tf.models.base import PublishedGenerator
+from pix2pix_tf.wording import flag
 
 _SEED = 0
 
 
-class NoiseSamples:
-    """Standard normal noise with a fixed seed, ``numbers`` per sample."""
+def open_samples(
+    config: TrainConfig, generators: Mapping[str, PublishedGenerator], options: ExportOptions
+) -> Callable[[GeneratorTranslator], Samples]:
+    """Opens what a run's generators are verified with; returns what gives the samples of one of them."""
+    is_noise = all(generator.noise for generator in generators.values())
+    folder = options.verification_images
+    instead = "a model that makes images from noise" if is_noise else folder and "--verification-images"
+    for name in ("verification_images", "data_dir") if is_noise else ("data_dir",):
+        if instead and getattr(options, name) is not None:
+            raise ConfigError(f"{flag(name)} has no effect with {instead}")
+    if is_noise:
+        return lambda translator: _noise_samples(translator.noise)
+    if folder is None:
+        return functools.partial(dataset_samples, run_dataset(config, options.data_dir), config.data.fit)
+    if len(generators) > 1:
+        raise ConfigError(
+            f"--verification-images are for one --direction; give one of {', '.join(generators)}"
+        )
+    return functools.partial(_folder_samples, folder)
 
-    def __init__(self, numbers: int):
-        self.description = f"noise of seed {_SEED}"
-        self._numbers = numbers
-        self.classes: Mapping[str, Sequence[int]] = {}
 
-    def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        return list(np.random.default_rng(_SEED).standard_normal((count, self._numbers), np.float32))
+def _noise_samples(numbers: int) -> Samples:
+    def normal(seed: int, size: Size, count: int) -> list[np.ndarray]:
+        return list(np.random.default_rng(seed).standard_normal((count, numbers), np.float32))
 
-    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        return list(np.random.default_rng(_SEED + 1).standard_normal((count, self._numbers), np.float32))
+    return Samples(
+        description=f"noise of seed {_SEED}",
+        held_out=functools.partial(normal, _SEED),
+        for_calibration=functools.partial(normal, _SEED + 1),
+    )
 
 
-class FolderSamples:
+def _folder_samples(folder: Path, translator: GeneratorTranslator) -> Samples:
     """Images of a folder, at any depth."""
+    if not folder.is_dir():
+        raise DataError(f"--verification-images {folder}: there is no such folder")
+    files = sorted(walk(folder))
+    if not files:
+        raise DataError(f"--verification-images {folder}: there are no images")
 
-    def __init__(self, folder: Path, form: PixelFormat, inpaints: bool):
-        if not folder.is_dir():
-            raise DataError(f"--verification-images {folder}: there is no such folder")
-        self._files = sorted(walk(folder))
-        if not self._files:
-            raise DataError(f"--verification-images {folder}: there are no images")
-        self._format, self._inpaints = form, inpaints
-        self.description = str(folder)
-        self.classes: Mapping[str, Sequence[int]] = {}
-
-    def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        chosen = (self._files[number] for number in spread(len(self._files), count))
+    def held_out(size: Size, count: int) -> list[np.ndarray]:
+        load, form = translator.load_input, translator.input
+        chosen = (files[at] for at in spread(len(files), count))
         return [
-            resized_input(self._load(path), functools.partial(self._load, path, 0), size, self._format)
-            for path in chosen
+            resized_input(load(path), functools.partial(load, path, missing=0), size, form) for path in chosen
         ]
 
-    def _load(self, path: Path, missing: int | None = None) -> np.ndarray:
-        return read_input(path, dataclasses.replace(self._format, missing=missing), self._inpaints)
+    return Samples(
+        description=str(folder),
+        held_out=held_out,
+        for_calibration=lambda size, count: [_as_uint8(image) for image in held_out(size, count)],
+    )
 
-    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        return [_as_uint8(image) for image in self.held_out(size, count)]
 
-
-class DatasetSamples:
+def dataset_samples(dataset: ImageDataset, fit: Fit, translator: GeneratorTranslator) -> Samples:
     """Images of the run's data set."""
+    side = translator.generator.side
 
-    def __init__(self, dataset: ImageDataset, generator: PublishedGenerator, fit: Fit):
-        self._dataset, self._generator, self._fit = dataset, generator, fit
-        self.description = f"{dataset.name} {dataset.held_out}"
+    def images(split: str | None, size: Size, count: int) -> list[np.ndarray]:
+        rows = held_out_images(dataset, size, count, split, fit)
+        taken = (translator.input.channels, translator.inpaints)
+        return [converted(tf.constant(row[1 + side]), *taken).numpy() for row in rows]
 
-    @functools.cached_property
-    def classes(self) -> Mapping[str, Sequence[int]]:
+    def classes() -> dict[str, tuple[int, ...]]:
         try:
-            return named_classes(self._dataset, self._generator.side)
+            return named_classes(dataset, side)
         except DataError:  # declared as label maps, but without a palette
             return {}
 
-    def held_out(self, size: Size, count: int, split: str | None = None) -> Sequence[np.ndarray]:
-        rows = held_out_images(self._dataset, size, count, split, self._fit)
-        taken = (self._generator.input.channels, self._generator.inpaints)
-        return [converted(tf.constant(row[1 + self._generator.side]), *taken).numpy() for row in rows]
-
-    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        return [_as_uint8(image) for image in self.held_out(size, count, "train")]
+    return Samples(
+        description=f"{dataset.name} {dataset.held_out}",
+        held_out=functools.partial(images, None),
+        for_calibration=lambda size, count: [_as_uint8(image) for image in images("train", size, count)],
+        classes=classes,
+    )
 
 
 def run_dataset(config: TrainConfig, data_dir: Path | None) -> ImageDataset:

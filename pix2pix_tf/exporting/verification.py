@@ -7,6 +7,7 @@ float32 generator's, in 8-bit values, and must be within the tolerance of the fo
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -50,7 +51,7 @@ class Verification:
         sizes: height and width of each image compared.
         difference: of the worst signature.
         signatures: differences by signature.
-        milliseconds: median time for an image of the run's size.
+        milliseconds: median time for an image of the first one's size, with which the list begins.
         outputs: of the first signature.
         shortfall: how it exceeds its tolerance, or an empty string.
     """
@@ -82,47 +83,28 @@ class Verification:
 
 def verify_all(subject: Subject, artifacts: Sequence[Artifact]) -> tuple[list[Verification], float]:
     """Verifies artifacts; also returns the trained network's milliseconds per image."""
-    references = _references(subject, {artifact.size for artifact in artifacts})
+    translate = subject.translator
+
+    @functools.cache
+    def reference(size: Size | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Returns samples and the trained network's outputs; for any size, some of other sizes as well."""
+        if size is not None or translate.noise:
+            samples = list(subject.samples.held_out(size or subject.size, SAMPLES))
+            return samples, [translate(sample) for sample in samples]
+        samples, expected = reference(subject.size)
+        others = _at_other_sizes(samples)
+        return samples + others, expected + [translate(image) for image in others]
+
     found = []
     for artifact in tqdm(
         artifacts, desc="verifying", unit="model", leave=False, disable=None, dynamic_ncols=True
     ):
-        samples, expected, timed = references[artifact.size]
+        samples, expected = reference(artifact.size)
         most = artifact.most_pixels
         fitting = [at for at, image in enumerate(expected) if most is None or image[..., 0].size <= most]
-        found.append(
-            verify(artifact, [samples[at] for at in fitting], [expected[at] for at in fitting], timed)
-        )
-    samples, _, timed = references[None if subject.translator.noise else subject.size]
-    seconds = [seconds_of(subject.translator, sample) for sample in samples[:timed]]
-    return found, 1000 * float(np.median(seconds))
-
-
-_Reference = tuple[list[np.ndarray], list[np.ndarray], int]
-
-
-def _references(subject: Subject, sizes: set[Size | None]) -> dict[Size | None, _Reference]:
-    """Returns, for each size, samples, the trained network's outputs, and the number of samples to time.
-
-    The run's size is always included. ``None``, for artifacts that take any size, has images of the run's
-    size first and then some of other sizes. For networks that take noise, ``None`` is the only key.
-    """
-    translate, usual = subject.translator, subject.size
-
-    def reference(size: Size) -> _Reference:
-        samples = list(subject.samples.held_out(size, SAMPLES))
-        return samples, [translate(sample) for sample in samples], len(samples)
-
-    if translate.noise:
-        return {None: reference(usual)}
-    references: dict[Size | None, _Reference] = {
-        size: reference(size) for size in {usual, *sizes} if size is not None
-    }
-    if None in sizes:
-        images, expected, timed = references[usual]
-        others = _at_other_sizes(images)
-        references[None] = (images + others, expected + [translate(image) for image in others], timed)
-    return references
+        found.append(verify(artifact, [samples[at] for at in fitting], [expected[at] for at in fitting]))
+    samples, _ = reference(None if translate.noise else subject.size)
+    return found, 1000 * float(np.median([seconds_of(translate, sample) for sample in samples]))
 
 
 def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -137,25 +119,21 @@ def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     ]
 
 
-def verify(
-    artifact: Artifact, samples: Sequence[np.ndarray], expected: Sequence[np.ndarray], timed: int
-) -> Verification:
-    """Runs an artifact in a new process and compares its outputs with the trained network's.
-
-    The first ``timed`` samples have the size that is timed.
-    """
+def verify(artifact: Artifact, samples: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Verification:
+    """Runs an artifact in a new process and compares its outputs with the trained network's."""
     outputs, seconds = translate_in_fresh_process(artifact.path, samples)
     signatures = {name: compare(found, expected) for name, found in outputs.items()}
     worst = max(signatures.values(), key=lambda found: (found.max_levels, found.mean_levels))
+    sizes = [image.shape[:2] for image in expected]
     path = artifact.path
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return Verification(
         artifact=artifact,
         bytes=sum(file.stat().st_size for file in files),
-        sizes=[image.shape[:2] for image in expected],
+        sizes=sizes,
         difference=worst,
         signatures=signatures,
-        milliseconds=float(np.median(seconds[:timed])) * 1000,
+        milliseconds=1000 * float(np.median(seconds[: sizes.count(sizes[0])])),
         outputs=next(iter(outputs.values())),
         shortfall=shortfall(artifact.tolerance, worst),
     )

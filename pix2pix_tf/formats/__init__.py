@@ -26,9 +26,17 @@ EXPORT_FORMATS = {
     "tflite": "tflite:TFLite",
     "onnx": "onnx:Onnx",
 }
-# A model belongs to the first format that finds it.
-_FORMATS = {"run": "run:Run", **EXPORT_FORMATS, "served": "served:Served"}
 DEFAULT_FORMATS = ("saved_model", "tflite")
+# What is no run belongs to the first format that finds it.
+_FORMATS = {**EXPORT_FORMATS, "served": "served:Served"}
+_OPTIONS_OF_RUNS = {
+    "step": None,
+    "direction": None,
+    "precision": "float32",
+    "stochastic": None,
+    "raw_weights": False,
+    "seed": 0,
+}
 
 
 def export_format(name: str) -> type[ExportFormat]:
@@ -72,32 +80,26 @@ def load(
         >>> translate = load("runs/facades")
         >>> photo = translate(labels)          # uint8 [height, width, 3] in and out
     """
-    model_format, found = _find(model)
-    run = _class("run")
-    if issubclass(run, model_format):
-        return run.load(
-            found,
-            step=step,
-            direction=direction,
-            precision=precision,
-            stochastic=stochastic,
-            raw_weights=raw_weights,
-            seed=seed,
-        )
-    given = {
-        "step": step is not None,
-        "direction": direction is not None,
-        "precision": precision != "float32",
-        "stochastic": stochastic is not None,
+    options: dict[str, Any] = {
+        "step": step,
+        "direction": direction,
+        "precision": precision,
+        "stochastic": stochastic,
         "raw_weights": raw_weights,
-        "seed": seed != 0,
+        "seed": seed,
     }
-    if changed := [flag(name) for name, is_given in given.items() if is_given]:
+    found = _find(model)
+    if isinstance(found, OpenedRun):
+        from pix2pix_tf.formats.run import GeneratorTranslator
+
+        return GeneratorTranslator.load(found, **options)
+    if changed := [flag(name) for name, value in options.items() if value != _OPTIONS_OF_RUNS[name]]:
         raise ConfigError(
             f"{' and '.join(changed)} can be chosen for a run only, not for {model}: an exported model is "
             "one checkpoint, in one precision and with its own noise, or none"
         )
-    return model_format.load(found)
+    exported, place = found
+    return exported.load(place)
 
 
 def refuse_missing(model: str | Path) -> None:
@@ -107,7 +109,7 @@ def refuse_missing(model: str | Path) -> None:
         RunError: there is no model, or the run is damaged.
         ConfigError: what is there is no whole model.
     """
-    _, found = _find(model)
+    found = _find(model)
     if isinstance(found, OpenedRun):
         _ = found.config
 
@@ -115,7 +117,11 @@ def refuse_missing(model: str | Path) -> None:
 def models_inside(folder: Path) -> list[str]:
     """Returns the names of the files and folders in a folder that are models."""
     visible = (child for child in folder.iterdir() if not child.name.startswith("."))
-    return sorted(child.name for child in visible if any(_class(name).find(child) for name in _FORMATS))
+    return sorted(
+        child.name
+        for child in visible
+        if find_run(child) is not None or any(_class(name).find(child) for name in _FORMATS)
+    )
 
 
 def _class(name: str) -> Any:
@@ -123,22 +129,22 @@ def _class(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 
 
-def _find(model: str | Path | OpenedRun) -> tuple[type[Format], str | Path | OpenedRun]:
-    """Returns the format of a model, and where it is."""
-    classes: list[type[Format]] = [_class(name) for name in _FORMATS]
+def _find(model: str | Path | OpenedRun) -> OpenedRun | tuple[type[Format], str | Path]:
+    """Returns a run, or the format of an exported model and where it is."""
     run = model if isinstance(model, OpenedRun) else find_run(model)
     if run is not None:
-        return classes[0], run
+        return run
     assert not isinstance(model, OpenedRun)
     if address_of(model) is not None:
         model = local_folder(model)
-    for each in classes[1:]:
+    classes: list[type[Format]] = [_class(name) for name in _FORMATS]
+    for each in classes:
         found = each.find(model)
         if found is not None:
             return each, found
     path = Path(model).expanduser()
     shipped = f"one that comes with the package ({', '.join(shipped_models())})"
-    models = f"MODEL may be {', '.join(each.example for each in classes)} or {shipped}"
+    models = f"MODEL may be a run directory, {', '.join(each.example for each in classes)} or {shipped}"
     if not path.exists():
         is_address = "/v1/models/" in str(model) and ":/" not in str(model)
         meant = f" (did you mean http://{model}?)" if is_address else ""

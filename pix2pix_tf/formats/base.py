@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.wording import counted
@@ -86,20 +86,20 @@ class Artifact:
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-class Samples(Protocol):
-    """A source of inputs: images uint8 or uint16 [height, width, channels], or noise float32 [numbers]."""
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """A source of inputs: images uint8 or uint16 [height, width, channels], or noise float32 [numbers].
+
+    Args:
+        held_out: up to so many inputs that were not used in training; images have the given size.
+        for_calibration: up to so many inputs like those used in training; images are uint8 of the given size.
+        classes: colors of classes by name, if images are label maps.
+    """
 
     description: str
-
-    @property
-    def classes(self) -> Mapping[str, Sequence[int]]:
-        """Colors of classes by name, if images are label maps."""
-
-    def held_out(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """Returns up to ``count`` inputs that were not used in training; images have the given size."""
-
-    def for_calibration(self, size: Size, count: int) -> Sequence[np.ndarray]:
-        """Returns up to ``count`` inputs like those used in training; images are uint8 of the given size."""
+    held_out: Callable[[Size, int], Sequence[np.ndarray]]
+    for_calibration: Callable[[Size, int], Sequence[np.ndarray]]
+    classes: Callable[[], Mapping[str, Sequence[int]]] = dict
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pix2pix_tf.data.pixel_format import MOST_BANDS, PixelFormat
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.formats.base import Artifact, ExportFormat, Subject, Tolerance
@@ -121,16 +120,17 @@ class OnnxTranslator(Translator):
         except Exception as error:  # ONNX Runtime has an error of its own for each part of a file
             raise cant_load(f"{path}: ONNX Runtime can't load it", error) from error
         sources, results = self._session.get_inputs(), self._session.get_outputs()
-        takes_noise = _is_tensor(sources, _NOISE, 2) and isinstance(sources[0].shape[1], int)
-        takes_images = _is_tensor(sources, _INPUT, 4)
-        if not (takes_noise or takes_images) or not _is_tensor(results, _OUTPUT, 4):
+        names = [value.name for value in (*sources, *results)]
+        is_known = names in ([_INPUT, _OUTPUT], [_NOISE, _OUTPUT])
+        if (
+            not is_known
+            or any(value.type != "tensor(float)" for value in (*sources, *results))
+            or not self._take_shapes(names[0] == _NOISE, sources[0].shape, results[0].shape)
+        ):
             raise ConfigError(
                 f"{path}: not an .onnx that pix2pix export wrote: expected '{_INPUT}' (or '{_NOISE}', "
                 f"float32 [batch, numbers]) to '{_OUTPUT}', float32 [batch, height, width, channels]"
             )
-        self.noise = sources[0].shape[1] if takes_noise else 0
-        self.input = PixelFormat(0 if takes_noise else sources[0].shape[3])
-        self.output = PixelFormat(results[0].shape[3])
         metadata = self._session.get_modelmeta().custom_metadata_map
         self._read_pixel_facts(path, lambda: json.loads(metadata.get(_METADATA, "{}")))
 
@@ -144,12 +144,3 @@ class OnnxTranslator(Translator):
         return from_unit_range(
             tf.constant(self._session.run([_OUTPUT], inputs)[0][0]), self.output.dtype
         ).numpy()
-
-
-def _is_tensor(values: list[Any], name: str, rank: int) -> bool:
-    """Whether the only input, or output, has this name and is float32; images have 1 to 16 channels."""
-    return (
-        len(values) == 1
-        and (values[0].name, values[0].type, len(values[0].shape)) == (name, "tensor(float)", rank)
-        and (rank == 2 or values[0].shape[3] in range(1, MOST_BANDS + 1))
-    )

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,7 +16,6 @@ from pix2pix_tf.config import Precision
 from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.formats.base import Format
 from pix2pix_tf.formats.translator import Translate, Translator, out_of_memory
 from pix2pix_tf.models.base import Model, PublishedGenerator
 from pix2pix_tf.models.registry import model_for
@@ -29,22 +27,8 @@ from pix2pix_tf.networks.statistics import (
     set_statistics,
     with_fixed_statistics,
 )
-from pix2pix_tf.runs import OpenedRun, find_run
+from pix2pix_tf.runs import OpenedRun
 from pix2pix_tf.runs.checkpoints import restore_published, stored_weights
-
-
-class Run(Format):
-    """A run directory or one of its checkpoints."""
-
-    example = "a run directory"
-
-    @staticmethod
-    def find(model: str | Path) -> OpenedRun | None:
-        return find_run(model)
-
-    @staticmethod
-    def load(found: OpenedRun, **options: Any) -> GeneratorTranslator:
-        return GeneratorTranslator.load(found, **options)
 
 
 class GeneratorTranslator(Translator):

@@ -83,8 +83,8 @@ class ServingTranslator(Translator):
         if status in _NO_METADATA:
             probe = np.full((1, 1, 3), 255, np.uint8)
             answer = self._predict(probe, probing=True)
-            self.input = PixelFormat(3)
-            self.output = PixelFormat(_png_shape(answer)[2], bits=_png_bits(answer))
+            (_, _, channels), bits = _png_header(answer)
+            self.input, self.output = PixelFormat(3), PixelFormat(channels, bits=bits)
         else:
             self._refuse_status(status, content)
             self.noise, channels, self._made, bits = self._signatures(content)
@@ -94,10 +94,11 @@ class ServingTranslator(Translator):
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         png = self._predict(given.numpy())
         expected = self._made if self.noise else (*given.shape[:2], self.output.channels)
-        if _png_shape(png) != expected:
+        shape, _ = _png_header(png)
+        if shape != expected:
             raise ConfigError(
                 f"{self._url} answered with an image [height, width, channels] "
-                f"{list(_png_shape(png))}, not {list(expected)}; is it a model that pix2pix export wrote?"
+                f"{list(shape)}, not {list(expected)}; is it a model that pix2pix export wrote?"
             )
         try:
             return read_image(png, self.output)
@@ -143,7 +144,7 @@ class ServingTranslator(Translator):
             (prediction,) = json.loads(content)["predictions"]
             # A single output comes without its name.
             answer = base64.b64decode(prediction.get("image_bytes", prediction)["b64"], validate=True)
-            _png_shape(answer)
+            _png_header(answer)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
             raise ConfigError(
                 f"{self._url} did not answer as TensorFlow Serving does with a PNG in base64; is it a model "
@@ -239,16 +240,9 @@ def _shape(tensor: Any) -> list[int]:
     return [int(dimension["size"]) for dimension in tensor["tensor_shape"]["dim"]]
 
 
-def _png_bits(png: bytes) -> Literal[8, 16]:
-    return 16 if png[24] == 16 else 8
-
-
-def _png_shape(png: bytes) -> tuple[int, int, int]:
-    """Returns height, width and channels of a PNG; raises `ValueError` for anything else."""
-    if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 26:
-        raise ValueError("not a PNG")
+def _png_header(png: bytes) -> tuple[tuple[int, int, int], Literal[8, 16]]:
+    """Returns (height, width, channels) and bits of a PNG; raises `ValueError` for anything else."""
+    if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 26 or png[25] not in (0, 2):
+        raise ValueError("not a PNG, gray or RGB")
     width, height = struct.unpack(">II", png[16:24])
-    channels = {0: 1, 2: 3}.get(png[25])
-    if channels is None:
-        raise ValueError("neither gray nor RGB")
-    return height, width, channels
+    return (height, width, 1 if png[25] == 0 else 3), 16 if png[24] == 16 else 8

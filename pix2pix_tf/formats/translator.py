@@ -9,7 +9,7 @@ import abc
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +134,15 @@ class Translator(abc.ABC):
         form = dataclasses.replace(self.input, missing=missing)
         return read_input(path, form, self.inpaints, most_pixels or MAX_PIXELS, clipped)
 
+    def _take_shapes(self, takes_noise: bool, source: Sequence[Any], result: Sequence[Any]) -> bool:
+        """Sets noise and channels by the shapes of batches; returns False if no export has such shapes."""
+        noise = source[1] if takes_noise and len(source) == 2 and isinstance(source[1], int) else 0
+        if not (noise or (not takes_noise and _is_image_batch(source))) or not _is_image_batch(result):
+            return False
+        self.noise = noise
+        self.input, self.output = PixelFormat(0 if noise else source[3]), PixelFormat(result[3])
+        return True
+
     def pixel_facts(self) -> dict[str, Any]:
         """Returns, as JSON, the meaning of pixels, which can't be seen in a network."""
         return {
@@ -184,6 +193,10 @@ class Translator(abc.ABC):
     def signatures(self) -> dict[str, Translate]:
         """Returns every way to call the model, by name; the first is ``self(image)``."""
         return {"serving_default": self}
+
+
+def _is_image_batch(shape: Sequence[Any]) -> bool:
+    return len(shape) == 4 and shape[3] in range(1, MOST_BANDS + 1)
 
 
 def converted(image: tf.Tensor, channels: int, inpaints: bool = False) -> tf.Tensor:

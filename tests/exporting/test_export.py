@@ -22,14 +22,12 @@ from pix2pix_tf.exporting import export as exporting
 from pix2pix_tf.exporting import verification
 from pix2pix_tf.exporting.export import export
 from pix2pix_tf.exporting.options import ExportOptions, FormatSettings
-from pix2pix_tf.exporting.report import ExportedModel, Report, refuse_worse
-from pix2pix_tf.exporting.samples import DatasetSamples, run_dataset
+from pix2pix_tf.exporting.report import ExportedModel, refuse_worse, table
+from pix2pix_tf.exporting.samples import dataset_samples, run_dataset
 from pix2pix_tf.formats.base import Tolerance
-from pix2pix_tf.formats.run import GeneratorTranslator
+from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.formats.saved_model import SavedModel
 from pix2pix_tf.formats.tflite import TFLite
-from pix2pix_tf.inference.options import PredictOptions
-from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, open_run
 from tests.end_to_end.commands import environment
@@ -65,7 +63,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run, images, tmp_path_factory):
-    """An export, verified in processes of its own, to be read only: its folder and its report."""
+    """An export, verified in processes of its own, to be read only: its folder and its models."""
     out = tmp_path_factory.mktemp("exported") / "내 수출"
     return out, export(ExportOptions(run, out, "tiny", settings=BOTH, verification_images=images))
 
@@ -104,19 +102,18 @@ def below(folder):
 
 
 def test_it_is_laid_out_as_servers_and_people_look_for_it(exported):
-    out, report = exported
+    out, [model] = exported
     served = {"README.md", "batching.config", "docker-compose.yml", "models.config"}
     assert {path.name for path in out.iterdir()} == {".lock", "tiny", "tiny-1", *served}
     assert (out / "tiny" / "1" / "saved_model.pb").is_file()
     assert (out / "tiny" / "1" / "assets.extra" / "tf_serving_warmup_requests").is_file()
     files = ["export.json", "parity.png", "tiny_64x64.tflite", "tiny_64x64_int8.tflite"]
     assert below(out / "tiny-1") == files
-    [model] = report.models
     assert model.published == [out / "tiny" / "1", *(out / "tiny-1" / name for name in files[2:])]
 
 
 def test_the_report_has_all_that_was_measured(exported):
-    out, report = exported
+    out, models = exported
     stored = report_of(out)
     assert (stored["name"], stored["step"], stored["config"]["model"]["base_filters"]) == ("tiny", 20, 8)
     served, float32, int8 = stored["artifacts"]
@@ -128,26 +125,12 @@ def test_the_report_has_all_that_was_measured(exported):
     assert float32["partitions"] == {"count": 1, "fallbacks": {}}
     assert int8["bytes"] == (out / int8["file"]).stat().st_size < float32["bytes"]
     assert all(each["milliseconds"] > 0 and each["within_tolerance"] for each in stored["artifacts"])
-    table = report.table()
-    assert all(each["artifact"] in table for each in stored["artifacts"])
-    assert str(out / "tiny-1" / "parity.png") in table
+    text = table(models)
+    assert all(each["artifact"] in text for each in stored["artifacts"])
+    assert str(out / "tiny-1" / "parity.png") in text
     sheet = np.asarray(Image.open(out / "tiny-1" / "parity.png"))
     assert sheet.shape[1] >= 5 * SIZE[1]
     assert sheet.shape[0] >= 4 * SIZE[0]
-
-
-def test_predict_paints_the_runs_picture_with_the_saved_model(exported, run, save_image, tmp_path):
-    out, _ = exported
-    for number, (width, height) in enumerate(((64, 64), (51, 38), (100, 70))):
-        save_image(tmp_path / "in" / f"{number}.png", width=width, height=height, seed=number)
-    predict(PredictOptions(run, [tmp_path / "in"], tmp_path / "by_run"))
-    predict(PredictOptions(out / "tiny", [tmp_path / "in"], tmp_path / "by_model"))
-    for number in range(3):
-        one, other = (
-            np.asarray(Image.open(tmp_path / folder / f"{number}.png")).astype(int)
-            for folder in ("by_run", "by_model")
-        )
-        assert np.abs(one - other).max() <= 1
 
 
 def test_a_new_version_stands_beside_the_old_ones(quickly, tmp_path):
@@ -155,8 +138,8 @@ def test_a_new_version_stands_beside_the_old_ones(quickly, tmp_path):
     for path in before:
         path.parent.mkdir(parents=True)
         path.write_text("kept")
-    report = quickly(tmp_path, formats=("saved_model",), step=10)
-    assert report.models[0].published == [tmp_path / "tiny" / "3"]
+    [model] = quickly(tmp_path, formats=("saved_model",), step=10)
+    assert model.published == [tmp_path / "tiny" / "3"]
     assert report_of(tmp_path, "tiny-3")["step"] == 10
     assert all(path.read_text() == "kept" for path in before)
 
@@ -172,8 +155,8 @@ def test_several_sizes_give_a_file_each(quickly, run, images, tmp_path):
 
 
 def test_by_default_images_of_the_run_verify_it(quickly, run, tmp_path):
-    report = quickly(tmp_path, run)
-    assert len(report.models[0].verifications[0].sizes) == 16
+    [model] = quickly(tmp_path, run)
+    assert len(model.verifications[0].sizes) == 16
     assert report_of(tmp_path)["samples"] == "procedural val"
 
 
@@ -187,13 +170,13 @@ def cyclegan(tmp_path_factory):
 
 def test_both_generators_are_models_served_side_by_side(quickly, cyclegan, tmp_path):
     config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
-    report = quickly(tmp_path, cyclegan, formats=("saved_model",), verification_images=None)
+    models = quickly(tmp_path, cyclegan, formats=("saved_model",), verification_images=None)
     config = config_pb2.ModelServerConfig()
     text_format.Parse((tmp_path / "models.config").read_text(encoding="utf-8"), config)
     names = ["tiny_AtoB", "tiny_BtoA"]
     assert [model.name for model in config.model_config_list.config] == names
-    assert [model.name for model in report.models] == names
-    refuse_worse(report, allow_worse=False)
+    assert [model.name for model in models] == names
+    refuse_worse(models, allow_worse=False)
     [picture] = pictures(1)
     for name in names:
         expected = GeneratorTranslator.load(open_run(cyclegan), direction=name[-4:])(picture)
@@ -204,15 +187,14 @@ def test_both_generators_are_models_served_side_by_side(quickly, cyclegan, tmp_p
 
 
 def test_one_of_several_generators_can_be_chosen(quickly, cyclegan, images, tmp_path):
-    report = quickly(tmp_path, cyclegan, direction="BtoA", verification_images=images)
-    assert [path.name for path in report.models[0].published] == ["tiny_BtoA_64x64.tflite"]
+    [model] = quickly(tmp_path, cyclegan, direction="BtoA", verification_images=images)
+    assert [path.name for path in model.published] == ["tiny_BtoA_64x64.tflite"]
     assert not list(tmp_path.glob("*AtoB*"))
 
 
 def test_a_model_of_noise_is_verified_with_noise(quickly, small, tmp_path):
-    report = quickly(tmp_path / "out", formats=("saved_model", "tflite"), settings=BOTH)
-    refuse_worse(report, allow_worse=False)
-    [model] = report.models
+    [model] = quickly(tmp_path / "out", formats=("saved_model", "tflite"), settings=BOTH)
+    refuse_worse([model], allow_worse=False)
     assert [len(each.sizes) for each in model.verifications] == [16, 16, 16]
     z = np.random.default_rng(1).standard_normal(NOISE, np.float32)
     expected = GeneratorTranslator.load(open_run(small))(z)
@@ -233,8 +215,8 @@ def test_each_generator_is_verified_with_images_of_its_own_side(cyclegan):
     config = RunDirectory(cyclegan).read_config()
     dataset = run_dataset(config, None)
     rows = held_out_images(dataset, SIZE, 3)
-    for side, generator in enumerate(model_for(config).published_generators().values()):
-        samples = DatasetSamples(dataset, generator, config.data.fit)
+    for side, translator in enumerate(translators_for(model_for(config)).values()):
+        samples = dataset_samples(dataset, config.data.fit, translator)
         np.testing.assert_array_equal(samples.held_out(SIZE, 3), [row[1 + side] for row in rows])
         assert [image.dtype for image in samples.for_calibration(SIZE, 2)] == [np.uint8] * 2
 
@@ -245,17 +227,17 @@ def test_each_generator_is_verified_with_images_of_its_own_side(cyclegan):
 def test_an_artifact_beyond_its_tolerance_is_not_published(quickly, tmp_path, monkeypatch):
     monkeypatch.setitem(TFLite.tolerances, "float16", IMPOSSIBLE)
     settings = FormatSettings(tflite=TFLite(quantize=("none", "float16")))
-    report = quickly(tmp_path, settings=settings)
-    assert [path.name for path in report.models[0].published] == ["tiny_64x64.tflite"]
+    models = quickly(tmp_path, settings=settings)
+    assert [path.name for path in models[0].published] == ["tiny_64x64.tflite"]
     assert below(tmp_path / "tiny-1") == ["export.json", "parity.png", "tiny_64x64.tflite"]
     assert [each["published"] for each in report_of(tmp_path)["artifacts"]] == [True, False]
     with pytest.raises(VerificationFailed, match=r"TFLite float16 64x64: .*allow-worse") as caught:
-        refuse_worse(report, allow_worse=False)
+        refuse_worse(models, allow_worse=False)
     assert caught.value.exit_code == 4
 
-    report = quickly(tmp_path, settings=settings, allow_worse=True)
-    refuse_worse(report, allow_worse=True)
-    assert len(report.models[0].published) == 2
+    models = quickly(tmp_path, settings=settings, allow_worse=True)
+    refuse_worse(models, allow_worse=True)
+    assert len(models[0].published) == 2
     stored = report_of(tmp_path, "tiny-2")
     assert stored["allow_worse"]
     assert [each["within_tolerance"] for each in stored["artifacts"]] == [True, False]
@@ -263,8 +245,8 @@ def test_an_artifact_beyond_its_tolerance_is_not_published(quickly, tmp_path, mo
 
 def test_a_saved_model_beyond_its_tolerance_is_not_served(quickly, tmp_path, monkeypatch):
     monkeypatch.setattr(SavedModel, "tolerance", IMPOSSIBLE)
-    report = quickly(tmp_path, formats=("saved_model",))
-    assert report.models[0].published == []
+    [model] = quickly(tmp_path, formats=("saved_model",))
+    assert model.published == []
     assert below(tmp_path) == [".lock", "tiny-1", "tiny-1/export.json", "tiny-1/parity.png"]
 
 
@@ -429,7 +411,7 @@ def test_the_command_passes_its_flags_on_and_leaves_with_0(run, tmp_path, monkey
 
     def record(options):
         seen.append(options)
-        return Report([ExportedModel("tiny", [], [], tmp_path, 1.0)])
+        return [ExportedModel("tiny", [], [], tmp_path, 1.0)]
 
     monkeypatch.setattr(exporting, "export", record)
     flags = (

@@ -19,15 +19,6 @@ pytestmark = pytest.mark.slow
 # ---------------------------------------------------------------- SavedModel
 
 
-def test_a_saved_model_of_one_channel_gets_luma(tmp_path):
-    translate = formats.load(ContrastModel(input_channels=1).save(tmp_path / "grey"))
-    assert translate.input.channels == 1
-    color = noise(*SIZE)
-    red, green, blue = np.moveaxis(color.astype(int), -1, 0)
-    luma = ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(np.uint8)[..., np.newaxis]
-    np.testing.assert_array_equal(translate(color), expected(luma))
-
-
 def test_what_a_saved_model_refuses_is_told_in_its_words(load, tmp_path, refused):
     translate = load("contrast/9")
     for dtype in (np.uint8, np.uint16):
@@ -41,7 +32,7 @@ def test_what_a_saved_model_refuses_is_told_in_its_words(load, tmp_path, refused
 PARTS = ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "missing"])
 @pytest.mark.parametrize("part", PARTS)
 def test_a_damaged_saved_model_is_named(models, tmp_path, part, damage, refused):
     damaged = tmp_path / "damaged"
@@ -50,9 +41,7 @@ def test_a_damaged_saved_model_is_named(models, tmp_path, part, damage, refused)
     if damage == "missing":
         (damaged / part).unlink()
     else:
-        (damaged / part).write_bytes(
-            {"cut": content[: len(content) // 2], "empty": b""}.get(damage, b"garbage")
-        )
+        (damaged / part).write_bytes(content[: len(content) // 2])
     assert str(damaged) in refused(ConfigError, formats.load, damaged)
 
 

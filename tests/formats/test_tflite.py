@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.verification import compare, shortfall
 from pix2pix_tf.formats.tflite import TFLite
@@ -241,6 +242,21 @@ def test_a_process_with_only_litert_and_numpy_runs_it_by_what_it_says_of_itself(
         for side in (facts["input"], facts["output"]):
             assert (side["name"], side["shape"]) == ("image", [1, *SIZE, 3])
             assert (side["dtype"], side["range"], side["color_order"]) == (dtype, limits, "RGB")
+
+
+def test_openvino_gives_the_trained_models_output_with_the_tflite(models, translate, tmp_path):
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra runtimes has it")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(models["none"])
+    core = openvino.Core()
+    model = core.compile_model(core.read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    images = pictures(4)
+    outputs = [
+        to_uint8(tf.constant(model(to_unit_range(tf.constant(image))[np.newaxis].numpy())[0][0])).numpy()
+        for image in images
+    ]
+    difference = compare(outputs, [translate(image) for image in images])
+    assert shortfall(TFLite.tolerances["none"], difference) == ""
 
 
 # ---------------------------------------------------------------- silence and errors

@@ -27,8 +27,10 @@ from pix2pix_tf.formats.saved_model.reader import PIXEL_FACTS
 if TYPE_CHECKING:
     from pix2pix_tf.formats.saved_model import SavedModel
 
-_UNKNOWN_SIDES = [None, None]
 _LARGE_SIDE = 2**31  # the product of two such sides fits int64; larger sides are refused anyway
+
+Function = Callable[[tf.Tensor], tf.Tensor]
+Signature = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
 def write_saved_model(translator: GeneratorTranslator, path: Path, limits: SavedModel) -> None:
@@ -57,116 +59,81 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
     write_whole(path / PIXEL_FACTS, json.dumps(translator.pixel_facts()))
 
 
-Signature = Callable[[tf.Tensor], dict[str, tf.Tensor]]
-
-
 def _signatures(
     translator: GeneratorTranslator, limits: SavedModel
 ) -> dict[str, tuple[Signature, tf.TensorSpec]]:
     """Returns every signature with its input, by name."""
-    if translator.noise:
-        noise = tf.TensorSpec([None, translator.noise], tf.float32, name="z")
-        return {name: (function, noise) for name, function in _from_noise(translator).items()}
-    levels, floats = (
-        tf.TensorSpec([None, *_UNKNOWN_SIDES, translator.input.channels], dtype, name="images")
-        for dtype in (tf.uint8, tf.float32)
-    )
-    files = tf.TensorSpec([None], tf.string, name="image_bytes")
-    signatures = {
-        "serving_default": (_translate_levels(translator, limits), levels),
-        "float": (_translate_floats(translator, limits), floats),
-    }
-    taken = translator.input.channels - translator.inpaints
-    if {taken, translator.output.channels} <= {1, 3}:  # other numbers of channels can't be encoded as images
-        signatures["bytes"] = (_translate_files(translator, limits), files)
-    return signatures
+    taken, channels, dtype = translator.input.channels, translator.output.channels, translator.output.dtype
 
-
-def _from_noise(translator: GeneratorTranslator) -> dict[str, Signature]:
-    """Returns the signatures of a network that takes noise, one vector at a time."""
-    image, levels = translator.network.output.shape[1:], translator.output.dtype
-
-    def signature(key: str, finish: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Signature:
-        return lambda z: {key: _one_by_one(lambda one: finish(_generate(translator, one)), z, spec)}
-
-    return {
-        "serving_default": signature(
-            "images", lambda x: from_unit_range(x, levels), tf.TensorSpec(image, levels)
-        ),
-        "bytes": signature(
-            "image_bytes", lambda x: encode_png(from_unit_range(x, levels)), tf.TensorSpec([], tf.string)
-        ),
-        "float": signature("images", tf.identity, tf.TensorSpec(image, tf.float32)),
-    }
-
-
-def _translate_levels(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
-    def translate(image: tf.Tensor) -> tf.Tensor:
-        return from_unit_range(_generate(translator, to_unit_range(image)), translator.output.dtype)
-
-    return _each_of_a_batch(translate, translator.output.dtype, translator, limits)
-
-
-def _translate_floats(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
-    def translate(image: tf.Tensor) -> tf.Tensor:
-        return _generate(translator, image)
-
-    return _each_of_a_batch(translate, tf.float32, translator, limits)
-
-
-def _translate_files(translator: GeneratorTranslator, limits: SavedModel) -> Signature:
-    def translate(data: tf.Tensor) -> tf.Tensor:
-        decode = decode_with_alpha if translator.inpaints else decode_to_unit_range
-        image = decode(data, translator.input.channels)
-        return encode_png(from_unit_range(_generate(translator, image), translator.output.dtype))
-
-    def translate_all(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        sizes = _one_by_one(stated_size, image_bytes, tf.TensorSpec([2], tf.int64))
-        with tf.control_dependencies(_refuse_beyond(limits, sizes)):
-            image_bytes = tf.identity(image_bytes)
-        return {"image_bytes": _one_by_one(translate, image_bytes, tf.TensorSpec([], tf.string))}
-
-    return translate_all
-
-
-def _each_of_a_batch(
-    translate: Callable[[tf.Tensor], tf.Tensor],
-    dtype: tf.DType,
-    translator: GeneratorTranslator,
-    limits: SavedModel,
-) -> Signature:
-    """Returns a signature that applies ``translate`` to every image of a batch."""
-    taken, channels = translator.input.channels, translator.output.channels
-    spec = tf.TensorSpec([*_UNKNOWN_SIDES, channels], dtype)
-
-    def translate_all(images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def refuse_arrays(images: tf.Tensor) -> list[tf.Operation]:
         shape = tf.shape(images, tf.int64)
-        sizes = tf.repeat(shape[tf.newaxis, 1:3], shape[0], axis=0)
         wrong = tf.strings.join(
             ["images of ", tf.as_string(shape[3]), f" channels; this model takes {taken}"]
         )
-        known = tf.debugging.Assert(shape[3] == taken, [wrong])
-        with tf.control_dependencies([known, *_refuse_beyond(limits, sizes)]):
-            images = tf.identity(images)
-        translated = tf.cond(
-            shape[0] > 0,
-            lambda: _one_by_one(translate, images, spec),
-            # With zero iterations, the output size of the loop is unknown.
-            lambda: tf.zeros(tf.concat([shape[:3], [channels]], axis=0), dtype),
+        sizes = tf.repeat(shape[tf.newaxis, 1:3], shape[0], axis=0)
+        return [tf.debugging.Assert(shape[3] == taken, [wrong]), *_refuse_beyond(limits, sizes)]
+
+    def refuse_files(files: tf.Tensor) -> list[tf.Operation]:
+        return _refuse_beyond(limits, _one_by_one(stated_size, files, tf.TensorSpec([2], tf.int64)))
+
+    def decode(data: tf.Tensor) -> tf.Tensor:
+        return decode_with_alpha(data, taken) if translator.inpaints else decode_to_unit_range(data, taken)
+
+    # For each signature its input, what refuses a batch, and what makes an element the network's input.
+    inputs: dict[str, tuple[tf.TensorSpec, Callable[[tf.Tensor], list[tf.Operation]], Function]]
+    if translator.noise:
+        noise = tf.TensorSpec([None, translator.noise], tf.float32, name="z")
+        inputs = dict.fromkeys(("serving_default", "float", "bytes"), (noise, lambda z: [], tf.identity))
+    else:
+        levels, floats = (
+            tf.TensorSpec([None, None, None, taken], dtype, name="images") for dtype in (tf.uint8, tf.float32)
         )
-        return {"images": tf.ensure_shape(translated, [None, *_UNKNOWN_SIDES, channels])}
+        inputs = {
+            "serving_default": (levels, refuse_arrays, to_unit_range),
+            "float": (floats, refuse_arrays, tf.identity),
+        }
+        if {taken - translator.inpaints, channels} <= {1, 3}:  # others can't be encoded as images
+            files = tf.TensorSpec([None], tf.string, name="image_bytes")
+            inputs["bytes"] = (files, refuse_files, decode)
+    # And what is made of the network's output, with its name.
+    image = [*translator.network.output.shape[1:3], channels]
+    outputs: dict[str, tuple[str, tf.TensorSpec, Function]] = {
+        "serving_default": ("images", tf.TensorSpec(image, dtype), lambda x: from_unit_range(x, dtype)),
+        "float": ("images", tf.TensorSpec(image, tf.float32), tf.identity),
+        "bytes": (
+            "image_bytes",
+            tf.TensorSpec([], tf.string),
+            lambda x: encode_png(from_unit_range(x, dtype)),
+        ),
+    }
 
-    return translate_all
+    def signature(name: str) -> Signature:
+        _, refuse, read = inputs[name]
+        key, output, finish = outputs[name]
+
+        def translate(element: tf.Tensor) -> tf.Tensor:
+            return finish(translator.generate(read(element)[tf.newaxis])[0])
+
+        def translate_all(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+            with tf.control_dependencies(refuse(batch)):
+                batch = tf.identity(batch)
+            if output.shape.is_fully_defined():
+                return {key: _one_by_one(translate, batch, output)}
+            shape = tf.shape(batch)
+            translated = tf.cond(
+                shape[0] > 0,
+                lambda: _one_by_one(translate, batch, output),
+                # With zero iterations, the output size of the loop is unknown.
+                lambda: tf.zeros(tf.concat([shape[:3], [channels]], axis=0), output.dtype),
+            )
+            return {key: tf.ensure_shape(translated, [None, *image])}
+
+        return translate_all
+
+    return {name: (signature(name), spec) for name, (spec, *_) in inputs.items()}
 
 
-def _generate(translator: GeneratorTranslator, given: tf.Tensor) -> tf.Tensor:
-    """Translates one image [height, width, channels], float32 in [-1, 1], or one noise vector."""
-    return translator.generate(given[tf.newaxis])[0]
-
-
-def _one_by_one(
-    function: Callable[[tf.Tensor], tf.Tensor], elements: tf.Tensor, spec: tf.TensorSpec
-) -> tf.Tensor:
+def _one_by_one(function: Function, elements: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
     """Applies a function to one element at a time, so that memory for one image is enough."""
     return tf.map_fn(function, elements, parallel_iterations=1, fn_output_signature=spec)
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import glob
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.pixel_format import MOST_BANDS, PixelFormat
 from pix2pix_tf.data.pixels import encode_png, from_unit_range, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.formats.translator import Translate, Translator, cant_load, out_of_memory, refusal
@@ -36,16 +34,31 @@ class SavedModelTranslator(Translator):
             raise SystemFault(f"{path}: not enough memory to load the model") from error
         except Exception as error:  # a damaged file fails in as many ways as it has parts
             raise cant_load(f"{path}: the SavedModel can't be loaded", error) from error
-        levels = _signature(path, self._model, "serving_default", tf.uint8, (tf.uint8, tf.uint16))
-        floats = _signature(path, self._model, "float", tf.float32, (tf.float32,))
-        self._key, self._levels, self._floats = levels.key, levels.function, floats.function
-        self.noise = levels.source[1] if levels.key == "z" else 0
-        self.input = PixelFormat(0 if self.noise else levels.source[3])
-        self.output = PixelFormat(levels.result.shape[3])
+        self._floats = self._signature(path, "float", tf.float32, (tf.float32,))
+        self._levels = self._signature(path, "serving_default", tf.uint8, (tf.uint8, tf.uint16))
+        self._key = "z" if self.noise else "images"
         if (path / PIXEL_FACTS).is_file():
             self._read_pixel_facts(path, lambda: json.loads((path / PIXEL_FACTS).read_text()))
-        bits: Literal[8, 16] = 16 if levels.result.dtype == tf.uint16 else 8
+        bits: Literal[8, 16] = 16 if self._levels.structured_outputs["images"].dtype == tf.uint16 else 8
         self.output = dataclasses.replace(self.output, bits=bits)
+
+    def _signature(self, path: Path, name: str, taken: tf.DType, given: tuple[tf.DType, ...]) -> Any:
+        """Returns a signature from images or noise to images; raises `ConfigError` if there is none."""
+        function = self._model.signatures.get(name)
+        if function is not None:
+            sources, results = function.structured_input_signature[1], function.structured_outputs
+            if list(sources) in (["images"], ["z"]) and list(results) == ["images"]:
+                [(key, source)], result = sources.items(), results["images"]
+                has_types = source.dtype == (tf.float32 if key == "z" else taken) and result.dtype in given
+                # A shape is false if its rank is unknown.
+                shapes = list(source.shape or ()), list(result.shape or ())
+                if has_types and self._take_shapes(key == "z", *shapes):
+                    return function
+        raise ConfigError(
+            f"{path}: not a SavedModel that pix2pix export wrote: expected a signature '{name}' from images "
+            f"to images, {taken.name} [batch, height, width, channels], or from z, float32 [batch, numbers]; "
+            f"its signatures are {', '.join(self._model.signatures) or 'none'}"
+        )
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         try:
@@ -85,34 +98,3 @@ def _check_files(path: Path) -> None:
             raise ConfigError(
                 f"{path} is half a SavedModel: it has no {name}; copy it whole, or export again"
             )
-
-
-class _Signature(NamedTuple):
-    """A signature, called with ``key``, and the shapes of its input and output."""
-
-    function: Callable[..., Mapping[str, tf.Tensor]]
-    key: str
-    source: tf.TensorShape
-    result: tf.TensorSpec
-
-
-def _signature(path: Path, model: Any, name: str, taken: tf.DType, given: tuple[tf.DType, ...]) -> _Signature:
-    """Returns a signature from images or noise to images; raises `ConfigError` if there is none."""
-    function = model.signatures.get(name)
-    if function is not None:
-        sources, results = function.structured_input_signature[1], function.structured_outputs
-        if len(sources) == 1 and list(results) == ["images"] and _is_image_batch(results["images"], *given):
-            [(key, source)] = sources.items()
-            is_noise = key == "z" and source.dtype == tf.float32 and source.shape.rank == 2
-            is_images = key == "images" and _is_image_batch(source, taken)
-            if is_images or (is_noise and source.shape[1] is not None):
-                return _Signature(function, key, source.shape, results["images"])
-    raise ConfigError(
-        f"{path}: not a SavedModel that pix2pix export wrote: expected a signature '{name}' from images to "
-        f"images, {taken.name} [batch, height, width, channels], or from z, float32 [batch, numbers]; "
-        f"its signatures are {', '.join(model.signatures) or 'none'}"
-    )
-
-
-def _is_image_batch(spec: tf.TensorSpec, *dtypes: tf.DType) -> bool:
-    return spec.dtype in dtypes and spec.shape.rank == 4 and spec.shape[3] in range(1, MOST_BANDS + 1)

@@ -105,7 +105,7 @@ class TFLite(ExportFormat):
         from pix2pix_tf.formats.tflite.conversion import convert, partitions
 
         samples = subject.samples.for_calibration(size, _CALIBRATION_SAMPLES) if kind == "int8" else ()
-        content = convert(subject.translator, size, kind, samples, subject.samples.classes)
+        content = convert(subject.translator, size, kind, samples, subject.samples.classes())
         shape, suffix = f"{size[0]}x{size[1]}", "" if kind == "none" else f"_{kind}"
         path = folder / f"{subject.name}_{shape}{suffix}.tflite"
         write_whole(path, content)

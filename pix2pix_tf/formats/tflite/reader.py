@@ -6,13 +6,11 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from pix2pix_tf.data.pixel_format import MOST_BANDS, PixelFormat
 from pix2pix_tf.data.pixels import from_unit_range, to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, read_metadata
@@ -39,16 +37,29 @@ class TFLiteTranslator(Translator):
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise cant_load(f"{path}: damaged, or needs what this interpreter lacks", error) from error
-        self._run = _only_signature(self._interpreter, path)
-        [source], result = self._run.get_input_details().values(), self._run.get_output_details()[IMAGE]
-        self.size = (int(result["shape"][1]), int(result["shape"][2]))
-        takes_noise = len(source["shape"]) == 2
-        self.noise = int(source["shape"][1]) if takes_noise else 0
-        self.input = PixelFormat(0 if takes_noise else int(source["shape"][3]))
-        self.output = PixelFormat(int(result["shape"][3]))
+        found = self._interpreter.get_signature_list()
+        if not self._take_signature(found.get(SIGNATURE)):
+            raise ConfigError(
+                f"{path}: not a .tflite that pix2pix export wrote: expected a signature '{SIGNATURE}' from "
+                f"'{IMAGE}' (or '{NOISE}', float32 [1, numbers]) to '{IMAGE}', float32 or uint8 "
+                f"[1, height, width, channels]; its signatures are {', '.join(found) or 'none'}"
+            )
         self._read_pixel_facts(path, lambda: read_metadata(content))
-        self._takes_levels = source["dtype"] == np.uint8
         self._lock = threading.Lock()  # an interpreter has one set of tensors
+
+    def _take_signature(self, names: Mapping[str, list[str]] | None) -> bool:
+        """Takes the signature with these inputs and outputs; returns False if it isn't one of ours."""
+        if names not in ({"inputs": [IMAGE], "outputs": [IMAGE]}, {"inputs": [NOISE], "outputs": [IMAGE]}):
+            return False
+        self._run = self._interpreter.get_signature_runner(SIGNATURE)
+        [source], [result] = self._run.get_input_details().values(), self._run.get_output_details().values()
+        types = (np.float32, np.uint8) if names["inputs"] == [IMAGE] else (np.float32,)
+        if source["dtype"] not in types or result["dtype"] not in (np.float32, np.uint8):
+            return False
+        shape, made = source["shape"].tolist(), result["shape"].tolist()
+        self._takes_levels, self.size = source["dtype"] == np.uint8, tuple(made[1:3])
+        fits = shape[0] == made[0] == 1 and (len(shape) == 2 or shape[1:3] == made[1:3])
+        return fits and self._take_shapes(names["inputs"] == [NOISE], shape, made)
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         values = given if self.noise else self._values(given)
@@ -70,33 +81,3 @@ class TFLiteTranslator(Translator):
         if not self._takes_levels:
             return floats
         return image if image.dtype == tf.uint8 else to_uint8(floats)
-
-
-def _only_signature(interpreter: Interpreter, path: Path) -> Any:
-    """Returns a function that runs ``serving_default``; raises `ConfigError` if it isn't one of ours."""
-    found = interpreter.get_signature_list()
-    signature = found.get(SIGNATURE)
-    if signature in ({"inputs": [IMAGE], "outputs": [IMAGE]}, {"inputs": [NOISE], "outputs": [IMAGE]}):
-        run = interpreter.get_signature_runner(SIGNATURE)
-        source, result = next(iter(run.get_input_details().values())), run.get_output_details()[IMAGE]
-        is_noise = (
-            signature["inputs"] == [NOISE] and source["dtype"] == np.float32 and len(source["shape"]) == 2
-        )
-        is_fit = is_noise or (_is_image(source) and list(source["shape"][1:3]) == list(result["shape"][1:3]))
-        if _is_image(result) and source["shape"][0] == 1 and is_fit:
-            return run
-    raise ConfigError(
-        f"{path}: not a .tflite that pix2pix export wrote: expected a signature '{SIGNATURE}' from "
-        f"'{IMAGE}' (or '{NOISE}', float32 [1, numbers]) to '{IMAGE}', float32 or uint8 "
-        f"[1, height, width, channels]; its signatures are {', '.join(found) or 'none'}"
-    )
-
-
-def _is_image(tensor: Mapping[str, Any]) -> bool:
-    shape = tensor["shape"]
-    return (
-        tensor["dtype"] in (np.float32, np.uint8)
-        and len(shape) == 4
-        and shape[0] == 1
-        and shape[3] in range(1, MOST_BANDS + 1)
-    )
