@@ -34,11 +34,6 @@ def small_config(run_dir, model="pix2pix", **settings):
     return replace(config, **{**small, **settings})
 
 
-@pytest.fixture
-def tiny_config(tmp_path):
-    return small_config(tmp_path / "run")
-
-
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
     """A finished run, to be read only; one for all processes of the tests."""

@@ -101,10 +101,6 @@ class Hostile:
         return (pytest.fail, ("code of the file was run",))
 
 
-def changed(state, **changes):
-    return {name: changes.get(name, value) for name, value in state.items()}
-
-
 CONTENTS = {
     "text": lambda state: b"not a checkpoint",
     "empty": lambda state: b"",

@@ -14,9 +14,9 @@ def layers_of(model, kind):
     return [layer for layer in model.layers if isinstance(layer, kind)]
 
 
-def filter_everything_minimally(monkeypatch, pixels=1):
-    """Has layers of any width, from so many pixels on, compute from fewer products, as large ones do."""
+def filter_everything_minimally(monkeypatch):
+    """Has layers of any width and size compute from fewer products, as large ones do."""
     monkeypatch.setattr(convolutions, "_MANY_IMAGES", 1)
-    monkeypatch.setattr(convolutions, "_MANY_PIXELS", pixels)
+    monkeypatch.setattr(convolutions, "_MANY_PIXELS", 1)
     monkeypatch.setattr(convolutions, "_MANY_CHANNELS", {"float32": 1, "bfloat16": 1})
     monkeypatch.setattr(convolutions, "_gains_from_minimal_filtering", lambda dtype: dtype != tf.float16)
