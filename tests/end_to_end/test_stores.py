@@ -33,7 +33,7 @@ def test_a_run_in_a_store_is_trained_continued_and_used(store, tmp_path, save_im
     assert undisturbed.returncode == 0, undisturbed.stderr
 
     process = subprocess.Popen(command(*train, RUN), env=environment(), stderr=subprocess.DEVNULL)
-    while process.poll() is None and not store.exists(f"{RUN}/checkpoints/step_000000004/state.index"):
+    while process.poll() is None and not store.exists(f"{RUN}/checkpoints/step_000000008/state.index"):
         time.sleep(0.05)
     process.kill()
     process.wait()
