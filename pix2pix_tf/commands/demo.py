@@ -13,23 +13,23 @@ from pix2pix_tf.validation import limited
 
 
 @dataclasses.dataclass(frozen=True)
-class DemoArgs:
-    """Opens a page to draw on: an exported network answers in the browser, on this machine."""
+class DemoOptions:
+    """Serves a web page to draw on; an exported generator translates in the browser."""
 
     model: Positional[str] = "facades-small"
-    """A .tflite that 'pix2pix export' wrote, or a model that comes with this package."""
+    """A .tflite written by 'pix2pix export', or a shipped model."""
     port: Annotated[int, *limited(0, 65535)] = 0
-    """Where the page is served, on the loopback interface; 0 takes a port that is free."""
+    """Port of the page on the loopback interface; 0 selects a free one."""
     open_browser: bool = True
-    """Open the page."""
+    """Open the page in a browser."""
     runtime: Path | None = None
     """LiteRT.js: node_modules/@litertjs after 'npm ci' in web/; by default downloaded once (12 MB)."""
 
 
 def run(arguments: list[str]) -> int:
-    args = parse(DemoArgs, "demo", arguments)
+    options = parse(DemoOptions, "demo", arguments)
     start_frameworks()
     from pix2pix_tf.demo import demo
 
-    demo(args.model, args.port, args.runtime, args.open_browser)
+    demo(**vars(options))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,15 +19,15 @@ from pix2pix_tf.wording import quoted
 
 @dataclasses.dataclass(frozen=True)
 class DistillArgs(TrainArgs):
-    """Trains a small network that paints like a trained run; the same command again continues.
+    """Trains a small student of a run; the same command again resumes it.
 
-    Call it as 'pix2pix distill RUN [options]', RUN being a run directory or one of its checkpoints. What
-    isn't said is as the teacher was trained, its data and its length, too.
+    Usage: 'pix2pix distill RUN [options]', with the teacher's run directory or one of its checkpoints. All
+    settings, also the data and the length, are the teacher's by default.
     """
 
     inputs_only: bool = False
-    """Learn from the teacher's pictures alone, without targets: of --dataset, which may be a folder of plain
-    images, the inputs suffice. So it is in any case where the teacher had no pairs."""
+    """Train on the teacher's outputs only, without targets: --dataset can be a folder of input images.
+    Implied if the teacher was not trained on pairs."""
 
 
 def run(arguments: list[str]) -> int:
@@ -36,17 +35,17 @@ def run(arguments: list[str]) -> int:
 
 
 def distill_args(arguments: Sequence[str]) -> DistillArgs:
-    """Resolves the flags of ``pix2pix distill``."""
+    """Parses the flags of ``pix2pix distill``; the defaults are the teacher's settings."""
     if any(help_flag in arguments for help_flag in ("-h", "--help")) and arguments[0].startswith("-"):
         student = student_of(preset(), Path("RUN"))
         return parse(DistillArgs, "distill RUN", ["--help"], DistillArgs(student))
     if not arguments or arguments[0].startswith("-"):
-        raise ConfigError("name the run to learn from first: pix2pix distill RUN")
+        raise ConfigError("the first argument is the teacher: pix2pix distill RUN")
     run, *flags = arguments
     given = early(flags, "--model", "--recipe", "--teacher", "--direction", "--gan-weight", "--run-dir")
     for name in ("--model", "--recipe", "--teacher"):
         if given[name] is not None:
-            raise ConfigError(f"{name} has no meaning here: a student is what RUN, its teacher, is")
+            raise ConfigError(f"{name} has no effect: it is that of RUN, the teacher")
     has_targets = "--inputs-only" not in flags and "--inputs_only" not in flags
     student = with_length(_student_defaults(Path(run), has_targets, given), flags)
     return parse(DistillArgs, "distill RUN", flags, DistillArgs(student))
@@ -58,19 +57,21 @@ def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | N
     place = Path(given["--run-dir"] or student_directory(teacher))
     directory = RunDirectory(place)
     directory.fetch("config.json")
-    if directory.exists():  # it needs its teacher no more
+    if directory.exists():  # the teacher is not needed any more
         stored = directory.read_config()
         before = stored.model.teacher if isinstance(stored.model, StudentSettings) else None
         if before is None or absolute(before) != absolute(teacher):
-            whose = "is no student's" if before is None else f"learns from {quoted(before)}"
-            raise ConfigError(f"--run-dir {quoted(directory.place)}: the run there {whose}; give another")
+            whose = "is not a student" if before is None else f"has the teacher {quoted(before)}"
+            raise ConfigError(
+                f"--run-dir {quoted(directory.place)}: the run there {whose}; choose another directory"
+            )
         if not has_targets and stored.model.data == "pairs":
             raise ConfigError(
-                f"--inputs-only has no effect with --run-dir {quoted(directory.place)}: it has begun"
+                f"--inputs-only has no effect with --run-dir {quoted(directory.place)}, which exists"
             )
         return configs.replace(stored, run_dir=place)
-    directions: tuple[configs.Direction, ...] = typing.get_args(configs.Direction)
-    direction = next((each for each in directions if each == given["--direction"]), None)
+    directions: dict[str | None, configs.Direction] = {"AtoB": "AtoB", "BtoA": "BtoA"}
+    direction = directions.get(given["--direction"])
     weight = given["--gan-weight"]
     has_discriminator = weight is None or weight.strip("0.") != ""
     run = open_run(teacher)

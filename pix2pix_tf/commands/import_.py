@@ -14,31 +14,31 @@ from pix2pix_tf.wording import quoted
 
 
 @dataclasses.dataclass(frozen=True)
-class ImportArgs:
-    """Makes a run of a generator that pytorch-CycleGAN-and-pix2pix has trained; needs the extra torch."""
+class ImportOptions:
+    """Converts a generator of pytorch-CycleGAN-and-pix2pix to a run; needs the extra torch."""
 
     checkpoint: Positional[Path]
-    """Its latest_net_G.pth, or latest_net_G_A.pth: a unet_128, unet_256, resnet_6blocks or resnet_9blocks."""
+    """latest_net_G.pth or latest_net_G_A.pth: a unet_128, unet_256, resnet_6blocks or resnet_9blocks."""
     out: Path
-    """The directory of the run."""
+    """Directory of the run."""
     dataset: str = UNKNOWN
-    """What it was trained on, a name or the path of a folder; evaluate can be told as well."""
+    """Training data, a name or the path of a folder; evaluate has the same option."""
     direction: configs.Direction | None = None
-    """Which side of pairs it takes, BtoA if it was trained with that; by default the data set's. predict,
-    evaluate and export can be told as well."""
+    """Input side and output side in training; the data set's by default. predict, evaluate and export have
+    the same option."""
     eval: bool = False
-    """Normalise by the statistics that training has stored, as their test.py --eval; by default each image by
-    itself, as their test.py without it. Only batch normalisation has such."""
+    """Batch normalization with the stored statistics, like their test.py --eval; with those of each image by
+    default, like their test.py."""
 
 
 def run(arguments: list[str]) -> int:
-    args = parse(ImportArgs, "import", arguments)
+    options = parse(ImportOptions, "import", arguments)
     start_frameworks()
     from pix2pix_tf.importing import import_checkpoint
 
-    run, generator = import_checkpoint(args.checkpoint, args.out, args.dataset, args.direction, args.eval)
+    run, generator = import_checkpoint(**vars(options))
     print(f"{run.path}: {generator.description}, {generator.base_filters} filters, norm {generator.norm}")
     direction = run.read_config().data.direction
-    print(f"  of pairs it takes side {direction[0]}, unless --direction says otherwise, here or at its use")
-    print(f"  pix2pix predict {quoted(run.path)} IMAGES --out translated")
+    print(f"  input side: {direction[0]}; --direction changes it, here or later")
+    print(f"  pix2pix predict {quoted(run.path)} IMAGE_OR_FOLDER --out translated")
     return 0

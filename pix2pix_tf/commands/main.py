@@ -1,4 +1,4 @@
-"""The commands' entry: calls one, turns known errors into one line and an exit code.
+"""Entry point of all commands: runs one, and turns known errors into one line and an exit code.
 
 TensorFlow is imported inside the commands, after parsing, so that ``--help`` and wrong flags answer at once.
 """
@@ -14,48 +14,30 @@ from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.errors import Pix2pixError, UserError
 from pix2pix_tf.wording import did_you_mean
 
-_USAGE = """usage: pix2pix COMMAND [options]
-
-  train     learn from pairs, from two sets without pairs, or from one; the same command again continues
-  predict   translate images or folders, or make images, with a trained run or an exported model
-  evaluate  compare trained models, or images of any program: numbers with intervals, and a report
-  export    SavedModel for TensorFlow Serving, TFLite for mobile, each proven against the run
-  distill   a small network that paints like a trained run: for phones, browsers, and whoever waits
-  import    a generator that PyTorch has trained, as a run
-  demo      a page to draw on, and an exported network that answers in the browser
-  timeline  a GIF of a run's samples, from the first to the last
-  train-segmenter
-            the network that 'evaluate' finds classes in photos with; it trains its own when it needs one
-  data      list, download, check and preview data sets
-
-'pix2pix COMMAND --help' shows a command's options. 'pix2pix train' alone trains façades that the
-program draws itself: no download, a picture within minutes."""
-
-
-# Imported when they are called for, as each brings modules of its own.
-_MODULES = {
-    "train": "train",
-    "predict": "predict",
-    "evaluate": "evaluate",
-    "export": "export",
-    "distill": "distill",
-    "import": "import_",
-    "demo": "demo",
-    "timeline": "timeline",
-    "train-segmenter": "segmenter",
-    "data": "data",
+# Module and summary; modules are imported when needed, because each imports others.
+_COMMANDS = {
+    "train": ("train", "train a model on pairs, on two unpaired sets or on one set; resumes an existing run"),
+    "predict": ("predict", "translate images or folders, or generate images, with any model"),
+    "evaluate": ("evaluate", "compare models: metrics with intervals, and a report"),
+    "export": ("export", "SavedModel for TensorFlow Serving, TFLite, ONNX; each verified against the run"),
+    "distill": ("distill", "train a small student of a run, for phones and browsers"),
+    "import": ("import_", "convert a PyTorch generator to a run"),
+    "demo": ("demo", "a web page to draw on, translated in the browser"),
+    "timeline": ("timeline", "a GIF of a run's samples over training"),
+    "train-segmenter": (
+        "segmenter",
+        "train the segmentation network of 'evaluate'; it does so itself if needed",
+    ),
+    "data": ("data", "list, download, check, preview and pack data sets"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
-
-    Args:
-        arguments: the command and its flags; those of the process by default.
+    """Runs a command with its flags, by default those of the process.
 
     Returns:
-        The exit code: 0 done, 2 something given is wrong, 1 the system failed, 3 training diverged, 4 an
-        exported model is not the trained one, 128 + the signal's number when stopped.
+        The exit code: 0 done, 2 wrong input, 1 the system failed, 3 training diverged, 4 an exported model
+        failed its verification, 128 + the signal's number when stopped.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # a console's code page may lack letters of a path, or λ
@@ -66,26 +48,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Pix2pixError, KeyboardInterrupt, OSError, MemoryError, UnicodeEncodeError) as error:
         return report_error(error, arguments[0])
     except RuntimeError as error:
-        if "home directory" not in str(error):  # as pathlib says it
+        if "home directory" not in str(error):  # from pathlib
             raise
-        name = next((each for each in arguments if each.partition("=")[2].startswith("~")), None)
-        name = name or next((each for each in arguments if each.startswith("~")), "~")
-        return report_error(UserError(f"{name}: no user has that name; give the folder's own path"), "")
+        parts = [part for argument in arguments for part in argument.split("=")]
+        path = next((part for part in parts if part.startswith("~")), "~")
+        return report_error(UserError(f"{path}: there is no such user; give the full path"), "")
 
 
 def _run_command(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_USAGE)
+        print("usage: pix2pix COMMAND [options]\n")
+        for name, (_, summary) in _COMMANDS.items():
+            print(f"  {name:<15}  {summary}")
+        print(
+            "\n'pix2pix COMMAND --help' lists a command's options. 'pix2pix train' alone trains on generated"
+        )
+        print("facades: no download, an image within minutes.")
         return 0 if arguments else 2
-    if arguments[0] == "--version":
+    command = arguments[0]
+    if command == "--version":
         from importlib.metadata import version
 
         print(f"pix2pix-tf {version('pix2pix-tf')}")
         return 0
-    module = _MODULES.get(arguments[0])
-    if module is None:
-        meant = did_you_mean(arguments[0], _MODULES)
-        raise UserError(
-            f"there is no command '{arguments[0]}'{meant}; the commands are {', '.join(_MODULES)}"
-        )
-    return int(importlib.import_module(f"pix2pix_tf.commands.{module}").run(arguments[1:]))
+    if command not in _COMMANDS:
+        meant = did_you_mean(command, _COMMANDS)
+        raise UserError(f"there is no command '{command}'{meant}; there are {', '.join(_COMMANDS)}")
+    return int(importlib.import_module(f"pix2pix_tf.commands.{_COMMANDS[command][0]}").run(arguments[1:]))

@@ -1,4 +1,4 @@
-"""Says in one line what went wrong."""
+"""Reports errors in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pix2pix_tf.files import printable
 
 
 def report_error(error: BaseException, command: str) -> int:
-    """Says in a line what went wrong, where that is known; returns the exit code."""
+    """Prints an error, in one line if it is a known one; returns the exit code."""
     match error:
         case Interrupted():
             print(f"pix2pix: {error}", file=sys.stderr)
@@ -30,10 +30,10 @@ def report_error(error: BaseException, command: str) -> int:
         case UnicodeEncodeError():
             name = re.split(r"[\"'\n]", error.object[: error.end])[-1]
             rest = re.split(r"[\"'\n]", error.object[error.end :])[0]
-            return _fail(f"{printable(name + rest)}: TensorFlow takes names in UTF-8 only; rename that", 2)
+            return _fail(f"{printable(name + rest)}: TensorFlow accepts UTF-8 names only; rename it", 2)
         case MemoryError():
             smaller = "a smaller --image-size or --batch-size" if command == "train" else "smaller images"
-            return _fail(f"not enough memory; take {smaller}", 1)
+            return _fail(f"not enough memory; use {smaller}", 1)
     traceback.print_exception(error)
     return 1
 

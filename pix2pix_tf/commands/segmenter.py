@@ -12,35 +12,29 @@ from pix2pix_tf.models.registry import preset
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainSegmenterArgs:
-    """Trains, once, the network that finds classes in photos; 'evaluate' trains it where it needs one."""
+class TrainSegmenterOptions:
+    """Trains the segmentation network of 'evaluate', which does so itself when it needs one."""
 
     dataset: str
-    """A name or the path of a folder: pairs with a label map on one side."""
+    """Name, or path of a folder: pairs with a label map on one side."""
     image_size: tuple[int, ...] = (256, 256)
-    """Height and width of its input."""
+    """Height and width of the network's input."""
     data_dir: Path | None = None
-    """Where data sets and the network are saved."""
+    """Directory of data sets and of the network."""
     archive: Path | None = None
-    """A copy of the data set's .tar.gz on this machine, used instead of a download."""
+    """A local copy of the data set's .tar.gz, used instead of a download."""
     label_maps: Literal["auto", "A", "B"] = "auto"
-    """The side that is a label map; 'auto' asks the data set."""
+    """Side that is a label map; 'auto' uses the data set's declaration."""
 
 
 def run(arguments: list[str]) -> int:
-    args = parse(TrainSegmenterArgs, "train-segmenter", arguments)
-    config = configs.replace(
-        preset(args.dataset),
-        data_dir=args.data_dir,
-        archive=args.archive,
-        image_size=args.image_size,
-        label_maps=args.label_maps,
-    )
+    options = parse(TrainSegmenterOptions, "train-segmenter", arguments)
+    config = configs.override(preset(options.dataset), options)
     start_frameworks()
     from pix2pix_tf.data.named import data_root
     from pix2pix_tf.data.sources import open_dataset
     from pix2pix_tf.evaluation.segmentation import load_or_train
 
-    segmenter = load_or_train(open_dataset(config, "pairs"), config.data.size, data_root(args.data_dir))
-    print(f"real photos, classified by that network: {segmenter.real}")
+    segmenter = load_or_train(open_dataset(config, "pairs"), config.data.size, data_root(options.data_dir))
+    print(f"scores of real photos: {segmenter.real}")
     return 0

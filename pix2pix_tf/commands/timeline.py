@@ -15,23 +15,23 @@ from pix2pix_tf.wording import quoted
 
 
 @dataclasses.dataclass(frozen=True)
-class TimelineArgs:
-    """Makes a GIF of a run's samples, from the first sample grid to the last."""
+class TimelineOptions:
+    """Writes a GIF of a run's samples over training."""
 
     run: Positional[str]
-    """A run directory."""
+    """Run directory."""
     out: Path | None = None
-    """The file; RUN/timeline.gif if not given."""
+    """Output file; RUN/timeline.gif by default."""
     row: Annotated[int, *limited(1)] = 1
-    """Which row of the sample grids."""
+    """Row of the sample grids."""
 
 
 def run(arguments: list[str]) -> int:
-    args = parse(TimelineArgs, "timeline", arguments)
+    options = parse(TimelineOptions, "timeline", arguments)
+    if options.out is not None and options.out.suffix.lower() != ".gif":
+        raise ConfigError(f"--out {quoted(options.out)}: the timeline is a GIF; the name must end in .gif")
     start_frameworks()
     from pix2pix_tf.timeline import timeline
 
-    if args.out is not None and args.out.suffix.lower() != ".gif":
-        raise ConfigError(f"--out {quoted(args.out)}: a timeline is a GIF; give a name that ends in .gif")
-    print(timeline(args.run, args.out, args.row))
+    print(timeline(**vars(options)))
     return 0

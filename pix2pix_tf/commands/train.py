@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class TrainArgs:
-    """Trains a model; the same command again continues where it stopped.
+    """Trains a model; the same command again resumes the run.
 
-    The settings and defaults below are those of the model and the data set that are named, or of the run that
-    is continued: 'pix2pix train --model cyclegan --dataset horse2zebra --help' shows theirs.
+    Settings and defaults depend on the model and the data set, or on the run that is resumed: 'pix2pix train
+    --model cyclegan --dataset horse2zebra --help' shows theirs.
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     dry_run: bool = False
-    """Check the settings and the data that are on this machine, print what all resolve to, and stop."""
+    """Check settings and local data, print the resolved config, and stop."""
     hosts: str | None = None
-    """Addresses of all hosts that train together, such as node1:2222,node2:2222, the one that writes the run
-    first. Under TF_CONFIG or srun they are found without this."""
+    """Addresses of all hosts of the training, such as node1:2222,node2:2222; the first one writes the run.
+    Not needed with TF_CONFIG or srun."""
     host_index: int | None = None
-    """Which of these this process is, from 0."""
+    """Index of this host, from 0."""
 
 
 def run(arguments: list[str]) -> int:
@@ -64,7 +64,7 @@ def run_training(args: TrainArgs) -> int:
     except BaseException as error:
         if cluster is None:
             raise
-        # Here and at once: what TensorFlow holds would be given back behind this, and wait for other hosts.
+        # Exit at once: TensorFlow's shutdown would wait for the other hosts.
         code = report_error(error, "train")
         sys.stderr.flush()
         os._exit(code)
@@ -74,16 +74,8 @@ def run_training(args: TrainArgs) -> int:
 
 
 def train_args(arguments: Sequence[str]) -> TrainArgs:
-    """Resolves the flags of ``pix2pix train``.
-
-    The defaults are those of the run that is continued, else the preset of the data set; flags override.
-
-    Raises:
-        UserError: a flag is wrong, or the run directory can't be read.
-    """
-    deciding = ("--model", "--recipe", "--dataset", "--task", "--run-dir")
-    given = early(arguments, *deciding)
-    default = with_length(_train_defaults(*(given[name] for name in deciding)), arguments)
+    """Parses the flags; they override the settings of the run that is resumed, else the data set's preset."""
+    default = with_length(_train_defaults(arguments), arguments)
     description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(TRAINED)}."
     args = parse(TrainArgs, "train", arguments, TrainArgs(default), description)
     flags = (each.partition("=")[0] for each in arguments if each.startswith("--"))
@@ -93,30 +85,29 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
 
 
 def early(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
-    """Returns the flags that decide the defaults of the others, ``None`` where they aren't given."""
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    """Returns the values of flags that the defaults of other flags depend on, ``None`` if not given."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for name in names:
-        early.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
-    return vars(early.parse_known_args(list(arguments))[0])
+        parser.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
+    return vars(parser.parse_known_args(list(arguments))[0])
 
 
 def with_length(default: TrainConfig, arguments: Sequence[str]) -> TrainConfig:
-    """Returns the defaults with the length in steps or in epochs, whichever is given."""
+    """Returns the defaults with the length in the unit that is given: steps or epochs."""
     given = early(arguments, "--steps", "--epochs")
     if given["--steps"] is not None and given["--epochs"] is not None:
-        raise ConfigError("--steps and --epochs both say how long to train; give one of them")
+        raise ConfigError("--steps and --epochs both set the length of the run; specify one of them")
     if given["--steps"] is not None:
         return configs.replace(default, epochs=None, steps=1)
     return default if given["--epochs"] is None else configs.replace(default, steps=None, epochs=1.0)
 
 
-def _train_defaults(
-    model: str | None, recipe: str | None, dataset: str | None, task: str | None, run_dir: str | None
-) -> TrainConfig:
+def _train_defaults(arguments: Sequence[str]) -> TrainConfig:
     from pix2pix_tf.runs import RunDirectory
 
-    recipes: tuple[Recipe, ...] = typing.get_args(Recipe)
-    known = next((each for each in recipes if each == recipe), recipes[0])  # the parser refuses another
+    names = ("--model", "--recipe", "--dataset", "--task", "--run-dir")
+    model, recipe, dataset, task, run_dir = early(arguments, *names).values()
+    known: Recipe = "paper" if recipe == "paper" else "default"  # others are rejected by the parser
     asked = preset(dataset or "procedural", model or configs.DEFAULT_MODEL, known)
     if task in typing.get_args(configs.TaskName):
         asked = configs.replace(asked, task=task)
@@ -125,10 +116,10 @@ def _train_defaults(
     if not run.exists():
         return asked
     stored = run.read_config()
-    kept = ((model, stored.model.model), (recipe, stored.model.recipe), (task, stored.data.task))
-    if any(given not in (None, before) for given, before in kept):
-        return asked  # what that contradicts is said where a run is continued
-    # A copied or moved run is continued where it is now, not where it was.
+    fixed = ((model, stored.model.model), (recipe, stored.model.recipe), (task, stored.data.task))
+    if any(given not in (None, before) for given, before in fixed):
+        return asked  # the differences are reported when the run is resumed
+    # A copied or moved run is resumed at its new place.
     return configs.replace(stored, run_dir=Path(run_dir) if run_dir is not None else None)
 
 
@@ -136,20 +127,20 @@ def _what_next(run: RunDirectory) -> str:
     from pix2pix_tf.models.registry import model_for
 
     longer = 2 * (run.latest_step() or 0)
-    judged = run.validation_file.is_file() and run.validation_file.stat().st_size > 0
+    is_validated = run.validation_file.is_file() and run.validation_file.stat().st_size > 0
     generators = model_for(run.read_config()).published_generators()
     uses = []
     for name, generator in generators.items():
         inputs = "" if generator.noise else "IMAGE_OR_FOLDER "
         direction = f"--direction {name} " if len(generators) > 1 else ""
-        uses.append(f"pix2pix predict {quoted(run.place)} {inputs}{direction}--out pictures")
+        uses.append(f"pix2pix predict {quoted(run.place)} {inputs}{direction}--out outputs")
     return "\n".join(
         (
-            f"{run.final_grid} shows what it has learnt{', on pairs that it never saw' if judged else ''}",
-            f"  look at the losses    tensorboard --logdir {quoted(run.path)}",
-            *(f"  paint pictures        {use}" for use in uses),
-            *([f"  judge them            pix2pix evaluate {quoted(run.place)}"] if judged else []),
-            f"  train for longer      pix2pix train --run-dir {quoted(run.place)} --steps {longer}",
-            "  train elsewhere       the same flags with another --run-dir",
+            f"{run.final_grid} shows outputs of the generator{' for held-out pairs' if is_validated else ''}",
+            f"  losses            tensorboard --logdir {quoted(run.path)}",
+            *(f"  create images     {use}" for use in uses),
+            *([f"  evaluate          pix2pix evaluate {quoted(run.place)}"] if is_validated else []),
+            f"  train for longer  pix2pix train --run-dir {quoted(run.place)} --steps {longer}",
+            "  another run       the same flags with another --run-dir",
         )
     )

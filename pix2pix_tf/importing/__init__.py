@@ -23,26 +23,26 @@ from pix2pix_tf.wording import quoted
 
 def import_checkpoint(
     checkpoint: Path,
-    run_dir: Path,
+    out: Path,
     dataset: str = UNKNOWN,
     direction: Direction | None = None,
-    eval_mode: bool = False,
+    eval: bool = False,
 ) -> tuple[RunDirectory, Generator]:
     """Writes a run with the generator in ``latest_net_G.pth`` of pytorch-CycleGAN-and-pix2pix (or ``_G_A``).
 
     The run has a checkpoint of step 0 with the generator and an untrained discriminator; other runs can start
-    from it (``init_from``). With ``eval_mode``, batch normalization uses the stored statistics, like their
+    from it (``init_from``). With ``eval``, batch normalization uses the stored statistics, like their
     ``test.py --eval``; by default it uses those of each image. ``direction`` defaults to the data set's and
     can be given again at each use.
     """
-    run = RunDirectory(run_dir)
+    run = RunDirectory(out)
     run.refuse_unreadable_path()
     if run.exists():
-        raise RunError(f"--out {quoted(run_dir)}: a run exists there; give another directory")
-    generator = read_generator(checkpoint, eval_mode)
-    if eval_mode and generator.norm != "batch":
+        raise RunError(f"--out {quoted(out)}: a run exists there; give another directory")
+    generator = read_generator(checkpoint, eval)
+    if eval and generator.norm != "batch":
         raise ConfigError(f"--eval has no effect with {quoted(checkpoint)}, which has no batch normalization")
-    config = _config_for(generator, run_dir, dataset, direction)
+    config = _config_for(generator, out, dataset, direction)
     state = _initial_state(config, generator.weights)
     with run.locked(), contextlib.closing(CheckpointWriter(run, state)) as writer:
         images = {"count": 1, "digest": f"of {checkpoint.name}", "imported": {"direction": direction}}

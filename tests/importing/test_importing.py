@@ -72,7 +72,7 @@ def pytorch_output(network, given, eval_mode):
 )
 def test_imported_run_equals_pytorch(save, tmp_path, make, norm, eval_mode, size):
     network, path = save(make(norm))
-    run, found = import_checkpoint(path, tmp_path / "run", eval_mode=eval_mode)
+    run, found = import_checkpoint(path, tmp_path / "run", eval=eval_mode)
     given = image(*size, found.input_channels)
     expected = pytorch_output(network, given, eval_mode)[0]
     assert expected.std() > 0.1

@@ -111,7 +111,7 @@ def test_a_student_learns_and_continues_without_its_teacher(tiny_run, tmp_path, 
 
     again = distill_args([str(teacher.path), "--run-dir", str(continued.path), "--steps", "40"])
     assert again.config == replace(continued.read_config(), steps=40)
-    with pytest.raises(ConfigError, match="learns from"):
+    with pytest.raises(ConfigError, match="has the teacher"):
         distill_args([str(tiny_run.path), "--run-dir", str(continued.path)])
     with pytest.raises(RunError, match="--teacher"):  # it would have no effect
         quietly(replace(config, steps=40, teacher=tiny_run.path))
