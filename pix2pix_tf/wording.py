@@ -1,4 +1,4 @@
-"""How messages put things: numbers with their nouns, paths as a shell takes them, the name that was meant."""
+"""Parts of messages: counted nouns, quoted paths, flags, suggestions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def noun(count: int, singular: str) -> str:
-    """Returns a noun as it stands behind a number: pair, pairs."""
+    """Returns a noun in singular or plural: pair, pairs."""
     return singular if count == 1 else f"{singular}s"
 
 
@@ -22,17 +22,17 @@ def counted(count: int, singular: str) -> str:
 
 
 def quoted(path: str | Path) -> str:
-    """Returns a path as it can be pasted into a shell."""
+    """Returns a path quoted for a shell."""
     return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
 def flag(setting: str) -> str:
-    """Spells a setting as the command line and all messages do: ``--run-dir`` of ``run_dir``."""
+    """Spells a setting as a flag: ``--run-dir`` of ``run_dir``."""
     return "--" + setting.replace("_", "-")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns a question after the known name that is most like ``name``; empty where none is like it."""
+    """Returns a suggestion of the most similar known name, or an empty text."""
     like = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {like[0]}?)" if like else ""
 

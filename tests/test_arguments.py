@@ -38,13 +38,9 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_an_argument_of_a_wrong_type_is_named(name):
-    with pytest.raises(TypeError, match=f"`{name.strip()}`"):
+    choices = ".*mixed_bfloat16" if name == "precision" else ""
+    with pytest.raises(TypeError, match=f"`{name.strip()}`{choices}"):
         WRONG[name]()
-
-
-def test_a_choice_names_what_there_is():
-    with pytest.raises(TypeError, match="float32"):
-        load("runs/none", precision="half")
 
 
 def test_every_public_function_is_tried():

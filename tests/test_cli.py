@@ -1,4 +1,4 @@
-"""The commands: what the flags mean, and that a wrong one costs one line and no traceback."""
+"""The commands: what their flags mean, and one line for every wrong one."""
 
 import dataclasses
 import io
@@ -22,6 +22,7 @@ from pix2pix_tf.config import TrainConfig, each_setting, to_json
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, Interrupted, RunError, SystemFault, TrainingDiverged
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.wording import flag, shown
 from tests.exported_models import noise, write_tflite
 
 
@@ -41,12 +42,12 @@ def empty_place(tmp_path, monkeypatch):
 def error_of(capsys, arguments, exit_code=2):
     """Runs a command that must fail in one line; returns the line."""
     assert main(arguments) == exit_code
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err.endswith("\n")
-    assert shown.err.count("\n") == 1
-    assert shown.err.startswith("pix2pix: error: ")
-    return shown.err.removeprefix("pix2pix: error: ").rstrip("\n")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert err.startswith("pix2pix: error: ")
+    return err.removeprefix("pix2pix: error: ").rstrip("\n")
 
 
 def test_a_console_without_letters_for_frames_gets_the_same_line(capsys, monkeypatch):
@@ -73,13 +74,12 @@ def test_a_name_that_is_not_utf_8_is_named(capsys, empty_place):
 # ---------------------------------------------------------------- what the flags of train mean
 
 
-@pytest.mark.parametrize("dataset", ["procedural", "facades", "edges2shoes"])
-def test_a_data_set_brings_its_preset(dataset):
-    assert parse_train(["--dataset", dataset]) == preset(dataset)
-
-
-def test_no_flags_train_the_procedural_preset():
-    assert parse_train([]) == preset("procedural")
+@pytest.mark.parametrize(
+    ("flags", "dataset"),
+    [([], "procedural"), (["--dataset", "edges2shoes"], "edges2shoes"), (["--dataset=maps"], "maps")],
+)
+def test_the_defaults_are_the_preset_of_the_data_set(flags, dataset):
+    assert parse_train(flags) == preset(dataset)
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,6 @@ def test_no_flags_train_the_procedural_preset():
 )
 def test_flags_override_the_preset(flags, settings):
     assert parse_train(["--dataset", "facades", *flags]) == replace(preset("facades"), **settings)
-
-
-@pytest.mark.parametrize("spelling", [["--dataset", "maps"], ["--dataset=maps"]])
-def test_a_flag_and_its_value_may_be_joined(spelling):
-    assert parse_train(spelling) == preset("maps")
 
 
 def test_steps_take_the_place_of_epochs_and_epochs_of_steps():
@@ -158,44 +153,34 @@ def test_a_moved_run_is_continued_where_it_is_now(tmp_path):
     assert parse_train(["--run-dir", str(tmp_path / "new")]).run_dir == tmp_path / "new"
 
 
-def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
-    (tmp_path / "config.json").write_text("{", encoding="utf-8")
-    assert str(tmp_path / "config.json") in error_of(capsys, ["train", "--run-dir", str(tmp_path)])
-
-
 # ---------------------------------------------------------------- wrong flags
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--bogus", "3"], ["--bogus"]),
         (["--steps", "-1"], ["--steps must be from 1 to 999999999, got -1"]),
-        (["--steps", "0"], ["--steps must be from 1 to 999999999, got 0"]),
-        (["--epochs", "-1"], ["--epochs must be from 0.001 to 1000000, got -1"]),
         (["--image-size", "7"], ["--image-size", "from 64 to 2048", "got 7"]),
         (["--image-size", "256", "300", "1"], ["--image-size", "one or two", "got 256 300 1"]),
         (["--image-size", "wide"], ["--image-size", "wide"]),
         (["--norm", "layer"], ["--norm", "layer", "instance", "batch", "none"]),
-        (["--precision", "float64"], ["--precision", "float64", "mixed_bfloat16"]),
         (["--learning-rate", "nan"], ["--learning-rate", "from 1e-08 to 1.0", "got nan"]),
-        (["--seed", "many"], ["--seed", "whole number", "many"]),
         (["--direction", "AtoC"], ["--direction", "AtoC", "one of AtoB, BtoA"]),
         (["--steps", "many"], ["--steps", "whole number", "many"]),
         (["--steps"], ["--steps"]),
         (["stray"], ["stray"]),
-        (["--input-channels", "17"], ["--input-channels", "from 1 to 16"]),
     ],
 )
-def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, arguments, said):
+def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, arguments, expected):
     line = error_of(capsys, ["train", *arguments])
-    assert all(words in line for words in said), line
+    assert all(words in line for words in expected), line
     assert not any(alien in line for alien in ("╭", "'None'", "int()"))
     assert list(empty_place.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["frobnicate"], ["frobnicate", "train", "predict", "data"]),
         (["evalute"], ["did you mean evaluate?"]),
@@ -215,9 +200,9 @@ def test_a_wrong_flag_costs_one_line_and_exit_code_2(capsys, empty_place, argume
         (["data", "preview", "facades", "--count", "0"], ["--count must be from 1 to 64, got 0"]),
     ],
 )
-def test_a_wrong_command_costs_one_line_and_exit_code_2(capsys, arguments, said):
+def test_a_wrong_command_costs_one_line_and_exit_code_2(capsys, arguments, expected):
     line = error_of(capsys, arguments)
-    assert all(words in line for words in said), line
+    assert all(words in line for words in expected), line
 
 
 @pytest.mark.parametrize("arguments", [[], ["data"]])
@@ -268,15 +253,11 @@ def test_a_stop_is_told_but_is_no_error(capsys, monkeypatch):
 
 def test_a_dry_run_prints_the_configuration_as_json_and_creates_nothing(capsys, empty_place):
     assert main(["train", "--dataset", "facades", "--dry-run", "--seed", "5"]) == 0
-    shown = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     precision = resolve_precision("auto")
     run_dir = Path("runs/facades")
-    assert shown == to_json(replace(preset("facades"), seed=5, run_dir=run_dir, precision=precision))
+    assert printed == to_json(replace(preset("facades"), seed=5, run_dir=run_dir, precision=precision))
     assert list(empty_place.iterdir()) == []
-
-
-def test_a_dry_run_refuses_what_a_run_would_refuse(capsys):
-    assert "--steps" in error_of(capsys, ["train", "--dry-run", "--steps", "-1"])
 
 
 def test_a_dry_run_opens_what_is_here(capsys, empty_place):
@@ -326,41 +307,34 @@ def test_importing_the_package_imports_nothing_heavy(python):
 @pytest.fixture
 def train_help(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "110")
-    with pytest.raises(SystemExit) as leaving:
-        main(["train", "--help"])
-    assert leaving.value.code in (0, None)
-    return capsys.readouterr().out
+
+    def shown(*flags):
+        with pytest.raises(SystemExit) as leaving:
+            main(["train", *flags, "--help"])
+        assert leaving.value.code in (0, None)
+        return capsys.readouterr().out
+
+    return shown
 
 
-def test_help_lists_every_flag_with_its_default(train_help):
-    plain = " ".join(train_help.partition(" options ")[2].replace("│", " ").split())
+def test_help_lists_every_flag_of_every_group_with_its_limits_and_default(train_help):
+    text = train_help()
+    titles = [line.strip("╭╮─ ") for line in text.splitlines() if " options" in line]
+    groups = [f"{group.name} options" for group in dataclasses.fields(TrainConfig)]
+    assert [title for title in titles if title.endswith(" options")] == groups
+    plain = " ".join(text.partition(" options ")[2].replace("│", " ").split())
     for _, name, _, value in each_setting(preset("procedural")):
-        flag = f"--{name.replace('_', '-')}"
-        assert flag in plain
-        shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        described = re.search(rf"{flag}[ ,].*?default: (.*?)\)", plain)
-        assert described is not None, flag
-        assert described[1] == shown, flag
+        described = re.search(rf"{flag(name)}[ ,].*?default: (.*?)\)", plain)
+        assert described is not None, name
+        assert described[1] == shown(value), name
+    assert "(from 1 to 999999999; default: 3000)" in plain
+    assert "wgan" in text
+    assert "distilled" not in text  # students are trained by distill
 
 
-def test_help_shows_the_limits_of_numbers(train_help):
-    assert "--seed" in train_help
-    assert "(from 1 to 999999999; default: 3000)" in train_help
-    assert "(from 0.0 to 0.9999; default: 0.5)" in train_help
-
-
-def test_help_shows_the_defaults_of_the_data_set_that_is_named(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "110")
-    with pytest.raises(SystemExit):
-        main(["train", "--dataset", "edges2shoes", "--help"])
-    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "(at least 1; default: 4)" in shown
-
-
-def test_help_groups_the_flags(train_help):
-    titles = [line.strip("╭╮─ ") for line in train_help.splitlines() if " options" in line]
-    found = [title for title in titles if title.endswith(" options")]
-    assert found == [f"{group.name} options" for group in dataclasses.fields(TrainConfig)]
+def test_help_shows_the_defaults_of_the_data_set(train_help):
+    plain = " ".join(train_help("--dataset", "edges2shoes").replace("│", " ").split())
+    assert "(at least 1; default: 4)" in plain
 
 
 # ---------------------------------------------------------------- which models predict takes
@@ -414,11 +388,3 @@ def test_a_size_is_spelled_in_every_usual_way(given, size):
     assert parse_train(given).data.image_size == size
     args = parse(DataCheckOptions, "data check", ["folder", *given])
     assert args.image_size in (size, size[:1])
-
-
-def test_students_are_no_models_of_train(capsys):
-    with pytest.raises(SystemExit):
-        main(["train", "--help"])
-    shown = capsys.readouterr().out
-    assert "wgan" in shown
-    assert "distilled" not in shown

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def below(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def picture(path):
+def pixels_of(path):
     return np.asarray(Image.open(path))
 
 
@@ -77,7 +78,7 @@ def test_folders_are_searched_at_any_depth_and_their_subfolders_kept(
     assert below(tmp_path / "out") == ["a.png", "deep/b.png", "deep/한국 거리/A.png", "deep/한국 거리/c.png"]
     for name, image in images.items():
         written = (tmp_path / "out" / name).with_suffix(".png")
-        np.testing.assert_array_equal(picture(written), translate(image))
+        np.testing.assert_array_equal(pixels_of(written), translate(image))
 
 
 def test_missing_pixels_are_given_as_the_middle_and_clipped_values_are_reported(
@@ -97,7 +98,7 @@ def test_missing_pixels_are_given_as_the_middle_and_clipped_values_are_reported(
     assert "%" not in predict(
         PredictOptions(tiny_run.path, [tmp_path / "middle.npy"], out, input_range=(0.0, 1.0))
     )
-    np.testing.assert_array_equal(picture(out / "missing.png"), picture(out / "middle.png"))
+    np.testing.assert_array_equal(pixels_of(out / "missing.png"), pixels_of(out / "middle.png"))
 
 
 def test_images_and_folders_may_be_mixed_and_each_is_translated_once(tiny_run, tmp_path, save_image):
@@ -106,15 +107,7 @@ def test_images_and_folders_may_be_mixed_and_each_is_translated_once(tiny_run, t
     inputs = [tmp_path / "one.png", tmp_path / "folder", tmp_path / "folder" / "scene.v1.2.png"]
     assert "2 images" in predict(PredictOptions(tiny_run.path, inputs, tmp_path / "out"))
     assert below(tmp_path / "out") == ["one.png", "scene.v1.2.png"]
-    assert picture(tmp_path / "out" / "scene.v1.2.png").shape == (77, 31, 3)
-
-
-def test_older_outputs_are_replaced(tiny_run, translate, tmp_path, save_image):
-    image = save_image(tmp_path / "in" / "one.png")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "one.png").write_text("older")
-    predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out"))
-    np.testing.assert_array_equal(picture(tmp_path / "out" / "one.png"), translate(image))
+    assert pixels_of(tmp_path / "out" / "scene.v1.2.png").shape == (77, 31, 3)
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
@@ -127,14 +120,14 @@ def test_of_a_pair_the_half_that_was_the_input_is_translated(
     pair = save_image(tmp_path / "in" / "pair.png", width=width, height=33)
     predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out", side_by_side=True))
     half = pair[:, :40] if direction == "AtoB" else pair[:, -40:]
-    np.testing.assert_array_equal(picture(tmp_path / "out" / "pair.png"), translate(half))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "out" / "pair.png"), translate(half))
 
 
 def test_a_run_takes_its_own_direction_and_no_other(tiny_run, translate, tmp_path, save_image):
     pair = save_image(tmp_path / "pair.png", width=80, height=33)
     inputs, out = [tmp_path / "pair.png"], tmp_path / "out"
     predict(PredictOptions(tiny_run.path, inputs, out, side_by_side=True, direction="BtoA"))
-    np.testing.assert_array_equal(picture(out / "pair.png"), translate(pair[:, 40:]))
+    np.testing.assert_array_equal(pixels_of(out / "pair.png"), translate(pair[:, 40:]))
     assert "AtoB" in message_of(ConfigError, tiny_run.path, inputs, out, side_by_side=True, direction="AtoB")
 
 
@@ -157,7 +150,7 @@ def small_image(tmp_path):
 @pytest.mark.parametrize("name", ["contrast", "contrast.tflite"])
 def test_exported_models_translate_like_a_run(models, tmp_path, small_image, name):
     predict(PredictOptions(models / name, [tmp_path / "one.png"], tmp_path / "out"))
-    written = picture(tmp_path / "out" / "one.png").astype(int)
+    written = pixels_of(tmp_path / "out" / "one.png").astype(int)
     assert np.abs(written - expected(small_image)).max() <= 1
 
 
@@ -171,7 +164,7 @@ def test_an_exported_model_is_told_which_half_is_the_input(models, tmp_path, sma
     assert all(part in message for part in ("side-by-side", "direction", str(model)))
     assert not out.exists()
     predict(PredictOptions(model, inputs, out, side_by_side=True, direction=direction))
-    np.testing.assert_array_equal(picture(out / "pair.png"), expected(small_image))
+    np.testing.assert_array_equal(pixels_of(out / "pair.png"), expected(small_image))
 
 
 def test_an_imported_run_that_says_no_direction_is_told_which_half_is_the_input(tmp_path):
@@ -189,17 +182,11 @@ def test_a_range_must_be_one(tiny_run, tmp_path, name, values):
     assert flag(name) in message_of(ConfigError, tiny_run.path, inputs, tmp_path / "out", **{name: values})
 
 
-def test_pictures_go_to_a_folder(tiny_run, tmp_path, save_image):
-    image = tmp_path / "one.png"
-    save_image(image)
-    assert "out" in message_of(ConfigError, tiny_run.path, [image], image)
-
-
-def test_an_earlier_checkpoint_can_be_asked_for(tiny_run, tmp_path, save_image):
+def test_an_earlier_checkpoint_can_be_selected(tiny_run, tmp_path, save_image):
     image = save_image(tmp_path / "in" / "one.png")
     predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out", step=10))
     expected = formats.load(tiny_run.path, step=10)(image)
-    np.testing.assert_array_equal(picture(tmp_path / "out" / "one.png"), expected)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "out" / "one.png"), expected)
 
 
 def test_what_is_larger_than_a_tile_becomes_a_tiff(tiny_run, translate, tmp_path, save_image):
@@ -207,9 +194,9 @@ def test_what_is_larger_than_a_tile_becomes_a_tiff(tiny_run, translate, tmp_path
     large = save_image(tmp_path / "in" / "large.png", width=129, height=100)
     predict(PredictOptions(tiny_run.path, [tmp_path / "in"], tmp_path / "out", tile_size=128))
     assert below(tmp_path / "out") == ["large.tif", "small.png"]
-    np.testing.assert_array_equal(picture(tmp_path / "out" / "small.png"), translate(small))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "out" / "small.png"), translate(small))
     tiled = np.concatenate(list(translate_in_tiles(translate, large, (128, 128))))
-    np.testing.assert_array_equal(picture(tmp_path / "out" / "large.tif"), tiled)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "out" / "large.tif"), tiled)
 
 
 def test_a_model_of_one_size_takes_any_that_is_fitted(models, tmp_path, save_image):
@@ -218,7 +205,7 @@ def test_a_model_of_one_size_takes_any_that_is_fitted(models, tmp_path, save_ima
     predict(
         PredictOptions(models / "contrast.tflite", [tmp_path / "twice.png"], tmp_path / "out", fit_input=True)
     )
-    written = picture(tmp_path / "out" / "twice.png")
+    written = pixels_of(tmp_path / "out" / "twice.png")
     assert written.shape == (66, 80, 3)
     half = np.asarray(Image.fromarray(written).resize((40, 33), Image.Resampling.BOX)).astype(int)
     assert np.abs(half - expected(image)).mean() < 40
@@ -265,19 +252,21 @@ def test_images_that_would_become_one_file_are_named(tiny_run, tmp_path, save_im
     assert not (tmp_path / "out").exists()
 
 
-def test_an_input_is_not_overwritten_by_tiles_either(tiny_run, tmp_path, save_image):
-    before = save_image(tmp_path / "in" / "one.tif", width=80, height=80)
-    message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / "in", tile_size=64)
-    np.testing.assert_array_equal(picture(tmp_path / "in" / "one.tif"), before)
-
-
-@pytest.mark.parametrize("out", ["in", "in/../in", "in/deep/.."])
-def test_an_input_is_never_overwritten(tiny_run, tmp_path, save_image, out):
+@pytest.mark.parametrize(
+    ("name", "out", "options"),
+    [
+        ("one.png", "in", {}),
+        ("one.png", "in/../in", {}),
+        ("one.png", "in/deep/..", {}),
+        ("one.tif", "in", {"tile_size": 64}),
+    ],
+)
+def test_an_input_is_never_overwritten(tiny_run, tmp_path, save_image, name, out, options):
     save_image(tmp_path / "in" / "deep" / "one.png")
-    before = save_image(tmp_path / "in" / "one.png")
-    message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / out)
-    assert "out" in message
-    np.testing.assert_array_equal(picture(tmp_path / "in" / "one.png"), before)
+    before = save_image(tmp_path / "in" / name, width=80, height=80)
+    message = message_of(DataError, tiny_run.path, [tmp_path / "in"], tmp_path / out, **options)
+    assert "--out" in message
+    np.testing.assert_array_equal(pixels_of(tmp_path / "in" / name), before)
 
 
 def test_out_may_be_inside_the_input_and_what_is_there_is_no_input(tiny_run, tmp_path, save_image):
@@ -322,17 +311,29 @@ def test_a_pair_too_narrow_to_be_cut_is_named(tiny_run, tmp_path, save_image):
     assert str(path) in message_of(DataError, tiny_run.path, [path], tmp_path / "out", side_by_side=True)
 
 
-def test_a_missing_model_is_told_before_a_missing_input(tmp_path):
+def test_a_missing_model_is_reported_before_a_missing_input(tmp_path):
     (tmp_path / "empty").mkdir()
     for model in (tmp_path / "empty", tmp_path / "no model"):
         assert str(model) in message_of(RunError, model, [tmp_path / "no image"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_what_a_model_has_no_use_for_is_refused(models, tmp_path, save_image):
-    save_image(tmp_path / "one.png")
-    for given in ({"direction": "AtoB"}, {"seed": 3}, {"fit_input": True}):
-        message_of(ConfigError, models / "contrast", [tmp_path / "one.png"], tmp_path / "out", **given)
+UNUSED = {  # options without effect, by model
+    "run": {"seed": 4, "fit_input": True, "count": 2, "masks": Path("mask.png")},
+    "contrast": {"direction": "AtoB", "seed": 3, "fit_input": True},
+    "contrast.tflite": {
+        **{"masks": Path("mask.png"), "count": 3, "seed": 4, "raw_weights": True, "stochastic": True},
+        **{"step": 3, "direction": "AtoB", "precision": "mixed_bfloat16"},
+    },
+}
+
+
+@pytest.mark.parametrize(("model", "name"), [(model, name) for model in UNUSED for name in UNUSED[model]])
+def test_an_option_without_effect_is_refused(model, name, models, tiny_run, tmp_path, small_image):
+    place = tiny_run.path if model == "run" else models / model
+    given = {name: UNUSED[model][name]}
+    assert flag(name) in message_of(ConfigError, place, [tmp_path / "one.png"], tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_image_that_a_model_does_not_take_is_named(models, tmp_path, save_image):
@@ -342,7 +343,7 @@ def test_an_image_that_a_model_does_not_take_is_named(models, tmp_path, save_ima
         assert str(path) in message_of(DataError, models / name, [tmp_path / "in"], tmp_path / "out")
 
 
-def test_a_place_that_can_not_be_written_is_named(tiny_run, tmp_path, save_image):
+def test_an_output_folder_that_is_a_file_is_named(tiny_run, tmp_path, save_image):
     save_image(tmp_path / "one.png")
     (tmp_path / "taken").write_text("a file")
     message = message_of(ConfigError, tiny_run.path, [tmp_path / "one.png"], tmp_path / "taken")

@@ -1,4 +1,4 @@
-"""``pix2pix predict``: translates images and folders of images to PNG files, giants to TIFF."""
+"""``pix2pix predict``: translates images and folders of images."""
 
 from __future__ import annotations
 
@@ -35,27 +35,24 @@ TILED_SUFFIX = ".tif"
 
 
 def predict(options: PredictOptions) -> str:
-    """Translates every image of the inputs into a file below ``out``, or makes images from noise.
+    """Translates every image of the inputs to a file below ``out``, or generates images from noise.
 
-    Grey and RGB become PNGs, of 16 bits where the model was trained on such; other channels and measurements
-    become TIFFs, or ``.npy`` where that is what was given. What is too large to be translated whole is
-    translated in tiles, to a TIFF.
-
-    Returns:
-        One line that says what was written.
+    Gray and RGB outputs are PNGs, of 8 or 16 bits like the model's; those with other channels and
+    measurements are TIFFs, or ``.npy`` like the input. Large images are translated in tiles, to a TIFF.
+    Returns a summary in one line.
     """
     model, inputs, out, direction = options.model, options.inputs, options.out, options.direction
     check_range("input_range", options.input_range)
     check_range("output_range", options.output_range)
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {quoted(out)} is a file; name a folder")
+        raise ConfigError(f"--out {quoted(out)} is a file; it must be a folder")
     run = find_run(model)
     if run is None:
         refuse_missing(model)
     half = _input_half(run or model, direction) if options.side_by_side else None
     if direction is not None and half is None and run is None:
-        raise ConfigError("--direction says which half of a pair is the input; give --side-by-side with it")
-    # Before the model is loaded, which takes longer.
+        raise ConfigError("--direction selects the input half of a pair; it needs --side-by-side")
+    # Before loading the model, which takes longer.
     images, unread = _images_below(inputs, out)
     jobs = _outputs_of(images, out)
     translator = formats.load(
@@ -72,27 +69,24 @@ def predict(options: PredictOptions) -> str:
     if options.output_range is not None:
         translator.output = dataclasses.replace(translator.output, value_range=options.output_range)
     noise = bool(translator.noise)
-    conditions = (  # whether it was given, whether the model makes it have an effect, and why not
-        ("count", options.count is not None, noise, "which translates images"),
-        ("seed", options.seed != 0, noise or translator.stochastic, "which has no noise, or its own"),
-        ("masks", options.masks is not None, translator.inpaints, "which paints no holes"),
-        ("fit_input", options.fit_input, translator.size is not None, "which takes images of any size"),
-        ("tile_size", options.tile_size is not None, not noise, "which makes images from noise"),
-        ("side_by_side", options.side_by_side, not noise, "which makes images from noise"),
-        ("input_range", options.input_range is not None, not noise, "which makes images from noise"),
-        ("skip_bad_images", options.skip_bad_images, not noise, "which makes images from noise"),
+    from_noise = "which generates images from noise"
+    conditions = (  # option, whether the model uses it, and why not
+        ("count", noise, "which translates images"),
+        ("seed", noise or translator.stochastic, "which has no noise, or noise of its own"),
+        ("masks", translator.inpaints, "which was not trained with --task inpaint"),
+        ("fit_input", translator.size is not None, "which accepts images of any size"),
+        *((name, not noise, from_noise) for name in ("tile_size", "side_by_side", "input_range")),
+        ("skip_bad_images", not noise, from_noise),
     )
-    for name, is_given, is_read, why in conditions:
-        if is_given and not is_read:
-            raise ConfigError(f"{flag(name)} has no effect with {model}, {why}")
+    for name, is_used, reason in conditions:
+        if getattr(options, name) not in (None, False, 0) and not is_used:
+            raise ConfigError(f"{flag(name)} has no effect with {model}, {reason}")
     if options.fit_input and options.tile_size is not None:
-        raise ConfigError("--fit-input takes an image whole, --tile-size cuts it; give one of them")
+        raise ConfigError("--fit-input and --tile-size exclude each other")
     if noise:
-        return _from_noise(
-            translator, inputs, out, 16 if options.count is None else options.count, options.seed
-        )
+        return _from_noise(translator, options)
     if not inputs:
-        raise DataError("nothing to translate: name at least one image or folder")
+        raise DataError("specify at least one image or folder to translate")
     fitted = translator.size if options.fit_input else None
     mask_of = {source: _mask_of(options.masks, target.relative_to(out)) for source, target in jobs.items()}
     skipped, clipped = 0, [0, 0]
@@ -110,17 +104,16 @@ def predict(options: PredictOptions) -> str:
             continue
         with naming(source):
             _write_translation(translator, image, source, target, options.tile_size, fitted, half)
-    left_out = f", {skipped} unreadable left out" if skipped else ""
+    summary = f"{out}: {counted(len(jobs) - skipped, 'image')} translated"
+    summary += f", {skipped} unreadable skipped" if skipped else ""
     if unread:
-        left_out += f"; passed over, of a kind that can't be read: {unread[0].name}"
-        left_out += f" and {len(unread) - 1} more" if unread[1:] else ""
+        more = f" and {len(unread) - 1} more" if unread[1:] else ""
+        summary += f"; skipped, of an unsupported format: {unread[0].name}{more}"
     if clipped[0] and translator.input.value_range is not None:
         low, high = translator.input.value_range
-        left_out += (
-            f"; {clipped[0] / clipped[1]:.2%} of the inputs' values are outside of the model's range from "
-        )
-        left_out += f"{low:.6g} to {high:.6g}, and were clipped"
-    return f"{out}: {counted(len(jobs) - skipped, 'image')} translated{left_out}"
+        summary += f"; {clipped[0] / clipped[1]:.2%} of the inputs' values were clipped to the model's range "
+        summary += f"from {low:.6g} to {high:.6g}"
+    return summary
 
 
 def _write_translation(
@@ -132,7 +125,7 @@ def _write_translation(
     fitted: tuple[int, int] | None,
     half: int | None,
 ) -> None:
-    """Translates an image at its own size, in tiles where it is large, or at another."""
+    """Translates an image in one pass, in tiles, or resized to ``fitted``, and writes it."""
     image = translator.enlarged(image)
     tile = None if fitted else tile_for(translator, image.shape[:2], tile_size)
     if tile is not None:
@@ -148,46 +141,47 @@ def _write_translation(
     def with_missing() -> np.ndarray:
         return _half_of(source, translator.load_input(source, MOST_PIXELS, missing=0), half)
 
-    if translator.inpaints or translator.enlarges > 1:  # alpha masks, and enlarged images, have other levels
+    if translator.inpaints or translator.enlarges > 1:  # alpha masks and enlarged images have other values
         given = resized(tf.constant(image), fitted, translator.input).numpy()
     else:
         given = resized_input(image, with_missing, fitted, translator.input)
-    picture = resized(tf.constant(translator(given)), image.shape[:2], translator.output)
-    if translator.inpaints:  # what is known is still the photo's, not what resizing made of it
-        known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), picture.dtype)
-        picture = tf.where(mask_of(image), picture, known)
-    _write(target, picture.numpy(), source, translator)
+    output = resized(tf.constant(translator(given)), image.shape[:2], translator.output)
+    if translator.inpaints:  # known pixels are the photo's, not resized ones
+        known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), output.dtype)
+        output = tf.where(mask_of(image), output, known)
+    _write(target, output.numpy(), source, translator)
 
 
-def _from_noise(translator: Translator, inputs: Sequence[Path], out: Path, count: int, seed: int) -> str:
-    if inputs:
-        raise ConfigError(f"the model makes images from noise, not from {inputs[0]}; leave the inputs out")
-    random = np.random.default_rng(seed)
-    for number in tqdm(range(count), unit="image", desc="making", leave=False, disable=None):
+def _from_noise(translator: Translator, options: PredictOptions) -> str:
+    if options.inputs:
+        raise ConfigError(f"{options.inputs[0]}: the model generates images from noise, and has no inputs")
+    count = 16 if options.count is None else options.count
+    random = np.random.default_rng(options.seed)
+    for number in tqdm(range(count), unit="image", desc="generating", leave=False, disable=None):
         image = translator(random.standard_normal(translator.noise, np.float32))
-        target = out / f"{number:06d}.png"
+        target = options.out / f"{number:06d}.png"
         _write(target, image, target, translator)
-    return f"{out}: {counted(count, 'image')} made from noise"
+    return f"{options.out}: {counted(count, 'image')} generated from noise"
 
 
 def _mask_of(masks: Path | None, name: Path) -> Path | None:
-    """Returns the mask of the input whose output has that name."""
+    """Returns the mask file of the input whose output is ``name``."""
+    if masks is not None and not masks.exists():
+        raise DataError(f"--masks {quoted(masks)}: there is no such image or folder")
     if masks is None or not masks.is_dir():
-        if masks is not None and not masks.exists():
-            raise DataError(f"--masks {quoted(masks)}: there is no such image or folder")
         return masks
     place = masks / name
     found = [path for path in sorted(place.parent.glob(f"{glob.escape(name.stem)}.*")) if is_image_file(path)]
     if len(found) != 1:
         many = f"{len(found)} masks" if found else "no mask"
         raise DataError(
-            f"--masks {quoted(masks)} has {many} for {name.with_suffix('')}; give one of its name"
+            f"--masks {quoted(masks)} has {many} for {name.with_suffix('')}; it needs one of that name"
         )
     return found[0]
 
 
 def _with_mask(image: np.ndarray, source: Path, mask: Path | None, translator: Translator) -> np.ndarray:
-    """Returns an image with its hole, if it is for a model that paints holes."""
+    """Adds the mask to the input of a model that inpaints."""
     if not translator.inpaints:
         return image
     if mask is not None:
@@ -195,40 +189,34 @@ def _with_mask(image: np.ndarray, source: Path, mask: Path | None, translator: T
         with naming(source):
             image = with_mask(image, pixels)
     if not mask_of(image).any():
-        raise DataError(f"{source}: nothing is to be painted; make pixels transparent, or give --masks")
+        raise DataError(f"{source}: no pixels to complete; make some transparent, or use --masks")
     return image
 
 
 def _write(target: Path, image: np.ndarray, source: Path, translator: Translator) -> None:
-    """Writes a translation, in a kind of file that can hold it."""
+    """Writes an output in a format that can store it."""
     suffix = suffix_for(source, image.shape[2], translator.output.value_range is not None)
     write_whole(target.with_suffix(suffix), encode_image(image, suffix, translator.output.value_range))
 
 
 def _input_half(model: str | Path | OpenedRun, direction: Direction | None) -> int:
     """Returns which half of a pair is the model's input: 0 for the left one, which is A."""
-    found: str | None = direction
+    side: str | None = direction
     if direction is None and isinstance(model, OpenedRun):
         config = model.config
-        if config.data.task != "pairs":  # made of the target
+        if config.data.task != "pairs":  # its inputs are made from the target
             return 1 if config.data.direction == "AtoB" else 0
         if model.directory.imported() != {"direction": None}:
-            found = next(iter(model_for(config).published_generators()))
-    if found is None:
-        raise ConfigError(
-            f"--side-by-side needs --direction AtoB or BtoA with {model}, which doesn't say which half of a "
-            "pair its input was"
-        )
-    return 0 if found == "AtoB" else 1
+            side = next(iter(model_for(config).published_generators()))
+    if side is None:
+        raise ConfigError(f"{model} declares no direction: --side-by-side needs --direction AtoB or BtoA")
+    return 0 if side == "AtoB" else 1
 
 
 def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Finds the images, and what is one by its name but of a kind that isn't read.
+    """Returns each image with its path below ``out`` (with its own suffix), and files of unsupported formats.
 
-    What lies in ``out`` already is an output of an earlier call, even where ``out`` is inside an input.
-
-    Returns:
-        Each image with its path below ``out``, still with its own suffix; and the unread files.
+    Files in ``out`` are earlier outputs, even if ``out`` is inside an input folder.
     """
     images: list[tuple[Path, Path]] = []
     unread: list[Path] = []
@@ -239,7 +227,7 @@ def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, P
             unread += filter(is_unread_image, files)
             found = [path for path in files if is_image_file(path) and nested not in path.resolve().parents]
             if not found:
-                raise DataError(f"{given} has no images ({KINDS}), nor has a folder below it")
+                raise DataError(f"{given} and its subfolders have no images ({KINDS})")
             images += [(path, path.relative_to(given)) for path in found]
         elif given.exists():
             images.append((given, Path(given.name)))
@@ -249,23 +237,25 @@ def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, P
 
 
 def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
-    """Returns the output file of every image, where that is translated whole."""
+    """Returns the output file of every image; the suffix may change, see `suffix_for`."""
     outputs: dict[Path, Path] = {}
     taken: dict[str, Path] = {}
     sources = {source.resolve() for source, _ in images}
     for source, name in images:
-        target = out / name.with_suffix(".png")  # or another ending, see `suffix_for`
-        key = str(target).casefold()  # some file systems don't tell A.png from a.png
+        target = out / name.with_suffix(".png")
+        key = str(target).casefold()  # some file systems ignore case
         if taken.setdefault(key, source) != source:
-            raise DataError(f"{taken[key]} and {source} would both become {target}; translate them apart")
+            raise DataError(
+                f"{taken[key]} and {source} have the same output {target}; translate them separately"
+            )
         if any(target.with_suffix(suffix).resolve() in sources for suffix in SUFFIXES):
-            raise DataError(f"{target} is an input, and would be overwritten; give another --out")
+            raise DataError(f"{target} is an input; choose another --out")
         outputs[source] = target
     return outputs
 
 
 def _half_of(path: Path, pair: np.ndarray, half: int | None) -> np.ndarray:
-    """Returns a half of a pair, as `split_side_by_side` cuts it, without a copy; for ``None`` all of it."""
+    """Returns a half of a pair like `split_side_by_side`, without a copy; all of it for ``None``."""
     if half is None:
         return pair
     width = pair.shape[1] // 2

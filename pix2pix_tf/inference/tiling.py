@@ -81,14 +81,14 @@ def translate_in_tiles(
     grids = (1, 1) if translate.size else (min(_GRID, side // 2) for side in tile)
     rows, columns = (windows(*axis) for axis in zip(image.shape[:2], tile, grids, strict=True))
     places = list(itertools.product(rows, columns))
-    paint = translate.for_tiles(_sample(image, places))
+    translate_tile = translate.for_tiles(_sample(image, places))
     with tqdm(total=len(places), unit="tile", dynamic_ncols=True, leave=False, disable=None) as bar:
 
-        def painted(row: Window, column: Window) -> np.ndarray:
+        def translated(row: Window, column: Window) -> np.ndarray:
             bar.update()
-            return paint(image[row.span, column.span])
+            return translate_tile(image[row.span, column.span])
 
-        yield from _blended(painted, rows, columns, image.shape[:2])
+        yield from _blended(translated, rows, columns, image.shape[:2])
 
 
 def _sample(image: np.ndarray, places: list[tuple[Window, Window]]) -> Iterator[np.ndarray]:
@@ -100,7 +100,7 @@ def _sample(image: np.ndarray, places: list[tuple[Window, Window]]) -> Iterator[
 
 
 def _blended(
-    painted: Callable[[Window, Window], np.ndarray],
+    translated: Callable[[Window, Window], np.ndarray],
     rows: list[Window],
     columns: list[Window],
     size: tuple[int, int],
@@ -110,13 +110,13 @@ def _blended(
     ends = [row.start for row in rows[1:]] + [size[0]]
     for row, end in zip(rows, ends, strict=True):
         for column in columns:
-            picture = painted(row, column)
+            output = translated(row, column)
             if not band.shape[2]:
-                band = np.zeros((*band.shape[:2], picture.shape[2]), np.float32)
+                band = np.zeros((*band.shape[:2], output.shape[2]), np.float32)
             band[: len(row.weights), column.span] += (
-                np.outer(row.weights, column.weights)[..., np.newaxis] * picture
+                np.outer(row.weights, column.weights)[..., np.newaxis] * output
             )
-        finished = end - row.start
-        yield np.rint(band[:finished], out=band[:finished]).astype(picture.dtype)
-        band[: len(band) - finished] = band[finished:]
-        band[len(band) - finished :] = 0
+        done = end - row.start
+        yield np.rint(band[:done], out=band[:done]).astype(output.dtype)
+        band[: len(band) - done] = band[done:]
+        band[len(band) - done :] = 0
