@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.formats.saved_model.decoding import decode_to_unit_range
 
 GAIN = 15.0  # an odd number: no output lies half way between two levels
@@ -59,7 +59,7 @@ class ContrastModel(tf.Module):
     def _translate_file(self, data):
         source, result = self.channels
         image = decode_to_unit_range(data, source)
-        return encode_png(_contrast(_small(image), result, to_uint8))
+        return tf.io.encode_png(_contrast(_small(image), result, to_uint8))
 
 
 def _small(images):

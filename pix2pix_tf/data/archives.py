@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
-from pix2pix_tf.data.reading import is_image_file
+from pix2pix_tf.data.layout import is_image_file
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
 

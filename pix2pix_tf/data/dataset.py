@@ -40,6 +40,11 @@ def spread(total: int, count: int) -> np.ndarray:
     return np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)
 
 
+def sides_of_sets(sides: tuple[PixelFormat, ...], sets: Sequence[Any]) -> list[tuple[PixelFormat, ...]]:
+    """Returns the sides of what each set of a split reads."""
+    return [sides] if len(sets) == 1 else [(side,) for side in sides]
+
+
 class LazyNames(Sequence[str]):
     """Names that are looked up when they are asked for: of a million images nobody asks for all."""
 
@@ -140,8 +145,7 @@ class ImageDataset:
     def parts(self, split: str) -> list[tuple[Images, tuple[PixelFormat, ...]]]:
         """Returns the sets of a split, each with the sides of what it reads."""
         sets = self.splits[split]
-        read = self.sides[1:] if self.task.makes_input else self.sides
-        sides = [read] if len(sets) == 1 else [(side,) for side in self.sides]
+        sides = sides_of_sets(self.sides[1:] if self.task.makes_input else self.sides, sets)
         return list(zip(sets, sides, strict=True))
 
     def digests(self, split: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import os
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from pix2pix_tf.config import DataConfig, Layout
 from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
 from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, Severity, found
 from pix2pix_tf.data.checking.values import value_findings
-from pix2pix_tf.data.dataset import ImageDataset, Images, Kind
+from pix2pix_tf.data.dataset import ImageDataset, Images, Kind, sides_of_sets
 from pix2pix_tf.data.layout import UNSPLIT, Item, Sets, list_folder, split_by_hash
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import split_side_by_side
@@ -88,20 +88,28 @@ class Survey:
 
     def used(self) -> list[list[Item]]:
         """Returns the items of all splits, for each set."""
-        return [
-            [item for items in sets for item in items] for sets in zip(*self.splits.values(), strict=True)
-        ]
+        return all_items(self.splits)
 
-    def formats(self) -> list[tuple[PixelFormat, ...]]:
-        """Returns what the images of each set are like: both halves of a side-by-side one as the whole."""
-        return [
-            tuple(
-                _format_of([self.checked[item.files[at]] for item in items]) for at in range(len(first.files))
-            )
-            * (2 if first.is_halved else 1)
-            for items in self.used()
-            for first in items[:1]
-        ]
+    def formats(self) -> tuple[PixelFormat, ...]:
+        """Returns what the images of each side are like: both halves of a side-by-side one as the whole."""
+        formats = []
+        for files, is_halved in _files_by_side(self.splits):
+            formats += [_format_of([self.checked[file] for file in files])] * (2 if is_halved else 1)
+        return tuple(formats)
+
+
+def all_items(splits: Mapping[str, Sets]) -> list[list[Item]]:
+    """Returns the items of all splits, for each set."""
+    return [[item for items in sets for item in items] for sets in zip(*splits.values(), strict=True)]
+
+
+def _files_by_side(splits: Mapping[str, Sets]) -> list[tuple[tuple[Path, ...], bool]]:
+    """Returns the files of each side, and whether they have both sides."""
+    return [
+        (files, items[0].is_halved)
+        for items in all_items(splits)
+        for files in zip(*(item.files for item in items), strict=True)
+    ]
 
 
 def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
@@ -120,7 +128,7 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
     sides = as_asked(survey.formats(), options.ranges, options.channels, folder)
     return ImageDataset(
         name=printable(folder.resolve().name),
-        sides=tuple(itertools.chain(*sides)),
+        sides=sides,
         splits={
             name: tuple(
                 Images(
@@ -128,7 +136,7 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
                     _reader(items, of_set),
                     functools.partial(digests_of, items, survey.checked),
                 )
-                for items, of_set in zip(sets, sides, strict=True)
+                for items, of_set in zip(sets, sides_of_sets(sides, sets), strict=True)
             )
             for name, sets in survey.splits.items()
         },
@@ -162,44 +170,43 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
     Raises:
         SystemFault: the folder or a file in it can't be read.
     """
-    kind, is_auto = options.kind, options.layout == "auto"
-    listing = list_folder(folder, kind, options.layout)
+    listing = list_folder(folder, options.kind, options.layout)
     if not listing.splits:
         return Survey(listing.layout, findings=listing.findings)
-    layout, splits = listing.layout, listing.splits
-    files = _ignored_of(splits, options.ignored, listing.sides_are_apart)
-    checked = check_images(files, _index_file(folder, options.cache_dir), with_appearance)
-    items = [item for sets in splits.values() for of_set in sets for item in of_set]
-    is_seamless = is_auto and _is_seamless(items, checked)
-    if kind == "images" and (
-        options.layout == "side-by-side" or (not is_seamless and _all_twice_as_wide(items, checked))
+    layout, splits, is_seamless = listing.layout, listing.splits, False
+    ignored = options.ignored
+    if not listing.sides_are_apart:  # one file has both sides, or the only one
+        ignored = (ignored[0] if ignored[1] is None else ignored[1],) * 2
+    sides = _files_by_side(splits)
+    ignored_in = {file: number for (files, _), number in zip(sides, ignored, strict=False) for file in files}
+    index_file = None
+    if options.cache_dir:
+        digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
+        index_file = options.cache_dir / f"checked-images-{digest[:16]}.json"
+    checked = check_images(ignored_in, index_file, with_appearance)
+    if options.layout == "auto" and len(sides) == 1:
+        is_seamless = _is_seamless([checked[file] for file in sides[0][0]])
+    if (
+        len(sides) == 1
+        and options.kind == "images"
+        and (options.layout == "side-by-side" or (not is_seamless and _are_twice_as_wide(checked.values())))
     ):
         layout = layout.replace("images", "side-by-side images", 1)
         splits = {
             split: tuple([dataclasses.replace(item, is_halved=True) for item in of_set] for of_set in sets)
             for split, sets in splits.items()
         }
-        items = [item for sets in splits.values() for of_set in sets for item in of_set]
-    faulty, findings = _unusable(items, checked, options.skip_bad_images)
-    findings = [*listing.findings, *findings, *_unequal_images(splits, checked, options.ranges)]
-    readable = [item for item in items if not any(checked[file].problem for file in item.files)]
-    findings += found(
-        "error", "different-sizes", "pair",
-        "whose sides differ in size, so that no pixel has its counterpart", "crop or resize both to one size",
-        [case for item in readable for case in _sizes(item, checked)],
-    )  # fmt: skip
-    unusable = set(faulty)
+    faulty, findings = _unusable(splits, checked, options)
     usable = {
-        split: tuple([item for item in of_set if unusable.isdisjoint(item.files)] for of_set in sets)
+        split: tuple([item for item in of_set if faulty.keys().isdisjoint(item.files)] for of_set in sets)
         for split, sets in splits.items()
     }
     if UNSPLIT in usable:
         usable = split_by_hash(usable[UNSPLIT], options.seed, options.shares)
     usable = {split: sets for split, sets in usable.items() if all(sets)}
     halved = [checked[item.files[0]] for sets in usable.values() for item in sets[0] if item.is_halved]
-    is_seamless = is_seamless and any(item.is_halved for item in items)
-    is_tall = is_auto and bool(halved) and all(one.height >= one.width for one in halved)
-    if is_seamless or is_tall:
+    is_tall = options.layout == "auto" and bool(halved) and all(one.height >= one.width for one in halved)
+    if (is_seamless and _files_by_side(splits)[0][1]) or is_tall:
         why = "the left half of the images continues in the right one"
         why = why if is_seamless else "no image is wider than high"
         fix = (
@@ -207,46 +214,68 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
             "image, or into folders A/ and B/, or give a --task that makes pairs of photos"
         )
         findings.append(Finding("warning", "not-pairs", f"{why}: are they pairs, side by side?", fix))
-    return Survey(layout, usable, checked, faulty, findings, UNSPLIT in splits, is_seamless)
-
-
-def _ignored_of(
-    splits: Mapping[str, Sets], ignored: tuple[float | None, float | None], sides_are_apart: bool
-) -> dict[Path, float | None]:
-    """Returns for each file the number of its pixels without a value."""
-    if not sides_are_apart:  # one file has both sides, or the only one
-        ignored = (ignored[0] if ignored[1] is None else ignored[1],) * 2
-    return {
-        file: ignored[number + at]
-        for sets in splits.values()
-        for number, items in enumerate(sets)
-        for item in items
-        for at, file in enumerate(item.files)
-    }
-
-
-def _index_file(folder: Path, cache_dir: Path | None) -> Path | None:
-    if cache_dir is None:
-        return None
-    digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
-    return cache_dir / f"checked-images-{digest[:16]}.json"
+    findings = [*listing.findings, *findings]
+    return Survey(layout, usable, checked, list(faulty), findings, UNSPLIT in splits, is_seamless)
 
 
 # ---------------------------------------------------------------- what the check of the files shows
 
 
+def _are_twice_as_wide(images: Iterable[CheckedImage]) -> bool:
+    """Whether single images are pairs side by side by all signs, so that none is taken for one image."""
+    readable = [one for one in images if not one.problem]
+    return bool(readable) and all(one.width == 2 * one.height for one in readable)
+
+
+def _is_seamless(images: Sequence[CheckedImage]) -> bool:
+    """Whether single files look like photos, and not like pairs side by side."""
+    known = [one.seam for one in images if one.seam is not None]
+    return 2 * len(known) >= max(len(images), 2 * _FEWEST_SEAMS) and statistics.median(known) < _SEAMLESS
+
+
 def _unusable(
-    items: Sequence[Item], checked: Mapping[Path, CheckedImage], skip_bad_images: bool
-) -> tuple[list[Path], list[Finding]]:
-    """Returns the files that can't be used, and the findings that name them."""
+    splits: Mapping[str, Sets], checked: Mapping[Path, CheckedImage], options: FolderOptions
+) -> tuple[dict[Path, None], list[Finding]]:
+    """Returns the files that can't be used, and what is wrong with images, pairs and sides."""
     unreadable = [Case((file,), one.problem) for file, one in checked.items() if one.problem]
-    damaged = {file for case in unreadable for file in case.files}
-    readable = [item for item in items if damaged.isdisjoint(item.files)]
-    too_small = [case for item in readable for case in _too_small(item, checked)]
-    severity: Severity = "warning" if skip_bad_images else "error"
-    skipped, or_skip = (
-        (", left out", "") if skip_bad_images else ("", ", or leave out with --skip-bad-images")
-    )
+    too_small, unequal = [], []
+    for item in itertools.chain(*all_items(splits)):
+        if any(checked[file].problem for file in item.files):
+            continue
+        sizes = [(checked[file].width, checked[file].height) for file in item.files]
+        for file, (width, height) in zip(item.files, sizes, strict=True):
+            if item.is_halved and width < 2:
+                too_small.append(Case((file,), "only 1 pixel wide, but must hold two images side by side"))
+            elif height * width <= (2 if item.is_halved else 1):
+                too_small.append(Case((file,), f"{width}x{height}"))
+        if len(set(sizes)) > 1:
+            unequal.append(Case(item.files, " and ".join(f"{width}x{height}" for width, height in sizes)))
+    bands, nodata = [], []
+    sides = _files_by_side(splits)
+    for at, (files, is_halved) in enumerate(sides):
+        usable = {file: checked[file] for file in files if not checked[file].problem}
+        first = next(iter(usable.values()), None)
+        # Gray and RGB go together, other numbers of bands don't.
+        bands += [
+            Case((file,), f"{_bands(one)}, not {_bands(first)}")
+            for file, one in usable.items()
+            if first and (max(3, one.channels), not one.values) != (max(3, first.channels), not first.values)
+        ]
+        # A level that stands for missing pixels in one file would be a value in another; with a range, all
+        # missing pixels get level 0.
+        ranges = (
+            options.ranges if is_halved else options.ranges[at:][:1] if sides[1:] else options.ranges[-1:]
+        )
+        first_with: dict[int, Path] = {}
+        for file, one in usable.items():
+            if not one.values and (level := one.nodata_level(16)) is not None:
+                first_with.setdefault(level, file)
+        if len(first_with) > 1 and None in ranges:
+            nodata.append(Case(tuple(first_with.values())[:2]))
+    severity: Severity = "warning" if options.skip_bad_images else "error"
+    skipped, or_skip = ", left out", ""
+    if not options.skip_bad_images:
+        skipped, or_skip = "", ", or leave out with --skip-bad-images"
     findings = [
         *found(
             severity, "unreadable", "image", f"that can't be decoded{skipped}",
@@ -256,92 +285,37 @@ def _unusable(
             severity, "too-few-pixels", "image", f"of too few pixels{skipped}",
             f"replace or delete{or_skip}", too_small,
         ),
+        *found(
+            "error", "other-bands", "image",
+            "of other channels than the first of their side, or of measurements where that has levels",
+            "give all images of a side the same", bands,
+        ),
+        *found(
+            "error", "other-nodata", "image",
+            "of one side with different nodata levels: what is missing in one is a value in another",
+            "give all images of a side one nodata level, or a range: --output-range, or --input-range",
+            nodata,
+        ),
+        *found(
+            "error", "different-sizes", "pair",
+            "whose sides differ in size, so that no pixel has its counterpart",
+            "crop or resize both to one size", unequal,
+        ),
     ]  # fmt: skip
-    return [file for case in (*unreadable, *too_small) for file in case.files], findings
+    return dict.fromkeys(case.files[0] for case in (*unreadable, *too_small)), findings
 
 
-def _all_twice_as_wide(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> bool:
-    """Whether single images are pairs side by side by all signs, so that none is taken for one image."""
-    readable = [one for item in items if not (one := checked[item.files[0]]).problem]
-    return bool(readable) and all(one.width == 2 * one.height for one in readable)
+def _bands(image: CheckedImage) -> str:
+    return f"{image.channels}{' of measurements' if image.values else ''}"
 
 
-def _is_seamless(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> bool:
-    """Whether single files look like photos, and not like pairs side by side."""
-    every = [checked[item.files[0]] for item in items]
-    known = [one.seam for one in every if one.seam is not None]
-    return 2 * len(known) >= max(len(every), 2 * _FEWEST_SEAMS) and statistics.median(known) < _SEAMLESS
-
-
-def _too_small(item: Item, checked: Mapping[Path, CheckedImage]) -> Iterator[Case]:
-    for file in item.files:
-        height, width = checked[file].height, checked[file].width
-        if item.is_halved and width < 2:
-            yield Case((file,), "only 1 pixel wide, but must hold two images side by side")
-        elif height * width <= (2 if item.is_halved else 1):
-            yield Case((file,), f"{width}x{height}")
-
-
-def _sizes(item: Item, checked: Mapping[Path, CheckedImage]) -> Iterator[Case]:
-    sizes = [f"{checked[file].width}x{checked[file].height}" for file in item.files]
-    if len(set(sizes)) > 1:
-        yield Case(item.files, " and ".join(sizes))
-
-
-def _unequal_images(
-    splits: Mapping[str, Sets], checked: Mapping[Path, CheckedImage], ranges: Sequence[ValueRange | None]
-) -> Iterator[Finding]:
-    """Yields images that can't be one side: gray and RGB go together, other numbers of bands don't."""
-
-    def kind(file: Path) -> tuple[int, bool]:
-        return max(3, checked[file].channels), checked[file].values is not None
-
-    def words(file: Path) -> str:
-        return f"{checked[file].channels}{' of measurements' if checked[file].values else ''}"
-
-    bands: list[Case] = []
-    nodata: list[Case] = []
-    sides = [
-        (files, items[0].is_halved)
-        for items in (
-            [item for of_split in each for item in of_split] for each in zip(*splits.values(), strict=True)
-        )
-        for files in zip(*(item.files for item in items), strict=False)
-    ]
-    for at, (files, is_halved) in enumerate(sides):
-        usable = [file for file in files if not checked[file].problem]
-        if not checked[files[0]].problem:
-            others = [file for file in usable if kind(file) != kind(files[0])]
-            bands += [Case((file,), f"{words(file)}, not {words(files[0])}") for file in others]
-        # A level that stands for missing pixels in one file would be a value in another; with a range, all
-        # missing pixels get level 0.
-        own = ranges if is_halved else ranges[at:][:1] if sides[1:] else ranges[-1:]
-        first: dict[float, Path] = {}
-        for file in usable:
-            if checked[file].values is None and (level := checked[file].nodata_level(16)) is not None:
-                first.setdefault(level, file)
-        if len(first) > 1 and None in own:
-            nodata.append(Case(tuple(first.values())[:2]))
-    yield from found(
-        "error", "other-bands", "image",
-        "of other channels than the first of their side, or of measurements where that has levels",
-        "give all images of a side the same", bands,
-    )  # fmt: skip
-    yield from found(
-        "error", "other-nodata", "image",
-        "of one side with different nodata levels: what is missing in one is a value in another",
-        "give all images of a side one nodata level, or a range: --output-range, or --input-range", nodata,
-    )  # fmt: skip
-
-
-def _value_findings(survey: Survey, sides: Sequence[tuple[PixelFormat, ...]]) -> Iterator[Finding]:
+def _value_findings(survey: Survey, sides: Sequence[PixelFormat]) -> Iterator[Finding]:
     """Yields what may be wrong with the numbers of each side; halves are one."""
-    places = [(items, at) for items in survey.used() for at in range(len(items[0].files))]
-    names = (" on side A", " on side B") if len(places) == 2 else ("",)
-    for name, (items, at), side in zip(names, places, itertools.chain(*sides), strict=False):
-        numbers = {file: survey.checked[file].numbers for file in (item.files[at] for item in items)}
-        known = {file: each for file, each in numbers.items() if each is not None}
-        yield from value_findings(name, known, side.value_range or (0, 2**side.bits - 1))
+    of_files = _files_by_side(survey.splits)
+    names = (" on side A", " on side B") if len(of_files) == 2 else ("",)
+    for name, (files, _), side in zip(names, of_files, sides, strict=False):
+        numbers = {file: found for file in files if (found := survey.checked[file].numbers) is not None}
+        yield from value_findings(name, numbers, side.value_range or (0, 2**side.bits - 1))
 
 
 # ---------------------------------------------------------------- what the images are read as
@@ -365,37 +339,33 @@ def _format_of(images: Sequence[CheckedImage]) -> PixelFormat:
 
 
 def as_asked(
-    sides: Sequence[tuple[PixelFormat, ...]],
+    sides: Sequence[PixelFormat],
     ranges: Sequence[ValueRange | None],
     channels: Sequence[int | None],
     folder: Path,
-) -> list[tuple[PixelFormat, ...]]:
-    """Returns the sides of each set with the ranges that were asked for, the last ones of fewer sides.
+) -> tuple[PixelFormat, ...]:
+    """Returns the sides with the ranges that were asked for, the last ones of fewer sides.
 
     If one channel more is asked for than pictures have, and all have alpha, that is read as a band.
 
     Raises:
         DataError: the images' whole numbers would nearly all be one end of the range or the other.
     """
-    count = sum(map(len, sides))
-    asked = iter(zip(ranges[-count:], channels[-count:], strict=True))
-
-    def one(side: PixelFormat) -> PixelFormat:
-        values, wanted = next(asked)
+    asked = []
+    for side, values, wanted in zip(sides, ranges[-len(sides) :], channels[-len(sides) :], strict=True):
         if side.has_alpha and wanted == side.channels + 1:
             side = dataclasses.replace(side, channels=wanted)
-        if values is None:
-            return side
-        if side.value_range is None and values[1] - values[0] < _FEWEST_LEVELS:
-            raise DataError(
-                f"{folder}: its images hold whole numbers from 0 to {2**side.bits - 1}, of which hardly any "
-                f"lie between {values[0]:g} and {values[1]:g}; give --input-range and --output-range in "
-                "these numbers"
-            )
-        missing = None if side.missing is None else 0
-        return dataclasses.replace(side, bits=16, value_range=values, missing=missing)
-
-    return [tuple(map(one, of_set)) for of_set in sides]
+        if values is not None:
+            if side.value_range is None and values[1] - values[0] < _FEWEST_LEVELS:
+                raise DataError(
+                    f"{folder}: its images hold whole numbers from 0 to {2**side.bits - 1}, of which hardly "
+                    f"any lie between {values[0]:g} and {values[1]:g}; give --input-range and --output-range "
+                    "in these numbers"
+                )
+            missing = None if side.missing is None else 0
+            side = dataclasses.replace(side, bits=16, value_range=values, missing=missing)
+        asked.append(side)
+    return tuple(asked)
 
 
 def digests_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> np.ndarray:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import hashlib
-import itertools
+import mimetypes
 import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from pix2pix_tf.config import Layout
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.dataset import Kind
-from pix2pix_tf.data.reading import KINDS, conversion, is_image_file, is_unread_image
 from pix2pix_tf.errors import SystemFault
 from pix2pix_tf.files import printable
 
@@ -30,6 +29,23 @@ LAYOUTS = {
     "itself, or (3) pairs, side by side (where every image is twice as wide as high) or in folders A/ and B/",
 }
 """How a folder of each kind may look."""
+
+KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM or .npy"
+"""What is read, in words."""
+
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif",
+    ".tiff", ".avif", ".avifs", ".jp2", ".j2k", ".jpc", ".j2c", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm",
+    ".pnm", ".npy",
+)  # fmt: skip
+
+_VOLUMES = {
+    ".dcm": "numpy.save(NEW, pydicom.dcmread(OLD).pixel_array)",
+    ".nii": "numpy.save(NEW, nibabel.load(OLD).get_fdata()[:, :, SLICE])",
+    ".mha": "numpy.save(NEW, SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(OLD))[SLICE])",
+    ".nrrd": "numpy.save(NEW, nrrd.read(OLD)[0][:, :, SLICE])",
+}
+"""Code that makes an array of a medical image, or of a slice of a volume."""
 
 UNSPLIT = ""
 """The split of images of a folder that has no folders of splits."""
@@ -71,8 +87,7 @@ class _LayoutError(Exception):
     """The folder has none of the layouts, or several."""
 
     def __init__(self, message: str, fix: str = "", folders: Sequence[Path] = ()):
-        super().__init__(message)
-        self.message, self.fix, self.folders = message, fix, folders
+        super().__init__(message, fix, folders)
 
 
 def list_folder(folder: Path, kind: Kind, wanted: Layout) -> Listing:
@@ -84,10 +99,9 @@ def list_folder(folder: Path, kind: Kind, wanted: Layout) -> Listing:
     try:
         layout, roots = _find_layout(folder, kind, wanted)
     except _LayoutError as error:
-        cases = [Case(tuple(error.folders) or (folder,))]
-        return Listing(
-            findings=[Finding("error", "layout", error.message, error.fix or LAYOUTS[kind], cases)]
-        )
+        message, fix, folders = error.args
+        cases = [Case(tuple(folders) or (folder,))]
+        return Listing(findings=[Finding("error", "layout", message, fix or LAYOUTS[kind], cases)])
     named = {split: [files_by_name(root) for root in sides] for split, sides in roots.items()}
     files_of = {split: [files for files, _ in of_split] for split, of_split in named.items()}
     findings = same_names([case for sides in named.values() for _, doubles in sides for case in doubles])
@@ -132,7 +146,7 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout) -> tuple[str, _Roots]
         raise _LayoutError("a file, not a folder")
     in_splits = _by_split(folder, "{}/A", "{}/B")
     together = {split: roots for split, roots in _by_split(folder, "{}").items() if split not in in_splits}
-    in_sides, sides = _by_split(folder, "A/{}", "B/{}"), _folders(folder, "A", "B")
+    in_sides, sides = _by_split(folder, "A/{}", "B/{}"), _folders_at(folder, "A", "B")
     has_images = any(is_image_file(path := folder / name) and path.is_file() for name in _entries(folder))
     images = "images" if kind == "images" else "side-by-side images"
     layouts: dict[str, _Roots] = {
@@ -160,45 +174,37 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout) -> tuple[str, _Roots]
 
 def _by_split(folder: Path, *paths: str) -> _Roots:
     """Returns the folders of each split, whose name stands for {} in their paths."""
-    roots: _Roots = {}
-    for split, names in _SPLIT_NAMES.items():
-        found = [
-            of_name for name in names if (of_name := _folders(folder, *(path.format(name) for path in paths)))
-        ]
-        if len(found) > 1:
-            folders = [first for first, *_ in found]
-            raise _LayoutError(f"two names of the folder of {split} images", "keep one of them", folders)
-        if found:
-            roots[split] = found[0]
-    return roots
+    roots = {split: _folders_at(folder, *paths, names=names) for split, names in _SPLIT_NAMES.items()}
+    return {split: sides for split, sides in roots.items() if sides}
 
 
-def _folders(folder: Path, *paths: str) -> tuple[Path, ...] | None:
-    """Returns the subfolders at these paths, in upper or lower case; ``None`` if there is none."""
-    existing = []
+def _folders_at(folder: Path, *paths: str, names: Sequence[str] = ("",)) -> tuple[Path, ...]:
+    """Returns the subfolder at each path, where {} is one of the names, in upper or lower case; or none."""
+    existing: list[Path] = []
     for path in paths:
-        place: Path | None = folder
-        for name in path.split("/"):
-            place = _child(place, name) if place else None
-        existing += [place] if place else []
-    if existing and len(existing) < len(paths):
+        places = [folder]
+        for part in path.split("/"):
+            wanted = {part.format(name).casefold() for name in names}
+            below = [place / entry for place in places for entry in _entries(place)]
+            places = [each for each in below if each.name.casefold() in wanted and each.is_dir()]
+        if len(places) > 1:
+            raise _LayoutError("two names of one folder", "keep one of them", places)
+        existing += places
+    if 0 < len(existing) < len(paths):
         raise _LayoutError("the folder of the other side is missing", folders=existing)
-    return tuple(existing) or None
-
-
-def _child(folder: Path, name: str) -> Path | None:
-    matches = [folder / entry for entry in _entries(folder) if entry.casefold() == name.casefold()]
-    matches = [path for path in matches if path.is_dir()]
-    if len(matches) > 1:
-        raise _LayoutError("names that differ only in case", "rename one of them", matches)
-    return matches[0] if matches else None
+    return tuple(existing)
 
 
 def _instead(folder: Path, kind: Kind) -> str:
     """Returns what to do about a folder without images that can be read."""
+    return _unread_below(folder) or LAYOUTS[kind]
+
+
+def _unread_below(folder: Path) -> str:
+    """Returns what to do about images below a folder that can't be read; nothing if there are none."""
     unread = next(walk(folder, is_unread_image), None)
     if unread is None:
-        return LAYOUTS[kind]
+        return ""
     return f"{unread.name} is of a kind that can't be read ({KINDS} can); {conversion(unread)}"
 
 
@@ -206,16 +212,38 @@ def _entries(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))
     except OSError as error:
-        raise _unreadable(error) from None
+        _raise_unreadable(error)
 
 
-def _unreadable(error: OSError) -> SystemFault:
-    return SystemFault(
-        printable(f"{error.filename}: can't be read ({error.strerror}); check its permissions")
-    )
+def _raise_unreadable(error: OSError) -> NoReturn:
+    message = f"{error.filename}: can't be read ({error.strerror}); check its permissions"
+    raise SystemFault(printable(message)) from None
 
 
 # ---------------------------------------------------------------- which images
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a file's name is that of an image: a known suffix, and not a hidden file (``._*`` included)."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def is_unread_image(path: Path) -> bool:
+    """Whether a file's name is that of an image, but of a kind that isn't read."""
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    is_image = kind.startswith("image/") or _volume(path) is not None
+    return is_image and not is_image_file(path) and not path.name.startswith(".")
+
+
+def conversion(path: Path) -> str:
+    """Returns how a file of an unread kind becomes one that is read."""
+    code = _volume(path)
+    return f"convert to .npy, in Python {code}" if code else "convert to PNG, or to TIFF"
+
+
+def _volume(path: Path) -> str | None:
+    suffix = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
+    return _VOLUMES.get(suffix.lower())
 
 
 def files_by_name(root: Path) -> tuple[dict[str, Path], list[Case]]:
@@ -251,11 +279,8 @@ def walk(root: Path, wanted: Callable[[Path], bool] = is_image_file) -> Iterator
         SystemFault: a folder can't be read.
     """
 
-    def fail(error: OSError) -> None:
-        raise _unreadable(error) from None
-
     visited: set[str] = set()  # a link may lead back up
-    for folder, subfolders, names in os.walk(root, onerror=fail, followlinks=True):
+    for folder, subfolders, names in os.walk(root, onerror=_raise_unreadable, followlinks=True):
         subfolders[:] = sorted(
             name for name in subfolders if not name.startswith(".") and name.casefold() not in _LITTER
         )
@@ -293,34 +318,25 @@ def _items(files: Sequence[Mapping[str, Path]], is_halved: bool = False) -> list
 def _one_sided(
     roots: _Roots, files_of: Mapping[str, Sequence[Mapping[str, Path]]], kind: Kind
 ) -> Iterator[Finding]:
-    """Yields images of pairs that the other side has no readable image for; of other images, empty sides."""
-    lonely: list[Case] = []
-    unread: list[Case] = []
+    """Yields images of pairs that the other side has no image for; of other images, empty sides."""
+    alone: list[Case] = []
+    unread = ""
     has_pairs = False
     for split, sides in roots.items():
-        if len(sides) == 1:
-            continue
-        for (root, other), (ours, theirs) in zip(
-            itertools.permutations(sides), itertools.permutations(files_of[split]), strict=True
-        ):
-            if kind == "pairs" and (missing := sorted(ours.keys() - theirs.keys(), key=natural_key)):
-                unread_of_other = {
-                    _name(path.with_suffix("") if path.suffix == ".gz" else path, other): path
-                    for path in walk(other, is_unread_image)
-                }
+        for at, (root, ours) in enumerate(zip(sides, files_of[split], strict=True)):
+            theirs = files_of[split][1 - at] if len(sides) == 2 else ours
+            missing = sorted(ours.keys() - theirs.keys(), key=natural_key)
+            if kind == "pairs" and missing:
+                alone += [Case((ours[name],)) for name in missing]
                 has_pairs |= len(missing) < len(ours) or not theirs
-                unread += [Case((unread_of_other[name],)) for name in missing if name in unread_of_other]
-                lonely += [Case((ours[name],)) for name in missing if name not in unread_of_other]
+                unread = unread or _unread_below(sides[1 - at])
             elif kind != "pairs" and theirs and not ours:
                 message = "no images, but the other side has some"
                 yield Finding("error", "layout", message, _instead(root, kind), [Case((root,))])
     message = "without one of the same name on the other side"
     fix = "give both images of a pair one name, or learn without pairs: --model cyclegan"
-    fix = "add it, or delete the partner" if has_pairs else fix
-    yield from found("error", "missing-partner", "image", message, fix, lonely)
-    if unread:
-        message = f"of a kind that can't be read ({KINDS} can), needed as partner"
-        yield from found("error", "unread-kind", "image", message, conversion(unread[0].files[0]), unread)
+    fix = unread or ("add it, or delete the partner" if has_pairs else fix)
+    yield from found("error", "missing-partner", "image", message, fix, alone)
 
 
 # ---------------------------------------------------------------- which images are held out

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.data.dataset import ImageDataset, Images, LazyNames
+from pix2pix_tf.data.dataset import ImageDataset, Images, LazyNames, sides_of_sets
 from pix2pix_tf.data.folder import FolderOptions, as_asked, digests_of, read_sides, usable_survey
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.reading import decode_in_pipeline
@@ -27,7 +27,7 @@ from pix2pix_tf.files import write_whole, written_whole
 
 MANIFEST = "pack.json"
 SHARD_BYTES = 1 << 28
-_FORMAT = 2
+_FORMAT = 3
 _READ_AHEAD_BYTES = 1 << 16  # about an image
 _FRAME_BYTES = 16  # a record's length, and the checksums of the length and of the content
 
@@ -51,7 +51,7 @@ def pack_folder(folder: Path, out: Path, options: FolderOptions) -> ImageDataset
     if not survey.is_split_here and (options.seed, options.shares) != (usual.seed, usual.shares):
         raise ConfigError(f"--seed and shares have no effect with {folder}, which is split already")
     ignore = options.ignored[0]
-    if ignore not in {None, *(side.ignore for of_set in sides for side in of_set)}:
+    if ignore not in {None, *(side.ignore for side in sides)}:
         raise ConfigError(f"--ignore has no effect with {folder}, which has no measurements or gray images")
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, sets in survey.splits.items():
@@ -61,7 +61,13 @@ def pack_folder(folder: Path, out: Path, options: FolderOptions) -> ImageDataset
             shown = tqdm(files, f"packing {split}{place}", len(items), unit="image", delay=2, disable=None)
             written = write_records(out, split + place, shown, digests_of(items, survey.checked))
             splits[split].append({**written, "halved": items[0].is_halved})
-    write_manifest(out, folder.resolve().name, sides, splits)
+    manifest = {
+        "format": _FORMAT,
+        "name": folder.resolve().name,
+        "sides": [dataclasses.asdict(side) for side in sides],
+        "splits": splits,  # of each set, ``halved`` if its files are side-by-side pairs
+    }
+    write_whole(out / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")  # last
     return open_pack(out)
 
 
@@ -88,31 +94,16 @@ def _write_shard(path: Path, records: Iterator[Record], most_bytes: int) -> np.n
     offsets, end = [], 0
     with written_whole(path) as unfinished, tf.io.TFRecordWriter(str(unfinished)) as writer:
         for name, files in records:
-            features = {"name": _bytes_feature([name.encode()]), "files": _bytes_feature(files)}
-            record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+            example = tf.train.Example()
+            example.features.feature["name"].bytes_list.value.append(name.encode())
+            example.features.feature["files"].bytes_list.value.extend(files)
+            record = example.SerializeToString()
             writer.write(record)
             offsets.append(end)
             end += len(record) + _FRAME_BYTES
             if end >= most_bytes:
                 break
     return np.array(offsets, np.int64)
-
-
-def _bytes_feature(values: Sequence[bytes]) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-
-
-def write_manifest(
-    out: Path, name: str, sides: Sequence[Sequence[PixelFormat]], splits: dict[str, list[dict[str, Any]]]
-) -> None:
-    """Writes the manifest, last; ``halved`` in ``splits`` means that files are side-by-side pairs."""
-    content = {
-        "format": _FORMAT,
-        "name": name,
-        "sides": [[dataclasses.asdict(side) for side in of_set] for of_set in sides],
-        "splits": splits,
-    }
-    write_whole(out / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def open_pack(
@@ -127,13 +118,15 @@ def open_pack(
             raise DataError(
                 f"{folder} was packed in format {stored['format']}, format {_FORMAT} is read; pack it again"
             )
-        stored_sides = [tuple(map(PixelFormat.from_json, of_set)) for of_set in stored["sides"]]
-        sides = as_asked(stored_sides, ranges, channels, folder)
+        sides = as_asked(list(map(PixelFormat.from_json, stored["sides"])), ranges, channels, folder)
         return ImageDataset(
             name=stored["name"],
-            sides=tuple(itertools.chain(*sides)),
+            sides=sides,
             splits={
-                split: tuple(_images(folder, each, of_set) for each, of_set in zip(sets, sides, strict=True))
+                split: tuple(
+                    _images(folder, each, of_set)
+                    for each, of_set in zip(sets, sides_of_sets(sides, sets), strict=True)
+                )
                 for split, sets in stored["splits"].items()
             },
         )

@@ -79,15 +79,12 @@ def training_batches(
     per_step = batches_per_step * options.accumulate
     per_device = options.batch_size // options.accumulate // share.total  # of what is computed at once
 
-    def position_of(number: tf.Tensor) -> tf.Tensor:
-        """Which position of the run stands at a place of what these devices get."""
+    def prepare(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        # Which position of the run stands at this place of what these devices get.
         row, place = number // per_device, number % per_device
         row, part = row // per_step, row % per_step
         step, device = row // len(share.devices), row % len(share.devices) + share.devices.start
-        return ((step * per_step + part) * share.total + device) * per_device + place
-
-    def prepare(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        position = position_of(number)
+        position = ((step * per_step + part) * share.total + device) * per_device + place
         prepared: tuple[tf.Tensor, ...] = ()
         weights: tuple[tf.Tensor, ...] = ()
         for place, (source, sides) in enumerate(parts):
@@ -343,7 +340,11 @@ def in_memory(dataset: ImageDataset, name: str, processes: int = 1) -> ImageData
     ``processes`` on this machine do so at the same time.
     """
     sets = dataset.splits[name]
-    if sum(map(_decoded_bytes, sets)) > _CACHE_SHARE * _available_bytes() / processes:
+    needed = 0.0
+    for images in sets:  # estimated from a few
+        some = [images.read(tf.constant(index)) for index in spread(len(images), 16)]
+        needed += np.mean([sum(image.numpy().nbytes for image in read) for read in some]) * len(images)
+    if needed > _CACHE_SHARE * _available_bytes() / processes:
         return dataset
     return dataclasses.replace(dataset, splits={**dataset.splits, name: tuple(map(_decoded, sets))})
 
@@ -359,34 +360,21 @@ def _available_bytes() -> float:
 
 
 def _decoded(images: Images) -> Images:
+    """Returns images of any sizes in tensors of strings, so that a graph can take the i-th without Python."""
     indices = tf.data.Dataset.range(len(images))
     reading = indices.map(images.read, tf.data.AUTOTUNE, deterministic=True).prefetch(8)
     # The bar appears only on a terminal, and only where it takes a while.
     decoded = list(tqdm(reading, "decoding", len(images), leave=False, unit="image", delay=2, disable=None))
-    packed = [_PackedImages(list(side)) for side in zip(*decoded, strict=True)]
-    return dataclasses.replace(images, read=lambda index: tuple(side.get(index) for side in packed))
+    with tf.device("CPU"):  # a GPU's memory is for the networks
+        sides = [
+            (tf.stack([tf.io.serialize_tensor(image) for image in side]), side[0].dtype, side[0].shape[2])
+            for side in zip(*decoded, strict=True)
+        ]
 
+    def read(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(
+            tf.ensure_shape(tf.io.parse_tensor(tf.gather(stored, index), dtype), (None, None, channels))
+            for stored, dtype, channels in sides
+        )
 
-def _decoded_bytes(images: Images) -> float:
-    """Estimates the memory of all decoded images from a few spread over the set."""
-    some = spread(len(images), 16)
-    sizes = [sum(image.numpy().nbytes for image in images.read(tf.constant(index))) for index in some]
-    return float(np.mean(sizes)) * len(images)
-
-
-class _PackedImages:
-    """Images of any sizes in one tensor, so that a graph can take the i-th without Python."""
-
-    def __init__(self, images: list[tf.Tensor]):
-        shapes = np.array([image.shape for image in images], np.int64)
-        ends = shapes.prod(axis=1).cumsum()
-        with tf.device("CPU"):  # a GPU's memory is for the networks
-            self._shapes = tf.constant(shapes)
-            self._starts = tf.constant(np.concatenate([[0], ends[:-1]]))
-            self._pixels = tf.concat([tf.reshape(image, [-1]) for image in images], axis=0)
-
-    def get(self, index: tf.Tensor) -> tf.Tensor:
-        """Returns image ``index``, [height, width, channels]."""
-        shape = tf.gather(self._shapes, index)
-        start = tf.gather(self._starts, index)
-        return tf.reshape(tf.slice(self._pixels, [start], [tf.reduce_prod(shape)]), shape)
+    return dataclasses.replace(images, read=read)

@@ -169,8 +169,3 @@ def from_unit_range(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     level = tf.cast(image, tf.float32) * half + half
     level = tf.where(tf.math.is_nan(level), 0.0, level)  # NaN as an integer differs between machines
     return tf.cast(tf.round(tf.clip_by_value(level, 0.0, float(dtype.max))), dtype)
-
-
-def encode_png(image: tf.Tensor) -> tf.Tensor:
-    """Encodes ``uint8`` or ``uint16`` [height, width, 1 or 3] as the bytes of a PNG, a string scalar."""
-    return tf.io.encode_png(image)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from pix2pix_tf.config import TrainConfig, dataset_label, replace
 from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, ImageDataset
 from pix2pix_tf.data.pipeline import training_batches
-from pix2pix_tf.data.pixels import encode_png, to_uint8
+from pix2pix_tf.data.pixels import to_uint8
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.sample_grids import compose_grid
 
@@ -29,7 +29,7 @@ def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: P
     else:
         title += f" {config.data.direction}" if dataset.kind == "pairs" else f", {ITEMS[dataset.kind]}s"
     grid = compose_grid(title, SIDE_NAMES[dataset.kind], rows)
-    write_whole(out, encode_png(tf.constant(grid)).numpy())
+    write_whole(out, tf.io.encode_png(tf.constant(grid)).numpy())
 
 
 def _first_row(dataset: ImageDataset, batch: Sequence[tf.Tensor]) -> list[np.ndarray]:

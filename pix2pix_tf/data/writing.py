@@ -13,7 +13,6 @@ import tensorflow as tf
 import tifffile
 
 from pix2pix_tf.data.pixel_format import ValueRange
-from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.data.reading.numbers import dequantize
 from pix2pix_tf.files import written_whole
 
@@ -34,7 +33,7 @@ def suffix_for(source: Path, channels: int, is_measured: bool) -> str:
 def encode_image(image: np.ndarray, suffix: str, values: ValueRange | None = None) -> bytes:
     """Encodes levels as the bytes of a file, of the numbers that they stand for if ``values`` are given."""
     if suffix == ".png":
-        return encode_png(tf.constant(image)).numpy()
+        return tf.io.encode_png(tf.constant(image)).numpy()
     numbers = image if values is None else dequantize(image, values)
     file = io.BytesIO()
     if suffix == ".npy":

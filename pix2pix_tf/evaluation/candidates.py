@@ -14,11 +14,11 @@ import tensorflow as tf
 from pix2pix_tf import formats
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset, Images
-from pix2pix_tf.data.layout import files_by_name, same_names
+from pix2pix_tf.data.layout import files_by_name, is_image_file, same_names
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import has_value
-from pix2pix_tf.data.reading import is_image_file, read_image
+from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.data.reading.numbers import dequantize, quantize
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.models.registry import model_for

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.data.pixels import encode_png, over_checkerboard
+from pix2pix_tf.data.pixels import over_checkerboard
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.exporting.report import ExportedModel, parity_image
@@ -200,7 +200,7 @@ class _StagedModel:
             [subject.translator(each) for each in inputs],
             [each for each in self.verifications if each.artifact.size in (None, subject.size)],
         )
-        write_whole(self.staging / self.files / "parity.png", encode_png(tf.constant(image)).numpy())
+        write_whole(self.staging / self.files / "parity.png", tf.io.encode_png(tf.constant(image)).numpy())
 
     def _is_good(self, verification: Verification) -> bool:
         return self.job.options.allow_worse or not verification.shortfall

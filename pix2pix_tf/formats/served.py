@@ -21,7 +21,7 @@ import tensorflow as tf
 import urllib3
 
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.pixels import WITH_ALPHA, encode_png
+from pix2pix_tf.data.pixels import WITH_ALPHA
 from pix2pix_tf.data.reading import MAX_PIXELS, read_image
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.formats.base import Format
@@ -132,7 +132,7 @@ class ServingTranslator(Translator):
         if given.ndim == 1:
             instance: dict[str, Any] = {"z": given.tolist()}
         else:
-            instance = {"b64": base64.b64encode(encode_png(tf.constant(given)).numpy()).decode("ascii")}
+            instance = {"b64": base64.b64encode(tf.io.encode_png(tf.constant(given)).numpy()).decode("ascii")}
         sent = {"signature_name": "bytes", "instances": [instance]}
         height, width = self._made[:2] if self.noise else given.shape[:2]
         most = _LARGEST_ANSWER + _BYTES_A_PIXEL * min(abs(height * width), MAX_PIXELS)

@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from pix2pix_tf import formats
 from pix2pix_tf.config import Direction
-from pix2pix_tf.data.layout import walk
+from pix2pix_tf.data.layout import KINDS, is_image_file, is_unread_image, walk
 from pix2pix_tf.data.pipeline import resized, resized_input
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import from_unit_range, mask_of, to_unit_range, with_mask
-from pix2pix_tf.data.reading import KINDS, is_image_file, is_unread_image, read_image
+from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.data.reading.numbers import dequantize
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for, write_tiff
 from pix2pix_tf.errors import ConfigError, DataError

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.models.base import SampleGrid
 from pix2pix_tf.recording.sink import Sink
@@ -25,4 +24,4 @@ class SampleGrids(Sink):
 
 def write_grid(path: Path, title: str, grid: SampleGrid) -> None:
     image = compose_grid("; ".join(filter(None, (title, grid.caption))), grid.columns, grid.rows)
-    write_whole(path, encode_png(tf.constant(image)).numpy())
+    write_whole(path, tf.io.encode_png(tf.constant(image)).numpy())

@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from pix2pix_tf.data import reading
+from pix2pix_tf.data.layout import is_image_file
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import DataError, SystemFault
 from tests.data.image_files import DEEP, HEIGHT, RGBA, WIDTH, deep_png, encode, exif, png, smooth
@@ -226,7 +227,7 @@ def test_a_claim_of_more_pixels_than_there_are_bits_takes_no_memory(tmp_path, ki
     ],
 )
 def test_image_files_are_known_by_name(tmp_path, name, expected):
-    assert reading.is_image_file(tmp_path / name) is expected
+    assert is_image_file(tmp_path / name) is expected
 
 
 def tiff(array, **options):

@@ -83,6 +83,6 @@ def test_to_uint8_saturates_and_survives_nan():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_encoded_png_decodes_to_the_same(channels):
     image = RGBA[..., :channels]
-    data = pixels.encode_png(tf.constant(image)).numpy()
+    data = tf.io.encode_png(tf.constant(image)).numpy()
     np.testing.assert_array_equal(read_image(data, PixelFormat(channels)), image)
     assert Image.open(io.BytesIO(data)).mode == {1: "L", 3: "RGB"}[channels]

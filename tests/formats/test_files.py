@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import formats
-from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.formats.saved_model.reader import PIXEL_FACTS
 from tests.exported_models import SIZE, ContrastModel, expected, noise, write_onnx, write_tflite
@@ -25,7 +24,7 @@ def test_what_a_saved_model_refuses_is_told_in_its_words(load, tmp_path, refused
         message = refused(DataError, translate, np.zeros((200, 200, 3), dtype))
         assert message.endswith("image 0: more than 10000 pixels")
     path = tmp_path / "large.png"
-    path.write_bytes(encode_png(tf.zeros([200, 200, 3], tf.uint8)).numpy())
+    path.write_bytes(tf.io.encode_png(tf.zeros([200, 200, 3], tf.uint8)).numpy())
     assert str(path) in refused(DataError, translate.translate_file, path)
 
 
@@ -89,7 +88,7 @@ def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(models, tmp_path,
 
 def test_another_size_names_the_files_size_and_the_images(load, models, tmp_path, refused):
     path = tmp_path / "image.png"
-    path.write_bytes(encode_png(tf.constant(noise(SIZE[1], SIZE[0]))).numpy())
+    path.write_bytes(tf.io.encode_png(tf.constant(noise(SIZE[1], SIZE[0]))).numpy())
     for name in ("floats.tflite", "levels.TFLITE"):
         assert load(name).size == SIZE
         message = refused(DataError, load(name).translate_file, path)

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from pix2pix_tf import formats
-from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, RunError
 from tests.exported_models import SIZE, expected, noise
 
@@ -25,7 +24,7 @@ def test_arrays_and_files_are_taken_as_a_run_takes_them(load, name, tmp_path):
     assert (translate.input.channels, translate.output.channels) == (3, 3)
     assert np.abs(output.astype(int) - expected(image)).max() <= 1
     path = tmp_path / "한 장.png"
-    path.write_bytes(encode_png(tf.constant(image)).numpy())
+    path.write_bytes(tf.io.encode_png(tf.constant(image)).numpy())
     np.testing.assert_array_equal(translate.translate_file(path), output)
     grey = noise(*SIZE, 1)[..., 0]
     np.testing.assert_array_equal(translate(grey), translate(np.stack([grey] * 3, axis=-1)))

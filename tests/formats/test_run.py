@@ -11,7 +11,7 @@ from PIL import Image
 from pix2pix_tf import formats
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.pixels import encode_png, to_uint8, to_unit_range
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
@@ -214,7 +214,7 @@ def test_an_array_that_is_no_image_is_refused(translate, refused):
 def test_a_file_that_is_no_image_is_named(translate, tmp_path, content, refused):
     path = tmp_path / "사진 1.png"
     if content == "cut":
-        content = encode_png(tf.constant(noise(40, 40))).numpy()[:-1500]
+        content = tf.io.encode_png(tf.constant(noise(40, 40))).numpy()[:-1500]
     if content is not None:
         path.write_bytes(content)
     assert str(path) in refused(DataError, translate.translate_file, path)

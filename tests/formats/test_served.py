@@ -13,7 +13,6 @@ from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from pix2pix_tf import formats
-from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.formats.served import ServingTranslator
 from tests.exported_models import SIZE, ContrastModel, expected, noise, serving
@@ -155,7 +154,7 @@ def prediction(content):
 
 
 def png(*shape):
-    return encode_png(tf.zeros(shape, tf.uint8)).numpy()
+    return tf.io.encode_png(tf.zeros(shape, tf.uint8)).numpy()
 
 
 NOT_FOUND = error(404, "Servable not found for request: Latest(facades)")
@@ -198,7 +197,7 @@ def test_a_wrong_answer_costs_one_line(served, refused, answer, kind, said):
     [
         (png(5, 5, 3), ConfigError),
         (png(*SIZE, 1), ConfigError),
-        (encode_png(tf.constant(noise(*SIZE))).numpy()[:-100], SystemFault),
+        (tf.io.encode_png(tf.constant(noise(*SIZE))).numpy()[:-100], SystemFault),
     ],
     ids=["another size", "another kind", "damaged"],
 )

@@ -16,8 +16,8 @@ from pix2pix_tf.data.checking.label_maps import MOST_MIXED
 from pix2pix_tf.data.checking.sides import MOST, CheckedFolder, SideImage
 from pix2pix_tf.data.checking.values import value_findings
 from pix2pix_tf.data.dataset import spread
-from pix2pix_tf.data.layout import walk
-from pix2pix_tf.data.reading import KINDS, conversion, is_unread_image, read_with_alpha
+from pix2pix_tf.data.layout import KINDS, conversion, is_unread_image, walk
+from pix2pix_tf.data.reading import read_with_alpha
 from pix2pix_tf.wording import counted
 
 _LEAST_ORIENTED = 5  # pairs, before a side is called the usual one

@@ -106,7 +106,7 @@ def check_folder(
     findings = list(survey.findings)
     for check in CHECKS if sides else ():
         findings += check(checked)
-    as_read = [side for of_set in survey.formats() for side in of_set]
+    as_read = survey.formats()
     return Report(
         place=folder,
         kind=kind,

@@ -12,9 +12,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import mimetypes
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Literal
 
@@ -26,33 +25,16 @@ from pix2pix_tf.data.pixels import content_digests, convert_channels, luma, over
 from pix2pix_tf.data.reading.arrays import NPY, TIFF, open_npy, open_tiff
 from pix2pix_tf.data.reading.numbers import Numbers, missing_pixels, numbers_of, quantize
 from pix2pix_tf.data.reading.pillow import open_picture
-from pix2pix_tf.data.reading.stored import StoredImage, explaining_damage, turned
+from pix2pix_tf.data.reading.stored import StoredImage, explaining_damage, upright
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.wording import counted
 
-KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM or .npy"
-"""What is read, in words."""
-
-IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif",
-    ".tiff", ".avif", ".avifs", ".jp2", ".j2k", ".jpc", ".j2c", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm",
-    ".pnm", ".npy",
-)  # fmt: skip
-
-_VOLUMES = {
-    ".dcm": "numpy.save(NEW, pydicom.dcmread(OLD).pixel_array)",
-    ".nii": "numpy.save(NEW, nibabel.load(OLD).get_fdata()[:, :, SLICE])",
-    ".mha": "numpy.save(NEW, SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(OLD))[SLICE])",
-    ".nrrd": "numpy.save(NEW, nrrd.read(OLD)[0][:, :, SLICE])",
-}
-"""Code that makes an array of a medical image, or of a slice of a volume."""
-
-_UNREAD = {b"8BPS": "Photoshop", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL"}
-_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")
-_READ = {  # by how a file begins
+_START = {  # how a file begins, or its bytes from the fifth on, by what it is
     **dict.fromkeys(TIFF, "TIFF"), b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP",
-    b"GIF8": "GIF", b"BM": "BMP", b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"GIF8": "GIF", b"BM": "BMP", b"jP  ": "JPEG 2000", b"8BPS": "Photoshop", b"\xff\x0a": "JPEG XL",
+    b"JXL ": "JPEG XL", b"ftypheic": "HEIC", b"ftypheix": "HEIC", b"ftypmif1": "HEIC", b"ftypmsf1": "HEIC",
 }  # fmt: skip
+_UNREAD = ("Photoshop", "JPEG XL", "HEIC")
 
 # 2**26 pixels (8192x8192, or a side-by-side pair of the largest 2048x2048 sixteen times over) take 200 MB
 # decoded: enough for every camera, and still safe to hold on a laptop. Beyond it a file of a few bytes can
@@ -80,29 +62,6 @@ class ImageHeader:
         if self.numbers is None or self.numbers.nodata is None:
             return None
         return int(self.numbers.nodata) * (257 if self.bits < bits else 1)
-
-
-def is_image_file(path: Path) -> bool:
-    """Whether a file's name is that of an image: a known suffix, and not a hidden file (``._*`` included)."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def is_unread_image(path: Path) -> bool:
-    """Whether a file's name is that of an image, but of a kind that isn't read."""
-    kind = mimetypes.guess_type(path.name)[0] or ""
-    is_image = kind.startswith("image/") or _volume(path) is not None
-    return is_image and not is_image_file(path) and not path.name.startswith(".")
-
-
-def conversion(path: Path) -> str:
-    """Returns how a file of an unread kind becomes one that is read."""
-    code = _volume(path)
-    return f"convert to .npy, in Python {code}" if code else "convert to PNG, or to TIFF"
-
-
-def _volume(path: Path) -> str | None:
-    suffix = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
-    return _VOLUMES.get(suffix.lower())
 
 
 # ---------------------------------------------------------------- files to pixels
@@ -156,7 +115,7 @@ def read_with_alpha(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
         if stored.raster is not None:
             raise DataError("bands or measurements, which have no alpha; give a gray or RGB picture")
         pixels = np.concatenate(list(stored.rows()))
-        return turned(pixels[..., np.newaxis] if pixels.ndim == 2 else pixels, stored.turn)
+        return upright(pixels[..., np.newaxis] if pixels.ndim == 2 else pixels, stored.orientation)
 
 
 def inspect_image(
@@ -244,16 +203,12 @@ def _why_unreadable(start: bytes) -> str:
         return "empty file (0 bytes); replace or delete it"
     if start.startswith(NPY):
         return "damaged or truncated .npy, or one of Python's objects; save it again"
-    unread = "HEIC" if start[4:12] in _HEIC else _kind_by(start, _UNREAD)
-    if unread:
-        return f"{unread} images are not supported; convert it to PNG or JPEG"
-    kind = _kind_by(start, _READ)
+    found = (kind for magic, kind in _START.items() if start.startswith(magic) or start.startswith(magic, 4))
+    kind = next(found, None)
+    if kind in _UNREAD:
+        return f"{kind} images are not supported; convert it to PNG or JPEG"
     why = f"damaged or truncated {kind} image" if kind else "not an image, whatever its name says"
     return f"{why}; replace or delete it"
-
-
-def _kind_by(start: bytes, kinds: Mapping[bytes, str]) -> str | None:
-    return next((kind for magic, kind in kinds.items() if start.startswith(magic)), None)
 
 
 # ---------------------------------------------------------------- conversion
@@ -271,16 +226,12 @@ def _converted(
         raise DataError(
             f"measurements ({stored.raster.dtype}) of an unknown range of values; give --input-range"
         )
-    swaps_axes, reversed_axes = stored.turn
-    shape = (stored.width, stored.height) if swaps_axes else (stored.height, stored.width)
-    pixels = np.empty((*shape, form.channels), np.uint16 if bits == 16 else np.uint8)
-    as_stored = np.flip(pixels, reversed_axes)  # a view
-    as_stored = as_stored.swapaxes(0, 1) if swaps_axes else as_stored
+    pixels = np.empty((stored.height, stored.width, form.channels), np.uint16 if bits == 16 else np.uint8)
     top = 0
     for rows in stored.rows():
-        as_stored[top : top + len(rows)] = _converted_rows(rows, stored, form, pixels.dtype, clipped)
+        pixels[top : top + len(rows)] = _converted_rows(rows, stored, form, pixels.dtype, clipped)
         top += len(rows)
-    return pixels
+    return np.ascontiguousarray(upright(pixels, stored.orientation))
 
 
 def _converted_rows(

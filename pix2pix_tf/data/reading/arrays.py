@@ -18,7 +18,7 @@ import numpy as np
 import tifffile
 
 from pix2pix_tf.data.pixel_format import MOST_BANDS
-from pix2pix_tf.data.reading.stored import StoredImage, bands_of_rows, in_bands, spread, turn_of, turned
+from pix2pix_tf.data.reading.stored import StoredImage, bands_of_rows, in_bands, to_16_bits, upright
 from pix2pix_tf.errors import DataError
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -144,8 +144,8 @@ def _read_tiff(tiff: tifffile.TiffFile, file: IO[bytes], most_pixels: int) -> np
                 wide = colors.astype(np.int64) * highest // np.maximum(array[rows, :, -1:], 1)
                 colors[...] = wide.clip(max=highest)
     if 8 < bits < 16 and array.shape[2] - (alpha > 0) == _COLORS.get(page.photometric):
-        array = spread(array, highest)
-    return turned(array, turn_of(page.tags.valueof(_ORIENTATION, 1)))
+        array = to_16_bits(array, highest)
+    return upright(array, page.tags.valueof(_ORIENTATION, 1))
 
 
 def _refuse_bombs(pages: Sequence[tifffile.TiffPage | tifffile.TiffFrame], file: IO[bytes]) -> None:

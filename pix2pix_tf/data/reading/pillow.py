@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageFile
 
-from pix2pix_tf.data.reading.stored import StoredImage, bands_of_rows, in_bands, spread, turn_of
+from pix2pix_tf.data.reading.stored import StoredImage, bands_of_rows, in_bands, to_16_bits
 from pix2pix_tf.errors import DataError
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
@@ -55,10 +55,10 @@ def open_picture(file: IO[bytes], most_pixels: int) -> StoredImage:
         channels=1 if image.mode in _GRAY_MODES else 3,
         bits=16 if is_deep else 8,
         rows=lambda: (
-            in_bands(spread(decode(image, file, highest), highest)) if is_deep else _eight_bits(image)
+            in_bands(to_16_bits(decode(image, file, highest), highest)) if is_deep else _eight_bits(image)
         ),
         has_alpha=image.has_transparency_data,
-        turn=turn_of(_orientation(image)),
+        orientation=_orientation(image),
     )
 
 
@@ -90,9 +90,9 @@ def _eight_bits(image: ImageFile.ImageFile) -> Iterator[np.ndarray]:
     mode, is_transparent = image.mode, image.has_transparency_data
     if is_transparent:
         # Pillow spreads the levels of 2 and 4 bits over 8, but not the one that is transparent.
-        spread = {"L;2": 85, "L;4": 17}.get(_raw_mode(image), 1)
-        if spread > 1:
-            image.info["transparency"] *= spread
+        factor = {"L;2": 85, "L;4": 17}.get(_raw_mode(image), 1)
+        if factor > 1:
+            image.info["transparency"] *= factor
         wanted = "LA" if mode in ("L", "LA") else "RGBA"
     else:
         wanted = "L" if mode in _GRAY_MODES else "RGB"

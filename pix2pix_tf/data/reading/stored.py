@@ -11,14 +11,8 @@ import numpy as np
 
 from pix2pix_tf.errors import DataError
 
-Turn = tuple[bool, tuple[int, ...]]
-"""Whether height and width change places, and which axes are reversed after that."""
-
-UPRIGHT: Turn = (False, ())
-_TURNS: dict[int, Turn] = {  # by EXIF orientation
-    2: (False, (1,)), 3: (False, (0, 1)), 4: (False, (0,)),
-    5: (True, ()), 6: (True, (1,)), 7: (True, (0, 1)), 8: (True, (0,)),
-}  # fmt: skip
+_REVERSED_AXES = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
+"""By EXIF orientation, after height and width have changed places for 5 and more."""
 
 # Arithmetic is done on bands of about so many pixels: the memory it needs beside the image stays small.
 _BAND = 2**20
@@ -35,7 +29,7 @@ class StoredImage:
     rows: Callable[[], Iterator[np.ndarray]]
     """Decodes it from top to bottom, yields [rows, width] or [rows, width, channels]."""
     has_alpha: bool = False  # whether alpha follows the channels
-    turn: Turn = UPRIGHT
+    orientation: int = 1  # as EXIF numbers it
     nodata: tuple[float, ...] = ()  # numbers that the file declares for pixels without a value
     raster: np.ndarray | None = None
     """All its numbers [height, width, bands] of any type, if it holds what no viewer shows."""
@@ -62,17 +56,13 @@ def in_bands(pixels: np.ndarray) -> Iterator[np.ndarray]:
     return (pixels[rows] for rows in bands_of_rows(pixels.shape[1], len(pixels)))
 
 
-def turn_of(orientation: int) -> Turn:
-    return _TURNS.get(orientation, UPRIGHT)
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    swaps_axes = 5 <= orientation <= 8
+    return np.flip(pixels.swapaxes(0, 1) if swaps_axes else pixels, _REVERSED_AXES.get(orientation, ()))
 
 
-def turned(pixels: np.ndarray, turn: Turn) -> np.ndarray:
-    swaps_axes, reversed_axes = turn
-    return np.flip(pixels.swapaxes(0, 1) if swaps_axes else pixels, reversed_axes)
-
-
-def spread(levels: np.ndarray, highest: int) -> np.ndarray:
-    """Scales levels from 0 to ``highest`` to 16 bits."""
+def to_16_bits(levels: np.ndarray, highest: int) -> np.ndarray:
+    """Scales levels from 0 to ``highest``."""
     if highest == 65535:
         return levels.astype(np.uint16, copy=False)
     return ((levels.astype(np.uint32) * 65535 + highest // 2) // highest).astype(np.uint16)

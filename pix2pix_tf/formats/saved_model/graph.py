@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import encode_png, from_unit_range, to_unit_range
+from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.formats.saved_model.decoding import (
@@ -103,7 +103,7 @@ def _signatures(
         "bytes": (
             "image_bytes",
             tf.TensorSpec([], tf.string),
-            lambda x: encode_png(from_unit_range(x, dtype)),
+            lambda x: tf.io.encode_png(from_unit_range(x, dtype)),
         ),
     }
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import encode_png, from_unit_range, to_unit_range
+from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.formats.translator import Translate, Translator, cant_load, out_of_memory, refusal
 
@@ -80,7 +80,7 @@ class SavedModelTranslator(Translator):
 
         def by_bytes(given: np.ndarray) -> np.ndarray:
             key = "z" if self.noise else "image_bytes"
-            value = tf.constant(given) if self.noise else encode_png(tf.constant(given))
+            value = tf.constant(given) if self.noise else tf.io.encode_png(tf.constant(given))
             files = self._model.signatures["bytes"](**{key: value[tf.newaxis]})["image_bytes"]
             return tf.io.decode_png(files[0], dtype=self.output.dtype).numpy()
 

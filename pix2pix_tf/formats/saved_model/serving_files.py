@@ -10,7 +10,6 @@ import jinja2
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.pixels import encode_png
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.formats.base import is_model_name
 from pix2pix_tf.formats.translator import Translator
@@ -52,7 +51,7 @@ def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str
     image = _color_ramps(*size, translator.input.channels)
     return {
         "serving_default": ("images", image[np.newaxis]),
-        "bytes": ("image_bytes", [encode_png(tf.constant(image)).numpy()]),
+        "bytes": ("image_bytes", [tf.io.encode_png(tf.constant(image)).numpy()]),
         "float": ("images", image[np.newaxis].astype(np.float32) / 127.5 - 1),
     }
 
