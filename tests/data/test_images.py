@@ -12,7 +12,6 @@ import tifffile
 from PIL import Image, ImageOps
 
 from pix2pix_tf.data import reading
-from pix2pix_tf.data.layout import is_image_file
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import DataError, SystemFault
 from tests.data.image_files import DEEP, HEIGHT, RGBA, WIDTH, deep_png, encode, exif, png, smooth
@@ -213,21 +212,6 @@ def test_a_claim_of_more_pixels_than_there_are_bits_takes_no_memory(tmp_path, ki
     path.write_bytes(encode(Image.new("1", (2000, 2000)), kind)[: 100 if kind == "PNG" else 1000])
     with pytest.raises(DataError):
         reading.inspect_image(path)[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("a.JPG", True),
-        ("사진 1.webp", True),
-        (".a.png", False),
-        ("._a.png", False),
-        ("a.tiff", True),
-        ("Thumbs.db", False),
-    ],
-)
-def test_image_files_are_known_by_name(tmp_path, name, expected):
-    assert is_image_file(tmp_path / name) is expected
 
 
 def tiff(array, **options):

@@ -1,5 +1,6 @@
 """From pairs to batches: every draw a pure function of seed and position, the same for both images."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -78,8 +79,16 @@ def assert_same(found, expected):
 # ---------------------------------------------------------------- order
 
 
+@functools.cache
+def in_graph(count, seed):
+    return tf.function(
+        lambda positions: tf.map_fn(lambda position: shuffled_index(position, count, seed), positions),
+        input_signature=[tf.TensorSpec([None], tf.int64)],
+    )
+
+
 def order(positions, count, seed):
-    return [int(shuffled_index(tf.constant(position, tf.int64), count, seed)) for position in positions]
+    return in_graph(count, seed)(np.array(positions, np.int64)).numpy().tolist()
 
 
 @pytest.mark.parametrize("count", [1, 2, 17, 100])
@@ -107,11 +116,7 @@ def test_epochs_and_seeds_have_their_own_order():
 
 def test_a_thousand_epochs_have_a_thousand_orders():
     # Of 65,536 orders, some would be expected to come twice.
-    @tf.function
-    def orders(positions):
-        return tf.map_fn(lambda position: shuffled_index(position, 12, 5), positions)
-
-    found = orders(tf.range(12 * 1000, dtype=tf.int64)).numpy().reshape(1000, 12)
+    found = np.reshape(order(range(12 * 1000), 12, 5), (1000, 12))
     assert len(np.unique(found, axis=0)) == 1000
     places = [np.bincount(found[:, place], minlength=12) for place in range(12)]
     assert np.all(np.abs(np.array(places) - 1000 / 12) < 45)  # five standard deviations
@@ -166,15 +171,14 @@ def photos():
     return dataset_of(pairs, (PixelFormat(bits=16), LABELS))
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_batches_from_a_later_step_are_the_tail_of_all(photos, batch_size):
-    config = config_of(batch_size=batch_size, seed=8)
+def test_batches_from_a_later_step_are_the_tail_of_all(photos):
+    config = config_of(batch_size=3, seed=8)
     everything = batches(photos, config, 0, 9)
     assert_same(batches(photos, config, 4, 9), everything[4:])
     assert_same(batches(photos, config, 0, 3), everything[:3])
 
 
-@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("workers", [1, 7])
 def test_the_number_of_workers_changes_nothing(photos, monkeypatch, workers):
     expected = batches(photos, config_of(), 0, 10)
     monkeypatch.setattr(pipeline.tf.data, "AUTOTUNE", workers)
@@ -194,18 +198,12 @@ def test_seeds_and_epochs_draw_anew():
 
 def test_pairs_held_in_memory_give_the_same_batches(photos, monkeypatch):
     split = photos.splits["train"][0]
-    monkeypatch.setattr(pipeline, "_CACHE_SHARE", 0.0)
-    assert in_memory(photos, "train") is photos
     uncached = batches(photos, config_of(), 0, 8)
     monkeypatch.setattr(pipeline, "_CACHE_SHARE", 1.0)
     in_memory_photos = in_memory(photos, "train")
     held = in_memory_photos.splits["train"][0]
     assert held is not split
     assert held.names == split.names
-    for index in range(len(split)):
-        for one, other in zip(held.read(tf.constant(index)), split.read(tf.constant(index)), strict=True):
-            assert one.dtype == other.dtype
-            np.testing.assert_array_equal(one, other)
     assert_same(batches(in_memory_photos, config_of(), 0, 8), uncached)
 
 
@@ -259,13 +257,6 @@ def test_labels_are_resized_to_the_nearest_pixel_then_cropped(given, loaded, off
     whole = image[rows][:, columns]
     expected = whole[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
     np.testing.assert_array_equal(found, expected.astype(np.float32))
-
-
-def test_labels_keep_their_colours_and_photos_mix_them(photos):
-    config = config_of(seed=1)
-    for inputs, targets in batches(photos, config, 0, 10):
-        assert set(np.unique(np.round((targets + 1) * 127.5))) <= {0, 200}
-        assert len(np.unique(inputs)) > 200
 
 
 # ---------------------------------------------------------------- jitter and mirror
