@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan-gp"]
-PixelLoss = Literal["l1", "l2"]
+from pix2pix_tf.config import GanLoss, PixelLoss
 
 
 class _Adversarial(NamedTuple):

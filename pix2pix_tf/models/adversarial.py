@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pix2pix_tf.config import ModelSettings, Normalization, TrainConfig, Upsampling
+from pix2pix_tf.config import GanLoss, ModelSettings, Normalization, TrainConfig, Upsampling
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric
 from pix2pix_tf.models.pool import create_pool, from_pool
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pix2pix_tf.models.forward import ForwardPass
 
 GeneratorKind = Literal["unet", "encoder_decoder", "resnet", "unet_of_pytorch", "resnet_of_pytorch"]
-GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan-gp"]
 Patch = Literal[1, 16, 70, 286]
 
 # What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.

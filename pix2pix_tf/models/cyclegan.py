@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pix2pix_tf.config import DataKind, TrainConfig
+from pix2pix_tf.config import DataKind, GanLoss, TrainConfig
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversarial import (
     AdversarialLoss,
     AdversarialSettings,
-    GanLoss,
     GanLosses,
     GeneratorKind,
     generator_builder,
@@ -112,27 +111,17 @@ class CycleGAN(Model):
         return {name: variable for pool in pools for name, variable in pool.items()}
 
     def metrics(self) -> Sequence[Metric]:
-        sides = ("a", "b")
         metrics = [
             Metric("gen_total", "generator/total", bar="G"),
-            *(
-                Metric(f"gen_{each}_gan", f"generator_{each}/gan", plot=f"{each.upper()}, adversarial")
-                for each in ("ab", "ba")
-            ),
-            *(
-                Metric(
-                    f"cycle_{side}",
-                    f"cycle/{side}",
-                    bar=f"cycle {side.upper()}",
-                    plot=f"{side.upper()} there and back",
-                )
-                for side in sides
-            ),
+            Metric("gen_ab_gan", "generator_ab/gan", plot="AB, adversarial"),
+            Metric("gen_ba_gan", "generator_ba/gan", plot="BA, adversarial"),
+            Metric("cycle_a", "cycle/a", bar="cycle A", plot="A there and back"),
+            Metric("cycle_b", "cycle/b", bar="cycle B", plot="B there and back"),
         ]
         if self.settings.identity_weight:
             metrics += [
-                Metric(f"identity_{side}", f"identity/{side}", plot=f"{side.upper()} left alone")
-                for side in sides
+                Metric("identity_a", "identity/a", plot="A left alone"),
+                Metric("identity_b", "identity/b", plot="B left alone"),
             ]
         for adversarial in self.adversarial.values():
             metrics += adversarial.metrics()
@@ -163,19 +152,18 @@ class CycleGAN(Model):
         gan_a, gan_b = self._gan_losses(forward, batch, fake_a, fake_b)
         total = settings.gan_weight * (gan_a.generator + gan_b.generator)
         total += settings.cycle_weight * (cycle_a + cycle_b)
-        metrics = {
+        objectives, metrics = _discriminators(gan_a, gan_b)
+        metrics |= {
             "gen_ab_gan": gan_b.generator,
             "gen_ba_gan": gan_a.generator,
             "cycle_a": cycle_a,
             "cycle_b": cycle_b,
-            **_discriminators(gan_a, gan_b)[1],
         }
         if settings.identity_weight:
             identity_a = pixel_loss("l1", forward.run("generator_ba", a), a, weight_a)
             identity_b = pixel_loss("l1", forward.run("generator_ab", b), b, weight_b)
             total += settings.cycle_weight * settings.identity_weight * (identity_a + identity_b)
             metrics |= {"identity_a": identity_a, "identity_b": identity_b}
-        objectives, _ = _discriminators(gan_a, gan_b)
         return {"generators": total, **objectives}, {"gen_total": total, **metrics}
 
     def _discriminator_losses(
@@ -197,30 +185,24 @@ class CycleGAN(Model):
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
         data = self.config.data
-        inputs, outputs = (
-            [
-                PixelFormat(channels, bits=bits or 8, value_range=value_range)
-                for channels, value_range in zip(
-                    self.channels.values(), (data.input_range, data.output_range), strict=True
-                )
-            ]
-            for bits in (data.input_bits, data.output_bits)
-        )
-        return {
-            "AtoB": PublishedGenerator(
-                "generator_ab",
-                input=as_files_are_read(inputs[0], self.config, 0),
-                output=outputs[1],
-                discriminator=self.adversarial["b"].name,
-            ),
-            "BtoA": PublishedGenerator(
-                "generator_ba",
-                input=as_files_are_read(inputs[1], self.config, 1),
-                output=outputs[0],
-                side=1,
-                discriminator=self.adversarial["a"].name,
-            ),
-        }
+        sides = [
+            PixelFormat(self.channels["a"], value_range=data.input_range),
+            PixelFormat(self.channels["b"], value_range=data.output_range),
+        ]
+
+        def generator(side: int) -> PublishedGenerator:
+            given, made = sides[side], sides[1 - side]
+            return PublishedGenerator(
+                ("generator_ab", "generator_ba")[side],
+                input=as_files_are_read(
+                    dataclasses.replace(given, bits=data.input_bits or 8), self.config, side
+                ),
+                output=dataclasses.replace(made, bits=data.output_bits or 8),
+                side=side,
+                discriminator=self.adversarial["ba"[side]].name,
+            )
+
+        return {"AtoB": generator(0), "BtoA": generator(1)}
 
     def sample_grid(
         self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]

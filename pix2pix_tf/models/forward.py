@@ -59,12 +59,7 @@ class ForwardPass:
         self._runs = self._draws = 0
 
     def run(self, name: str, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
-        """Returns a network's output in training.
-
-        Args:
-            name: of the network.
-            inputs: float32 [batch, ...] each.
-        """
+        """Returns a network's output in training; inputs are float32 [batch, ...] each."""
         network = self.networks[name]
         dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
         if not dropouts:
@@ -82,31 +77,17 @@ class ForwardPass:
         return output
 
     def recall(self, name: str, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns the output of a network that isn't trained here, as it is after its training.
-
-        Args:
-            name: of the network.
-            inputs: float32 [batch, ...].
-        """
+        """Returns the output of a network that isn't trained here, as it is after its training."""
         return tf.stop_gradient(self.networks[name](inputs, training=False))
 
     def run_with_features(self, name: str, inputs: tf.Tensor | Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Returns a network's output in training, and behind it what its leaky ReLUs gave on the way.
-
-        Args:
-            name: of the network, one without dropout.
-            inputs: float32 [batch, ...] each.
-        """
+        """Returns the output of a network without dropout, and behind it the outputs of its leaky ReLUs."""
         network = self.networks[name]
         inside = [layer.output for layer in network.layers if isinstance(layer, keras.layers.LeakyReLU)]
         return keras.Model(network.inputs, [network.output, *inside])(inputs, training=True)
 
     def normal(self, shape: Sequence[int]) -> tf.Tensor:
-        """Returns standard normal numbers, float32, other ones at each call and for each image.
-
-        Args:
-            shape: [batch, ...].
-        """
+        """Returns standard normal numbers, float32 [batch, ...], other ones at each call and each image."""
         draw = functools.partial(tf.random.stateless_normal, seed=self._next_seed(self._seed))
         return drawn_for_part(shape, draw, *self._place)
 
@@ -130,6 +111,4 @@ class ForwardPass:
 
 def changing_weights(network: keras.Model) -> Iterator[keras.Variable]:
     """The weights that are not trained but change in training: running averages, singular vectors."""
-    for variable in network.non_trainable_variables:
-        if "seed_generator" not in variable.path:
-            yield variable
+    return (each for each in network.non_trainable_variables if "seed_generator" not in each.path)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from pix2pix_tf.config import CHANGEABLE, TrainConfig
+from pix2pix_tf.config import CHANGEABLE, PixelLoss, TrainConfig
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversarial import AdversarialLoss, AdversarialSettings, GanLosses, generator_builder
@@ -36,7 +36,7 @@ class Settings(AdversarialSettings):
 
     unconditional: bool = False
     """The discriminator sees outputs only, not what they were made from."""
-    pixel_loss: Literal["l1", "l2"] = "l1"
+    pixel_loss: PixelLoss = "l1"
     """How far output and target are apart."""
     l1_weight: Annotated[float, *limited(0.0)] = 100.0
     """Weight λ of the pixel loss against the adversarial loss (paper, section 3.1)."""

@@ -175,7 +175,7 @@ class Trainer:
             sums = gradients if sums is None else tf.nest.map_structure(tf.add, sums, gradients)
             measured.append(metrics)
         assert sums is not None  # a batch has a part
-        self._apply(sums, step, {name: self._updates(name, number, step) for name in sums})
+        self._apply(sums, step, number)
         return measured
 
     def _gradients(
@@ -205,30 +205,16 @@ class Trainer:
             gradients = tf.nest.map_structure(tf.identity, gradients)
         return gradients, metrics
 
-    def _updates(self, network: str, number: int, step: tf.Tensor) -> tf.Tensor:
-        """How often a network was updated since training began, up to that update of the step."""
-        of_network = [network in itertools.chain(*phase.trains.values()) for phase in self._phases]
-        return step * sum(of_network) + sum(of_network[: number + 1])
-
-    def _apply(
-        self,
-        gradients: Mapping[str, Sequence[tf.Tensor]],
-        step: tf.Tensor,
-        updates: Mapping[str, tf.Tensor],
-    ) -> None:
-        """Sums the gradients over the devices and applies them, unless float16 overflowed.
-
-        Args:
-            gradients: of each network's trained weights.
-            step: steps done before this one.
-            updates: of each network, with this one, since training began.
-        """
+    def _apply(self, gradients: Mapping[str, Sequence[tf.Tensor]], step: tf.Tensor, number: int) -> None:
+        """Sums the gradients of each network over the devices and applies them, unless float16 overflowed."""
         sums = self._summed(tf.nest.flatten(gradients))
         rate = self.learning_rate(step)
 
         def update(summed: list[tf.Tensor]) -> None:
             for name, own in tf.nest.pack_sequence_as(gradients, summed).items():
-                self._adams[name].apply(own, rate, updates[name])
+                of_network = [name in itertools.chain(*phase.trains.values()) for phase in self._phases]
+                updates = step * sum(of_network) + sum(of_network[: number + 1])  # since training began
+                self._adams[name].apply(own, rate, updates)
 
         if self._loss_scale is None:
             update(sums)
