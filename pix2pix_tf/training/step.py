@@ -150,7 +150,7 @@ class Trainer:
                     measured[name].append(value)
         if self._averages is not None:
             self._averages.update(step + 1)
-        means = tf.stack([_mean(values) for values in measured.values()])
+        means = tf.stack([tf.add_n(values) / len(values) for values in measured.values()])
         if self.strategy.num_replicas_in_sync == 1:
             return means
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, [means])[0]
@@ -232,7 +232,3 @@ class Trainer:
         sent = [tf.cast(gradient, self._options.all_reduce) for gradient in gradients]
         sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent, _TOGETHER)
         return [tf.cast(each, tf.float32) for each in sums]
-
-
-def _mean(values: list[tf.Tensor]) -> tf.Tensor:
-    return values[0] if len(values) == 1 else tf.add_n(values) / len(values)

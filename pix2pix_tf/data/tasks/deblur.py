@@ -27,14 +27,10 @@ class Deblur(PhotoTask):
         kind, strength, direction = tf.unstack(tf.random.stateless_uniform([3], seed))
         kernel = tf.cond(
             kind < 0.5,
-            lambda: _gaussian(_between(*_DEVIATION, strength)),
-            lambda: _motion(_between(*_LENGTH, strength), math.pi * direction),
+            lambda: _gaussian(_DEVIATION[0] + (_DEVIATION[1] - _DEVIATION[0]) * strength),
+            lambda: _motion(_LENGTH[0] + (_LENGTH[1] - _LENGTH[0]) * strength, math.pi * direction),
         )
         return filtered(photo, kernel / tf.reduce_sum(kernel))
-
-
-def _between(low: float, high: float, draw: tf.Tensor) -> tf.Tensor:
-    return low + (high - low) * draw
 
 
 def _grid() -> tuple[tf.Tensor, tf.Tensor]:
