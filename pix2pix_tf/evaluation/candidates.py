@@ -1,4 +1,4 @@
-"""What can be evaluated: every kind of model, and folders of outputs of any program."""
+"""Opens what `pix2pix evaluate` compares: models of any format, and folders of existing outputs."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Size = tuple[int, int]
 
 
 class Candidate(NamedTuple):
-    """Something that has an output for every input.
+    """A model or a folder that has an output for every input.
 
     Args:
-        name: short, and unique in the comparison.
-        path: as it was given.
-        generate: takes an input's name, the input, not resized, and its target; returns the output, uint8
-            [height, width, channels] of the target's height and width.
-        run: of a run, its directory.
-        step: of a run, the steps of the checkpoint.
-        trained_on: of a run, how many of the pairs it was trained on.
+        name: short and unique in the comparison.
+        path: the path or URL that the user gave.
+        generate: takes the name of an input, the input in its original size, and its target. Returns the
+            output, uint8 [height, width, channels], in the target's height and width.
+        run: the run directory, if the candidate is a run.
+        step: the step of the run's checkpoint.
+        trained_on: number of evaluated pairs that the run was trained on.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Candidate(NamedTuple):
 def open_candidates(
     models: Sequence[str], dataset: ImageDataset, split: str, config: TrainConfig, raw_weights: bool = False
 ) -> list[Candidate]:
-    """Opens all that is to be compared on a split: models, or folders of outputs."""
+    """Opens the models and folders of outputs to compare on a split."""
     [images] = dataset.splits[split]
     runs = [run.config for run in map(find_run, models) if run is not None]
     if raw_weights and not any(run.optimization.ema_decay for run in runs):
-        raise ConfigError("--raw-weights has no effect: none of the models is a run with averages")
+        raise ConfigError("--raw-weights has no effect: no model is a run with averaged weights")
     candidates = []
     for name, model in zip(short_names(models), models, strict=True):
         if is_folder_of_images(model):
@@ -70,23 +70,23 @@ def open_candidates(
 
 
 def count_trained_on(run: RunDirectory, images: Images) -> int:
-    """Returns how many of some pairs a run was trained on, by their pixels.
+    """Returns the number of pairs that a run was trained on. Pairs are identified by their pixels.
 
-    A few may be copies within a data set; more than half is an error.
+    A few can be duplicates within a data set. Raises if more than half of the pairs are known.
     """
     is_known = np.isin(images.digests(), run.training_images())
-    is_unpaired = run.read_config().model.data == "unpaired"  # A and B then come from different pairs
+    is_unpaired = run.read_config().model.data == "unpaired"  # then A and B come from different pairs
     count = int((is_known.any(axis=1) if is_unpaired else is_known.all(axis=1)).sum())
     if count > len(images) / 2:
         raise ConfigError(
-            f"{run.place} was trained on {count} of the {counted(len(images), 'pair')} to evaluate on, under "
-            "whatever names; give pairs that are held out, or the run's --split-seed"
+            f"{run.place} was trained on {count} of the {counted(len(images), 'pair')} to evaluate on (the "
+            "pixels are equal); give held-out pairs, or the run's --split-seed"
         )
     return count
 
 
 def is_folder_of_images(model: str) -> bool:
-    """Whether a folder has images, in itself or deeper, and no model."""
+    """Whether a folder contains images, possibly in subfolders, and no model."""
     path = Path(model).expanduser()
     if find_run(model) is not None or not path.is_dir():
         return False
@@ -96,19 +96,19 @@ def is_folder_of_images(model: str) -> bool:
 
 
 def short_names(models: Sequence[str]) -> list[str]:
-    """Returns the last parts of each path, as few as distinguish the models."""
+    """Returns the shortest endings of the paths that distinguish the models."""
 
     def full(model: str) -> str:
         path = os.path.expanduser(model)
         is_here = os.path.exists(path) or os.path.exists(path.rpartition("@")[0])
-        return os.path.abspath(path) if is_here else model  # x is a/x, and another b/x
+        return os.path.abspath(path) if is_here else model  # to tell a/x from b/x
 
     parts = [[part for part in full(each).replace("\\", "/").split("/") if part] for each in models]
     for count in range(1, max(map(len, parts)) + 1):
         names = ["/".join(each[-count:]) for each in parts]
         if len(set(names)) == len(names):
             return names
-    raise ConfigError("a model is given twice; every one is compared with every other")
+    raise ConfigError("the same model is given twice; name each model once")
 
 
 def _open_model(
@@ -122,18 +122,19 @@ def _open_model(
         _refuse_noise(model, all(each.noise for each in model_for(own).published_generators().values()))
         if own.data.task != config.data.task:
             raise ConfigError(
-                f"{model} was trained with --task {own.data.task}, and the pairs are of {config.data.task}"
+                f"{model} was trained with --task {own.data.task}, but the pairs are for "
+                f"--task {config.data.task}"
             )
         direction = None if dataset.task.makes_input else config.data.direction
-        raw = raw_weights and own.optimization.ema_decay > 0  # others have no averages
+        raw = raw_weights and own.optimization.ema_decay > 0  # otherwise the run has no averages
         translate = formats.load(run, direction=direction, raw_weights=raw)
     else:
         translate = formats.load(model)
     _refuse_noise(model, bool(translate.noise))
 
     def generate(_: str, given: np.ndarray, target: np.ndarray) -> np.ndarray:
-        # An exported model has no size: it gets the image that a run of the compared size gets.
-        # What a task has made already has the compared size.
+        # Exported models may accept any size: they get an input of the compared size.
+        # An input that the task makes already has that size.
         side, known = dataset.sides[1 if dataset.task.makes_input else 0], np.True_
         if not dataset.task.makes_input:
             given = np.asarray(resized(tf.constant(given), own_size or target.shape[:2], side))
@@ -151,11 +152,11 @@ def _open_model(
 
 def _refuse_noise(model: str, is_from_noise: bool) -> None:
     if is_from_noise:
-        raise ConfigError(f"{model} generates images from noise, which have no targets to be compared with")
+        raise ConfigError(f"{model} generates images from noise; they have no targets to compare with")
 
 
 def _rescaled(pixels: np.ndarray, side: PixelFormat, model: ValueRange | None, is_input: bool) -> np.ndarray:
-    """Converts pixels of a side to those of a model's range of values, or a model's to a side's."""
+    """Converts an input from the side's value range to the model's, and an output back."""
     of_side = side.value_range or (0, 2**side.bits - 1)
     if model is None or model == of_side:
         return pixels
@@ -171,7 +172,7 @@ def _open_folder(name: str, path: Path, wanted: Sequence[str], side: PixelFormat
     if missing:
         raise DataError(
             f"{path} has no image for {counted(len(missing), 'input')} of the data set, such as "
-            f"'{missing[0]}'; its names must be those of the inputs (it has {', '.join(list(files)[:3])} ...)"
+            f"'{missing[0]}'; name the files as the inputs (it has {', '.join(list(files)[:3])} ...)"
         )
 
     def read(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -180,8 +181,8 @@ def _open_folder(name: str, path: Path, wanted: Sequence[str], side: PixelFormat
         (height, width), size = image.shape[:2], target.shape[:2]
         if (height, width) != size:
             raise DataError(
-                f"{file} is {width}x{height} pixels, its target {size[1]}x{size[0]}; give images of the "
-                f"targets' size, or --image-size {height} {width} (height and width)"
+                f"{file} has {width}x{height} pixels, its target {size[1]}x{size[0]}; give images of the "
+                f"same size as the targets, or --image-size {height} {width} (height and width)"
             )
         return image
 

@@ -40,12 +40,12 @@ from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import package_versions
 from pix2pix_tf.wording import counted
 
-_MOST_SHOWN = 200  # images that the report may choose from
-_MOST_PIXELS = 2**26  # of each model, in memory for the report
+_MOST_SHOWN = 200  # candidate images for the report
+_MOST_PIXELS = 2**26  # pixels per model in memory for the report
 
 Log = Callable[[str], None]
 
-# The targets, as something that generates.
+# Measures the targets as if they were a model's outputs.
 _TARGETS = Candidate("targets", "the targets", lambda name, given, target: target)
 
 
@@ -54,7 +54,7 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     config, usual = options.configs()
     answers = read_answers(options.answers)
     dataset = open_dataset(config, "pairs", to_train=False)
-    # Beside the data, `data_dir` has the segmentation network.
+    # `data_dir` is always used: it also stores the segmentation network.
     refuse_unread(config, usual, dataset.used | {"data_dir"})
     if options.split == "all":
         dataset = with_all(dataset)
@@ -62,15 +62,15 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     candidates = open_candidates(options.models, dataset, split, config, options.raw_weights)
     direction = config.data.direction
     for each in candidates:
-        if each.run is not None and each.run.imported():  # its file doesn't say which side it was trained on
-            log(f"{each.name} is imported: its input is taken to be side {direction[0]} ({direction})")
+        if each.run is not None and each.run.imported():  # its file doesn't record the direction
+            log(f"{each.name} is imported; assuming that its input is side {direction[0]} ({direction})")
     sizes = [each.run.read_config().data.size for each in candidates if each.run is not None]
     if options.image_size is not None:
         sizes = [config.data.size]
     size = max(sizes, default=None, key=np.prod)
     pairs = Pairs(dataset, split, size, config.data.fit)
     left_out = {
-        f"{each.name} on images that are all new": (
+        f"{each.name} on unseen images only": (
             f"it was trained on {each.trained_on} of these {counted(len(pairs), 'image')}"
         )
         for each in candidates
@@ -93,20 +93,20 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
         ]
     elif len(candidates) > 1:
         left_out["which model is better"] = (
-            f"{counted(len(pairs), 'image')} are too few to compare models; take {FEWEST}"
+            f"{counted(len(pairs), 'image')} are too few to compare models; at least {FEWEST} are needed"
         )
     described: list[Metric] = [*metrics]
     complete = len(targets.get(FEATURES, ()))
     if inception is not None and complete < len(pairs):
         left_out[f"FID and KID of {len(pairs) - complete} images"] = (
-            f"they have missing pixels, {complete} have none"
+            f"they have missing pixels; only the {complete} others are used"
         )
     if complete >= inception_network.FEWEST:
         for name, of_model in measured.items():
             values[name] |= distances(of_model[FEATURES], targets[FEATURES])
         if complete < ENOUGH_FOR_FID:
-            left_out["FID as a figure to quote"] = (
-                f"of {complete} images FID says more about their number than about them: read KID"
+            left_out["a reliable FID"] = (
+                f"FID is biased with {complete} images, at least {ENOUGH_FOR_FID} are needed; use KID"
             )
         described += DISTANCES if complete >= ENOUGH_FOR_FID else reversed(DISTANCES)
     if answers:
@@ -156,20 +156,20 @@ def _split(dataset: ImageDataset, asked: str | None) -> str:
     """Returns the split to evaluate on."""
     if asked is None and dataset.held_out == "train":
         raise ConfigError(
-            f"{dataset.name} has no pairs but those to train on; --split train or all evaluates on these"
+            f"{dataset.name} has only training pairs; give --split train or all to evaluate on them"
         )
     if asked not in (None, *dataset.splits):
         raise ConfigError(f"--split {asked}: {dataset.name} has {', '.join(dataset.splits)}")
     return asked or dataset.held_out
 
 
-# ---------------------------------------------------------------- what is measured
+# ---------------------------------------------------------------- metrics
 
 
 def _class_reader(
     pairs: Pairs, config: TrainConfig, left_out: dict[str, str], log: Log
 ) -> ClassReader | None:
-    """Returns what classifies the outputs' pixels, where a side is a label map."""
+    """Returns a classifier of the outputs' pixels, or ``None`` if neither side is a label map."""
     dataset = pairs.dataset
     if dataset.sides[1].labels:
         return ClassReader(palette(dataset, 1))
@@ -178,7 +178,7 @@ def _class_reader(
     left_out["segmentation score"] = (
         "there are no pairs to train a segmentation network on"
         if dataset.sides[0].labels
-        else "neither side is a label map; if one is, say so with --label-maps"
+        else "neither side is a label map; if one is, declare it with --label-maps"
     )
     return None
 
@@ -186,11 +186,11 @@ def _class_reader(
 def _inception(options: EvaluateOptions, count: int, left_out: dict[str, str]) -> Inception | None:
     weights = inception_network.find_weights(options.inception_weights)
     if count < inception_network.FEWEST:
-        left_out["FID and KID"] = f"they are distances of sets of {inception_network.FEWEST} images and more"
+        left_out["FID and KID"] = f"they need at least {inception_network.FEWEST} images"
     elif weights is None:
         left_out["FID and KID"] = (
-            f"it needs the weights of InceptionV3: put {inception_network.WEIGHTS} of keras.applications "
-            "into Keras' cache, or name the file with --inception-weights"
+            f"the weights of InceptionV3 are missing: put {inception_network.WEIGHTS} of keras.applications "
+            "into Keras' cache, or give the file with --inception-weights"
         )
     else:
         return Inception(weights)
@@ -198,11 +198,11 @@ def _inception(options: EvaluateOptions, count: int, left_out: dict[str, str]) -
 
 
 def _applicable(targets: Measured, left_out: dict[str, str]) -> list[ImageMetric]:
-    """Returns the metrics that images of that size have; notes those that they don't have."""
+    """Returns the metrics that are defined for the images; adds the others to ``left_out``."""
     smallest = targets[SIZE].min()
     for metric in METRICS:
         if metric.smallest > smallest:
-            left_out[metric.label] = f"it is defined for images of {metric.smallest} pixels and more"
+            left_out[metric.label] = f"it needs images of at least {metric.smallest} pixels"
     return [metric for metric in METRICS if metric.smallest <= smallest and metric.measure in targets]
 
 
@@ -211,7 +211,7 @@ def _estimates(measured: Measured, metrics: Sequence[ImageMetric]) -> dict[str, 
 
 
 def spectrum(powers: np.ndarray) -> list[float]:
-    """Returns the mean of power spectra; images count only at the frequencies that they have."""
+    """Returns the mean power spectrum; frequencies that an image lacks are left out of the mean."""
     means = np.ma.masked_invalid(powers).mean(axis=0).filled(0)
     return [float(f"{power:.4g}") for power in means]
 
@@ -225,14 +225,14 @@ def _report_images(
     measured: Mapping[str, Measured],
     metrics: Sequence[ImageMetric],
 ) -> list[ReportImage]:
-    """Generates again what the report may show: all, or of a large set the worst and some of the others."""
+    """Generates the outputs for the report again: all, or the worst and a sample of a large set."""
     numbers, sizes = list(range(len(pairs))), measured[candidates[0].name][SIZE]
     most = min(_MOST_SHOWN, max(2, _MOST_PIXELS // int(sizes.prod(axis=1).max())))
     if len(numbers) > most:
         errors = np.mean([each[absolute_error][:, 0] for each in measured.values()], axis=0)
         worst = np.argsort(-errors)[: most // 2]
         numbers = sorted({*worst.tolist(), *spread(len(numbers), most // 2).tolist()})
-    # Every metric of every image, float [images].
+    # By model and metric: float [images].
     values = {
         name: {metric.name: metric.value(each[metric.measure]) for metric in metrics}
         for name, each in measured.items()

@@ -1,7 +1,7 @@
 """FID and KID, computed from InceptionV3 features of outputs and targets.
 
-The network is InceptionV3 of `keras.applications` and not the 2015 graph of published results: compare values
-only with others from this program.
+The network is InceptionV3 of `keras.applications`. Published results use a graph of 2015: compare values
+only with other values of this program.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from pix2pix_tf.metrics import Metric
 
 SIDE = 299
 FEATURES = "features"
-"""Key of the measurements that it makes."""
+"""Key of the features in `measure.Measured`."""
 WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 ENOUGH_FOR_FID = 2048
-"""Images below which the covariance that FID needs has no full rank, and KID is to be read."""
+"""Fewest images for FID: with fewer, the covariance has no full rank and KID is more reliable."""
 FEWEST = 4
-"""Images below which neither distance is defined."""
+"""Fewest images for either distance."""
 
 _SUBSETS = 100
-_AT_ONCE = 4096  # images whose features are in memory as float64
+_AT_ONCE = 4096  # images per chunk of float64 features
 _LARGEST_SUBSET = 1000
 
 
 def find_weights(given: Path | None) -> Path | None:
-    """Returns the given file of weights, or Keras' cached one; ``None`` if there is neither."""
+    """Returns the given weights file, else Keras' cached one, else ``None``."""
     cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / WEIGHTS
     return given or (cached if cached.is_file() else None)
 
 
 class Inception:
-    """InceptionV3 up to its last pooling layer, with random weights if no .h5 file of weights is given.
+    """InceptionV3 up to its last pooling layer; random weights if no .h5 file is given.
 
     ``description`` identifies the weights in metrics.json.
     """
@@ -57,25 +57,25 @@ class Inception:
                 self.description["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
             except (OSError, ValueError, KeyError) as error:
                 raise ConfigError(
-                    f"--inception-weights {weights}: these are no weights of InceptionV3 without its top "
-                    f"({' '.join(str(error).split())[:100]})"
+                    f"--inception-weights {weights}: not the weights of InceptionV3 without its top "
+                    f"({' '.join(str(error).split())[:100]}); give {WEIGHTS}"
                 ) from error
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Returns features float32 [2048] of an image float32 [height, width, 1 or 3] in [0, 1]."""
+        """Converts an image, float32 [height, width, 1 or 3] in [0, 1], to features, float32 [2048]."""
         rgb = as_rgb(image)
         resized = tf.image.resize(rgb[np.newaxis], (SIDE, SIDE), "bicubic", antialias=True)
         return self._graph(resized)[0].numpy()
 
 
 DISTANCES = (
-    Metric("fid", "FID", "Fréchet distance of InceptionV3's features, from 0", "lower"),
-    Metric("kid", "KID", "their kernel distance (unbiased), about 0 if equal", "lower"),
+    Metric("fid", "FID", "Fréchet distance between InceptionV3 features, at least 0", "lower"),
+    Metric("kid", "KID", "unbiased kernel distance between InceptionV3 features, about 0 if equal", "lower"),
 )
 
 
 def distances(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Estimate]:
-    """Returns FID, without an interval, and KID for two sets of features [images, features]."""
+    """Returns FID (without an interval) and KID between two sets of features [images, features]."""
     fid = frechet_distance(ours, theirs)
     return {"fid": Estimate(fid, fid, fid, len(theirs)), "kid": kernel_distance(ours, theirs)}
 
@@ -83,13 +83,13 @@ def distances(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Estimate]:
 def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Returns the Fréchet distance of Gaussians fitted to features [images, k] (FID, Heusel et al. 2017)."""
     a, b = (_root_of_covariance(each) for each in (ours, theirs))
-    # The eigenvalues of the root of the covariances' product AᵀA BᵀB are the singular values of ABᵀ.
+    # The square roots of the eigenvalues of AᵀA BᵀB are the singular values of ABᵀ.
     spread = np.square(a).sum() + np.square(b).sum() - 2 * np.linalg.norm(a @ b.T, "nuc")
     return float(np.square(ours.mean(0, np.float64) - theirs.mean(0, np.float64)).sum() + spread)
 
 
 def _root_of_covariance(features: np.ndarray) -> np.ndarray:
-    """Returns A, float64 [images or k, k], so that AᵀA is the covariance of features [images, k]."""
+    """Returns A, float64 [images or k, k], where AᵀA is the covariance of features [images, k]."""
     count, mean = len(features), features.mean(0, np.float64)
     if count <= features.shape[1]:
         return (features - mean) / np.sqrt(count - 1)
@@ -103,8 +103,8 @@ def _root_of_covariance(features: np.ndarray) -> np.ndarray:
 def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> Estimate:
     """Returns the unbiased squared MMD with the kernel (x·y / d + 1)³ (KID, Bińkowski et al. 2018).
 
-    The mean over subsets of 1000 images, or of half of them if there are fewer, drawn without replacement.
-    The interval contains 95 % of the subsets' values, scaled to the size of the whole set.
+    The value is the mean over random subsets of 1000 images, or of half the images if there are fewer. The
+    interval contains 95 % of the subsets' values, scaled to the size of the whole set.
     """
     random = np.random.default_rng(0)
     size = min(_LARGEST_SUBSET, min(len(ours), len(theirs)) // 2)

@@ -1,7 +1,6 @@
-"""Confidence intervals: the Bayesian bootstrap (Rubin 1981), paired where two models are compared.
+"""Confidence intervals by the Bayesian bootstrap (Rubin 1981); comparisons of two models are paired.
 
-A resample weights every image and leaves none out. A class that few images have, or a ratio to what few of
-them have, is therefore defined in each resample.
+A resample gives each image a positive weight. Metrics of rare classes are therefore defined in each resample.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from pix2pix_tf.metrics import ImageMetric, Value
 RESAMPLES = 2000
 LEVEL = 0.95
 FEWEST = 10
-"""Images below which models aren't compared: with 5, intervals are so short that equal methods differ in
-every sixth metric."""
+"""Fewest images to compare models on. With 5, intervals are too short: equal methods differ in one of six
+metrics."""
 
-_AT_ONCE = 100  # resamples that are computed together
+_AT_ONCE = 100  # resamples per chunk
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A value of so many images, and its 95 % interval: the values to expect of other images."""
+    """A value measured on ``count`` images, and its 95 % interval."""
 
     value: float
     low: float
@@ -38,7 +37,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A metric of two models on the same images.
+    """Compares two models by one metric on the same images.
 
     ``difference`` is the first model's value minus the second's. ``better`` is the name of the model that is
     better beyond chance, if any.
@@ -52,23 +51,23 @@ class Comparison:
 
 
 def estimate(rows: np.ndarray, value: Value) -> Estimate:
-    """Returns a metric of a set of images, from what it is computed from: float [images, k]."""
+    """Estimates a metric from the measurements of each image, float [images, k]."""
     found = float(value(rows.mean(axis=0)))
     low, high = np.quantile(
         np.concatenate([value(means) for means in _means(rows)]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     )
-    # Histograms of a resample overlap less than those of the whole set, whose value is part of its interval.
+    # Histograms of a resample overlap less than those of the whole set. The interval must include the value.
     return Estimate(found, min(float(low), found), max(float(high), found), len(rows))
 
 
 def compare(
     models: tuple[str, str], metric: ImageMetric, ours: np.ndarray, theirs: np.ndarray, targets: np.ndarray
 ) -> Comparison:
-    """Compares two models by what a metric is computed from: float [images, k] of each and of the targets.
+    """Compares two models by the measurements of both and of the targets, float [images, k] each.
 
-    Two methods differ if the interval excludes 0, so that other images would show it, too, and if the
-    difference exceeds the effect of another seed on one method, which no number of images shows. One of them
-    is better if the same holds for their badness: one may be too sharp and the other as much too soft.
+    Two models differ if the interval of the difference excludes 0 and the difference exceeds the effect of
+    another seed. One model is better if the same holds for the difference of their badness. Both can be
+    equally bad and still differ: one can be too sharp and the other too soft.
     """
 
     def difference(means: np.ndarray, in_badness: bool) -> np.ndarray:
@@ -86,7 +85,7 @@ def compare(
 
 
 def _means(rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields weighted means [resamples, k] over the images, with the same weights for every call."""
+    """Yields weighted means [resamples, k] over the images; the weights are the same in every call."""
     weights = _weights(len(rows))
     for start in range(0, RESAMPLES, _AT_ONCE):
         yield weights[start : start + _AT_ONCE].astype(np.float64) @ rows
@@ -94,10 +93,10 @@ def _means(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 @functools.lru_cache(maxsize=1)
 def _weights(count: int) -> np.ndarray:
-    """Returns the weights of each resample, of sum 1: float32 [resamples, images]."""
+    """Returns weights, float32 [resamples, images]; each resample sums to 1."""
     weights = np.empty((RESAMPLES, count), np.float32)
     random = np.random.default_rng(0)
-    shape = max(count - 1, 1) / count  # means vary as those of resampled images
+    shape = max(count - 1, 1) / count  # the means get the variance of an ordinary bootstrap
     for resample in weights:
         drawn = random.standard_gamma(shape, count)
         resample[:] = drawn / drawn.sum()

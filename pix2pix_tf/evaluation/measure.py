@@ -1,4 +1,4 @@
-"""Measures images against their targets: of each image a few hundred numbers stay in memory."""
+"""Measures images against their targets. Only a few hundred numbers per image stay in memory."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from pix2pix_tf.evaluation.segmentation import ClassReader
 from pix2pix_tf.metrics import CONFUSION, METRICS, Measure, measures_of, radial_power
 from pix2pix_tf.wording import counted
 
-# Rows by what was measured, each [images, k].
+# By measure, or by key: rows [images, k].
 Measured = Mapping[Measure | str, np.ndarray]
 
 SIZE = "size"
-"""Key of the heights and widths of the images."""
+"""Key of the images' heights and widths."""
 
 
 class Comparable(NamedTuple):
@@ -43,7 +43,7 @@ class Comparable(NamedTuple):
 
 
 def comparable(output: np.ndarray, target: np.ndarray, missing: int | None) -> Comparable:
-    """Converts integer images; ``missing`` is the target's value of pixels without a value."""
+    """Converts integer images; target pixels equal to ``missing`` have no value."""
     scaled, beside = unit_range(output), unit_range(target)
     valid = None if missing is None else has_value(target, missing).numpy()[..., 0]
     if valid is None or valid.all():
@@ -62,9 +62,9 @@ def unit_range(image: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """The pairs to evaluate on, of a data set that is directed: inputs first.
+    """The pairs to evaluate on; the inputs are the data set's first side.
 
-    ``size`` is the height and width at which all are compared; each pair's own if ``None``.
+    ``size`` is the height and width to compare at; ``None`` keeps the size of each target.
     """
 
     dataset: ImageDataset
@@ -76,7 +76,7 @@ class Pairs:
         return len(self.dataset.splits[self.split][0])
 
     def read(self, number: int) -> tuple[str, np.ndarray, np.ndarray]:
-        """Returns a pair's name, its input, not resized, and its target as it is compared."""
+        """Returns a pair's name, its input (not resized) and its target (at the compared size)."""
         [(images, sides)] = self.dataset.parts(self.split)
         if self.dataset.task.makes_input:
             given, target = held_out_row(self.dataset, images, sides, number, self.size, self.fit)
@@ -84,7 +84,7 @@ class Pairs:
         given, target = images.read(tf.constant(number))
         if self.size is not None:
             as_compared, target = fitted((given, target), sides, self.size, self.fit)
-            given = given if self.fit == "resize" else as_compared  # a model may have a size of its own
+            given = given if self.fit == "resize" else as_compared  # a model may have its own size
         return images.names[number], given.numpy(), target.numpy()
 
 
@@ -97,7 +97,7 @@ def outputs(
         output = candidate.generate(name, given, target)
         if output.shape != target.shape:
             sizes = [
-                f"{width}x{height} pixels of {counted(channels, 'channel')}"
+                f"{width}x{height} pixels with {counted(channels, 'channel')}"
                 for height, width, channels in (output.shape, target.shape)
             ]
             raise DataError(
@@ -127,6 +127,6 @@ def measure(
         if reader is not None:
             labels, side = (given, sides[0]) if labels_are_input else (target, sides[1])
             rows[CONFUSION].append(reader.confusion(output, labels, side.missing).reshape(-1))
-        if inception is not None and images.valid is None:  # a filled area would be texture to it
+        if inception is not None and images.valid is None:  # filled areas would change the features
             rows[FEATURES].append(inception(images.output))
-    return {each: np.stack(rows.pop(each)) for each in list(rows)}  # in memory once, not twice
+    return {each: np.stack(rows.pop(each)) for each in list(rows)}  # frees each list at once

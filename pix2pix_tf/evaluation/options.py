@@ -21,51 +21,51 @@ class EvaluateOptions:
     """Measures outputs with intervals and shows them side by side: metrics.json, report.html."""
 
     models: Positional[tuple[str, ...]]
-    """Each a run directory or one of its checkpoints (RUN@4000, RUN@best), an exported model, the URL of a
-    served one, or a folder of outputs of any program, which have the names of the inputs."""
+    """Run directories, checkpoints (RUN@4000, RUN@best), exported models, URLs of served models, or folders
+    of outputs from any program, with the same names as the inputs."""
     dataset: str | None = None
-    """The pairs to evaluate on: a name or the path of a folder; by default those of the first run."""
+    """The pairs to evaluate on: a data set's name or a folder. Default: the data set of the first run."""
     out: Path = Path("evaluation")
-    """The folder that metrics.json and report.html are written to."""
+    """Output folder of metrics.json and report.html."""
     split: Literal["train", "val", "test", "all"] | None = None
-    """Which part of the data set; what is held out by default. 'all' is for folders that are all held out."""
+    """The split to evaluate on. Default: the held-out pairs. 'all' is for folders without training pairs."""
     val_share: float | None = None
-    """Share of a folder that is held out to evaluate on, where its subfolders don't say; as in training."""
+    """Share of a folder's pairs to hold out, if its subfolders don't define splits; as in training."""
     test_share: float | None = None
-    """Share that is held out for --split test."""
+    """Share of a folder's pairs to hold out for --split test."""
     direction: configs.Direction | None = None
-    """Which side of the pairs is the input, and which of a run's generators; by default as the first run."""
+    """Translation direction; also selects a generator of a run. Default: as the first run."""
     image_size: tuple[int, ...] | None = None
-    """Height and width to compare at; by default the largest that the runs were trained at."""
+    """Height and width to compare at. Default: the largest training size of the runs."""
     data_dir: Path | None = None
-    """Where data sets are stored, if not where the run had them."""
+    """Folder of the named data sets. Default: as the first run."""
     archive: Path | None = None
-    """A copy of the data set's .tar.gz on this machine, used instead of a download."""
+    """Local copy of the data set's .tar.gz, used instead of a download."""
     layout: configs.Layout | None = None
-    """How a folder holds pairs, as in training; by default as the first run."""
+    """How a folder stores pairs, as in training. Default: as the first run."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
-    """Sides that are label maps, for the segmentation score; 'auto' asks the data set."""
+    """Sides that are label maps, for the segmentation score. 'auto' detects them."""
     skip_bad_images: bool = False
-    """Leave out images that can't be read instead of stopping; the runs' own setting counts, too."""
+    """Skip unreadable images instead of stopping. Also enabled if the first run was trained with it."""
     ignore: float | None = None
-    """Number of pixels without a value, in measurements and gray images; by default as the first run."""
+    """Value that marks missing pixels in measurements and gray images. Default: as the first run."""
     task: configs.TaskName | None = None
-    """What makes pairs of plain photos to evaluate on; by default as the first run."""
+    """Task that makes pairs from plain photos. Default: as the first run."""
     upscale_factor: Literal[2, 4] | None = None
-    """How many times larger 'upscale' makes photos; by default as the first run."""
+    """Scale factor of the task 'upscale'. Default: as the first run."""
     segmentation: bool = True
-    """Classify outputs with a segmentation network, where a side is a label map; it is trained once."""
+    """Classify outputs with a segmentation network if a side is a label map. The network is trained once."""
     inception_weights: Path | None = None
-    """InceptionV3's weights without its top, for FID and KID; by default those in Keras' cache."""
+    """Weights of InceptionV3 without its top, for FID and KID. Default: the file in Keras' cache."""
     answers: tuple[Path, ...] = ()
-    """Files that a report's 'real or fake?' saved; the new report includes them."""
+    """Answer files saved by the 'real or fake?' game of a report; the new report includes them."""
     raw_weights: bool = False
-    """Of runs, evaluate the weights of the step itself, not their moving average."""
+    """Evaluate a run's raw weights instead of their moving average."""
 
     def configs(self) -> tuple[TrainConfig, TrainConfig]:
-        """Returns the config of the data set to evaluate on, that of the first run or of what is named.
+        """Returns the config of the data set to evaluate on, and the config before options are applied.
 
-        And what it would be without the options but ``direction``, which also selects a run's generator.
+        Both include ``direction``, which also selects a run's generator.
         """
         from pix2pix_tf.formats import refuse_missing
         from pix2pix_tf.runs import find_run
@@ -74,7 +74,7 @@ class EvaluateOptions:
         if runs:
             of_run = runs[0].config
             usual = configs.replace(of_run, dataset=self.dataset or of_run.data.dataset)
-            # The run's pairs may be elsewhere now; another data set has its own settings.
+            # A folder may have moved and keeps the run's settings. Another named data set has its own.
             are_folders = all(map(looks_like_path, (usual.data.dataset, of_run.data.dataset)))
             if not are_folders and full_name(usual.data.dataset) != of_run.data.dataset:
                 usual = preset(usual.data.dataset)
@@ -86,9 +86,9 @@ class EvaluateOptions:
             usual = preset(self.dataset)
         else:
             for model in self.models:
-                if not Path(model).expanduser().is_dir():  # which may hold outputs
+                if not Path(model).expanduser().is_dir():  # a folder may hold outputs
                     refuse_missing(model)
-            raise ConfigError("--dataset is missing: only a run knows which pairs it was made for")
+            raise ConfigError("--dataset is missing: only runs record their data set; name the pairs")
         if self.direction is not None:
             usual = configs.replace(usual, direction=self.direction)
         names = ("val_share", "test_share", "image_size", "data_dir", "archive", "layout", "task", "ignore")

@@ -1,4 +1,4 @@
-"""What an evaluation found, and how it looks as JSON and in the terminal."""
+"""The results of an evaluation, as JSON and as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pix2pix_tf.wording import counted
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The metrics of a set of images, by name, and its mean power spectrum."""
+    """Metrics by name, and the mean power spectrum of a set of images."""
 
     values: Mapping[str, Estimate]
     spectrum: Sequence[float]
@@ -26,7 +26,7 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class ModelResult(Result):
-    """The metrics of a model's outputs; ``trained_on`` counts the pairs that it was trained on."""
+    """The metrics of a model's outputs; ``trained_on`` counts the evaluated pairs that it was trained on."""
 
     name: str
     path: str
@@ -36,17 +36,17 @@ class ModelResult(Result):
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """All that metrics.json has.
+    """The content of metrics.json.
 
     Args:
-        image_size: height and width at which the pairs were compared; ``None`` if each has its own.
-        packages: version by name.
-        metrics: in the order in which they are shown.
-        targets: the targets' own values.
-        frequencies: of the spectra, in cycles per pixel.
-        comparisons: of every two models by every metric; empty if there are too few images.
-        left_out: what was not computed, and why.
-        inception: the network of FID and KID, if they were computed.
+        image_size: height and width that pairs were compared at; ``None`` if each pair has its own.
+        packages: versions by package name.
+        metrics: the metrics in display order.
+        targets: metrics of the targets themselves.
+        frequencies: frequencies of the spectra, in cycles per pixel.
+        comparisons: a comparison per pair of models and metric; empty if there are too few images.
+        left_out: reasons by the name of the omitted result.
+        inception: the network used for FID and KID, if they were computed.
     """
 
     dataset: str
@@ -99,7 +99,7 @@ class Evaluation:
         }
 
     def table(self) -> str:
-        """Returns a table for the terminal: all models with their intervals, and what differs."""
+        """Returns a table of all metrics with intervals, then the significant differences and omissions."""
         table = Table(
             title=f"{escape(self.dataset)} {self.split}, {counted(self.count, 'pair')}, {self.direction}"
         )
@@ -128,7 +128,7 @@ def _result_json(result: Result) -> dict[str, Any]:
 
 
 def _estimate_json(estimate: Estimate) -> dict[str, float]:
-    """Rounds to six digits: more would be noise."""
+    """Rounds to six digits; more digits would be noise."""
     rounded = {name: float(f"{getattr(estimate, name):.6g}") for name in ("value", "low", "high")}
     return {**rounded, "count": estimate.count}
 

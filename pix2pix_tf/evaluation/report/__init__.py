@@ -1,7 +1,7 @@
 """report.html: metrics and outputs of the evaluated models, and a "real or fake?" game.
 
-The page is a single file and makes no requests. Text, tables and plots are made here; the template's script
-shows the images and runs the game.
+The page is a single file and makes no requests. This package renders text, tables and plots. The template's
+script shows the images and runs the game.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["LIMIT", "LONGEST_SIDE", "ReportImage", "write_report"]
 
 LIMIT = 5_000_000  # bytes of the whole page
 
-_SLACK = 10_000  # bytes of page elements that appear only if there are images
+_SLACK = 10_000  # bytes of the page elements that only appear with images
 
 
 def write_report(
@@ -35,10 +35,10 @@ def write_report(
     images: Sequence[ReportImage],
     curves: Mapping[str, Sequence[Mapping[str, float]]],
 ) -> None:
-    """Writes the page, of at most `LIMIT` bytes.
+    """Writes the page, at most `LIMIT` bytes.
 
-    If not all images fit, it shows the worst, the best and an even selection of the others. ``curves`` has
-    the lines of metrics.jsonl by model: ``step`` and values by name.
+    If not all images fit, it shows the worst, the best and an even selection of the others. ``curves`` maps
+    each model to the lines of its metrics.jsonl.
     """
     headline, sentences = summarize(evaluation)
     marks = color_marks(evaluation)
@@ -68,7 +68,7 @@ def write_report(
     }
 
     def render(selection: Selection) -> str:
-        # Names of files that aren't UTF-8 are escaped last, which JSON and HTML both accept.
+        # Escapes file names that aren't UTF-8. This is valid in both JSON and HTML.
         return printable(_template().render(facts, data=data | selection.embedded(), chosen=selection))
 
     bare = render(Selection())

@@ -1,4 +1,4 @@
-"""Images of the report: which are shown, and how they are embedded."""
+"""Selects the images of the report and embeds them in the page."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pix2pix_tf.evaluation.report.text import JSON_OPTIONS
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.files import printable
 
-LONGEST_SIDE = 512  # of an embedded image, in pixels
+LONGEST_SIDE = 512  # pixels of an embedded image
 
-# WebP qualities, best first. Even at the last, loss is hard to see. If that is too large, the page has fewer
-# images, because a lower quality would blur the details that matter.
+# WebP qualities, best first. Loss is hard to see even at the lowest. If the page is still too large, it shows
+# fewer images, because a lower quality would blur the details that matter.
 _QUALITIES = (95, 90, 85, 80)
 
 
 @dataclasses.dataclass(frozen=True)
 class ReportImage:
-    """One evaluated image: arrays [height, width, channels] of integers, and its metrics."""
+    """One evaluated image: integer arrays [height, width, channels], and its metrics."""
 
     name: str
     input: np.ndarray
@@ -40,8 +40,8 @@ class ReportImage:
 class Selection:
     """The images on the page.
 
-    ``entries`` is the script's data for each, with data URIs. ``worst`` and ``best`` are the numbers of
-    images that were selected as such; both are 0 if all are shown.
+    ``entries`` has the script's data for each image, with data URIs. ``worst`` and ``best`` count the images
+    selected for their rank; both are 0 if all images are shown.
     """
 
     entries: Sequence[dict[str, Any]] = ()
@@ -49,7 +49,7 @@ class Selection:
     best: int = 0
 
     def embedded(self) -> dict[str, Any]:
-        """Returns the script's data, with each distinct image once and indices that refer to them."""
+        """Returns the script's data; equal images are stored once and referred to by index."""
         uris: dict[str, int] = {}
         images = [
             entry | {"views": [uris.setdefault(uri, len(uris)) for uri in entry["views"]]}
@@ -58,12 +58,12 @@ class Selection:
         return {"uris": list(uris), "images": images}
 
     def size(self) -> int:
-        """Returns an upper bound of the bytes that it takes on the page."""
+        """Returns an upper bound of its bytes on the page."""
         return len(printable(str(htmlsafe_json_dumps(self.embedded(), **JSON_OPTIONS))).encode())
 
 
 def select(evaluation: Evaluation, images: Sequence[ReportImage], room: int) -> Selection:
-    """Takes all images at the best quality that fits ``room`` bytes, or else fewer at the lowest."""
+    """Selects all images at the best quality that fits ``room`` bytes, else fewer at the lowest quality."""
     metric, total = evaluation.metrics[0], len(images)
 
     def mean_badness(index: int) -> float:
@@ -93,7 +93,7 @@ def select(evaluation: Evaluation, images: Sequence[ReportImage], room: int) -> 
 
 
 def _entry(evaluation: Evaluation, image: ReportImage, quality: int) -> dict[str, Any]:
-    """Returns the script's data of an image: its views are the input, the outputs and the target."""
+    """Returns the script's data of an image; its views are the input, the outputs and the target."""
     models = [model.name for model in evaluation.models]
     values = [
         {
@@ -103,7 +103,7 @@ def _entry(evaluation: Evaluation, image: ReportImage, quality: int) -> dict[str
         }
         for model in models
     ]
-    # The game is fair only if real and generated images use the same codec.
+    # Real and generated images use the same codec, so that artifacts don't give the answer away.
     shown = [_data_uri(each, quality) for each in (*(image.outputs[model] for model in models), image.target)]
     return {
         "name": image.name,
@@ -113,11 +113,11 @@ def _entry(evaluation: Evaluation, image: ReportImage, quality: int) -> dict[str
 
 
 def _data_uri(image: np.ndarray, quality: int, may_be_lossless: bool = False) -> str:
-    """Returns an image as WebP, lossless if that may be and is smaller, as for drawings and label maps."""
+    """Encodes an image as WebP; lossless if allowed and smaller, such as for drawings and label maps."""
     small = Image.fromarray(as_shown(image))
     small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     options: list[dict[str, Any]] = [{"quality": quality}]
-    # With more colors, lossless is never smaller and takes long.
+    # With more colors, lossless encoding is slow and never smaller.
     if may_be_lossless and small.getcolors(256):
         options.append({"lossless": True, "quality": 50})
     files = []
@@ -129,9 +129,9 @@ def _data_uri(image: np.ndarray, quality: int, may_be_lossless: bool = False) ->
 
 
 def _spread(total: int, count: int) -> tuple[list[int], int, int]:
-    """Returns ``count`` positions in a ranking, and how many of them are chosen as worst and as best.
+    """Returns ``count`` positions in a ranking, the number of the worst and the number of the best.
 
-    The worst are a third of the positions, the best a sixth, and the rest is evenly spaced in between.
+    A third are the worst, a sixth are the best, and the rest are evenly spaced in between.
     """
     if count >= total:
         return list(range(total)), 0, 0

@@ -13,14 +13,14 @@ from pix2pix_tf.evaluation.report.text import color_marks
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.recording.plots import running_mean
 
-_POINTS = 240  # of a curve: more than the plot can resolve
+_POINTS = 240  # per curve; a plot can't resolve more
 
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
     """A line of a plot; ``mark`` names its color and dashes.
 
-    Faint lines have raw values whose mean is another line. They are not in the legend.
+    Faint lines show raw values behind their running mean. They are not in the legend.
     """
 
     name: str
@@ -32,18 +32,18 @@ class _Line:
 def _plot(
     title: str, x_label: str, y_label: str, lines: Sequence[_Line], logarithmic: bool = False
 ) -> list[dict[str, Any]]:
-    """Returns a plot for the template, in a square of side 1000, or none if there is nothing to draw."""
+    """Returns a list of one plot in 1000x1000 units, or an empty list if there is nothing to draw."""
     lines = [line for line in lines if len(line.points)]
     if not lines:
         return []
     points = np.concatenate([line.points for line in lines])
     low, high = points.min(axis=0), points.max(axis=0)
     wider_low, wider_high = (low / 2, high * 2) if logarithmic else (low - 1, high + 1)
-    flat = np.isclose(low, high, rtol=1e-9, atol=0)  # means of equal values differ by rounding
+    flat = np.isclose(low, high, rtol=1e-9, atol=0)  # means of equal values can differ by rounding
     low, high = np.where(flat, wider_low, low), np.where(flat, wider_high, high)
 
     def place(values: Any, axis: int) -> Any:
-        """Converts values to 0 at the start of an axis and 1000 at its end."""
+        """Maps the range of an axis to 0 to 1000."""
         at, start, end = (np.log(each) if logarithmic else each for each in (values, low[axis], high[axis]))
         return 1000 * (at - start) / (end - start)
 
@@ -69,7 +69,7 @@ def _plot(
 
 
 def _steps(low: float, high: float) -> dict[float, str]:
-    """Returns the round numbers of a linear axis, with their labels."""
+    """Returns round tick values of a linear axis, with labels."""
     rough = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
@@ -78,7 +78,7 @@ def _steps(low: float, high: float) -> dict[float, str]:
 
 
 def _powers(low: float, high: float) -> dict[float, str]:
-    """Returns the round numbers of a logarithmic axis, with their labels."""
+    """Returns round tick values of a logarithmic axis, with labels."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = max(1, (last - first) // 5)
     factors = (1, 2, 5) if last - first <= 2 else (1,)
@@ -87,7 +87,7 @@ def _powers(low: float, high: float) -> dict[float, str]:
 
 
 def _octaves(low: float, high: float) -> dict[float, str]:
-    """Returns 1/2, 1/4, 1/8 … cycles per pixel, the periods of checkerboard artifacts."""
+    """Returns ticks at 1/2, 1/4, 1/8 … cycles per pixel, the frequencies of checkerboard artifacts."""
     periods = [2**power for power in range(1, 14)]
     return {1 / period: f"1/{period}" for period in periods if low <= 1 / period <= high * 1.02}
 
@@ -116,7 +116,7 @@ def spectrum_plots(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def fine_detail(evaluation: Evaluation) -> dict[str, float]:
-    """Returns the power of each model's finest detail as a share of the targets', if these have any."""
+    """Returns each model's power at high frequencies relative to the targets'; empty if theirs is 0."""
     fine = np.asarray(evaluation.frequencies) >= 0.25
     of_targets = np.asarray(evaluation.targets.spectrum)[fine].sum()
     return {

@@ -9,13 +9,13 @@ from pix2pix_tf.evaluation.report.text import listing, number_text
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.wording import counted
 
-# Labels of metrics by the name of the model that is better. Those where neither is are under True if the
-# difference is larger than chance, and under False otherwise.
+# Metric labels by the name of the better model. If neither model is better, the key is True for a difference
+# beyond chance, else False.
 Outcomes = Mapping[str | bool, Sequence[str]]
 
 
 def summarize(evaluation: Evaluation) -> tuple[str, list[str]]:
-    """Returns the headline of the page, and sentences below it."""
+    """Returns the page's headline and the sentences below it."""
     names = [model.name for model in evaluation.models]
     if len(names) == 1:
         [model] = evaluation.models
@@ -57,7 +57,7 @@ def _two_models(first: str, second: str, outcomes: Outcomes) -> str:
 
 
 def _findings(first: str, second: str, outcomes: Outcomes) -> list[str]:
-    """Returns sentences about the metrics in which each model is better, and those that are open."""
+    """Returns a sentence for each outcome that at least one metric has."""
     sentences: dict[str | bool, str] = {
         first: f"{first} is better in {{}}",
         second: f"{second} is better in {{}}",
@@ -85,6 +85,6 @@ def _many_models(names: Sequence[str], pairs: Mapping[tuple[str, str], Outcomes]
         return f"{listing(ahead)} share the lead: none of the {len(names)} models is best"
     [best] = ahead
     return (
-        f"{best} is the best of {len(names)} models: of its comparisons with the others it wins "
+        f"{best} is the best of {len(names)} models: in comparisons with the others it wins "
         f"{won[best]} beyond chance and loses {lost[best]}"
     )

@@ -1,4 +1,4 @@
-"""The report's tables: what the template shows as cells and bars."""
+"""The data of the report's tables and bars."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pix2pix_tf.metrics import Metric
 
 
 def metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Returns a row per metric: the models' values, the targets' own one, and what is best.
+    """Returns a row per metric: the values of the models and the targets, and the best model.
 
-    ``place`` of a row returns the position in percent of a value on the row's bars.
+    A row's ``place`` maps a value to its position on the bars, in percent.
     """
     rows = []
     for metric in evaluation.metrics:
@@ -38,14 +38,14 @@ def metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _places(values: Sequence[float]) -> Callable[[float], float]:
-    """Returns a function from a value to its position on a bar in percent, with a margin on both sides."""
+    """Returns a function that maps a value to its position on a bar, in percent, with margins."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     span = high - low or abs(high) or 1.0
     return lambda value: round(6 + 88 * (value - low) / span, 2)
 
 
 def _best(evaluation: Evaluation, metric: Metric) -> tuple[str | None, bool]:
-    """Returns the best of several models, and whether it is better than every other one beyond chance."""
+    """Returns the best model, and whether it is better than each other model beyond chance."""
     badness = {
         model.name: evaluation.badness(metric, model.values[metric.name].value)
         for model in evaluation.models
@@ -59,7 +59,7 @@ def _best(evaluation: Evaluation, metric: Metric) -> tuple[str | None, bool]:
 
 
 def difference_tables(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Returns the comparisons of each pair of models, with positions on bars that have 0 in the middle."""
+    """Returns the comparisons of each pair of models; their bars have 0 in the middle."""
 
     def around_zero(*ends: float) -> Callable[[float], float]:
         reach = max(map(abs, ends)) or 1.0

@@ -12,23 +12,23 @@ from pix2pix_tf.evaluation.results import Evaluation
 DIRECTIONS = {
     "lower": "lower is better",
     "higher": "higher is better",
-    "one": "nearer to 1 is better",
-    "target": "no more than the targets’ own is best",
+    "one": "closer to 1 is better",
+    "target": "best up to the targets’ value",
 }
 
 _MARKS = 6  # colors in the template
 
-# Compact; Jinja's default would sort models and metrics.
+# Compact, and in the order of models and metrics: Jinja sorts keys by default.
 JSON_OPTIONS: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
 
 
 def color_marks(evaluation: Evaluation) -> dict[str, int]:
-    """Returns the number of each model's color."""
+    """Returns the index of each model's color in the template."""
     return {model.name: index % _MARKS for index, model in enumerate(evaluation.models)}
 
 
 def number_text(value: float, estimate: Estimate) -> str:
-    """Formats a value to two digits of its estimate's interval, or without one by its size."""
+    """Formats a value to two digits of its interval's width, or by its size if the width is 0."""
     scale = (estimate.high - estimate.low) or abs(value) / 100
     decimals = max(0, 1 - math.floor(math.log10(scale))) if scale else 0
     text = f"{value:.{decimals}f}" if decimals <= 8 else f"{value:.2e}"
