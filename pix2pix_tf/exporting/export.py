@@ -34,7 +34,7 @@ _SHOWN = 2
 
 
 def export(options: ExportOptions) -> list[ExportedModel]:
-    """Exports a run; only models that were loaded in a new process, compared and found good are published."""
+    """Exports a run; publishes only models that pass verification in a new process."""
     job = _Job.prepare(options)
     busy = ConfigError(f"another export is writing to {job.out}; wait for it, or give another --out")
     with contextlib.ExitStack() as stack:
@@ -50,7 +50,7 @@ def export(options: ExportOptions) -> list[ExportedModel]:
                 act()
                 raise_if_pressed()
             models.append(model)
-        # The default direction last, because the README describes the model that is published last.
+        # Publishes the default direction last, because the last one is described in the README.
         published = [model.publish() for model in reversed(models)]
     return published[::-1]
 
@@ -60,7 +60,7 @@ def export(options: ExportOptions) -> list[ExportedModel]:
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """Everything that is checked and loaded before anything is written."""
+    """Validated options and loaded generators; nothing is written yet."""
 
     config: TrainConfig
     options: ExportOptions
@@ -74,7 +74,7 @@ class _Job:
         formats = options.chosen_formats()
         opened = open_run(options.run)
         directory, step = opened.directory, opened.step(options.step)
-        run = OpenedRun(opened.name, directory, step)  # training may write another checkpoint meanwhile
+        run = OpenedRun(opened.name, directory, step)  # training may save a newer checkpoint meanwhile
         config = directory.read_config(options.direction)
         model = model_for(config)
         generators = model.published_generators()
@@ -110,13 +110,13 @@ class _Job:
 
 def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out} is a file; name a folder")
+        raise ConfigError(f"--out {out} is a file; give a folder")
     if not out.exists() or any(out.glob("*-*/export.json")):
         return
     found = next((path.name for path in out.iterdir() if not path.name.startswith(".")), None)
     if found is not None:
         raise ConfigError(
-            f"--out {out} holds something else ('{found}'); name a new folder, or an earlier export's"
+            f"--out {out} contains other files ('{found}'); give a new folder, or one from an earlier export"
         )
 
 
@@ -124,7 +124,7 @@ def _refuse_nonfinite(translator: GeneratorTranslator, checkpoint: Path) -> None
     for variable in translator.network.weights:
         if not np.isfinite(np.asarray(variable)).all():
             raise RunError(
-                f"'{variable.path}' in {checkpoint} is not finite; export another checkpoint with --step"
+                f"'{variable.path}' in {checkpoint} is infinite or NaN; export another checkpoint with --step"
             )
 
 
@@ -135,8 +135,8 @@ class _StagedModel:
     """A model in its staging folder, which has the layout of the output folder.
 
     Attributes:
-        files: relative folder of reports and of models that no server reads.
-        served: relative folder of the version that a server reads.
+        files: relative folder of reports and of models for devices.
+        served: relative folder of the version for servers.
     """
 
     def __init__(self, job: _Job, subject: Subject):
@@ -206,7 +206,7 @@ class _StagedModel:
         return self.job.options.allow_worse or not verification.shortfall
 
     def publish(self) -> ExportedModel:
-        """Moves good artifacts to the output folder, the served one after their report, each in one step."""
+        """Publishes good artifacts by atomic moves: the reports first, the served version after them."""
         out, good = self.job.out, []
         for each in self.verifications:
             path = each.artifact.path
@@ -218,7 +218,7 @@ class _StagedModel:
         if self.staging / self.served in good:
             (out / self.served).parent.mkdir(exist_ok=True)
             (self.staging / self.served).replace(out / self.served)
-        # Last: these files without an exported model would look like a folder of the user.
+        # Last, because without a model, these files would look like a user's folder.
         for chosen in dict.fromkeys(each for each, artifact in self.written if artifact.path in good):
             chosen.announce(self.subject, out)
         return ExportedModel(
@@ -243,7 +243,7 @@ def _next_version(out: Path, name: str) -> int:
 
 @contextlib.contextmanager
 def _noting_ctrl_c() -> Iterator[Callable[[], None]]:
-    """Yields a function that raises if Ctrl-C was pressed: a bare except in Keras may swallow it."""
+    """Yields a function that raises if Ctrl-C was pressed; Keras may swallow `KeyboardInterrupt`."""
     pressed: list[int] = []
 
     def note(number: int, frame: object) -> None:
@@ -254,7 +254,7 @@ def _noting_ctrl_c() -> Iterator[Callable[[], None]]:
         if pressed:
             raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # other threads can't set handlers
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can set handlers
         yield raise_if_pressed
         return
     before = signal.signal(signal.SIGINT, note)
@@ -265,18 +265,18 @@ def _noting_ctrl_c() -> Iterator[Callable[[], None]]:
 
 
 def _clear_leftovers(out: Path) -> None:
-    """Removes the unfinished and partly published files of exports that were killed."""
+    """Removes the files of exports that were killed before they were published."""
     for staging in out.glob(f".*-*{UNFINISHED}"):
         _discard(staging)
 
 
 def _discard(staging: Path) -> None:
-    """Removes a staging folder, and files already moved out of it if publishing was incomplete."""
+    """Removes a staging folder, and its published files if publishing was incomplete."""
     name, _, version = staging.name.removeprefix(".").removesuffix(UNFINISHED).rpartition("-")
     files = staging.with_name(f"{name}-{version}")
     if (staging / name / version).exists() and files.exists():  # the SavedModel is moved last
         with contextlib.suppress(OSError):
             staging.with_name(name).rmdir()  # if empty
-        # In one step: the next export would take a partly deleted report for a folder of the user.
-        files.replace(staging / "taken_back")
+        # Atomic, because a partly deleted report would look like a user's folder later.
+        files.replace(staging / "withdrawn")
     shutil.rmtree(staging, ignore_errors=True)

@@ -3,9 +3,9 @@
     python -m pix2pix_tf.exporting.fresh_process MODEL INPUTS.npz OUTPUTS.npz
 
 INPUTS has arrays named 0, 1 and so on: images uint8 or uint16 [height, width, channels], or noise float32
-[numbers]. OUTPUTS has, for each signature and input, the output [height, width, output channels] as
-SIGNATURE/0, SIGNATURE/1 and so on, and 'seconds': the time per input with the first signature, after warm-up.
-The process ends when its standard input does, so it never outlives its parent.
+[numbers]. OUTPUTS has an output [height, width, output channels] for each signature and input, named
+SIGNATURE/0, SIGNATURE/1 and so on. It also has 'seconds', the time per input with the first signature after
+warm-up. The process exits when its standard input closes, so it never outlives its parent.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _ROOT = Path(__file__).parents[2]
 def translate_in_fresh_process(
     model: Path, images: Sequence[np.ndarray]
 ) -> tuple[dict[str, list[np.ndarray]], list[float]]:
-    """Translates uint8 or uint16 images, or float32 noise, with an exported model in a new process.
+    """Runs an exported model on images uint8 or uint16, or noise float32, in a new process.
 
-    Returns the outputs by signature, and the seconds per image with the first signature. Raises `SystemFault`
+    Returns the outputs by signature, and the seconds per input with the first signature. Raises `SystemFault`
     if the process fails.
     """
     with tempfile.TemporaryDirectory(prefix="pix2pix_tf_") as folder:
@@ -50,7 +50,7 @@ def translate_in_fresh_process(
             )
         if done.returncode:
             reason = next(reversed(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
-            raise SystemFault(f"{model} could not be run in a process of its own: {reason}")
+            raise SystemFault(f"{model} failed in a new process: {reason}")
         with np.load(outputs) as stored:
             names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files if "/" in name)
             found = {name: [stored[f"{name}/{number}"] for number in range(len(images))] for name in names}
@@ -59,7 +59,7 @@ def translate_in_fresh_process(
 
 @contextlib.contextmanager
 def _lifeline() -> Iterator[IO[bytes]]:
-    """Yields a stream that ends with this process, even if it is killed."""
+    """Yields a stream that closes when this process exits or is killed."""
     reading, writing = os.pipe()  # no child inherits the write end
     with open(reading, "rb") as stream, open(writing, "wb"):
         yield stream
@@ -73,7 +73,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from pix2pix_tf import formats  # needs TensorFlow, which the parent may not have loaded
+    from pix2pix_tf import formats  # after the thread starts, because TensorFlow loads slowly
 
     model, inputs, outputs = sys.argv[1:]
     signatures = formats.load(model).signatures()
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def seconds_of(translate: Translate, image: np.ndarray) -> float:
-    """Times a call; an untimed call with the same shape should come first, as it compiles."""
+    """Times a call. Call once before with the same shape, to exclude compilation."""
     start = time.perf_counter()
     translate(image)
     return time.perf_counter() - start

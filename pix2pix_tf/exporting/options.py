@@ -1,4 +1,4 @@
-"""Options of ``pix2pix export``, for the command line and for Python; without TensorFlow, for ``--help``."""
+"""Options of ``pix2pix export``. Doesn't import TensorFlow, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     FormatSettings = Any
 else:
     FormatName = Literal[tuple(EXPORT_FORMATS)]
-    # A format's fields are its flags, in a group of their own.
+    # Each format's fields are a group of flags.
     FormatSettings = dataclasses.make_dataclass(
         "FormatSettings",
         [
@@ -33,29 +33,29 @@ else:
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Exports a run to formats that serve and run elsewhere, and verifies each against the trained model."""
+    """Exports a run for servers and devices, and verifies each file against the trained model."""
 
     run: Positional[Path]
     """A run directory."""
     out: Path | None = None
     """Output folder; RUN/export if not given."""
     name: str | None = None
-    """What clients call the model; the run directory's name if not given. If a run has two generators, each
-    is a model of its own, NAME_AtoB and NAME_BtoA."""
+    """Name of the model for clients; the run directory's name if not given. A run with two generators becomes
+    two models, NAME_AtoB and NAME_BtoA."""
     direction: configs.Direction | None = None
-    """Which of a run's generators; all if not given."""
+    """Export only this generator of the run; all if not given."""
     formats: tuple[FormatName, ...] = DEFAULT_FORMATS
-    """What to write; onnx needs the extra of that name."""
+    """Formats to write; onnx needs the extra 'onnx'."""
     step: int | None = None
-    """Export the checkpoint of that step instead of the newest."""
+    """Export the checkpoint of this step instead of the newest."""
     noise: Literal["as-trained", "keep", "drop"] = "as-trained"
-    """Dropout as a source of noise (train's --stochastic), which only a SavedModel can have."""
+    """Whether dropout stays active as noise (train's --stochastic); only a SavedModel can keep it."""
     raw_weights: bool = False
-    """Export the weights of the step itself, not their moving average."""
+    """Export the weights of the step, not their moving average."""
     verification_images: Path | None = None
-    """A folder of input images for verification and calibration, instead of the run's own."""
+    """Folder of input images for verification and calibration, instead of the run's data set."""
     data_dir: Path | None = None
-    """Directory of data sets, if not the one that the run used."""
+    """Directory of data sets, if it moved since training."""
     allow_worse: bool = False
     """Also publish models that exceed their tolerance; the report says so."""
     settings: Annotated[FormatSettings, tyro.conf.arg(name="")] = dataclasses.field(
@@ -67,9 +67,9 @@ class ExportOptions:
         return {"as-trained": None, "keep": True, "drop": False}[self.noise]
 
     def chosen_formats(self) -> dict[str, ExportFormat]:
-        """Returns the formats to write; raises `ConfigError` for settings of others."""
+        """Returns the formats to write; raises `ConfigError` if a setting belongs to another format."""
         if not self.formats:
-            raise ConfigError("--formats: name at least one")
+            raise ConfigError("--formats is empty; give at least one")
         for name in EXPORT_FORMATS:
             chosen, default = getattr(self.settings, name), export_format(name)()
             changed = [
@@ -78,5 +78,5 @@ class ExportOptions:
                 if getattr(chosen, field.name) != getattr(default, field.name)
             ]
             if changed and name not in self.formats:
-                raise ConfigError(f"{flag(changed[0])} has no meaning without {name} in --formats")
+                raise ConfigError(f"{flag(changed[0])} has no effect without {name} in --formats")
         return {name: getattr(self.settings, name) for name in self.formats}

@@ -1,4 +1,4 @@
-"""The results of an export: a table, a comparison image and refused artifacts."""
+"""Reports the results of an export: a table, a comparison image and the error for failed verification."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def refuse_worse(models: Sequence[ExportedModel], allow_worse: bool) -> None:
         )
         images = " and ".join(dict.fromkeys(str(model.folder / "parity.png") for model, _ in failures))
         raise VerificationFailed(
-            f"not published, because its output is not the trained model's: {missed}; "
-            f"{images} shows it, and --allow-worse publishes it none the less"
+            f"not published, because the output differs too much from the trained model's: {missed}; "
+            f"see {images}, or publish it with --allow-worse"
         )
 
 
@@ -96,8 +96,7 @@ def parity_image(
 ) -> np.ndarray:
     """Returns a grid uint8 [height, width, 3] of inputs, outputs and, below them, differences.
 
-    ``images`` is empty if the model takes noise. The outputs of ``verifications`` begin with those for
-    ``images``.
+    ``images`` is empty if the model takes noise. The first outputs of ``verifications`` belong to ``images``.
     """
     rows: list[list[np.ndarray]] = []
     for number, trained in enumerate(expected):

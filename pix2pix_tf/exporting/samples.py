@@ -32,7 +32,7 @@ _SEED = 0
 def open_samples(
     config: TrainConfig, generators: Mapping[str, PublishedGenerator], options: ExportOptions
 ) -> Callable[[GeneratorTranslator], Samples]:
-    """Opens what a run's generators are verified with; returns what gives the samples of one of them."""
+    """Opens the source of samples; returns a function that creates the samples for a generator."""
     is_noise = all(generator.noise for generator in generators.values())
     folder = options.verification_images
     instead = "a model that makes images from noise" if is_noise else folder and "--verification-images"
@@ -44,9 +44,7 @@ def open_samples(
     if folder is None:
         return functools.partial(dataset_samples, run_dataset(config, options.data_dir), config.data.fit)
     if len(generators) > 1:
-        raise ConfigError(
-            f"--verification-images are for one --direction; give one of {', '.join(generators)}"
-        )
+        raise ConfigError(f"--verification-images needs --direction; give one of {', '.join(generators)}")
     return functools.partial(_folder_samples, folder)
 
 
@@ -62,12 +60,12 @@ def _noise_samples(numbers: int) -> Samples:
 
 
 def _folder_samples(folder: Path, translator: GeneratorTranslator) -> Samples:
-    """Images of a folder, at any depth."""
+    """Returns samples from a folder and its subfolders."""
     if not folder.is_dir():
-        raise DataError(f"--verification-images {folder}: there is no such folder")
+        raise DataError(f"--verification-images {folder}: the folder doesn't exist")
     files = sorted(walk(folder))
     if not files:
-        raise DataError(f"--verification-images {folder}: there are no images")
+        raise DataError(f"--verification-images {folder}: the folder has no images")
 
     def held_out(size: Size, count: int) -> list[np.ndarray]:
         load, form = translator.load_input, translator.input
@@ -84,7 +82,7 @@ def _folder_samples(folder: Path, translator: GeneratorTranslator) -> Samples:
 
 
 def dataset_samples(dataset: ImageDataset, fit: Fit, translator: GeneratorTranslator) -> Samples:
-    """Images of the run's data set."""
+    """Returns samples from the run's data set."""
     side = translator.generator.side
 
     def images(split: str | None, size: Size, count: int) -> list[np.ndarray]:
@@ -95,7 +93,7 @@ def dataset_samples(dataset: ImageDataset, fit: Fit, translator: GeneratorTransl
     def classes() -> dict[str, tuple[int, ...]]:
         try:
             return named_classes(dataset, side)
-        except DataError:  # declared as label maps, but without a palette
+        except DataError:  # label maps without a palette
             return {}
 
     return Samples(
@@ -107,7 +105,7 @@ def dataset_samples(dataset: ImageDataset, fit: Fit, translator: GeneratorTransl
 
 
 def run_dataset(config: TrainConfig, data_dir: Path | None) -> ImageDataset:
-    """Opens the data set of a run, in ``data_dir`` if it has moved there."""
+    """Opens a run's data set; ``data_dir`` replaces the run's directory of data sets."""
     asked = config if data_dir is None else configs.replace(config, data_dir=data_dir)
     try:
         dataset = open_dataset(asked)

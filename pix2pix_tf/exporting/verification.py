@@ -1,7 +1,7 @@
 """Verifies exported models against the trained generator.
 
-Each artifact is loaded in a new process and translates held-out images. The outputs are compared with the
-float32 generator's, in 8-bit values, and must be within the tolerance of the format.
+Each artifact is loaded in a new process and translates held-out images. Its outputs must equal the float32
+generator's within the format's tolerance, in 8-bit values.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from pix2pix_tf.exporting.fresh_process import seconds_of, translate_in_fresh_pr
 from pix2pix_tf.formats.base import Artifact, Size, Subject, Tolerance
 
 SAMPLES = 16
-_SSIM_WINDOW = 11  # smaller images have no SSIM
+_SSIM_WINDOW = 11  # minimum image side
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Difference of outputs over all values of all images, in 8-bit values.
+    """Differences of outputs over all images, in 8-bit values.
 
     Args:
-        psnr: in dB; ``None`` if nothing differs.
+        psnr: in dB; ``None`` if the outputs are equal.
         ssim: mean SSIM (Wang et al. 2004); ``None`` if all images are smaller than 11 pixels.
-        off_by_more_than_1: share of values that differ by more than 1.
-        off_by_more_than_2: share of values that differ by more than 2.
+        off_by_more_than_1: fraction of values that differ by more than 1.
+        off_by_more_than_2: fraction of values that differ by more than 2.
     """
 
     max_levels: int
@@ -44,16 +44,16 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Verification:
-    """How an artifact compares with the trained generator.
+    """Result of comparing an artifact with the trained generator.
 
     Args:
         bytes: size on disk.
         sizes: height and width of each image compared.
-        difference: of the worst signature.
+        difference: the difference for the worst signature.
         signatures: differences by signature.
-        milliseconds: median time for an image of the first one's size, with which the list begins.
-        outputs: of the first signature.
-        shortfall: how it exceeds its tolerance, or an empty string.
+        milliseconds: median time per image, over the images that have the first image's size.
+        outputs: outputs of the first signature.
+        shortfall: how the artifact exceeds its tolerance; empty if it doesn't.
     """
 
     artifact: Artifact
@@ -66,7 +66,7 @@ class Verification:
     shortfall: str
 
     def to_json(self) -> dict[str, Any]:
-        """Returns its entry in export.json."""
+        """Returns the entry for export.json."""
         return {
             "artifact": self.artifact.label,
             "bytes": self.bytes,
@@ -82,12 +82,12 @@ class Verification:
 
 
 def verify_all(subject: Subject, artifacts: Sequence[Artifact]) -> tuple[list[Verification], float]:
-    """Verifies artifacts; also returns the trained network's milliseconds per image."""
+    """Returns a verification of each artifact, and the trained generator's milliseconds per image."""
     translate = subject.translator
 
     @functools.cache
     def reference(size: Size | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Returns samples and the trained network's outputs; for any size, some of other sizes as well."""
+        """Returns samples and the trained generator's outputs, with additional sizes if ``size`` is None."""
         if size is not None or translate.noise:
             samples = list(subject.samples.held_out(size or subject.size, SAMPLES))
             return samples, [translate(sample) for sample in samples]
@@ -108,7 +108,7 @@ def verify_all(subject: Subject, artifacts: Sequence[Artifact]) -> tuple[list[Ve
 
 
 def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Returns variants with odd, smaller and larger sizes, and a single pixel."""
+    """Returns variants with odd, smaller and larger sizes, and one pixel."""
     height, width, _ = images[0].shape
     larger = ((0, 45), (0, width - 1), (0, 0))
     return [
@@ -120,7 +120,7 @@ def _at_other_sizes(images: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def verify(artifact: Artifact, samples: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Verification:
-    """Runs an artifact in a new process and compares its outputs with the trained network's."""
+    """Runs an artifact in a new process and compares its outputs with the trained generator's."""
     outputs, seconds = translate_in_fresh_process(artifact.path, samples)
     signatures = {name: compare(found, expected) for name, found in outputs.items()}
     worst = max(signatures.values(), key=lambda found: (found.max_levels, found.mean_levels))
@@ -144,7 +144,7 @@ def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Diff
     pairs = [(to_8_bit(one), to_8_bit(other)) for one, other in zip(found, expected, strict=True)]
     for one, other in pairs:
         if one.shape != other.shape:
-            raise ValueError(f"an image is {one.shape}, and should be {other.shape}")
+            raise ValueError(f"an output has the shape {one.shape}; expected {other.shape}")
     levels = np.concatenate([np.abs(one - other).ravel() for one, other in pairs])
     mean_square = float(np.mean(levels**2))
     ssim = [
@@ -163,12 +163,12 @@ def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Diff
 
 
 def to_8_bit(image: np.ndarray) -> np.ndarray:
-    """Returns an image of any depth in 8-bit values, float32."""
+    """Converts an image of any bit depth to float32 in 8-bit values."""
     return image.astype(np.float32) / (np.iinfo(image.dtype).max / 255)
 
 
 def shortfall(tolerance: Tolerance, found: Difference) -> str:
-    """Returns how a difference exceeds a tolerance, or an empty string."""
+    """Describes how a difference exceeds a tolerance; empty if it doesn't."""
     missed = []
     if tolerance.max_levels is not None and found.max_levels > tolerance.max_levels:
         missed.append(f"off by {found.max_levels} levels")

@@ -1,7 +1,7 @@
-"""The formats of trained models, each with its reader and, if models are exported to it, its writer.
+"""Formats of trained models. Every format has a reader; export formats also have a writer.
 
-:func:`load` returns a `Translator`; its results are the same for all formats. A new format is a module and a
-line here. Importing this package needs no TensorFlow, so that ``--help`` is fast.
+:func:`load` returns a `Translator`, which works the same for every format. To add a format, write a module
+and add a line here. Importing this package doesn't import TensorFlow, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ EXPORT_FORMATS = {
     "onnx": "onnx:Onnx",
 }
 DEFAULT_FORMATS = ("saved_model", "tflite")
-# What is no run belongs to the first format that finds it.
+# A model that isn't a run is loaded by the first of these formats that recognizes it.
 _FORMATS = {**EXPORT_FORMATS, "served": "served:Served"}
-_OPTIONS_OF_RUNS = {
+_RUN_OPTION_DEFAULTS = {
     "step": None,
     "direction": None,
     "precision": "float32",
@@ -40,9 +40,9 @@ _OPTIONS_OF_RUNS = {
 
 
 def export_format(name: str) -> type[ExportFormat]:
-    """Returns the class of a format that models are exported to; raises `ConfigError` for unknown names."""
+    """Returns the class of an export format; raises `ConfigError` if the name is unknown."""
     if name not in EXPORT_FORMATS:
-        raise ConfigError(f"there is no format {name!r}; there are {', '.join(EXPORT_FORMATS)}")
+        raise ConfigError(f"unknown export format {name!r}; choose from {', '.join(EXPORT_FORMATS)}")
     return _class(name)
 
 
@@ -59,22 +59,26 @@ def load(
     """Loads a trained model.
 
     Args:
-        model: a run directory or one of its checkpoints (RUN@best, RUN@4000); the directory of a SavedModel,
-            or of its versions, of which the highest is loaded; a .tflite or .onnx file; the name of a model
-            that comes with the package; or the URL of a model in TensorFlow Serving,
-            http://host:8501/v1/models/NAME or .../NAME/versions/N.
-        step: the checkpoint to load, the newest by default. Like all that follow, for runs only.
-        direction: the generator to load if the run has several; its first by default.
+        model: one of
+
+            - a run directory or one of its checkpoints (RUN@best, RUN@4000);
+            - a SavedModel directory, or the parent of its versions, where the highest version is loaded;
+            - a .tflite or .onnx file;
+            - the name of a model that comes with the package;
+            - the URL of a model in TensorFlow Serving, http://host:8501/v1/models/NAME or
+              .../NAME/versions/N.
+        step: the checkpoint to load, the newest by default. This and all following options are for runs only.
+        direction: the generator to load if the run has several, the first by default.
         precision: 'float32' gives the same output everywhere; a mixed precision is faster and differs
             by a few 8-bit values.
-        stochastic: keep dropout as noise; by default as the run was trained.
+        stochastic: whether dropout stays active as noise; by default as in training.
         raw_weights: load the weights of the step, not their moving average.
-        seed: decides the noise of a stochastic generator.
+        seed: random seed for the noise of a stochastic generator.
 
     Raises:
-        RunError: there is no model, no such checkpoint, or the run is damaged.
-        ConfigError: the exported model is damaged, not one of ours, or has no such option.
-        SystemFault: it can't be read, or the server can't be reached.
+        RunError: the model or checkpoint doesn't exist, or the run is damaged.
+        ConfigError: the exported model is damaged, was not exported by this package, or lacks an option.
+        SystemFault: the model can't be read, or the server can't be reached.
 
     Example:
         >>> translate = load("runs/facades")
@@ -93,21 +97,21 @@ def load(
         from pix2pix_tf.formats.run import GeneratorTranslator
 
         return GeneratorTranslator.load(found, **options)
-    if changed := [flag(name) for name, value in options.items() if value != _OPTIONS_OF_RUNS[name]]:
+    if changed := [flag(name) for name, value in options.items() if value != _RUN_OPTION_DEFAULTS[name]]:
         raise ConfigError(
-            f"{' and '.join(changed)} can be chosen for a run only, not for {model}: an exported model is "
-            "one checkpoint, in one precision and with its own noise, or none"
+            f"{' and '.join(changed)}: only a run has this choice, and {model} is an exported model, where "
+            "it is fixed; leave it out"
         )
     exported, place = found
     return exported.load(place)
 
 
 def refuse_missing(model: str | Path) -> None:
-    """Checks, without the cost of loading, that a model is there.
+    """Checks that a model exists, without loading it.
 
     Raises:
         RunError: there is no model, or the run is damaged.
-        ConfigError: what is there is no whole model.
+        ConfigError: the path contains no model.
     """
     found = _find(model)
     if isinstance(found, OpenedRun):
@@ -115,7 +119,7 @@ def refuse_missing(model: str | Path) -> None:
 
 
 def models_inside(folder: Path) -> list[str]:
-    """Returns the names of the files and folders in a folder that are models."""
+    """Returns the names of the models (files or folders) in a folder."""
     visible = (child for child in folder.iterdir() if not child.name.startswith("."))
     return sorted(
         child.name
@@ -130,7 +134,7 @@ def _class(name: str) -> Any:
 
 
 def _find(model: str | Path | OpenedRun) -> OpenedRun | tuple[type[Format], str | Path]:
-    """Returns a run, or the format of an exported model and where it is."""
+    """Returns a run, or the format and location of an exported model."""
     run = model if isinstance(model, OpenedRun) else find_run(model)
     if run is not None:
         return run
@@ -143,15 +147,15 @@ def _find(model: str | Path | OpenedRun) -> OpenedRun | tuple[type[Format], str 
         if found is not None:
             return each, found
     path = Path(model).expanduser()
-    shipped = f"one that comes with the package ({', '.join(shipped_models())})"
+    shipped = f"the name of a shipped model ({', '.join(shipped_models())})"
     models = f"MODEL may be a run directory, {', '.join(each.example for each in classes)} or {shipped}"
     if not path.exists():
         is_address = "/v1/models/" in str(model) and ":/" not in str(model)
         meant = f" (did you mean http://{model}?)" if is_address else ""
         raise RunError(f"there is no model at {path}{meant}; {models}")
     if not path.is_dir():
-        raise ConfigError(f"{path} is a file that holds no model; {models}")
+        raise ConfigError(f"{path} is not a model file; {models}")
     inside = models_inside(path)
     if inside:
-        raise RunError(f"{path} holds several files and folders with models; give one: {', '.join(inside)}")
-    raise RunError(f"{path} is no model: it has neither config.json nor saved_model.pb; {models}")
+        raise RunError(f"{path} contains several models; give one: {', '.join(inside)}")
+    raise RunError(f"{path} is not a model: it has neither config.json nor saved_model.pb; {models}")

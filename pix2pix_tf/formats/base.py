@@ -1,6 +1,6 @@
-"""Formats of trained models: how one is found, loaded and, for export formats, written.
+"""Base classes of model formats.
 
-A format's module must not import TensorFlow at the top, so that ``--help`` is fast.
+Format modules must not import TensorFlow at the top, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ Size = tuple[int, int]
 
 
 class Format(abc.ABC):
-    """A format that models are loaded from; ``example`` describes such a model in messages."""
+    """A format that can be loaded; ``example`` describes a model of this format in messages."""
 
     example: ClassVar[str]
 
     @staticmethod
     @abc.abstractmethod
     def find(model: str | Path) -> Any:
-        """Returns where exactly the model is, or None if it isn't of this format."""
+        """Returns the exact location of the model, or None if it has another format."""
 
     @staticmethod
     @abc.abstractmethod
     def load(found: Any) -> Translator:
-        """Loads what `find` returned; raises `ConfigError` if it is damaged or not one of ours."""
+        """Loads the model that `find` located; raises `ConfigError` if it is damaged or another program's."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tolerance:
-    """What an exported model must meet to be published.
+    """How much an exported model may differ from the trained one.
 
     Args:
-        max_levels: largest difference of any value, in 8-bit values.
-        within_1_level: share of values that differ by at most 1.
-        psnr: in dB.
+        max_levels: largest allowed difference, in 8-bit values.
+        within_1_level: minimum fraction of values that differ by at most 1.
+        psnr: minimum PSNR in dB.
     """
 
     max_levels: int | None = None
@@ -71,8 +71,8 @@ class Artifact:
 
     Args:
         label: name in tables and plots.
-        size: height and width that it is limited to; ``None`` for any.
-        most_pixels: limit of pixels per image; ``None`` for no limit.
+        size: the only height and width that it accepts; ``None`` for any.
+        most_pixels: maximum number of pixels per image; ``None`` for no limit.
         remark: additional text in the table.
         facts: additional entries in export.json.
     """
@@ -91,9 +91,9 @@ class Samples:
     """A source of inputs: images uint8 or uint16 [height, width, channels], or noise float32 [numbers].
 
     Args:
-        held_out: up to so many inputs that were not used in training; images have the given size.
-        for_calibration: up to so many inputs like those used in training; images are uint8 of the given size.
-        classes: colors of classes by name, if images are label maps.
+        held_out: returns at most N inputs that training did not use; images have the given size.
+        for_calibration: returns at most N inputs from the training distribution; images are uint8.
+        classes: returns the color of each class, if images are label maps.
     """
 
     description: str
@@ -104,12 +104,12 @@ class Samples:
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What is exported: one generator of a run.
+    """One generator of a run, to be exported.
 
     Args:
-        name: name of the served model.
-        translator: float32, with the trained weights.
-        size: height and width of training images; for noise, of the outputs.
+        name: name under which servers offer the model.
+        translator: the generator in float32, with the trained weights.
+        size: height and width of training images; for models that take noise, of the outputs.
         samples: inputs for verification and calibration.
     """
 
@@ -121,7 +121,7 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class ExportFormat(Format):
-    """A format that models are exported to; its fields become flags of ``export``."""
+    """A format that can be written; its fields become flags of ``export``."""
 
     def check(self, subject: Subject) -> None:
         """Raises `ConfigError` if the generator can't be exported with these options; writes nothing."""
@@ -130,12 +130,12 @@ class ExportFormat(Format):
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
         """Yields functions that write one artifact each.
 
-        ``served`` is the version's directory for formats that servers read, ``files`` the folder for all
-        others; it may not exist yet.
+        Formats for servers write to ``served``, the directory of the version. All others write to ``files``,
+        which may not exist yet.
         """
 
     def announce(self, subject: Subject, out: Path) -> None:
-        """Writes other files that ``out`` needs, once an artifact of this format is published there."""
+        """Writes companion files to ``out`` after an artifact of this format was published there."""
 
 
 # Characters that need no escape in URLs, shells, YAML and server configs.
@@ -147,15 +147,15 @@ def is_model_name(name: str) -> bool:
 
 
 def check_model_name(name: str) -> None:
-    """Raises `ConfigError` if a model can't be served by that name."""
+    """Raises `ConfigError` if servers can't use the name."""
     if not is_model_name(name):
         raise ConfigError(
-            f"a model can't be served as {name!r}: a name has letters from a to z, digits, '.', '_' and '-', "
-            "and begins with a letter or digit"
+            f"a model can't be served as {name!r}: use letters from a to z, digits, '.', '_' and '-', "
+            "beginning with a letter or digit"
         )
 
 
 def model_name_for(run: Path) -> str:
-    """Returns a run directory's name, with '_' for characters that a model name can't have."""
+    """Returns the run directory's name, with invalid characters replaced by '_'."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", run.resolve().name).strip("_.-")
     return name or "model"

@@ -1,6 +1,6 @@
 """ONNX, for ONNX Runtime and others: one file for images of any size.
 
-tf2onnx and ONNX Runtime come with the extra ``onnx`` and are imported only when needed.
+The extra ``onnx`` installs tf2onnx and ONNX Runtime; they are imported only when needed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from pix2pix_tf.formats.run import GeneratorTranslator
 
-_INPUT, _NOISE, _OUTPUT = "images", "z", "translated"  # in ONNX no two values may have one name
+_INPUT, _NOISE, _OUTPUT = "images", "z", "translated"  # names must be unique in ONNX
 _METADATA = "pix2pix"
 _OPSET = 15
-_MOST_BYTES = 2**31  # the largest file that protobuf can write
+_MOST_BYTES = 2**31  # limit of protobuf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Onnx(ExportFormat):
         _import("onnxruntime", "ONNX")
         if subject.translator.stochastic:
             raise ConfigError(
-                "an .onnx file can't have dropout as noise; drop the noise, or export a SavedModel alone"
+                "an .onnx file can't keep dropout as noise; use --noise drop, or export only a SavedModel"
             )
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
@@ -76,10 +76,10 @@ def _import(package: str, needed_by: str) -> Any:
 
 
 def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
-    """Writes a network, float32 and not stochastic, as an .onnx file.
+    """Writes a float32 network without noise from dropout as an .onnx file.
 
-    It maps ``images`` float32 [batch, height, width, channels] in [-1, 1], of any size, to ``translated``.
-    For networks that take noise, the input is ``z`` float32 [batch, numbers].
+    The file maps ``images`` float32 [batch, height, width, channels] in [-1, 1], of any size,
+    to ``translated``. For networks that take noise, the input is ``z`` float32 [batch, numbers].
     """
     import tensorflow as tf
     import tf2onnx
@@ -87,7 +87,9 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
     from pix2pix_tf.quiet import silenced_stderr
 
     if sum(4 * math.prod(weight.shape) for weight in translator.network.weights) >= _MOST_BYTES:
-        raise ConfigError("the generator is too large for an .onnx file, which has less than 2 GiB")
+        raise ConfigError(
+            "the generator is too large for an .onnx file, whose limit is 2 GiB; export a SavedModel"
+        )
     if translator.noise:
         spec = tf.TensorSpec([None, translator.noise], tf.float32, name=_NOISE)
     else:
@@ -98,9 +100,9 @@ def write_onnx(translator: GeneratorTranslator, path: Path) -> None:
     for value in (model.graph.input[0], model.graph.output[0]):
         dimensions = value.type.tensor_type.shape.dim
         for dimension, name in zip(dimensions[:3], ("batch", "height", "width"), strict=False):
-            if not dimension.dim_value:  # known sizes stay
+            if not dimension.dim_value:  # keeps known sizes
                 dimension.dim_param = name
-    given = f"'{_NOISE}': float32, standard normal" if translator.noise else f"'{_INPUT}', same as above"
+    given = f"'{_NOISE}': float32, standard normal" if translator.noise else f"'{_INPUT}', in the same range"
     model.doc_string = f"'{_OUTPUT}': float32 in [-1, 1], which is pixels / 127.5 - 1; from {given}"
     pixels = model.metadata_props.add()
     pixels.key, pixels.value = _METADATA, json.dumps(translator.pixel_facts())
@@ -117,7 +119,7 @@ class OnnxTranslator(Translator):
         options.intra_op_num_threads = os.cpu_count() or 0
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has an error of its own for each part of a file
+        except Exception as error:  # ONNX Runtime raises many unrelated types
             raise cant_load(f"{path}: ONNX Runtime can't load it", error) from error
         sources, results = self._session.get_inputs(), self._session.get_outputs()
         names = [value.name for value in (*sources, *results)]

@@ -1,4 +1,4 @@
-"""The published networks of a run, in this process."""
+"""Runs the published generators of a run in this process."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from pix2pix_tf.runs.checkpoints import restore_published, stored_weights
 
 
 class GeneratorTranslator(Translator):
-    """A generator in this process: images of any size, in float32 from the float32 weights.
+    """A generator of a run, for images of any size.
 
     Args:
         precision: 'float32' gives the same output everywhere; a mixed precision is faster and differs
             by a few 8-bit values.
-        seed: decides the noise of a stochastic generator.
+        seed: random seed for the noise of a stochastic generator.
 
     Attributes:
-        network: the Keras model as it is published. Its weights are still to be set; after they change,
+        network: the Keras model to publish, with untrained weights at first. After changing its weights,
             call :meth:`take_changed_weights`.
     """
 
@@ -55,12 +55,12 @@ class GeneratorTranslator(Translator):
         self.network = network if generator.publish is None else generator.publish(network)
         if generator.stochastic:
             _refuse_without_dropout(self.network)
-        # What is called: the same layers, some in a form that computes faster.
+        # The network that is called: the same layers, some rewritten to compute faster.
         self._fast = in_phases(self.network)
         self.take_changed_weights()
         self._seed = seed
         self._generate = tf.function(self.generate, input_signature=self._signature())
-        # Else GPUs would round float32 products to ten bits, and outputs would differ from those of CPUs.
+        # TensorFloat-32 rounds factors to ten bits, so GPU outputs would differ from CPU outputs.
         tf.config.experimental.enable_tensor_float_32_execution(False)
 
     @classmethod
@@ -75,7 +75,7 @@ class GeneratorTranslator(Translator):
         raw_weights: bool = False,
         seed: int = 0,
     ) -> GeneratorTranslator:
-        """Loads a generator of a run; the options are those of `pix2pix_tf.load`."""
+        """Loads a generator of a run; see `pix2pix_tf.load` for the options."""
         checkpoint = run.directory.checkpoint(run.step(step))
         config = run.directory.read_config(direction) if direction else run.config
         described = model_for(config)
@@ -94,13 +94,13 @@ class GeneratorTranslator(Translator):
         return translator
 
     def set_weights(self, weights: Mapping[str, np.ndarray | tf.Tensor]) -> None:
-        """Sets the network's weights, float32 by their names in a checkpoint; others are ignored."""
+        """Sets the network's weights by their checkpoint names; ignores weights of other networks."""
         for name, variable in stored_weights(self.generator.network, self.network).items():
             variable.assign(weights[name])
         self.take_changed_weights()
 
     def take_changed_weights(self) -> None:
-        """Makes the translator use the weights that ``network`` has now."""
+        """Copies the current weights of ``network`` to the fast network."""
         set_phases(self._fast, self.network)
 
     def _signature(self) -> list[tf.TensorSpec]:
@@ -135,7 +135,7 @@ class GeneratorTranslator(Translator):
 
     @functools.cached_property
     def _of_tiles(self) -> GeneratorTranslator:
-        """A copy that normalizes by fixed statistics."""
+        """A copy that normalizes with fixed statistics."""
         fixed = copy.copy(self)
         fixed.network = with_fixed_statistics(self.network)
         fixed._fast = in_phases(fixed.network)
@@ -148,26 +148,26 @@ class GeneratorTranslator(Translator):
         ).numpy()
 
     def translate_floats(self, given: tf.Tensor) -> tf.Tensor:
-        """Translates one image from and to float32 [height, width, channels] in [-1, 1], or noise to one."""
+        """Translates noise or an image; images are float32 [height, width, channels] in [-1, 1]."""
         try:
             return self._generate(given[tf.newaxis])[0]
         except tf.errors.ResourceExhaustedError as error:
             raise out_of_memory(given) from error
 
     def generate(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Runs the network, eagerly or inside a graph that is being built.
+        """Runs the network, eagerly or while a graph is traced.
 
         Args:
             inputs: float32 [1, height, width, input channels] in [-1, 1], or noise [1, numbers].
 
         Returns:
-            float32 [1, height, width, output channels] in [-1, 1]. The noise of a stochastic network depends
-            on the seed only and is the same for every image.
+            float32 [1, height, width, output channels] in [-1, 1]. A stochastic network's noise depends only
+            on the seed and is the same for every image.
         """
         return self._run(self._fast, inputs)
 
     def _run(self, network: keras.Model, inputs: tf.Tensor) -> Any:
-        """Calls the network, or one made of its layers."""
+        """Calls ``network``, or a probe of it, with seeded dropout if the generator is stochastic."""
         if not self.generator.stochastic:
             return network(inputs, training=False)
         dropouts = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
@@ -182,7 +182,7 @@ class GeneratorTranslator(Translator):
 def translators_for(
     model: Model, precision: Precision = "float32", seed: int = 0
 ) -> dict[str, GeneratorTranslator]:
-    """Returns a translator for each of a model's published generators by name, without trained weights."""
+    """Returns an untrained translator for each published generator, by name."""
     return {
         name: GeneratorTranslator(model, generator, precision, seed)
         for name, generator in model.published_generators().items()
@@ -190,7 +190,7 @@ def translators_for(
 
 
 def _refuse_without_dropout(network: keras.Model) -> None:
-    """Raises if a network has no dropout, or can have it only together with the statistics of a batch."""
+    """Raises if the network can't use dropout alone; training mode would change batch normalization too."""
     kinds = {type(layer) for layer in network.layers}
     has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
     if not has_dropout or keras.layers.BatchNormalization in kinds:
@@ -198,7 +198,7 @@ def _refuse_without_dropout(network: keras.Model) -> None:
 
 
 def published_generator(model: Model, direction: str | None) -> PublishedGenerator:
-    """Returns the generator of a direction; the first by default."""
+    """Returns the generator for a direction, the first by default."""
     generators = model.published_generators()
     name = next(iter(generators)) if direction is None else direction
     if name not in generators:

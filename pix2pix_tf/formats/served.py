@@ -1,4 +1,4 @@
-"""A model behind TensorFlow Serving's REST API."""
+"""Client of models in TensorFlow Serving, through its REST API."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _SERVING_URL = re.compile(
     r"(?i:https?)://(\[[^\]\s]+\]|[^/@?#:\[\]\s]+)(:(?P<port>\d{1,5}))?"
     r"(/[^?#\s]*)?/v1/models/[^/:?#\s]+(/versions/\d+|/labels/[^/:?#\s]+)?"
 )
-_LARGEST_ANSWER = 2**24  # bytes, besides those of an image
+_LARGEST_ANSWER = 2**24  # bytes, in addition to the image
 _MOST_NOISE = 2**20  # numbers
-_BYTES_A_PIXEL = 16  # RGB of 16 bits has 8 in base64
+_BYTES_A_PIXEL = 16  # 16-bit RGB takes 8 in base64
 _REFUSALS = {
-    404: "the server has no such model",
-    **dict.fromkeys((401, 403, 407), "access denied, and credentials are never sent"),
+    404: "the server doesn't have this model",
+    **dict.fromkeys((401, 403, 407), "access denied (this program sends no credentials)"),
 }
-_NO_METADATA = (404, 405, 501)  # from servers of the same protocol without metadata
+_NO_METADATA = (404, 405, 501)  # answers of compatible servers that offer no metadata
 
 
 class Served(Format):
@@ -57,15 +57,15 @@ class Served(Format):
 
 
 class ServingTranslator(Translator):
-    """A model behind the REST API of TensorFlow Serving, with one image per request.
+    """Sends one image per request to the REST API of TensorFlow Serving.
 
-    Images are sent as PNG, in their own depth, to the signature ``bytes``. Servers of the same protocol
-    without metadata, such as KServe's, are sent RGB, which the model converts to gray if it needs that; what
-    they return is found out by an image of one pixel.
+    Requests use the signature ``bytes`` and PNG with the image's bit depth. Compatible servers such as KServe
+    offer no metadata. They receive RGB, which the model converts to gray if necessary, and a one-pixel image
+    determines the output format.
 
     Args:
-        url: http(s)://host:port/v1/models/NAME, of the newest version, or .../NAME/versions/N.
-        timeout: seconds that a request may take.
+        url: http(s)://host:port/v1/models/NAME for the newest version, or .../NAME/versions/N.
+        timeout: maximum seconds per request.
     """
 
     def __init__(self, url: str, timeout: float = 120.0):
@@ -73,7 +73,7 @@ class ServingTranslator(Translator):
         parts = _SERVING_URL.fullmatch(self._url)
         if parts is None or int(parts["port"] or 0) > 65535:
             raise ConfigError(
-                f"{url}: not the URL of a model; it looks like http://host:8501/v1/models/NAME or "
+                f"{url}: not the URL of a model; give http://host:8501/v1/models/NAME or "
                 "http://host:8501/v1/models/NAME/versions/N"
             )
         self._timeout = timeout
@@ -89,7 +89,7 @@ class ServingTranslator(Translator):
             self._refuse_status(status, content)
             self.noise, channels, self._made, bits = self._signatures(content)
             self.input, self.output = PixelFormat(channels), PixelFormat(self._made[2], bits=bits)
-            self.inpaints = channels in WITH_ALPHA  # else files could not be sent
+            self.inpaints = channels in WITH_ALPHA  # `bytes` takes no other images with 2 or 4 channels
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         png = self._predict(given.numpy())
@@ -97,16 +97,16 @@ class ServingTranslator(Translator):
         shape, _ = _png_header(png)
         if shape != expected:
             raise ConfigError(
-                f"{self._url} answered with an image [height, width, channels] "
-                f"{list(shape)}, not {list(expected)}; is it a model that pix2pix export wrote?"
+                f"{self._url} returned an image [height, width, channels] "
+                f"{list(shape)}, not {list(expected)}; serve a model that pix2pix export wrote"
             )
         try:
             return read_image(png, self.output)
         except DataError as error:
-            raise SystemFault(f"{self._url} answered with a damaged PNG; try again") from error
+            raise SystemFault(f"{self._url} returned a damaged PNG; try again") from error
 
     def _signatures(self, content: bytes) -> tuple[int, int, tuple[int, ...], Literal[8, 16]]:
-        """Returns noise and channels of inputs, shape (-1 if unknown) and bits of outputs."""
+        """Returns the inputs' noise and channels, and the outputs' shape (-1 for any size) and bits."""
         try:
             signatures = json.loads(content)["metadata"]["signature_def"]["signature_def"]
             (key,), (answered,) = (signatures["bytes"][side] for side in ("inputs", "outputs"))
@@ -128,7 +128,7 @@ class ServingTranslator(Translator):
         )
 
     def _predict(self, given: np.ndarray, probing: bool = False) -> bytes:
-        """Sends one image, or noise, and returns the PNG that is the answer."""
+        """Sends an image or noise; returns the output as PNG."""
         if given.ndim == 1:
             instance: dict[str, Any] = {"z": given.tolist()}
         else:
@@ -142,31 +142,30 @@ class ServingTranslator(Translator):
         self._refuse_status(status, content)
         try:
             (prediction,) = json.loads(content)["predictions"]
-            # A single output comes without its name.
+            # The server omits the name of a single output.
             answer = base64.b64decode(prediction.get("image_bytes", prediction)["b64"], validate=True)
             _png_header(answer)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
             raise ConfigError(
-                f"{self._url} did not answer as TensorFlow Serving does with a PNG in base64; is it a model "
-                "that pix2pix export wrote?"
+                f"{self._url} did not return a PNG in base64; serve a model that pix2pix export wrote"
             ) from error
         return answer
 
     def _refuse_status(self, status: int, content: bytes) -> None:
         if status == 200:
             return
-        said = _server_message(status, content)
+        message = _server_message(status, content)
         if status == 429 or status >= 500:
-            raise SystemFault(f"{self._url}: the server failed ({said}); look at its log, or try again")
+            raise SystemFault(f"{self._url}: the server failed ({message}); look at its log, or try again")
         if 300 <= status < 400:
-            raise ConfigError(f"{self._url} redirects elsewhere ({said}); give that URL")
+            raise ConfigError(f"{self._url} redirects to another URL ({message}); give that URL")
         reason = _REFUSALS.get(status, "the server refuses the request")
-        raise ConfigError(f"{self._url}: {reason} ({said}); check the URL")
+        raise ConfigError(f"{self._url}: {reason} ({message}); check the URL")
 
     def _request(self, what: str, body: Any = None, most: int = _LARGEST_ANSWER) -> tuple[int, bytes]:
-        """Sends a request, a POST if it has a body; returns the status and at most ``most`` bytes of answer.
+        """Sends a POST if there is a body, else a GET; returns the status and at most ``most`` bytes.
 
-        Redirects, which would turn a POST into a GET, aren't followed; the answer is their target.
+        A redirect would turn a POST into a GET, so its target is returned instead of followed.
         """
         deadline = time.monotonic() + self._timeout
         try:
@@ -187,17 +186,21 @@ class ServingTranslator(Translator):
             raise self._explained(first_cause(error)) from error
 
     def _explained(self, reason: BaseException) -> ConfigError | SystemFault:
-        """Returns the error that explains in one line why there is no answer."""
+        """Converts a connection error into a one-line error."""
         if isinstance(reason, TimeoutError):
-            return SystemFault(f"{self._url}: no answer within {self._timeout:g} seconds; is it busy?")
+            return SystemFault(
+                f"{self._url}: no answer within {self._timeout:g} seconds; check the server's load"
+            )
         if isinstance(reason, ssl.SSLError):
-            return SystemFault(f"{self._url}: no secure connection ({brief(str(reason))}); http or https?")
+            return SystemFault(
+                f"{self._url}: no secure connection ({brief(str(reason))}); check http or https"
+            )
         if isinstance(reason, OSError | http.client.IncompleteRead):  # refused, unknown host, interrupted
-            said = brief(getattr(reason, "strerror", None) or str(reason))
-            return SystemFault(f"{self._url}: the server can't be reached ({said}); is it running?")
+            message = brief(getattr(reason, "strerror", None) or str(reason))
+            return SystemFault(f"{self._url}: the server can't be reached ({message}); check that it runs")
         return ConfigError(
-            f"{self._url}: what answers there is not TensorFlow Serving ({brief(repr(reason))}); its REST "
-            "port is 8501 by default, 8500 is another"
+            f"{self._url}: this is not TensorFlow Serving's REST API ({brief(repr(reason))}); check the "
+            "port (8501 by default; 8500 is for gRPC)"
         )
 
 
@@ -209,11 +212,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _read_until(raw: urllib3.HTTPResponse, most: int, deadline: float) -> bytes:
-    """Reads a whole answer within a deadline, because a socket's own timeout restarts with every byte.
+    """Reads a whole response within a deadline, because a socket's own timeout restarts with every byte.
 
     Raises:
-        TimeoutError: it takes longer than until ``deadline``.
-        ValueError: it has more than ``most`` bytes.
+        TimeoutError: the deadline passed.
+        ValueError: the response has more than ``most`` bytes.
     """
     content = bytearray()
     while chunk := raw.read1(2**20, decode_content=True):
@@ -226,22 +229,22 @@ def _read_until(raw: urllib3.HTTPResponse, most: int, deadline: float) -> bytes:
 
 
 def _server_message(status: int, content: bytes) -> str:
-    """Returns the reason for a failure in a line, from ``{"error": ...}`` as TensorFlow Serving has it."""
+    """Returns the one-line reason from TensorFlow Serving's ``{"error": ...}``, or the standard HTTP one."""
     try:
-        said = json.loads(content)["error"]
+        message = json.loads(content)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        said = content.decode("utf-8", "replace") if 300 <= status < 400 else None
+        message = content.decode("utf-8", "replace") if 300 <= status < 400 else None
     standard = f"{status} {http.client.responses.get(status, 'unknown')}"
-    return refusal(said) if isinstance(said, str) and said.strip() else standard
+    return refusal(message) if isinstance(message, str) and message.strip() else standard
 
 
 def _shape(tensor: Any) -> list[int]:
-    """Returns the shape of a tensor in a server's metadata, with -1 for any size."""
+    """Returns a tensor's shape from server metadata, with -1 for any size."""
     return [int(dimension["size"]) for dimension in tensor["tensor_shape"]["dim"]]
 
 
 def _png_header(png: bytes) -> tuple[tuple[int, int, int], Literal[8, 16]]:
-    """Returns (height, width, channels) and bits of a PNG; raises `ValueError` for anything else."""
+    """Returns (height, width, channels) and bits of a PNG; raises `ValueError` if it isn't gray or RGB."""
     if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 26 or png[25] not in (0, 2):
         raise ValueError("not a PNG, gray or RGB")
     width, height = struct.unpack(">II", png[16:24])

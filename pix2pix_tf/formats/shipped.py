@@ -12,7 +12,7 @@ def shipped_models() -> list[str]:
 
 
 def shipped_file(model: str | Path) -> Path | None:
-    """Returns a shipped model's .tflite; None for other names, or if a file or folder of that name exists."""
+    """Returns a shipped model's .tflite file, or None. A file or folder of the same name takes precedence."""
     if str(model) not in shipped_models() or Path(model).exists():
         return None
     return _FOLDER / f"{model}.tflite"

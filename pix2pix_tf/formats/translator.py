@@ -1,6 +1,6 @@
-"""What every trained model is, whatever its format: a function from image to image.
+"""The common interface of trained models in any format: a function from image to image.
 
-TensorFlow is imported where it is needed, because the formats' modules must not import it at the top.
+TensorFlow is imported inside functions, because importing a format must not import it.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _MOST_ENLARGED = 4
 
 
 class Translator(abc.ABC):
-    """Translates images, one at a time: an output depends on nothing but the image and the model.
+    """Translates one image at a time, so that each output depends only on its input and the model.
 
-    Models that make images from noise are translators, too: of vectors.
+    Models that generate images from noise are translators that take vectors.
 
     Attributes:
-        input: how inputs are read; files may have more bits. Without channels for noise.
-        output: of what it returns.
-        noise: how many numbers of noise it takes; 0 if it takes images.
-        inpaints: transparent pixels are the mask of what it fills in; the last input channel is alpha.
-        enlarges: how many times larger than an image file its output is. Such a model takes enlarged images,
-            as :meth:`enlarged` returns them.
-        size: height and width of the only images it takes; ``None`` for any.
-        stochastic: whether it has noise of its own, which a seed decides.
+        input: pixel format of inputs, with 0 channels for noise. Files may have more bits.
+        output: pixel format of outputs.
+        noise: length of the noise vector; 0 if the model takes images.
+        inpaints: whether the model fills in transparent pixels; the last input channel is then alpha.
+        enlarges: scale from an image file to the output. If it isn't 1, call the model with the result of
+            :meth:`enlarged`.
+        size: the only height and width that the model accepts; ``None`` for any.
+        stochastic: whether dropout stays active as seeded noise.
 
     Example:
         >>> translate = pix2pix_tf.load("runs/facades")
@@ -56,7 +56,7 @@ class Translator(abc.ABC):
     stochastic: bool = False
 
     def __repr__(self) -> str:
-        """Returns what it takes and returns."""
+        """Describes input and output."""
         source, result = (
             {1: "gray", 3: "RGB"}.get(form.channels, f"{form.channels} channels")
             for form in (self.input, self.output)
@@ -67,17 +67,17 @@ class Translator(abc.ABC):
         """Translates one image.
 
         Args:
-            image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]. Models of gray or
-                RGB images take both, and alpha behind them, which is laid over white unless it is the mask of
-                what the model fills in; other models take their own channels only. For models that take
-                noise, float32 [noise], standard normal.
+            image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]. Gray and RGB are
+                converted to what the model takes. Alpha is the mask if the model inpaints; otherwise the
+                image is composited over white. Models with other channels need exactly those. Models that
+                take noise need float32 [noise], standard normal.
 
         Returns:
-            uint8, or uint16 if ``output.bits`` is 16, [height, width, output channels], of the image's height
-            and width.
+            uint8, or uint16 if ``output.bits`` is 16, [height, width, output channels], with the height
+            and width of the image.
 
         Raises:
-            DataError: the array is no image, or the model takes none of its size.
+            DataError: the array is not an image, or its size doesn't fit the model.
             SystemFault: there is not enough memory, or a server failed.
         """
         import tensorflow as tf
@@ -105,13 +105,13 @@ class Translator(abc.ABC):
         """Translates ``uint8`` or ``uint16`` [height, width, input channels], or noise."""
 
     def translate_file(self, path: str | Path) -> np.ndarray:
-        """Translates an image file of any kind that can be read.
+        """Translates an image file.
 
         Returns:
-            What a call returns, of the height and width that a viewer shows, times ``enlarges``.
+            The same as a call. Height and width are the file's after EXIF orientation, times ``enlarges``.
 
         Raises:
-            DataError: the file is missing or no image that can be read.
+            DataError: the file is missing, or isn't a readable image.
         """
         path = Path(path)
         image = self.enlarged(self.load_input(path))
@@ -125,9 +125,9 @@ class Translator(abc.ABC):
         clipped: list[int] | None = None,
         missing: int | None = None,
     ) -> np.ndarray:
-        """Reads an image file as the model takes it: [height, width, input channels], full depth.
+        """Reads an image file with the model's channels and the file's bit depth.
 
-        Missing pixels get the level ``missing``, by default the middle one.
+        Missing pixels get the value ``missing``, by default the middle of the range.
         """
         from pix2pix_tf.data.reading import MAX_PIXELS, read_input
 
@@ -135,7 +135,7 @@ class Translator(abc.ABC):
         return read_input(path, form, self.inpaints, most_pixels or MAX_PIXELS, clipped)
 
     def _take_shapes(self, takes_noise: bool, source: Sequence[Any], result: Sequence[Any]) -> bool:
-        """Sets noise and channels by the shapes of batches; returns False if no export has such shapes."""
+        """Sets noise and channels from batch shapes; returns False if no export has such shapes."""
         noise = source[1] if takes_noise and len(source) == 2 and isinstance(source[1], int) else 0
         if not (noise or (not takes_noise and _is_image_batch(source))) or not _is_image_batch(result):
             return False
@@ -144,7 +144,7 @@ class Translator(abc.ABC):
         return True
 
     def pixel_facts(self) -> dict[str, Any]:
-        """Returns, as JSON, the meaning of pixels, which can't be seen in a network."""
+        """Returns the meaning of pixels as JSON, which the network itself doesn't store."""
         return {
             "input_format": self.input.to_json(),
             "output_format": self.output.to_json(),
@@ -153,9 +153,9 @@ class Translator(abc.ABC):
         }
 
     def _read_pixel_facts(self, path: Path, read: Callable[[], Mapping[str, Any]]) -> None:
-        """Sets what ``read`` returns of `pixel_facts`; raises `ConfigError` if the file's are damaged.
+        """Applies the `pixel_facts` that ``read`` returns; raises `ConfigError` if they are damaged.
 
-        The numbers of channels stay as they are: those of the network.
+        The channel counts stay those of the network.
         """
         try:
             facts = read()
@@ -165,33 +165,33 @@ class Translator(abc.ABC):
             )
             self.inpaints = bool(facts.get("inpaints", False))
             if self.inpaints and self.input.channels not in (2, 4):
-                raise ValueError("there is no alpha to be the mask")
+                raise ValueError("an inpainting model needs an alpha channel")
             self.enlarges = int(facts.get("enlarges", 1))
             if not 1 <= self.enlarges <= _MOST_ENLARGED:
-                raise ValueError("nothing is enlarged that much")
-        except Exception as error:  # whatever is damaged
+                raise ValueError(f"the scale must be from 1 to {_MOST_ENLARGED}")
+        except Exception as error:  # damaged JSON raises many types
             raise ConfigError(
-                f"{path}: what it says of its images is damaged ({brief(str(error))}); export it again"
+                f"{path}: its pixel format is damaged ({brief(str(error))}); export it again"
             ) from error
 
     def enlarged(self, image: np.ndarray) -> np.ndarray:
-        """Returns an image of a file as the model takes it: ``enlarges`` times larger, as it was trained."""
+        """Enlarges a file's image ``enlarges`` times, as in training."""
         from pix2pix_tf.data.tasks.upscale import enlarged_levels
 
         return image if self.enlarges == 1 else enlarged_levels(image, self.enlarges)
 
     def for_tiles(self, sample: Iterable[np.ndarray]) -> Translate:
-        """Returns a function that translates the tiles of one image, until this is called for another.
+        """Returns a function that translates the tiles of one image. The next call invalidates it.
 
         Args:
-            sample: some of the image's tiles, ``uint8`` or ``uint16`` [height, width, input channels]. Used
-                only if the model normalizes by statistics of the whole image and they can be set; other
-                models treat each tile as an image of its own.
+            sample: some of the image's tiles, ``uint8`` or ``uint16`` [height, width, input channels]. A
+                run's model with instance normalization estimates the whole image's statistics from them.
+                Other models ignore the sample and translate each tile separately.
         """
         return self
 
     def signatures(self) -> dict[str, Translate]:
-        """Returns every way to call the model, by name; the first is ``self(image)``."""
+        """Returns the model's entry points by name; the first is ``self(image)``."""
         return {"serving_default": self}
 
 
@@ -200,9 +200,9 @@ def _is_image_batch(shape: Sequence[Any]) -> bool:
 
 
 def converted(image: tf.Tensor, channels: int, inpaints: bool = False) -> tf.Tensor:
-    """Returns an image uint8 or uint16 [height, width, channels] with the channels that a model takes.
+    """Converts an image uint8 or uint16 [height, width, channels] to a model's input channels.
 
-    If ``inpaints``, the last of them is alpha. Raises `DataError` for conversions other than between
+    If ``inpaints``, the last channel is alpha. Raises `DataError` for conversions other than between
     gray, RGB and alpha.
     """
     from pix2pix_tf.data.pixels import convert_channels
@@ -210,13 +210,13 @@ def converted(image: tf.Tensor, channels: int, inpaints: bool = False) -> tf.Ten
     if image.shape[-1] == channels:
         return image
     if image.shape[-1] > 4 or not (inpaints or channels in (1, 3)):
-        raise DataError(f"an image of {counted(image.shape[-1], 'channel')}; the model takes {channels}")
+        raise DataError(f"the image has {counted(image.shape[-1], 'channel')}; the model takes {channels}")
     return convert_channels(image, channels, with_alpha=inpaints)
 
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Puts the file's name before errors about the image in it."""
+    """Prefixes image errors with the file's name."""
     try:
         yield
     except DataError as error:
@@ -232,7 +232,7 @@ def read_model(path: Path) -> bytes:
 
 
 def out_of_memory(given: tf.Tensor) -> SystemFault:
-    """Returns the error for an image [height, width, channels], or noise, that exceeds the memory."""
+    """Returns the error for an image [height, width, channels], or noise, that needs too much memory."""
     if given.shape.rank == 1:
         return SystemFault("not enough memory for an image")
     height, width = given.shape[:2]
@@ -240,17 +240,17 @@ def out_of_memory(given: tf.Tensor) -> SystemFault:
 
 
 def cant_load(what: str, error: Exception) -> ConfigError:
-    """Returns the error for a damaged exported model, with the first line of a library's own error."""
+    """Returns the error for a damaged exported model, with the first line of the library's error."""
     return ConfigError(f"{what} ({brief(first_line(error))}); export it again")
 
 
 def refusal(message: str) -> str:
-    """Returns the reason in TensorFlow's message of a failed assertion, without what surrounds it."""
+    """Extracts the reason from TensorFlow's message for a failed assertion."""
     asserted = re.search(r"assertion failed: \[(.*?)\](?=\s|$)", message, re.DOTALL)
     return brief(asserted[1] if asserted else message.partition("[[{{node")[0])
 
 
 def brief(message: str) -> str:
-    """Returns a message as one line that is not too long."""
+    """Shortens a message to one line of 300 characters."""
     line = " ".join(message.split())
     return line if len(line) <= 300 else f"{line[:300]}..."

@@ -52,7 +52,7 @@ def test_pictures_below_11_pixels_have_no_structural_similarity_but_count_else()
 
 
 def test_pictures_of_another_shape_or_number_are_refused():
-    with pytest.raises(ValueError, match=r"an image is \(32, 24, 3\), and should be \(32, 23, 3\)"):
+    with pytest.raises(ValueError, match=r"\(32, 24, 3\).*\(32, 23, 3\)"):
         compare([picture()], [picture()[:, :23]])
     with pytest.raises(ValueError, match="zip"):
         compare([picture()], [picture(), picture()])

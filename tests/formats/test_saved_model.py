@@ -160,7 +160,7 @@ def png_header(width, height):
 
 GOOD = png(noise(40, 30, seed=9))
 REFUSED = {
-    "not an image that is decoded here": [b"hello", b"<svg/>", b"II*\0" + bytes(99), b"GIF89a", b"BM"],
+    "not a supported image": [b"hello", b"<svg/>", b"II*\0" + bytes(99), b"GIF89a", b"BM"],
     "not an image: 0 bytes": [b""],
     "Invalid PNG": [cut("PNG"), png_header(40, 30)],
     "Invalid JPEG": [cut("JPEG"), b"\xff\xd8\xff"],
@@ -205,7 +205,7 @@ def test_arrays_have_the_same_limits(model, signature):
         (1, 201, 1000, 3): "image 0: 1000x201, more than the limit of 200000 pixels",
         (3, 200, 1000, 3): "request too large: 600000 pixels, more than the limit of 500000",
         (2, 0, 4, 3): "image 0: 4x0, no pixels",
-        (1, 8, 8, 1): "images of 1 channels; this model takes 3",
+        (1, 8, 8, 1): "the images have 1 channels; this model takes 3",
     }.items():
         with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
             ask(*shape)

@@ -1,4 +1,4 @@
-"""SavedModel, for TensorFlow Serving and TensorFlow."""
+"""SavedModel format, for TensorFlow Serving and TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _MOST_PIXELS = 2**26  # limit of the decoder
 
 @dataclasses.dataclass(frozen=True)
 class SavedModel(ExportFormat):
-    """Image size limits, which the SavedModel checks in image headers before decoding."""
+    """Image size limits, which the SavedModel checks before decoding."""
 
     example: ClassVar[str] = "a directory with a SavedModel or its versions"
     tolerance: ClassVar[Tolerance] = Tolerance(max_levels=1)
 
     max_pixels_per_image: int = 2**24
-    """Height times width of an image."""
+    """Maximum height times width of an image."""
     max_pixels_per_request: int = 2**26
-    """Those of all images of a request together."""
+    """Maximum total pixels of all images in a request."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_pixels_per_image <= _MOST_PIXELS:
             raise ConfigError(
-                f"the limit of pixels per image is from 1 to {_MOST_PIXELS}; got {self.max_pixels_per_image}"
+                f"--max-pixels-per-image must be from 1 to {_MOST_PIXELS}; got {self.max_pixels_per_image}"
             )
         if self.max_pixels_per_request < self.max_pixels_per_image:
             raise ConfigError(
-                f"the limit of {self.max_pixels_per_request} pixels per request is less than that of "
-                f"{self.max_pixels_per_image} per image; raise it"
+                f"the limit of {self.max_pixels_per_request} pixels per request is less than the limit of "
+                f"{self.max_pixels_per_image} pixels per image; raise the first"
             )
 
     @staticmethod
@@ -49,7 +49,7 @@ class SavedModel(ExportFormat):
         if (path / "saved_model.pb").exists() or (path / "variables").is_dir():
             return path
         versions = [child for child in path.iterdir() if child.is_dir() and re.fullmatch(r"\d+", child.name)]
-        # A server would load the highest as well, so an older one must not stand in for a damaged one.
+        # Servers load the highest version too, so an older one must not replace a damaged one.
         return max(versions, key=lambda child: int(child.name), default=None)
 
     @staticmethod
@@ -62,8 +62,8 @@ class SavedModel(ExportFormat):
         height, width = subject.size
         if not subject.translator.noise and self.max_pixels_per_image < height * width:
             raise ConfigError(
-                f"the limit of {self.max_pixels_per_image} pixels per image would refuse the run's own "
-                f"images of {width}x{height}; raise it"
+                f"the limit of {self.max_pixels_per_image} pixels per image is too low for the run's "
+                f"{width}x{height} images; raise it"
             )
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:

@@ -1,7 +1,7 @@
 """Decodes images inside the graph of an exported model, where Pillow isn't available.
 
-Supports JPEG (with EXIF orientation) and 8-bit and 16-bit PNG, with exactly the pixels that
-`pix2pix_tf.data.reading` reads. Anything else is refused with a one-line message.
+Supports JPEG and 8-bit or 16-bit PNG, with EXIF orientation. The pixels equal those of
+`pix2pix_tf.data.reading`. Other formats are refused with a one-line message.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import tensorflow as tf
 
 from pix2pix_tf.data.pixels import convert_channels, to_unit_range
 
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # a file's first bytes
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # signatures at the start of a file
 
-# Valid files have fewer blocks before their pixels; without a limit, a malicious file could keep a server
-# busy for minutes.
+# Valid files have fewer blocks before their pixels. Without a limit, a malicious file could occupy a server
+# for minutes.
 _MAX_BLOCKS = 10_000
 
-_NOT_AN_IMAGE = "not an image that is decoded here: neither JPEG nor PNG"
+_NOT_AN_IMAGE = "not a supported image: neither JPEG nor PNG"
 _EMPTY = "not an image: 0 bytes"
-_NO_ALPHA = "not a PNG, whose transparent pixels are the hole that this model paints"
-_PNG_KIND = "damaged PNG: it doesn't begin with its header"
+_NO_ALPHA = "not a PNG; this model needs one whose transparent pixels are the masked area"
+_PNG_KIND = "damaged PNG: its header isn't the first chunk"
 
 
 def decode_to_unit_range(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes a JPEG or PNG to float32 [height, width, channels] in [-1, 1], upright.
+    """Decodes a JPEG or PNG to float32 [height, width, channels] in [-1, 1], with EXIF orientation applied.
 
-    ``channels`` is 1 (gray) or 3 (RGB). Values have the bit depth of the file. Invalid bytes raise
+    ``channels`` is 1 (gray) or 3 (RGB). The file's bit depth is preserved. Invalid bytes raise
     `tf.errors.InvalidArgumentError` when the graph runs.
     """
-    with tf.device("CPU"):  # strings are on the CPU, and it is fast at integer arithmetic
+    with tf.device("CPU"):  # strings are on the CPU anyway
         image, exif = tf.cond(
             _is_jpeg(data), lambda: _decode_jpeg(data, channels), lambda: _decode_png(data, channels)
         )
@@ -38,9 +38,9 @@ def decode_to_unit_range(data: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def decode_with_alpha(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes a PNG, with the alpha that marks the mask, to float32 [height, width, channels] in [-1, 1].
+    """Decodes a PNG whose alpha is the mask to float32 [height, width, channels] in [-1, 1].
 
-    ``channels`` is 2 (gray and alpha) or 4 (RGB and alpha). Without alpha in the file, everything is opaque.
+    ``channels`` is 2 (gray and alpha) or 4 (RGB and alpha). A file without alpha is opaque.
     Invalid bytes raise `tf.errors.InvalidArgumentError` when the graph runs.
     """
     with tf.control_dependencies([tf.debugging.Assert(_begins_with(data, _PNG), [_NO_ALPHA])]):
@@ -48,17 +48,17 @@ def decode_with_alpha(data: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def stated_size(data: tf.Tensor) -> tf.Tensor:
-    """Reads height and width from the header, int64 [2], before memory is spent on pixels.
+    """Reads height and width, int64 [2], from the header without decoding pixels.
 
-    It is the size before EXIF orientation. `decode_to_unit_range` never returns a larger image, whatever else
-    the file contains. Invalid bytes raise `tf.errors.InvalidArgumentError` when the graph runs.
+    This is the size before EXIF orientation. `decode_to_unit_range` never returns a larger image.
+    Invalid bytes raise `tf.errors.InvalidArgumentError` when the graph runs.
     """
 
     def jpeg_size() -> tf.Tensor:
         return tf.cast(tf.image.extract_jpeg_shape(data)[:2], tf.int64)
 
     def png_size() -> tf.Tensor:
-        # The op skips unknown chunks before the header, but the offsets here need the header to come first.
+        # The decoder accepts chunks before the header, but these offsets require the header first.
         with tf.control_dependencies([tf.debugging.Assert(_text(data, 12, 4) == b"IHDR", [_PNG_KIND])]):
             return tf.stack([_number(data, 20, 4), _number(data, 16, 4)])
 
@@ -67,7 +67,7 @@ def stated_size(data: tf.Tensor) -> tf.Tensor:
 
 
 def _is_jpeg(data: tf.Tensor) -> tf.Tensor:
-    """Whether a file is a JPEG, not a PNG; asserts that it is one of them."""
+    """Returns whether a file is a JPEG; asserts that it is a JPEG or PNG."""
     is_jpeg = _begins_with(data, _JPEG)
     reason = tf.where(tf.strings.length(data) == 0, _EMPTY, _NOT_AN_IMAGE)
     with tf.control_dependencies([tf.debugging.Assert(is_jpeg | _begins_with(data, _PNG), [reason])]):
@@ -75,8 +75,8 @@ def _is_jpeg(data: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_jpeg(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the pixels and the EXIF block, as does `_decode_png`."""
-    # TensorFlow's default DCT differs by up to 5 (of 255) from other decoders.
+    """Returns the pixels and the EXIF block, like `_decode_png`."""
+    # TensorFlow's default DCT differs from other decoders by up to 5 8-bit values.
     image = tf.io.decode_jpeg(
         data, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True, try_recover_truncated=False
     )
@@ -84,7 +84,7 @@ def _decode_jpeg(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _decode_png(data: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
-    # If asked for alpha that a file lacks, the op returns wrong values for fewer than 8 bits.
+    # For files with fewer than 8 bits and no alpha, decoding to RGBA returns wrong values.
     has_alpha = (_number(data, 25, 1) >= 4) | (_png_chunk(data, b"tRNS") != b"")
 
     def decoded(stored: int, dtype: tf.DType) -> tf.Tensor:
@@ -115,7 +115,7 @@ def _orient(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _text(data: tf.Tensor, start: int | tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """Returns the bytes [start, start + size) as a string, or as many as exist."""
+    """Returns the bytes [start, start + size) as a string, shorter at the end of the data."""
     length = tf.cast(tf.strings.length(data), tf.int64)
     start = tf.minimum(tf.cast(start, tf.int64), length)  # substr fails if the start is beyond the end
     return tf.strings.substr(data, start, tf.maximum(tf.cast(size, tf.int64), 0))
@@ -137,7 +137,7 @@ def _number(data: tf.Tensor, start: int | tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _value(digits: tf.Tensor, little_endian: tf.Tensor) -> tf.Tensor:
-    """Returns the unsigned numbers whose bytes are int64 [..., size]."""
+    """Converts bytes int64 [..., size] to unsigned numbers int64 [...]."""
     rising = [256**power for power in range(digits.shape[-1])]
     weights = tf.where(little_endian, tf.constant(rising, tf.int64), tf.constant(rising[::-1], tf.int64))
     return tf.reduce_sum(digits * weights, axis=-1)
@@ -146,7 +146,7 @@ def _value(digits: tf.Tensor, little_endian: tf.Tensor) -> tf.Tensor:
 def _walk(
     start: int, stop_at: Callable[[tf.Tensor], tf.Tensor], after: Callable[[tf.Tensor], tf.Tensor]
 ) -> tf.Tensor:
-    """Goes from block to block, and returns the first position from ``start`` on where ``stop_at`` holds."""
+    """Walks from block to block; returns the first position where ``stop_at`` is true."""
     (position,) = tf.while_loop(
         lambda position: tf.logical_not(stop_at(position)),
         lambda position: [after(position)],
@@ -163,7 +163,7 @@ def _jpeg_exif(data: tf.Tensor) -> tf.Tensor:
         return (_text(data, position, 2) == b"\xff\xe1") & (_text(data, position + 4, 6) == b"Exif\0\0")
 
     def stop_at(position: tf.Tensor) -> tf.Tensor:
-        # EXIF comes before the first table; only application segments and comments may precede it.
+        # Only application segments and comments may precede EXIF.
         marker = _number(data, position, 2)
         skippable = ((marker >= 0xFFE0) & (marker <= 0xFFEF)) | (marker == 0xFFFE) | (marker == 0xFFFF)
         return is_exif(position) | tf.logical_not(skippable)
@@ -180,7 +180,7 @@ def _png_chunk(data: tf.Tensor, name: bytes) -> tf.Tensor:
     """Returns the content of the first PNG chunk with that name, or an empty string."""
 
     def stop_at(position: tf.Tensor) -> tf.Tensor:
-        # Stops at the pixels, which may be thousands of chunks; at the end of the file the name is empty.
+        # Stops at IDAT, as pixels may have thousands of chunks. At the end of the file the name is empty.
         return tf.reduce_any(_text(data, position + 4, 4) == tf.constant([name, b"IDAT", b"IEND", b""]))
 
     found = _walk(8, stop_at, lambda position: position + 12 + _number(data, position, 4))
@@ -195,10 +195,10 @@ def _exif_orientation(exif: tf.Tensor) -> tf.Tensor:
         little = _begins_with(exif, b"II")
         directory = _value(_bytes(exif, 4, 4), little)
         count = _value(_bytes(exif, directory, 2), little)
-        # Reads one entry more, because the op can't read zero entries.
+        # Reads one extra entry, because decode_raw fails for zero bytes.
         entries = tf.reshape(_bytes(exif, directory + 2, 12 * count + 12), [-1, 12])[:count]
         tag, kind, value = (_value(entries[:, at : at + 2], little) for at in (0, 2, 8))
-        # Without entries the maximum is the minimum of int64.
+        # Without entries, reduce_max returns the minimum of int64.
         found = tf.reduce_max(tf.where((tag == 0x0112) & (kind == 3), value, 0))
         return tf.where((found >= 1) & (found <= 8), found, 1)
 

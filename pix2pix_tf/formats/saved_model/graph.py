@@ -1,7 +1,7 @@
-"""A SavedModel that contains the generator with decoding, scaling, rounding and encoding.
+"""Writes a SavedModel with the generator, decoding, scaling, rounding and encoding.
 
-Clients send images as they are, or noise, and receive images. The pixels are those of ``predict``, because
-both use the same functions. Images are translated one at a time, so none depends on its batch.
+Clients send image files, pixel arrays or noise. The pixels equal those of ``predict``, because both use the
+same functions. Images are translated one at a time, so that no output depends on its batch.
 """
 
 from __future__ import annotations
@@ -27,30 +27,29 @@ from pix2pix_tf.formats.saved_model.reader import PIXEL_FACTS
 if TYPE_CHECKING:
     from pix2pix_tf.formats.saved_model import SavedModel
 
-_LARGE_SIDE = 2**31  # the product of two such sides fits int64; larger sides are refused anyway
+_LARGE_SIDE = 2**31  # keeps height * width within int64; larger sides are refused
 
 Function = Callable[[tf.Tensor], tf.Tensor]
 Signature = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
 def write_saved_model(translator: GeneratorTranslator, path: Path, limits: SavedModel) -> None:
-    """Writes a SavedModel into ``path``, a version's directory for TensorFlow Serving, which must not exist.
+    """Writes a SavedModel to ``path``, a new version directory for TensorFlow Serving.
 
     Its signatures take any number of images of any size:
 
     - ``serving_default``: ``images`` uint8 [batch, height, width, input channels] to ``images`` uint8, or
       uint16 for 16-bit outputs, [batch, height, width, output channels];
     - ``bytes``, for grayscale or RGB images: ``image_bytes`` string [batch], JPEG or PNG, to ``image_bytes``
-      string [batch], PNG, each at its own size; PNG only if transparent pixels are the mask;
+      string [batch], PNG, each at its own size. Inpainting models accept only PNG;
     - ``float``: like ``serving_default``, but float32 in [-1, 1].
 
     For networks that take noise, all three take ``z`` float32 [batch, numbers], standard normal, and images
     have the network's output size.
 
-    Every signature that takes images enforces ``limits``. If an error occurs, ``path`` may be incomplete.
+    Every signature that takes images enforces ``limits``. After an error, ``path`` may be incomplete.
     """
-    # Only this way of saving can be converted further; from a module that holds the model, conversion gives
-    # NaN.
+    # Other tools can convert this archive. A conversion of `tf.saved_model.save` returns NaN.
     archive = keras.export.ExportArchive()
     for name, (function, spec) in _signatures(translator, limits).items():
         archive.add_endpoint(name, function, [spec])
@@ -62,13 +61,13 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
 def _signatures(
     translator: GeneratorTranslator, limits: SavedModel
 ) -> dict[str, tuple[Signature, tf.TensorSpec]]:
-    """Returns every signature with its input, by name."""
+    """Returns each signature function and its input, by name."""
     taken, channels, dtype = translator.input.channels, translator.output.channels, translator.output.dtype
 
     def refuse_arrays(images: tf.Tensor) -> list[tf.Operation]:
         shape = tf.shape(images, tf.int64)
         wrong = tf.strings.join(
-            ["images of ", tf.as_string(shape[3]), f" channels; this model takes {taken}"]
+            ["the images have ", tf.as_string(shape[3]), f" channels; this model takes {taken}"]
         )
         sizes = tf.repeat(shape[tf.newaxis, 1:3], shape[0], axis=0)
         return [tf.debugging.Assert(shape[3] == taken, [wrong]), *_refuse_beyond(limits, sizes)]
@@ -79,7 +78,7 @@ def _signatures(
     def decode(data: tf.Tensor) -> tf.Tensor:
         return decode_with_alpha(data, taken) if translator.inpaints else decode_to_unit_range(data, taken)
 
-    # For each signature its input, what refuses a batch, and what makes an element the network's input.
+    # For each signature: the input, the checks of a batch, and the conversion to the network's input.
     inputs: dict[str, tuple[tf.TensorSpec, Callable[[tf.Tensor], list[tf.Operation]], Function]]
     if translator.noise:
         noise = tf.TensorSpec([None, translator.noise], tf.float32, name="z")
@@ -92,10 +91,10 @@ def _signatures(
             "serving_default": (levels, refuse_arrays, to_unit_range),
             "float": (floats, refuse_arrays, tf.identity),
         }
-        if {taken - translator.inpaints, channels} <= {1, 3}:  # others can't be encoded as images
+        if {taken - translator.inpaints, channels} <= {1, 3}:  # other channels have no file format
             files = tf.TensorSpec([None], tf.string, name="image_bytes")
             inputs["bytes"] = (files, refuse_files, decode)
-    # And what is made of the network's output, with its name.
+    # For each signature: the output's name, its type, and the conversion of the network's output.
     image = [*translator.network.output.shape[1:3], channels]
     outputs: dict[str, tuple[str, tf.TensorSpec, Function]] = {
         "serving_default": ("images", tf.TensorSpec(image, dtype), lambda x: from_unit_range(x, dtype)),
@@ -123,7 +122,7 @@ def _signatures(
             translated = tf.cond(
                 shape[0] > 0,
                 lambda: _one_by_one(translate, batch, output),
-                # With zero iterations, the output size of the loop is unknown.
+                # An empty loop has no output size.
                 lambda: tf.zeros(tf.concat([shape[:3], [channels]], axis=0), output.dtype),
             )
             return {key: tf.ensure_shape(translated, [None, *image])}
@@ -134,16 +133,16 @@ def _signatures(
 
 
 def _one_by_one(function: Function, elements: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
-    """Applies a function to one element at a time, so that memory for one image is enough."""
+    """Applies a function to one element at a time, to limit memory to one image."""
     return tf.map_fn(function, elements, parallel_iterations=1, fn_output_signature=spec)
 
 
 def _refuse_beyond(limits: SavedModel, sizes: tf.Tensor) -> list[tf.Operation]:
-    """Asserts that images of sizes int64 [batch, 2] aren't empty and are within the limits."""
+    """Asserts that image sizes int64 [batch, 2] are positive and within the limits."""
     sides = tf.minimum(sizes, _LARGE_SIDE)
     pixels = sides[:, 0] * sides[:, 1]
     most, most_together = limits.max_pixels_per_image, limits.max_pixels_per_request
-    total = tf.reduce_sum(tf.minimum(pixels, most))  # larger images are refused anyway
+    total = tf.reduce_sum(tf.minimum(pixels, most))  # prevents overflow; larger images are refused
     too_many = tf.strings.join([tf.as_string(total), f" pixels, more than the limit of {most_together}"])
     return [
         _refuse_where(pixels == 0, sizes, "no pixels"),
@@ -153,7 +152,7 @@ def _refuse_beyond(limits: SavedModel, sizes: tf.Tensor) -> list[tf.Operation]:
 
 
 def _refuse_where(refused: tf.Tensor, sizes: tf.Tensor, reason: str) -> tf.Operation:
-    """Asserts that no image is refused; the message has index, width and height of the first one."""
+    """Asserts that no image is refused; the message has the first refused image's index and size."""
     first = tf.where(refused)[:1, 0]
     height, width = tf.unstack(tf.as_string(tf.gather(sizes, first)), axis=1)
     message = tf.strings.join(["image ", tf.as_string(first), ": ", width, "x", height, f", {reason}"])

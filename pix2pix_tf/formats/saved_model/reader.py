@@ -1,4 +1,4 @@
-"""Loads a SavedModel that ``pix2pix export`` wrote, by its signatures alone, as any other client would."""
+"""Loads a SavedModel that ``pix2pix export`` wrote, and calls its public signatures."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ PIXEL_FACTS = Path("assets.extra") / "pixels.json"
 class SavedModelTranslator(Translator):
     """A SavedModel in this process.
 
-    Noise and 8-bit images go through the signature ``serving_default``; 16-bit images through ``float``,
-    which keeps their depth.
+    Noise and 8-bit images use the signature ``serving_default``; 16-bit images use ``float``, which keeps
+    their depth.
     """
 
     def __init__(self, path: Path):
         _check_files(path)
-        tf.config.experimental.enable_tensor_float_32_execution(False)  # as GeneratorTranslator
+        tf.config.experimental.enable_tensor_float_32_execution(False)  # see GeneratorTranslator
         try:
-            self._model = tf.saved_model.load(str(path))  # kept, because it owns the variables
+            self._model = tf.saved_model.load(str(path))  # owns the variables
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             raise SystemFault(f"{path}: not enough memory to load the model") from error
-        except Exception as error:  # a damaged file fails in as many ways as it has parts
+        except Exception as error:  # damaged files raise many types
             raise cant_load(f"{path}: the SavedModel can't be loaded", error) from error
         self._floats = self._signature(path, "float", tf.float32, (tf.float32,))
         self._levels = self._signature(path, "serving_default", tf.uint8, (tf.uint8, tf.uint16))
@@ -43,14 +43,14 @@ class SavedModelTranslator(Translator):
         self.output = dataclasses.replace(self.output, bits=bits)
 
     def _signature(self, path: Path, name: str, taken: tf.DType, given: tuple[tf.DType, ...]) -> Any:
-        """Returns a signature from images or noise to images; raises `ConfigError` if there is none."""
+        """Returns a signature and sets the channels; raises `ConfigError` if it isn't an export's."""
         function = self._model.signatures.get(name)
         if function is not None:
             sources, results = function.structured_input_signature[1], function.structured_outputs
             if list(sources) in (["images"], ["z"]) and list(results) == ["images"]:
                 [(key, source)], result = sources.items(), results["images"]
                 has_types = source.dtype == (tf.float32 if key == "z" else taken) and result.dtype in given
-                # A shape is false if its rank is unknown.
+                # A shape of unknown rank is falsy.
                 shapes = list(source.shape or ()), list(result.shape or ())
                 if has_types and self._take_shapes(key == "z", *shapes):
                     return function
@@ -76,7 +76,7 @@ class SavedModelTranslator(Translator):
         return from_unit_range(floats, self.output.dtype).numpy()
 
     def signatures(self) -> dict[str, Translate]:
-        """Returns each signature; ``serving_default`` also stands for the way of 16-bit images."""
+        """Returns each signature; ``serving_default`` sends 16-bit images to ``float``."""
 
         def by_bytes(given: np.ndarray) -> np.ndarray:
             key = "z" if self.noise else "image_bytes"
@@ -92,9 +92,11 @@ class SavedModelTranslator(Translator):
 
 def _check_files(path: Path) -> None:
     if glob.has_magic(str(path.absolute())):
-        raise ConfigError(f"{path}: TensorFlow can't read files below a name with *, ? or [; rename it")
+        raise ConfigError(
+            f"{path}: TensorFlow can't read from a path with *, ? or [; rename the file or folder"
+        )
     for name in ("saved_model.pb", "variables/variables.index"):
         if not (path / name).is_file():
             raise ConfigError(
-                f"{path} is half a SavedModel: it has no {name}; copy it whole, or export again"
+                f"{path} is an incomplete SavedModel: it has no {name}; copy all of it, or export again"
             )

@@ -1,4 +1,4 @@
-"""Files beside a SavedModel: for TensorFlow Serving, and for those who run it."""
+"""Writes the files next to a SavedModel: TensorFlow Serving's config, warm-up requests and a README."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SERVING_FILES = ("models.config", "docker-compose.yml", "batching.config", "READ
 
 
 def served_models(out: Path) -> list[str]:
-    """Returns the sorted names of models in a folder that have a version to serve."""
+    """Returns the sorted names of models in a folder that have at least one version."""
     versions = (path.parent for path in out.glob("*/*/saved_model.pb") if path.parent.name.isdecimal())
     return sorted({path.parent.name for path in versions if is_model_name(path.parent.name)})
 
@@ -31,7 +31,7 @@ def served_models(out: Path) -> list[str]:
 
 
 def write_warmup(version: Path, name: str, translator: Translator, size: tuple[int, int]) -> None:
-    """Writes requests that the server runs when it loads a model, so that the first user doesn't wait.
+    """Writes warm-up requests, which a server runs when it loads the model, so that the first call is fast.
 
     One request per signature, with noise or an image of ``size``.
     """
@@ -44,7 +44,7 @@ def write_warmup(version: Path, name: str, translator: Translator, size: tuple[i
 
 
 def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str, tuple[str, Any]]:
-    """Returns, for each signature, the name of its input and a batch of one."""
+    """Returns each signature's input name and a batch with one element."""
     if translator.noise:
         z = np.zeros((1, translator.noise), np.float32)
         return dict.fromkeys(("serving_default", "bytes", "float"), ("z", z))
@@ -62,7 +62,7 @@ def _color_ramps(height: int, width: int, channels: int) -> np.ndarray:
 
 
 def _prediction_log(name: str, signature: str, inputs: Mapping[str, tf.compat.v1.TensorProto]) -> bytes:
-    """Encodes ``tensorflow.serving.PredictionLog``, whose Python classes would need another package."""
+    """Encodes ``tensorflow.serving.PredictionLog`` without the package that has its Python classes."""
     model_spec = _field(1, name.encode()) + _field(3, signature.encode())
     request = _field(1, model_spec)  # PredictRequest
     for key, tensor in inputs.items():
@@ -92,8 +92,8 @@ def write_serving_files(
 ) -> None:
     """Writes `SERVING_FILES`: a config for TensorFlow Serving and a README.
 
-    The config lists every model with a version in ``out``; the README describes this one and names the
-    others.
+    The config lists every model with a version in ``out``. The README describes this model and
+    names the others.
     """
     models = sorted({name, *served_models(out)})
     facts = {

@@ -29,7 +29,7 @@ _LARGEST_SIDE = 4096
 def _parse_size(words: list[str]) -> Size:
     parts = re.fullmatch(r"(\d+)x(\d+)", words[0])
     if parts is None:
-        raise ValueError(f"a size is HEIGHTxWIDTH, such as 256x256, not {words[0]}")
+        raise ValueError(f"a size is HEIGHTxWIDTH, such as 256x256; got {words[0]}")
     return int(parts[1]), int(parts[2])
 
 
@@ -47,7 +47,7 @@ _SizeFlag = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class TFLite(ExportFormat):
-    """Each file takes one image at a time, of one size."""
+    """Each file takes one image at a time, of a fixed size."""
 
     example: ClassVar[str] = "a .tflite file"
     tolerances: ClassVar[Mapping[Quantization, Tolerance]] = {
@@ -58,9 +58,9 @@ class TFLite(ExportFormat):
     }
 
     quantize: tuple[Quantization, ...] = ("none",)
-    """The kinds of .tflite: float32, weights in float16, weights in int8, or convolutions in int8."""
+    """One .tflite for each: float32, float16 weights, int8 weights, or int8 convolutions."""
     tflite_sizes: tuple[_SizeFlag, ...] = ()
-    """Sizes of the images that a .tflite is for; by default the run's."""
+    """Image sizes, with one .tflite for each; the run's size if not given."""
 
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.quantize if kind not in self.tolerances]
@@ -70,9 +70,7 @@ class TFLite(ExportFormat):
             )
         for height, width in self.tflite_sizes:
             if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
-                raise ConfigError(
-                    f"--tflite-sizes: height {height}, width {width}: not both from 1 to {_LARGEST_SIDE}"
-                )
+                raise ConfigError(f"--tflite-sizes {height}x{width}: both must be from 1 to {_LARGEST_SIDE}")
 
     @staticmethod
     def find(model: str | Path) -> Path | None:
@@ -88,12 +86,12 @@ class TFLite(ExportFormat):
     def check(self, subject: Subject) -> None:
         if subject.translator.stochastic:
             raise ConfigError(
-                "a .tflite can't have dropout as noise, it would repeat one noise for ever; drop the "
-                "noise, or export a SavedModel alone"
+                "a .tflite can't keep dropout as noise, because its noise would never change; use --noise "
+                "drop, or export only a SavedModel"
             )
         if subject.translator.noise and self.tflite_sizes:
             raise ConfigError(
-                "--tflite-sizes has no meaning for a model that makes images from noise: it has one size"
+                "--tflite-sizes has no effect with a model that makes images from noise, whose size is fixed"
             )
 
     def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:

@@ -1,7 +1,7 @@
 """Converts a network to a .tflite file for LiteRT (TensorFlow Lite).
 
-A file takes one image at a time, of one size. XNNPACK, LiteRT's CPU backend, runs it as a single partition,
-without slower fallback kernels.
+A file takes one image at a time, of a fixed size. XNNPACK, LiteRT's CPU backend, runs the whole model as one
+partition, without slower fallback kernels.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from pix2pix_tf.formats.run import GeneratorTranslator
     from pix2pix_tf.formats.tflite import Quantization
 
-_MOST_BYTES = 2**31  # offsets in a flatbuffer have 31 bits
-_MOST_JOINED = 4  # limit of XNNPACK's concatenation
+_MOST_BYTES = 2**31  # limit of a flatbuffer's offsets
+_MOST_JOINED = 4  # XNNPACK concatenates at most 4 tensors
 
 _Range = tuple[float, float]
 _LEVELS = (0.0, 255.0)
@@ -45,7 +45,7 @@ class Partitions:
 
     Args:
         count: number of partitions that XNNPACK runs.
-        fallbacks: operators that run in LiteRT's own kernels, with their numbers.
+        fallbacks: number of operators of each type that run in LiteRT's own kernels.
     """
 
     count: int
@@ -67,26 +67,29 @@ def convert(
     calibration: Iterable[np.ndarray] = (),
     classes: Mapping[str, Sequence[int]] | None = None,
 ) -> bytes:
-    """Converts a network, float32 and not stochastic, to a .tflite for images of one size.
+    """Converts a float32 network without noise from dropout to a .tflite for one image size.
 
     Its signature ``serving_default`` maps ``image`` [1, height, width, channels], or ``z`` [1, numbers] for
-    noise, to ``image``. Images are float32 in [-1, 1], except for 'int8'.
+    noise, to ``image``. Images are float32 in [-1, 1], except with 'int8'.
 
     - 'float16' stores weights as float16 and computes in float32.
-    - 'dynamic' stores weights as int8, and quantizes activations to int8 with their own range at run time.
+    - 'dynamic' stores weights as int8, and quantizes activations to int8 with ranges measured at run time.
     - 'int8' maps uint8 to uint8 images. Convolutions compute in int8, with weights scaled per channel and
-      calibrated activation ranges. Other layers and the last convolutions, at full size, compute in float32,
-      because their rounding errors would be visible in the pixels.
+      calibrated activation ranges. Other layers, and the last convolutions at full size, compute in float32,
+      because their rounding errors would be visible in the output.
 
     Args:
         size: height and width of images; for noise, of the outputs.
-        calibration: for 'int8' only, a few dozen training inputs: ``uint8`` [height, width, channels] of
-            ``size``, or noise float32 [numbers].
-        classes: colors of classes by name, if images are label maps; they are stored in the file.
+        calibration: a few dozen training inputs, for 'int8' only. Images are ``uint8`` [height, width,
+            channels] of ``size``; noise is float32 [numbers].
+        classes: color of each class, if inputs are label maps; stored in the metadata.
     """
     network = translator.network
     if sum(4 * math.prod(weight.shape) for weight in network.weights) >= _MOST_BYTES:
-        raise ConfigError("a .tflite holds at most 2 GB; export a SavedModel, or train with fewer filters")
+        raise ConfigError(
+            "the generator is too large for a .tflite, whose limit is 2 GiB; export a SavedModel, or train "
+            "with fewer filters"
+        )
     shape = (translator.noise,) if translator.noise else (*size, translator.input.channels)
     with silenced_stderr():
         is_int8 = quantization == "int8"
@@ -100,16 +103,16 @@ def convert(
 
 
 def partitions(model: bytes) -> Partitions:
-    """Loads a model to find out how LiteRT divides it."""
+    """Loads a model in LiteRT and returns its partitions."""
     with silenced_stderr():
         interpreter = Interpreter(model_content=model)
         interpreter.allocate_tensors()
-        operators = interpreter._get_ops_details()  # the only way to see which operators the delegate runs
+        operators = interpreter._get_ops_details()  # no public API lists the delegate's operators
     taken = [operator for operator in operators if operator["op_name"] == "DELEGATE"]
     rest = {operator["index"]: operator for operator in operators if operator["op_name"] != "DELEGATE"}
     maker = {tensor: operator for operator in rest.values() for tensor in operator["outputs"]}
     for partition in taken:
-        # The list still has all operators; those between a partition's inputs and outputs belong to it.
+        # The list has all original operators too. Removes those between a partition's inputs and outputs.
         seen, ahead = set(partition["inputs"]), list(partition["outputs"])
         while ahead:
             tensor = ahead.pop()
@@ -128,9 +131,9 @@ def partitions(model: bytes) -> Partitions:
 def _mobile_form(
     network: keras.Model, shape: tuple[int, ...], ranges: Mapping[str, tuple[_Range, _Range]]
 ) -> keras.Model:
-    """Copies a network, for one input shape without batch, into the form that XNNPACK runs fastest.
+    """Rebuilds a network for one input shape (without batch) from operations that XNNPACK runs fastest.
 
-    ``ranges`` has the input and output ranges of convolutions that compute in int8, by name.
+    ``ranges`` has the input and output range of each int8 convolution, by layer name.
     """
 
     def called(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
@@ -153,7 +156,7 @@ def _mobile_form(
 
 
 def _mobile_layer(layer: layers.Layer) -> layers.Layer:
-    """Returns an equivalent layer without its weights."""
+    """Returns an equivalent layer without weights."""
     phased = PhaseConvolution.of(layer)
     if phased is not None:
         return phased
@@ -166,7 +169,7 @@ def _mobile_layer(layer: layers.Layer) -> layers.Layer:
 
 
 class _SlicedReflection(ReflectToAtLeast):
-    """`ReflectToAtLeast` made of slices, as XNNPACK has no gather."""
+    """`ReflectToAtLeast` made of slices, because XNNPACK has no gather."""
 
     def call(self, x: Any) -> Any:
         for axis in (1, 2):
@@ -177,7 +180,7 @@ class _SlicedReflection(ReflectToAtLeast):
 
 
 class _SlicedPadding(ReflectionPadding):
-    """`ReflectionPadding` made of slices, as XNNPACK pads with zeros only."""
+    """`ReflectionPadding` made of slices, because XNNPACK pads only with zeros."""
 
     def call(self, x: Any) -> Any:
         for axis in (1, 2):
@@ -209,7 +212,7 @@ def _joined(parts: list[tf.Tensor], axis: int) -> tf.Tensor:
 
 
 def _between_levels(model: keras.Model) -> keras.Model:
-    """Makes a model take and return rounded float32 values from 0 to 255, which uint8 can replace."""
+    """Wraps a model to take and return whole values from 0 to 255, so that the converter can use uint8."""
     given = keras.Input(batch_shape=model.input.shape, name=model.input.name)
     is_image = len(given.shape) == 4
     x = layers.Rescaling(1 / 127.5, -1.0)(_RoundedToInt8(_LEVELS)(given)) if is_image else given
@@ -217,7 +220,7 @@ def _between_levels(model: keras.Model) -> keras.Model:
 
 
 def _converted(model: keras.Model, quantization: Quantization) -> bytes:
-    # Conversion would give NaN after tf.saved_model.save of a module that holds the model.
+    # After `tf.saved_model.save` of a module with the model, the converted model returns NaN.
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
@@ -246,7 +249,7 @@ def _converted(model: keras.Model, quantization: Quantization) -> bytes:
 def _calibrated(
     network: keras.Model, shape: tuple[int, ...], samples: Iterable[np.ndarray]
 ) -> dict[str, tuple[_Range, _Range]]:
-    """Returns the ranges of input and output of each convolution that computes in int8, by name."""
+    """Returns the input and output range of each int8 convolution, by layer name."""
     convolutions = _before_full_size(network, shape)
     probe = keras.Model(network.input, [x for layer in convolutions for x in (layer.input, layer.output)])
     is_image = len(shape) == 3
@@ -258,7 +261,7 @@ def _calibrated(
 
     seen = np.zeros((2 * len(convolutions), 2))
     if is_image and convolutions:
-        seen[0] = [-1, 1]  # inputs may be black and white, whatever the calibration images contain
+        seen[0] = [-1, 1]  # images may use the full range even if the samples don't
     for sample in samples:
         given = tf.constant(sample[np.newaxis])
         found = extremes(to_unit_range(given) if is_image else given).numpy()
@@ -269,10 +272,11 @@ def _calibrated(
 
 
 def _before_full_size(network: keras.Model, shape: tuple[int, ...]) -> list[layers.Layer]:
-    """Returns the convolutions before the output has its full size.
+    """Returns the convolutions whose output is smaller than the image.
 
-    In the paper's U-Net that excludes the last one only. Elsewhere it also excludes the last upsampling
-    convolution: quantizing it costs a residual network as much as all others together (7 dB of 41).
+    In the paper's U-Net, only the last convolution is excluded. Other networks also exclude the last
+    upsampling convolution: in a residual network, quantizing it costs as much PSNR as all others together
+    (7 of 41 dB).
     """
     convolutions = [
         layer for layer in network.layers if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose)
@@ -285,13 +289,13 @@ def _before_full_size(network: keras.Model, shape: tuple[int, ...]) -> list[laye
 
 
 class _RoundedToInt8(layers.Layer):
-    """Rounds to 256 steps of a range that contains 0; the converter uses int8 between two such layers."""
+    """Rounds to 256 steps of a range; the converter uses int8 between two of these layers."""
 
     def __init__(self, limits: _Range, **kwargs: Any):
         super().__init__(**kwargs)
         low, high = limits
-        step = max((high - low) / 255, 1e-6)  # a convolution with zero weights has an empty range
-        zero = round(-low / step)  # 0 must be one of the steps, because edges are padded with it
+        step = max((high - low) / 255, 1e-6)  # zero weights give an empty range
+        zero = round(-low / step)  # 0 must be a step, because it pads the edges
         self._limits = {"min": -zero * step, "max": (255 - zero) * step}
 
     def call(self, x: Any) -> Any:

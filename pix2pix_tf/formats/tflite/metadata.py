@@ -1,4 +1,4 @@
-"""Metadata of a .tflite file: a sentence that viewers show, and JSON."""
+"""Metadata of a .tflite file: a description for viewers, and JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 SIGNATURE, IMAGE, NOISE = "serving_default", "image", "z"
 _METADATA = "pix2pix"
-_ALIGNMENT = 16  # of weights, as in the converter's files; some delegates read them in place
+_ALIGNMENT = 16  # bytes, for weights, as in the converter's files; some delegates read weights in place
 _COLOR_ORDERS = {1: "gray", 2: "gray, alpha", 3: "RGB", 4: "RGBA"}
 
 
@@ -31,7 +31,7 @@ def read_metadata(model: bytes) -> dict[str, Any]:
 
 
 def with_metadata(model: bytes, quantization: str, pixels: Mapping[str, Any]) -> bytes:
-    """Adds metadata to a converted model, and makes XNNPACK take it as a whole.
+    """Adds metadata to a converted model, and removes a cast that XNNPACK can't run.
 
     ``pixels`` is the result of `Translator.pixel_facts`.
     """
@@ -49,7 +49,7 @@ def with_metadata(model: bytes, quantization: str, pixels: Mapping[str, Any]) ->
 
 
 def _skip_signed_levels(model: schema.ModelT) -> None:
-    """Converts uint8 inputs directly to float32; the converter does it through int8, unknown to XNNPACK."""
+    """Removes the converter's cast of uint8 inputs to int8, which XNNPACK can't run."""
     [graph] = model.subgraphs
     if graph.tensors[graph.inputs[0]].type != schema.TensorType.UINT8:
         return
@@ -84,7 +84,7 @@ def _described(model: schema.ModelT, quantization: str, pixels: Mapping[str, Any
 def _end(
     graph: schema.SubGraphT, given: schema.TensorMapT, key: str, of_float: str, of_level: str
 ) -> dict[str, Any]:
-    """Describes an input or output; ``key`` is the entry for the formula between pixels and values."""
+    """Describes an input or output; ``key`` names the formula that converts between pixels and values."""
     tensor = graph.tensors[given.tensorIndex]
     shape, name = [int(side) for side in tensor.shape], given.name.decode()
     is_float = tensor.type == schema.TensorType.FLOAT32
@@ -102,11 +102,11 @@ def _end(
 
 
 class _AlignedBuilder(flatbuffers.Builder):
-    """A builder with the converter's alignment, which differs from that of Python's flatbuffers."""
+    """A builder with the converter's alignment, which is larger than the default."""
 
     head: int
 
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (it is called by this name)
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (overrides a library method)
         self.StartVector(x.itemsize, x.size, max(x.itemsize, _ALIGNMENT if x.itemsize == 1 else 0))
         self.head = self.head - x.nbytes
         self.Bytes[self.head : self.head + x.nbytes] = x.astype(x.dtype.newbyteorder("<")).tobytes()

@@ -1,4 +1,4 @@
-"""A .tflite file that ``pix2pix export`` wrote, in LiteRT's interpreter."""
+"""Loads .tflite files that ``pix2pix export`` wrote, with LiteRT's interpreter."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from pix2pix_tf.quiet import silenced_stderr
 
 
 class TFLiteTranslator(Translator):
-    """A .tflite file that ``pix2pix export`` wrote, for images of one size.
-
-    Its images are float32 in [-1, 1], or uint8.
-    """
+    """A .tflite model for images of a fixed size, float32 in [-1, 1] or uint8."""
 
     size: tuple[int, int]
 
@@ -30,13 +27,15 @@ class TFLiteTranslator(Translator):
         self._path = path
         content = read_model(path)
         if content[4:8] != b"TFL3":
-            raise ConfigError(f"{path}: not a TensorFlow Lite model, whatever its name says")
+            raise ConfigError(f"{path}: not a TensorFlow Lite model, despite its name")
         try:
-            with silenced_stderr():  # it prints which delegate it uses
+            with silenced_stderr():  # the interpreter prints its delegate
                 self._interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise cant_load(f"{path}: damaged, or needs what this interpreter lacks", error) from error
+            raise cant_load(
+                f"{path}: damaged, or uses operators that this interpreter lacks", error
+            ) from error
         found = self._interpreter.get_signature_list()
         if not self._take_signature(found.get(SIGNATURE)):
             raise ConfigError(
@@ -45,10 +44,10 @@ class TFLiteTranslator(Translator):
                 f"[1, height, width, channels]; its signatures are {', '.join(found) or 'none'}"
             )
         self._read_pixel_facts(path, lambda: read_metadata(content))
-        self._lock = threading.Lock()  # an interpreter has one set of tensors
+        self._lock = threading.Lock()  # an interpreter is not thread-safe
 
     def _take_signature(self, names: Mapping[str, list[str]] | None) -> bool:
-        """Takes the signature with these inputs and outputs; returns False if it isn't one of ours."""
+        """Uses the signature with these inputs and outputs; returns False if no export has it."""
         if names not in ({"inputs": [IMAGE], "outputs": [IMAGE]}, {"inputs": [NOISE], "outputs": [IMAGE]}):
             return False
         self._run = self._interpreter.get_signature_runner(SIGNATURE)
@@ -74,8 +73,8 @@ class TFLiteTranslator(Translator):
         height, width = image.shape[:2]
         if (height, width) != self.size:
             raise DataError(
-                f"{self._path} takes images of {self.size[1]}x{self.size[0]} pixels, this one has "
-                f"{width}x{height}; give --fit-input to resize it and back, or export a .tflite for its size"
+                f"{self._path} takes images of {self.size[1]}x{self.size[0]} pixels; this one has "
+                f"{width}x{height}; give --fit-input to resize it and the output, or export a .tflite for it"
             )
         floats = to_unit_range(image)
         if not self._takes_levels:
