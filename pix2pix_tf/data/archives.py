@@ -1,4 +1,4 @@
-"""Extracts the images of a data set from a .tar.gz or .zip, whose content isn't trusted."""
+"""Extracts the images of a data set from an untrusted .tar.gz or .zip archive."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pix2pix_tf.data.layout import is_image_file
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import printable
 
-_LARGEST_IMAGE = 2**28  # bytes: more than the largest image that is read
-_MOST_EXPANSION = 8  # images hardly shrink in an archive; what does is made to fill the disk
-_DAMAGE = (  # what is raised for damaged, encrypted or unknown content
+_LARGEST_IMAGE = 2**28  # bytes; every readable image is smaller
+_MOST_EXPANSION = 8  # images hardly compress; a higher ratio indicates a decompression bomb
+_DAMAGE = (  # errors raised for damaged, encrypted or unknown content
     tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError,
     RuntimeError, ValueError,
 )  # fmt: skip
@@ -30,14 +30,14 @@ _DAMAGE = (  # what is raised for damaged, encrypted or unknown content
 def extract_images(
     archive: Path, folder: Path, name: str, splits: Sequence[str], counts: Mapping[str, int]
 ) -> None:
-    """Writes the images NAME/SPLIT/FILE of an archive to ``folder``/SPLIT/FILE, and nothing else.
+    """Writes the images NAME/SPLIT/FILE of an archive to ``folder``/SPLIT/FILE; skips all other members.
 
-    Raises `DataError` if it is damaged, unsafe or of another data set: without a split to train on, or with
-    another number of images than in ``counts``.
+    Raises `DataError` if the archive is damaged or unsafe, has no training images, or doesn't have the
+    numbers of images in ``counts``.
     """
 
     def refusal(problem: str) -> DataError:
-        advice = "give another file with --archive, or delete a downloaded one to fetch it again"
+        advice = "give a different file with --archive, or delete the downloaded file to fetch it again"
         return DataError(f"{archive}: {printable(problem)}; {advice}")
 
     try:
@@ -51,10 +51,10 @@ def extract_images(
     with file, bar:
         try:
             for path, size, open_member in _members(file):
-                path = path.replace("\\", "/")  # so that an archive is safe on all systems or on none
+                path = path.replace("\\", "/")  # apply Windows' rules on every system
                 parts = PurePosixPath(path).parts
                 if path.startswith("/") or re.match("[A-Za-z]:", path) or ".." in parts:
-                    raise refusal(f"not safe, {path!r} leads out of its folder")
+                    raise refusal(f"unsafe path {path!r} points outside of the folder")
                 if (
                     len(parts) != 3
                     or parts[0] != name
@@ -64,18 +64,18 @@ def extract_images(
                     continue
                 left -= size
                 if size > _LARGEST_IMAGE or left < 0:
-                    raise refusal(f"{path} expands to more bytes than images do")
+                    raise refusal(f"{path} is too large for an image when extracted")
                 target = folder.joinpath(*parts[1:])
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     with open_member() as content, target.open("xb") as written:
                         shutil.copyfileobj(content, written)
                 except FileExistsError:
-                    raise refusal(f"{path} is there twice") from None
+                    raise refusal(f"duplicate file {path}") from None
                 found[parts[1]] += 1
                 bar.update(file.tell() - bar.n)
         except _DAMAGE as error:
-            raise refusal(f"damaged, or neither a .tar.gz nor a .zip ({error})") from error
+            raise refusal(f"damaged, or not a .tar.gz or .zip file ({error})") from error
     for split, count in found.items():
         if count == 0 and split.startswith("train"):
             raise refusal(f"no images in {name}/{split}")
@@ -84,7 +84,7 @@ def extract_images(
 
 
 def _members(file: IO[bytes]) -> Iterator[tuple[str, int, Callable[[], Any]]]:
-    """Yields path, size and an opener of each regular file, to be read before the next one is asked for."""
+    """Yields path, size and an opener of each regular file; read it before advancing to the next."""
     is_zip = file.read(2) == b"PK"
     file.seek(0)
     if is_zip:
@@ -98,6 +98,6 @@ def _members(file: IO[bytes]) -> Iterator[tuple[str, int, Callable[[], Any]]]:
             for member in tar:
                 if member.isreg():
                     yield member.name, member.size, functools.partial(tar.extractfile, member)
-        # tar stops at its end mark, but gzip verifies its checksum only when everything is read.
+        # tarfile stops at the end-of-archive marker; gzip verifies its checksum only at the end of the stream.
         while stream.read(1 << 20):
             pass

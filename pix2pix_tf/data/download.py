@@ -1,4 +1,4 @@
-"""Downloads an archive into the cache: resumes after interruptions, and appears only when complete."""
+"""Downloads archives into the cache, resumes interrupted downloads, and publishes complete files only."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from pix2pix_tf.web import anonymous, first_cause
 
 TIMEOUT_SECONDS = 30.0
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
-"""Waiting times before retries; progress starts the sequence over."""
+"""Waiting times before retries; progress restarts the sequence."""
 
 _CHUNK_BYTES = 1 << 18
-_MAGIC = (b"\x1f\x8b", b"PK")  # of gzip and of zip
+_MAGIC = (b"\x1f\x8b", b"PK")  # first bytes of gzip and zip files
 _OTHER_WAYS = "give a local copy with --archive FILE, or another server with --mirror-url URL"
 
 
 class _CutError(Exception):
-    """The transfer stopped, and may succeed if retried."""
+    """The transfer stopped; a retry may succeed."""
 
 
 class _UnavailableError(Exception):
-    """The file isn't available, and retrying doesn't help."""
+    """The file isn't available; retrying won't help."""
 
 
 class _OfflineError(_CutError):
@@ -45,10 +45,10 @@ class _OfflineError(_CutError):
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What earlier attempts left of a file, stored beside it as JSON."""
+    """State of a partial download, stored as JSON next to the file."""
 
     url: str = ""
-    validator: str = ""  # the server's strong ETag or Last-Modified for If-Range, if it sent one
+    validator: str = ""  # for If-Range: the server's strong ETag or Last-Modified, if any
     total: int | None = None  # size of the whole file, if known
     size: int = 0  # bytes downloaded
 
@@ -56,13 +56,13 @@ class _Part:
 def download_archive(url: str, target: Path, digest: str | None = None) -> Path:
     """Downloads a ``.tar.gz`` or ``.zip`` to ``target``, unless it exists; ``digest`` is its SHA-256.
 
-    After an interruption, ``target`` + ``.part`` remains and the next attempt or the next program resumes it
-    if the server still has the same file.
+    After an interruption, a ``.part`` file remains. A later attempt resumes it if the server's file hasn't
+    changed.
     """
     import filelock
 
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(f"--mirror-url: {url!r} isn't an address that begins with http:// or https://")
+        raise ConfigError(f"--mirror-url: {url!r} must begin with http:// or https://")
     with explain_disk_faults(target.parent, "another --data-dir"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{target}.lock"):
@@ -94,18 +94,16 @@ def _fetch(url: str, part: Path) -> None:
             size = _read_part(part, url).size
             failures = 1 if size > most else failures + 1
             most = max(most, size)
-            # If offline from the start, fails at once; after some progress, the connection may come back.
+            # Fail at once if offline from the start; after some progress, the connection may come back.
             hopeless = isinstance(cut, _OfflineError) and most == before
             if hopeless or failures > len(PAUSES_SECONDS):
-                resumable = (
-                    f"; the same command goes on after the {_megabytes(most)} that came" if most else ""
-                )
+                resumable = f"; the same command resumes after {_megabytes(most)}" if most else ""
                 raise _UnavailableError(f"can't download {url} ({cut}){resumable}") from cut
             time.sleep(PAUSES_SECONDS[failures - 1])
 
 
 def _continue(url: str, part: Path, bar: Any) -> None:
-    """Makes one attempt, which resumes if the server agrees and starts over otherwise."""
+    """Makes one attempt; resumes if the server allows it, else starts over."""
     found = _read_part(part, url)
     if found.total is not None and found.size == found.total:
         return
@@ -129,13 +127,13 @@ def _continue(url: str, part: Path, bar: Any) -> None:
                     bar.update(len(chunk))
         size = part.stat().st_size
         if total is not None and size != total:  # the server may send less than requested
-            raise _CutError(f"only {size} of {total} bytes came")
+            raise _CutError(f"received only {size} of {total} bytes")
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _explained(url, first_cause(error)) from error
 
 
 def _request(url: str, found: _Part) -> requests.Response:
-    # A compressing proxy would make lengths and offsets meaningless.
+    # With compression by a proxy, lengths and offsets would not match the file's.
     headers = {"User-Agent": "pix2pix-tf", "Accept-Encoding": "identity"}
     if found.size:
         headers["Range"] = f"bytes={found.size}-"
@@ -145,15 +143,15 @@ def _request(url: str, found: _Part) -> requests.Response:
 
 
 def _explained(url: str, reason: BaseException) -> Exception:
-    """Returns an error that says why the server sent no response, or not all of it."""
+    """Returns an error that explains why the response is missing or incomplete."""
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _UnavailableError(f"the certificate of {url} isn't trusted ({reason.verify_message})")
     if isinstance(reason, TimeoutError):
-        return _CutError("the server doesn't answer in time")
-    said = getattr(reason, "strerror", None) or str(reason)
+        return _CutError("the server timed out")
+    text = getattr(reason, "strerror", None) or str(reason)
     if isinstance(reason, ConnectionResetError | http.client.HTTPException):
-        return _CutError(f"the server closed the connection: {said}")
-    return _OfflineError(f"no connection: {said}; this machine may be offline")
+        return _CutError(f"the server closed the connection: {text}")
+    return _OfflineError(f"no connection: {text}; this machine may be offline")
 
 
 def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int, int | None]:
@@ -170,10 +168,10 @@ def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int,
             return found.size, total
         _discard(part)
         raise _CutError("the file on the server changed")
-    said = f"HTTP {status} {response.reason}"
+    answer = f"HTTP {status} {response.reason}"
     if status >= 500 or status in (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS):
-        raise _CutError(said)
-    raise _UnavailableError(f"can't download {response.url} ({said})")
+        raise _CutError(answer)
+    raise _UnavailableError(f"can't download {response.url} ({answer})")
 
 
 def _read_part(part: Path, url: str) -> _Part:
@@ -202,8 +200,8 @@ def _refuse_without_space(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if needed > free:
         raise SystemFault(
-            f"not enough space in {part.parent}: {_megabytes(needed)} to come, {_megabytes(free)} free; "
-            "free some, or use --data-dir elsewhere"
+            f"not enough space in {part.parent}: {_megabytes(needed)} needed, {_megabytes(free)} free; "
+            "free some space, or use a different --data-dir"
         )
 
 
@@ -212,9 +210,9 @@ def _verify(url: str, part: Path, digest: str | None) -> None:
         begins = file.read(2)
         file.seek(0)
         if begins not in _MAGIC:
-            problem = "something else than an archive (a network's login page?)"
+            problem = "a file that isn't an archive (possibly a network's login page)"
         elif digest is not None and hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            problem = f"another file than that of SHA-256 {digest}"
+            problem = f"a file whose SHA-256 isn't {digest}"
         else:
             return
     _discard(part)

@@ -1,4 +1,4 @@
-"""Named data sets as folders: downloaded and extracted once, then read like a user's own folder."""
+"""Named data sets, downloaded and extracted once and then read like a user's own folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PUBLIC_SERVER = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 
 
 def data_root(data_dir: Path | None) -> Path:
-    """Returns where data sets are stored: `--data-dir`, or where tensorflow-datasets stores them."""
+    """Returns `--data-dir`, by default the folder of tensorflow-datasets."""
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     if root.exists() and not root.is_dir():
         raise ConfigError(f"--data-dir: {root} is a file; give a folder")
@@ -31,12 +31,12 @@ def data_root(data_dir: Path | None) -> Path:
 
 
 def named_folder(name: str, data_dir: Path | None) -> Path:
-    """Returns the folder of a data set by its full name; it exists once the data set is on this machine."""
+    """Returns the folder of a data set, by full name; it exists only after the data set is downloaded."""
     return data_root(data_dir) / "images" / name
 
 
 def stored_counts(name: str, data_dir: Path | None) -> dict[str, int]:
-    """Returns the images in each folder of a named data set; empty if it isn't on this machine."""
+    """Returns the number of images in each folder of a data set; empty if it isn't downloaded."""
     folder = named_folder(name, data_dir)
     if not folder.is_dir():
         return {}
@@ -50,7 +50,7 @@ def open_named_dataset(
     mirror: str | None = None,
     skip_bad_images: bool = False,
 ) -> ImageDataset:
-    """Opens a data set by its full name: see `prepare_folder`."""
+    """Opens a data set by its full name, after preparing it with `prepare_folder`."""
     from pix2pix_tf.data.dataset import with_label_maps
     from pix2pix_tf.data.folder import FolderOptions, open_folder
 
@@ -69,10 +69,10 @@ def open_named_dataset(
 def prepare_folder(
     name: str, data_dir: Path | None, archive: Path | None = None, mirror: str | None = None
 ) -> Path:
-    """Returns the folder of a data set by its full name, after filling it if that was never done.
+    """Returns the folder of a data set by its full name; creates the folder if it is missing.
 
-    It is filled from ``archive`` or by a download, which is deleted afterwards: from the public server, or
-    ``mirror``, the address of a folder or of the archive itself. It appears whole or not at all.
+    The images come from ``archive``, or from a download that is deleted afterwards. ``mirror`` replaces the
+    public server; it is the address of a folder or of the archive itself. The folder is created atomically.
     """
     import filelock
 
@@ -106,10 +106,10 @@ def prepare_folder(
 
 
 def existing_archive(archive: Path | None) -> Path | None:
-    """Returns the file that ``--archive`` names; raises `DataError` if there is none."""
+    """Expands the path of ``--archive``; raises `DataError` if the file doesn't exist."""
     archive = archive and archive.expanduser()
     if archive is not None and not archive.is_file():
-        what = "is a folder; give the file itself" if archive.is_dir() else "does not exist"
+        what = "is a folder; give an archive file" if archive.is_dir() else "does not exist"
         raise DataError(f"--archive: {archive} {what}")
     return archive
 
@@ -118,7 +118,7 @@ def existing_archive(archive: Path | None) -> Path | None:
 def _whole_folder(folder: Path) -> Iterator[Path]:
     """Yields a temporary folder that is moved to ``folder`` at the end, or removed after an error."""
     unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed process
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
@@ -131,7 +131,7 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def _download(name: str, downloads: Path, mirror: str | None) -> Path:
-    """Downloads a data set's archive, verified where its digest is known."""
+    """Downloads a data set's archive and verifies it if its digest is known."""
     from pix2pix_tf.data.download import download_archive
     from pix2pix_tf.data.tfds_images import cycle_gan_source
 

@@ -1,6 +1,6 @@
-"""The data sets that have a name: what is in them, and the settings that a name brings.
+"""Named data sets: their contents and default settings.
 
-Everything here is plain data, so that ``--help`` and a configuration cost no import of a framework.
+This module imports no framework, which keeps ``--help`` and parsing of a configuration fast.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pix2pix_tf.config import DataConfig
 
-UNKNOWN = "unknown"  # the data set of an imported run, unless the user names one
+UNKNOWN = "unknown"  # data set of an imported run if the user gives none
 PROCEDURAL = "procedural"
 
 
 @dataclasses.dataclass(frozen=True)
 class NamedSet:
-    """A data set of the pix2pix or the CycleGAN paper, which comes as one archive."""
+    """A data set of the pix2pix or the CycleGAN paper, distributed as one archive."""
 
     name: str
     description: str  # A (the left half of each image), B (the right half) and the usual direction
-    settings: Mapping[str, Any]  # of the pix2pix paper's appendix "Training details", for its title task
+    settings: Mapping[str, Any]  # for pix2pix, from the paper's appendix "Training details"
     kind: Literal["pairs", "unpaired"] = "pairs"
     archive_bytes: int = 0  # approximate
     labels: str = ""  # which of A and B are label maps, such as "B"
-    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # images per split, where verified
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # verified number of images per split
     homepage: str = "https://phillipi.github.io/pix2pix/"
-    license: str = ""  # what is certain about it
+    license: str = ""  # empty if uncertain
     classes: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)  # label colors
 
 
@@ -43,7 +43,7 @@ _CATALOG = (
         counts={"train": 400, "val": 100, "test": 106},
         homepage="https://cmp.felk.cvut.cz/~tylecr1/facade/",
         settings={"direction": "BtoA", "epochs": 200, "batch_size": 1},
-        # In the order of the CMP's classes; the colors as the JPEGs have them.
+        # In the CMP's order; colors as decoded from the JPEG files.
         classes={
             "background": (0, 0, 222),
             "wall": (0, 48, 255),
@@ -77,23 +77,22 @@ _CATALOG = (
     ),
     NamedSet(
         name="edges2shoes",
-        description="UT Zappos50K: A the edges of shoes as drawn lines, B photos. Edges to shoes is AtoB.",
+        description="UT Zappos50K: A edge drawings of shoes, B photos. Edges to shoes is AtoB.",
         archive_bytes=2_200_000_000,
         homepage="https://vision.cs.utexas.edu/projects/finegrained/utzap50k/",
         settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
     ),
     NamedSet(
         name="edges2handbags",
-        description="Amazon handbags: A the edges of handbags as drawn lines, B photos. Edges to handbags "
-        "is AtoB.",
+        description="Amazon handbags: A edge drawings of handbags, B photos. Edges to handbags is AtoB.",
         archive_bytes=8_600_000_000,
         homepage="https://github.com/junyanz/iGAN",
         settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
     ),
     NamedSet(
         name="night2day",
-        description="Transient Attributes: A places by night, B the same by day, as the name says (not "
-        "verified). Day to night is BtoA.",
+        description="Transient Attributes: A places by night, B the same places by day (assumed from "
+        "the name). Day to night is BtoA.",
         archive_bytes=2_100_000_000,
         homepage="http://transattr.cs.brown.edu/",
         settings={"direction": "BtoA", "epochs": 17, "batch_size": 4},
@@ -121,15 +120,15 @@ CYCLE_GAN: Mapping[str, NamedSet] = {
     )
     for name, description in _CYCLE_GAN.items()
 }
-"""The data sets of the CycleGAN paper; ``cycle_gan/cityscapes`` left tensorflow-datasets for its license."""
+"""The data sets of the CycleGAN paper, except cityscapes, whose license forbids redistribution."""
 
 NAMED: Mapping[str, NamedSet] = {**CATALOG, **CYCLE_GAN}
 
-_TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*")  # without a configuration, which would look like a path
+_TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*")  # no NAME/CONFIG, which would look like a path
 
 
 def full_name(dataset: str) -> str:
-    """Returns the one spelling of a name: 'pix2pix/maps' is 'maps', 'horse2zebra' 'cycle_gan/horse2zebra'."""
+    """Normalizes a name: 'pix2pix/maps' to 'maps', and 'horse2zebra' to 'cycle_gan/horse2zebra'."""
     bare = dataset.removeprefix("pix2pix/")
     if bare in CATALOG:
         return bare
@@ -137,14 +136,14 @@ def full_name(dataset: str) -> str:
 
 
 def kind_of(name: str) -> Literal["pairs", "unpaired", "images"]:
-    """Returns the kind of the data set of a full name."""
+    """Returns the kind of a data set by its full name."""
     if name in NAMED:
         return NAMED[name].kind
     return "pairs" if name == PROCEDURAL else "images"
 
 
 def label_sides(data: DataConfig) -> str:
-    """Returns which of A and B are label maps, as far as a data set's name tells: "", "A", "B" or "AB"."""
+    """Returns the sides with label maps ("", "A", "B" or "AB"), from the settings or the data set's name."""
     if data.label_maps != "auto":
         return {"none": "", "both": "AB"}.get(data.label_maps, data.label_maps)
     name = full_name(data.dataset)
@@ -152,7 +151,7 @@ def label_sides(data: DataConfig) -> str:
 
 
 def settings_of(dataset: str) -> Mapping[str, Any]:
-    """Returns the settings that a data set brings. A folder brings none, the procedural one a model's."""
+    """Returns the default settings of a data set; empty for folders and the procedural data set."""
     name = full_name(dataset)
     return NAMED[name].settings if name in NAMED else {}
 
@@ -168,10 +167,9 @@ def classes_known_of(dataset: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def looks_like_path(dataset: str) -> bool:
-    """Whether ``--dataset`` is a folder rather than a name.
+    """Whether ``--dataset`` is a path rather than a name.
 
-    A word that is no name of ours and no folder that is there may be a name of tensorflow-datasets, which
-    only that can tell.
+    A word that is neither a built-in name nor an existing path may be a name of tensorflow-datasets.
     """
     name = full_name(dataset)
     if name == PROCEDURAL or name in NAMED:

@@ -1,1 +1,1 @@
-"""What is wrong with a data set, found by decoding every image once."""
+"""Checks of a data set, based on decoding every image once."""

@@ -1,7 +1,7 @@
-"""Summaries of images, small enough to compare ten thousand of them without their pixels.
+"""Compact summaries of images, which make comparing thousands of images cheap.
 
-The halves of an image file are described separately, since it may hold a pair side by side; `joined`
-describes the whole.
+The two halves of a file are summarized separately, because it may hold a pair side by side. `joined` combines
+the two summaries.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from PIL import Image
 
 from pix2pix_tf.data.pixels import as_rgb
 
-_HEIGHT, _WIDTH = 8, 9  # of a thumbnail: 8 differences of neighbors in each of 8 rows
-_GRID = 32  # samples of a half each way: a class of a hundredth of the pixels has ten
-_FLAT = 4  # the difference of 8-bit values that JPEG leaves between the pixels of a flat area
+_HEIGHT, _WIDTH = 8, 9  # thumbnail size: 8 rows of 8 differences between neighbors
+_GRID = 32  # samples per axis of a half; a class that covers 1 % of the pixels gets about ten samples
+_FLAT = 4  # largest difference of 8-bit values between neighbors in a flat area after JPEG compression
 NEAR = 16
-"""The difference of 8-bit values up to which two colors count as one."""
+"""Largest difference of 8-bit values at which two colors count as the same."""
 _SMALLEST_SHARE = 0.01
 _MOST_COLORS, _MOST_CANDIDATES = 12, 24
-_RIM = 2  # columns that JPEG mixes with those of the other half
+_RIM = 2  # columns where JPEG mixes the two halves
 _PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
 class Appearance(NamedTuple):
-    """What an image looks like; of 16-bit images, all but ``low`` and ``high`` describe the upper 8 bits.
+    """Summary of an image; for 16-bit images, all fields except ``low`` and ``high`` use the upper 8 bits.
 
     Args:
         thumbnail: RGB bytes of 8x9 means, in hexadecimal digits.
-        low: the least sample of each channel, in the file's own depth, without the outermost columns.
-        high: the largest.
-        flatness: the share of pixels that hardly differ from their neighbors.
-        mixed_colors: how many colors of a sample of a thousand pixels occur in no flat area.
-        colors: the colors of flat areas as 0xRRGGBB, most frequent first, with the share of pixels near each.
+        low: minimum of each channel at the file's bit depth, without the outermost columns.
+        high: maximum of each channel, as ``low``.
+        flatness: share of pixels that hardly differ from their neighbors.
+        mixed_colors: number of colors, among a thousand sampled pixels, that occur in no flat area.
+        colors: colors of flat areas as 0xRRGGBB with the share of pixels near each, most frequent first.
     """
 
     thumbnail: str
@@ -46,12 +46,12 @@ class Appearance(NamedTuple):
 
     @property
     def is_constant(self) -> bool:
-        """Whether all pixels are the same (but for the outermost columns)."""
+        """Whether all pixels are equal, apart from the outermost columns."""
         return list(self.low) == list(self.high)
 
 
 def appearance_of_halves(pixels: np.ndarray) -> tuple[Appearance, Appearance]:
-    """Describes the left and the right half of an image."""
+    """Summarizes the left and the right half of an image."""
     half = max(1, pixels.shape[1] // 2)
     shown = pixels if pixels.shape[2] in (1, 3) else as_rgb(pixels)
     eight_bits = shown if shown.dtype == np.uint8 else (shown >> 8).astype(np.uint8)
@@ -62,9 +62,10 @@ def appearance_of_halves(pixels: np.ndarray) -> tuple[Appearance, Appearance]:
 
 
 def seam_of(pixels: np.ndarray) -> float | None:
-    """Returns the step between the two halves of an image, relative to the steps between columns near it.
+    """Returns the difference between the columns at the middle, relative to differences of nearby columns.
 
-    It is about 1 in a photo, 4 to 10 in a pair side by side, ``None`` if the columns are flat or noise.
+    The ratio is about 1 in a photo and 4 to 10 in a side-by-side pair. It is ``None`` if the columns are flat
+    or noisy.
     """
     half = pixels.shape[1] // 2
     if half < 4:
@@ -80,11 +81,11 @@ def seam_of(pixels: np.ndarray) -> float | None:
 
 
 def joined(left: Appearance, right: Appearance) -> Appearance:
-    """Returns the appearance of an image from those of its halves."""
+    """Combines the summaries of two halves."""
     both = np.concatenate([thumbnail_of(left), thumbnail_of(right)], axis=1).astype(np.uint16)
     thumbnail = ((both[:, ::2] + both[:, 1::2] + 1) // 2).astype(np.uint8)
     colors = sorted([*left.colors, *right.colors], key=lambda each: -each[1])
-    shares: dict[int, float] = {}  # colors that are near each other count as one
+    shares: dict[int, float] = {}  # similar colors are merged
     for (_, share), near in zip(colors, _near(rgb([code for code, _ in colors])), strict=True):
         code = colors[near.argmax()][0]
         shares[code] = shares.get(code, 0.0) + share / 2
@@ -99,23 +100,23 @@ def joined(left: Appearance, right: Appearance) -> Appearance:
 
 
 def thumbnail_of(image: Appearance) -> np.ndarray:
-    """Returns the thumbnail, ``uint8`` [8, 9, 3]."""
+    """Decodes the thumbnail, ``uint8`` [8, 9, 3]."""
     return np.frombuffer(bytes.fromhex(image.thumbnail), np.uint8).reshape(_HEIGHT, _WIDTH, 3)
 
 
 def rgb(colors: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Returns colors that are written 0xRRGGBB as ``int16`` [count, 3]."""
+    """Converts 0xRRGGBB codes to ``int16`` [count, 3]."""
     return (np.array(colors, np.int32).reshape(-1, 1) // _PLACES % 256).astype(np.int16)
 
 
 def _near(values: np.ndarray) -> np.ndarray:
-    """Returns which of the colors, [count, 3], are near each other, bool [count, count]."""
+    """Compares all pairs of the colors [count, 3]; returns bool [count, count]."""
     return (np.abs(values[:, np.newaxis] - values) <= NEAR).all(axis=-1)
 
 
 def _appearance(pixels: np.ndarray, eight_bits: np.ndarray) -> Appearance:
     small = Image.fromarray(eight_bits[..., 0] if eight_bits.shape[2] == 1 else eight_bits)
-    # A smooth filter: a box filter would average different pixels if the image were resized.
+    # Bilinear, because a box filter's thumbnail changes more when the image is resized.
     small = small.resize((_WIDTH, _HEIGHT), Image.Resampling.BILINEAR).convert("RGB")
     inner = pixels[:, _RIM:-_RIM] if pixels.shape[1] > 2 * _RIM else pixels
     samples, is_flat = _samples(eight_bits)
@@ -131,7 +132,7 @@ def _appearance(pixels: np.ndarray, eight_bits: np.ndarray) -> Appearance:
 
 
 def _samples(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns pixels on a grid, ``int16`` [count, 3], and which resemble their neighbors, bool [count]."""
+    """Samples pixels on a grid: ``int16`` [count, 3], and whether each is in a flat area, bool [count]."""
     height, width = pixels.shape[:2]
     rows = np.linspace(0, max(0, height - 2), min(_GRID, height)).astype(np.intp)
     columns = np.linspace(0, max(0, width - 2), min(_GRID, width)).astype(np.intp)
@@ -145,7 +146,7 @@ def _samples(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _colors(samples: np.ndarray, flat: np.ndarray) -> list[tuple[int, float]]:
-    """Returns the colors of flat areas, each with the share of samples near it but near no earlier color."""
+    """Returns the colors of flat areas, each with the share of samples that are near no earlier color."""
     codes, counts = np.unique(flat, return_counts=True)
     candidates = codes[np.argsort(-counts, kind="stable")[:_MOST_CANDIDATES]]
     if not len(candidates):

@@ -1,4 +1,4 @@
-"""What `data check` looks for in the images of a folder, besides what opening it has found."""
+"""Checks that `data check` runs on the images of a folder, in addition to those of opening it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from pix2pix_tf.data.layout import KINDS, conversion, is_unread_image, walk
 from pix2pix_tf.data.reading import read_with_alpha
 from pix2pix_tf.wording import counted
 
-_LEAST_ORIENTED = 5  # pairs, before a side is called the usual one
-_SAMPLED = 16  # images of a side, whose alpha is read
-_GRAY, _COLORED = 6, 30  # most and least difference of 8-bit values between the channels of a thumbnail
-_FEW = 50  # the paper's smallest set has 400
+_LEAST_ORIENTED = 5  # pairs needed to determine the usual side
+_SAMPLED = 16  # images per side whose alpha channel is read
+_GRAY, _COLORED = 6, 30  # limits on the difference of 8-bit values between a thumbnail's channels
+_FEW = 50  # the paper's smallest data set has 400
 _MOST_ENLARGED = 2.0
 _MOST_DISTORTED = 2.0
 
 
 def swapped(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields pairs whose label map, or whose gray image, is on the other side than in most pairs."""
+    """Yields pairs whose sides seem swapped, because the label map or gray image is on the unusual side."""
     if checked.kind != "pairs":
         return
     is_map, is_gray, is_colored = [], [], []
@@ -47,10 +47,10 @@ def swapped(checked: CheckedFolder) -> Iterator[Finding]:
         (_, few), (order, many) = sorted(orientations, key=lambda each: int(each[1].sum()))
         if few.any() and few.sum() + many.sum() >= max(_LEAST_ORIENTED, MOST * len(few)):
             message = (
-                f"with the {what} on side {order[1]}, where {many.sum()} others have it on side {order[0]}: "
-                "swapped?"
+                f"with the {what} on side {order[1]}; {many.sum()} others have it on side {order[0]}: "
+                "possibly swapped"
             )
-            fix = "swap their sides; training would learn both directions at once"
+            fix = "swap the sides of these pairs, or training mixes both directions"
             files = [image.file for image in checked.sides[0].images]
             cases = [Case((files[at],)) for at in np.flatnonzero(few)]
             yield from found("warning", "swapped", "pair", message, fix, cases)
@@ -58,10 +58,10 @@ def swapped(checked: CheckedFolder) -> Iterator[Finding]:
 
 
 def constant(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields images of one color, unless they are label maps, which may well have one class."""
+    """Yields images of one color, except label maps, which may consist of one class."""
     message, fix = (
-        "of one color from edge to edge: nothing to learn from",
-        "replace or delete, with the other side",
+        "of a single color: training can't learn from them",
+        "replace them, or delete them together with the other side",
     )
     for side in checked.sides:
         if not side.is_label_maps:
@@ -70,7 +70,7 @@ def constant(checked: CheckedFolder) -> Iterator[Finding]:
 
 
 def odd_values(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields what may be wrong with the numbers."""
+    """Yields suspicious pixel values."""
     for side in checked.distinct_sides:
         numbers = {image.file: image.numbers for image in side.images}
         yield from value_findings(side.phrase, numbers, side.value_range)
@@ -83,40 +83,38 @@ def missing_pixels(checked: CheckedFolder) -> Iterator[Finding]:
         cases = [Case((file,), f"{share:.1%}") for file, share in shares.items() if share]
         message = (
             f"{sum(shares.values()) / len(shares):.2%} of the pixels{side.phrase} have no value, in "
-            f"{counted(len(cases), 'image')}: no loss and no metric counts them"
+            f"{counted(len(cases), 'image')}: losses and metrics ignore them"
         )
         if cases:
-            yield Finding("note", "missing-pixels", message, "nothing, unless they should have one", cases)
+            fix = "correct the files if these pixels should have values"
+            yield Finding("note", "missing-pixels", message, fix, cases)
 
 
 def mixed_channels(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields the gray images of a side, or the RGB ones if they are fewer."""
+    """Yields the gray or the RGB images of a side that has both, whichever are fewer."""
     for side in checked.distinct_sides:
         gray = side.cases(lambda each: each.checked.channels == 1)
         rgb = side.cases(lambda each: each.checked.channels == 3)
         few, what, others = (gray, "gray", "RGB") if len(gray) <= len(rgb) else (rgb, "RGB", "gray")
         if few:
-            message = f"{len(few)} {what} among {others} images{side.phrase}: all are read as RGB"
-            fix = "make all of them gray, or all RGB, if the others are no mistake"
+            message = f"{len(few)} {what} among {others} images{side.phrase}: all images are read as RGB"
+            fix = "if this isn't intended, convert all images to gray or all to RGB"
             yield Finding("warning", "mixed-channels", message, fix, few)
 
 
 def blurred_label_maps(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields label maps with colors of no class."""
-    message = (
-        "of label maps with mixed colors between the flat ones, as JPEG and smooth resizing leave them: "
-        "colors of no class"
-    )
+    """Yields label maps with colors that belong to no class."""
+    message = "with colors that belong to no class, as from JPEG compression or smooth resizing"
     for side in checked.sides:
         if side.is_label_maps:
             cases = side.cases(lambda each: each.appearance.mixed_colors > MOST_MIXED)
             setting = f"--label-maps {side.letter or 'A'}"
-            fix = f"make them again, as PNG; {setting} only keeps training from mixing their colors further"
+            fix = f"create them again as PNG; {setting} only prevents further mixing in training"
             yield from found("warning", "blurred-label-maps", "image", message, fix, cases, side.phrase)
 
 
 def bands_as_alpha(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields images whose alpha is neither opaque nor transparent in most pixels, as a band is."""
+    """Yields images whose alpha channel is mostly semi-transparent, as if it were a spectral band."""
     if {2, 4} & {checked.data.input_channels, checked.data.output_channels}:
         return
     for side in checked.distinct_sides:
@@ -127,43 +125,43 @@ def bands_as_alpha(checked: CheckedFolder) -> Iterator[Finding]:
         ]
         bands = max(image.checked.channels for image in side.images) + 1
         message = (
-            f"whose channel {bands} is declared as alpha, but neither opaque nor transparent in most pixels, "
-            "as a band (near infrared) is: it lays the others over white"
+            f"with an alpha channel ({bands}) that is mostly semi-transparent, as if it were a spectral band "
+            "(near infrared): the other channels are blended with white"
         )
-        fix = f"if it is a band, --input-channels {bands} (of targets --output-channels) reads it as it is"
+        fix = f"if it is a band, read it with --input-channels {bands} (--output-channels for targets)"
         yield from found("warning", "band-as-alpha", "image", message, fix, cases, side.phrase)
 
 
 def undeclared_label_maps(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields that sides look like label maps, if nothing is declared."""
+    """Yields a note if sides look like label maps and ``--label-maps`` isn't set."""
     letters = [side.letter or "A" for side in checked.sides if side.is_label_maps]
     if letters and checked.data.label_maps == "auto" and checked.data.task == "pairs":
         both = len(letters) == 2
         sides = "both sides look" if both else f"side {letters[0]} looks"
-        message = f"{sides} like label maps: a few flat colors or numbers, the same in all"
+        message = f"{sides} like label maps: all images share a few flat colors or numbers"
         setting = f"--label-maps {'both' if both else letters[0]}"
-        fix = f"if they are, {setting} resizes them without mixing colors"
+        fix = f"if they are label maps, add {setting}: it resizes them without mixing colors"
         yield Finding("note", "undeclared-label-maps", message, fix)
 
 
 def too_few(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields that there is little to train on."""
+    """Yields a warning if the training split is small."""
     count = min(len(items) for items in checked.survey.splits.get("train", ((),)))
     if count < _FEW:
-        message = f"only {counted(count, checked.item)} to train on: memorized rather than understood"
-        yield Finding("warning", "too-few", message, "collect more; hundreds are usual")
+        message = f"only {counted(count, checked.item)} to train on: the model will overfit"
+        yield Finding("warning", "too-few", message, "collect more; several hundred are usual")
 
 
 def enlarged_and_distorted(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields images that training would enlarge, and images that it would squeeze."""
+    """Yields images that training would enlarge, and images that it would distort."""
     height, width = checked.data.size
     images = {image.file: image for side in checked.sides for image in side.images}.values()
     small = [each for each in images if max(height / each.height, width / each.width) >= _MOST_ENLARGED]
-    size, ratio = f"the {width}x{height} of training", width / height
+    size, ratio = f"the training size {width}x{height}", width / height
     if small:
         usual = Counter((each.height, each.width) for each in small).most_common(1)[0][0]
-        message = f"much smaller than {size}: enlarged they are blurred, as outputs will be"
-        fix = f"take larger ones, or {_instead(len(small) < len(images) / 2, *usual)}"
+        message = f"much smaller than {size}: enlarging blurs them, and outputs will be blurred"
+        fix = f"use larger images, or {_instead(len(small) < len(images) / 2, *usual)}"
         yield from found("warning", "enlarged", "image", message, fix, _with_sizes(small))
     bent = [
         each
@@ -175,13 +173,13 @@ def enlarged_and_distorted(checked: CheckedFolder) -> Iterator[Finding]:
         sides = [
             32 * max(1, round(side / 32)) for side in (height / usual_ratio**0.5, width * usual_ratio**0.5)
         ]
-        message = f"of quite another shape than {size}: squeezed into it"
+        message = f"of a very different shape than {size}: resizing distorts them"
         fix = f"crop them, or {_instead(len(bent) < len(images) / 2, *sides)}"
         yield from found("warning", "distorted", "image", message, fix, _with_sizes(bent))
 
 
 def _instead(is_few: bool, height: float, width: float) -> str:
-    """Returns the advice to train at the size of images that don't fit, if these aren't just a few."""
+    """Advises to train at the size of the unsuitable images, or to leave them out if they are few."""
     if is_few:
         return "leave them out"
     smallest, largest = IMAGE_SIDE.low or 0, IMAGE_SIDE.high or math.inf
@@ -195,19 +193,19 @@ def _with_sizes(images: Sequence[SideImage]) -> list[Case]:
 
 
 def nothing_held_out(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields that there is nothing to evaluate on."""
+    """Yields a note if no images are held out for evaluation."""
     if not {"val", "test"} & checked.survey.splits.keys():
-        message = "none is held out: samples and figures will be of images that training sees"
-        yield Finding("note", "nothing-held-out", message, "move some into val/")
+        message = "no images are held out: samples and metrics will use training images"
+        yield Finding("note", "nothing-held-out", message, "move some images into val/")
 
 
 def unread_images(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields images of kinds that aren't read."""
+    """Yields image files in unsupported formats."""
     named = {file for finding in checked.survey.findings for case in finding.cases for file in case.files}
     files = [path for path in walk(checked.folder, is_unread_image) if path not in named]
     if files:
-        message = f"passed over, of a kind that can't be read ({KINDS} can)"
-        fix = f"{conversion(files[0])}, if they belong to the data"
+        message = f"skipped: unsupported format (supported: {KINDS})"
+        fix = f"{conversion(files[0])}, if they belong to the data set"
         yield from found("note", "passed-over", "image", message, fix, [Case((file,)) for file in files])
 
 
@@ -226,4 +224,4 @@ CHECKS = (
     nothing_held_out,
     unread_images,
 )
-"""Findings of one severity are reported in this order."""
+"""In the order of the report, within each severity."""

@@ -1,7 +1,7 @@
-"""Images that occur more than once: the same pixels, or nearly the same.
+"""Finds images that occur more than once, with the same or nearly the same pixels.
 
-An image that was saved again as JPEG, or resized, has different pixels. A difference hash of 64 bits finds
-candidates without comparing all pairs of images; the thumbnails decide.
+Saving an image again as JPEG, or resizing it, changes its pixels. A 64-bit difference hash finds candidates
+without comparing all pairs of images. Their thumbnails are then compared.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, SideImage
 from pix2pix_tf.wording import counted
 
-_BANDS = 4  # of a hash: two that differ in up to three bits have one band in common
-_MOST_BITS = 6  # that may differ
+_BANDS = 4  # parts of a hash; hashes that differ in at most three bits share at least one part
+_MOST_BITS = 6  # largest number of different bits
 # All differences are of 8-bit values.
-_GRADIENT = 2  # less is noise of JPEG, which would make bits of flat areas random
-_MOST_MEAN, _MOST_AT_ALL = 1.5, 8  # mean and maximum between thumbnails; of two facades 8 and 43 are usual
-_RESIZED = 3  # times that, where an image has another size
-_LEAST_CONTRAST = 8.0  # all images with less look alike
+_GRADIENT = 2  # smaller gradients are JPEG noise, which would randomize the bits of flat areas
+_MOST_MEAN, _MOST_AT_ALL = 1.5, 8  # mean and maximum thumbnail difference; typical facades differ by 8 and 43
+_RESIZED = 3  # factor on both limits for images of different sizes
+_LEAST_CONTRAST = 8.0  # images with less contrast are too similar to compare
 
 
 def copies(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields pairs, or images, that are in several splits, or several times in one."""
+    """Yields pairs or images that occur in several splits, or several times in one split."""
     order = {split: place for place, split in enumerate(checked.survey.splits)}
     duplicates: list[Case] = []
     across: list[Case] = []
@@ -38,7 +38,7 @@ def copies(checked: CheckedFolder) -> Iterator[Finding]:
         first_of_split: dict[Any, dict[str, Path]] = defaultdict(dict)
         distinct: dict[Any, tuple[SideImage, ...]] = {}
         for place, images in enumerate(zip(*(side.images for side in sides), strict=True)):
-            # Different photos may share a label map; only if both sides are maps are both compared.
+            # Different photos may share a label map, so maps are compared only if both sides are maps.
             compared = tuple(at for at, side in enumerate(sides) if not side.looks_labeled[place])
             compared = compared or tuple(range(len(sides)))
             digests = tuple(images[at].digest for at in compared)
@@ -59,23 +59,23 @@ def copies(checked: CheckedFolder) -> Iterator[Finding]:
                 np.array([(images[0].width, images[0].height) for images in every]),
             )
             near += [(every[earlier][0], every[later][0]) for later, earlier in found_near.items()]
-    consequence, fix = "figures of held-out images will be too good", "keep each in one split only"
-    message = f"in more than one split, the same pixels: {consequence}"
+    consequence, fix = "metrics on held-out images will be too good", "keep each in one split only"
+    message = f"with the same pixels in several splits: {consequence}"
     yield from found("warning", "in-two-splits", checked.item, message, fix, across)
-    message = f"nearly like one of another split, as if saved again or resized: {consequence}"
+    message = f"nearly identical to one in a different split (saved again or resized): {consequence}"
     cases = [Case((a.file, b.file)) for a, b in near if a.split != b.split]
     yield from found("warning", "nearly-in-two-splits", checked.item, message, fix, cases)
-    message, fix = "nearly like one of another size in its split, as thumbnails are", "keep one of each"
+    message, fix = "nearly identical to one of a different size in the same split", "keep one of each"
     cases = [Case((a.file, b.file)) for a, b in near if a.split == b.split]
     yield from found("warning", "resized", checked.item, f"{message}: they count twice", fix, cases)
     if duplicates:
         surplus = counted(sum(len(case.files) - 1 for case in duplicates), checked.item)
-        message = f"{surplus} too many, the same pixels within a split: they count more than the others"
+        message = f"{surplus} duplicated within a split (same pixels): duplicates weigh more in training"
         yield Finding("warning", "duplicates", message, fix, duplicates)
 
 
 def _near_copies(thumbnails: np.ndarray, splits: np.ndarray, sizes: np.ndarray) -> dict[int, int]:
-    """Maps near copies to the first earlier image, of a different split or size, that they look like."""
+    """Maps each near copy to the first similar image that has a different split or size."""
     hashes = _difference_hashes(thumbnails[:, 0])
     bands = hashes.view(np.uint16).reshape(len(hashes), _BANDS)
     has_contrast = thumbnails.std(axis=(2, 3)).max(axis=(1, 2)) >= _LEAST_CONTRAST
@@ -101,7 +101,7 @@ def _near_copies(thumbnails: np.ndarray, splits: np.ndarray, sizes: np.ndarray) 
 
 
 def _difference_hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """Returns 64 bits for each image: where its brightness rises to the right, uint64 [count]."""
+    """Returns 64 bits per image, uint64 [count]; a bit is set where brightness rises to the right."""
     gray = thumbnails.astype(np.int16).sum(axis=-1)
     rises = (np.diff(gray, axis=2) > 3 * _GRADIENT).reshape(len(gray), 64)
     return np.packbits(rises, axis=1).view(np.uint64).ravel()

@@ -1,4 +1,4 @@
-"""Decodes every image file once, to find the broken ones before training, and remembers the outcome."""
+"""Decodes every image file once to find damaged files before training, and caches the results."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from pix2pix_tf.data.reading.numbers import Numbers
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
-# To be raised when the decoder accepts or refuses other files than before, or an appearance has other facts.
+# Increase when the set of accepted files or the fields of `Appearance` change.
 INDEX_VERSION = 9
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckedImage(reading.ImageHeader):
-    """What decoding an image file has shown, besides its header; the size is 0 if it can't be decoded."""
+    """Result of decoding an image file; width and height are 0 if it can't be decoded."""
 
-    ignore: float | None = None  # the number of its pixels without a value, besides what it declares
+    ignore: float | None = None  # value that marks missing pixels, in addition to the file's own nodata value
     problem: str = ""  # why the file can't be used
-    appearances: tuple[Appearance, Appearance] | None = None  # of its halves, if they were asked for
-    digests: tuple[int, int, int] = (0, 0, 0)  # of its pixels, of the left and of the right half
+    appearances: tuple[Appearance, Appearance] | None = None  # of the halves, if requested
+    digests: tuple[int, int, int] = (0, 0, 0)  # of the whole image, the left half and the right half
     seam: float | None = None  # see seam_of
 
 
 def check_image(path: Path, ignore: float | None = None, with_appearance: bool = False) -> CheckedImage:
-    """Decodes an image file, once."""
+    """Decodes and summarizes an image file."""
     try:
         header, pixels, digests = reading.inspect_image(path, ignore)
     except DataError as error:
@@ -50,9 +50,9 @@ def check_image(path: Path, ignore: float | None = None, with_appearance: bool =
 def check_images(
     paths: Mapping[Path, float | None], index_file: Path | None, with_appearance: bool = False
 ) -> dict[Path, CheckedImage]:
-    """Checks image files in parallel, except those that haven't changed since they were checked before.
+    """Checks image files in parallel; takes the results of unchanged files from ``index_file``.
 
-    The number to ignore of each file is given with its path.
+    ``paths`` maps each file to the value that marks its missing pixels.
     """
     known = _read_index(index_file)
     stamps = {path: (*_stamp(path), ignore) for path, ignore in paths.items()}
@@ -70,7 +70,7 @@ def check_images(
     try:
         for path, outcome in zip(unknown, bar, strict=True):
             checked[path] = outcome
-    finally:  # what was checked before an interruption is not checked again
+    finally:  # keep partial results after an interruption
         executor.shutdown(cancel_futures=True)
         bar.close()
         if unknown:
@@ -78,15 +78,14 @@ def check_images(
     return checked
 
 
-# A file's path, size, when its content and anything of it was changed (only the first can be set), and what
-# is ignored in it.
+# Path, size, mtime, ctime (which users can't set) and the value that marks missing pixels.
 _Stamp = tuple[str, int, int, int, float | None]
 
 
 def _stamp(path: Path) -> tuple[str, int, int, int]:
     try:
         stat = path.stat()
-    except OSError:  # reported by the check
+    except OSError:  # check_image reports it
         return (os.path.abspath(path), -1, -1, -1)
     return (os.path.abspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 

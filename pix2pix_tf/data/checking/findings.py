@@ -13,11 +13,11 @@ from pix2pix_tf.wording import counted
 
 Severity = Literal["error", "warning", "note"]
 MOST_NAMED = 3
-"""Cases, and files of a case, that a line names."""
+"""Largest number of cases, and of files per case, that a line names."""
 
 
 class Case(NamedTuple):
-    """A file with a problem, or several that belong together, and a remark on them."""
+    """One file with a problem, or several related files, with an optional remark."""
 
     files: tuple[Path, ...]
     remark: str = ""
@@ -25,13 +25,13 @@ class Case(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with a data set, or may be."""
+    """An actual or possible problem of a data set."""
 
     severity: Severity  # an error stops training; a note may be intended
-    code: str  # its kind: missing-partner
-    message: str  # the problem and its consequence, without the files
+    code: str  # such as missing-partner
+    message: str  # the problem and its consequence, without file names
     fix: str  # what to do
-    cases: Sequence[Case] = ()  # where it is
+    cases: Sequence[Case] = ()  # the files concerned
 
     @property
     def files(self) -> list[str]:
@@ -39,7 +39,7 @@ class Finding:
         return [printable(os.fspath(file)) for case in self.cases for file in case.files]
 
     def where(self, folder: Path) -> str:
-        """Returns a few files by their names in the folder; nothing if the folder itself is meant."""
+        """Returns the names of a few files, relative to the folder; empty if the finding is about the folder."""
         shown = []
         for files, remark in self.cases[:MOST_NAMED]:
             names = [os.path.relpath(file, folder) for file in files[:MOST_NAMED]]
@@ -49,7 +49,7 @@ class Finding:
         return "" if shown == [os.curdir] else printable(", ".join(shown) + more)
 
     def line(self, folder: Path) -> str:
-        """Returns what is wrong, where, and what to do, in one line."""
+        """Formats problem, files and fix as one line."""
         where = self.where(folder)
         return printable(f"{self.message}{': ' if where else ''}{where}; {self.fix}")
 
@@ -57,6 +57,6 @@ class Finding:
 def found(
     severity: Severity, code: str, item: str, message: str, fix: str, cases: Sequence[Case], side: str = ""
 ) -> Iterator[Finding]:
-    """Yields a finding whose message begins with the number of its cases; nothing without cases."""
+    """Yields a finding whose message starts with the number of cases; yields nothing without cases."""
     if cases:
         yield Finding(severity, code, f"{counted(len(cases), item)}{side} {message}", fix, cases)

@@ -1,7 +1,7 @@
-"""Which images look like label maps: flat areas in colors that recur from map to map.
+"""Detects label maps: images of flat areas whose colors recur in other images.
 
-Photos repeat black, white and grays at most, drawings have colors of their own: a color that recurs exactly
-and is not gray is a class.
+Photos share at most black, white and gray; drawings share few colors. So a color that recurs exactly and isn't
+gray is taken for a class.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from pix2pix_tf.data.checking.appearance import NEAR, Appearance, rgb
 from pix2pix_tf.data.dataset import spread
 
 MOST_MIXED = 12
-"""Colors outside of flat areas in a sample of a label map: thin structures have few, JPEG makes hundreds."""
+"""Limit on sampled colors outside of flat areas: thin structures cause a few, JPEG compression hundreds."""
 
 _SAMPLED = 2000
-_CELL = 4  # 8-bit values that a class varies by from map to map, after JPEG
+_CELL = 4  # variation of a class color between maps after JPEG compression, in 8-bit values
 _CELLS = 256 // _CELL
-_LEAST_RECURRENCE = 0.05  # of the images, of both sides of pairs
+_LEAST_RECURRENCE = 0.05  # share of the images (of both sides for pairs)
 _MOST_CLASSES = 64
-_GRAY = 48  # differences between channels below this are no color
+_GRAY = 48  # colors with smaller differences between channels count as gray
 _LEAST_COLORS = 3
-_LEAST_COVERED, _LEAST_COLORED = 0.4, 0.1  # of a map that went through JPEG
+_LEAST_COVERED, _LEAST_COLORED = 0.4, 0.1  # shares of a JPEG-compressed map
 _LEAST_COVERED_CLEAN, _LEAST_FLAT_CLEAN = 0.9, 0.6
 
 
 def recurring_colors(appearances: Sequence[Appearance]) -> np.ndarray:
-    """Returns the colors that flat areas of several images have, ``int16`` [count, 3]."""
+    """Returns the colors that occur in flat areas of several images, ``int16`` [count, 3]."""
     some = [appearances[number] for number in spread(len(appearances), _SAMPLED)]
     colors = rgb([color for each in some for color, _ in each.colors]) // _CELL
     counts = np.zeros((_CELLS + 2,) * 3, np.int32)
     np.add.at(counts, tuple(colors.T + 1), 1)
-    for axis in range(3):  # with the cells around
+    for axis in range(3):  # add the counts of neighboring cells
         counts += np.roll(counts, 1, axis) + np.roll(counts, -1, axis)
     counts = counts[1:-1, 1:-1, 1:-1]
     palette: list[list[int]] = []
@@ -48,7 +48,7 @@ def recurring_colors(appearances: Sequence[Appearance]) -> np.ndarray:
 
 
 def look_like_label_maps(appearances: Sequence[Appearance], palette: np.ndarray) -> np.ndarray:
-    """Returns which images look like label maps, bool [count]."""
+    """Classifies images as label maps, bool [count]."""
     is_colored = np.ptp(palette, axis=1) >= _GRAY if len(palette) else np.zeros(0, bool)
     has_classes = is_colored.sum() >= _LEAST_COLORS
 

@@ -1,4 +1,4 @@
-"""What `pix2pix data check` reports of a data set."""
+"""The report of `pix2pix data check`."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _INDENT = " " * 12
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What is known of a data set."""
+    """Summary and problems of a data set."""
 
     place: Path
-    kind: Kind  # pairs if a folder has side-by-side images, whatever was asked for
+    kind: Kind  # pairs if a folder has side-by-side images, even if a different kind was requested
     layout: str
-    counts: Mapping[str, tuple[int, ...]]  # usable images or pairs of each split; A's and B's where apart
+    counts: Mapping[str, tuple[int, ...]]  # usable images or pairs per split; A and B apart if unpaired
     summary: Sequence[str]  # lines
-    findings: Sequence[Finding]  # the gravest first
+    findings: Sequence[Finding]  # most severe first
     unread: frozenset[str] = frozenset()  # settings without effect
 
     @property
@@ -53,7 +53,7 @@ class Report:
         return all(finding.severity != "error" for finding in self.findings)
 
     def text(self) -> str:
-        """Returns the report in lines, which name a few files."""
+        """Formats the report as text that names a few files per finding."""
         lines = list(self.summary)
         for finding in self.findings:
             lines.append(f"  {finding.severity:<9} {finding.message}")
@@ -63,7 +63,7 @@ class Report:
         return printable("\n".join(lines))
 
     def to_json(self) -> str:
-        """Returns the report as a JSON object, which names every file."""
+        """Formats the report as a JSON object that names every file."""
         findings = [
             {
                 "severity": finding.severity,
@@ -79,12 +79,14 @@ class Report:
 
 
 def check_dataset(config: TrainConfig, usual: TrainConfig, kind: Kind | None = None) -> Report:
-    """Checks the data set of a configuration, whose own settings are ``usual``, as the kind that it is."""
+    """Checks the data set of a configuration; ``usual`` has the data set's default settings."""
     name, data = config.data.dataset, config.data
     kind = chosen_kind(config, kind, "images")
     if not looks_like_path(name) or is_pack(local_folder(name)):
         if data.size != usual.data.size:
-            raise ConfigError(f"--image-size has no effect with --dataset {name}, which has its own sizes")
+            raise ConfigError(
+                f"--image-size has no effect on --dataset {name}, whose sizes are fixed; omit it"
+            )
         return _check_records(open_any(config, usual, kind), config)
     refuse_unread(config, usual)
     report = check_folder(existing_folder(name), data, config.split_seed, data_root(data.data_dir), kind)
@@ -96,7 +98,7 @@ def check_dataset(config: TrainConfig, usual: TrainConfig, kind: Kind | None = N
 def check_folder(
     folder: Path, data: DataConfig, seed: int, cache_dir: Path | None, kind: Kind = "pairs"
 ) -> Report:
-    """Finds everything that is wrong with a folder of images; arguments as of `FolderOptions`."""
+    """Runs all checks on a folder of images; see `FolderOptions` for the arguments."""
     options = FolderOptions.of(data, kind, seed=seed, cache_dir=cache_dir)
     survey = survey_folder(folder, options, with_appearance=True)
     if any(item.is_halved for items in survey.used() for item in items):
@@ -128,9 +130,9 @@ def _summary(checked: CheckedFolder, as_read: Sequence[PixelFormat]) -> Iterator
     )
     yield f"  {items:<9} {', '.join(counts) or 'none'}"
     for side in checked.sides[: 1 if checked.kind == "pairs" else 2]:
-        of_side = Counter((image.width, image.height) for image in side.images).most_common()
-        shown = ", ".join(f"{width}x{height} ({count})" for (width, height), count in of_side[:_MOST_SIZES])
-        more = f" and {len(of_side) - _MOST_SIZES} more" if len(of_side) > _MOST_SIZES else ""
+        sizes = Counter((image.width, image.height) for image in side.images).most_common()
+        shown = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sizes[:_MOST_SIZES])
+        more = f" and {len(sizes) - _MOST_SIZES} more" if len(sizes) > _MOST_SIZES else ""
         yield f"  sizes     {shown}{more}"
     if as_read:
         channels = " and ".join(_channels(side.channels) for side in as_read)
@@ -143,7 +145,7 @@ def _summary(checked: CheckedFolder, as_read: Sequence[PixelFormat]) -> Iterator
 
 
 def description(dataset: ImageDataset, direction: Direction) -> str:
-    """Returns in a line what an opened data set holds."""
+    """Describes an opened data set in one line."""
     sides = [
         f"{name} {_channels(side.channels)}{' label maps' if side.labels else ''}"
         for name, side in zip(SIDE_NAMES[dataset.kind], dataset.sides, strict=True)
@@ -157,7 +159,7 @@ def _channels(count: int) -> str:
 
 
 def _check_records(dataset: ImageDataset, config: TrainConfig) -> Report:
-    """Reads every image of a packed or prepared data set, and finds those that can't be read."""
+    """Reads every image of a packed or prepared data set and reports unreadable ones."""
 
     def fault(images: Images, number: int) -> str:
         try:

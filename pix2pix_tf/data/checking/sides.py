@@ -1,4 +1,4 @@
-"""The images of each side of a folder, as the checks see them."""
+"""The input of the checks: the images of each side of a folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pix2pix_tf.data.pixel_format import ValueRange
 from pix2pix_tf.data.reading.numbers import Numbers, merged
 
 MOST = 0.8
-"""Share of the images of a side that makes its type."""
+"""Share of a side's images that must agree on a property."""
 
 
 class SideImage(NamedTuple):
-    """An image of one side: a file, or half of one, which ``digest`` and ``numbers`` are of."""
+    """An image of one side: a whole file or half of one; ``digest`` and ``numbers`` are of this part."""
 
     file: Path
     split: str
@@ -44,13 +44,13 @@ class CheckedSide:
     """A side of a folder."""
 
     letter: str  # A or B; empty if there is one side, or both are halves of the same files
-    images: Sequence[SideImage]  # in one order on both sides of pairs
-    looks_labeled: np.ndarray  # which images look like label maps, bool [count]; measurements never do
-    declared: bool | None  # whether the side is declared as label maps, if anything is declared
+    images: Sequence[SideImage]  # both sides of pairs are in the same order
+    looks_labeled: np.ndarray  # whether each image looks like a label map, bool [count]; not measurements
+    declared: bool | None  # whether --label-maps includes this side; None if it isn't set
 
     @property
     def phrase(self) -> str:
-        """The side in a sentence, after a blank."""
+        """The side as part of a sentence, with a leading space."""
         return f" on side {self.letter}" if self.letter else ""
 
     @functools.cached_property
@@ -60,14 +60,14 @@ class CheckedSide:
 
     @functools.cached_property
     def value_range(self) -> ValueRange:
-        """The declared range: of measurements their extremes, else that of the type."""
+        """The extremes of measurements; the range of the integer type for other images."""
         if self.images[0].checked.values:
             return self.numbers.values
         return 0, 2 ** max(image.checked.bits for image in self.images) - 1
 
     @functools.cached_property
     def is_label_maps(self) -> bool:
-        """Whether the side is declared as label maps; if nothing is declared, whether it looks so."""
+        """Whether the side has label maps: as declared, or detected if undeclared."""
         if self.declared is not None:
             return self.declared
         is_numbered = bool(self.numbers.classes) and is_faint(self.numbers, self.value_range)
@@ -80,7 +80,7 @@ class CheckedSide:
 
 @dataclasses.dataclass(frozen=True)
 class CheckedFolder:
-    """What the checks get: a folder, its survey, and the settings that it will be read with."""
+    """The input of each check: a folder, its survey, and the settings used to read it."""
 
     folder: Path
     kind: Kind
@@ -90,21 +90,21 @@ class CheckedFolder:
 
     @property
     def item(self) -> str:
-        """What one of the folder's images, or pairs, is called."""
+        """The noun for one item, such as "pair" or "image"."""
         return ITEMS[self.kind].removeprefix("unpaired ")
 
     @property
     def distinct_sides(self) -> Sequence[CheckedSide]:
-        """The sides; if both are halves of the same files, one for both."""
+        """The sides, merged into one if both are halves of the same files."""
         is_halved = len(self.sides) == 2 and self.sides[0].images[0].file == self.sides[1].images[0].file
         return [dataclasses.replace(self.sides[0], letter="")] if is_halved else self.sides
 
 
 def sides_of_survey(survey: Survey, kind: Kind, data: DataConfig) -> list[CheckedSide]:
-    """Returns the sides of a folder of that kind; none if no image can be used."""
+    """Returns the sides of a folder; empty if no image can be used."""
     sides = [side for number in range(len(survey.used())) for side in _images_of_set(survey, number)]
     appearances = [[image.appearance for image in side] for side in sides]
-    if kind == "pairs" and sides:  # a pair may be swapped
+    if kind == "pairs" and sides:  # one palette for both sides, because pairs may be swapped
         palettes = [recurring_colors([*appearances[0], *appearances[1]])] * 2
     else:
         palettes = [recurring_colors(each) for each in appearances]
@@ -121,23 +121,22 @@ def sides_of_survey(survey: Survey, kind: Kind, data: DataConfig) -> list[Checke
 
 
 def _images_of_set(survey: Survey, number: int) -> list[tuple[SideImage, ...]]:
-    """Returns the images of a set, for each side that it has."""
+    """Returns the images of each side of a set."""
     rows = []
     for split, sets in survey.splits.items():
         for item in sets[number]:
             row = []
             for file in item.files:
                 checked, numbers = survey.checked[file], survey.checked[file].numbers
-                assert checked.appearances is not None  # of what can be used
+                assert checked.appearances is not None  # the survey lists usable files only
                 assert numbers is not None
                 whole, *halves = checked.digests
                 digests = halves if item.is_halved else [whole]
                 parts = checked.appearances if item.is_halved else [joined(*checked.appearances)]
                 size = checked.width // len(parts), checked.height
                 for digest, part in zip(digests, parts, strict=True):
-                    if (
-                        item.is_halved and checked.values is None
-                    ):  # halves may differ, the numbers are of both
+                    if item.is_halved and checked.values is None:
+                        # The halves may differ, and the statistics are of the whole file.
                         numbers = numbers._replace(middle=(float(min(part.low)), float(max(part.high))))
                     row.append(SideImage(file, split, *size, digest, part, checked, numbers))
             rows.append(row)

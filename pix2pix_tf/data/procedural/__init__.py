@@ -1,12 +1,12 @@
-"""Procedurally drawn facades: pairs of a photo and its label map, in any number and without a download.
+"""Procedurally drawn facades: any number of pairs of a photo and its label map, without a download.
 
-A facade is first planned (boxes in whole pixels) and then painted. Each stroke paints label and material
-together, so the edges of both images coincide. In six architectural styles, features that labels show
-(shutters, pillars, a stepped gable) go with materials that only the photo shows (plaster, stone, brick), so
-that a network can infer the photo from the labels.
+Planning places boxes in whole pixels; painting then draws them. Each box is painted in both images at once, so
+their edges coincide. There are six architectural styles. Each combines features that labels show (shutters,
+pillars, a stepped gable) with materials that only the photo shows (plaster, stone, brick). So a network can
+infer the photo from the labels.
 
-All arithmetic uses integers, and all randomness is a hash of (seed, index). So the bytes of a pair don't
-depend on the machine or on NumPy's random generators.
+All arithmetic uses integers, and all random numbers are hashes of (seed, index). So a pair is identical on
+every machine and with every version of NumPy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pix2pix_tf.data.procedural.planning import Box, plan_street
 
 __all__ = ["PALETTE", "Box", "draw_pair", "plan_street", "procedural_dataset"]
 
-_HELD_BYTES = 1 << 28  # larger splits are drawn again on each reading
+_MEMORY_BYTES = 1 << 28  # larger splits are drawn again at every read
 
 
 def procedural_dataset(
@@ -34,9 +34,9 @@ def procedural_dataset(
 ) -> ImageDataset:
     """Returns the data set of drawn facades: A is the photo, B the label map, both uint8.
 
-    Splits are drawn at the first reading and kept in memory; large ones are drawn pair by pair when read. The
-    splits take turns in one series of drawings, so they share none: ``procedural-000012`` is
-    ``draw_pair(seed, 12, ...)``. A split of no pairs is left out.
+    A split is drawn at its first read and stored in memory; a large split is drawn pair by pair. Pairs of one
+    series are assigned to the splits in turn: ``procedural-000012`` is ``draw_pair(seed, 12, ...)``. Empty
+    splits are omitted.
     """
     counts = {"train": train_count, "val": val_count, "test": test_count}
     splits = {
@@ -49,7 +49,7 @@ def procedural_dataset(
 
 def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
     shape = (2, *image_size, 3)
-    held = len(numbers) * math.prod(shape) <= _HELD_BYTES
+    fits_in_memory = len(numbers) * math.prod(shape) <= _MEMORY_BYTES
 
     def draw(place: int) -> np.ndarray:
         return np.stack(draw_pair(seed, numbers[place], *image_size))
@@ -59,12 +59,12 @@ def _drawn(seed: int, image_size: tuple[int, int], numbers: range) -> Images:
         pairs = np.empty((len(numbers), *shape), np.uint8)
         for place in range(len(numbers)):
             pairs[place] = draw(place)
-        # The first reading may happen while a graph is traced; the graph should not hold the images.
+        # The first read may occur while tracing a graph, which must not contain the images.
         with tf.init_scope(), tf.device("CPU:0"):
             return tf.constant(pairs)
 
     def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if held:
+        if fits_in_memory:
             pair = draw_all()[index]
         else:
             pair = tf.ensure_shape(tf.numpy_function(draw, [index], tf.uint8, stateful=False), shape)

@@ -1,4 +1,4 @@
-"""The canvas, which holds labels, colors and light, and outlines of shapes."""
+"""The canvas (labels, colors and light), and outlines of shapes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PALETTE: Mapping[str, Color] = {
     "shop": (128, 0, 0),
     "pavement": (128, 128, 128),
 }
-"""The RGB color of each class in a label map, in the spirit of the CMP facades."""
+"""The RGB color of each class in a label map, similar to the CMP facades."""
 
 _CLASSES = {name: number for number, name in enumerate(PALETTE)}
 FULL_LIGHT = 256  # light and blending weights are fixed-point numbers with 8 fractional bits
@@ -36,15 +36,15 @@ def ramp(length: int) -> np.ndarray:
 
 
 def arch(box: Box) -> np.ndarray:
-    """Returns the outline of a box whose top is half an ellipse, bool [box.height, box.width]."""
-    # Twice the distance of each pixel's center from the ellipse's center, which is an integer.
+    """Returns the shape of a box with a semi-elliptical top, bool [box.height, box.width]."""
+    # Doubled distances between the pixels' centers and the ellipse's center are integers.
     x = 2 * np.arange(box.width) + 1 - box.width
     y = np.maximum(0, 2 * box.rise - 2 * np.arange(box.height) - 1)[:, None]
     return x * x * (4 * box.rise**2) + y * y * box.width**2 <= box.width**2 * (4 * box.rise**2)
 
 
 def slope(shape: tuple[int, int], top_width: int, steps: int | None = None) -> np.ndarray:
-    """Returns a trapezoid on its longer side, smooth or of so many steps, bool [height, width]."""
+    """Returns a trapezoid on its longer side, smooth or with ``steps``, bool [height, width]."""
     height, width = shape
     risen = np.arange(height) * steps // height if steps else np.arange(height) + 1
     spans = top_width + (width - top_width) * risen // max(1, steps or height)
@@ -56,7 +56,7 @@ class Canvas:
 
     Attributes:
         unit: shorter side of the image, the unit of lengths.
-        shadow: light that is left in full shadow, in 256ths.
+        shadow: light in full shadow, in 256ths.
         labels: index of each pixel's class in ``PALETTE``, uint8 [height, width]; initially sky.
         color: color in full light, int32 [height, width, 3]; may exceed [0, 255].
         light: int32 [height, width] in [0, 256].
@@ -72,11 +72,11 @@ class Canvas:
     def paint(
         self, box: Box, label: str, color: Color | np.ndarray, outline: np.ndarray | None = None
     ) -> None:
-        """Paints a thing over what is there, including shadows.
+        """Paints an opaque object; replaces label, color and light.
 
-        ``box`` must lie inside the image, ``label`` is a key of ``PALETTE``, ``color`` broadcasts to
-        [box.height, box.width, 3], and ``outline`` is bool [box.height, box.width], by default the box with
-        its arch.
+        ``box`` must lie inside the image. ``label`` is a key of ``PALETTE``. ``color`` broadcasts to
+        [box.height, box.width, 3]. ``outline`` is bool [box.height, box.width]; by default, the box with its
+        arch.
         """
         where = (arch(box) if box.rise else np.ones(box.shape, bool)) if outline is None else outline
         self.labels[box.pixels][where] = _CLASSES[label]
@@ -84,7 +84,7 @@ class Canvas:
         np.copyto(self.color[box.pixels], np.asarray(color, np.int32), where=where[..., None])
 
     def shade(self, box: Box, light: int | np.ndarray) -> None:
-        """Multiplies the light in a box by ``light`` / 256, which may be an array of the box's shape.
+        """Multiplies the light in a box by ``light`` / 256; ``light`` may be an array of the box's shape.
 
         The box may extend beyond the right or lower edge of the image.
         """
@@ -94,13 +94,13 @@ class Canvas:
         view[:] = view * np.broadcast_to(light, box.shape)[: view.shape[0], : view.shape[1]] >> 8
 
     def cast(self, box: Box, depth: int) -> None:
-        """Casts the shadow of something that stands out by ``depth`` on what is below it."""
+        """Casts a shadow below a box that protrudes by ``depth``."""
         fade = self.shadow + (ramp(depth) * ramp(depth) >> 8) * (FULL_LIGHT - self.shadow) // 256
         aside = depth // 3  # the sun is at the upper left
         self.shade(Box(box.bottom, box.left + aside, box.bottom + depth, box.right + aside), fade[:, None])
 
     def develop(self, key: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the photo, with falloff, blur and grain, and the labels, both uint8 [height, width, 3]."""
+        """Returns the photo (with light falloff, blur and grain) and labels, both uint8 [height, width, 3]."""
         height, width = self.light.shape
         fall = 272 - ramp(width) // 8 - (ramp(height) // 10)[:, None]
         light = np.where(self.labels == _CLASSES["sky"], FULL_LIGHT, self.light * fall >> 8)

@@ -17,7 +17,7 @@ def blend(first: Color, second: Color, weight: np.ndarray) -> np.ndarray:
 
 
 def smooth_noise(key: int, shape: tuple[int, int], cell: tuple[int, int]) -> np.ndarray:
-    """Returns value noise in [0, 255], int32 [height, width], that is smooth within a cell."""
+    """Returns value noise in [0, 255], interpolated smoothly within each cell, int32 [height, width]."""
 
     def places(length: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
         whole, rest = np.divmod(np.arange(length, dtype=np.int32), cell)
@@ -36,8 +36,9 @@ def masonry(
 ) -> np.ndarray:
     """Returns a running bond as brightness offsets, int32 [height, width].
 
-    Courses are counted from the foot of the wall. ``course`` and ``length`` include the joint; ``joint`` is
-    the offset of joints, and those of stones are in [-``spread``, ``spread``].
+    Courses are counted from the bottom of the wall. ``course`` and ``length`` are a stone's height and length
+    in pixels and include the joint. ``joint`` is the brightness offset of joints; stones have offsets in
+    [-``spread``, ``spread``].
     """
     height, width = shape
     thickness = max(1, course // 8)
@@ -64,7 +65,7 @@ def wall(key: int, bond: Bond, color: Color | np.ndarray, shape: tuple[int, int]
 
 
 def roof_tiles(key: int, color: Color, shape: tuple[int, int], line: int) -> np.ndarray:
-    """Returns a roof in full light, int32 [height, width, 3], with tiles of 3 ``line`` pixels height."""
+    """Returns a roof in full light, int32 [height, width, 3]; tiles are 3 * ``line`` pixels high."""
     rows = 3 * line
     tones = masonry(key, shape, rows, rows * 3 // 2, joint=-14, spread=6)
     tones += (ramp(shape[0]) // 10)[:, None] - 10
@@ -91,7 +92,7 @@ def glass(shape: tuple[int, int], interior: Interior) -> np.ndarray:
 def glazing(box: Box, interior: Interior, style: Style, line: int) -> np.ndarray:
     """Returns a window with frame and glazing bars in full light, int32 [box.height, box.width, 3]."""
     height, width = box.shape
-    frame = line if min(height, width) >= 6 else 0  # in smaller windows, a frame would leave hardly any glass
+    frame = line if min(height, width) >= 6 else 0  # smaller windows have no room for a frame
     inner = box.grown(-frame, -frame)
     window = np.full((*box.shape, 3), style.joinery, np.int32)
     view = window[frame : height - frame, frame : width - frame]

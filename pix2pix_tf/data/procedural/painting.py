@@ -10,11 +10,11 @@ from pix2pix_tf.data.procedural.planning import Box, Facade, Street, plan_street
 
 
 def draw_pair(seed: int, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws a facade, or a street of several if the image is wide.
+    """Draws a facade, or several facades side by side if the image is wide.
 
-    Returns photo (A) and labels (B), each uint8 [height, width, 3]; labels have only colors of ``PALETTE``.
-    ``seed`` selects a series and ``index``, in [0, 2**64), the pair. ``height`` and ``width`` must be at
-    least 32.
+    ``seed`` selects a series, and ``index``, in [0, 2**64), a pair of the series. ``height`` and ``width``
+    must be at least 32. Returns photo (A) and labels (B), each uint8 [height, width, 3]; labels only use
+    colors of ``PALETTE``.
     """
     street = plan_street(seed, index, height, width)
     canvas = Canvas(height, width, street.shadow)
@@ -48,7 +48,7 @@ def _paint_pavement(canvas: Canvas, street: Street) -> None:
 
 
 def _paint_roof(canvas: Canvas, house: Facade) -> None:
-    """Paints chimneys and a mansard or tiled roof; a gable is part of the wall."""
+    """Paints chimneys and a mansard or tiled roof; gables are painted with the wall."""
     style, box = house.style, house.top
     brick = np.array(style.roofing) + ((20, -4, -14) if style.roof == "mansard" else -14)
     for chimney in house.chimneys:
@@ -62,7 +62,7 @@ def _paint_roof(canvas: Canvas, house: Facade) -> None:
 
 
 def _paint_wall(canvas: Canvas, house: Facade) -> None:
-    """Paints the wall and, if it continues above the eaves, the gable and its coping."""
+    """Paints the wall, and the gable with its coping if there is one."""
     style, ground = house.style, house.ground
     box = house.wall._replace(top=house.top.top) if style.gabled else house.wall
     outline = np.ones(box.shape, bool)
@@ -134,7 +134,7 @@ def _paint_windows(canvas: Canvas, house: Facade) -> None:
 
 
 def _paint_dormers(canvas: Canvas, house: Facade) -> None:
-    """Paints the surrounds of dormers; their glass is painted with the other windows."""
+    """Paints the frames around dormers; `_paint_windows` paints their glass."""
     line = house.line
     for dormer in house.dormers:
         box = dormer.grown(2 * line, line)
@@ -152,7 +152,7 @@ def _paint_shutters(canvas: Canvas, house: Facade) -> None:
 
 
 def _paint_balconies(canvas: Canvas, house: Facade) -> None:
-    """Paints slabs and railings; what is behind a railing shows through, slightly darker."""
+    """Paints slabs and railings; the background remains visible between the rails, slightly darker."""
     line, style = house.line, house.style
     for box in house.balconies:
         slab = min(box.height - 1, 2 * line + line // 2)
@@ -193,7 +193,7 @@ def _paint_shops(canvas: Canvas, house: Facade) -> None:
         display = Box(top, box.left + line, box.bottom - box.height * 16 // 100, box.right - line)
         canvas.paint(display, "shop", materials.shop_window(display.shape, front, line))
         awning = box._replace(top=top, bottom=top + box.height * 22 // 100)
-        white = np.arange(box.width) // (4 * line) % 2 > 0  # every other stripe
+        white = np.arange(box.width) // (4 * line) % 2 > 0  # alternating stripes
         canvas.paint(awning, "shop", np.where(white[:, None], (244, 238, 226), house.style.awning))
         canvas.shade(awning, (FULL_LIGHT - ramp(awning.height) // 6)[:, None])
         canvas.cast(awning, 4 * line)

@@ -12,7 +12,7 @@ from pix2pix_tf.data.procedural.styles import INTERIORS, SKIES, STYLES, Color, I
 
 
 class Box(NamedTuple):
-    """A rectangle of pixels; ``bottom`` and ``right`` are excluded. The top edge is an arch ``rise`` high."""
+    """A rectangle of pixels without row ``bottom`` and column ``right``; ``rise`` is the top arch's height."""
 
     top: int
     left: int
@@ -22,7 +22,7 @@ class Box(NamedTuple):
 
     @classmethod
     def standing(cls, center: int, bottom: int, width: int, height: int, rise: int = 0) -> Box:
-        """Returns a box that stands on row ``bottom``; ``rise`` is in percent of its width."""
+        """Returns a box centered on ``center`` above row ``bottom``; ``rise`` is in percent of the width."""
         left = center - width // 2
         return cls(bottom - height, left, bottom, left + width, width * rise // 100)
 
@@ -44,16 +44,16 @@ class Box(NamedTuple):
 
     @property
     def pixels(self) -> tuple[slice, slice]:
-        """The index of the box's pixels in an image."""
+        """Slices that select the box in an image."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grown(self, margin: int, below: int) -> Box:
-        """Returns the box with a margin on three sides and another one below; negative margins shrink it."""
+        """Returns the box enlarged by ``margin`` on three sides and ``below`` at the bottom (may be negative)."""
         rise = self.rise and max(0, self.rise + margin)
         return Box(self.top - margin, self.left - margin, self.bottom + below, self.right + margin, rise)
 
     def strip(self, top: int, bottom: int, sides: int) -> Box:
-        """Returns the rows from ``top`` to ``bottom``, wider than the box by ``sides`` on both sides."""
+        """Returns a box from ``top`` to ``bottom`` that is wider by ``sides`` on each side."""
         return Box(top, self.left - sides, bottom, self.right + sides)
 
 
@@ -62,7 +62,7 @@ class Facade:
     """The plan of one house, in pixels of the image."""
 
     style: Style
-    key: int  # seed of its textures
+    key: int  # seed of the textures
     wall_color: Color
     door_color: Color
     shutter_color: Color
@@ -89,8 +89,8 @@ class Street:
 
     key: int  # seed of clouds, pavement and grain
     sky: tuple[Color, Color]  # at the zenith and at the horizon
-    shadow: int  # light in the shadow, in 256ths
-    pavement: int  # its first row
+    shadow: int  # light in full shadow, in 256ths
+    pavement: int  # first row of the pavement
     houses: Sequence[Facade]  # from left to right
 
 
@@ -122,7 +122,7 @@ def plan_street(seed: int, index: int, height: int, width: int) -> Street:
     dice = Dice(derive(derive(0, seed), index))
     unit = min(height, width)
     pavement = height - max(2, dice.between(36, 56) * unit // 1024)
-    count = (4 * width + 2 * unit) // (5 * unit)  # width about 5/4 of the shorter side each; at least one
+    count = (4 * width + 2 * unit) // (5 * unit)  # houses are about 5/4 of the shorter side wide
     edges = itertools.pairwise(width * i // count for i in range(count + 1))
     lots = [Box(0, left, pavement, right) for left, right in edges]
     sky, shadow = dice.pick(SKIES), dice.between(120, 160)
@@ -131,7 +131,7 @@ def plan_street(seed: int, index: int, height: int, width: int) -> Street:
 
 
 def _plan_facade(dice: Dice, lot: Box, unit: int) -> Facade:
-    # The order of these random calls determines which facade belongs to a seed.
+    # Changing the order of these random calls changes the facade of each seed.
     style = dice.pick(STYLES)
     grid, top = _plan_grid(dice, style, lot, unit)
     stories, bays = len(grid.stories), len(grid.bays)
@@ -167,13 +167,13 @@ _CROWNS = {"parapet": 0, "mansard": 130, "tiles": 58, "gable": 150, "stepped": 2
 
 
 def _plan_grid(dice: Dice, style: Style, lot: Box, unit: int) -> tuple[_Grid, Box]:
-    """Returns the grid and the box of what is above the wall."""
+    """Returns the grid, and the box of the gable or roof above the wall."""
     detached = style.roof in ("tiles", "mansard") and dice.chance(40)
     margin = to_pixels(dice.between(40, 80), unit) if detached else 0
     left, right = lot.left + margin, lot.right - margin
     crown = to_pixels(_CROWNS[style.roof], unit, least=0)
     eaves = crown + to_pixels(dice.between(70, 150), unit)
-    # In 1024ths and not in pixels, so that the number of stories and bays hardly depends on the image size.
+    # In 1024ths instead of pixels, so that stories and bays hardly depend on the image size.
     stories = max(2, (lot.bottom - eaves) * 1024 // (unit * dice.between(*style.story)))
     bays = max(2, (right - left) * 1024 // (unit * dice.between(*style.bay)))
     story = (lot.bottom - eaves) * 8 // (stories * 8 + 2)  # the ground floor is a quarter higher
@@ -200,7 +200,7 @@ def _plan_window(grid: _Grid, story: int, bay: int) -> Box:
 
 
 def _plan_ground(dice: Dice, grid: _Grid) -> tuple[Box, list[Box], list[Box]]:
-    """Returns the door, and next to it either windows or shops."""
+    """Returns the door, and the ground floor's windows and shops (one of the two lists is empty)."""
     bays = len(grid.bays)
     entrance = bays // 2 if bays % 2 or dice.chance(40) else dice.pick((0, bays - 1))
     cell = grid.cell(0, entrance)

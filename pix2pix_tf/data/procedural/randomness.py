@@ -1,4 +1,4 @@
-"""Random numbers that are hashes of a key."""
+"""Random numbers, computed as hashes of a key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _mix(value: Bits) -> Bits:
 
 
 def derive(key: int, number: int) -> int:
-    """Returns a new key; for one ``key``, different numbers in [0, 2**64) give different keys."""
+    """Derives a new key; different numbers in [0, 2**64) give different keys."""
     return _mix(_mix(key) + number * _GOLDEN)
 
 
@@ -53,5 +53,5 @@ class Dice:
         return self.between(0, 99) < percent
 
     def child(self, number: int) -> Dice:
-        """Returns an independent stream for one part, so that changes to other parts don't affect it."""
+        """Returns an independent stream, so that changes to one part don't affect the others."""
         return Dice(derive(self.key, (1 << 32) + number))

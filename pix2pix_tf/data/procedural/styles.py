@@ -1,4 +1,4 @@
-"""Architectural styles, and the tables that facades are drawn from."""
+"""Architectural styles, and tables of interiors and sky colors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Interior = Literal["dark", "drapes", "blind", "lit"]
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """What facades of one style have in common; of several colors one is chosen at random."""
+    """Properties that facades of one style share; a color is picked at random where there are several."""
 
     bond: Bond  # material of the upper stories
     walls: tuple[Color, ...]
@@ -28,7 +28,7 @@ class Style:
     window: tuple[int, int]  # width in percent of the bay, height in percent of the story
     shops: int  # percentage of houses with shops
     ground_bond: Bond = "ashlar"  # material of the ground floor
-    shutters: tuple[Color, ...] = ()  # empty for none
+    shutters: tuple[Color, ...] = ()  # empty: no shutters
     rise: int = 0  # height of the arch over windows and door in percent of their width
     panes: tuple[int, int] = (2, 2)  # rows and columns in a window
     surround: bool = False  # windows have a molding
@@ -90,7 +90,7 @@ STYLES = (
         joinery=(92, 62, 48), roofing=(178, 96, 70), metal=(226, 216, 200), awning=(44, 74, 124),
     ),
 )  # fmt: skip
-# Mostly dark: the labels don't show the interior, so other interiors should be rare.
+# Mostly dark, because a network can't infer the interior from the labels.
 INTERIORS: tuple[Interior, ...]
 INTERIORS = ("dark", "dark", "dark", "dark", "dark", "dark", "drapes", "drapes", "drapes", "blind", "lit")
 SKIES = (  # colors at the zenith and at the horizon
