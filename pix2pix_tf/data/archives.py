@@ -98,6 +98,6 @@ def _members(file: IO[bytes]) -> Iterator[tuple[str, int, Callable[[], Any]]]:
             for member in tar:
                 if member.isreg():
                     yield member.name, member.size, functools.partial(tar.extractfile, member)
-        # tarfile stops at the end-of-archive marker; gzip verifies its checksum only at the end of the stream.
+        # tarfile stops at the end-of-archive marker, but gzip verifies its checksum at the end of the stream.
         while stream.read(1 << 20):
             pass

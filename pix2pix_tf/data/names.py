@@ -120,7 +120,7 @@ CYCLE_GAN: Mapping[str, NamedSet] = {
     )
     for name, description in _CYCLE_GAN.items()
 }
-"""The data sets of the CycleGAN paper, except cityscapes, whose license forbids redistribution."""
+"""The data sets of the CycleGAN paper, except cityscapes, which tensorflow-datasets no longer provides."""
 
 NAMED: Mapping[str, NamedSet] = {**CATALOG, **CYCLE_GAN}
 

@@ -111,7 +111,7 @@ def test_splits_are_named_after_their_drawings_and_share_none():
 def test_reading_in_a_tf_data_map_gives_the_drawing_of_that_name(held_bytes, monkeypatch):
     import tensorflow as tf
 
-    monkeypatch.setattr("pix2pix_tf.data.procedural._HELD_BYTES", held_bytes)
+    monkeypatch.setattr("pix2pix_tf.data.procedural._MEMORY_BYTES", held_bytes)
     splits = procedural_dataset(4, (64, 80), train_count=4, val_count=3, test_count=2).splits
     for (split,) in splits.values():
         pairs = tf.data.Dataset.range(len(split)).map(split.read, num_parallel_calls=2)

@@ -39,7 +39,7 @@ class Finding:
         return [printable(os.fspath(file)) for case in self.cases for file in case.files]
 
     def where(self, folder: Path) -> str:
-        """Returns the names of a few files, relative to the folder; empty if the finding is about the folder."""
+        """Returns the names of a few files relative to the folder; empty if the folder itself is meant."""
         shown = []
         for files, remark in self.cases[:MOST_NAMED]:
             names = [os.path.relpath(file, folder) for file in files[:MOST_NAMED]]

@@ -1,7 +1,7 @@
 """Detects label maps: images of flat areas whose colors recur in other images.
 
-Photos share at most black, white and gray; drawings share few colors. So a color that recurs exactly and isn't
-gray is taken for a class.
+Photos share at most black, white and gray; drawings share few colors. So a color that recurs exactly is
+taken for a class unless it is gray.
 """
 
 from __future__ import annotations

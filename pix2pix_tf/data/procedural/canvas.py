@@ -100,7 +100,7 @@ class Canvas:
         self.shade(Box(box.bottom, box.left + aside, box.bottom + depth, box.right + aside), fade[:, None])
 
     def develop(self, key: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the photo (with light falloff, blur and grain) and labels, both uint8 [height, width, 3]."""
+        """Returns the photo, with falloff, blur and grain, and the labels, both uint8 [height, width, 3]."""
         height, width = self.light.shape
         fall = 272 - ramp(width) // 8 - (ramp(height) // 10)[:, None]
         light = np.where(self.labels == _CLASSES["sky"], FULL_LIGHT, self.light * fall >> 8)

@@ -12,7 +12,7 @@ from pix2pix_tf.data.procedural.styles import INTERIORS, SKIES, STYLES, Color, I
 
 
 class Box(NamedTuple):
-    """A rectangle of pixels without row ``bottom`` and column ``right``; ``rise`` is the top arch's height."""
+    """A rectangle of pixels, excluding ``bottom`` and ``right``; ``rise`` is the height of the top arch."""
 
     top: int
     left: int
@@ -48,7 +48,7 @@ class Box(NamedTuple):
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grown(self, margin: int, below: int) -> Box:
-        """Returns the box enlarged by ``margin`` on three sides and ``below`` at the bottom (may be negative)."""
+        """Enlarges the box by ``margin`` on three sides and by ``below`` at the bottom; both may be negative."""
         rise = self.rise and max(0, self.rise + margin)
         return Box(self.top - margin, self.left - margin, self.bottom + below, self.right + margin, rise)
 
