@@ -1,4 +1,4 @@
-"""What the numbers of an image mean: one value that data sets, generators and exported models share."""
+"""The pixel format of images, shared by data sets, generators and exported models."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 MOST_BANDS = 16
-"""Channels that an image may have."""
+"""Largest number of channels of an image."""
 
 ValueRange = tuple[float, float]
-"""The values that the lowest and the highest level stand for."""
+"""The measurements that the lowest and the highest pixel value represent."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PixelFormat:
-    """What images have in common: those of one side of a data set, or a model's inputs or outputs.
+    """Properties shared by the images of one side of a data set, or by a model's inputs or outputs.
 
     Args:
-        channels: 1 (gray), 3 (RGB), one more with an alpha channel; or up to 16 bands; 0 for noise.
-        labels: pixels are classes in flat colors, which no filter may mix.
-        bits: 8 or 16; the images are ``uint8`` or ``uint16``.
-        value_range: the measurements that the lowest and highest level stand for, if pixels are measurements.
-        missing: the level that all channels of a pixel without a value have; ``None`` if none is missing.
-        ignore: the number of such pixels in the files, besides what these declare.
-        has_alpha: all files have an alpha channel, whether ``channels`` counts it or not.
+        channels: 1 (gray), 3 (RGB), one more with an alpha channel, or up to 16 bands; 0 for noise.
+        labels: Whether images are label maps, whose colors must not be mixed.
+        bits: 8 (``uint8``) or 16 (``uint16``).
+        value_range: Measurements that the lowest and highest pixel value represent; ``None`` for photos.
+        missing: Pixel value that marks missing pixels in all channels; ``None`` if no pixels are missing.
+        ignore: Value in the files that marks missing pixels, in addition to their own nodata value.
+        has_alpha: Whether all files have an alpha channel, even if ``channels`` doesn't count it.
     """
 
     channels: int = 3
@@ -50,15 +50,15 @@ class PixelFormat:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> PixelFormat:
-        """Raises `TypeError` or `ValueError` if what is stored is damaged."""
+        """Raises `TypeError` or `ValueError` if ``stored`` is damaged."""
         found = cls(**stored)
         if found.bits not in (8, 16) or not isinstance(found.missing, int | None):
-            raise ValueError(f"{found.bits} bits, or missing pixels of level {found.missing}")
+            raise ValueError(f"invalid bits {found.bits} or value of missing pixels {found.missing}")
         if found.ignore is not None:
             found = dataclasses.replace(found, ignore=float(found.ignore))
         if found.value_range is not None:
             low, high = map(float, found.value_range)
             if not (low < high and math.isfinite(high - low)):
-                raise ValueError(f"{low} to {high} is no range")
+                raise ValueError(f"{low} to {high} is not a valid range")
             found = dataclasses.replace(found, value_range=(low, high))
         return found

@@ -1,4 +1,4 @@
-"""Opens whatever ``--dataset`` names, as the kind of data set that a model learns from."""
+"""Opens the data set of ``--dataset``, as the kind that a model needs."""
 
 from __future__ import annotations
 
@@ -36,40 +36,40 @@ from pix2pix_tf.wording import counted, did_you_mean
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_OF_FILES = ("fit", "photo_filter")  # settings that images from files are read by
-_COMPARED = ("evaluate_every", "best_metric")  # settings that held-out pairs are needed for
+_FILE_SETTINGS = ("fit", "photo_filter")  # used when images are read from files
+_EVALUATION_SETTINGS = ("evaluate_every", "best_metric")  # used only with held-out pairs
 
 
 def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool = True) -> ImageDataset:
-    """Opens the data set of a configuration, downloading and preparing it where that is needed.
+    """Opens the data set of a configuration; downloads and prepares it if necessary.
 
     Args:
-        config: ``dataset`` and whatever else of ``config.data`` concerns its files.
-        kind: what is wanted; what the model is trained on if not given. Pairs can be taken for unpaired sets
-            (each image then has no counterpart to train on), and one side of pairs or of unpaired sets, the
-            target unless the model takes inputs, for images. Where there is a task, pairs are made of images.
-        to_train: refuse a data set that has held-out images only.
+        config: The configuration; ``config.data`` selects the data set and how its files are read.
+        kind: The kind to return; by default, the kind that the model trains on. Pairs can serve as unpaired
+            sets, and one side of pairs or unpaired sets as images (``config.model.side`` selects it). A task
+            makes pairs from images.
+        to_train: Whether to raise an error if the data set has no training images.
 
     Returns:
-        Pairs directed, so that A is the input and B the target; unpaired sets as A and B, whatever the
-        direction; or images.
+        Pairs with A as the input and B as the target, unpaired sets A and B regardless of the direction, or
+        images.
 
     Raises:
-        ConfigError: a setting has no meaning for the data set.
-        DataError: the name, the folder or an image is wrong, or it can't be taken for that kind.
-        SystemFault: there is no network, no space or no permission.
+        ConfigError: A setting doesn't apply to the data set.
+        DataError: The name, the folder or an image is invalid, or the data set has the wrong kind.
+        SystemFault: Network, disk space or permission is missing.
     """
     kind = kind or config.model.data
     data = config.data
     if kind == "pairs" and data.task != "pairs":
         dataset = _with_task(open_dataset(config, "images", to_train), config)
-        return _with_used(dataset, *(_COMPARED if dataset.has_targets else ()))
+        return _with_used(dataset, *(_EVALUATION_SETTINGS if dataset.has_targets else ()))
     dataset = _opened(config, kind)
     if data.label_maps != "auto":
         dataset = with_label_maps(dataset, label_sides(data))
     if "train" not in dataset.splits and (to_train or dataset.kind != kind == "unpaired"):
         raise DataError(
-            f"{dataset.name}: has {' and '.join(dataset.splits)} but nothing to train on; add images in "
+            f"{dataset.name}: nothing to train on (only {' and '.join(dataset.splits)}); add images in "
             "train/, or evaluate models on it with 'pix2pix evaluate'"
         )
     used = set()
@@ -81,7 +81,9 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
     if kind == "unpaired" and dataset.kind == "pairs":
         dataset = unpaired(dataset)
     elif kind != "unpaired":
-        if dataset.kind != "images" or config.model.side == 0:  # or the way that a student's teacher goes
+        if (
+            dataset.kind != "images" or config.model.side == 0
+        ):  # side 0 is for distillation, where the teacher has a direction
             used.add("direction")
         dataset = dataset.directed(data.direction)
         if kind == "images" and dataset.kind != "images":
@@ -90,16 +92,16 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
     if kind == "images":
         channels = channels[config.model.side :][:1]
     if config.model.data == "unpaired" and dataset.kind == "pairs" and data.direction == "BtoA":
-        channels = channels[::-1]  # of such models they are A's and B's
+        channels = channels[::-1]  # for these models, the settings are in the order A, B
     if dataset.has_targets:
-        used.update(_COMPARED)
+        used.update(_EVALUATION_SETTINGS)
     return _with_used(_with_channels(dataset, channels), *used)
 
 
 def open_any(config: TrainConfig, usual: TrainConfig, kind: Kind) -> ImageDataset:
-    """Opens a data set that needn't be one to train on; refuses settings without effect on it.
+    """Opens a data set, possibly without training images; raises if a setting has no effect on it.
 
-    ``usual`` are the data set's own settings.
+    ``usual`` has the data set's default settings.
     """
     dataset = open_dataset(config, kind, to_train=False)
     refuse_unread(config, usual, dataset.used)
@@ -107,16 +109,16 @@ def open_any(config: TrainConfig, usual: TrainConfig, kind: Kind) -> ImageDatase
 
 
 def chosen_kind(config: TrainConfig, kind: Kind | None, with_task: Kind) -> Kind:
-    """Returns what to take a data set for: ``with_task`` with a task, else ``kind`` if that is given."""
+    """Returns ``with_task`` if there is a task, else ``kind``, by default the data set's own kind."""
     if config.data.task == "pairs":
         return kind or usual_kind(config.data.dataset)
     if kind not in (None, "images"):
-        raise ConfigError(f"--kind {kind} has no meaning with --task {config.data.task}, which makes pairs")
+        raise ConfigError(f"--kind {kind} doesn't apply to --task {config.data.task}, which makes pairs")
     return with_task
 
 
 def open_existing(config: TrainConfig) -> ImageDataset | None:
-    """Opens the data set of a configuration unless it would be downloaded first: then returns ``None``."""
+    """Opens the data set of a configuration, or returns ``None`` if it must be downloaded first."""
     data, name = config.data, full_name(config.data.dataset)
     if looks_like_path(data.dataset):
         return None if address_of(data.dataset) else open_dataset(config)
@@ -132,21 +134,21 @@ def open_existing(config: TrainConfig) -> ImageDataset | None:
 
 
 def _with_task(images: ImageDataset, config: TrainConfig) -> ImageDataset:
-    """Returns pairs that the task makes of images."""
+    """Makes pairs from images with the configured task."""
     from pix2pix_tf.data.tasks import task_for
 
     photos = dataclasses.replace(images.sides[0], labels=False)
     task = task_for(dataclasses.replace(config.data, output_bits=photos.bits), photos.channels)
     if task.inpaints and photos.value_range is not None:
         raise DataError(
-            f"--task {task.name} learns from pictures, whose holes an alpha channel can show; those of "
-            f"{images.name} are measurements"
+            f"--task {task.name} needs photos, but the images of {images.name} are measurements; give a "
+            "data set of photos"
         )
     return pairs_made_by(task, dataclasses.replace(images, sides=(photos,)), config.split_seed)
 
 
 def usual_kind(dataset: str) -> Kind:
-    """Returns the kind that a data set is by itself, as far as that can be told without downloading it."""
+    """Returns a data set's own kind, as far as it is known without downloading the data set."""
     if looks_like_path(dataset):
         from pix2pix_tf.data.layout import likely_kind
         from pix2pix_tf.data.packed import is_pack, open_pack
@@ -157,11 +159,11 @@ def usual_kind(dataset: str) -> Kind:
 
 
 def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
-    """Opens a data set as the kind that it has; raises if it can't be made into the wanted kind."""
+    """Opens a data set as its own kind; raises if it can't be converted to ``kind``."""
     data, name = config.data, full_name(config.data.dataset)
     refuse_unread(config, replace(config, archive=None, mirror_url=None))
     if name == UNKNOWN:
-        raise DataError("it is unknown which data set that run's network was trained on; give a --dataset")
+        raise DataError("the imported run doesn't record its training data set; add --dataset")
     if name == PROCEDURAL:
         from pix2pix_tf.data.procedural import procedural_dataset
 
@@ -176,7 +178,7 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
         ranges, channels = (data.input_range, data.output_range), (data.input_channels, data.output_channels)
         if config.model.data != "unpaired" and data.direction == "BtoA":  # B is the input
             ranges, channels = ranges[::-1], channels[::-1]
-        used = {*_OF_FILES, "input_range", "output_range"}
+        used = {*_FILE_SETTINGS, "input_range", "output_range"}
         if is_pack(folder):
             pack = open_pack(folder, ranges, channels)
             _refuse_kind(pack.name, pack.kind, kind, f"; pack it with --kind {kind}")
@@ -192,11 +194,11 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
     _check_name(data.dataset)
     _refuse_kind(f"'{data.dataset}'", kind_of(name), kind)
     opened = open_named_dataset(name, data.data_dir, data.archive, data.mirror_url, data.skip_bad_images)
-    return _with_used(opened, *_OF_FILES, "skip_bad_images", "data_dir")
+    return _with_used(opened, *_FILE_SETTINGS, "skip_bad_images", "data_dir")
 
 
 def _check_name(dataset: str) -> None:
-    """Raises `DataError` if there is no data set of that name."""
+    """Raises `DataError` if no data set has this name."""
     from pix2pix_tf.data.tfds_images import is_tfds_name
 
     if full_name(dataset) not in NAMED and not is_tfds_name(dataset):
@@ -204,29 +206,29 @@ def _check_name(dataset: str) -> None:
 
 
 def _refuse_kind(dataset: str, found: Kind, wanted: Kind, fix: str = "") -> None:
-    """Raises `DataError` if a data set of one kind can't be made into the other."""
+    """Raises `DataError` if a data set can't be converted to the wanted kind."""
     if found != wanted and (wanted == "pairs" or found == "images"):
-        raise DataError(f"{dataset} has {ITEMS[found]}s, where {ITEMS[wanted]}s are needed{fix}")
+        raise DataError(f"{dataset} has {ITEMS[found]}s, but {ITEMS[wanted]}s are needed{fix}")
 
 
 def _with_used(dataset: ImageDataset, *settings: str) -> ImageDataset:
-    """Returns the data set with more settings marked as used."""
+    """Marks more settings as used."""
     return dataclasses.replace(dataset, used=dataset.used | {*settings})
 
 
 def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> ImageDataset:
-    """Returns the data set with the images of each side converted to the given channel counts, if any."""
+    """Converts the images of each side to the given channel count; ``None`` leaves a side unchanged."""
     sides = tuple(
-        dataclasses.replace(side, channels=asked or side.channels)
-        for asked, side in zip(channels, dataset.sides, strict=True)
+        dataclasses.replace(side, channels=count or side.channels)
+        for count, side in zip(channels, dataset.sides, strict=True)
     )
     if sides == dataset.sides:
         return dataset
     for now, side in zip(sides, dataset.sides, strict=True):
         if now != side and not {now.channels, side.channels} <= {1, 3}:
             raise ConfigError(
-                f"{dataset.name} has images of {counted(side.channels, 'channel')}, which can't become "
-                f"{now.channels}; only gray and RGB become each other, and alpha of all images a band"
+                f"{dataset.name}: can't convert images with {counted(side.channels, 'channel')} to "
+                f"{now.channels}; only gray and RGB can be converted to each other, and alpha to a band"
             )
     from pix2pix_tf.data.pixels import convert_channels
 
@@ -236,8 +238,8 @@ def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> I
     converted = dataclasses.replace(dataset, sides=sides)
     splits = {
         split: tuple(
-            images.mapped(functools.partial(converting, tuple(side.channels for side in of_set)))
-            for images, of_set in converted.parts(split)
+            images.mapped(functools.partial(converting, tuple(side.channels for side in formats)))
+            for images, formats in converted.parts(split)
         )
         for split in dataset.splits
     }
@@ -245,16 +247,16 @@ def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> I
 
 
 def existing_folder(dataset: str) -> Path:
-    """Returns the folder that ``--dataset`` names, fetched where it is in an object store."""
+    """Returns the folder of ``--dataset``; fetches it if it is in an object store."""
     folder = local_folder(dataset)
     if folder.exists():
         return folder
-    if folder.is_absolute():  # as a run remembers it
-        raise DataError(f"there is no folder {folder}; if it has moved, say where it is now")
+    if folder.is_absolute():  # runs store absolute paths
+        raise DataError(f"there is no folder {folder}; if it has moved, give the new path with --dataset")
     raise _no_such_dataset(dataset)
 
 
 def _no_such_dataset(dataset: str) -> DataError:
     names = dict.fromkeys([PROCEDURAL, *CATALOG, *(Path(name).name for name in CYCLE_GAN)])
     meant = did_you_mean(dataset, names) or f" ({', '.join(names)})"
-    return DataError(f"'{dataset}': there is no such folder, and no data set of that name{meant}")
+    return DataError(f"'{dataset}' is neither a folder nor the name of a data set{meant}")

@@ -1,6 +1,6 @@
-"""The data sets of the pix2pix paper for users of tensorflow-datasets.
+"""Makes the data sets of the pix2pix paper available in tensorflow-datasets.
 
-Importing this module registers ``pix2pix/facades`` and so on, and doesn't import TensorFlow.
+Importing this module registers ``pix2pix/facades`` and the others, without importing TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _CITATION = """@inproceedings{isola2017image,
 
 
 class Pix2pix(tfds.core.GeneratorBasedBuilder):
-    """Makes ``tfds.load("pix2pix/facades")`` read the images that `pix2pix data download facades` extracts.
+    """Loads the images that `pix2pix data download` extracts, as in ``tfds.load("pix2pix/facades")``.
 
     Args:
-        data_dir: where data sets are stored, as ``--data-dir``.
-        **kwargs: as of every builder: ``config``, ``version``.
+        data_dir: Folder where data sets are stored, as ``--data-dir``.
+        **kwargs: Arguments of every builder, such as ``config`` and ``version``.
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    # tensorflow-datasets would look for checksums of its own downloads, and there are none.
+    # tensorflow-datasets would look for checksums of downloads, which don't exist here.
     url_infos = None
     BUILDER_CONFIGS = [  # noqa: RUF012 (what tensorflow-datasets declares)
         tfds.core.BuilderConfig(name=facts.name, description=facts.description) for facts in CATALOG.values()

@@ -1,4 +1,4 @@
-"""The images of any data set of tensorflow-datasets, written once as files.
+"""Writes the images of a data set of tensorflow-datasets to files.
 
 Importing this module doesn't import TensorFlow.
 """
@@ -23,12 +23,12 @@ from pix2pix_tf.web import first_cause
 
 _FEATURE = "image"
 _SPLITS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
-_OTHER_WAYS = "a --data-dir where it is prepared, or a folder of its images as --dataset"
+_OTHER_WAYS = "a --data-dir where it is already prepared, or a folder of its images with --dataset"
 _TIMEOUT_SECONDS = 10.0
 
 
 def is_tfds_name(name: str) -> bool:
-    """Whether tensorflow-datasets has a data set of that name."""
+    """Whether tensorflow-datasets has a data set of this name."""
     try:
         tfds.builder_cls(name)
     except tfds.core.DatasetNotFoundError:
@@ -37,15 +37,15 @@ def is_tfds_name(name: str) -> bool:
 
 
 def cycle_gan_source(file_name: str) -> tuple[str, str]:
-    """Returns the address and the SHA-256 of an archive of the CycleGAN paper."""
+    """Returns the URL and the SHA-256 of an archive of the CycleGAN paper."""
     infos = tfds.builder_cls("cycle_gan").url_infos
     return next((url, info.checksum) for url, info in infos.items() if url.endswith(f"/{file_name}"))
 
 
 def write_images(name: str, root: Path, folder: Path) -> None:
-    """Writes the images of a data set as they are stored, ``folder``/SPLIT/NUMBER.png or .jpg.
+    """Writes the encoded images of a data set to ``folder``/SPLIT/NUMBER.png or .jpg.
 
-    It may be prepared in ``root`` already; what is prepared here is temporary.
+    Uses the data set prepared in ``root`` if there is one, else prepares it in a temporary folder.
     """
     import requests
 
@@ -58,9 +58,9 @@ def write_images(name: str, root: Path, folder: Path) -> None:
         features = builder.info.features
         feature = features[_FEATURE] if _FEATURE in features.keys() else None  # noqa: SIM118 (no mapping)
         if not isinstance(feature, tfds.features.Image):
-            raise DataError(f"{name} has no images (it has {', '.join(features.keys())})")
+            raise DataError(f"{name} has no images (features: {', '.join(features.keys())})")
         if not builder.is_prepared():
-            # Without a connection, tensorflow-datasets would try for minutes.
+            # Fail early without a connection: tensorflow-datasets would retry for minutes.
             url = next((url for url in builder.url_infos or () if url.startswith("http")), None)
             if url is not None:
                 requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS).close()
@@ -72,7 +72,7 @@ def write_images(name: str, root: Path, folder: Path) -> None:
             split: next((one for one in names if one in stored), None) for split, names in _SPLITS.items()
         }
         if found["train"] is None:
-            raise DataError(f"{name} has nothing to train on (its splits are {', '.join(sorted(stored))})")
+            raise DataError(f"{name} has no training images (splits: {', '.join(sorted(stored))})")
         for split, one in found.items():
             if one is not None:
                 _write_split(builder, one, folder / split)
@@ -83,7 +83,7 @@ def _write_split(builder: Any, split: str, folder: Path) -> None:
     if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
         images = builder.as_data_source(split, decoders=decoders)
     else:
-        in_order = tfds.ReadConfig(interleave_cycle_length=1)  # of the files, always the same
+        in_order = tfds.ReadConfig(interleave_cycle_length=1)  # deterministic order
         images = tfds.as_numpy(builder.as_dataset(split, decoders=decoders, read_config=in_order))
     folder.mkdir()
     bar = tqdm(images, f"writing {split}", len(images), unit="image", delay=2, leave=False, disable=None)
@@ -95,7 +95,7 @@ def _write_split(builder: Any, split: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppresses the messages of tensorflow-datasets, and its bars outside of a terminal."""
+    """Suppresses messages of tensorflow-datasets, and progress bars outside of a terminal."""
     tfds.display_progress_bar(sys.stderr.isatty())
     logging.disable(logging.WARNING)
     try:
@@ -108,7 +108,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turns whatever can go wrong at a preparation into one line, except for faults of the disk."""
+    """Converts errors in preparing a data set to one-line errors; disk errors pass unchanged."""
     import requests
     import tensorflow as tf
 
@@ -121,7 +121,7 @@ def _explained(name: str) -> Iterator[None]:
         ) from error
     except (DataError, OSError):
         raise
-    except Exception as error:  # what tensorflow-datasets and its builders raise is nowhere declared
+    except Exception as error:  # tensorflow-datasets doesn't document its exceptions
         if isinstance(error, tf.errors.OpError) and not isinstance(error, tf.errors.DataLossError):
             raise
         raise DataError(f"{name} can't be prepared ({first_line(error)}); give {_OTHER_WAYS}") from error

@@ -25,7 +25,7 @@ def value_findings(side: str, numbers: Mapping[Path, Numbers], values: ValueRang
         yield Finding(
             "warning",
             "sentinel",
-            f"{number:.9g} in {share:.2%} of the pixels{side}, far from all others: training uses it as a value",
+            f"{number:.9g} in {share:.2%} of the pixels{side}, far from all others: treated as a value",
             f"if it marks missing pixels (nodata, void), add --ignore {number:.9g}",
             [Case((file,)) for file, each in numbers.items() if number in [at for at, _ in each.sentinels]],
         )

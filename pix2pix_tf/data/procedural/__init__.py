@@ -1,7 +1,7 @@
 """Procedurally drawn facades: any number of pairs of a photo and its label map, without a download.
 
 Planning places boxes in whole pixels; painting then draws them. Each box is painted in both images at once,
-so their edges coincide. There are six architectural styles. Each combines features that labels show (shutters,
+so edges coincide. There are six architectural styles. Each combines features that labels show (shutters,
 pillars, a stepped gable) with materials that only the photo shows (plaster, stone, brick). So a network can
 infer the photo from the labels.
 

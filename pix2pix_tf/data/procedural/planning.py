@@ -48,7 +48,7 @@ class Box(NamedTuple):
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grown(self, margin: int, below: int) -> Box:
-        """Enlarges the box by ``margin`` on three sides and by ``below`` at the bottom; both may be negative."""
+        """Enlarges the box by ``margin`` on three sides and ``below`` at the bottom; both may be negative."""
         rise = self.rise and max(0, self.rise + margin)
         return Box(self.top - margin, self.left - margin, self.bottom + below, self.right + margin, rise)
 

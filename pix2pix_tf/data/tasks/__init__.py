@@ -1,6 +1,6 @@
-"""Tasks: pairs as they are, or photos that are degraded, so that a network learns the way back.
+"""Tasks: unchanged pairs, or pairs of a degraded photo and the original, which a network learns to restore.
 
-A task is a file with a subclass of `PhotoTask` and a line here.
+To add a task, write a subclass of `PhotoTask` in a new file and list it here.
 """
 
 from __future__ import annotations
@@ -23,5 +23,5 @@ TASKS: dict[str, type[Pairs | PhotoTask]] = {Pairs.name: Pairs, **PHOTO_TASKS}
 
 
 def task_for(data: DataConfig, image_channels: int) -> Task:
-    """Returns the task of a configuration; raises `ConfigError` if such photos can't be used for it."""
+    """Returns the configured task; raises `ConfigError` if it doesn't support images of these channels."""
     return TASKS[data.task].of(data, image_channels)

@@ -1,4 +1,4 @@
-"""What a task is to the rest of the program, which knows no task by name."""
+"""The interface of tasks; the rest of the program uses no task by name."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Tensors = tuple[tf.Tensor, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """From what a data set reads to what a network learns; this one is the identity.
+    """Converts images of a data set to a network's inputs and targets; this class is the identity.
 
-    All images are float32 in [-1, 1], [..., height, width, channels]. Everything is TensorFlow operations.
+    Images are float32 in [-1, 1], [..., height, width, channels]. All conversions are TensorFlow operations.
 
     Args:
-        image_channels: of the published model's output; of photos 1 (gray) or 3 (RGB).
+        image_channels: Channels of the published model's output: 1 (gray) or 3 (RGB) for photos.
 
     Attributes:
-        name: in ``--task``.
-        makes_input: whether a network's input is made of its target, so that a data set holds targets only.
-        adds_layers: whether the published model has layers of the task around the network.
-        inpaints: whether transparent pixels of its input are the mask that it fills.
-        takes_photos: whether its input has the range of values of the photos.
-        enlarges: how many times larger than an input file the output is.
+        name: Value of ``--task``.
+        makes_input: Whether inputs are made from targets, so that the data set needs targets only.
+        adds_layers: Whether the published model wraps the network in layers of the task.
+        inpaints: Whether transparent input pixels are the mask to fill.
+        takes_photos: Whether inputs have the same value range as the photos.
+        enlarges: Ratio of output size to input size.
     """
 
     image_channels: int = 3
@@ -60,57 +60,57 @@ class Task:
         return self.input_channels
 
     def training_row(self, images: Tensors, seed: tf.Tensor) -> Tensors:
-        """Returns what is trained on, of a row's images; the int64 [2] seed decides all that is random."""
+        """Makes the training tensors from a row's images; ``seed``, int64 [2], determines all randomness."""
         return images
 
     def held_out_row(self, images: Tensors, seed: tf.Tensor, missing: int | None = None) -> Tensors:
-        """Returns a row as files would have it, ``uint8`` or ``uint16``, see `training_row`.
+        """Makes the same tensors as `training_row` in the file's type, ``uint8`` or ``uint16``.
 
-        Missing pixels have the level ``missing``.
+        ``missing`` is the value of missing pixels.
         """
         return images
 
     def encoded(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns what the network is given of a batch's inputs."""
+        """Encodes a batch of inputs for the network."""
         return inputs
 
     def composed(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-        """Returns what losses and the discriminator get, of the network's input and output."""
+        """Combines the network's input and output for the losses and the discriminator."""
         return output
 
     def weight(self, given: tf.Tensor) -> tf.Tensor | None:
-        """Returns the weight of each pixel [..., 1] in pixel losses, in [0, 1]; ``None`` if all count."""
+        """Returns the weights of pixels in pixel losses, [..., 1] in [0, 1]; ``None`` for equal weights."""
         return None
 
     def network_input(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns what the network is given of an image [..., published input channels]."""
+        """Converts an image [..., published input channels] to the network's input."""
         return image
 
     def to_image(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-        """Returns the image [..., image channels] of what `composed` or `PhotoTask.target` returned."""
+        """Converts a result of `composed` or `PhotoTask.target` to an image [..., image channels]."""
         return output
 
     def shown(self, given: np.ndarray) -> np.ndarray:
-        """Returns a network's input, ``uint8`` [height, width, input channels], to be looked at."""
+        """Converts a network's input, ``uint8`` [height, width, input channels], to an image for display."""
         return given
 
 
 class PhotoTask(Task, abc.ABC):
-    """Makes pairs of photos: degrades a photo, and a network learns the way back."""
+    """Makes pairs from photos: the degraded photo is the input, the photo the target."""
 
     makes_input: ClassVar[bool] = True
 
     @classmethod
     def of(cls, data: DataConfig, image_channels: int) -> Self:
-        """Returns the task as configured; raises `ConfigError` if such photos can't be used for it."""
+        """Returns the configured task; raises `ConfigError` if it doesn't support this channel count."""
         return cls(image_channels)
 
     @abc.abstractmethod
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns the input made of a photo [height, width, image channels]; see `training_row`."""
+        """Makes the input from a photo [height, width, image channels]; see `training_row` for ``seed``."""
 
     def target(self, photo: tf.Tensor) -> tf.Tensor:
-        """Returns what the network should return."""
+        """Returns the network's target output."""
         return photo
 
     def training_row(self, images: Tensors, seed: tf.Tensor) -> Tensors:

@@ -1,4 +1,4 @@
-"""Colors for gray photos: lightness in, colors out, in CIE L*a*b* (D65)."""
+"""Colorization: predicts a* and b* from lightness, in CIE L*a*b* (D65)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.tasks.base import PhotoTask
 from pix2pix_tf.errors import ConfigError
 
-# Linear sRGB to XYZ (IEC 61966-2-1), each row divided by D65's white, so that gray is exactly neutral.
+# Linear sRGB to XYZ (IEC 61966-2-1). Rows are normalized to the D65 white, so that gray is exactly neutral.
 _XYZ = np.array(
     [
         [0.4124564, 0.3575761, 0.1804375],
@@ -23,17 +23,16 @@ _XYZ = np.array(
 _TO_XYZ = _XYZ / _XYZ.sum(axis=1, keepdims=True)
 _TO_RGB = np.linalg.inv(_TO_XYZ)
 
-_AB_RANGE = 110.0  # sRGB's a* is from -86 to 98, its b* from -108 to 94
-_DELTA = 6 / 29  # below its cube, L*a*b* is linear
+_AB_RANGE = 110.0  # in sRGB, a* ranges from -86 to 98 and b* from -108 to 94
+_DELTA = 6 / 29  # below the cube of this value, L*a*b* is linear
 
 
 @dataclasses.dataclass(frozen=True)
 class Colorize(PhotoTask):
-    """The input is the gray image that has the photo's lightness L*; the network gives a* and b*.
+    """The input is a gray image with the photo's lightness L*; the network predicts a* and b*.
 
-    Gray means sRGB's: a level of a gray file stands for one L*, so a gray photo is such an input as it is. A
-    published model takes RGB all the same, of which a gray photo has three equal channels, and looks at its
-    lightness alone.
+    Gray values are sRGB-encoded, so a gray photo is a valid input. A published model takes RGB images and
+    uses only their lightness.
     """
 
     name: ClassVar[str] = "colorize"
@@ -46,7 +45,7 @@ class Colorize(PhotoTask):
     def of(cls, data: DataConfig, image_channels: int) -> Self:
         if image_channels != 3:
             raise ConfigError(
-                f"--task {cls.name} learns from photos in color; those of {data.dataset} are gray"
+                f"--task {cls.name} needs color photos, but the images of {data.dataset} are gray"
             )
         return cls(image_channels)
 
@@ -54,7 +53,7 @@ class Colorize(PhotoTask):
         return self.network_input(photo)
 
     def network_input(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the gray image of the same lightness."""
+        """Returns a gray image of the same lightness."""
         luminance = _mixed(_linear(image), _TO_XYZ[1:2])
         return _encoded(luminance)
 
@@ -64,10 +63,9 @@ class Colorize(PhotoTask):
         return tf.concat([500.0 * (x - y), 200.0 * (y - z)], axis=-1) * (1 / _AB_RANGE)
 
     def to_image(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-        """Returns the RGB picture with the input's lightness and the output's colors.
+        """Returns the RGB image with the input's lightness and the output's colors.
 
-        Colors that sRGB hasn't at that lightness become paler, as far as needed, instead of lighter or
-        darker: what is taken away has no luminance.
+        Colors outside of the sRGB gamut are desaturated as little as necessary; their luminance is unchanged.
         """
         luminance = _linear(given)
         a, b = tf.split(output * _AB_RANGE, 2, axis=-1)
@@ -80,7 +78,7 @@ class Colorize(PhotoTask):
 
 
 def _mixed(image: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:
-    """Multiplies the three channels of every pixel by a matrix, in float32 whatever the device."""
+    """Multiplies the channels of every pixel by a matrix, in float32 on every device."""
     channels = tf.split(image, 3, axis=-1)
     rows = [
         sum(float(weight) * channel for weight, channel in zip(row, channels, strict=True)) for row in matrix
@@ -89,26 +87,26 @@ def _mixed(image: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:
 
 
 def _linear(image: tf.Tensor) -> tf.Tensor:
-    """From sRGB in [-1, 1] to linear light in [0, 1]."""
+    """Converts sRGB in [-1, 1] to linear light in [0, 1]."""
     encoded = tf.clip_by_value(image * 0.5 + 0.5, 0.0, 1.0)
     curved = tf.pow((tf.maximum(encoded, 0.04045) + 0.055) * (1 / 1.055), 2.4)
     return tf.where(encoded > 0.04045, curved, encoded * (1 / 12.92))
 
 
 def _encoded(linear: tf.Tensor) -> tf.Tensor:
-    """From linear light to sRGB in [-1, 1]."""
+    """Converts linear light to sRGB in [-1, 1]."""
     linear = tf.clip_by_value(linear, 0.0, 1.0)
     curved = 1.055 * tf.pow(tf.maximum(linear, 0.0031308), 1 / 2.4) - 0.055
     return tf.where(linear > 0.0031308, curved, linear * 12.92) * 2.0 - 1.0
 
 
 def _response(xyz: tf.Tensor) -> tf.Tensor:
-    """L*a*b*'s f, of which L* is 116 f(Y) - 16."""
+    """The function f of L*a*b*, as in L* = 116 f(Y) - 16."""
     curved = tf.pow(tf.maximum(xyz, _DELTA**3), 1 / 3)
     return tf.where(xyz > _DELTA**3, curved, xyz * (1 / (3 * _DELTA**2)) + 4 / 29)
 
 
 def _stimulus(response: tf.Tensor) -> tf.Tensor:
-    """The inverse of :func:`_response`."""
+    """Inverse of `_response`."""
     linear = 3 * _DELTA**2 * (response - 4 / 29)
     return tf.where(response > _DELTA, response * response * response, linear)

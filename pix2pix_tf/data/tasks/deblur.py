@@ -1,4 +1,4 @@
-"""Sharp photos from blurred ones: out of focus, or moved."""
+"""Deblurring of photos that are out of focus or have motion blur."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import tensorflow as tf
 from pix2pix_tf.data.tasks.base import PhotoTask
 from pix2pix_tf.data.tasks.filters import filtered
 
-_RADIUS = 10  # of the kernels, in pixels
-_DEVIATION = (0.8, 3.0)
-_LENGTH = (4.0, 18.0)
+_RADIUS = 10  # kernel radius in pixels
+_DEVIATION = (0.8, 3.0)  # range of the Gaussian's standard deviation in pixels
+_LENGTH = (4.0, 18.0)  # range of the motion's length in pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Deblur(PhotoTask):
-    """The input is the photo blurred: by a Gaussian or along a line, as strongly as is drawn."""
+    """The input is the photo with Gaussian or motion blur of random strength."""
 
     name: ClassVar[str] = "deblur"
     takes_photos: ClassVar[bool] = True
@@ -34,7 +34,7 @@ class Deblur(PhotoTask):
 
 
 def _grid() -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows [side, 1] and columns [1, side] of a kernel, from its middle."""
+    """Returns row offsets [side, 1] and column offsets [1, side] from a kernel's center."""
     places = tf.range(-_RADIUS, _RADIUS + 1, dtype=tf.float32)
     return places[:, tf.newaxis], places[tf.newaxis]
 
@@ -45,7 +45,7 @@ def _gaussian(deviation: tf.Tensor) -> tf.Tensor:
 
 
 def _motion(length: tf.Tensor, angle: tf.Tensor) -> tf.Tensor:
-    """A line one pixel wide through the middle, with soft edges."""
+    """Returns a line through the center, one pixel wide with soft edges."""
     rows, columns = _grid()
     along = tf.abs(columns * tf.cos(angle) + rows * tf.sin(angle))
     across = tf.abs(rows * tf.cos(angle) - columns * tf.sin(angle))

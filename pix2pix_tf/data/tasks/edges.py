@@ -1,4 +1,4 @@
-"""Photos from drawings: the input is an edge drawing that is made of the photo."""
+"""Photos from edge drawings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import tensorflow as tf
 from pix2pix_tf.data.tasks.base import PhotoTask
 from pix2pix_tf.data.tasks.filters import extended, filtered
 
-_DEVIATION = 1.4  # of the blur that keeps texture out, in pixels
+_DEVIATION = 1.4  # standard deviation of the blur that suppresses texture, in pixels
 _RADIUS = 4
-_FAINT, _BLACK = 1.0, 2.5  # gradients, in those of the photo's mean, where lines begin and are full
-_LEAST = 0.02  # of a mean gradient: noise on an even wall is no drawing
+_FAINT, _BLACK = 1.0, 2.5  # gradients where lines start and are black, relative to the photo's mean gradient
+_LEAST = 0.02  # lower limit of the mean gradient, so that noise in a uniform photo draws no lines
 
 _PLACES = np.arange(-_RADIUS, _RADIUS + 1)
 _BLUR = np.exp(-(_PLACES[:, None] ** 2 + _PLACES[None] ** 2) / (2 * _DEVIATION**2))
@@ -25,9 +25,9 @@ _LUMA = (0.299, 0.587, 0.114)
 
 @dataclasses.dataclass(frozen=True)
 class Edges(PhotoTask):
-    """The input is a drawing in black on white, 1 is the paper: Canny's edges (1986) without hysteresis.
+    """The input is an edge drawing, black (-1) on white (1): Canny's edges (1986) without hysteresis.
 
-    Lines stand where the gradient of the blurred photo is largest across the edge, the blacker the steeper.
+    Lines mark maxima of the blurred photo's gradient. Steeper edges are darker.
     """
 
     name: ClassVar[str] = "edges"
@@ -48,7 +48,7 @@ class Edges(PhotoTask):
 
 
 def _is_peak(steepness: tf.Tensor, angle: tf.Tensor) -> tf.Tensor:
-    """Whether no neighbor across the edge, of the eight nearest to the gradient's angle, is steeper."""
+    """Non-maximum suppression: whether neither neighbor along the gradient is steeper."""
     shape = tf.shape(steepness)
     around = extended(steepness, 1)
     octant = tf.cast(tf.round(angle * (4 / math.pi)), tf.int32) % 4  # →, ↘, ↓, ↙
@@ -56,6 +56,6 @@ def _is_peak(steepness: tf.Tensor, angle: tf.Tensor) -> tf.Tensor:
     for number, (row, column) in enumerate([(0, 1), (1, 1), (1, 0), (1, -1)]):
         ahead = around[1 + row :, 1 + column :][: shape[0], : shape[1]]
         behind = around[1 - row :, 1 - column :][: shape[0], : shape[1]]
-        # Of two that are alike one only, so that lines are one pixel wide.
+        # Mark only one of two equal neighbors, so that lines are one pixel wide.
         peak |= (octant == number) & (steepness > ahead) & (steepness >= behind)
     return peak

@@ -1,4 +1,4 @@
-"""Filters of single images that several tasks use."""
+"""Image filters shared by several tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def extended(image: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Repeats the edge of an image [height, width, channels] of any size, so many pixels to each side."""
+    """Pads an image [height, width, channels] by ``pixels`` on each side, repeating the edge pixels."""
     for axis in (0, 1):
         side = tf.shape(image)[axis]
         image = tf.gather(image, tf.clip_by_value(tf.range(-pixels, side + pixels), 0, side - 1), axis=axis)
@@ -14,14 +14,9 @@ def extended(image: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def filtered(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Correlates every channel with one kernel; the edge goes on beyond the image.
+    """Correlates each channel with a kernel; pads by repeating edge pixels.
 
-    Args:
-        image: float32 [height, width, channels].
-        kernel: float32 [odd side, the same side].
-
-    Returns:
-        float32 [height, width, channels].
+    ``image`` is float32 [height, width, channels]; ``kernel`` is float32 and square, with odd sides.
     """
     around = extended(image, kernel.shape[0] // 2)
     channels = tf.transpose(around, [2, 0, 1])[..., tf.newaxis]  # [channels, height, width, 1]

@@ -1,4 +1,4 @@
-"""Inpainting: strokes and boxes are cut out of photos, and the network fills them."""
+"""Inpainting: masks photos with random strokes and boxes, which the network fills."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import tensorflow as tf
 from pix2pix_tf.data.pixels import over_checkerboard
 from pix2pix_tf.data.tasks.base import PhotoTask
 
-_AREA = (0.11, 0.39)  # of the image; what is cut out is within a per cent of what is drawn
-_STROKES, _JOINTS, _BOXES = 4, 4, 3  # at most, and how often a stroke turns
-_HALVINGS = 8
-_TRUSTED = 4.0  # a quarter of a square that is known tells its color
+_AREA = (0.11, 0.39)  # share of the image to mask; the actual share differs by at most 1 %
+_STROKES, _JOINTS, _BOXES = 4, 4, 3  # maximum of strokes, turns per stroke, maximum of boxes
+_DOWNSAMPLINGS = 8
+_CONFIDENCE = 4.0  # a square's mean color is used fully if at least a quarter of its pixels is known
 _FAR = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
 class Inpaint(PhotoTask):
-    """The input is the photo with a hole, and an alpha channel: 1 where it is known, -1 in the hole.
+    """The input is a masked photo with an alpha channel: 1 where pixels are known, -1 in the mask.
 
-    The picture is the photo itself where it is known, bit for bit, and the network's in the hole.
+    The output equals the photo exactly at known pixels, and the network fills the mask.
     """
 
     name: ClassVar[str] = "inpaint"
@@ -35,12 +35,12 @@ class Inpaint(PhotoTask):
         return self.image_channels + 1
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns the photo with a hole of its own, from 10 to 40 % of it."""
+        """Masks 10 to 40 % of the photo at random."""
         alpha = tf.where(random_mask(photo.shape[:2], seed), -1.0, 1.0)
         return self.network_input(tf.concat([photo, alpha], axis=-1))
 
     def network_input(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the image with smooth colors in its hole: where it is at least half transparent."""
+        """Fills the mask (alpha at most one half) with smooth colors."""
         known = _known(image)
         return tf.concat([_diffused(image[..., :-1], known), 2.0 * known - 1.0], axis=-1)
 
@@ -48,7 +48,7 @@ class Inpaint(PhotoTask):
         return over_checkerboard(given)
 
     def composed(self, given: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-        """Returns the output in the hole and the photo around it."""
+        """Returns the output inside of the mask and the photo outside."""
         known = _known(given)
         return given[..., :-1] * known + output * (1.0 - known)
 
@@ -57,27 +57,27 @@ class Inpaint(PhotoTask):
 
 
 def _known(image: tf.Tensor) -> tf.Tensor:
-    """1 where an image is known and 0 where it isn't: products that leave each pixel as it is, or nothing."""
+    """Returns exactly 1 at known pixels and 0 in the mask, so that products don't round pixels."""
     return tf.clip_by_value(image[..., -1:] * 1e6, 0.0, 1.0)
 
 
 def _diffused(colors: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-    """Returns colors with those around a hole flowing into it; the known ones bit for bit.
+    """Fills the mask with surrounding colors; known pixels stay exactly the same.
 
-    A network that normalizes each image is slow to learn the colors around a mask, so they are given. Means
-    over ever larger squares of what is known are taken, then, on the way back, what is missing is filled from
-    the coarser level (pull and push: Gortler et al. 1996, section 3.5). ``known`` is 1 or 0, [..., height,
+    A network with instance normalization is slow to learn the colors around a mask, so the input contains
+    them. The pull-push algorithm (Gortler et al. 1996, section 3.5) downsamples the known pixels repeatedly,
+    then fills missing pixels of each level from the next coarser one. ``known`` is 1 or 0, [..., height,
     width, 1].
     """
     shape = tf.shape(colors)
     weighted = tf.concat([colors * known, known], axis=-1)
     levels = [tf.reshape(weighted, tf.concat([[-1], tf.shape(weighted)[-3:]], axis=0))]
-    for _ in range(_HALVINGS):
+    for _ in range(_DOWNSAMPLINGS):
         levels.append(tf.nn.avg_pool2d(levels[-1], 2, 2, "SAME"))
     filled = _mean_color(tf.reduce_mean(levels[-1], axis=(1, 2), keepdims=True))
     for level in reversed(levels):
         filled = tf.image.resize(filled, tf.shape(level)[1:3])
-        share = tf.minimum(_TRUSTED * level[..., -1:], 1.0)
+        share = tf.minimum(_CONFIDENCE * level[..., -1:], 1.0)
         filled = _mean_color(level) * share + filled * (1.0 - share)
     return tf.reshape(filled, shape)
 
@@ -87,9 +87,9 @@ def _mean_color(weighted: tf.Tensor) -> tf.Tensor:
 
 
 def random_mask(size: tuple[int, int] | tf.TensorShape, seed: tf.Tensor) -> tf.Tensor:
-    """Draws what is cut out of an image, bool [height, width, 1]: some strokes with a brush, and some boxes.
+    """Draws a random mask of brush strokes and boxes, bool [height, width, 1].
 
-    All shapes are drawn too thin first, and then grow alike until they cover a random area.
+    The shapes start thin and grow by the same distance until they cover a random area.
     """
     height, width = size
     side = float(min(height, width))
@@ -110,9 +110,9 @@ def random_mask(size: tuple[int, int] | tf.TensorShape, seed: tf.Tensor) -> tf.T
 def _from_strokes(
     rows: tf.Tensor, columns: tf.Tensor, size: tuple[int, int], side: float, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Returns how far each pixel is from each part of a stroke, [height, width, parts]."""
+    """Returns the distance from each pixel to each stroke segment, [height, width, segments]."""
     draws = tf.random.stateless_uniform([6, _STROKES, _JOINTS], seed)
-    # A walk that turns by up to 70 degrees, some strokes left out, the first always there.
+    # Each stroke is a random walk with turns of up to 70 degrees. Some strokes are omitted, never the first.
     turns = (draws[0] - 0.5) * (140 / 180 * math.pi)
     turns += tf.pad(2 * math.pi * draws[1, :, :1], [[0, 0], [0, _JOINTS - 1]])
     steps, angles = (0.05 + 0.2 * draws[2]) * side, tf.cumsum(turns, axis=1)
@@ -126,7 +126,7 @@ def _from_strokes(
     thickness = tf.repeat(tf.where(absent, -_FAR, brush), _JOINTS)
 
     (row, column), (to_row, to_column) = (
-        tf.unstack(tf.reshape(ends_of, [-1, 2]), axis=-1) for ends_of in (begins, ends - begins)
+        tf.unstack(tf.reshape(points, [-1, 2]), axis=-1) for points in (begins, ends - begins)
     )
     length = tf.maximum(tf.square(to_row) + tf.square(to_column), 1e-6)
     place = tf.clip_by_value(((rows - row) * to_row + (columns - column) * to_column) / length, 0.0, 1.0)
@@ -139,7 +139,7 @@ def _from_strokes(
 def _from_boxes(
     rows: tf.Tensor, columns: tf.Tensor, size: tuple[int, int], side: float, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Returns how far each pixel is from the edge of each box, less than 0 inside, [height, width, boxes]."""
+    """Returns the distance from each pixel to each box, negative inside, [height, width, boxes]."""
     draws = tf.random.stateless_uniform([5, _BOXES], seed)
     row, column = draws[0] * size[0], draws[1] * size[1]
     half_height, half_width = (0.03 + 0.12 * draws[2]) * side, (0.03 + 0.12 * draws[3]) * side

@@ -1,4 +1,4 @@
-"""Pairs as files have them: the task that degrades nothing."""
+"""The task for pairs of files, which are used unchanged."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pix2pix_tf.data.tasks.base import Task
 
 @dataclasses.dataclass(frozen=True)
 class Pairs(Task):
-    """Returns what it is given, but label maps as one channel per class if they are to be encoded so.
+    """Returns pairs unchanged, except for optional one-hot encoding of input label maps.
 
     Args:
-        published_input_channels: of the inputs' files.
-        label_colors: of the classes that have a channel each.
+        published_input_channels: Channels of the input files.
+        label_colors: One-hot palette; empty if inputs aren't one-hot encoded.
     """
 
     published_input_channels: int = 3
@@ -47,22 +47,26 @@ class Pairs(Task):
 
 
 def colors_in(flat: Sequence[int], channels: int) -> tuple[tuple[int, ...], ...]:
-    """Returns the colors, of so many channels each, in a row of numbers."""
+    """Splits a flat sequence of numbers into colors of ``channels`` numbers."""
     return tuple(tuple(flat[start : start + channels]) for start in range(0, len(flat), channels))
 
 
 def one_hot(image: tf.Tensor, colors: Sequence[Sequence[int]]) -> tf.Tensor:
-    """Turns label maps into one channel per class.
+    """One-hot encodes label maps.
 
     Args:
-        image: float32 [..., channels] in [-1, 1], of 8-bit label maps.
-        colors: of the classes, as many numbers as there are channels, from 0 to 255.
+        image: 8-bit label maps as float32 [..., channels] in [-1, 1].
+        colors: Color of each class, with one number from 0 to 255 per channel.
 
     Returns:
-        float32 [..., classes]: 1 where the pixel's color is nearest to that of the class, else -1.
+        float32 [..., classes]: 1 for the class with the nearest color, -1 for other classes.
     """
     palette = tf.constant(colors, tf.float32)
-    levels = tf.round(image * 127.5 + 127.5)  # of whole numbers the products are exact, so ties are, too
+    levels = tf.round(
+        image * 127.5 + 127.5
+    )  # products of integers are exact, so equal distances compare equal
     nearness = 2 * tf.linalg.matmul(levels, palette, transpose_b=True) - tf.reduce_sum(palette**2, axis=-1)
     nearest = tf.argmax(nearness, axis=-1, output_type=tf.int32)[..., tf.newaxis]
-    return 2.0 * tf.cast(nearest == tf.range(len(colors)), tf.float32) - 1.0  # mobiles can't round this one
+    return (
+        2.0 * tf.cast(nearest == tf.range(len(colors)), tf.float32) - 1.0
+    )  # not rounded in float16 on mobile devices

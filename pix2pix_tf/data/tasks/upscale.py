@@ -1,4 +1,4 @@
-"""Larger photos: what is small is enlarged, and the network makes it sharp."""
+"""Super-resolution: photos are enlarged by interpolation, and the network sharpens them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pix2pix_tf.data.tasks.base import PhotoTask
 
 @dataclasses.dataclass(frozen=True)
 class Upscale(PhotoTask):
-    """The input is the photo made smaller, each pixel the mean of many, and enlarged again.
+    """The input is the photo downsampled by averaging and enlarged again.
 
     Args:
-        enlarges: how many times larger than its file a picture is.
-        bits: of each sample of the files.
+        enlarges: Ratio of output size to input size.
+        bits: Bits per sample of the files.
     """
 
     enlarges: int = 4
@@ -41,15 +41,7 @@ class Upscale(PhotoTask):
 
 
 def enlarged_levels(image: np.ndarray, factor: int) -> np.ndarray:
-    """Enlarges an image of a file as the input of :class:`Upscale` is enlarged.
-
-    Args:
-        image: ``uint8`` or ``uint16`` [height, width, channels].
-        factor: how many times.
-
-    Returns:
-        [factor height, factor width, channels] of the same type.
-    """
+    """Enlarges ``uint8`` or ``uint16`` [height, width, channels] by the same method as `Upscale`'s inputs."""
     size = [factor * side for side in image.shape[:2]]
     return from_unit_range(
         _interpolated(to_unit_range(tf.constant(image)), size), tf.as_dtype(image.dtype)
@@ -57,5 +49,5 @@ def enlarged_levels(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _interpolated(image: tf.Tensor, size: tf.Tensor | list[int]) -> tf.Tensor:
-    """Enlarges by Keys' cubic filter, which goes beyond the range."""
+    """Enlarges by bicubic interpolation; clips, because it overshoots the range."""
     return tf.clip_by_value(tf.image.resize(image, size, "bicubic"), -1.0, 1.0)
