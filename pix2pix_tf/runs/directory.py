@@ -282,7 +282,7 @@ class RunDirectory:
 
 def _images_text(images: Any) -> str:
     try:
-        return f"{images['count']}, digest {images['digest'][:8]}"
+        return f"{images['count']} images, digest {images['digest'][:8]}"
     except (KeyError, TypeError):
         return "unknown"
 

@@ -17,8 +17,9 @@ from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value
 from pix2pix_tf.data.reading import read_input
 from pix2pix_tf.errors import DataError
-from pix2pix_tf.exporting import export as exporting
 from pix2pix_tf.exporting.options import ExportOptions
+from pix2pix_tf.exporting.samples import open_samples
+from pix2pix_tf.formats.run import translators_for
 from pix2pix_tf.models.base import PublishedGenerator
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.validation import Validation
@@ -321,9 +322,9 @@ def test_verification_reads_images_as_the_model_is_given_them(tmp_path):
     Image.fromarray(with_corner(7, np.full((64, 64), 99, np.uint8))).save(tmp_path / "1.png")
     config = replace(preset(), input_channels=1, ignore=7, image_size=64, base_filters=2, output_channels=3)
     model = model_for(config)
-    (samples,) = exporting._samples_for(
-        model, model.published_generators(), ExportOptions(tmp_path, verification_images=tmp_path)
-    ).values()
+    (translator,) = translators_for(model).values()
+    options = ExportOptions(tmp_path, verification_images=tmp_path)
+    samples = open_samples(config, model.published_generators(), options)(translator)
     (image,) = samples.held_out((64, 64), 1)
     np.testing.assert_array_equal(image[..., 0], with_corner(128, np.full((64, 64), 99, np.uint8)))
 

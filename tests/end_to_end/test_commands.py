@@ -131,8 +131,8 @@ def test_resume_with_a_moved_or_changed_data_set(trained: Path, user_folder: Pat
     shutil.copy(there / "train" / "집 1.png", there / "train" / "집 99.png")
     result = typed(*arguments[:-1], 16, cwd=tmp_path)
     assert result.returncode == 2
-    assert "6 of them" in error_line(result)
-    assert "7 of them" in error_line(result)
+    assert "6 images" in error_line(result)
+    assert "7 images" in error_line(result)
 
 
 def test_non_finite_losses_stop_the_run(tmp_path: Path):
