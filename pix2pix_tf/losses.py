@@ -19,10 +19,10 @@ def _mean(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(values)
 
 
-# Where a loss is halved for the discriminator, that slows it down against the generator (Isola et al. 2017,
-# section 3.3); the authors of CycleGAN do the same.
+# Halving a loss slows the discriminator relative to the generator (Isola et al. 2017, section 3.3). CycleGAN
+# does the same.
 GAN_LOSSES: dict[GanLoss, _Adversarial] = {
-    "vanilla": _Adversarial(  # Goodfellow et al. 2014: cross entropy, G minimising -log D
+    "vanilla": _Adversarial(  # Goodfellow et al. 2014: cross entropy; G minimizes -log D
         lambda real, fake: 0.5 * (_mean(tf.nn.softplus(-real)) + _mean(tf.nn.softplus(fake))),
         lambda fake: _mean(tf.nn.softplus(-fake)),
     ),
@@ -34,7 +34,7 @@ GAN_LOSSES: dict[GanLoss, _Adversarial] = {
         lambda real, fake: _mean(tf.nn.relu(1.0 - real)) + _mean(tf.nn.relu(1.0 + fake)),
         lambda fake: -_mean(fake),
     ),
-    "wgan-gp": _Adversarial(  # Gulrajani et al. 2017; its gradient penalty is a function of its own
+    "wgan-gp": _Adversarial(  # Gulrajani et al. 2017; see `gradient_penalty` for its penalty
         lambda real, fake: _mean(fake) - _mean(real),
         lambda fake: -_mean(fake),
     ),
@@ -44,7 +44,7 @@ _PIXEL_LOSSES: dict[PixelLoss, Callable[[tf.Tensor], tf.Tensor]] = {"l1": tf.abs
 
 
 def discriminator_loss(kind: GanLoss, real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """Returns what the discriminator minimizes, a float32 scalar; of 'wgan-gp' without the gradient penalty.
+    """Returns the discriminator's loss, a float32 scalar, without the gradient penalty of 'wgan-gp'.
 
     Logits are float32 of any shape, often [batch, rows, columns, 1]; positive means real.
     """
@@ -52,21 +52,21 @@ def discriminator_loss(kind: GanLoss, real_logits: tf.Tensor, fake_logits: tf.Te
 
 
 def generator_loss(kind: GanLoss, fake_logits: tf.Tensor) -> tf.Tensor:
-    """Returns what the generator minimizes, a float32 scalar; see `discriminator_loss`."""
+    """Returns the generator's adversarial loss, a float32 scalar; see `discriminator_loss`."""
     return GAN_LOSSES[kind].generator(fake_logits)
 
 
 def pixel_loss(
     kind: PixelLoss, fake: tf.Tensor, target: tf.Tensor, weight: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Returns the mean over images of the mean of |target - fake| ('l1') or its square ('l2').
+    """Returns the mean of |target - fake| ('l1') or its square ('l2') per image, averaged over the images.
 
-    ``weight`` is that of each pixel, [batch, height, width, 1] in [0, 1]. An image without any weight adds 0.
+    ``weight`` has pixel weights, [batch, height, width, 1] in [0, 1]. An image without weight has loss 0.
     """
     distance = _PIXEL_LOSSES[kind](target - fake)
     if weight is None:
         return tf.reduce_mean(distance)
-    # Each image by its own weight, so that the loss doesn't depend on how a batch is divided.
+    # Normalized per image, so that the loss doesn't depend on how devices divide a batch.
     weights = tf.reduce_sum(weight, axis=[1, 2, 3]) * distance.shape[-1]
     return tf.reduce_mean(tf.math.divide_no_nan(tf.reduce_sum(weight * distance, axis=[1, 2, 3]), weights))
 
@@ -74,30 +74,30 @@ def pixel_loss(
 def feature_distance(real: Sequence[tf.Tensor], fake: Sequence[tf.Tensor]) -> tf.Tensor:
     """Returns the mean absolute difference of a discriminator's features, averaged over its layers.
 
-    Feature matching (Wang et al. 2018, pix2pixHD, equation 4), there as a sum over the layers.
+    This is feature matching (Wang et al. 2018, pix2pixHD, equation 4), which sums over the layers.
     """
-    apart = [
+    differences = [
         tf.reduce_mean(tf.abs(tf.cast(a, tf.float32) - tf.cast(b, tf.float32)))
         for a, b in zip(real, fake, strict=True)
     ]
-    return tf.add_n(apart) / len(apart)
+    return tf.add_n(differences) / len(differences)
 
 
 def gradient_penalty(
     critic: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor, fake: tf.Tensor, mix: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the mean of (‖∇‖₂ - 1)² and that of ‖∇‖₂, of a critic's gradients (Gulrajani et al. 2017).
+    """Returns the means of (‖∇‖₂ - 1)² and of ‖∇‖₂ of a critic's gradients (Gulrajani et al. 2017).
 
-    To be differentiated once more, with respect to the critic's variables. The logits of an image must depend
-    on that image only. ``mix``, [batch, 1, 1, 1] in [0, 1], is drawn uniformly: how much of an image is real.
+    The penalty is differentiable with respect to the critic's variables. The logits of an image must only
+    depend on that image. ``mix``, [batch, 1, 1, 1], is uniform in [0, 1]: the share of the real image.
     """
     images = fake + mix * (real - fake)
     with tf.GradientTape() as tape:
         tape.watch(images)
         logits = critic(images)
-    # Of the sum, divided afterwards: on the way through float16 layers a mean's gradients would vanish.
+    # Differentiates the sum and divides later: the gradients of a mean would underflow in float16 layers.
     logits_per_image = tf.cast(tf.size(logits) / tf.shape(logits)[0], tf.float32)
     gradients = tf.cast(tape.gradient(logits, images), tf.float32) / logits_per_image
     squares = tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3])
-    norms = tf.sqrt(squares + 1e-12)  # whose own gradient at 0 would be infinite
+    norms = tf.sqrt(squares + 1e-12)  # the gradient of sqrt is infinite at 0
     return tf.reduce_mean(tf.square(norms - 1.0)), tf.reduce_mean(norms)

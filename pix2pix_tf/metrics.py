@@ -1,8 +1,8 @@
-"""The metrics of images, compared with their targets: a new metric is an entry of `METRICS`.
+"""Image quality metrics. A new metric is an entry of `METRICS`.
 
-A measure turns an image and its target into a few numbers. A metric is a function of their means over the
-images. A data set is therefore measured image by image, in little memory, and can be resampled for intervals
-(see :mod:`pix2pix_tf.evaluation.intervals`).
+A measure maps an image and its target to a few numbers. A metric is a function of their means over images.
+A data set is therefore measured image by image in little memory, and its measurements can be resampled for
+intervals (see :mod:`pix2pix_tf.evaluation.intervals`).
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-# From an image and its target, float32 [height, width, channels] in [0, 1], and which pixels of the target
-# have a value, bool [height, width] or None for all, to float64 [k]. The others are equal in both images,
-# which have at least the metric's `smallest` pixels.
+# Maps an image and its target, float32 [height, width, channels] in [0, 1], and the mask of valid target
+# pixels, bool [height, width] or None, to float64 [k]. Invalid pixels are equal in both images. Both sides of
+# the images are at least as long as the metric's `smallest`.
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
-# From means [..., k] to values [...].
+# Maps means [..., k] to metric values [...].
 Value = Callable[[np.ndarray], np.ndarray]
 
 PERIODS = (2, 4, 8, 16)
 """Periods in pixels of the checkerboard artifacts that upsampling can leave."""
 
 CONFUSION = "confusion"
-"""What segmentation metrics are computed from: a flat confusion matrix."""
+"""Key of the flat confusion matrices that segmentation metrics are computed from."""
 
 _BEST_PSNR = 100.0
 _SSIM_WINDOW = 11  # pixels
-_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of MS-SSIM's scales, from the finest
-_SMALLEST_FOR_MS_SSIM = 176  # pixels: a window of 11 fits into a sixteenth
+_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of MS-SSIM's scales, finest first
+_SMALLEST_FOR_MS_SSIM = 176  # pixels; 1/16 of it, at the coarsest scale, is one window
 _SPECTRUM_BINS = 64
 _COLOR_BINS = 50
 _LAB_RANGES = ((0.0, 100.0), (-100.0, 100.0), (-100.0, 100.0))
@@ -44,10 +44,10 @@ Number = TypeVar("Number", float, np.ndarray)
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A number that says how good a model's images are.
+    """A metric of a model's images.
 
-    ``better`` says whether lower or higher values are better, values nearer to one, or values that don't
-    exceed that of the targets. ``help`` says what the metric means and its range.
+    ``better`` is 'lower' or 'higher' if such values are better, 'one' if values close to 1 are best, and
+    'target' if values up to the targets' value are best. ``help`` explains the metric and its range.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Metric:
     better: Literal["lower", "higher", "one", "target"]
 
     def badness(self, value: Number, of_targets: Number) -> Number:
-        """Returns a number that is higher for worse values; ``of_targets`` is the targets' own value."""
+        """Returns a number that is higher for worse values; ``of_targets`` is the metric of the targets."""
         match self.better:
             case "lower":
                 return value
@@ -64,21 +64,21 @@ class Metric:
                 return -value
             case "one":
                 return abs(value - 1)
-            case "target":  # weaker artifacts than photos have are no merit
+            case "target":  # artifacts weaker than in the targets are not better
                 return np.maximum(value - of_targets, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageMetric(Metric):
-    """A metric that every image has.
+    """A metric that is measured on each image.
 
     Args:
-        measure: what is averaged over the images, or `CONFUSION`.
-        seed_effect: difference that two runs may have that differ in nothing but their seeds. A smaller
-            difference doesn't distinguish methods, however many images show it.
+        measure: the measure to average over the images, or `CONFUSION`.
+        seed_effect: the largest difference between runs that only differ in their seeds. Smaller differences
+            don't distinguish methods, for any number of images.
         value: computes the metric from the means.
-        smallest: shorter side of the smallest image that has the metric.
-        in_training: whether training validates with it, too.
+        smallest: shortest side in pixels of images that the metric is defined for.
+        in_training: whether the metric is also used for validation during training.
     """
 
     measure: Measure | str
@@ -89,12 +89,12 @@ class ImageMetric(Metric):
 
     @property
     def of_targets(self) -> bool:
-        """Whether the targets' own value is informative."""
+        """Whether the metric of the targets themselves is informative."""
         return self.better == "target" or self.measure == CONFUSION
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """Returns BT.601 luma of [height, width, channels] as float64 [height, width]; the mean if not RGB."""
+    """Converts RGB to BT.601 luma, and other channels to their mean: float64 [height, width]."""
     return image @ _LUMA if image.shape[-1] == 3 else image.mean(axis=-1, dtype=np.float64)
 
 
@@ -107,15 +107,15 @@ def absolute_error(image: np.ndarray, target: np.ndarray, valid: np.ndarray | No
 
 
 def psnr(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Returns [10 log10(1 / mean squared difference)] in dB, of equal images 100."""
+    """Returns [10 log10(1 / mean squared difference)] in dB, at most 100."""
     error = np.square(image - target, dtype=np.float64)[... if valid is None else valid].mean()
     return np.array([min(_BEST_PSNR, -10 * np.log10(max(error, 1e-300)))])
 
 
 def ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Returns [SSIM] (Wang et al. 2004): a Gaussian window of 11 pixels, σ 1.5, mean over the channels.
+    """Returns [SSIM] (Wang et al. 2004), with an 11-pixel Gaussian window, σ 1.5, averaged over channels.
 
-    Windows with a missing pixel don't count, unless all have one.
+    Windows with a missing pixel don't count, unless all windows have one.
     """
     import tensorflow as tf
 
@@ -127,10 +127,9 @@ def ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None)
 
 
 def ms_ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Returns [MS-SSIM] (Wang et al. 2003), on five scales.
+    """Returns [MS-SSIM] (Wang et al. 2003) on five scales.
 
-    Missing pixels have no weight in a window's means, nor in those of smaller scales. Windows count by their
-    weight.
+    Missing pixels have no weight in windows and in downsampling. Windows are averaged by their weight.
     """
     if valid is None:
         import tensorflow as tf
@@ -158,7 +157,7 @@ def ms_ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = No
 
 
 def _smoothed(image: np.ndarray) -> np.ndarray:
-    """Returns the means of SSIM's Gaussian windows, [height - 10, width - 10, channels]."""
+    """Returns the weighted means in SSIM's Gaussian windows, [height - 10, width - 10, channels]."""
     window = np.exp(-np.square((np.arange(_SSIM_WINDOW) - _SSIM_WINDOW // 2) / 1.5) / 2)
     for _ in range(2):  # rows, then columns
         count = len(image) - len(window) + 1
@@ -168,7 +167,7 @@ def _smoothed(image: np.ndarray) -> np.ndarray:
 
 
 def _downsampled(image: np.ndarray) -> np.ndarray:
-    """Returns the means of 2x2 pixels; the last pixel of an odd size counts twice."""
+    """Averages blocks of 2x2 pixels; for odd sizes, the last row or column is repeated."""
     odd = [(0, side % 2) for side in image.shape[:2]]
     image = np.pad(image, [*odd, (0, 0)], mode="symmetric")
     return (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
@@ -178,9 +177,9 @@ def _downsampled(image: np.ndarray) -> np.ndarray:
 
 
 def gradients(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Returns the mean gradients of the luma, by differences to the next pixel: [the image's, the target's].
+    """Returns the mean gradient magnitude of the luma, by forward differences: [image, target].
 
-    Differences to or from a missing pixel don't count, unless all are such.
+    Differences to or from a missing pixel don't count, unless no others exist.
     """
     known = np.array(True) if valid is None else valid[:-1, :-1] & valid[1:, :-1] & valid[:-1, 1:]
     counted = known if known.ndim and known.any() else ...
@@ -193,10 +192,10 @@ def gradients(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = 
 
 
 def checkerboard_power(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Returns, for each of `PERIODS`, the luma's spectral power [at 1 / period, beside that frequency].
+    """Returns the luma's spectral power [at 1 / period, at neighboring frequencies] for each of `PERIODS`.
 
-    It is the power of columns and rows, each line's mean removed. Beside means two to four steps away, on
-    the sides that exist.
+    It is the mean power of rows and columns, without their means. Neighboring frequencies are two to four
+    steps away.
     """
     gray = luma(image)
     powers = np.zeros((len(PERIODS), 2))
@@ -208,16 +207,16 @@ def checkerboard_power(image: np.ndarray, target: np.ndarray, valid: np.ndarray 
         for row, period in zip(powers, PERIODS, strict=True):
             at = length // period
             near = (at + away for away in (-4, -3, -2, 2, 3, 4))
-            # In small images another period's frequency may be among them.
+            # In small images, neighboring frequencies can include another period's.
             beside = [place for place in near if 0 < place < len(power) and place not in measured]
             row += power[at] / 2, power[beside].mean() / 2
     return powers.reshape(-1)
 
 
 def radial_power(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Returns the luma's power spectrum, averaged over all directions, at `spectrum_frequencies`.
+    """Returns the luma's power spectrum at `spectrum_frequencies`, averaged over all directions.
 
-    NaN at frequencies that a small image lacks.
+    It is NaN at frequencies that a small image lacks.
     """
     gray = luma(image)
     power = np.square(np.abs(np.fft.fft2(gray - gray.mean()))) / gray.size
@@ -230,7 +229,7 @@ def radial_power(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None
 
 
 def spectrum_frequencies() -> np.ndarray:
-    """Returns the centers of the spectrum's bins in cycles per pixel, float64 [64], up to ½."""
+    """Returns the centers of the spectrum's bins, float64 [64], from 0 to ½ cycles per pixel."""
     return (np.arange(_SPECTRUM_BINS) + 0.5) / (2 * _SPECTRUM_BINS)
 
 
@@ -238,7 +237,7 @@ def spectrum_frequencies() -> np.ndarray:
 
 
 def lab(image: np.ndarray) -> np.ndarray:
-    """Returns an sRGB image [height, width, 1 or 3] in [0, 1] in CIE L*a*b* (D65), float64 [..., 3]."""
+    """Converts sRGB [height, width, 1 or 3] in [0, 1] to CIE L*a*b* (D65), float64 [height, width, 3]."""
     from pix2pix_tf.data.pixels import as_rgb
 
     rgb = as_rgb(image).astype(np.float64)
@@ -251,7 +250,7 @@ def lab(image: np.ndarray) -> np.ndarray:
 
 
 def color_histograms(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Returns the shares of pixels in bins of L, a and b: the image's, then the target's."""
+    """Returns normalized histograms of L, a and b, of the image and then of the target."""
     shares = []
     for each in (image, target):
         for channel, limits in zip(np.moveaxis(lab(each), -1, 0), _LAB_RANGES, strict=True):
@@ -262,7 +261,7 @@ def color_histograms(image: np.ndarray, target: np.ndarray, valid: np.ndarray | 
 
 
 def histogram_overlap(means: np.ndarray) -> np.ndarray:
-    """Returns the intersection of both histograms, its mean over L, a and b (Isola et al. 2017, figure 7)."""
+    """Returns the mean intersection of histograms over L, a and b (Isola et al. 2017, figure 7)."""
     ours, theirs = np.split(means, 2, axis=-1)
     return np.minimum(ours, theirs).sum(axis=-1) / len(_LAB_RANGES)
 
@@ -271,32 +270,32 @@ def histogram_overlap(means: np.ndarray) -> np.ndarray:
 
 
 def pixel_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Returns the share of correctly classified pixels of flat confusion matrices [..., classes²]."""
+    """Returns the share of correctly classified pixels; ``counts`` are flat matrices [..., classes²]."""
     matrix, *_ = _by_class(counts)
     return np.trace(matrix, axis1=-2, axis2=-1) / np.maximum(counts.sum(-1), 1e-300)
 
 
 def class_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Returns the mean over the classes of each class's share of correct pixels."""
+    """Returns the share of correct pixels of a class, averaged over the classes."""
     _, hits, truth = _by_class(counts)
     return _mean_share(hits, truth, truth)
 
 
 def miou(counts: np.ndarray) -> np.ndarray:
-    """Returns the mean over the classes of intersection over union."""
+    """Returns the intersection over union of a class, averaged over the classes."""
     matrix, hits, truth = _by_class(counts)
     return _mean_share(hits, truth + matrix.sum(-2) - hits, truth)
 
 
 def _by_class(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns matrices [..., truth, found] of flat ones, and each class's hits and true pixels."""
+    """Returns matrices [..., true class, predicted class], and the correct and true pixels per class."""
     side = round(np.sqrt(counts.shape[-1]))
     matrix = counts.reshape(*counts.shape[:-1], side, side)
     return matrix, np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1)
 
 
 def _mean_share(hits: np.ndarray, of: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Returns the mean of hits / of over the classes that occur in the truth."""
+    """Returns the mean of ``hits / of`` over the classes with true pixels."""
     occurs = truth > 0
     shares = np.divide(hits, of, out=np.zeros_like(hits, float), where=of > 0)
     return np.where(occurs, shares, 0).sum(-1) / np.maximum(occurs.sum(-1), 1)
@@ -336,7 +335,7 @@ METRICS: tuple[ImageMetric, ...] = (
     ImageMetric(
         "sharpness",
         "sharpness",
-        "mean gradient over the targets': 1 is as sharp as they are; checkerboards count as sharpness",
+        "mean gradient divided by the targets'; 1 is equally sharp, but checkerboards also raise it",
         "one",
         gradients,
         0.05,
@@ -347,10 +346,10 @@ METRICS: tuple[ImageMetric, ...] = (
         ImageMetric(
             f"checkerboard_{period}",
             f"{period} px checkerboard",
-            f"spectral power at a period of {period} pixels over that beside it: up to 1 there is none",
+            f"spectral power at a period of {period} pixels over neighboring power; no artifact up to 1",
             "target",
             checkerboard_power,
-            1.5,  # three runs of the default had 0.8, 1.6 and 2.1 at 2 pixels
+            1.5,  # three runs with default settings had 0.8, 1.6 and 2.1 at 2 pixels
             _ratio(2 * place),
             smallest=max(PERIODS),
             in_training=True,
@@ -360,7 +359,7 @@ METRICS: tuple[ImageMetric, ...] = (
     ImageMetric(
         "colors",
         "colors",
-        "overlap of the histograms of all pixels in Lab with the targets': 1 is the same colors",
+        "overlap of Lab histograms with the targets', 0 to 1",
         "higher",
         color_histograms,
         0.02,
@@ -369,7 +368,7 @@ METRICS: tuple[ImageMetric, ...] = (
     ImageMetric(
         "pixel_accuracy",
         "pixel accuracy",
-        "share of pixels that a segmentation network classifies as labeled",
+        "share of pixels that a segmentation network classifies correctly",
         "higher",
         CONFUSION,
         0.02,
@@ -378,22 +377,28 @@ METRICS: tuple[ImageMetric, ...] = (
     ImageMetric(
         "class_accuracy",
         "class accuracy",
-        "mean over the classes of each class's share of such pixels",
+        "share of correctly classified pixels of a class, averaged over the classes",
         "higher",
         CONFUSION,
         0.02,
         class_accuracy,
     ),
     ImageMetric(
-        "miou", "mIoU", "mean over the classes of intersection over union", "higher", CONFUSION, 0.02, miou
+        "miou",
+        "mIoU",
+        "intersection over union of a class, averaged over the classes",
+        "higher",
+        CONFUSION,
+        0.02,
+        miou,
     ),
 )
 
 
 def measures_of(metrics: Iterable[ImageMetric]) -> list[Measure]:
-    """Returns the functions that metrics are computed from, each once."""
+    """Returns the distinct measures of metrics, without keys such as `CONFUSION`."""
     return [each for each in dict.fromkeys(metric.measure for metric in metrics) if not isinstance(each, str)]
 
 
 BEST_METRICS = tuple(m.name for m in METRICS if m.in_training and m.better in ("lower", "higher"))
-"""What the best checkpoint can be chosen by."""
+"""Metrics that can select the best checkpoint."""

@@ -1,8 +1,8 @@
-"""The segmentation score: are the classes of the labels found again in an image?
+"""The segmentation score: how well a segmentation of the outputs matches the label maps.
 
-It is the FCN score of Isola et al. 2017, section 4.1, without weights from elsewhere: a small network learns
-to segment the data set's real photos, and then classifies generated ones. If outputs are label maps
-themselves, there is nothing to learn, because their colors are the classes.
+It is the FCN score of Isola et al. 2017, section 4.1, without pretrained weights. A small network learns to
+segment the data set's real photos and then classifies generated photos. Outputs that are label maps need no
+network: their colors are the classes.
 """
 
 from __future__ import annotations
@@ -38,32 +38,32 @@ from pix2pix_tf.networks.upsampling import BilinearDoubling
 
 STEPS = 2400
 
-_VERSION = 3  # to be raised when anything changes that decides what a network learns
+_VERSION = 3  # increment after any change that affects the trained weights
 _BATCH = 4
 _WIDTHS = (32, 64, 128, 256, 256)
 _LEARNING_RATE = 2e-3
 _WARM_UP = 50  # steps
 _COLOR_SHIFT = 0.2
-_NO_CLASS = 255  # instead of a class, of pixels that have none
+_NO_CLASS = 255  # the class index of pixels without a class
 
 Log = Callable[[str], None]
 
 
 class ClassReader:
-    """Classifies the pixels of label maps by their colors: ``palette``, uint8 [classes, channels]."""
+    """Classifies the pixels of label maps by the colors of ``palette``, uint8 [classes, channels]."""
 
     def __init__(self, palette: np.ndarray):
         self.palette = palette
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Returns the class of each pixel, int32 [height, width], of an image [height, width, channels]."""
+        """Classifies the pixels of an image [height, width, channels]: int32 [height, width]."""
         return classes_of(image, self.palette)
 
     def confusion(self, image: np.ndarray, labels: np.ndarray, missing: int | None = None) -> np.ndarray:
-        """Returns how many pixels of which class are classified as which: int64 [classes, classes].
+        """Returns the confusion matrix of an image, int64 [true classes, predicted classes].
 
-        Rows are the truth: ``labels``, a label map that is resized to the size of the classes, and whose
-        pixels of the value ``missing`` have no class.
+        ``labels`` is the true label map; it is resized to the size of the prediction. Pixels equal to
+        ``missing`` don't count.
         """
         found, count = self(image), len(self.palette)
         labels = resized(tf.constant(labels), found.shape, PixelFormat(labels.shape[-1], labels=True))
@@ -75,7 +75,7 @@ class ClassReader:
 
 @dataclasses.dataclass(frozen=True)
 class RealScores:
-    """How well a network classifies the real photos of a split: what generated ones are compared with."""
+    """Scores of a network on the real photos of a split; scores of generated photos are compared to them."""
 
     split: str
     count: int
@@ -91,10 +91,10 @@ class RealScores:
 
 
 class Segmenter(ClassReader):
-    """Classifies the pixels of photos with a network, in float32, at `--image-size`.
+    """Classifies the pixels of photos with a float32 network at ``image_size``.
 
-    ``weights`` are the network's by their paths, as `weights_of` returns them. ``real`` is `None` until it is
-    measured. Raises KeyError or ValueError if a weight is missing or has another shape.
+    ``weights`` maps paths to arrays, see `weights_of`. ``real`` is ``None`` until it is measured. Raises
+    `KeyError` or `ValueError` if a weight is missing or has a different shape.
     """
 
     real: RealScores | None = None
@@ -113,7 +113,7 @@ class Segmenter(ClassReader):
         return self._graph(resized(tf.constant(image), self.image_size, self._side)).numpy()
 
     def _classes(self, photo: tf.Tensor) -> tf.Tensor:
-        """Averages over a photo and its mirror image: that is right more often than either."""
+        """Averages the predictions for a photo and its mirror image, which is more accurate than one."""
         image = to_unit_range(photo)
         logits = self.network(tf.stack([image, tf.reverse(image, [1])]), training=False)
         plain, mirrored = tf.unstack(tf.nn.softmax(logits))
@@ -128,15 +128,13 @@ def weights_of(network: keras.Model) -> dict[str, np.ndarray]:
 
 
 def _build(image_size: tuple[int, int], channels: int, classes: int, dtype: str) -> keras.Model:
-    """Builds an encoder and a decoder with skip connections, as the U-Net (Ronneberger et al. 2015).
+    """Builds a U-Net (Ronneberger et al. 2015).
 
-    The logits are computed at half the size and enlarged. There is neither dropout nor weight decay: after
-    1600 steps on facades the held-out photos' mIoU was 0.323 with both, and 0.323 without.
-
-    Returns:
-        Float32 [batch, height, width, channels] in [-1, 1] → logits, float32 [batch, height, width, classes].
+    It maps float32 [batch, height, width, channels] in [-1, 1] to logits, float32 [batch, height, width,
+    classes]. The logits are computed at half the size and upsampled. Dropout and weight decay don't help:
+    after 1600 steps on facades, the mIoU of held-out photos was 0.323 with and without them.
     """
-    # A seed for each layer, because Keras' global one is the caller's.
+    # Seeds each layer, because Keras' global seed belongs to the caller.
     seeds = map(int, np.random.SeedSequence(0).generate_state(64))
 
     def options(name: str) -> dict[str, Any]:
@@ -176,15 +174,14 @@ def load_or_train(
     log: Log = print,
     steps: int = STEPS,
 ) -> Segmenter:
-    """Returns the network of a data set: the saved one, or one that is trained, measured and saved.
+    """Loads a data set's segmentation network from ``cache_dir``, or trains, measures and saves it.
 
-    ``dataset`` has pairs, one side photos and one label maps, in either order. ``cache_dir`` is the folder
-    that the network is saved in.
+    ``dataset`` has pairs of a photo and a label map, in either order.
     """
     if dataset.kind != "pairs" or [side.labels for side in dataset.sides].count(True) != 1:
         raise DataError(
-            f"{dataset.name}: a segmentation score needs pairs of a photo and a label map; --label-maps says "
-            "which side has the maps"
+            f"{dataset.name}: a segmentation score needs pairs of a photo and a label map; declare the side "
+            "of the label maps with --label-maps"
         )
     pairs = dataset if dataset.sides[1].labels else dataset.directed("BtoA")  # photos first
     decisive = {
@@ -198,22 +195,22 @@ def load_or_train(
     path = cache_dir / f"segmenter-{digest[:16]}.npz"
     with explain_disk_faults(cache_dir):
         cache_dir.mkdir(parents=True, exist_ok=True)
-        # A second program that needs the same network waits for the first.
+        # A second process waits until the first has trained the network.
         with filelock.FileLock(path.with_suffix(".lock")):
             if path.exists():
                 return _load(path, image_size)
             log(
-                f"a segmentation network learns from the {pairs.count('train')} real photos of {pairs.name} "
-                f"at {image_size[1]}x{image_size[0]}, once, in {steps} steps; it is saved as {path}"
+                f"training a segmentation network once on the {pairs.count('train')} real photos of "
+                f"{pairs.name} at {image_size[1]}x{image_size[0]} for {steps} steps; it is saved as {path}"
             )
             segmenter = _train(pairs, image_size, steps)
-            log(f"real photos, classified by that network: {segmenter.real}")
+            log(f"segmentation network on real photos: {segmenter.real}")
             _save(path, segmenter)
             return segmenter
 
 
 def _train(pairs: ImageDataset, image_size: tuple[int, int], steps: int) -> Segmenter:
-    """Trains a network on the real photos, and measures it on those held out."""
+    """Trains a network on the real photos and measures it on held-out photos."""
     config = TrainConfig(
         ModelSettings("segmenter"),
         DataConfig(image_size=image_size),
@@ -224,7 +221,7 @@ def _train(pairs: ImageDataset, image_size: tuple[int, int], steps: int) -> Segm
     weight_of_class = tf.constant(_class_weights(classes, len(colors)), tf.float32)
 
     def example(step: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns photos, classes and the weights of their pixels, each [batch, height, width, …]."""
+        """Returns photos, classes and pixel weights, each [batch, height, width, …]."""
         photos, labels, *mask = batch
         labels = tf.cast(tf.round((labels[..., 0] + 1.0) * 127.5), tf.int32)
         has_class = mask[0][..., 0] if mask else tf.ones_like(labels, tf.float32)
@@ -245,7 +242,7 @@ def _train(pairs: ImageDataset, image_size: tuple[int, int], steps: int) -> Segm
         network.fit(batches, shuffle=False, callbacks=[progress], verbose=0)
     weights = weights_of(network)
     if not all(np.isfinite(each).all() for each in weights.values()):
-        raise TrainingDiverged(f"{pairs.name}: the segmentation network's weights are no longer finite")
+        raise TrainingDiverged(f"{pairs.name}: the segmentation network's weights became infinite or NaN")
 
     segmenter = Segmenter(colors, image_size, weights)
     [images] = pairs.splits[pairs.held_out]
@@ -261,7 +258,7 @@ def _train(pairs: ImageDataset, image_size: tuple[int, int], steps: int) -> Segm
 
 
 def _with_classes(pairs: ImageDataset, colors: np.ndarray) -> ImageDataset:
-    """Replaces label maps by their classes, uint8 [height, width, 1]."""
+    """Replaces label maps by class indices, uint8 [height, width, 1]."""
     missing = pairs.sides[1].missing
 
     def classes(labels: np.ndarray) -> np.ndarray:
@@ -295,10 +292,10 @@ def _color_jittered(photos: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
 
 
 def _class_weights(classes: ImageDataset, count: int) -> np.ndarray:
-    """Returns a weight for each class, float [count]: higher for rare ones, and 1 for the average pixel.
+    """Returns class weights, float [count]: higher for rare classes; the mean over all pixels is 1.
 
-    The root of the inverse frequency is a compromise between pixel accuracy, which frequent classes decide,
-    and the means over classes.
+    The square root of the inverse frequency is a compromise between pixel accuracy, which depends on frequent
+    classes, and the means over classes.
     """
     pixels = np.zeros(count)
     for each in each_of(classes, "train", 1):
@@ -310,7 +307,7 @@ def _class_weights(classes: ImageDataset, count: int) -> np.ndarray:
 
 # ---------------------------------------------------------------- the file
 
-_PALETTE, _REAL = "palette", "real"  # its arrays beside the weights, whose paths have a slash
+_PALETTE, _REAL = "palette", "real"  # array names; names of weights contain a slash
 
 
 def _save(path: Path, segmenter: Segmenter) -> None:
@@ -332,8 +329,8 @@ def _load(path: Path, image_size: tuple[int, int]) -> Segmenter:
         raise
     except Exception as error:  # NumPy doesn't document what it raises for damaged files
         raise DataError(
-            f"{path}: not a whole segmentation network ({first_line(error)}); delete that file and run again "
-            "to train it again"
+            f"{path}: damaged segmentation network ({first_line(error)}); delete the file and run again to "
+            "train a new one"
         ) from error
     segmenter.real = real
     return segmenter
