@@ -1,4 +1,4 @@
-"""Devices of this machine, and the precision they support in hardware."""
+"""The precision that this machine's devices support in hardware."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 
 
 def resolve_precision(precision: Precision) -> Precision:
-    """Returns the precision that 'auto' selects on this machine; others are unchanged."""
+    """Resolves 'auto' for this machine; returns other precisions unchanged."""
     if precision != "auto":
         return precision
     return "mixed_bfloat16" if has_bfloat16_hardware() else "float32"
 
 
 def has_bfloat16_hardware() -> bool:
-    """Whether all GPUs, or without GPUs the CPU, multiply bfloat16 matrices in hardware.
+    """Whether all GPUs multiply bfloat16 matrices in hardware; checks the CPU if there are no GPUs.
 
-    CPUs are checked on Linux only, as TensorFlow has no bfloat16 kernels elsewhere.
+    CPUs are only checked on Linux, because TensorFlow has no bfloat16 CPU kernels on other systems.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -31,15 +31,15 @@ def has_bfloat16_hardware() -> bool:
             tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus
         )
         return all(found is not None and found >= _BFLOAT16_COMPUTE_CAPABILITY for found in capabilities)
-    return not _BFLOAT16_FLAGS.isdisjoint(_processor_flags())
+    return not _BFLOAT16_FLAGS.isdisjoint(_cpu_flags())
 
 
 def has_bfloat16_tiles() -> bool:
-    """Whether the CPU has AMX, which multiplies bfloat16 several times as fast as float32."""
-    return _BFLOAT16_TILES in _processor_flags()
+    """Whether the CPU has AMX, which multiplies bfloat16 several times faster than float32."""
+    return _BFLOAT16_TILES in _cpu_flags()
 
 
-def _processor_flags() -> frozenset[str]:
+def _cpu_flags() -> frozenset[str]:
     try:
         return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
     except OSError:

@@ -1,4 +1,4 @@
-"""Fonts for text in images. Names may use any script, and no font has all characters."""
+"""Selects fonts for text in images: names can use any script, and no font has all characters."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 
 from PIL import ImageFont
 
-_NO_CHARACTER = "\U0010fffe"  # a noncharacter, drawn with the glyph for missing characters
+_NO_CHARACTER = "\U0010fffe"  # a noncharacter; fonts draw the glyph for missing characters
 
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Returns a font with all characters of a text: Pillow's, or else one found on this machine."""
+    """Returns a font with all characters of a text: Pillow's font, or one from matplotlib or the system."""
     own = ImageFont.load_default(size)
     file = None if _has(own, text) else font_file_for(text)
     return own if file is None else ImageFont.truetype(file, size)

@@ -1,4 +1,4 @@
-"""Sample grids: labeled columns, one row per example, in original pixels."""
+"""Sample grids: labeled columns, one row per example, without resizing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
 
 def compose_grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Lays out images below a title and column names, as uint8 [height, width, 3].
+    """Lays out images below a title and column names: uint8 [height, width, 3].
 
-    Each row has one ``uint8`` or ``uint16`` [height, width, channels] per column; see `as_shown`.
+    Each row has one image per column, ``uint8`` or ``uint16`` [height, width, channels]; see `as_shown`.
     """
     cells = [[as_shown(image) for image in row] for row in rows]
     heights = [max(image.shape[0] for image in row) for row in cells]
@@ -44,7 +44,7 @@ def compose_grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[np.
 
 
 def one_row(grid: np.ndarray, height: int, row: int) -> np.ndarray | None:
-    """Returns a grid with only one row (from 0) of images of ``height``; ``None`` if it has no such row."""
+    """Returns a grid with only one row (from 0) of image height ``height``, or ``None`` if it is missing."""
     rows, top = divmod(len(grid), height + _GAP)  # the title is lower than a row
     if not 0 <= row < rows:
         return None

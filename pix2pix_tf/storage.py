@@ -1,8 +1,8 @@
-"""Folders in object stores, each with a local copy that the rest of the program uses.
+"""Folders in object stores, with local copies that the rest of the program uses.
 
-A store can't rename a folder. To publish all or nothing, a list of the files with their digests is written
-last, and only listed files count: a reader sees the folder as it was when the list was written. `fsspec`
-accesses the stores: s3:// with s3fs, gs:// with gcsfs, and others.
+A store can't rename a folder. To publish a folder atomically, the list of its files and digests is written
+last. Readers ignore unlisted files. `fsspec` accesses the stores: s3:// with s3fs, gs:// with gcsfs, and
+others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.+)")  # pathlib changes gs://buc
 _SERVERS = ("http", "https", "file")
 _LIST = "files.json"
 _TRIES = 5
-_PAUSES = (1.0, 4.0, 15.0, 40.0)  # seconds before a failed write is retried
+_PAUSES = (1.0, 4.0, 15.0, 40.0)  # seconds before retries of a failed write
 _SAVE_LIST_EVERY = 10.0  # seconds
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 
@@ -41,104 +41,108 @@ def address_of(path: str | Path) -> str | None:
 
 
 def absolute(path: str | Path) -> str:
-    """Returns an absolute path, or an address unchanged."""
+    """Returns an absolute path; addresses in object stores are unchanged."""
     return address_of(path) or str(Path(path).expanduser().resolve())
 
 
 def local_folder(path: str | Path) -> Path:
-    """Returns a local folder, fetched first if it is in an object store."""
+    """Returns a local path; folders in object stores are fetched first."""
     address = address_of(path)
-    return Path(path).expanduser() if address is None else _fetched(address)
+    return Path(path).expanduser() if address is None else _fetch(address)
 
 
-def _copies_of(address: str) -> Path:
-    """Returns the cache folder for copies of a stored folder."""
+def _cache_folder(address: str) -> Path:
+    """Returns the cache folder of an address."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     digest = hashlib.sha256(address.encode()).hexdigest()
     return root / "pix2pix_tf" / "stores" / digest[:16]
 
 
 class StoredFolder:
-    """A folder in an object store that one process at a time writes, through a local copy.
+    """A folder in an object store with a local copy. One process at a time may write it.
 
     Args:
-        address: of the folder.
-        writing: whether this process writes. Readers have a copy of their own; files that never change are
-            hard links between the two.
-        known_by: a file that identifies such a folder if it was uploaded by hand and has no list.
-        lasting: a subfolder whose files never change, so that their digests can be checked. Other files may
-            be newer than the list. Unlisted files in the subfolder are deleted.
+        address: the folder's address.
+        writing: whether this process writes. Writers and readers have separate copies, with hard links
+            between files that never change.
+        marker: the file that identifies a folder that was uploaded by hand and has no list.
+        immutable: a subfolder whose files never change. Their digests are verified, and unlisted files are
+            deleted. Other files can be newer than the list.
 
     Attributes:
-        copy: the local folder.
+        copy: the local copy.
     """
 
-    def __init__(self, address: str, writing: bool = False, known_by: str = "", lasting: str = ""):
+    def __init__(self, address: str, writing: bool = False, marker: str = "", immutable: str = ""):
         self.address = address
-        self._known_by = known_by
-        self._lasting = lasting
+        self._marker = marker
+        self._immutable = immutable
         name = address.rpartition("/")[2]
         self.copy, self._other_copy = (
-            _copies_of(address) / kind / name
+            _cache_folder(address) / kind / name
             for kind in (("written", "read") if writing else ("read", "written"))
         )
         self._writing = writing
         self._list = self.copy.with_name(f"{self.copy.name}.{_LIST}")
-        self._may_have_left = True  # unlisted files of a killed writer
+        self._may_have_unlisted = True  # a killed writer can leave unlisted files
         self._name = uuid.uuid4().hex
-        self._digests: dict[str, tuple[object, str]] = {}  # with the state of the file
-        self._before: str | None = None  # the writer of the list that was fetched
+        self._digests: dict[str, tuple[object, str]] = {}  # state and digest by file name
+        self._before: str | None = None  # the writer of the fetched list
 
     def fetch(self, only: str | None = None) -> bool:
-        """Updates the copy to the store's list; returns whether the folder exists."""
-        with _explaining(self.address), _alone(self.copy):
+        """Updates the copy from the store; returns whether the folder exists."""
+        with _converting_errors(self.address), _locked(self.copy):
             store, root = _store(self.address)
             for _ in range(_TRIES):
-                there = self._read_list(store, root)
+                listed = self._read_list(store, root)
                 try:
                     if only is None:
-                        self._take_all(store, root, there)
+                        self._fetch_all(store, root, listed)
                     else:
-                        self._take_one(store, root, there, only)
+                        self._fetch_one(store, root, listed, only)
                     break
-                except FileNotFoundError:  # deleted by a writer meanwhile
+                except FileNotFoundError:  # a writer deleted it meanwhile
                     continue
             else:
-                raise SystemFault(f"{self.address} lacks listed files, or changes all the time")
-        self._before = there["writer"]
-        return bool(there["files"])
+                raise SystemFault(
+                    f"{self.address} lacks listed files, or another process keeps changing it; try again"
+                )
+        self._before = listed["writer"]
+        return bool(listed["files"])
 
-    def _take_one(self, store: Any, root: str, there: Mapping[str, Any], name: str) -> None:
-        if name in there["files"]:
+    def _fetch_one(self, store: Any, root: str, listed: Mapping[str, Any], name: str) -> None:
+        if name in listed["files"]:
             _get(store, f"{root}/{name}", self.copy / name)
         else:
             (self.copy / name).unlink(missing_ok=True)
 
-    def _take_all(self, store: Any, root: str, there: Mapping[str, Any]) -> None:
+    def _fetch_all(self, store: Any, root: str, listed: Mapping[str, Any]) -> None:
         before = self._copied()
-        have = {name: digest for name, digest in there["files"].items() if before.get(name) == digest}
+        have = {name: digest for name, digest in listed["files"].items() if before.get(name) == digest}
         for path in (*map(self.copy.joinpath, before.keys() - have.keys()), *self._unfinished()):
             path.unlink()
         _remove_empty_folders(self.copy)
         try:
-            for name in _shown([name for name in there["files"] if name not in have], self.address):
-                self._take(store, root, there, name)
-                have[name] = there["files"][name]
+            for name in _with_progress([name for name in listed["files"] if name not in have], self.address):
+                self._fetch_file(store, root, listed, name)
+                have[name] = listed["files"][name]
         finally:  # an interrupted fetch continues here
             write_whole(self._list, json.dumps(have))
 
-    def _take(self, store: Any, root: str, there: Mapping[str, Any], name: str) -> None:
-        target, digest = _inside(self.copy, name), there["files"][name]
-        is_lasting = bool(self._lasting) and name.startswith(self._lasting) and there["writer"]
-        if is_lasting and _linked(self._other_copy / name, target, digest):
+    def _fetch_file(self, store: Any, root: str, listed: Mapping[str, Any], name: str) -> None:
+        target, digest = _local_path(self.copy, name), listed["files"][name]
+        is_immutable = bool(self._immutable) and name.startswith(self._immutable) and listed["writer"]
+        if is_immutable and _try_hard_link(self._other_copy / name, target, digest):
             return
         _get(store, f"{root}/{name}", target)
-        if is_lasting and self._digest(name) != digest:
-            raise SystemFault(f"{self.address}/{name} is damaged, or is being written; try again")
+        if is_immutable and self._digest(name) != digest:
+            raise SystemFault(
+                f"{self.address}/{name} is damaged, or another process is writing it; try again"
+            )
 
     def publish(self) -> None:
-        """Writes changed files to the store, and the list last."""
-        with _explaining(self.address):
+        """Writes changed files to the store, then the list."""
+        with _converting_errors(self.address):
             for pause in (*_PAUSES, None):
                 try:
                     return self._publish()
@@ -151,31 +155,33 @@ class StoredFolder:
 
     def _publish(self) -> None:
         store, root = _store(self.address)
-        there = self._own_list(store, root)
-        may_have_left, self._may_have_left = self._may_have_left, True
+        listed = self._read_unchanged_list(store, root)
+        may_have_unlisted, self._may_have_unlisted = self._may_have_unlisted, True
         files = {name: self._digest(name) for name in self._own_files()}
         for name, digest in files.items():
-            if there["files"].get(name) != digest:
+            if listed["files"].get(name) != digest:
                 store.put_file(str(self.copy / name), f"{root}/{name}")
-        self._own_list(store, root)  # again: this can take minutes
+        self._read_unchanged_list(store, root)  # checked again, because uploads can take minutes
         store.pipe_file(f"{root}/{_LIST}", json.dumps({"files": files, "writer": self._name}).encode())
         write_whole(self._list, json.dumps(files))
-        gone = there["files"].keys() - files.keys()
-        if self._lasting and may_have_left:
-            gone |= {name for name in _names(store, root) if name.startswith(self._lasting)} - files.keys()
+        gone = listed["files"].keys() - files.keys()
+        if self._immutable and may_have_unlisted:
+            gone |= {
+                name for name in _file_versions(store, root) if name.startswith(self._immutable)
+            } - files.keys()
         for name in gone:
             store.rm_file(f"{root}/{name}")
-        self._may_have_left = False
+        self._may_have_unlisted = False
 
-    def _own_list(self, store: Any, root: str) -> dict[str, Any]:
-        """Reads the list; raises if another process has written it."""
-        there = self._read_list(store, root)
-        if there["writer"] not in (self._before, self._name):
+    def _read_unchanged_list(self, store: Any, root: str) -> dict[str, Any]:
+        """Reads the list; raises if another process wrote it."""
+        listed = self._read_list(store, root)
+        if listed["writer"] not in (self._before, self._name):
             raise SystemFault(
-                f"{self.address} was written by another process meanwhile; a store has no lock: train "
-                "there from one machine at a time"
+                f"{self.address} was changed by another process; object stores have no locks, so train "
+                "in a folder from one machine at a time"
             )
-        return there
+        return listed
 
     def _own_files(self) -> list[str]:
         files = (path for path in self.copy.rglob("*") if path.is_file())
@@ -183,16 +189,16 @@ class StoredFolder:
         return sorted(name for name in names if UNFINISHED not in name and not name.startswith("."))
 
     def _unfinished(self) -> list[Path]:
-        """Returns files of a killed fetch, which would keep the folder of a deleted checkpoint."""
+        """Returns the partial files of a killed fetch; they would keep folders of deleted checkpoints."""
         return [path for path in self.copy.rglob(f".*{UNFINISHED}") if path.is_file()]
 
     def _copied(self) -> dict[str, str]:
-        """Returns the digests of the copied files; readers don't change files and have them in the list."""
-        noted = {} if self._writing else _made_of(self.copy, self._list)
-        return {name: noted.get(name) or self._digest(name) for name in self._own_files()}
+        """Returns the digests of the copied files. Readers take them from the list, without hashing."""
+        saved = {} if self._writing else _read_versions(self.copy, self._list)
+        return {name: saved.get(name) or self._digest(name) for name in self._own_files()}
 
     def _digest(self, name: str) -> str:
-        """Returns a file's digest, which is computed again only after a change."""
+        """Returns a file's digest, cached until the file changes."""
         stat = (self.copy / name).stat()
         state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         if self._digests.get(name, (None,))[0] != state:
@@ -203,62 +209,62 @@ class StoredFolder:
         try:
             return json.loads(store.cat_file(f"{root}/{_LIST}"))
         except FileNotFoundError:
-            found = _names(store, root)
-            return {"files": found if self._known_by in found else {}, "writer": None}
+            found = _file_versions(store, root)
+            return {"files": found if self._marker in found else {}, "writer": None}
 
 
-def _fetched(address: str) -> Path:
-    """Returns a copy of a folder or file that was uploaded to a store."""
+def _fetch(address: str) -> Path:
+    """Fetches a folder or file from a store; returns the local copy."""
     name = address.rpartition("/")[2]
-    copy = _copies_of(address) / "fetched" / name
+    copy = _cache_folder(address) / "fetched" / name
     listing = copy.with_name(f"{name}.{_LIST}")
-    with _explaining(address), _alone(copy):
+    with _converting_errors(address), _locked(copy):
         store, root = _store(address)
-        marks = _names(store, root)
-        if not marks:
-            raise DataError(f"there is nothing at {address}")
-        before = _made_of(copy, listing)
-        for gone in before.keys() - marks.keys():
-            _inside(copy, gone).unlink(missing_ok=True)
-        have = {name: mark for name, mark in marks.items() if before.get(name) == mark}
-        noted = time.monotonic()
+        versions = _file_versions(store, root)
+        if not versions:
+            raise DataError(f"{address} doesn't exist; check the address")
+        before = _read_versions(copy, listing)
+        for gone in before.keys() - versions.keys():
+            _local_path(copy, gone).unlink(missing_ok=True)
+        have = {name: version for name, version in versions.items() if before.get(name) == version}
+        saved = time.monotonic()
         try:
-            for each in _shown([name for name in marks if name not in have], address):
-                _get(store, f"{root}/{each}".rstrip("/"), _inside(copy, each) if each else copy)
-                have[each] = marks[each]
-                if time.monotonic() - noted > _SAVE_LIST_EVERY:
+            for each in _with_progress([name for name in versions if name not in have], address):
+                _get(store, f"{root}/{each}".rstrip("/"), _local_path(copy, each) if each else copy)
+                have[each] = versions[each]
+                if time.monotonic() - saved > _SAVE_LIST_EVERY:
                     write_whole(listing, json.dumps(have))
-                    noted = time.monotonic()
+                    saved = time.monotonic()
         finally:  # an interrupted fetch continues here
             write_whole(listing, json.dumps(have))
     return copy
 
 
-def _made_of(copy: Path, listing: Path) -> dict[str, str]:
-    """Returns the digests or versions of the copied files by name."""
+def _read_versions(copy: Path, listing: Path) -> dict[str, str]:
+    """Reads the digests or versions of the copied files by name."""
     try:
         stored = json.loads(listing.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {name: of for name, of in stored.items() if (copy / name).is_file()}
+    return {name: version for name, version in stored.items() if (copy / name).is_file()}
 
 
-def _names(store: Any, root: str) -> dict[str, str]:
-    """Returns the files of a stored folder by name, each with a version that changes with its content."""
+def _file_versions(store: Any, root: str) -> dict[str, str]:
+    """Returns the version of each file in a stored folder by name; it changes with the content."""
     changing = ("size", "ETag", "etag", "LastModified", "mtime")
     return {
         path.removeprefix(root).lstrip("/"): " ".join(str(info[key]) for key in changing if key in info)
         for path, info in store.find(root, detail=True).items()
         if not path.endswith("/")
-        and (path != root or info["size"])  # web consoles create empty files for folders
+        and (path != root or info["size"])  # web consoles represent folders by empty files
     }
 
 
-def _inside(folder: Path, name: str) -> Path:
-    """Returns the local path of a stored file; raises if it would be outside of the folder."""
+def _local_path(folder: Path, name: str) -> Path:
+    """Returns the local path of a stored file; raises if it is outside of the folder."""
     parts = name.split("/")
     if any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
-        raise DataError(f"the store has a file {name!r}, which is not a valid relative path; delete it")
+        raise DataError(f"the store has a file {name!r}, which is not a valid relative path; delete the file")
     return folder.joinpath(*parts)
 
 
@@ -282,19 +288,19 @@ def _get(store: Any, source: str, target: Path) -> None:
     unfinished.replace(target)
 
 
-def _linked(source: Path, target: Path, digest: str) -> bool:
-    """Creates a hard link if the source has the digest; returns whether it did."""
+def _try_hard_link(source: Path, target: Path, digest: str) -> bool:
+    """Creates a hard link if the source has the digest; returns whether it was created."""
     try:
         if _digest(source) != digest:
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
         target.hardlink_to(source)
-    except OSError:  # no such file, or no hard links
+    except OSError:  # the source is missing, or hard links aren't supported
         return False
     return True
 
 
-def _shown(names: list[str], address: str) -> Iterable[str]:
+def _with_progress(names: list[str], address: str) -> Iterable[str]:
     return tqdm(names, f"fetching {address}", unit="file", leave=False, delay=2, disable=None)
 
 
@@ -310,8 +316,8 @@ def _remove_empty_folders(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(copy: Path) -> Iterator[None]:
-    """Locks a copy against other processes."""
+def _locked(copy: Path) -> Iterator[None]:
+    """Locks a copy, so that other processes wait."""
     with explain_disk_faults(copy):
         copy.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(copy.with_name(f".{copy.name}.lock")):
@@ -319,8 +325,8 @@ def _alone(copy: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explaining(address: str) -> Iterator[None]:
-    """Converts any error of a store to a `SystemFault`."""
+def _converting_errors(address: str) -> Iterator[None]:
+    """Converts errors of a store to `SystemFault`."""
     try:
         yield
     except Pix2pixError:

@@ -1,4 +1,4 @@
-"""``pix2pix timeline``: one row of a run's sample grids as a GIF of its training."""
+"""``pix2pix timeline``: a GIF of one row of a run's sample grids over the training."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ _SHRINK = 0.85
 
 
 def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
-    """Writes one row (from 1) of all sample grids as a GIF of at most 1 MB, scaled down if needed.
+    """Writes one row (from 1) of the sample grids as a GIF of at most 1 MB, scaled down if needed.
 
-    The file is ``RUN/timeline.gif`` by default; returns its path.
+    The default path is ``RUN/timeline.gif``. Returns the path.
     """
     opened = open_run(run)
     directory, height = opened.directory, opened.config.data.size[0]
     grids = sorted(directory.samples.glob("step_*.png"))
     if not grids:
-        raise RunError(f"{directory.place} has no samples yet; one is written every --sample-every steps")
+        raise RunError(
+            f"{directory.place} has no sample grids yet; training writes one every --sample-every steps"
+        )
     frames = []
     for number in spread(len(grids), _MOST_FRAMES):
         frame = one_row(np.asarray(Image.open(grids[number]).convert("RGB")), height, row - 1)
         if frame is None:
-            raise RunError(f"--row {row}: the sample grids in {directory.samples} have no such row")
+            raise RunError(f"--row {row}: the sample grids in {directory.samples} have fewer rows")
         frames.append(Image.fromarray(frame))
     # Grids with a longer title may be wider.
     width, height = (min(frame.size[axis] for frame in frames) for axis in (0, 1))

@@ -206,7 +206,7 @@ def test_damaged_checkpoint_is_reported(run, damage):
         restore(run.checkpoint(8), state)
     message = str(caught.value)
     assert message.startswith(f"the checkpoint {run.checkpoint(8)} is damaged (")
-    assert "delete that folder to continue from the one before it" in message
+    assert "delete its folder" in message
     assert "\n" not in message
 
 

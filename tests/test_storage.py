@@ -180,7 +180,7 @@ def test_best_checkpoint_of_a_killed_writer(store):
 
 
 def test_damaged_file_in_a_store_is_refused(store, tmp_path, monkeypatch):
-    options = {"lasting": "checkpoints/"}
+    options = {"immutable": "checkpoints/"}
     writer_of(files={**OLD, "tensorboard/events": "a"}, **options)
     store.pipe_file("bucket/run/tensorboard/events", b"ab")  # has grown since: the writer was killed
     assert StoredFolder("s3://bucket/run", **options).fetch()
@@ -193,7 +193,7 @@ def test_damaged_file_in_a_store_is_refused(store, tmp_path, monkeypatch):
 def test_leftovers_of_a_killed_writer_are_removed(store):
     store.pipe_file("bucket/run/checkpoints/step_9/state", b"orphan")
     store.pipe_file("bucket/run/another/checkpoints/step_1/state", b"of a run below")
-    writer = StoredFolder("s3://bucket/run", True, known_by="config.json", lasting="checkpoints/")
+    writer = StoredFolder("s3://bucket/run", True, marker="config.json", immutable="checkpoints/")
     assert not writer.fetch()
     write(writer.copy, OLD)
     writer.publish()
@@ -238,12 +238,12 @@ def test_folder_without_a_list(store):
     for name, text in OLD.items():
         store.pipe_file(f"bucket/run/{name}", text.encode())
     for writing in (False, True):
-        folder = StoredFolder("s3://bucket/run", writing, known_by="config.json")
+        folder = StoredFolder("s3://bucket/run", writing, marker="config.json")
         assert folder.fetch()
         assert contents(folder.copy) == OLD
     write(folder.copy, NEW)
     folder.publish()
-    assert fetched(known_by="config.json") == NEW
+    assert fetched(marker="config.json") == NEW
 
 
 def test_path_traversal_is_refused(store, tmp_path):

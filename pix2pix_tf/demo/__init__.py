@@ -1,4 +1,4 @@
-"""``pix2pix demo``: a web page to draw on, translated by a .tflite in the browser.
+"""``pix2pix demo``: a web page to draw on; a .tflite model translates the drawing in the browser.
 
 This process only serves files on the loopback interface: the page, LiteRT.js and the model.
 """
@@ -33,7 +33,7 @@ _TYPES = {
     ".wasm": "application/wasm",
     ".tflite": "application/octet-stream",
 }
-# WebAssembly threads share memory, which browsers allow only on pages without foreign content.
+# WebAssembly threads need shared memory, which browsers only allow on cross-origin isolated pages.
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -50,8 +50,8 @@ class Demo:
         path = TFLite.find(model)
         if path is None:
             raise ConfigError(
-                f"{model}: the demo takes a .tflite; 'pix2pix export RUN' writes one, and "
-                f"{' and '.join(shipped_models())} are shipped with this package"
+                f"{model}: not a .tflite model; 'pix2pix export RUN' writes one, and "
+                f"{' and '.join(shipped_models())} are included in this package"
             )
         translator = TFLite.load(path)
         _require_drawable(path, translator)
@@ -63,7 +63,9 @@ class Demo:
         try:
             self._server = _Server(port, files)
         except OSError as error:
-            raise SystemFault(f"--port {port}: {error.strerror or error}; give another, or 0") from error
+            raise SystemFault(
+                f"--port {port}: {error.strerror or error}; give another port, or 0 for any free port"
+            ) from error
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
 
     def serve(self) -> None:
@@ -87,13 +89,13 @@ def demo(
     """Serves the page until Ctrl-C; see :class:`Demo`."""
     page = Demo(model, port, runtime)
     report(f"{page.url} serves {quoted(str(model))}; Ctrl-C stops it")
-    if open_browser:  # in a thread: browsers in the terminal return only when they are closed
+    if open_browser:  # in a thread, because terminal browsers block until they are closed
         threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
     page.serve()
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    """Serves these files on the loopback interface; ignores connections that the browser has closed."""
+    """Serves files on the loopback interface; ignores connections closed by the browser."""
 
     def __init__(self, port: int, files: Mapping[str, Path | bytes]):
         self.files = files
@@ -110,7 +112,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         found = self.server.files.get(self.path.partition("?")[0])
-        # DNS rebinding: a foreign page that resolves to this machine has another host.
+        # Prevents DNS rebinding: requests of other sites have a different host.
         host = self.headers.get("Host", "").partition(":")[0]
         try:
             body = found.read_bytes() if isinstance(found, Path) else found
@@ -137,8 +139,8 @@ def _require_drawable(path: Path, model: TFLiteTranslator) -> None:
         raise ConfigError(f"{path}: the demo supports plain image-to-image models only")
     if not {model.input.channels, model.output.channels} <= {1, 3} or model.output.bits != 8:
         raise ConfigError(
-            f"{path}: the demo supports 8-bit gray and RGB; this model translates {model.input.channels} "
-            f"channels to {model.output.channels}"
+            f"{path}: the demo supports 8-bit gray and RGB images only; this model translates "
+            f"{model.input.channels} channels to {model.output.channels}"
         )
 
 

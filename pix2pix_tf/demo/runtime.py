@@ -1,4 +1,4 @@
-"""Downloads LiteRT.js, the runtime in the browser, by npm or from a public CDN, and verifies it."""
+"""Downloads and verifies LiteRT.js, the runtime in the browser, with npm or from a public CDN."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _FILES = {  # SHA-256 of each file of the version in web/package-lock.json
     "wasm-utils/dist/index.js": "e0e20bc28ab001ac732cf40d15b6eebd24fb0deaeb95eeba5100f51eebf015f2",
 }
 _PACKAGES = ("core", "wasm-utils")
-_BY_HAND = "download it on another machine ('npm ci' in web/) and give its folder as --runtime"
+_BY_HAND = "download it on another machine ('npm ci' in web/) and give the folder with --runtime"
 
 
 def runtime_files(given: Path | None = None) -> dict[str, Path]:
-    """Returns the files of the runtime by their names in ``node_modules/@litertjs``.
+    """Returns the runtime's files by their names in ``node_modules/@litertjs``.
 
-    ``given`` is that folder after ``npm ci``. By default the files are downloaded to the cache.
+    ``given`` is this folder after ``npm ci``. By default, the files are downloaded to the cache.
     """
     folder = given or data_root(None) / "downloads" / f"litertjs-{VERSION}"
     files = {name: folder / name for name in _FILES}
@@ -57,13 +57,13 @@ def runtime_files(given: Path | None = None) -> dict[str, Path]:
 
 
 def _download(folder: Path) -> None:
-    """Downloads all files by npm if that is installed and works, else from a CDN."""
+    """Downloads all files with npm if it is installed and works, else from a CDN."""
     import requests
 
     npm = shutil.which("npm")
     packages = [f"@litertjs/{package}@{VERSION}" for package in _PACKAGES]
     with tempfile.TemporaryDirectory() as place, contextlib.suppress(OSError, subprocess.SubprocessError):
-        if npm is not None:  # it knows its registry
+        if npm is not None:  # npm uses the user's registry
             command = [npm, "install", "--ignore-scripts", "--no-save", "--prefix", place, *packages]
             subprocess.run(command, cwd=place, check=True, capture_output=True, timeout=_NPM_SECONDS)
             return _write(
@@ -83,12 +83,10 @@ def _download(folder: Path) -> None:
 
 
 def _write(folder: Path, read: Callable[[str], bytes], source: str) -> None:
-    """Writes the missing files; raises if a digest differs."""
+    """Writes missing files; raises if a digest is wrong."""
     missing = [name for name in _FILES if not (folder / name).is_file()]
     for name in tqdm(missing, "LiteRT.js", unit="file", leave=False, delay=1, disable=None):
         content = read(name)
         if hashlib.sha256(content).hexdigest() != _FILES[name]:
-            raise SystemFault(
-                f"the digest of {name} from {source} is not that of LiteRT.js {VERSION}; {_BY_HAND}"
-            )
+            raise SystemFault(f"{name} from {source} has a wrong digest for LiteRT.js {VERSION}; {_BY_HAND}")
         write_whole(folder / name, content)

@@ -242,7 +242,7 @@ def _train(pairs: ImageDataset, image_size: tuple[int, int], steps: int) -> Segm
         network.fit(batches, shuffle=False, callbacks=[progress], verbose=0)
     weights = weights_of(network)
     if not all(np.isfinite(each).all() for each in weights.values()):
-        raise TrainingDiverged(f"{pairs.name}: the segmentation network's weights became infinite or NaN")
+        raise TrainingDiverged(f"{pairs.name}: the segmentation network's weights are no longer finite")
 
     segmenter = Segmenter(colors, image_size, weights)
     [images] = pairs.splits[pairs.held_out]

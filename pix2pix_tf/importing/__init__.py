@@ -1,4 +1,4 @@
-"""``pix2pix import``: converts a PyTorch generator to a run that predicts, exports and evaluates."""
+"""``pix2pix import``: converts a PyTorch generator to a run for predict, export and evaluate."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def import_checkpoint(
     direction: Direction | None = None,
     eval: bool = False,
 ) -> tuple[RunDirectory, Generator]:
-    """Writes a run with the generator in ``latest_net_G.pth`` of pytorch-CycleGAN-and-pix2pix (or ``_G_A``).
+    """Converts a generator file of pytorch-CycleGAN-and-pix2pix, such as ``latest_net_G.pth``, to a run.
 
     The run has a checkpoint of step 0 with the generator and an untrained discriminator; other runs can start
-    from it (``init_from``). With ``eval``, batch normalization uses the stored statistics, like their
-    ``test.py --eval``; by default it uses those of each image. ``direction`` defaults to the data set's and
-    can be given again at each use.
+    from it (``init_from``). With ``eval``, batch normalization uses the stored statistics, like the original
+    ``test.py --eval``. By default it uses the statistics of each image. ``direction`` defaults to the data
+    set's direction. Other commands can override it.
     """
     run = RunDirectory(out)
     run.refuse_unreadable_path()
     if run.exists():
-        raise RunError(f"--out {quoted(out)}: a run exists there; give another directory")
+        raise RunError(f"--out {quoted(out)} already contains a run; give another directory")
     generator = read_generator(checkpoint, eval)
     if eval and generator.norm != "batch":
         raise ConfigError(f"--eval has no effect with {quoted(checkpoint)}, which has no batch normalization")
@@ -55,7 +55,7 @@ def import_checkpoint(
 def _config_for(
     generator: Generator, run_dir: Path, dataset: str, direction: Direction | None
 ) -> TrainConfig:
-    dataset = absolute(dataset) if looks_like_path(dataset) else dataset  # for any working directory
+    dataset = absolute(dataset) if looks_like_path(dataset) else dataset  # valid in any working directory
     config = preset(dataset, recipe="paper")
     return configs.replace(
         config,
@@ -76,17 +76,17 @@ def _config_for(
 
 
 def _initial_state(config: TrainConfig, weights: Mapping[str, np.ndarray]) -> dict[str, tf.Variable]:
-    """Returns the variables of a checkpoint: the given generator, initial weights of the discriminator."""
+    """Returns a checkpoint's variables: the given generator, and initial weights of the discriminator."""
     state = {}
     for name, build in model_for(config).networks().items():
         network = build("float32")
         for key, variable in stored_weights(name, network).items():
             value = weights.get(variable.path) if name == "generator" else variable.numpy()
             if value is None or value.shape != tuple(variable.shape):
-                has = "missing" if value is None else f"of shape {list(value.shape)}"
+                problem = "is missing" if value is None else f"has shape {list(value.shape)}"
                 raise RunError(
-                    f"'{variable.path}' is {has} where {list(variable.shape)} is needed: the network differs "
-                    "from those of pytorch-CycleGAN-and-pix2pix"
+                    f"'{variable.path}' {problem}, but shape {list(variable.shape)} is needed: this is not a "
+                    "network of pytorch-CycleGAN-and-pix2pix"
                 )
             for stored in (key, average_name(key)):
                 state[stored] = tf.Variable(value)

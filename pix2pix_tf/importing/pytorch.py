@@ -1,7 +1,7 @@
 """Reads generators of pytorch-CycleGAN-and-pix2pix (Zhu, Park et al.).
 
-Depth, width and normalization follow from the numbered module names. The entries of the file must be exactly
-those of the network.
+Depth, width and normalization are inferred from the entries of the file. The file must have exactly the
+entries of such a network.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
 
 _SUPPORTED = "pytorch-CycleGAN-and-pix2pix (unet_128, unet_256, resnet_6blocks or resnet_9blocks)"
-# Image sizes at which our ResNet has 6 or 9 residual blocks.
+# Image size by the number of residual blocks: our ResNet chooses the number by the size.
 _SIZE_FOR_BLOCKS = {6: (128, 128), 9: (256, 256)}
-# Depths of U-Nets; for images of 2**levels pixels.
+# Supported depths of U-Nets; the image size is 2**levels pixels.
 _LEVELS = (6, 7, 8)
 
 State = Mapping[str, np.ndarray]
-# Of each block: our name, their convolution, their normalization.
+# For each block: our name, PyTorch's convolution, PyTorch's normalization.
 Blocks = list[tuple[str, str, str]]
 Kind = Literal["unet_of_pytorch", "resnet_of_pytorch"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Generator:
-    """A generator read from a file; ``description`` is its PyTorch name, ``weights`` have our names."""
+    """An imported generator; ``description`` is its PyTorch name, ``weights`` have our names."""
 
     kind: Kind
     description: str
@@ -45,7 +45,7 @@ class Generator:
 
 
 def read_generator(path: Path, eval_mode: bool) -> Generator:
-    """Reads a generator's checkpoint."""
+    """Reads a generator from a PyTorch checkpoint."""
     state = _load(path)
     kind: Kind = "unet_of_pytorch" if "model.model.0.weight" in state else "resnet_of_pytorch"
     if kind == "unet_of_pytorch":
@@ -60,14 +60,14 @@ def read_generator(path: Path, eval_mode: bool) -> Generator:
         outputs = [len(value) for value in state.values() if value.ndim == 4][-1:]
         is_discriminator = "net.0.weight" in state or ("model.0.weight" in state and outputs == [1])
         found = "a discriminator" if is_discriminator else "another network"
-        raise RunError(f"{path}: {found}, not a generator of {_SUPPORTED}; give its latest_net_G.pth")
+        raise RunError(f"{path}: is {found}, not a generator of {_SUPPORTED}; give a latest_net_G.pth")
     if size is None:
-        raise RunError(f"{path}: a {name}, whose depth can't be imported; give one of {_SUPPORTED}")
+        raise RunError(f"{path}: is a {name}, an unsupported depth; give a generator of {_SUPPORTED}")
     try:
         weights, norm = _weights(state, blocks, ends[1], eval_mode)
     except ValueError as error:
-        raise RunError(f"{path}: a changed {name}: {error}; give one of {_SUPPORTED}") from error
-    if kind == "unet_of_pytorch":  # they concatenate the skip connection first
+        raise RunError(f"{path}: is a modified {name}: {error}; give one of {_SUPPORTED}") from error
+    if kind == "unet_of_pytorch":  # PyTorch's U-Net concatenates the skip connection first
         for level in range(1, levels):
             kernel = weights[f"up_{level}_conv/kernel"]
             weights[f"up_{level}_conv/kernel"] = np.roll(kernel, kernel.shape[3] // 2, axis=3)
@@ -92,11 +92,11 @@ def _load(path: Path) -> State:
         import torch
     except ImportError:
         raise ConfigError(
-            "reading PyTorch's checkpoints needs PyTorch; pip install 'pix2pix-tf[torch]'"
+            "PyTorch checkpoints can't be read without PyTorch; pip install 'pix2pix-tf[torch]'"
         ) from None
     try:
         with path.open("rb") as file:
-            # Tensors and plain containers only: no code from the file runs.
+            # Loads only tensors and plain containers: no code from the file runs.
             stored = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"{path}: no such file; check the path") from None
@@ -104,11 +104,11 @@ def _load(path: Path) -> State:
         if path.is_dir():
             raise RunError(f"{path}: is a folder; give a checkpoint file such as latest_net_G.pth") from None
         raise SystemFault(f"{path}: can't be read ({error.strerror or error})") from None
-    except Exception as error:  # unpickling and unzipping fail in many ways
+    except Exception as error:  # unpickling and unzipping raise many types of errors
         objects: list[str] = []
         with contextlib.suppress(Exception):  # lists names without running code
             objects = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        # PyTorch's own message explains how to run the file's code.
+        # PyTorch's own message recommends to run the file's code.
         raise RunError(
             f"{path}: has Python objects ({objects[0]}), which can't be loaded without running code; "
             "save the network's state_dict() instead"
@@ -121,14 +121,14 @@ def _load(path: Path) -> State:
             isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
         )
 
-    # It may be nested, as in {"state_dict": ..., "epoch": 200}.
+    # The network may be nested, as in {"state_dict": ..., "epoch": 200}.
     networks = {"": stored}
     if not is_network(stored) and isinstance(stored, Mapping):
         networks = {name: each for name, each in stored.items() if each and is_network(each)}
     if len(networks) != 1 or not is_network(network := next(iter(networks.values()))):
         several = f"several networks ({', '.join(map(str, networks))})" if len(networks) > 1 else ""
         raise RunError(f"{path}: has {several or 'no network'}; give a latest_net_G.pth")
-    # Prefixes of networks that were on several GPUs or compiled.
+    # Removes prefixes of compiled networks and of networks on several GPUs.
     return {
         re.sub(r"^(module\.|_orig_mod\.)+", "", name): value.to(torch.float32).numpy()
         for name, value in network.items()
@@ -136,7 +136,7 @@ def _load(path: Path) -> State:
 
 
 def _unet_blocks(state: State) -> tuple[Blocks, int]:
-    """Lists the nested levels: each is a convolution, the next level and a transposed convolution."""
+    """Lists a U-Net's blocks. Each level nests a convolution, the next level and a transposed convolution."""
     blocks = [("down_1", "model.model.0", ""), ("up_1", "model.model.3", "")]
     level, inside = 2, "model.model.1.model."
     while f"{inside}5.weight" in state:
@@ -150,7 +150,7 @@ def _unet_blocks(state: State) -> tuple[Blocks, int]:
 
 
 def _resnet_blocks(state: State) -> tuple[Blocks, int]:
-    """Lists the convolutions: input, two downsampling, residual blocks, two upsampling, output."""
+    """Lists a ResNet's blocks: input, two downsampling, residual blocks, two upsampling, output."""
     places = {found[1] for name in state if (found := re.match(r"model\.(\d+)\.conv_block\.", name))}
     end = 10 + len(places)
     numbers = {"in": 1, "down_1": 4, "down_2": 7, "up_2": end, "up_1": end + 3, "out": end + 7}
@@ -171,7 +171,7 @@ def _weights(
 ) -> tuple[dict[str, np.ndarray], Normalization]:
     """Returns the weights in Keras' layout, and the normalization."""
     if any(name.endswith(".conv_block.0.weight") for name in state):
-        raise ValueError("its residual blocks are padded with zeros (padding_type), not by reflection")
+        raise ValueError("its residual blocks use zero padding instead of reflection padding (padding_type)")
     left = dict(state)
 
     def take(name: str, *shape: int) -> np.ndarray:
@@ -181,7 +181,7 @@ def _weights(
             raise ValueError(f"'{name}' is {found}")
         return value
 
-    # Instance normalization has no weights; it shows only in biases, which it makes useless.
+    # Instance normalization has no weights. It is recognized by the convolutions' biases.
     _, convolution, its_norm = next(block for block in blocks if block[2])
     is_instance = f"{convolution}.bias" in state
     is_batch = not is_instance and f"{its_norm}.running_mean" in state
@@ -205,7 +205,7 @@ def _weights(
             weights[f"{name}_norm/moving_mean"] = take(f"{its_norm}.running_mean", channels)
             weights[f"{name}_norm/moving_variance"] = take(f"{its_norm}.running_var", channels)
     if left:
-        raise ValueError(f"'{next(iter(left))}' doesn't belong to such a network")
+        raise ValueError(f"'{next(iter(left))}' is not part of this network")
     if is_batch and eval_mode:
         return weights, "batch"
     return weights, "instance" if is_batch or is_instance else "none"

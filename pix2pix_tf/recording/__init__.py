@@ -1,4 +1,4 @@
-"""Records a run's metrics and sample grids while it trains, in several sinks."""
+"""Records metrics and sample grids during training, in several sinks."""
 
 from pix2pix_tf.recording.recorder import Recorder, open_sinks
 

@@ -14,7 +14,7 @@ from pix2pix_tf.runs import RunDirectory
 
 
 class JsonLines(Sink):
-    """Appends to both files, after removing the lines of steps later than ``first_step``."""
+    """Appends to both files; first removes lines of steps after ``first_step``."""
 
     def __init__(self, run: RunDirectory, first_step: int):
         self._metrics = _reopened(run.metrics_file, first_step)
@@ -47,12 +47,12 @@ def _append(file: TextIO, step: int, values: Mapping[str, float]) -> None:
 
 
 def _short(value: float) -> float:
-    """Rounds to six decimal places, or for small numbers such as learning rates to six digits."""
+    """Rounds to six decimal places, or to six digits for small numbers such as learning rates."""
     return round(value, 6) if abs(value) >= 0.1 else float(f"{value:.6g}")
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Reads a file of JSON lines up to the first damaged one, such as one cut off by a kill."""
+    """Reads JSON lines up to the first damaged line, which a kill can leave."""
     lines = []
     if path.is_file():
         for text in path.read_bytes().splitlines():

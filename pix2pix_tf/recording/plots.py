@@ -1,4 +1,4 @@
-"""losses.png and validation.png: metrics of a run over its steps."""
+"""losses.png and validation.png: a run's metrics plotted over its steps."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Reference lines by what is better: value and label.
+# Value and label of reference lines, by `Metric.better`.
 _LEVELS = {"one": (1.0, "1: as the targets"), "target": (1.0, "1: none")}
 
 
 class Plots(Sink):
-    """Writes losses.png and validation.png when training is done."""
+    """Writes losses.png and validation.png at the end of training."""
 
     def __init__(self, run: RunDirectory, metrics: Sequence[Metric], title: str):
         self._run = run
@@ -44,7 +44,7 @@ class Plots(Sink):
 
 
 def plot_metrics(lines: Sequence[dict[str, float]], metrics: Sequence[Metric], title: str) -> bytes:
-    """Returns a PNG with the metrics that have a plot label, and their running means."""
+    """Returns a PNG of the metrics with a plot label, and of their running means."""
     shown = [metric for metric in metrics if metric.plot]
     figure, axes = _panels(len(shown), title)
     for axis, metric in zip(axes, shown, strict=True):
@@ -57,14 +57,14 @@ def plot_metrics(lines: Sequence[dict[str, float]], metrics: Sequence[Metric], t
 
 
 def plot_validation(lines: Sequence[dict[str, float]], title: str) -> bytes:
-    """Returns a PNG with the metrics of held-out images."""
+    """Returns a PNG of the validation metrics."""
     validated = [metric for metric in METRICS if metric.in_training]
     panels = [list(group) for _, group in itertools.groupby(validated, lambda metric: metric.measure)]
     figure, axes = _panels(len(panels), title)
     names = list(dict.fromkeys(name for line in lines for name in line))
     for axis, (first, *others) in zip(axes, panels, strict=True):
         endings = tuple(f"_{metric.name}" for metric in (first, *others))
-        found = [name for name in names if f"_{name}".endswith(endings)]  # of one direction or both
+        found = [name for name in names if f"_{name}".endswith(endings)]  # one per direction
         for name in found:
             axis.plot(*_points(lines, name), marker=".", linewidth=1.6, label=name if found[1:] else None)
         label = first.name.rpartition("_")[0] if others else first.label
@@ -106,14 +106,14 @@ def _mark(axis: Axes, level: tuple[float, str] | None) -> None:
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # The font may lack characters of the data set's name; that warning isn't worth showing.
+        # Ignores warnings about characters that the font lacks.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:
-    """Returns the centered mean over a twentieth of the run, over fewer values at both ends."""
+    """Returns the centered moving average over a twentieth of the run; windows are cut at both ends."""
     if not len(values):
         return values
     reach = len(values) // 40

@@ -23,7 +23,7 @@ class Progress(Sink):
             desc="training",
             dynamic_ncols=True,
             smoothing=0.05,
-            mininterval=0.1 if sys.stderr.isatty() else 10.0,  # in a log file every update is a new line
+            mininterval=0.1 if sys.stderr.isatty() else 10.0,  # in a log file, each update is a line
         )
 
     def advance(self) -> None:

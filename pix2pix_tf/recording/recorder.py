@@ -1,4 +1,4 @@
-"""Sends metrics and samples to all sinks."""
+"""Sends metrics and sample grids to all sinks."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def open_sinks(
     title: str,
     config_text: str,
 ) -> list[Sink]:
-    """Opens all sinks; they drop what an earlier session recorded after ``first_step`` steps."""
+    """Opens all sinks; they discard records of an earlier session after ``first_step``."""
     return [
         JsonLines(run, first_step),
         TensorBoard(run.tensorboard, first_step, metrics, config_text),
         SampleGrids(run.samples),
         Plots(run, metrics, title),
-        # Last, after everything that can fail: an error message must not follow an open progress bar.
+        # Last, because other sinks can fail to open: an error message must not follow an open progress bar.
         Progress(first_step, last_step, metrics),
     ]
 
 
 class Recorder(contextlib.AbstractContextManager["Recorder"]):
-    """Context manager that records one training session; ``title`` is that of sample grids."""
+    """Context manager that records one training session; ``title`` is the title of sample grids."""
 
     def __init__(
         self, run: RunDirectory, sinks: Sequence[Sink], first_step: int, steps_per_epoch: float, title: str
@@ -62,7 +62,7 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
             sink.advance()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Records the means of values since the previous call."""
+        """Records training metrics, averaged since the previous call."""
         now = time.perf_counter()
         rate = (step - self._logged_step) / max(now - self._logged_time, 1e-9)
         self._logged_step, self._logged_time = step, now
@@ -86,7 +86,7 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
             sink.images(step, f"{self._title}, step {step}", grid)
 
     def finish(self, step: int, grid: SampleGrid, networks: Mapping[str, keras.Model]) -> None:
-        """Records the last sample grid, and writes the published networks and final.png."""
+        """Records the last sample grid and writes the published networks and final.png."""
         self.sample(step, grid)
         for sink in self._sinks:
             sink.finish()

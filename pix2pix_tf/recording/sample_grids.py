@@ -1,4 +1,4 @@
-"""Sample grids: outputs for held-out images, one PNG per sampling step."""
+"""Writes sample grids: outputs for held-out images, one PNG per sampling step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interface of everything that receives metrics and samples during training."""
+"""The interface of sinks, which receive metrics and sample grids during training."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pix2pix_tf.models.base import SampleGrid
 
 
 class Sink:
-    """Receives metrics and samples; a subclass implements the methods that it needs.
+    """Receives metrics and sample grids; subclasses implement the methods that they need.
 
-    A new sink is a subclass in a file beside this one and a line in `recorder.open_sinks`.
+    To add a sink, write a subclass in this package and add it to `recorder.open_sinks`.
     """
 
     def advance(self) -> None:
@@ -26,7 +26,7 @@ class Sink:
         """Records a sample grid."""
 
     def finish(self) -> None:
-        """Called after the last step, when everything is recorded."""
+        """Called after the last step, when all metrics and grids are recorded."""
 
     def close(self) -> None:
-        """Closes files without raising: everything is already flushed. Also called after errors."""
+        """Closes files; also called after errors. It must not raise: all data is already flushed."""

@@ -1,4 +1,4 @@
-"""TensorBoard: scalars, samples and the config."""
+"""Writes scalars, sample grids and the config for TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pix2pix_tf.sample_grids import compose_grid
 
 
 class TensorBoard(Sink):
-    """Writes TensorBoard event files; earlier events after ``first_step`` steps are hidden."""
+    """Writes TensorBoard event files; hides events of an earlier session after ``first_step``."""
 
     def __init__(self, folder: Path, first_step: int, metrics: Sequence[Metric], config_text: str):
         self._folder = folder
@@ -69,7 +69,7 @@ def _drop_beyond(folder: Path, step: int) -> None:
         Event(wall_time=now, file_version="brain.Event:2"),
         Event(wall_time=now, step=step + 1, session_log=SessionLog(status=SessionLog.START)),
     )
-    # TensorBoard's own writer uses a thread that reports errors as tracebacks on standard error.
+    # TensorBoard's own writer uses a thread, which prints errors as tracebacks.
     with tf.io.TFRecordWriter(str(folder / name)) as writer:
         for event in events:
             writer.write(event.SerializeToString())

@@ -1,7 +1,7 @@
-"""Checkpoints: named tensors in TensorFlow's format, in folders that appear whole or not at all.
+"""Checkpoints: folders of named tensors in TensorFlow's format, written atomically.
 
-A folder has the weights and their averages in one file, and in another what only training needs, such as
-Adam's moments. The newest `KEPT` checkpoints have both; in older ones the second is deleted.
+One file of a checkpoint has the weights and their averages. The other has state that only training needs,
+such as Adam's moments. Only the newest `KEPT` checkpoints have both files; older ones have only the first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pix2pix_tf.runs import FORMAT, RunDirectory
 
 KEPT = 2
 _WEIGHTS, _MOMENTS = "state", "moments"  # the names of the files
-_FORMAT = "format"  # the name of a tensor
+_FORMAT = "format"  # tensor with the number of the format
 
 
 def average_name(name: str) -> str:
@@ -33,7 +33,7 @@ def average_name(name: str) -> str:
 
 
 def stored_weights(name: str, network: keras.Model) -> dict[str, keras.Variable]:
-    """Returns the variables of a network by their names in a checkpoint: all but dropout's random state."""
+    """Returns a network's variables by their names in a checkpoint, without dropout's random state."""
     return {
         f"{name}/{variable.path}": variable
         for variable in network.weights
@@ -42,20 +42,20 @@ def stored_weights(name: str, network: keras.Model) -> dict[str, keras.Variable]
 
 
 def restore_published(path: Path, name: str, network: keras.Model, averaged: bool) -> None:
-    """Assigns the weights of network ``name`` in a checkpoint, or their moving averages, to ``network``."""
+    """Restores ``network`` from a checkpoint's network ``name``: its weights, or their moving averages."""
     weights = stored_weights(name, network)
     restore(path, {average_name(key) if averaged else key: weights[key] for key in weights})
 
 
 def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Returns tensors of a checkpoint by name."""
+    """Reads tensors of a checkpoint."""
     try:
         reader = tf.train.load_checkpoint(str(path / _WEIGHTS))
         written_in = int(reader.get_tensor(_FORMAT)) if reader.has_tensor(_FORMAT) else None
         if written_in != FORMAT:
             raise RunError(
-                f"the checkpoint {path} has format {written_in}, this version reads format {FORMAT}; use the "
-                "version that wrote it, or train in another --run-dir"
+                f"the checkpoint {path} has format {written_in}, but this version reads format {FORMAT}; use "
+                "the version that wrote it, or train in another --run-dir"
             )
         readers = [reader]
         if has_moments(path) and not all(map(reader.has_tensor, names)):
@@ -66,11 +66,11 @@ def read_checkpoint(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             return {name: reader_of[name].get_tensor(name) for name in names}
     except (tf.errors.OpError, LookupError, ValueError, RuntimeError) as error:
         raise DamagedCheckpoint(
-            f"the checkpoint {path} is damaged ({first_line(error)}); delete that folder to continue "
-            "from the one before it"
+            f"the checkpoint {path} is damaged ({first_line(error)}); delete its folder to continue from the "
+            "previous checkpoint"
         ) from error
     raise RunError(
-        f"the checkpoint {path} has no '{missing[0]}': another version or another network wrote it"
+        f"the checkpoint {path} has no '{missing[0]}': it was written by another version or another network"
     )
 
 
@@ -80,19 +80,19 @@ def has_moments(path: Path) -> bool:
 
 
 def restore(path: Path, state: Mapping[str, tf.Variable | keras.Variable]) -> None:
-    """Assigns a checkpoint to variables."""
+    """Restores variables from a checkpoint."""
     tensors = read_checkpoint(path, list(state))
     for name, variable in state.items():
         if tensors[name].shape != tuple(variable.shape):
             raise RunError(
-                f"'{name}' has shape {tensors[name].shape} in the checkpoint {path}, here "
-                f"{tuple(variable.shape)}: the network differs"
+                f"'{name}' has shape {tensors[name].shape} in the checkpoint {path}, but the network needs "
+                f"{tuple(variable.shape)}: the networks differ"
             )
         variable.assign(tensors[name])
 
 
 def write_network(path: Path, network: keras.Model) -> None:
-    """Writes a network as a .keras file, whole or not at all."""
+    """Writes a network as a .keras file, atomically."""
     unfinished = path.with_name(".unfinished.keras")  # Keras needs the suffix
     with explain_disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,16 +105,16 @@ def write_network(path: Path, network: keras.Model) -> None:
 
 
 class CheckpointWriter:
-    """Writes checkpoints in the background, one at a time.
+    """Writes checkpoints in a background thread, one at a time.
 
-    Training stops for a tenth of a second while the state is copied to memory that is allocated once.
+    Training pauses for about 0.1 s while the state is copied to preallocated memory.
 
     Args:
         run: the run directory.
-        state: the variables of a checkpoint by name.
-        weights: the names of weights and averages; all by default.
-        every: keep the last `KEPT` checkpoints at multiples of this, besides the last `KEPT` of all.
-        keep_every: keep all checkpoints at multiples of this.
+        state: variables by name.
+        weights: names of the weights and averages in ``state``. Default: all.
+        every: also keep the last `KEPT` checkpoints at multiples of this step.
+        keep_every: also keep all checkpoints at multiples of this step.
     """
 
     def __init__(
@@ -138,8 +138,8 @@ class CheckpointWriter:
                 shutil.rmtree(leftover)
             run.recover_best()
             self._drop_old()
-        # The first use of memory can take a virtual machine more than a second. It is better spent now, while
-        # the first step is compiled.
+        # The first use of memory can take more than a second on a virtual machine. Allocates it while the
+        # first step is compiled.
         self._copies: dict[str, tf.Variable] = {}
         self._thread: threading.Thread | None = threading.Thread(target=self._allocate, name="checkpoint")
         self._thread.start()
@@ -154,13 +154,13 @@ class CheckpointWriter:
             self._fault = error
 
     def save(self, step: int, best: Mapping[str, float] | None = None) -> None:
-        """Starts to write a checkpoint, after the previous one is written.
+        """Waits for the previous checkpoint and starts to write a new one.
 
-        ``best`` has the metrics of the best checkpoint so far, which is kept until there is a better one.
+        If the new checkpoint is the best so far, ``best`` has its metrics.
         """
         self.wait()
         for name, variable in self._state.items():
-            self._copies[name][...].assign(variable.read_value())  # without [...] it would share the buffer
+            self._copies[name][...].assign(variable.read_value())  # without [...] both would share a buffer
         self._thread = threading.Thread(target=self._write, args=(step, best), name="checkpoint")
         self._thread.start()
 
@@ -174,7 +174,7 @@ class CheckpointWriter:
             raise fault
 
     def close(self) -> None:
-        """Waits for the writer thread; errors are ignored."""
+        """Waits for the writer thread and ignores its errors."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -201,7 +201,7 @@ class CheckpointWriter:
         self, step: int, tensors: dict[str, tf.Tensor], best: Mapping[str, float] | None
     ) -> None:
         final = self._run.checkpoint(step)
-        if final.exists():  # a step has one state
+        if final.exists():  # a step always has the same state
             return
         unfinished = final.with_name(final.name + UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -231,18 +231,18 @@ class CheckpointWriter:
         kept = {*[step for step in steps if step % self._every == 0][-KEPT:], best and best["step"]}
         for step in steps[:-KEPT]:
             old = self._run.checkpoint(step)
-            # Files that another process reads can't be deleted on some systems; the next start deletes them.
+            # On some systems, files that another process reads can't be deleted; the next start retries.
             with contextlib.suppress(OSError):
                 if step in kept or (self._keep_every and step % self._keep_every == 0):
                     for file in sorted(old.glob(f"{_MOMENTS}.*"), reverse=True):  # the index, then the data
                         file.unlink()
                 else:
-                    # Renamed first: a kill must not leave half a checkpoint under a valid name.
+                    # Renames it first, so that a kill leaves no partial checkpoint under a valid name.
                     shutil.rmtree(old.replace(old.with_name(old.name + UNFINISHED)))
 
 
 def _lower_priority() -> None:
-    """Lowers the priority of this thread, if the system supports that."""
+    """Lowers the priority of this thread, on Linux only."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

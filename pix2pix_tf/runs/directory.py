@@ -1,4 +1,4 @@
-"""A run directory: its files, its configuration, its checkpoints."""
+"""A run directory: its files, config and checkpoints."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy"
 class RunDirectory:
     """The files of one training run, on this machine or in an object store.
 
-    ``writing`` is true in the process that trains there.
+    ``writing`` is true in the process that trains the run.
 
     Attributes:
-        path: the directory on this machine; the local copy of one in a store.
-        place: its path or address, for messages.
-        is_stored: whether it is in an object store.
+        path: the local directory; the local copy if the run is in an object store.
+        place: the run's path or address, for messages.
+        is_stored: whether the run is in an object store.
     """
 
     def __init__(self, path: Path, writing: bool = False):
         address = address_of(path)
         self._stored: StoredFolder | None = None
         if address is not None:
-            self._stored = StoredFolder(address, writing, known_by="config.json", lasting="checkpoints/")
+            self._stored = StoredFolder(address, writing, marker="config.json", immutable="checkpoints/")
         self.path = path.expanduser() if self._stored is None else self._stored.copy
         self.place = address or str(self.path)
         self.is_stored = address is not None
@@ -64,7 +64,7 @@ class RunDirectory:
         return f"{type(self).__name__}({str(self.path)!r})"
 
     def keras_file(self, network: str) -> Path:
-        """Returns the file of a published network, which needs nothing but Keras."""
+        """Returns the path of a published network, which Keras can load without this package."""
         return self.path / f"{network}.keras"
 
     def fetch(self, only: str | None = None) -> None:
@@ -77,28 +77,26 @@ class RunDirectory:
                 self._recover_missing_best()
 
     def publish(self) -> None:
-        """Writes changes to the object store, all or nothing, if the run is in one."""
+        """Writes changes to the object store atomically, if the run is in one."""
         if self._stored is not None:
             self._stored.publish()
 
     def beside(self, name: str) -> Path:
         """Returns the default path of an output that belongs to the run."""
         if self._stored is not None:
-            raise ConfigError(
-                f"--out is missing: {self.place} is in an object store; give a path on this machine"
-            )
+            raise ConfigError(f"--out is missing: {self.place} is in an object store; give a local path")
         return self.path / name
 
     def exists(self) -> bool:
-        """Whether a run has been started here."""
+        """Whether the directory contains a run."""
         return self.config_file.is_file()
 
     def checkpoint(self, step: int) -> Path:
-        """Returns the folder of a step's checkpoint, whether it exists or not."""
+        """Returns the path of a step's checkpoint, which need not exist."""
         return self.checkpoints / f"step_{step:09d}"
 
     def checkpoint_steps(self) -> list[int]:
-        """Returns the steps of all checkpoints, oldest first."""
+        """Returns the steps of all checkpoints in ascending order."""
         if not self.checkpoints.is_dir():
             return []
         matches = (_CHECKPOINT.fullmatch(path.name) for path in self.checkpoints.iterdir())
@@ -109,7 +107,7 @@ class RunDirectory:
         return max(self.checkpoint_steps(), default=None)
 
     def set_aside(self, step: int) -> Path:
-        """Renames a damaged checkpoint, so that training can write that step again."""
+        """Renames a damaged checkpoint, so that training can write its step again."""
         aside = self.checkpoints / f"{self.checkpoint(step).name}.damaged"
         best = self.best()
         with explain_disk_faults(self.checkpoints):
@@ -121,11 +119,11 @@ class RunDirectory:
         return aside
 
     def is_finished(self, total_steps: int) -> bool:
-        """Whether all steps are done and the last file is written."""
+        """Whether training reached the last step and wrote final.png."""
         return self.latest_step() == total_steps and self.final_grid.is_file()
 
     def reopen(self) -> None:
-        """Deletes final.png, which marks the run as finished."""
+        """Marks the run as unfinished, by deleting final.png."""
         with explain_disk_faults(self.final_grid):
             self.final_grid.unlink(missing_ok=True)
 
@@ -137,20 +135,20 @@ class RunDirectory:
         names_one = which == "best" or which.isdecimal()
         if whole and names_one and not self.exists() and RunDirectory(Path(whole)).exists():
             raise RunError(
-                f"--run-dir {quoted(self.place)} names a checkpoint; {quoted(whole)} continues from its "
-                "newest one, and --init-from starts another run from this one"
+                f"--run-dir {quoted(self.place)} names a checkpoint; {quoted(whole)} continues the run, "
+                "--init-from starts another run from this checkpoint"
             )
         if glob.has_magic(str(self.path.absolute())):
             raise RunError(
-                f"--run-dir {self.place}: TensorFlow can't read files in a path with *, ? or [; rename it"
+                f"--run-dir {self.place}: TensorFlow can't read paths with *, ? or [; use another path"
             )
 
     def image_count(self) -> int:
-        """Returns the number of training pairs, or images of the larger side, at the start of the run."""
+        """Returns the number of training pairs, or of images of the larger side if unpaired."""
         images = self._read_json().get("pairs")
         count = images.get("count") if isinstance(images, dict) else None
         if not isinstance(count, int):
-            raise RunError(f"{self.config_file} doesn't say how many training images the run has")
+            raise RunError(f"{self.config_file} has no number of training images; restore the file")
         return count
 
     def imported(self) -> Mapping[str, Any] | None:
@@ -159,15 +157,15 @@ class RunDirectory:
         return images.get("imported") if isinstance(images, dict) else None
 
     def read_config(self, direction: str | None = None) -> TrainConfig:
-        """Reads the config; ``direction`` is that of an imported generator, whose file doesn't have it."""
+        """Reads the config; ``direction`` applies to imported generators, whose files don't record it."""
         stored = self._read_json()
         if stored.get("format") != FORMAT:
             packages = stored.get("packages")
             known = packages if isinstance(packages, dict) else {}
             written_by = known.get("pix2pix-tf", "an unknown version")
             raise RunError(
-                f"{self.place} was written by pix2pix-tf {written_by} in format {stored.get('format')}, this "
-                f"version reads format {FORMAT}; use that version, or train in another --run-dir"
+                f"{self.place} was written by pix2pix-tf {written_by} in format {stored.get('format')}, but "
+                f"this version reads format {FORMAT}; use that version, or train in another --run-dir"
             )
         try:
             config = config_from_json(stored["config"])
@@ -178,13 +176,13 @@ class RunDirectory:
         return configs.replace(config, direction=direction) if direction and self.imported() else config
 
     def refuse_other_images(self, images: Mapping[str, Any]) -> None:
-        """Raises if the training images are not those that the run was started with."""
+        """Raises if the training images differ from those at the start of the run."""
         before = self._read_json().get("pairs")
         if before != images:
             raise RunError(
                 f"the run in {quoted(self.place)} was started with different training images "
-                f"({_images_text(before)} then, {_images_text(images)} now); restore them to continue it, or "
-                f"start another run with --run-dir and --init-from {quoted(self.place)}"
+                f"(then {_images_text(before)}, now {_images_text(images)}); restore the images to continue, "
+                f"or start another run with --run-dir and --init-from {quoted(self.place)}"
             )
 
     def _read_json(self) -> dict[str, Any]:
@@ -199,11 +197,11 @@ class RunDirectory:
         except (ValueError, RecursionError, OSError) as error:
             raise RunError(f"{self.config_file} can't be read ({error})") from error
         if not isinstance(stored, dict):
-            raise RunError(f"{self.config_file} is not the configuration of a run")
+            raise RunError(f"{self.config_file} is not the config of a run")
         return stored
 
     def write_config(self, config: TrainConfig, images: Mapping[str, Any]) -> None:
-        """Writes config.json: the config, the identity of the images and versions of packages."""
+        """Writes config.json: the config, the identity of the images, and package versions."""
         content = {
             "format": FORMAT,
             "config": configs.to_json(config),
@@ -213,7 +211,7 @@ class RunDirectory:
         write_whole(self.config_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def write_training_images(self, digests: np.ndarray) -> None:
-        """Stores the digests of all images that influence the weights, `ImageDataset.digests`."""
+        """Stores the digests (`ImageDataset.digests`) of all images that influence the weights."""
         content = io.BytesIO()
         np.save(content, digests, allow_pickle=False)
         write_whole(self.images_file, content.getvalue())
@@ -238,7 +236,7 @@ class RunDirectory:
             raise RunError(f"{self.best_file} can't be read ({error}); delete it") from error
 
     def _recover_missing_best(self) -> None:
-        # A writer was killed after it stored best.json and before the list of the store.
+        # A writer can be killed after it stored best.json and before it stored the list of files.
         best = self.best()
         if best is not None and best["step"] not in self.checkpoint_steps():
             self.recover_best()
@@ -251,9 +249,9 @@ class RunDirectory:
         return json.dumps({"step": step, **values}) + "\n"
 
     def recover_best(self) -> None:
-        """Restores best.json from the checkpoints, after a kill between the two or after damage.
+        """Restores best.json from the checkpoints, if it is missing or damaged.
 
-        The newest checkpoint that was the best when it was written is the best one.
+        The best checkpoint is the newest one that was the best when it was written.
         """
         notes = [self.checkpoint(step) / self.best_file.name for step in self.checkpoint_steps()]
         newest = next((note for note in reversed(notes) if note.is_file()), None)
@@ -262,16 +260,16 @@ class RunDirectory:
 
     def locked(self) -> AbstractContextManager[None]:
         """Prevents a second process from training in this directory."""
-        busy = f"another process trains in {self.place}; wait for it, or give another --run-dir"
+        busy = f"another process is training in {self.place}; wait until it ends, or give another --run-dir"
         return locked(self.path, RunError(busy))
 
     def existing_step(self, step: int | None = None) -> int:
-        """Returns ``step``, or that of the newest checkpoint; raises if there is no such checkpoint."""
+        """Returns ``step``, or the step of the newest checkpoint; raises if it doesn't exist."""
         steps = self.checkpoint_steps()
         if not steps:
             raise RunError(
                 f"{self.place} has no checkpoint yet; pix2pix train --run-dir {quoted(self.place)} "
-                "continues, and Ctrl-C there saves one at once"
+                "continues, and Ctrl-C saves a checkpoint at once"
             )
         if step is not None and step not in steps:
             raise RunError(
@@ -288,7 +286,7 @@ def _images_text(images: Any) -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Returns the versions of this package and of those that influence its results."""
+    """Returns the versions of this package and of packages that influence its results."""
     versions = {}
     for package in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):

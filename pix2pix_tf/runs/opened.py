@@ -1,4 +1,4 @@
-"""A run that is read: looked up once by a command, and passed on."""
+"""Opens an existing run and one of its checkpoints."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pix2pix_tf.runs.directory import RunDirectory
 
 @dataclasses.dataclass(frozen=True)
 class OpenedRun:
-    """A run and the checkpoint that a MODEL names: RUN is the newest one, RUN@4000 or RUN@best another.
+    """A run and the checkpoint that a MODEL argument names: RUN (the newest), RUN@4000 or RUN@best.
 
     Args:
-        name: as the user spelled it.
+        name: the argument as given by the user.
         directory: the run's directory.
-        named_step: of the checkpoint; ``None`` if the name has none.
+        named_step: the step of the named checkpoint, or ``None`` for the newest.
     """
 
     name: str
@@ -30,18 +30,18 @@ class OpenedRun:
 
     @functools.cached_property
     def config(self) -> TrainConfig:
-        """What the run was started with; raises `RunError` if it can't be read."""
+        """The config of the run; raises `RunError` if it can't be read."""
         return self.directory.read_config()
 
     def step(self, step: int | None = None) -> int:
         """Returns the step of the checkpoint: the named one, else ``step``, else the newest."""
         if step is not None and self.named_step is not None:
-            raise ConfigError(f"--step {step}: {self.name} names a checkpoint already")
+            raise ConfigError(f"--step {step}: {self.name} already names a checkpoint; remove one of them")
         return self.directory.existing_step(self.named_step if step is None else step)
 
 
 def find_run(model: str | Path) -> OpenedRun | None:
-    """Returns the run that a MODEL names, fetched from an object store; ``None`` if it is no run."""
+    """Returns the run that a MODEL argument names, or ``None``; runs in object stores are fetched."""
     directory = _existing(model)
     if directory is not None:
         return OpenedRun(str(model), directory)
@@ -52,15 +52,15 @@ def find_run(model: str | Path) -> OpenedRun | None:
     if which == "best":
         best = directory.best()
         if best is None:
-            raise RunError(f"{directory.place} has no best checkpoint: its training measured none")
+            raise RunError(f"{directory.place} has no best checkpoint: none was validated")
         return OpenedRun(str(model), directory, int(best["step"]))
     if not which.isdecimal():
-        raise RunError(f"{model}: after @ comes a step or 'best'")
+        raise RunError(f"{model}: give a step or 'best' after @")
     return OpenedRun(str(model), directory, int(which))
 
 
 def open_run(model: str | Path) -> OpenedRun:
-    """Returns the run that a MODEL names; raises `RunError` if it is none or can't be read."""
+    """Returns the run that a MODEL argument names; raises `RunError` if there is none or it is damaged."""
     run = find_run(model) or OpenedRun(str(model), RunDirectory(Path(model)))
     _ = run.config
     return run
