@@ -1,4 +1,4 @@
-"""Writes files atomically, and explains in one line why a file can't be written."""
+"""Writes files atomically, and converts write errors to one-line messages."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no
 
 @contextlib.contextmanager
 def explain_disk_faults(path: Path, elsewhere: str = "another place") -> Iterator[None]:
-    """Converts errors of writing to ``path``, or below it, into a one-line `SystemFault`.
+    """Converts errors from writing to ``path``, or below it, to a one-line `SystemFault`.
 
-    ``elsewhere`` says what the user can specify instead.
+    ``elsewhere`` is the alternative that the message suggests.
     """
     try:
         yield
@@ -32,31 +32,31 @@ def explain_disk_faults(path: Path, elsewhere: str = "another place") -> Iterato
             raise
         if "No space left" in reason or "Disk quota exceeded" in reason:
             raise SystemFault(
-                f"the disk is full: {path} could not be written; free space and run again"
+                f"the disk is full: {path} could not be written; free some space and run again"
             ) from error
         raise SystemFault(
-            f"{path} could not be written: {reason}; give {elsewhere}, or permission to write there"
+            f"{path} could not be written: {reason}; give {elsewhere}, or get permission to write to it"
         ) from error
 
 
 def _reason(error: Exception) -> str | None:
-    """Returns the operating system's message for a failed write, or ``None`` for any other error."""
+    """Returns the operating system's message for a failed write, or ``None`` for other errors."""
     cause: BaseException | None = error
-    while cause is not None:  # tensorflow-datasets wraps errors of the operating system
+    while cause is not None:  # libraries wrap errors of the operating system
         if isinstance(cause, OSError) and cause.errno is not None:
             return "No space left" if cause.errno in _FULL else cause.strerror or str(cause)
         cause = cause.__cause__
-    import tensorflow as tf  # only after an error, as it is slow to import
+    import tensorflow as tf  # imported only after an error, because it loads slowly
 
-    # Keras and HDF5 raise RuntimeError for failed writes.
+    # Keras and HDF5 raise RuntimeError if a write fails.
     return first_line(error) if isinstance(error, OSError | RuntimeError | tf.errors.OpError) else None
 
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yields a temporary path that is moved to ``path`` at the end, or removed after an error.
+    """Yields a temporary path, which replaces ``path`` on success and is removed after an error.
 
-    Creates missing folders. Failed writes raise `SystemFault`.
+    Creates missing folders. Raises `SystemFault` if a write fails.
     """
     unfinished = path.with_name(f".{path.name}{UNFINISHED}")
     with explain_disk_faults(path):
@@ -71,14 +71,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Writes a file atomically and creates missing folders; failed writes raise `SystemFault`."""
+    """Writes a file atomically and creates missing folders; raises `SystemFault` if a write fails."""
     with written_whole(path) as unfinished:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
 def locked(folder: Path, busy: Pix2pixError) -> Iterator[None]:
-    """Locks a folder, created if missing, against other processes; raises ``busy`` if one holds the lock."""
+    """Creates and locks a folder; raises ``busy`` if another process holds the lock."""
     with explain_disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock")
@@ -104,13 +104,13 @@ def flush_to_disk(path: Path) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message, or its type if there is no message."""
+    """Returns the first line of an error's message, or its type's name if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def printable(name: str) -> str:
-    """Escapes bytes that aren't UTF-8, so that any stream accepts the text.
+    """Escapes bytes that aren't UTF-8 in a file name, so that any stream accepts it.
 
-    File names on Linux are bytes, and Python represents such bytes as codes like ``\\udcff``.
+    Python represents such bytes as codes like ``\\udcff``.
     """
     return name.encode("utf-8", "backslashreplace").decode("utf-8")

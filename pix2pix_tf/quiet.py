@@ -1,4 +1,4 @@
-"""Silences libraries that write to the standard error stream directly, bypassing Python."""
+"""Silences libraries whose C++ code writes to standard error."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silenced_stderr() -> Iterator[None]:
-    """Discards everything written to standard error, including by C++; exceptions propagate."""
+    """Discards all output to standard error, including output from C++."""
     if sys.stderr is not None:
         sys.stderr.flush()
     try:
         original = os.dup(2)
-    except OSError:  # a service may have no standard error
+    except OSError:  # a service may run without standard error
         yield
         return
     silence = os.open(os.devnull, os.O_WRONLY)
@@ -31,9 +31,9 @@ def silenced_stderr() -> Iterator[None]:
 
 
 def import_frameworks() -> None:
-    """Imports TensorFlow and Keras without their startup messages, unless already imported.
+    """Imports TensorFlow and Keras without startup messages, unless already imported.
 
-    Some messages precede all settings, so standard error is silenced too.
+    Silences standard error too, because some messages ignore the log level.
     """
     if "tensorflow" in sys.modules:
         return

@@ -33,10 +33,10 @@ def flag(setting: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns a suggestion of the most similar known name, or an empty text."""
-    like = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {like[0]}?)" if like else ""
+    similar = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {similar[0]}?)" if similar else ""
 
 
 def shown(value: Any) -> str:
-    """Spells a setting's value as on the command line: ``64 96`` of ``(64, 96)``."""
+    """Returns a setting's value as on the command line: ``64 96`` for ``(64, 96)``."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""The processes that train together: their strategy and what they exchange."""
+"""The processes of a training: their strategy and communication."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from pix2pix_tf.distribution.rendezvous import Facts, rendezvous
 from pix2pix_tf.errors import ConfigError, HostLost, Pix2pixError
 from pix2pix_tf.files import first_line
 
-# How long to wait for a missing host at the start. Later, TensorFlow notices a killed host at once, as its
-# connections close, and a silent one after ten seconds.
+# Timeout for a missing host at the start. Later, TensorFlow detects a killed host at once by its closed
+# connections, and an unresponsive host after ten seconds.
 CONNECT_SECONDS = 60
 
 _PEER_ERROR = re.compile("collective|coordination|remote target", re.IGNORECASE)
 
 
 class Hosts:
-    """The processes of a training: this one alone, or those of a cluster.
+    """The processes of a training: a single process or a cluster.
 
     Attributes:
         is_chief: whether this process writes the run.
-        processes_here: how many of the processes share this machine's memory.
+        processes_here: number of processes on this machine, which share its memory.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None = None):
@@ -45,7 +45,7 @@ class Hosts:
         self._flags: tf.Tensor | None = None
 
     def description(self) -> str:
-        """Returns a phrase with the number of devices; empty for one device."""
+        """Returns the number of devices as a phrase; empty for one device."""
         devices = self.strategy.num_replicas_in_sync
         if self.cluster is None:
             return f" on {devices} GPUs" if devices > 1 else ""
@@ -53,20 +53,20 @@ class Hosts:
 
     @property
     def name(self) -> str:
-        """The name of this host in messages."""
+        """This host's name for messages."""
         return self.cluster.named(self.cluster.index) if self.cluster is not None else "this host"
 
     def batches(self, make: Callable[[Share], tf.data.Dataset]) -> Iterator[Any]:
-        """Returns this host's part of each step's batches; ``make`` creates the batches of some devices."""
+        """Iterates over this host's share of the batches, created by ``make``."""
         total, own = self.strategy.num_replicas_in_sync, self._devices_here
         first = 0 if self.cluster is None else own * self.cluster.index
         share = Share(range(first, first + own), total)
-        # With a finite data set, TensorFlow would make the hosts exchange at every step whether it has ended.
+        # With a finite data set, TensorFlow would synchronize the hosts at every step to detect its end.
         endless = self.strategy.distribute_datasets_from_function(lambda _: make(share).repeat())
         return iter(endless)
 
     def chief_decides(self, decide: Callable[[], Any]) -> Any:
-        """Calls ``decide`` on the first host; returns its result, or raises its error, on every host."""
+        """Calls ``decide`` on host 0. Every host returns its result or raises its error."""
         if self.cluster is None:
             return decide()
         outcome: dict[str, Any] = {}
@@ -81,14 +81,14 @@ class Hosts:
         return outcome["value"]
 
     def refuse_difference(self, what: str, value: Any) -> None:
-        """Raises if a value is not the same on all hosts."""
+        """Raises `ConfigError` if a value differs between hosts."""
         if self.cluster is not None and self._total(value != self.chief_decides(lambda: value)):
-            raise ConfigError(f"{what} are not the same on all hosts; make them equal")
+            raise ConfigError(f"{what} differ between hosts; use the same on all hosts")
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """Returns for each flag whether it is set in some process.
+        """Returns for each flag whether any process has set it.
 
-        With several hosts the result is that of the previous call, so that no step waits for it.
+        With several hosts, returns the flags of the previous call, so that no step waits for communication.
         """
         if self.cluster is None:
             return flags
@@ -96,7 +96,7 @@ class Hosts:
         return tuple(previous.numpy() > 0) if previous is not None else (False,) * len(flags)
 
     def share(self, variables: Mapping[str, tf.Variable]) -> None:
-        """Copies the first host's values to all hosts."""
+        """Copies host 0's values to all hosts."""
         if self.cluster is None:
             return
 
@@ -106,13 +106,12 @@ class Hosts:
             own = [tf.where(is_first, each, tf.zeros_like(each)) for each in ours]
             values = context.all_reduce(tf.distribute.ReduceOp.SUM, own)
             for variable, value in zip(ours, values, strict=True):
-                # On the handle: `assign` would ask for an aggregation over the devices.
+                # `variable.assign` would require an aggregation over the devices.
                 tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
         def broadcast_all() -> None:
-            for dtype in sorted(
-                {each.dtype.name for each in variables.values()}
-            ):  # one message for each type
+            # One message per type.
+            for dtype in sorted({each.dtype.name for each in variables.values()}):
                 broadcast([each for each in variables.values() if each.dtype.name == dtype])
 
         tf.function(lambda: self.strategy.run(broadcast_all))()
@@ -128,7 +127,7 @@ class Hosts:
 
     @tf.function(reduce_retracing=True)
     def _summed(self, value: tf.Tensor) -> tf.Tensor:
-        """Sums a tensor of each host."""
+        """Sums a tensor over all hosts."""
 
         def of_device() -> tf.Tensor:
             context = tf.distribute.get_replica_context()
@@ -141,9 +140,9 @@ class Hosts:
 
 @contextlib.contextmanager
 def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[Hosts]:
-    """Connects the hosts of a training; a single process uses the GPUs that divide its batch evenly.
+    """Connects the hosts of a training; a single process uses as many GPUs as divide its batch evenly.
 
-    It must come before anything else that the process does with TensorFlow.
+    Call this before any other use of TensorFlow in the process.
     """
     if cluster is None:
         yield Hosts(_strategy_alone(batch_size))
@@ -159,8 +158,8 @@ def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[H
         devices = strategy.num_replicas_in_sync
         if batch_size % devices:
             raise ConfigError(
-                f"--batch-size, divided by --accumulate, is {batch_size}, which {devices} devices of "
-                f"{len(cluster.hosts)} hosts can't share evenly; make it a multiple of {devices}"
+                f"--batch-size, divided by --accumulate, is {batch_size}; it must be a multiple of "
+                f"{devices}, the number of devices of all {len(cluster.hosts)} hosts"
             )
         yield hosts
 
@@ -175,26 +174,26 @@ def _strategy_alone(batch_size: int) -> tf.distribute.Strategy:
 
 @functools.cache
 def _mirrored(devices: Sequence[str]) -> tf.distribute.Strategy:
-    # One for the whole process: a second one would reuse the first one's numbers of collective operations.
+    # Cached, because a second strategy would reuse the keys of the first one's collective operations.
     return tf.distribute.MirroredStrategy(devices)
 
 
 @functools.cache
 def _connected(cluster: Cluster) -> tf.distribute.Strategy:
-    """Connects this host to the others, once for the whole process, as above."""
+    """Connects this host to the others, once per process."""
     spec = tf.train.ClusterSpec({"worker": cluster.hosts})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         spec, task_type="worker", task_id=cluster.index, rpc_layer="grpc"
     )
-    # TensorFlow would wait forever for a host that is lost just now, outside of Python. The alarm ends the
-    # process with an exit code on which orchestrators start it again.
+    # If a host is lost now, TensorFlow waits forever in C++. The alarm kills the process with an exit code
+    # that makes orchestrators restart it.
     signal.alarm(CONNECT_SECONDS)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except RuntimeError as error:
         raise ConfigError(
-            f"the hosts can't be connected ({first_line(error)}): that must come before anything else that "
-            "this process does with TensorFlow"
+            f"the hosts can't be connected ({first_line(error)}); connect them before any other use of "
+            "TensorFlow in this process"
         ) from error
     finally:
         signal.alarm(0)
@@ -202,13 +201,13 @@ def _connected(cluster: Cluster) -> tf.distribute.Strategy:
 
 @contextlib.contextmanager
 def _missing_peers() -> Iterator[None]:
-    """Raises `HostLost` where TensorFlow's operations fail because another host is gone."""
+    """Raises `HostLost` if a TensorFlow operation fails because another host is unreachable."""
     try:
         yield
     except tf.errors.OpError as error:
         if not _PEER_ERROR.search(str(error)):
             raise
         raise HostLost(
-            "another host has stopped or can't be reached any more; start all hosts again: they continue "
-            "from the last checkpoint"
+            "another host has stopped or is unreachable; start all hosts again to continue from the last "
+            "checkpoint"
         ) from error

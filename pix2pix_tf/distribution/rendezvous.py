@@ -1,7 +1,7 @@
-"""Checks that all hosts are present and started alike, before TensorFlow connects them.
+"""Checks that all hosts are present and have equal settings, before TensorFlow connects them.
 
-TensorFlow would wait for a missing host forever, without a message. So the first host listens on its own
-port, which TensorFlow takes afterwards: each host sends a line of JSON, and all receive the outcome.
+TensorFlow would wait forever for a missing host, without a message. Therefore host 0 first listens on its
+port, which TensorFlow uses afterwards. Each host sends a line of JSON, and all receive the outcome.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _RETRY_SECONDS = 0.2
 _ANSWER_SECONDS = 5.0
 _LONGEST_LINE = 1 << 20
 
-# Anything may arrive from the network.
+# Errors from invalid data, which any program on the network may send.
 _BAD_ANSWER = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 Facts = Mapping[str, Any]
 
 
 def rendezvous(cluster: Cluster, facts: Facts, seconds: float) -> None:
-    """Waits until all hosts are present, and compares their facts; the keys are used in messages."""
+    """Waits until all hosts are present, and compares their facts by key."""
     deadline = time.monotonic() + seconds
     facts = {_HOSTS: ",".join(cluster.hosts), **facts}
     with _own_port(cluster) as server:
@@ -47,7 +47,7 @@ def rendezvous(cluster: Cluster, facts: Facts, seconds: float) -> None:
 
 @contextlib.contextmanager
 def _own_port(cluster: Cluster) -> Iterator[socket.socket]:
-    """Listens on the port that TensorFlow will use, so that every host notices a port in use."""
+    """Listens on the port that TensorFlow will use, so that every host detects a port in use."""
     port = int(cluster.hosts[cluster.index].rpartition(":")[2])
     try:
         server = socket.create_server(("", port))
@@ -61,7 +61,7 @@ def _own_port(cluster: Cluster) -> Iterator[socket.socket]:
 
 
 def _collect(cluster: Cluster, facts: Facts, server: socket.socket, deadline: float) -> dict[str, str]:
-    """On the first host: receives the facts of all others, sends them the outcome and returns it."""
+    """On host 0: receives the facts of all hosts, sends them the outcome and returns it."""
     own = json.loads(json.dumps(facts))
     connections: dict[int, socket.socket] = {}
     differing: dict[int, list[str]] = {}
@@ -76,15 +76,15 @@ def _collect(cluster: Cluster, facts: Facts, server: socket.socket, deadline: fl
             server.settimeout(left)
             with contextlib.suppress(*_BAD_ANSWER), contextlib.ExitStack() as until_accepted:
                 connection = until_accepted.enter_context(server.accept()[0])
-                connection.settimeout(_ANSWER_SECONDS)  # the hosts wait while a stranger is silent
+                connection.settimeout(_ANSWER_SECONDS)  # limits the delay by unrelated programs
                 _send(connection, {"greeting": _GREETING})
                 answer = _receive(connection, _ANSWER_SECONDS)
                 index, theirs = answer["index"], dict(answer["facts"])
                 is_ours = theirs.get(_HOSTS) == own[_HOSTS] and type(index) is int
                 if not is_ours or index not in absent():
                     refusal = (
-                        f"{cluster.named(0)} does not wait for this process; give all hosts the same --hosts "
-                        f"(there {own[_HOSTS]}), and each its own --host-index"
+                        f"{cluster.named(0)} does not expect this process; give all hosts the same --hosts "
+                        f"({own[_HOSTS]} on that host), and each its own --host-index"
                     )
                     _send(connection, {"missing": "", "differing": refusal})
                     claim = f"host {index!a} of {theirs.get(_HOSTS)!a}"[:200]
@@ -101,22 +101,22 @@ def _collect(cluster: Cluster, facts: Facts, server: socket.socket, deadline: fl
         outcome = {"missing": "", "differing": ""}
         if differences := "; ".join(itertools.chain(*differing.values())):
             outcome["differing"] = (
-                f"the hosts were started differently ({differences}); use the same settings"
+                f"the hosts have different settings ({differences}); use the same on all hosts"
             )
         if missing:
             names = ", ".join(cluster.named(index) for index in missing)
             outcome["missing"] = (
-                f"{names} did not connect{stray}; start the same command there, and check that its network "
-                f"reaches {cluster.hosts[0]}"
+                f"{names} did not connect{stray}; start the same command on it, and check that it can reach "
+                f"{cluster.hosts[0]}"
             )
         for connection in connections.values():
-            with contextlib.suppress(OSError):  # TensorFlow notices a host that has stopped meanwhile
+            with contextlib.suppress(OSError):  # TensorFlow detects a host that has stopped
                 _send(connection, outcome)
     return outcome
 
 
 def _is_closed(connection: socket.socket) -> bool:
-    """Whether a host that has sent its facts has stopped: it sends nothing more while it waits."""
+    """Returns whether a host that has sent its facts has disconnected. A waiting host sends nothing."""
     connection.setblocking(False)
     try:
         return not connection.recv(1)
@@ -129,22 +129,22 @@ def _is_closed(connection: socket.socket) -> bool:
 
 
 def _report(cluster: Cluster, facts: Facts, deadline: float) -> dict[str, str]:
-    """On the other hosts: sends the facts to the first host and returns the outcome."""
+    """On the other hosts: sends the facts to host 0 and returns the outcome."""
     host, _, port = cluster.hosts[0].rpartition(":")
     reason: object = "no answer"
     while (left := deadline - time.monotonic()) > 0:
         try:
             with socket.create_connection((host, int(port)), timeout=left) as connection:
-                # A process left over from an earlier training sends no greeting.
+                # A process that remains from an earlier training sends no greeting.
                 if _receive(connection, min(left, _ANSWER_SECONDS))["greeting"] == _GREETING:
                     _send(connection, {"index": cluster.index, "facts": facts})
-                    outcome = _receive(connection, left + 10.0)  # the first host's deadline may be later
+                    outcome = _receive(connection, left + 10.0)  # host 0's deadline may be later
                     return {key: str(outcome[key]) for key in ("missing", "differing")}
         except _BAD_ANSWER as error:
             reason = first_line(error)
         time.sleep(_RETRY_SECONDS)
     return {
-        "missing": f"{cluster.named(0)} can't be reached ({reason}); start the same command there, and "
+        "missing": f"{cluster.named(0)} can't be reached ({reason}); start the same command on it, and "
         "check that its port is open",
         "differing": "",
     }
@@ -155,7 +155,7 @@ def _send(connection: socket.socket, content: Mapping[str, Any]) -> None:
 
 
 def _receive(connection: socket.socket, seconds: float) -> Any:
-    """Returns the JSON line that arrives within some seconds, else raises one of `_BAD_ANSWER`."""
+    """Returns a JSON line, or raises one of `_BAD_ANSWER` if none arrives within ``seconds``."""
     deadline, line = time.monotonic() + seconds, b""
     while not line.endswith(b"\n"):
         connection.settimeout(max(deadline - time.monotonic(), 0.001))
