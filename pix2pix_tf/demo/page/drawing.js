@@ -1,9 +1,9 @@
-// A drawing as pixels of even colors: no edge is smoothed, so that a label map stays one.
+// A drawing without antialiasing, so that it stays a valid label map.
 
 const MOST_REMEMBERED = 100;
 
 export class Drawing {
-  // color: [red, green, blue], what an empty drawing and the eraser have.
+  // color: [red, green, blue] of the background.
   constructor(width, height, color) {
     this.width = width;
     this.height = height;
@@ -13,19 +13,19 @@ export class Drawing {
     this.future = [];
   }
 
-  // The pixels as ImageData has them: red, green, blue, 255.
+  // The pixels in the format of ImageData: red, green, blue, 255.
   get bytes() {
     return new Uint8ClampedArray(this.pixels.buffer);
   }
 
-  // To be called before a change that undo shall take back as one.
+  // Call this before a change; undo reverts to this state.
   remember() {
     this.past.push(this.pixels.slice());
     if (this.past.length > MOST_REMEMBERED) this.past.shift();
   }
 
-  // To be called when there was one: what was taken back before can't be redone any more.
-  settle() {
+  // Call this after a change; it discards the states for redo.
+  clearRedo() {
     this.future = [];
   }
 
@@ -44,12 +44,12 @@ export class Drawing {
     return true;
   }
 
-  // Takes back what came since, without a way to redo it.
-  forget() {
+  // Reverts to the last remembered state and discards it; redo isn't possible.
+  discard() {
     this.pixels = this.past.pop();
   }
 
-  // Puts back what was remembered last, so that a shape can be drawn anew while it is dragged.
+  // Restores the last remembered state, so that a shape can be redrawn while it is dragged.
   revert() {
     this.pixels.set(this.past.at(-1));
   }
@@ -58,7 +58,7 @@ export class Drawing {
     this.pixels.fill(this.empty);
   }
 
-  // Fills all pixels from one corner to the other, both included.
+  // Fills a rectangle, including both corners.
   rectangle(from, to, color) {
     const [left, right] = inside(from.x, to.x, this.width);
     const [top, bottom] = inside(from.y, to.y, this.height);
@@ -67,7 +67,7 @@ export class Drawing {
     }
   }
 
-  // Draws a line with a round brush so many pixels wide.
+  // Draws a line with a round brush; width is its diameter in pixels.
   line(from, to, width, color) {
     const steps = Math.max(Math.abs(to.x - from.x), Math.abs(to.y - from.y), 1);
     for (let step = 0; step <= steps; step++) {
@@ -89,7 +89,7 @@ export class Drawing {
     }
   }
 
-  // Gives the area of one color around a pixel another.
+  // Flood fill: recolors the connected area of one color around a pixel.
   fill(at, color) {
     const before = this.pixels[at.y * this.width + at.x], after = packed(color);
     if (before === after) return;
@@ -106,8 +106,8 @@ export class Drawing {
     }
   }
 
-  // Takes an image of the drawing's size; with colors, each pixel gets the nearest of them.
-  take(image, colors = null) {
+  // Replaces the drawing by an image of the same size; with colors, each pixel gets the nearest one.
+  load(image, colors = null) {
     const bytes = image.data;
     for (let place = 0; place < this.pixels.length; place++) {
       const pixel = bytes.subarray(4 * place, 4 * place + 3);
@@ -117,7 +117,7 @@ export class Drawing {
 }
 
 function packed([red, green, blue]) {
-  return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;  // ImageData's order, on CPUs of today
+  return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;  // ImageData's byte order on little-endian CPUs
 }
 
 function inside(one, other, size) {

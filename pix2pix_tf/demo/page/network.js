@@ -1,9 +1,9 @@
-// The network: the .tflite of an export, in LiteRT.js.
+// Runs an exported .tflite model with LiteRT.js.
 
 import { isWebGPUSupported, loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
 export class Network {
-  // model: what /model.json says. device: "wasm" or "webgpu".
+  // model: the content of /model.json. device: "wasm" or "webgpu".
   static async load(model, device = "wasm") {
     await (Network.runtime ??= loadRuntime());
     const compiled = await loadAndCompile("/model.tflite", { accelerator: device });
@@ -22,10 +22,10 @@ export class Network {
   constructor(model, compiled) {
     this.model = model;
     this.compiled = compiled;
-    this.takesLevels = compiled.getInputDetails()[0].dtype === "uint8";
+    this.takesBytes = compiled.getInputDetails()[0].dtype === "uint8";
   }
 
-  // From the bytes of an image, red, green, blue, alpha, to those of its output.
+  // Converts the RGBA bytes of an image to the RGBA bytes of the output.
   async translate(bytes) {
     const { height, width, input_channels: channels } = this.model;
     const input = Tensor.fromTypedArray(this.#values(bytes), [1, height, width, channels]);
@@ -39,11 +39,11 @@ export class Network {
   #values(bytes) {
     const channels = this.model.input_channels;
     const count = bytes.length / 4;
-    const values = this.takesLevels ? new Uint8Array(count * channels) : new Float32Array(count * channels);
+    const values = this.takesBytes ? new Uint8Array(count * channels) : new Float32Array(count * channels);
     for (let pixel = 0; pixel < count; pixel++) {
       for (let channel = 0; channel < channels; channel++) {
         const level = channels === 1 ? gray(bytes, 4 * pixel) : bytes[4 * pixel + channel];
-        values[pixel * channels + channel] = this.takesLevels ? level : level / 127.5 - 1;
+        values[pixel * channels + channel] = this.takesBytes ? level : level / 127.5 - 1;
       }
     }
     return values;
@@ -52,26 +52,26 @@ export class Network {
   #output(values) {
     const channels = this.model.output_channels;
     const bytes = new Uint8ClampedArray(4 * (values.length / channels)).fill(255);
-    const isLevel = values instanceof Uint8Array;
+    const isByte = values instanceof Uint8Array;
     for (let pixel = 0; pixel < bytes.length / 4; pixel++) {
       for (let channel = 0; channel < 3; channel++) {
         const value = values[pixel * channels + (channels === 1 ? 0 : channel)];
-        bytes[4 * pixel + channel] = isLevel ? value : (value + 1) * 127.5;  // it rounds and clamps
+        bytes[4 * pixel + channel] = isByte ? value : (value + 1) * 127.5;  // Uint8ClampedArray rounds and clamps
       }
     }
     return bytes;
   }
 }
 
-// Threads share memory, which a browser allows to isolated pages only; and LiteRT.js has them only where there
-// is relaxed SIMD.
+// Threads need shared memory, which browsers only allow on cross-origin isolated pages. In LiteRT.js they also
+// need relaxed SIMD.
 async function loadRuntime() {
   const folder = "/litert/core/wasm/";
   if (self.crossOriginIsolated) {
     try {
       return await loadLiteRt(folder, { threads: true });
     } catch (error) {
-      console.info("on one thread, as", error);
+      console.info("using one thread:", error);
     }
   }
   return loadLiteRt(folder);

@@ -1,4 +1,4 @@
-// The page: brushes, what the pointer and the keys do, and the network that answers while one draws.
+// The page: brushes, pointer and keyboard input, and live translation of the drawing.
 
 import { Drawing } from "./drawing.js";
 import { drawSample, SAMPLES } from "./samples.js";
@@ -37,7 +37,7 @@ class Page {
     this.tool = "rectangle";
     this.brush = this.brushes.find(({ name }) => name === "window") ?? this.brushes.at(-1);
     this.cursor = { x: model.width >> 1, y: model.height >> 1 };
-    this.started = null;  // where the shape begins that is being drawn
+    this.started = null;  // start of the current shape
     this.busy = this.changed = false;
     for (const id of ["drawing", "output"]) Object.assign(by(id), { width: model.width, height: model.height });
   }
@@ -110,17 +110,17 @@ class Page {
       this.pointer = event.pointerId;
       this.start(this.#place(event));
     });
-    const ofOurPointer = (react) => (event) => event.pointerId === this.pointer && react(event);
-    canvas.addEventListener("pointermove", ofOurPointer((event) => {
+    const forPointer = (react) => (event) => event.pointerId === this.pointer && react(event);
+    canvas.addEventListener("pointermove", forPointer((event) => {
       for (const each of event.getCoalescedEvents?.() ?? [event]) this.move(this.#place(each));
     }));
-    canvas.addEventListener("pointerup", ofOurPointer(() => this.end()));
-    canvas.addEventListener("pointercancel", ofOurPointer(() => this.giveUp()));
+    canvas.addEventListener("pointerup", forPointer(() => this.end()));
+    canvas.addEventListener("pointercancel", forPointer(() => this.cancel()));
     canvas.addEventListener("keydown", (event) => this.#drawByKey(event));
     canvas.addEventListener("blur", () => this.show());
     canvas.addEventListener("focus", () => this.show());
     document.addEventListener("keydown", (event) => this.#chooseByKey(event));
-    for (const id of ["undo", "redo"]) by(id).addEventListener("click", () => this.#goBack(id));
+    for (const id of ["undo", "redo"]) by(id).addEventListener("click", () => this.#undoOrRedo(id));
     by("clear").addEventListener("click", () => this.#change(() => this.drawing.clear()));
     by("samples").addEventListener("change", ({ target }) => {
       const sample = SAMPLES[target.value];
@@ -171,7 +171,7 @@ class Page {
   }
 
   end() {
-    this.drawing.settle();
+    this.drawing.clearRedo();
     this.#stop();
   }
 
@@ -180,23 +180,23 @@ class Page {
     this.show();
   }
 
-  giveUp() {
+  cancel() {
     if (!this.started) return;
-    this.drawing.forget();
+    this.drawing.discard();
     this.#stop();
   }
 
-  // "undo" or "redo"; a shape that is just being drawn is what undo takes back.
-  #goBack(change) {
-    if (this.started) this.giveUp();
+  // change: "undo" or "redo". While a shape is being drawn, both cancel it.
+  #undoOrRedo(change) {
+    if (this.started) this.cancel();
     else if (this.drawing[change]()) this.show();
   }
 
   #change(change) {
-    this.giveUp();
+    this.cancel();
     this.drawing.remember();
     change();
-    this.drawing.settle();
+    this.drawing.clearRedo();
     this.show();
   }
 
@@ -211,7 +211,7 @@ class Page {
     } else if (event.key === " " || event.key === "Enter") {
       if (this.started) this.end();
       else this.start(this.cursor);
-    } else if (event.key === "Escape") this.giveUp();
+    } else if (event.key === "Escape") this.cancel();
     else return;
     event.preventDefault();
   }
@@ -223,7 +223,7 @@ class Page {
       const change = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" ? "undo" : null;
       if (!change) return;
       event.preventDefault();
-      this.#goBack(change);
+      this.#undoOrRedo(change);
       return;
     }
     if (event.altKey) return;
@@ -247,9 +247,9 @@ class Page {
       context.drawImage(image, 0, 0, canvas.width, canvas.height);
       const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
       const colors = this.hasClasses ? this.brushes.map(({ color }) => color) : null;
-      this.#change(() => this.drawing.take(pixels, colors));
+      this.#change(() => this.drawing.load(pixels, colors));
     } catch {
-      complain(`${file.name} is no image that this browser can read.`);
+      showError(`${file.name} is not an image, or this browser can't read it.`);
     }
   }
 
@@ -263,7 +263,7 @@ class Page {
     if (document.activeElement === by("drawing") && by("drawing").matches(":focus-visible")) this.#showCursor(context);
     this.changed = true;
     delete document.body.dataset.ready;
-    if (!this.busy) this.#answer();
+    if (!this.busy) this.#translate();
   }
 
   #showCursor(context) {
@@ -274,8 +274,8 @@ class Page {
     }
   }
 
-  // Translates the newest drawing, and again for as long as it changes meanwhile.
-  async #answer() {
+  // Translates the drawing; repeats this if it changes meanwhile.
+  async #translate() {
     this.busy = true;
     try {
       while (this.changed) {
@@ -290,7 +290,7 @@ class Page {
       }
       document.body.dataset.ready = "yes";
     } catch (error) {
-      complain(`The network failed: ${error.message ?? error}`);
+      showError(`The network failed: ${error.message ?? error}`);
     } finally {
       this.busy = false;
     }
@@ -306,7 +306,7 @@ class Page {
         former.delete();
         this.show();
       } catch (error) {
-        complain(`The GPU can't compute this network: ${error.message ?? error}`);
+        showError(`The GPU can't run this network: ${error.message ?? error}`);
         target.value = "wasm";
       }
     });
@@ -319,16 +319,16 @@ function save(bytes, { width, height }, name) {
   canvas.toBlob((blob) => {
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
     link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);  // some browsers read it only later
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);  // some browsers read the URL later
   });
 }
 
-function complain(text) {
+function showError(text) {
   by("trouble").textContent = text;
   by("trouble").hidden = false;
 }
 
 main().catch((error) => {
   by("status").textContent = "";
-  complain(`This browser can't run the network: ${error.message ?? error}. A recent Chrome, Edge, Firefox or Safari can.`);
+  showError(`This browser can't run the network: ${error.message ?? error}. Use a recent Chrome, Edge, Firefox or Safari.`);
 });

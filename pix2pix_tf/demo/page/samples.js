@@ -1,5 +1,4 @@
-// Drawings to begin with, of the classes that label maps of façades have. Numbers are hundredths of the size:
-// left, top, right, bottom.
+// Sample drawings for the classes of façade label maps: left, top, right and bottom in percent of the size.
 
 function storeys(tops, height, columns, width) {
   return tops.flatMap((top) => columns.map((left) => ["window", left, top, left + width, top + height]));
@@ -35,7 +34,7 @@ export const SAMPLES = {
   ],
 };
 
-// Draws what there are classes for; returns whether there was anything.
+// Draws the rectangles whose classes the model has; returns whether there were any.
 export function drawSample(drawing, rectangles, colorOf) {
   let drawn = 0;
   for (const [name, left, top, right, bottom] of rectangles) {
