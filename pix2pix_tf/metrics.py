@@ -29,7 +29,7 @@ CONFUSION = "confusion"
 _BEST_PSNR = 100.0
 _SSIM_WINDOW = 11  # pixels
 _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of MS-SSIM's scales, finest first
-_SMALLEST_FOR_MS_SSIM = 176  # pixels; 1/16 of it, at the coarsest scale, is one window
+_SMALLEST_FOR_MS_SSIM = 176  # pixels; at the coarsest scale, 1/16 of it is the width of a window
 _SPECTRUM_BINS = 64
 _COLOR_BINS = 50
 _LAB_RANGES = ((0.0, 100.0), (-100.0, 100.0), (-100.0, 100.0))
@@ -55,8 +55,8 @@ class Metric:
     help: str
     better: Literal["lower", "higher", "one", "target"]
 
-    def badness(self, value: Number, of_targets: Number) -> Number:
-        """Returns a number that is higher for worse values; ``of_targets`` is the metric of the targets."""
+    def badness(self, value: Number, target_value: Number) -> Number:
+        """Returns a number that is higher for worse values; ``target_value`` is the metric of the targets."""
         match self.better:
             case "lower":
                 return value
@@ -65,7 +65,7 @@ class Metric:
             case "one":
                 return abs(value - 1)
             case "target":  # artifacts weaker than in the targets are not better
-                return np.maximum(value - of_targets, 0.0)
+                return np.maximum(value - target_value, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ class ImageMetric(Metric):
     in_training: bool = False
 
     @property
-    def of_targets(self) -> bool:
+    def is_informative_for_targets(self) -> bool:
         """Whether the metric of the targets themselves is informative."""
         return self.better == "target" or self.measure == CONFUSION
 
@@ -143,15 +143,16 @@ def ms_ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = No
             smaller = _downsampled(weight)
             x, y = (_downsampled(weight * each) / np.maximum(smaller, 1e-12) for each in (x, y))
             weight = smaller
-        of_windows = _smoothed(weight)
+        window_weights = _smoothed(weight)
         mean_x, mean_y, squares, products = (
-            _smoothed(weight * each) / np.maximum(of_windows, 1e-12) for each in (x, y, x * x + y * y, x * y)
+            _smoothed(weight * each) / np.maximum(window_weights, 1e-12)
+            for each in (x, y, x * x + y * y, x * y)
         )
         means = mean_x**2 + mean_y**2
         found = (2 * (products - mean_x * mean_y) + 0.03**2) / (squares - means + 0.03**2)
         if scale == len(_SCALES) - 1:
             found *= (2 * mean_x * mean_y + 0.01**2) / (means + 0.01**2)
-        mean = (of_windows * found).sum((0, 1)) / of_windows.sum()
+        mean = (window_weights * found).sum((0, 1)) / window_weights.sum()
         similarity *= np.maximum(mean, 0.0) ** power
     return np.array([similarity.mean()])
 
@@ -208,8 +209,8 @@ def checkerboard_power(image: np.ndarray, target: np.ndarray, valid: np.ndarray 
             at = length // period
             near = (at + away for away in (-4, -3, -2, 2, 3, 4))
             # In small images, neighboring frequencies can include another period's.
-            beside = [place for place in near if 0 < place < len(power) and place not in measured]
-            row += power[at] / 2, power[beside].mean() / 2
+            neighbors = [place for place in near if 0 < place < len(power) and place not in measured]
+            row += power[at] / 2, power[neighbors].mean() / 2
     return powers.reshape(-1)
 
 
@@ -294,10 +295,10 @@ def _by_class(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return matrix, np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1)
 
 
-def _mean_share(hits: np.ndarray, of: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Returns the mean of ``hits / of`` over the classes with true pixels."""
+def _mean_share(hits: np.ndarray, total: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Returns the mean of ``hits / total`` over the classes with true pixels."""
     occurs = truth > 0
-    shares = np.divide(hits, of, out=np.zeros_like(hits, float), where=of > 0)
+    shares = np.divide(hits, total, out=np.zeros_like(hits, float), where=total > 0)
     return np.where(occurs, shares, 0).sum(-1) / np.maximum(occurs.sum(-1), 1)
 
 
@@ -396,7 +397,7 @@ METRICS: tuple[ImageMetric, ...] = (
 
 
 def measures_of(metrics: Iterable[ImageMetric]) -> list[Measure]:
-    """Returns the distinct measures of metrics, without keys such as `CONFUSION`."""
+    """Returns the distinct measures of metrics, without keys like `CONFUSION`."""
     return [each for each in dict.fromkeys(metric.measure for metric in metrics) if not isinstance(each, str)]
 
 

@@ -150,29 +150,29 @@ def _open_model(
     return Candidate(name, model, generate, run.directory, run.step())
 
 
-def _refuse_noise(model: str, is_from_noise: bool) -> None:
-    if is_from_noise:
+def _refuse_noise(model: str, uses_noise: bool) -> None:
+    if uses_noise:
         raise ConfigError(f"{model} generates images from noise; they have no targets to compare with")
 
 
 def _rescaled(pixels: np.ndarray, side: PixelFormat, model: ValueRange | None, is_input: bool) -> np.ndarray:
     """Converts an input from the side's value range to the model's, and an output back."""
-    of_side = side.value_range or (0, 2**side.bits - 1)
-    if model is None or model == of_side:
+    side_range = side.value_range or (0, 2**side.bits - 1)
+    if model is None or model == side_range:
         return pixels
-    given, wanted = (of_side, model) if is_input else (model, of_side)
+    given, wanted = (side_range, model) if is_input else (model, side_range)
     return quantize(dequantize(pixels, given), wanted)
 
 
-def _open_folder(name: str, path: Path, wanted: Sequence[str], side: PixelFormat) -> Candidate:
+def _open_folder(name: str, path: Path, names: Sequence[str], side: PixelFormat) -> Candidate:
     files, duplicates = files_by_name(path)
     for finding in same_names(duplicates):
         raise DataError(f"{path}: {finding.line(path)}")
-    missing = [each for each in wanted if each not in files]
+    missing = [each for each in names if each not in files]
     if missing:
         raise DataError(
             f"{path} has no image for {counted(len(missing), 'input')} of the data set, such as "
-            f"'{missing[0]}'; name the files as the inputs (it has {', '.join(list(files)[:3])} ...)"
+            f"'{missing[0]}'; name its files like the inputs (it has {', '.join(list(files)[:3])} ...)"
         )
 
     def read(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -51,11 +51,11 @@ _TARGETS = Candidate("targets", "the targets", lambda name, given, target: targe
 
 def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     """Compares models by their outputs; writes ``metrics.json`` and ``report.html``."""
-    config, usual = options.configs()
+    config, defaults = options.configs()
     answers = read_answers(options.answers)
     dataset = open_dataset(config, "pairs", to_train=False)
     # `data_dir` is always used: it also stores the segmentation network.
-    refuse_unread(config, usual, dataset.used | {"data_dir"})
+    refuse_unread(config, defaults, dataset.used | {"data_dir"})
     if options.split == "all":
         dataset = with_all(dataset)
     split = _split(dataset, options.split)
@@ -83,7 +83,7 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     targets = measure(_TARGETS, pairs, reader, inception)
     metrics = _applicable(targets, left_out)
     values = {name: _estimates(each, metrics) for name, each in measured.items()}
-    target_values = _estimates(targets, [metric for metric in metrics if metric.of_targets])
+    target_values = _estimates(targets, [metric for metric in metrics if metric.is_informative_for_targets])
     comparisons: list[Comparison] = []
     if len(pairs) >= FEWEST:
         comparisons = [
@@ -95,22 +95,22 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
         left_out["which model is better"] = (
             f"{counted(len(pairs), 'image')} are too few to compare models; at least {FEWEST} are needed"
         )
-    described: list[Metric] = [*metrics]
+    shown_metrics: list[Metric] = [*metrics]
     complete = len(targets.get(FEATURES, ()))
     if inception is not None and complete < len(pairs):
         left_out[f"FID and KID of {len(pairs) - complete} images"] = (
             f"they have missing pixels; only the {complete} others are used"
         )
     if complete >= inception_network.FEWEST:
-        for name, of_model in measured.items():
-            values[name] |= distances(of_model[FEATURES], targets[FEATURES])
+        for name, model_rows in measured.items():
+            values[name] |= distances(model_rows[FEATURES], targets[FEATURES])
         if complete < ENOUGH_FOR_FID:
             left_out["a reliable FID"] = (
                 f"FID is biased with {complete} images, at least {ENOUGH_FOR_FID} are needed; use KID"
             )
-        described += DISTANCES if complete >= ENOUGH_FOR_FID else reversed(DISTANCES)
+        shown_metrics += DISTANCES if complete >= ENOUGH_FOR_FID else reversed(DISTANCES)
     if answers:
-        described.append(TAKEN_FOR_REAL)
+        shown_metrics.append(TAKEN_FOR_REAL)
         keyed = {answers_key(name): found for name, found in values.items()} | {REAL: target_values}
         for key in keyed.keys() & answers.keys():
             keyed[key][TAKEN_FOR_REAL.name] = answers[key]
@@ -122,7 +122,7 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
         count=len(pairs),
         image_size=pairs.size,
         packages=package_versions(),
-        metrics=described,
+        metrics=shown_metrics,
         models=[
             ModelResult(
                 name=each.name,
@@ -152,15 +152,15 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     return evaluation
 
 
-def _split(dataset: ImageDataset, asked: str | None) -> str:
+def _split(dataset: ImageDataset, requested: str | None) -> str:
     """Returns the split to evaluate on."""
-    if asked is None and dataset.held_out == "train":
+    if requested is None and dataset.held_out == "train":
         raise ConfigError(
             f"{dataset.name} has only training pairs; give --split train or all to evaluate on them"
         )
-    if asked not in (None, *dataset.splits):
-        raise ConfigError(f"--split {asked}: {dataset.name} has {', '.join(dataset.splits)}")
-    return asked or dataset.held_out
+    if requested not in (None, *dataset.splits):
+        raise ConfigError(f"--split {requested}: {dataset.name} has {', '.join(dataset.splits)}")
+    return requested or dataset.held_out
 
 
 # ---------------------------------------------------------------- metrics
@@ -242,11 +242,11 @@ def _report_images(
         name, given, target = pairs.read(number)
         given = resized(tf.constant(given), target.shape[:2], pairs.dataset.sides[0]).numpy()
         given, target = (np.round(255 * unit_range(image)).astype(np.uint8) for image in (given, target))
-        of_models = {
-            model: {metric: float(of_images[number]) for metric, of_images in found.items()}
+        image_values = {
+            model: {metric: float(metric_values[number]) for metric, metric_values in found.items()}
             for model, found in values.items()
         }
-        images.append(ReportImage(name, pairs.dataset.task.shown(given), target, {}, of_models))
+        images.append(ReportImage(name, pairs.dataset.task.shown(given), target, {}, image_values))
     for candidate in candidates:
         for image, (*_, output) in zip(images, outputs(candidate, pairs, numbers), strict=True):
             image.outputs[candidate.name] = output

@@ -75,13 +75,15 @@ def compare(
         return metric.badness(a, target) - metric.badness(b, target) if in_badness else a - b
 
     rows = np.concatenate([ours, theirs, targets], axis=1)
-    found, behind = (estimate(rows, functools.partial(difference, in_badness=each)) for each in (False, True))
+    value, badness = (
+        estimate(rows, functools.partial(difference, in_badness=each)) for each in (False, True)
+    )
     differs, is_ordered = (
         len(rows) >= FEWEST and each.excludes_zero() and abs(each.value) > metric.seed_effect
-        for each in (found, behind)
+        for each in (value, badness)
     )
-    better = models[0 if behind.value < 0 else 1] if differs and is_ordered else None
-    return Comparison(metric, models, found, differs, better)
+    better = models[0 if badness.value < 0 else 1] if differs and is_ordered else None
+    return Comparison(metric, models, value, differs, better)
 
 
 def _means(rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -44,15 +44,15 @@ class Comparable(NamedTuple):
 
 def comparable(output: np.ndarray, target: np.ndarray, missing: int | None) -> Comparable:
     """Converts integer images; target pixels equal to ``missing`` have no value."""
-    scaled, beside = unit_range(output), unit_range(target)
+    scaled, scaled_target = unit_range(output), unit_range(target)
     valid = None if missing is None else has_value(target, missing).numpy()[..., 0]
     if valid is None or valid.all():
-        return Comparable(scaled, beside, None)
-    fill = beside[valid].mean(axis=0) if valid.any() else 0.0
-    scaled, beside = (
-        np.where(valid[..., np.newaxis], each, fill).astype(np.float32) for each in (scaled, beside)
+        return Comparable(scaled, scaled_target, None)
+    fill = scaled_target[valid].mean(axis=0) if valid.any() else 0.0
+    scaled, scaled_target = (
+        np.where(valid[..., np.newaxis], each, fill).astype(np.float32) for each in (scaled, scaled_target)
     )
-    return Comparable(scaled, beside, valid)
+    return Comparable(scaled, scaled_target, valid)
 
 
 def unit_range(image: np.ndarray) -> np.ndarray:
@@ -83,8 +83,8 @@ class Pairs:
             return images.names[number], given.numpy(), target.numpy()
         given, target = images.read(tf.constant(number))
         if self.size is not None:
-            as_compared, target = fitted((given, target), sides, self.size, self.fit)
-            given = given if self.fit == "resize" else as_compared  # a model may have its own size
+            fitted_input, target = fitted((given, target), sides, self.size, self.fit)
+            given = given if self.fit == "resize" else fitted_input  # a model may have its own size
         return images.names[number], given.numpy(), target.numpy()
 
 

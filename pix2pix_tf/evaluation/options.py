@@ -72,30 +72,30 @@ class EvaluateOptions:
 
         runs = [run for run in map(find_run, self.models) if run is not None]
         if runs:
-            of_run = runs[0].config
-            usual = configs.replace(of_run, dataset=self.dataset or of_run.data.dataset)
+            run_config = runs[0].config
+            defaults = configs.replace(run_config, dataset=self.dataset or run_config.data.dataset)
             # A folder may have moved and keeps the run's settings. Another named data set has its own.
-            are_folders = all(map(looks_like_path, (usual.data.dataset, of_run.data.dataset)))
-            if not are_folders and full_name(usual.data.dataset) != of_run.data.dataset:
-                usual = preset(usual.data.dataset)
-            inherited = {name: getattr(of_run.data, name) for name in ("task", "upscale_factor", "fit")}
+            are_folders = all(map(looks_like_path, (defaults.data.dataset, run_config.data.dataset)))
+            if not are_folders and full_name(defaults.data.dataset) != run_config.data.dataset:
+                defaults = preset(defaults.data.dataset)
+            inherited = {name: getattr(run_config.data, name) for name in ("task", "upscale_factor", "fit")}
             if runs[0].directory.imported() != {"direction": None}:
-                inherited["direction"] = of_run.data.direction
-            usual = configs.replace(usual, **inherited)
+                inherited["direction"] = run_config.data.direction
+            defaults = configs.replace(defaults, **inherited)
         elif self.dataset is not None:
-            usual = preset(self.dataset)
+            defaults = preset(self.dataset)
         else:
             for model in self.models:
                 if not Path(model).expanduser().is_dir():  # a folder may hold outputs
                     refuse_missing(model)
             raise ConfigError("--dataset is missing: only runs record their data set; name the pairs")
         if self.direction is not None:
-            usual = configs.replace(usual, direction=self.direction)
+            defaults = configs.replace(defaults, direction=self.direction)
         names = ("val_share", "test_share", "image_size", "data_dir", "archive", "layout", "task", "ignore")
         given = {name: getattr(self, name) for name in (*names, "upscale_factor")}
         given["label_maps"] = None if self.label_maps == "auto" else self.label_maps
         given["skip_bad_images"] = self.skip_bad_images or None
         given = {name: value for name, value in given.items() if value is not None}
-        config = configs.replace(usual, **given)
-        refuse_unread(config, usual)
-        return config, usual
+        config = configs.replace(defaults, **given)
+        refuse_unread(config, defaults)
+        return config, defaults

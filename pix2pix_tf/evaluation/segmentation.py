@@ -113,7 +113,7 @@ class Segmenter(ClassReader):
         return self._graph(resized(tf.constant(image), self.image_size, self._side)).numpy()
 
     def _classes(self, photo: tf.Tensor) -> tf.Tensor:
-        """Averages the predictions for a photo and its mirror image, which is more accurate than one."""
+        """Averages the predictions for a photo and its mirror image, for higher accuracy."""
         image = to_unit_range(photo)
         logits = self.network(tf.stack([image, tf.reverse(image, [1])]), training=False)
         plain, mirrored = tf.unstack(tf.nn.softmax(logits))

@@ -1,7 +1,7 @@
 """Reads generators of pytorch-CycleGAN-and-pix2pix (Zhu, Park et al.).
 
-Depth, width and normalization are inferred from the entries of the file. The file must have exactly the
-entries of such a network.
+Depth, width and normalization are inferred from the entries of the file. Missing or additional entries are
+errors.
 """
 
 from __future__ import annotations

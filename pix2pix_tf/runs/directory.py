@@ -187,9 +187,7 @@ class RunDirectory:
 
     def _read_json(self) -> dict[str, Any]:
         if not self.path.is_dir():
-            raise RunError(
-                f"there is no run at {self.place}; pix2pix train --run-dir {quoted(self.place)} starts one"
-            )
+            raise RunError(f"no run at {self.place}; pix2pix train --run-dir {quoted(self.place)} starts one")
         try:
             stored = json.loads(self.config_file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -220,7 +218,7 @@ class RunDirectory:
         """Returns the digests of the training images; empty if they are unknown."""
         try:
             return np.load(self.images_file, allow_pickle=False)
-        except FileNotFoundError:  # such as an imported run
+        except FileNotFoundError:  # imported runs have no such file
             return np.empty(0, np.uint64)
         except (OSError, ValueError, EOFError) as error:
             raise RunError(f"{self.images_file} can't be read ({error}); restore it, or delete it") from error

@@ -98,15 +98,15 @@ def _labeled(values: Sequence[float]) -> dict[float, str]:
 
 def spectrum_plots(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Returns plots of power spectra, absolute and relative to the targets, on logarithmic axes."""
-    of_targets = np.array(evaluation.targets.spectrum)
+    target_power = np.array(evaluation.targets.spectrum)
     powers, shares = [], []
     marks: list[tuple[str, int | str]] = [*color_marks(evaluation).items(), ("targets", "targets")]
     for (name, mark), result in zip(marks, (*evaluation.models, evaluation.targets), strict=True):
         points = np.column_stack([evaluation.frequencies, result.spectrum])
         drawn = (points > 0).all(axis=1)  # logarithmic axes can't show 0
         powers.append(_Line(name, mark, points[drawn]))
-        drawn &= of_targets > 0
-        share = points[drawn, 1] / of_targets[drawn]
+        drawn &= target_power > 0
+        share = points[drawn, 1] / target_power[drawn]
         shares.append(_Line(name, mark, np.column_stack([points[drawn, 0], share])))
     title = "Power relative to the targets"
     return [
@@ -118,18 +118,18 @@ def spectrum_plots(evaluation: Evaluation) -> list[dict[str, Any]]:
 def fine_detail(evaluation: Evaluation) -> dict[str, float]:
     """Returns each model's power at high frequencies relative to the targets'; empty if theirs is 0."""
     fine = np.asarray(evaluation.frequencies) >= 0.25
-    of_targets = np.asarray(evaluation.targets.spectrum)[fine].sum()
+    target_power = np.asarray(evaluation.targets.spectrum)[fine].sum()
     return {
-        model.name: np.asarray(model.spectrum)[fine].sum() / of_targets
+        model.name: np.asarray(model.spectrum)[fine].sum() / target_power
         for model in evaluation.models
-        if of_targets
+        if target_power
     }
 
 
 def curve_plots(
     evaluation: Evaluation, curves: Mapping[str, Sequence[Mapping[str, float]]]
 ) -> list[dict[str, Any]]:
-    """Returns one plot per logged value, with each model's running mean."""
+    """Returns a plot per logged value, with the running mean of each model."""
     logged = dict.fromkeys(
         key for lines in curves.values() for line in lines for key in line if key != "step"
     )

@@ -43,10 +43,10 @@ def summarize(evaluation: Evaluation) -> tuple[str, list[str]]:
 def _two_models(first: str, second: str, outcomes: Outcomes) -> str:
     if len(outcomes[first]) < len(outcomes[second]):
         first, second = second, first
-    won, lost, apart = (len(outcomes[outcome]) for outcome in (first, second, True))
+    won, lost, different = (len(outcomes[outcome]) for outcome in (first, second, True))
     metrics = counted(sum(map(len, outcomes.values())), "metric")
-    if not won and apart:
-        return f"{first} and {second} differ beyond chance in {apart} of {metrics}: neither is better"
+    if not won and different:
+        return f"{first} and {second} differ beyond chance in {different} of {metrics}: neither is better"
     if not won:
         return f"Between {first} and {second} no difference is larger than chance"
     if won == lost:
