@@ -212,7 +212,7 @@ def test_damaged_checkpoint_is_reported(run, damage):
 
 def test_tensors_that_differ_are_refused_by_name(run):
     written(run, 8, {"w": tf.Variable(tf.zeros([2, 3]))})
-    with pytest.raises(RunError, match=r"'w' has shape \(2, 3\) .* here \(3, 2\)"):
+    with pytest.raises(RunError, match=r"'w' has shape \(2, 3\) .* \(3, 2\)"):
         restore(run.checkpoint(8), {"w": tf.Variable(tf.zeros([3, 2]))})
     with pytest.raises(RunError, match="'other/w'"):
         restore(run.checkpoint(8), {"w": tf.Variable(tf.zeros([2, 3])), "other/w": tf.Variable(0.0)})
@@ -274,5 +274,5 @@ def test_a_checkpoint_of_another_format_is_refused(run, written_in):
         shape_and_slices=[""] * len(tensors),
         tensors=list(tensors.values()),
     )
-    with pytest.raises(RunError, match=f"format {written_in}, this version reads format {FORMAT}"):
+    with pytest.raises(RunError, match=f"format {written_in}, .*format {FORMAT}"):
         read_checkpoint(run.checkpoint(8), ["w"])
