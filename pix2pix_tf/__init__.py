@@ -1,7 +1,7 @@
 """pix2pix in Keras 3 and TensorFlow: identical outputs everywhere, at any image size.
 
-Importing the package registers the data sets of the paper with tensorflow-datasets, as ``pix2pix/facades``
-and so on, and imports neither TensorFlow nor Keras.
+Importing the package registers the paper's data sets with tensorflow-datasets, such as ``pix2pix/facades``.
+It doesn't import TensorFlow or Keras.
 
 Example:
     >>> from pix2pix_tf import load, preset, train
@@ -25,7 +25,7 @@ from pix2pix_tf.validation import checked
 preset = checked(_registry.preset)
 replace = checked(_config.replace)
 
-# Imported when they are first asked for, because they need TensorFlow.
+# Imported on first access, because they need TensorFlow.
 _LAZY = {
     "Translator": "pix2pix_tf.formats.translator",
     "build_discriminator": "pix2pix_tf.networks",

@@ -1,9 +1,9 @@
-"""One typed, frozen configuration: every flag, its meaning, default and limits.
+"""The typed, frozen configuration of a training run: every flag with its help text, default and limits.
 
-The command line, ``--help``, validation, ``--dry-run`` and ``config.json`` are made from the classes below
-and from the settings of the model (a subclass of `ModelSettings` in the model's file). A field is a flag
-(``image_size`` is ``--image-size``), its docstring is the help text, its `Limits` are checked whenever a
-config is created, and `CHANGEABLE` marks what may differ when a run is resumed.
+The classes below, and the model's subclass of `ModelSettings`, define the command line, ``--help``,
+validation, ``--dry-run`` and ``config.json``. A field is a flag (``image_size`` is ``--image-size``), and its
+docstring is the help text. `Limits` are checked whenever a config is created. `CHANGEABLE` marks settings
+that may differ when a run is resumed.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ else:
     BestMetric = Literal[BEST_METRICS]
 
 CHANGEABLE = "changeable"
-"""Annotates a setting that may differ when a run is resumed; all others decide the weights."""
+"""Annotates a setting that may differ when a run is resumed; all others affect the weights."""
 
 DEFAULT_MODEL = "pix2pix"
 IMAGE_SIDE = Limits(64, 2048)
-MOST_STEPS = 999_999_999  # the names of checkpoints and samples have nine digits
+MOST_STEPS = 999_999_999  # checkpoint and sample names have nine digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,48 +65,47 @@ class DataConfig:
     direction: Direction = "AtoB"
     """Input side and output side: A is the left half or folder A."""
     task: TaskName = "pairs"
-    """'pairs' trains on the pairs of the data set; the others make pairs from photos, or from the target
-    side: gray to color, masked to complete, edges to photo, blurred to sharp, small to large."""
+    """'pairs' trains on the data set's pairs. The others make pairs from photos, or from the target side:
+    gray to color, masked to complete, edges to photo, blurred to sharp, small to large."""
     upscale_factor: Literal[2, 4] = 4
     """Enlargement of the task 'upscale'."""
     input_channels: Annotated[int | None, *limited(1, 16)] = None
-    """Channels of the input (of A if unpaired); those of the data by default."""
+    """Channels of the input (of A if unpaired); the data's by default."""
     output_channels: Annotated[int | None, *limited(1, 16)] = None
-    """Channels of the output (of B if unpaired); those of the data by default."""
+    """Channels of the output (of B if unpaired); the data's by default."""
     input_bits: Literal[8, 16] | None = None
-    """Fewest bits per sample that inputs are read with (of both sides if unpaired); those of the data by
-    default."""
+    """Minimum bits per sample of the input (of both sides if unpaired); the data's by default."""
     output_bits: Literal[8, 16] | None = None
-    """Bits per sample of the output (of both sides if unpaired); those of the data by default."""
+    """Bits per sample of the output (of both sides if unpaired); the data's by default."""
     input_range: tuple[float, float] | None = None
     """Minimum and maximum of the input's values (A's if unpaired); the range of the type, or of the data, by
     default."""
     output_range: tuple[float, float] | None = None
     """Minimum and maximum of the output's values (B's if unpaired); outputs are written in this range."""
     ignore: float | None = None
-    """Value of pixels without data (nodata, void classes), in measurements and gray images of both sides, or
-    only of those declared as label maps. NaN and declared nodata (GDAL_NODATA) are always ignored."""
+    """Value of pixels without data (nodata, void classes), in measurements and gray images. Applies to both
+    sides, or only to the sides in --label-maps. NaN and declared nodata (GDAL_NODATA) are always ignored."""
     image_size: tuple[int, ...] = (256, 256)
     """Height and width of the training images, each from 64 to 2048; one number means a square."""
     fit: Fit = "resize"
-    """How images of another aspect ratio get the image size: 'resize' stretches, 'crop' fills and crops,
-    'pad' fits inside and pads by reflection."""
+    """How images with a different aspect ratio get the image size: 'resize' stretches, 'crop' fills and
+    crops, 'pad' fits inside and pads by reflection."""
     layout: Layout = "auto"
     """How a folder stores pairs: 'side-by-side' in one image, or in two 'folders'; 'auto' detects it and
-    rejects what looks like plain photos."""
+    rejects folders of plain photos."""
     label_maps: LabelMaps = "auto"
     """Sides that are label maps, resized without mixing colors; 'auto' uses the data set's declaration."""
     one_hot_labels: bool = False
     """Feed an input label map to the networks as one channel per class instead of its colors."""
     label_colors: tuple[int, ...] | None = None
-    """The classes' colors for --one-hot-labels, one number per channel of the map; those found in the data by
-    default."""
+    """Colors of the classes for --one-hot-labels, one number per channel of the map; by default the colors in
+    the data."""
     photo_filter: Literal["cubic", "triangle"] = "cubic"
     """Interpolation that resizes training photos; 'cubic' is sharper."""
     split_seed: Annotated[int | None, *limited(0, 2**31 - 1)] = 0
     """Seed of the split of a folder without train/, val/ and test/; None uses --seed."""
     val_share: Annotated[float, *limited(0, 0.9)] = 0.1
-    """Share of such a folder held out for validation; at least ten of 50 or more images, unless it is 0."""
+    """Share of such a folder held out for validation. Of 50 or more images, at least ten, unless it is 0."""
     test_share: Annotated[float, *limited(0, 0.9)] = 0.1
     """Share of such a folder held out for evaluate's --split test."""
     jitter: bool = True
@@ -123,7 +122,7 @@ class DataConfig:
 
     @property
     def ignored(self) -> tuple[float | None, float | None]:
-        """The values of pixels without data in A and in B."""
+        """The value of pixels without data for A and for B."""
         of_a, of_b = (self.label_maps in ("auto", "none", "both", name) for name in "AB")
         return (self.ignore if of_a else None, self.ignore if of_b else None)
 
@@ -135,19 +134,19 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """Base of the settings of each model, which are in the model's file."""
+    """Base class of the models' settings, which are in the model files."""
 
-    data: ClassVar[DataKind] = "pairs"  # what the model is trained on
-    side: ClassVar[int] = 1  # the side of pairs that a model of images uses: 0 the input, 1 the target
+    data: ClassVar[DataKind] = "pairs"  # the kind of data set to train on
+    side: ClassVar[int] = 1  # for models of single images: the side of pairs to use, 0 input or 1 target
     takes_images: ClassVar[bool] = True  # false for models that generate images from noise
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME")]
     """Model to train."""
     recipe: Recipe = "default"
-    """Defaults for the best results, or the networks and the training as published."""
+    """Defaults for the best results, or the networks and training of the paper."""
 
     def check(self, config: TrainConfig) -> None:
-        """Raises `ConfigError` if settings of ``config``, whose ``model`` this is, contradict each other."""
+        """Raises `ConfigError` if settings of ``config``, which contains ``self``, are contradictory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +154,7 @@ class OptimizationConfig:
     """Optimizers, precision and length of training."""
 
     steps: Annotated[int | None, *limited(1, MOST_STEPS), CHANGEABLE] = None
-    """Total number of steps of the run, instead of --epochs; a step updates every network at least once."""
+    """Total number of steps, instead of --epochs; a step updates every network at least once."""
     epochs: Annotated[float | None, *limited(0.001, 1_000_000), CHANGEABLE] = 200
     """Total number of passes over the training images."""
     batch_size: Annotated[int, *limited(1)] = 1
@@ -164,7 +163,7 @@ class OptimizationConfig:
     """Number of parts that a batch is split into to save memory; gradients are accumulated. Batch
     normalization computes its statistics for each part."""
     all_reduce: Annotated[AllReduce, CHANGEABLE] = "float32"
-    """Type of the gradients sent between devices: bfloat16 halves the bytes, and rounds."""
+    """Type of the gradients sent between devices; bfloat16 halves the traffic but rounds."""
     learning_rate: Annotated[float, *limited(1e-8, 1.0)] = 2e-4
     """Learning rate of Adam, for all networks."""
     lr_schedule: LearningRateSchedule = "constant"
@@ -198,8 +197,8 @@ class RecordConfig:
     sample_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
     """Number of steps between sample grids."""
     evaluate_every: Annotated[int | None, *limited(1), CHANGEABLE] = None
-    """Number of steps between validations on held-out pairs (validation.jsonl, TensorBoard); by default as
-    for sample grids, or less often if that would take more than 3 % of the time."""
+    """Number of steps between validations on held-out pairs (validation.jsonl, TensorBoard); by default the
+    same as --sample-every, or more if validation would take over 3 % of the time."""
     best_metric: Annotated[BestMetric, CHANGEABLE] = "ssim"
     """Metric that selects the best checkpoint, RUN@best."""
     checkpoint_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
@@ -207,7 +206,7 @@ class RecordConfig:
     checkpoint_minutes: Annotated[float, *limited(0.1, 1e6), CHANGEABLE] = 5.0
     """Maximum number of minutes between checkpoints."""
     keep_every: Annotated[int | None, *limited(1), CHANGEABLE] = None
-    """Also keep the weights permanently every this many steps."""
+    """Number of steps between weights that are kept permanently; none by default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,9 +232,11 @@ class TrainConfig:
         for name in ("input_range", "output_range"):
             check_range(name, getattr(self.data, name))
         if self.optimization.steps is None and self.optimization.epochs is None:
-            raise ConfigError("specify the length of the run: --steps or --epochs")
+            raise ConfigError("the length of the run is missing; give --steps or --epochs")
         if self.data.val_share + self.data.test_share >= 1:
-            raise ConfigError("--val-share and --test-share leave no training images")
+            raise ConfigError(
+                "--val-share and --test-share leave no training images; their sum must be below 1"
+            )
         if self.optimization.batch_size % self.optimization.accumulate:
             raise ConfigError(
                 f"--accumulate {self.optimization.accumulate} must divide --batch-size "
@@ -261,7 +262,7 @@ class TrainConfig:
 
 
 def dataset_label(dataset: str) -> str:
-    """Returns a data set's name for folders and titles: its name, or the last part of its path."""
+    """Returns a data set's name, or the last part of its path, for folders and titles."""
     return (
         Path(dataset).expanduser().resolve().name if looks_like_path(dataset) else dataset.replace("/", "-")
     )
@@ -277,9 +278,9 @@ def each_setting(config: TrainConfig) -> Iterator[tuple[str, str, Any, Any]]:
 
 
 def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
-    """Returns a copy of ``config`` with some settings changed, each named without its group.
+    """Returns a copy of ``config`` with changed settings, given by field name.
 
-    Paths can be strings, and the image size of a square one number.
+    Paths can be strings, and ``image_size`` can be one number for squares.
 
     Raises:
         ConfigError: a setting doesn't exist, or a value is outside its limits.
@@ -288,10 +289,10 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
     groups: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
         if name not in known:
-            meant = did_you_mean(name, known) or f"; there are {', '.join(known)}"
-            raise ConfigError(f"there is no setting '{name}'{meant}")
+            meant = did_you_mean(name, known) or f"; choose from {', '.join(known)}"
+            raise ConfigError(f"unknown setting '{name}'{meant}")
         if name in ("model", "recipe") and value != getattr(config.model, name):
-            raise ConfigError(f"another {name} has different settings: use preset(dataset, model, recipe)")
+            raise ConfigError(f"{name} determines other settings; use preset(dataset, model, recipe)")
         group, kind = known[name]
         if isinstance(value, str) and fits(kind, Path()):
             value = Path(value)
@@ -303,16 +304,16 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
 
 
 def override(config: TrainConfig, options: Any) -> TrainConfig:
-    """Returns a copy of ``config`` with the fields of ``options`` that are settings and not ``None``."""
+    """Returns a copy of ``config`` with all fields of ``options`` that are settings and not ``None``."""
     settings = {name for _, name, _, _ in each_setting(config)}
     given = {name: value for name, value in vars(options).items() if value is not None}
     return replace(config, **{name: value for name, value in given.items() if name in settings})
 
 
 def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
-    """Lists, as ``--flag: stored → asked``, the changes that make it impossible to resume a run.
+    """Lists the changes that prevent resuming a run, as ``--flag: stored → asked``.
 
-    The path of a folder may differ, as it may have moved: the run compares the images.
+    The path of a folder may differ, because folders move. The run compares the images instead.
     """
     before, after = ({name: value for _, name, _, value in each_setting(each)} for each in (stored, asked))
     names = [
@@ -322,7 +323,7 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
     ]
     if looks_like_path(before["dataset"]) and looks_like_path(after["dataset"]):
         names.remove("dataset")
-    for deciding in ("model", "task"):  # other settings depend on them
+    for deciding in ("model", "task"):  # they determine other settings
         if before[deciding] != after[deciding]:
             return [f"{flag(deciding)}: {before[deciding]} → {after[deciding]}"]
     return [
@@ -342,10 +343,10 @@ def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:
 
 
 def from_json(plain: Mapping[str, Mapping[str, Any]], defaults: TrainConfig) -> TrainConfig:
-    """Inverse of `to_json`; ``defaults`` are those of the model that ``plain`` names.
+    """Inverse of `to_json`; ``defaults`` is a config of the same model.
 
     Raises:
-        ConfigError: a setting is missing, unknown or of another type.
+        ConfigError: a setting is missing, unknown or has the wrong type.
     """
     given = {name: value for section in plain.values() for name, value in section.items()}
     if odd := sorted(given.keys() ^ {name for _, name, _, _ in each_setting(defaults)}):

@@ -1,4 +1,4 @@
-"""Which settings have an effect, given the others, the model and the data set."""
+"""Rejects settings that have no effect with the other settings, the model or the data set."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ READ_IF: Mapping[str, _Conditions] = {
     **dict.fromkeys(("discriminator_filters", "patch", "spectral_norm", "gan_loss"), _DISCRIMINATOR),
     **dict.fromkeys(("critic_steps", "pool_size", "diff_augment", "unconditional"), _DISCRIMINATOR),
     "gradient_penalty": {**_DISCRIMINATOR, "gan_loss": _is("gan_loss", "wgan-gp")},
-    # Features are compared by position, which unpaired images don't share.
+    # Feature matching compares positions, which differ in unpaired images.
     "feature_matching": {**_DISCRIMINATOR, "model": lambda given: given["model"].data != "unpaired"},
     "pixel_loss": {"l1_weight": lambda given: given["l1_weight"] or given.get("teacher_weight")},
     "identity_weight": {"cycle_weight": lambda given: given["cycle_weight"]},
 }
-"""When a setting has an effect: conditions by the setting that decides. A setting that isn't listed always
-has one, and a condition on a setting that the model lacks is met.
+"""Conditions under which a setting has an effect, by the setting that they depend on. Settings without an
+entry always have an effect. A condition is met if the model lacks the setting that it depends on.
 
-A text is a condition that only the opened data set decides (`ImageDataset.used`), and the reason to report
-if it isn't met; the key "" means that no other setting decides.
+A string is a condition that only the opened data set can check (`ImageDataset.used`); it is the reason in the
+message. The key "" means that the condition depends on no setting.
 """
 
 
@@ -75,9 +75,9 @@ def refuse_unread(
     used: Collection[str] | None = None,
     named: Collection[str] = (),
 ) -> None:
-    """Raises `ConfigError` if a setting of ``config`` that differs from ``before`` has no effect.
+    """Raises `ConfigError` if a setting that differs between ``config`` and ``before`` has no effect.
 
-    ``used`` are the settings that the opened data set uses; without it, they are not checked. ``named`` are
+    ``used`` lists the settings that the opened data set uses; ``None`` skips these checks. ``named`` lists
     settings to check even if they don't differ.
     """
     given = {name: value for _, name, _, value in each_setting(config)} | {"model": config.model}

@@ -32,7 +32,7 @@ def explain_disk_faults(path: Path, elsewhere: str = "another place") -> Iterato
             raise
         if "No space left" in reason or "Disk quota exceeded" in reason:
             raise SystemFault(
-                f"the disk is full: {path} could not be written; free some space and run again"
+                f"the disk is full: {path} could not be written; free space and run again"
             ) from error
         raise SystemFault(
             f"{path} could not be written: {reason}; give {elsewhere}, or get permission to write to it"

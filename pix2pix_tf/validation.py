@@ -1,4 +1,4 @@
-"""Checks values against annotations: their types, their choices and the limits of numbers."""
+"""Checks values against annotations: types, choices and numeric limits."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _DESCRIPTIONS = {
     int: "a whole number",
     float: "a number",
     Path: "a path",
-    str: "a text",
+    str: "text",
     bool: "True or False",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """The range of a number, both ends included; ``high`` may be open."""
+    """A closed range; ``None`` for ``high`` means no upper limit."""
 
     low: float
     high: float | None = None
@@ -39,18 +39,18 @@ class Limits:
         return f"at least {self.low}" if self.high is None else f"from {self.low} to {self.high}"
 
     def contain(self, value: float) -> bool:
-        """Whether ``value`` is in the range; false for NaN and for numbers that no float can hold."""
+        """Returns whether ``value`` is in the range; False for NaN, infinity and too large integers."""
         return self.low <= value <= (_LARGEST if self.high is None else self.high)
 
 
 def limited(low: float, high: float | None = None) -> tuple[Any, ...]:
-    """Returns annotations of a number: its limits, and their mention in ``--help``."""
+    """Returns annotations that limit a number and show the limits in ``--help``."""
     limits = Limits(low, high)
     return limits, tyro.conf.arg(help_behavior_hint=lambda default: f"({limits}; default: {default})")
 
 
 def check_limits(settings: Any) -> None:
-    """Raises `ConfigError` if a field of a dataclass has another type, or is outside its limits."""
+    """Raises `ConfigError` if a dataclass field has a wrong type or is outside its limits."""
     for name, annotation in typing.get_type_hints(type(settings), include_extras=True).items():
         value = getattr(settings, name)
         if not fits(annotation, value):
@@ -61,15 +61,15 @@ def check_limits(settings: Any) -> None:
 
 
 def check_range(name: str, values: tuple[float, ...] | None) -> None:
-    """Raises `ConfigError` unless the values are a lower and a higher finite number."""
+    """Raises `ConfigError` unless the values are two finite numbers in ascending order."""
     if values is not None and not (len(values) == 2 and -_LARGEST <= values[0] < values[1] <= _LARGEST):
         raise ConfigError(f"{flag(name)} takes two numbers, the lower one first; got {shown(values)}")
 
 
 def checked(function: Function) -> Function:
-    """Returns a function that raises `TypeError` for arguments of undeclared types."""
+    """Wraps a function to raise `TypeError` for arguments of the wrong type."""
     signature = inspect.signature(function)
-    # The return type may be imported for type checkers only.
+    # The return type may exist only for type checkers.
     annotations = {name: kind for name, kind in function.__annotations__.items() if name != "return"}
     declared = types.SimpleNamespace(__annotations__=annotations)
 
@@ -86,7 +86,7 @@ def checked(function: Function) -> Function:
 
 
 def fits(annotation: Any, value: Any) -> bool:
-    """Whether a value has the annotated type; an integer is also a float, but a bool is no number."""
+    """Returns whether a value has the annotated type. Integers are valid floats; bools are not numbers."""
     origin, parts = _parts(annotation)
     if origin is types.UnionType:
         return any(fits(part, value) for part in parts)
@@ -112,7 +112,7 @@ def description(annotation: Any) -> str:
 
 
 def _parts(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Returns a type, unwrapped, and its type arguments; every union is a ``UnionType``."""
+    """Returns a type without ``Annotated``, and its type arguments; all unions become ``UnionType``."""
     origin, parts = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if origin is Annotated:
         return _parts(parts[0])

@@ -1,1 +1,1 @@
-"""The command line: one module per command, with its options and ``run()``; `main` chooses."""
+"""The command line. Each command is a module with its options and ``run()``; `main` selects the command."""

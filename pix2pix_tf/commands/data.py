@@ -32,7 +32,7 @@ class DataListOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
-    """Options of the commands that read images; those that are settings of training mean the same."""
+    """Options of commands that read images. Options that training also has mean the same."""
 
     data_dir: Path | None = None
     """Directory of data sets; the one of tensorflow-datasets by default."""
@@ -48,7 +48,7 @@ class ReadingOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataOptions(ReadingOptions):
-    """Options of the commands that read any data set."""
+    """Options of commands that read any data set."""
 
     dataset: Positional[str]
     """'procedural', a name such as 'facades', or the path of a folder."""
@@ -65,14 +65,14 @@ class DataDownloadOptions(DataOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataCheckOptions(DataOptions):
-    """Reports problems of a data set or a folder; exits with 2 if it can't be used."""
+    """Reports problems of a data set or a folder; the exit code is 2 if it can't be used."""
 
     val_share: float | None = None
-    """Share of a folder held out for validation, if it has no val/; as in training."""
+    """Share of a folder held out for validation if it has no val/, as in training."""
     test_share: float | None = None
     """Share of a folder held out for --split test."""
     image_size: tuple[int, ...] | None = None
-    """Height and width of training; the data set's own by default."""
+    """Height and width of training images; the data set's preset by default."""
     label_maps: configs.LabelMaps = "auto"
     """Sides that are label maps; 'auto' uses the data set's declaration, and detects them."""
     task: configs.TaskName = "pairs"
@@ -88,7 +88,7 @@ class DataPreviewOptions(DataOptions):
     out: Path = Path("preview.png")
     """Output file."""
     direction: configs.Direction | None = None
-    """Input side and output side; the data set's own by default."""
+    """Input side and output side; the data set's preset by default."""
     label_maps: configs.LabelMaps = "auto"
     """Sides that are label maps; 'auto' uses the data set's declaration."""
     task: configs.TaskName = "pairs"
@@ -96,13 +96,13 @@ class DataPreviewOptions(DataOptions):
     upscale_factor: Literal[2, 4] = 4
     """Enlargement of the task 'upscale'."""
     jitter: bool = True
-    """Resize to 286/256 and crop, unless the data set's preset doesn't."""
+    """Resize to 286/256 and crop, unless the data set's preset disables it."""
     flip: bool = True
-    """Flip at random, unless the data set's preset doesn't."""
+    """Flip at random, unless the data set's preset disables it."""
     image_size: tuple[int, ...] | None = None
-    """Height and width, each from 64 to 2048; the data set's own by default."""
+    """Height and width, each from 64 to 2048; the data set's preset by default."""
     fit: configs.Fit = "resize"
-    """How images of another aspect ratio get that size: stretched, cropped, or padded by reflection."""
+    """How images with a different aspect ratio get this size: stretched, cropped, or padded by reflection."""
     count: Annotated[int, *limited(1, 64)] = 6
     """Number of pairs."""
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
@@ -118,7 +118,7 @@ class DataPackOptions(ReadingOptions):
     out: Path
     """Folder of the pack, for --dataset."""
     val_share: float | None = None
-    """Share held out for validation, if the folder has no val/; as in training."""
+    """Share held out for validation if the folder has no val/, as in training."""
     test_share: float | None = None
     """Share held out for --split test."""
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
@@ -127,8 +127,8 @@ class DataPackOptions(ReadingOptions):
 
 _USAGE = """usage: pix2pix data list | download NAME | check DATASET | preview DATASET | pack FOLDER
 
-  list       named data sets, and which of them are on this machine
-  download   download and extract one of them
+  list       list named data sets, and which are on this machine
+  download   download and extract a named data set
   check      report problems of a data set or a folder
   preview    write a grid of pairs as used in training
   pack       pack a folder of many thousands of images into a few large files
@@ -149,7 +149,9 @@ def run(arguments: list[str]) -> int:
         return 0 if arguments else 2
     if arguments[0] not in actions:
         meant = did_you_mean(arguments[0], actions)
-        raise UserError(f"there is no 'pix2pix data {arguments[0]}'{meant}; there are {', '.join(actions)}")
+        raise UserError(
+            f"unknown command 'pix2pix data {arguments[0]}'{meant}; use one of {', '.join(actions)}"
+        )
     options, action = actions[arguments[0]]
     action(parse(options, f"data {arguments[0]}", arguments[1:]))
     return 0
@@ -175,7 +177,7 @@ def _list(options: DataListOptions) -> None:
         more = [where, *([f"license: {facts.license}"] if facts.license else [])]
         show(name, facts.description, counts or facts.counts, *more, uncounted="not counted")
     for name, facts in CYCLE_GAN.items():
-        # Some of their bare names are those of data sets of pairs.
+        # Some short names also belong to data sets of pairs.
         shown = Path(name).name if full_name(Path(name).name) == name else name
         counts = stored_counts(name, options.data_dir)
         show(shown, f"unpaired: {facts.description}", counts, uncounted="not downloaded")

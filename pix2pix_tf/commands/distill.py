@@ -21,13 +21,13 @@ from pix2pix_tf.wording import quoted
 class DistillArgs(TrainArgs):
     """Trains a small student of a run; the same command again resumes it.
 
-    Usage: 'pix2pix distill RUN [options]', with the teacher's run directory or one of its checkpoints. All
-    settings, also the data and the length, are the teacher's by default.
+    Usage: 'pix2pix distill RUN [options]'. RUN is the teacher's run directory or one of its checkpoints. By
+    default all settings are the teacher's, including the data and the number of steps.
     """
 
     inputs_only: bool = False
-    """Train on the teacher's outputs only, without targets: --dataset can be a folder of input images.
-    Implied if the teacher was not trained on pairs."""
+    """Train only on the teacher's outputs, without targets: --dataset can be a folder of input images.
+    Always on if the teacher was not trained on pairs."""
 
 
 def run(arguments: list[str]) -> int:
@@ -40,12 +40,12 @@ def distill_args(arguments: Sequence[str]) -> DistillArgs:
         student = student_of(preset(), Path("RUN"))
         return parse(DistillArgs, "distill RUN", ["--help"], DistillArgs(student))
     if not arguments or arguments[0].startswith("-"):
-        raise ConfigError("the first argument is the teacher: pix2pix distill RUN")
+        raise ConfigError("the teacher is missing; give its run first: pix2pix distill RUN")
     run, *flags = arguments
     given = early(flags, "--model", "--recipe", "--teacher", "--direction", "--gan-weight", "--run-dir")
     for name in ("--model", "--recipe", "--teacher"):
         if given[name] is not None:
-            raise ConfigError(f"{name} has no effect: it is that of RUN, the teacher")
+            raise ConfigError(f"{name} has no effect, because RUN, the teacher, determines it; leave it out")
     has_targets = "--inputs-only" not in flags and "--inputs_only" not in flags
     student = with_length(_student_defaults(Path(run), has_targets, given), flags)
     return parse(DistillArgs, "distill RUN", flags, DistillArgs(student))
@@ -57,17 +57,17 @@ def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | N
     place = Path(given["--run-dir"] or student_directory(teacher))
     directory = RunDirectory(place)
     directory.fetch("config.json")
-    if directory.exists():  # the teacher is not needed any more
+    if directory.exists():  # resuming doesn't need the teacher
         stored = directory.read_config()
         before = stored.model.teacher if isinstance(stored.model, StudentSettings) else None
         if before is None or absolute(before) != absolute(teacher):
             whose = "is not a student" if before is None else f"has the teacher {quoted(before)}"
             raise ConfigError(
-                f"--run-dir {quoted(directory.place)}: the run there {whose}; choose another directory"
+                f"--run-dir {quoted(directory.place)}: the existing run {whose}; choose another directory"
             )
         if not has_targets and stored.model.data == "pairs":
             raise ConfigError(
-                f"--inputs-only has no effect with --run-dir {quoted(directory.place)}, which exists"
+                f"--inputs-only has no effect on the existing run {quoted(directory.place)}; leave it out"
             )
         return configs.replace(stored, run_dir=place)
     directions: dict[str | None, configs.Direction] = {"AtoB": "AtoB", "BtoA": "BtoA"}

@@ -10,7 +10,7 @@ from pix2pix_tf.evaluation.options import EvaluateOptions
 def run(arguments: list[str]) -> int:
     options = parse(EvaluateOptions, "evaluate", arguments)
     if not options.models:
-        raise ConfigError("name at least one model to evaluate")
+        raise ConfigError("no models; give at least one to evaluate")
     start_frameworks()
     from pix2pix_tf.evaluation.evaluator import evaluate
 

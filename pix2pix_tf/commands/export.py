@@ -8,7 +8,7 @@ from pix2pix_tf.exporting.options import ExportOptions
 
 def run(arguments: list[str]) -> int:
     options = parse(ExportOptions, "export", arguments)
-    options.chosen_formats()  # before the frameworks are imported, which takes seconds
+    options.chosen_formats()  # before the slow import of the frameworks
     start_frameworks()
     from pix2pix_tf.exporting.export import export
     from pix2pix_tf.exporting.report import refuse_worse, table
@@ -18,6 +18,6 @@ def run(arguments: list[str]) -> int:
     models = export(options)
     print(table(models))
     if options.name is None and not is_model_name(open_run(options.run).directory.path.resolve().name):
-        print(f"served as {models[0].name}, as not all letters have a place there; --name chooses it")
+        print(f"served as {models[0].name}, because the run's name has invalid characters; --name changes it")
     refuse_worse(models, options.allow_worse)
     return 0

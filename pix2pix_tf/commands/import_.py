@@ -18,17 +18,17 @@ class ImportOptions:
     """Converts a generator of pytorch-CycleGAN-and-pix2pix to a run; needs the extra torch."""
 
     checkpoint: Positional[Path]
-    """latest_net_G.pth or latest_net_G_A.pth: a unet_128, unet_256, resnet_6blocks or resnet_9blocks."""
+    """latest_net_G.pth or latest_net_G_A.pth: unet_128, unet_256, resnet_6blocks or resnet_9blocks."""
     out: Path
     """Directory of the run."""
     dataset: str = UNKNOWN
-    """Training data, a name or the path of a folder; evaluate has the same option."""
+    """Training data: a name or the path of a folder. Can also be given to evaluate."""
     direction: configs.Direction | None = None
-    """Input side and output side in training; the data set's by default. predict, evaluate and export have
-    the same option."""
+    """Input side and output side in training; the data set's preset by default. Can also be given to
+    predict, evaluate and export."""
     eval: bool = False
-    """Batch normalization with the stored statistics, like their test.py --eval; with those of each image by
-    default, like their test.py."""
+    """Use the stored statistics in batch normalization, like the original test.py --eval. By default, use
+    each image's statistics, like the original test.py."""
 
 
 def run(arguments: list[str]) -> int:

@@ -1,6 +1,6 @@
-"""Entry point of all commands: runs one, and turns known errors into one line and an exit code.
+"""Entry point: runs a command, and converts known errors to a one-line message and an exit code.
 
-TensorFlow is imported inside the commands, after parsing, so that ``--help`` and wrong flags answer at once.
+Commands import TensorFlow after parsing, so that ``--help`` and errors in flags are fast.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.errors import Pix2pixError, UserError
 from pix2pix_tf.wording import did_you_mean
 
-# Module and summary; modules are imported when needed, because each imports others.
+# Module and summary. Modules are imported when needed, to start fast.
 _COMMANDS = {
     "train": ("train", "train a model on pairs, on two unpaired sets or on one set; resumes an existing run"),
     "predict": ("predict", "translate images or folders, or generate images, with any model"),
@@ -33,14 +33,14 @@ _COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command with its flags, by default those of the process.
+    """Runs a command with its flags, by default from ``sys.argv``.
 
     Returns:
-        The exit code: 0 done, 2 wrong input, 1 the system failed, 3 training diverged, 4 an exported model
-        failed its verification, 128 + the signal's number when stopped.
+        The exit code: 0 success, 1 system failure, 2 wrong input, 3 training diverged, 4 verification of an
+        exported model failed, 128 + signal number if stopped by a signal.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):  # a console's code page may lack letters of a path, or λ
+    for stream in (sys.stdout, sys.stderr):  # consoles may lack characters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         parts = [part for argument in arguments for part in argument.split("=")]
         path = next((part for part in parts if part.startswith("~")), "~")
-        return report_error(UserError(f"{path}: there is no such user; give the full path"), "")
+        return report_error(UserError(f"{path}: the user doesn't exist; give the full path"), "")
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -73,5 +73,5 @@ def _run_command(arguments: list[str]) -> int:
         return 0
     if command not in _COMMANDS:
         meant = did_you_mean(command, _COMMANDS)
-        raise UserError(f"there is no command '{command}'{meant}; there are {', '.join(_COMMANDS)}")
+        raise UserError(f"unknown command '{command}'{meant}; use one of {', '.join(_COMMANDS)}")
     return int(importlib.import_module(f"pix2pix_tf.commands.{_COMMANDS[command][0]}").run(arguments[1:]))

@@ -1,4 +1,4 @@
-"""Parses a command's flags into its dataclass."""
+"""Parses command-line flags into a dataclass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pix2pix_tf.validation import check_limits, description
 from pix2pix_tf.wording import did_you_mean, flag
 
 Args = TypeVar("Args")
-_ELSEWHERE = {  # flags of other programs
+_ELSEWHERE = {  # flags of other pix2pix programs
     "--lr": "--learning-rate",
     "--batch": "--batch-size",
     "--ngf": "--base-filters",
@@ -30,7 +30,7 @@ _ELSEWHERE = {  # flags of other programs
     "--lambda_L1": "--l1-weight",
     "--dataroot": "--dataset",
 }
-_MAY_BE_STORED = ("run", "run_dir", "init_from", "teacher")  # in an object store
+_MAY_BE_STORED = ("run", "run_dir", "init_from", "teacher")  # settings that may be in an object store
 
 
 def start_frameworks() -> None:
@@ -49,13 +49,13 @@ def parse(
     summary: str | None = None,
 ) -> Args:
     """Parses flags into a dataclass; ``--help`` prints and exits 0."""
-    text = "\0".join(arguments)  # HEIGHTxWIDTH is two numbers
+    text = "\0".join(arguments)  # splits --image-size HEIGHTxWIDTH into two numbers
     text = re.sub(r"(^|\0)(--image[-_]size)[\0=](\d+)x(\d+)(?=\0|$)", r"\1\2\0\3\0\4", text)
     arguments = text.split("\0") if arguments else []
     options: dict[str, Any] = {} if default is None else {"default": default}
     problem = ""
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # messages of several lines
+        with contextlib.redirect_stderr(io.StringIO()):  # hides tyro's multi-line messages
             parsed, unknown = tyro.cli(
                 kind,
                 prog=f"pix2pix {command}",
@@ -81,12 +81,12 @@ def parse(
     for name, _, value in _fields(parsed):
         for path in value if isinstance(value, tuple) else [value]:
             if isinstance(path, Path) and name not in _MAY_BE_STORED and address_of(path) is not None:
-                raise ConfigError(f"{flag(name)} {address_of(path)} must be on this machine")
+                raise ConfigError(f"{flag(name)} {address_of(path)} is in an object store; give a local path")
     return parsed
 
 
 def _fields(group: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yields name, annotation and value of the fields of a dataclass or instance, and of those inside.
+    """Yields name, annotation and value of all fields of a dataclass or instance, including nested ones.
 
     The value of a required field is ``dataclasses.MISSING``.
     """
@@ -100,7 +100,7 @@ def _fields(group: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _problem(arguments: Sequence[str], options: Any) -> str | None:
-    """Returns what is wrong: a flag is unknown, has a value that isn't allowed, or is missing."""
+    """Describes the first unknown flag, invalid value or missing flag."""
     fields = {name: (annotation, value) for name, annotation, value in _fields(options)}
     positional = {
         name

@@ -12,7 +12,7 @@ from pix2pix_tf.files import printable
 
 
 def report_error(error: BaseException, command: str) -> int:
-    """Prints an error, in one line if it is a known one; returns the exit code."""
+    """Prints an error, with a traceback only if it is unexpected; returns the exit code."""
     match error:
         case Interrupted():
             print(f"pix2pix: {error}", file=sys.stderr)

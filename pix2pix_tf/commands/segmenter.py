@@ -13,10 +13,10 @@ from pix2pix_tf.models.registry import preset
 
 @dataclasses.dataclass(frozen=True)
 class TrainSegmenterOptions:
-    """Trains the segmentation network of 'evaluate', which does so itself when it needs one."""
+    """Trains the segmentation network for 'evaluate', which otherwise trains it when needed."""
 
     dataset: str
-    """Name, or path of a folder: pairs with a label map on one side."""
+    """Pairs with a label map on one side: a name, or the path of a folder."""
     image_size: tuple[int, ...] = (256, 256)
     """Height and width of the network's input."""
     data_dir: Path | None = None

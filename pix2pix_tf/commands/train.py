@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 class TrainArgs:
     """Trains a model; the same command again resumes the run.
 
-    Settings and defaults depend on the model and the data set, or on the run that is resumed: 'pix2pix train
-    --model cyclegan --dataset horse2zebra --help' shows theirs.
+    Settings and defaults depend on the model and the data set, or on the resumed run. For example, see
+    'pix2pix train --model cyclegan --dataset horse2zebra --help'.
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     dry_run: bool = False
     """Check settings and local data, print the resolved config, and stop."""
     hosts: str | None = None
-    """Addresses of all hosts of the training, such as node1:2222,node2:2222; the first one writes the run.
-    Not needed with TF_CONFIG or srun."""
+    """Addresses of all hosts, such as node1:2222,node2:2222; the first host writes the run. Not needed with
+    TF_CONFIG or srun."""
     host_index: int | None = None
     """Index of this host, from 0."""
 
@@ -64,7 +64,7 @@ def run_training(args: TrainArgs) -> int:
     except BaseException as error:
         if cluster is None:
             raise
-        # Exit at once: TensorFlow's shutdown would wait for the other hosts.
+        # Exits immediately, because TensorFlow's shutdown would wait for the other hosts.
         code = report_error(error, "train")
         sys.stderr.flush()
         os._exit(code)
@@ -74,7 +74,7 @@ def run_training(args: TrainArgs) -> int:
 
 
 def train_args(arguments: Sequence[str]) -> TrainArgs:
-    """Parses the flags; they override the settings of the run that is resumed, else the data set's preset."""
+    """Parses the flags. Defaults come from the resumed run, or else from the data set's preset."""
     default = with_length(_train_defaults(arguments), arguments)
     description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(TRAINED)}."
     args = parse(TrainArgs, "train", arguments, TrainArgs(default), description)
@@ -85,7 +85,7 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
 
 
 def early(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
-    """Returns the values of flags that the defaults of other flags depend on, ``None`` if not given."""
+    """Reads flags that determine the defaults of others; ``None`` if not given."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for name in names:
         parser.add_argument(name, name.replace("-", "_").replace("__", "--", 1), nargs="?", dest=name)
@@ -93,10 +93,10 @@ def early(arguments: Sequence[str], *names: str) -> dict[str, str | None]:
 
 
 def with_length(default: TrainConfig, arguments: Sequence[str]) -> TrainConfig:
-    """Returns the defaults with the length in the unit that is given: steps or epochs."""
+    """Switches the default length between steps and epochs, as given in the arguments."""
     given = early(arguments, "--steps", "--epochs")
     if given["--steps"] is not None and given["--epochs"] is not None:
-        raise ConfigError("--steps and --epochs both set the length of the run; specify one of them")
+        raise ConfigError("--steps and --epochs both set the length of the run; give only one")
     if given["--steps"] is not None:
         return configs.replace(default, epochs=None, steps=1)
     return default if given["--epochs"] is None else configs.replace(default, steps=None, epochs=1.0)
@@ -107,7 +107,7 @@ def _train_defaults(arguments: Sequence[str]) -> TrainConfig:
 
     names = ("--model", "--recipe", "--dataset", "--task", "--run-dir")
     model, recipe, dataset, task, run_dir = early(arguments, *names).values()
-    known: Recipe = "paper" if recipe == "paper" else "default"  # others are rejected by the parser
+    known: Recipe = "paper" if recipe == "paper" else "default"  # the parser rejects others
     asked = preset(dataset or "procedural", model or configs.DEFAULT_MODEL, known)
     if task in typing.get_args(configs.TaskName):
         asked = configs.replace(asked, task=task)
@@ -118,8 +118,8 @@ def _train_defaults(arguments: Sequence[str]) -> TrainConfig:
     stored = run.read_config()
     fixed = ((model, stored.model.model), (recipe, stored.model.recipe), (task, stored.data.task))
     if any(given not in (None, before) for given, before in fixed):
-        return asked  # the differences are reported when the run is resumed
-    # A copied or moved run is resumed at its new place.
+        return asked  # resuming reports the differences
+    # Resumes a copied or moved run in its new location.
     return configs.replace(stored, run_dir=Path(run_dir) if run_dir is not None else None)
 
 

@@ -1,1 +1,1 @@
-"""Translates files with a trained model: whole, or large ones in tiles."""
+"""Translates image files with a trained model, large images in tiles."""

@@ -1,4 +1,4 @@
-"""The options of ``pix2pix predict``, as the command line parses them; without TensorFlow."""
+"""Options of ``pix2pix predict``. Doesn't import TensorFlow, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pix2pix_tf.validation import limited
 
 @dataclasses.dataclass(frozen=True)
 class PredictOptions:
-    """Translates images or folders with a trained model. Outputs have the size of their inputs and are PNGs,
-    or TIFFs if the image is too large to translate at once or a PNG can't store it."""
+    """Translates images or folders with a trained model. Outputs have the size of their inputs. They are
+    PNGs, or TIFFs if the image is translated in tiles or a PNG can't store it."""
 
     model: Positional[str]
     """A run directory or one of its checkpoints (RUN@best, RUN@4000), a SavedModel directory, a .tflite,
@@ -26,23 +26,23 @@ class PredictOptions:
     out: Path
     """Output folder."""
     masks: Path | None = None
-    """For '--task inpaint': an image that is white where all inputs are to be completed, or a folder with a
-    mask of the same name for each. Transparent pixels are completed, too."""
+    """Masks for '--task inpaint', white where the model fills in pixels: an image for all inputs, or a folder
+    with an image of the same name for each input. Transparent pixels are filled in too."""
     side_by_side: bool = False
     """The inputs are side-by-side pairs: translate the input half."""
     direction: Direction | None = None
-    """Generator of a run that has two, and input side of a pair (A is the left half); only runs have a
+    """Generator, if a run has two, and input side of a pair (A is the left half). Exported models have no
     default."""
     count: Annotated[int | None, *limited(1, 1_000_000)] = None
     """Number of images to generate from noise; 16 by default."""
     step: int | None = None
     """Step of a run's checkpoint; the newest by default."""
     precision: Precision = "float32"
-    """'float32' gives identical outputs everywhere; the mixed ones may be faster and differ slightly."""
+    """'float32' gives identical outputs everywhere; mixed precision may be faster and differs slightly."""
     stochastic: bool = False
     """Keep dropout as a source of noise, even if the run was trained without --stochastic."""
     input_range: tuple[float, float] | None = None
-    """Minimum and maximum of the inputs' values, for measurements; only runs have a default."""
+    """Minimum and maximum of the inputs' values, for measurements; the model's range by default."""
     output_range: tuple[float, float] | None = None
     """Minimum and maximum of the outputs' values; outputs are written in this range."""
     raw_weights: bool = False
@@ -50,9 +50,9 @@ class PredictOptions:
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
     """Seed of the noise, for --stochastic and for images from noise."""
     tile_size: Annotated[int | None, *limited(64)] = None
-    """Translate images with a longer side in tiles of this size, to TIFF; by default images of more than 16.7
-    million pixels in tiles of 1024."""
+    """Translate images with a longer side in tiles of this size, to TIFF. By default, images of more than
+    16.7 million pixels are translated in tiles of 1024."""
     fit_input: bool = False
-    """For models of a fixed size (.tflite): resize inputs to that size, and outputs back."""
+    """For models of a fixed size (.tflite): resize inputs to this size, and outputs back."""
     skip_bad_images: bool = False
     """Skip and count unreadable images instead of stopping."""

@@ -37,9 +37,9 @@ TILED_SUFFIX = ".tif"
 def predict(options: PredictOptions) -> str:
     """Translates every image of the inputs to a file below ``out``, or generates images from noise.
 
-    Gray and RGB outputs are PNGs, of 8 or 16 bits like the model's; those with other channels and
-    measurements are TIFFs, or ``.npy`` like the input. Large images are translated in tiles, to a TIFF.
-    Returns a summary in one line.
+    Gray and RGB outputs are PNGs with the model's bit depth. Measurements and outputs with other channels are
+    TIFFs, or ``.npy`` files if the input is one. Large images are translated in tiles, to a TIFF. Returns a
+    one-line summary.
     """
     model, inputs, out, direction = options.model, options.inputs, options.out, options.direction
     check_range("input_range", options.input_range)
@@ -52,7 +52,7 @@ def predict(options: PredictOptions) -> str:
     half = _input_half(run or model, direction) if options.side_by_side else None
     if direction is not None and half is None and run is None:
         raise ConfigError("--direction selects the input half of a pair; it needs --side-by-side")
-    # Before loading the model, which takes longer.
+    # Checks the inputs before loading the model, which takes longer.
     images, unread = _images_below(inputs, out)
     jobs = _outputs_of(images, out)
     translator = formats.load(
@@ -70,9 +70,9 @@ def predict(options: PredictOptions) -> str:
         translator.output = dataclasses.replace(translator.output, value_range=options.output_range)
     noise = bool(translator.noise)
     from_noise = "which generates images from noise"
-    conditions = (  # option, whether the model uses it, and why not
+    conditions = (  # option, whether the model uses it, and the reason if it doesn't
         ("count", noise, "which translates images"),
-        ("seed", noise or translator.stochastic, "which has no noise, or noise of its own"),
+        ("seed", noise or translator.stochastic, "which has no seeded noise"),
         ("masks", translator.inpaints, "which was not trained with --task inpaint"),
         ("fit_input", translator.size is not None, "which accepts images of any size"),
         *((name, not noise, from_noise) for name in ("tile_size", "side_by_side", "input_range")),
@@ -82,11 +82,11 @@ def predict(options: PredictOptions) -> str:
         if getattr(options, name) not in (None, False, 0) and not is_used:
             raise ConfigError(f"{flag(name)} has no effect with {model}, {reason}")
     if options.fit_input and options.tile_size is not None:
-        raise ConfigError("--fit-input and --tile-size exclude each other")
+        raise ConfigError("--fit-input and --tile-size can't be combined; give one of them")
     if noise:
         return _from_noise(translator, options)
     if not inputs:
-        raise DataError("specify at least one image or folder to translate")
+        raise DataError("no inputs; give at least one image or folder to translate")
     fitted = translator.size if options.fit_input else None
     mask_of = {source: _mask_of(options.masks, target.relative_to(out)) for source, target in jobs.items()}
     skipped, clipped = 0, [0, 0]
@@ -141,12 +141,12 @@ def _write_translation(
     def with_missing() -> np.ndarray:
         return _half_of(source, translator.load_input(source, MOST_PIXELS, missing=0), half)
 
-    if translator.inpaints or translator.enlarges > 1:  # alpha masks and enlarged images have other values
+    if translator.inpaints or translator.enlarges > 1:  # keeps masks and enlarged values
         given = resized(tf.constant(image), fitted, translator.input).numpy()
     else:
         given = resized_input(image, with_missing, fitted, translator.input)
     output = resized(tf.constant(translator(given)), image.shape[:2], translator.output)
-    if translator.inpaints:  # known pixels are the photo's, not resized ones
+    if translator.inpaints:  # keeps the photo's known pixels without resizing
         known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), output.dtype)
         output = tf.where(mask_of(image), output, known)
     _write(target, output.numpy(), source, translator)
@@ -154,7 +154,7 @@ def _write_translation(
 
 def _from_noise(translator: Translator, options: PredictOptions) -> str:
     if options.inputs:
-        raise ConfigError(f"{options.inputs[0]}: the model generates images from noise, and has no inputs")
+        raise ConfigError(f"{options.inputs[0]}: the model generates images from noise; give no inputs")
     count = 16 if options.count is None else options.count
     random = np.random.default_rng(options.seed)
     for number in tqdm(range(count), unit="image", desc="generating", leave=False, disable=None):
@@ -165,9 +165,9 @@ def _from_noise(translator: Translator, options: PredictOptions) -> str:
 
 
 def _mask_of(masks: Path | None, name: Path) -> Path | None:
-    """Returns the mask file of the input whose output is ``name``."""
+    """Returns the mask file for an input; ``name`` is the output's path below the output folder."""
     if masks is not None and not masks.exists():
-        raise DataError(f"--masks {quoted(masks)}: there is no such image or folder")
+        raise DataError(f"--masks {quoted(masks)}: the image or folder doesn't exist")
     if masks is None or not masks.is_dir():
         return masks
     place = masks / name
@@ -175,13 +175,13 @@ def _mask_of(masks: Path | None, name: Path) -> Path | None:
     if len(found) != 1:
         many = f"{len(found)} masks" if found else "no mask"
         raise DataError(
-            f"--masks {quoted(masks)} has {many} for {name.with_suffix('')}; it needs one of that name"
+            f"--masks {quoted(masks)} has {many} for {name.with_suffix('')}; give exactly one of this name"
         )
     return found[0]
 
 
 def _with_mask(image: np.ndarray, source: Path, mask: Path | None, translator: Translator) -> np.ndarray:
-    """Adds the mask to the input of a model that inpaints."""
+    """Adds the mask to an image if the model inpaints."""
     if not translator.inpaints:
         return image
     if mask is not None:
@@ -189,7 +189,7 @@ def _with_mask(image: np.ndarray, source: Path, mask: Path | None, translator: T
         with naming(source):
             image = with_mask(image, pixels)
     if not mask_of(image).any():
-        raise DataError(f"{source}: no pixels to complete; make some transparent, or use --masks")
+        raise DataError(f"{source}: no masked pixels; make some transparent, or use --masks")
     return image
 
 
@@ -200,23 +200,25 @@ def _write(target: Path, image: np.ndarray, source: Path, translator: Translator
 
 
 def _input_half(model: str | Path | OpenedRun, direction: Direction | None) -> int:
-    """Returns which half of a pair is the model's input: 0 for the left one, which is A."""
+    """Returns the half of a pair that is the model's input: 0 for A on the left, 1 for B."""
     side: str | None = direction
     if direction is None and isinstance(model, OpenedRun):
         config = model.config
-        if config.data.task != "pairs":  # its inputs are made from the target
+        if config.data.task != "pairs":  # inputs are made from the target side
             return 1 if config.data.direction == "AtoB" else 0
         if model.directory.imported() != {"direction": None}:
             side = next(iter(model_for(config).published_generators()))
     if side is None:
-        raise ConfigError(f"{model} declares no direction: --side-by-side needs --direction AtoB or BtoA")
+        raise ConfigError(
+            f"{model} declares no direction; with --side-by-side, give --direction AtoB or BtoA"
+        )
     return 0 if side == "AtoB" else 1
 
 
 def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Returns each image with its path below ``out`` (with its own suffix), and files of unsupported formats.
+    """Returns (image, path below ``out``) pairs with the images' suffixes, and unsupported files.
 
-    Files in ``out`` are earlier outputs, even if ``out`` is inside an input folder.
+    If ``out`` is inside an input folder, its files are earlier outputs and are skipped.
     """
     images: list[tuple[Path, Path]] = []
     unread: list[Path] = []
@@ -232,12 +234,12 @@ def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, P
         elif given.exists():
             images.append((given, Path(given.name)))
         else:
-            raise DataError(f"there is no image or folder {given}")
+            raise DataError(f"{given}: the image or folder doesn't exist")
     return images, unread
 
 
 def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
-    """Returns the output file of every image; the suffix may change, see `suffix_for`."""
+    """Returns each image's output file; `suffix_for` may change the suffix."""
     outputs: dict[Path, Path] = {}
     taken: dict[str, Path] = {}
     sources = {source.resolve() for source, _ in images}
@@ -255,7 +257,7 @@ def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Pa
 
 
 def _half_of(path: Path, pair: np.ndarray, half: int | None) -> np.ndarray:
-    """Returns a half of a pair like `split_side_by_side`, without a copy; all of it for ``None``."""
+    """Returns a view of one half of a pair, or of the whole image if ``half`` is ``None``."""
     if half is None:
         return pair
     width = pair.shape[1] // 2

@@ -1,4 +1,4 @@
-"""Translates images that are too large for one pass: overlapping, blended tiles at constant memory."""
+"""Translates large images in overlapping, blended tiles with constant memory."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.translator import Translator
 
 MOST_WHOLE = 2**24
-"""Images of up to 4096x4096 pixels are translated whole by default; 64 filters then need about 8 GB."""
+"""Images of up to 4096x4096 pixels are translated whole by default; with 64 filters, this needs 8 GB."""
 MOST_PIXELS = 2**30
-"""Larger images are refused: decoded, they would take 3 GB, and more during decoding."""
+"""Limit for inputs; a decoded RGB image of this size takes 3 GB, and decoding takes more."""
 TILE = 1024
-"""Side of a tile; the deepest layers of a U-Net see 768 pixels, so smaller tiles would lack context."""
+"""Side of a tile; the receptive field of a U-Net is 768 pixels, so smaller tiles would lack context."""
 
-# The deepest generator downsamples 8 times. A tile that starts on a multiple of 2⁸ is downsampled as in the
-# whole image.
+# The deepest generator downsamples 8 times. Tiles that start on a multiple of 2⁸ align with the
+# downsampling of the whole image.
 _GRID = 256
-_SAMPLED = 32  # maximum number of tiles that statistics are computed from
+_SAMPLED = 32  # maximum number of tiles for statistics
 
 
 class Window(NamedTuple):
@@ -42,8 +42,8 @@ def windows(size: int, tile: int, grid: int) -> list[Window]:
     Neighbors overlap by at least a quarter of a tile. They are blended linearly in the middle half of the
     overlap, because pixels nearer to a tile's edge lack context. The weights at each pixel sum to one.
 
-    An axis shorter than ``tile`` is one tile; the last tile may be shorter by less than ``grid``, which is at
-    most three quarters of a tile.
+    An axis shorter than ``tile`` is one tile. The last tile may be up to ``grid`` - 1 pixels shorter.
+    ``grid`` is at most three quarters of a tile.
     """
     last = max(-(-(size - tile) // grid), 0)
     count = 1 + -(-last // ((tile - tile // 4) // grid))
@@ -67,7 +67,9 @@ def tile_for(translate: Translator, size: tuple[int, int], tile_size: int | None
         return (translate.size or (TILE, TILE)) if size[0] * size[1] > MOST_WHOLE else None
     if translate.size not in (None, (tile_size, tile_size)):
         height, width = translate.size
-        raise ConfigError(f"--tile-size {tile_size}: the model takes {width}x{height} pixels, no other size")
+        raise ConfigError(
+            f"--tile-size {tile_size}: the model takes only {width}x{height} pixels; leave the flag out"
+        )
     return (tile_size, tile_size) if max(size) > tile_size else None
 
 

@@ -214,7 +214,7 @@ def test_arrays_have_the_same_limits(model, signature):
 
 @pytest.mark.parametrize("limits", [(0, 10), (MAX_PIXELS + 1, 2**30), (100, 99)])
 def test_limits_that_mean_nothing_are_a_mistake(limits):
-    with pytest.raises(ConfigError, match="pixels per"):
+    with pytest.raises(ConfigError, match=r"pixels.per"):
         SavedModel(*limits)
 
 
