@@ -302,7 +302,7 @@ def _mean_share(hits: np.ndarray, total: np.ndarray, truth: np.ndarray) -> np.nd
     return np.where(occurs, shares, 0).sum(-1) / np.maximum(occurs.sum(-1), 1)
 
 
-# ---------------------------------------------------------------- all of them
+# ---------------------------------------------------------------- the table of metrics
 
 
 def _ratio(at: int) -> Value:

@@ -1,1 +1,1 @@
-"""Measures how good the images of models are, and reports it."""
+"""Measures the quality of models' outputs and writes a report."""

@@ -1,4 +1,4 @@
-"""Opens what `pix2pix evaluate` compares: models of any format, and folders of existing outputs."""
+"""Opens the candidates of `pix2pix evaluate`: models of any format, and folders of outputs."""
 
 from __future__ import annotations
 

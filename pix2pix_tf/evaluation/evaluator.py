@@ -40,7 +40,7 @@ from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import package_versions
 from pix2pix_tf.wording import counted
 
-_MOST_SHOWN = 200  # candidate images for the report
+_MOST_SHOWN = 200  # images generated for the report
 _MOST_PIXELS = 2**26  # pixels per model in memory for the report
 
 Log = Callable[[str], None]

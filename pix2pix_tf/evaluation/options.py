@@ -34,25 +34,25 @@ class EvaluateOptions:
     test_share: float | None = None
     """Share of a folder's pairs to hold out for --split test."""
     direction: configs.Direction | None = None
-    """Translation direction; also selects a generator of a run. Default: as the first run."""
+    """Translation direction; also selects a generator of a run. Default: the first run's value."""
     image_size: tuple[int, ...] | None = None
     """Height and width to compare at. Default: the largest training size of the runs."""
     data_dir: Path | None = None
-    """Folder of the named data sets. Default: as the first run."""
+    """Folder of the named data sets. Default: the first run's value."""
     archive: Path | None = None
     """Local copy of the data set's .tar.gz, used instead of a download."""
     layout: configs.Layout | None = None
-    """How a folder stores pairs, as in training. Default: as the first run."""
+    """How a folder stores pairs, as in training. Default: the first run's value."""
     label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
     """Sides that are label maps, for the segmentation score. 'auto' detects them."""
     skip_bad_images: bool = False
     """Skip unreadable images instead of stopping. Also enabled if the first run was trained with it."""
     ignore: float | None = None
-    """Value that marks missing pixels in measurements and gray images. Default: as the first run."""
+    """Value that marks missing pixels in measurements and gray images. Default: the first run's value."""
     task: configs.TaskName | None = None
-    """Task that makes pairs from plain photos. Default: as the first run."""
+    """Task that makes pairs from plain photos. Default: the first run's value."""
     upscale_factor: Literal[2, 4] | None = None
-    """Scale factor of the task 'upscale'. Default: as the first run."""
+    """Scale factor of the task 'upscale'. Default: the first run's value."""
     segmentation: bool = True
     """Classify outputs with a segmentation network if a side is a label map. The network is trained once."""
     inception_weights: Path | None = None

@@ -75,7 +75,7 @@ class ClassReader:
 
 @dataclasses.dataclass(frozen=True)
 class RealScores:
-    """Scores of a network on the real photos of a split; scores of generated photos are compared to them."""
+    """Scores of a network on the real photos of a split; the reference for generated photos."""
 
     split: str
     count: int

@@ -23,7 +23,7 @@ from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, flush_
 from pix2pix_tf.runs import FORMAT, RunDirectory
 
 KEPT = 2
-_WEIGHTS, _MOMENTS = "state", "moments"  # the names of the files
+_WEIGHTS, _MOMENTS = "state", "moments"  # file names
 _FORMAT = "format"  # tensor with the number of the format
 
 

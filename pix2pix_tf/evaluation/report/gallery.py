@@ -129,7 +129,7 @@ def _data_uri(image: np.ndarray, quality: int, may_be_lossless: bool = False) ->
 
 
 def _spread(total: int, count: int) -> tuple[list[int], int, int]:
-    """Returns ``count`` positions in a ranking, the number of the worst and the number of the best.
+    """Returns ``count`` positions in a ranking, and how many are the worst and the best.
 
     A third are the worst, a sixth are the best, and the rest are evenly spaced in between.
     """
