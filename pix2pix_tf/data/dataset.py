@@ -1,7 +1,7 @@
-"""What every source gives the pipeline: splits of images with random access, alone, paired or unpaired.
+"""The data set type that every source returns: splits with random access to images or pairs.
 
-Random access is what makes training resumable without saved buffers: which images a step sees is a pure
-function of the seed and the step, so a source only has to answer "number i of this split".
+Random access makes training resumable without saved buffers: the images of a step are a pure function of the
+seed and the step.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 Direction = Literal["AtoB", "BtoA"]
 Kind = Literal["pairs", "unpaired", "images"]
 ITEMS: dict[Kind, str] = {"pairs": "pair", "unpaired": "unpaired image", "images": "image"}
-"""What a data set of each kind is counted in."""
+"""The noun for one item of each kind."""
 SIDE_NAMES: dict[Kind, tuple[str, ...]] = {
     "pairs": ("input", "target"),
     "unpaired": ("A", "B"),
     "images": ("image",),
 }
-"""What the sides of an opened data set are called, in their order."""
+"""The names of an opened data set's sides, in order."""
 
 
 def spread(total: int, count: int) -> np.ndarray:
-    """Returns up to ``count`` indices, int64, spread evenly over ``total``, from the first to the last."""
+    """Returns up to ``count`` evenly spaced indices of ``total`` items, int64, including first and last."""
     return np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)
 
 
 def sides_of_sets(sides: tuple[PixelFormat, ...], sets: Sequence[Any]) -> list[tuple[PixelFormat, ...]]:
-    """Returns the sides of what each set of a split reads."""
+    """Returns the sides that each set of a split contains."""
     return [sides] if len(sets) == 1 else [(side,) for side in sides]
 
 
 class LazyNames(Sequence[str]):
-    """Names that are looked up when they are asked for: of a million images nobody asks for all."""
+    """A sequence of names that are read on access, which saves memory for millions of images."""
 
     def __init__(self, count: int, read: Callable[[int], str]):
         self._count = count
@@ -56,7 +56,7 @@ class LazyNames(Sequence[str]):
         return self._count
 
     def __getitem__(self, number: Any) -> Any:
-        """Returns a name, or those of a slice."""
+        """Returns a name, or the names of a slice."""
         if isinstance(number, slice):
             return [self[each] for each in range(*number.indices(self._count))]
         if not -self._count <= number < self._count:
@@ -66,23 +66,23 @@ class LazyNames(Sequence[str]):
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images that are read by number: single ones, or pairs."""
+    """Random access to single images or pairs."""
 
     names: Sequence[str]
-    """A name for each number, unique among them; their count is the set's."""
+    """A unique name for each index."""
     read: ReadImages
-    """A function of TensorFlow operations (it is called inside ``tf.data`` maps) from an int64 scalar index
-    to one image, or the two of a pair: [height, width, channels] of the formats of their sides."""
+    """Maps an int64 scalar index to one image, or to the two images of a pair: [height, width, channels] in
+    the formats of their sides. Consists of TensorFlow operations, because ``tf.data`` maps call it."""
     known: Callable[[], np.ndarray] | None = None
-    """Gives what `digests` returns, if that is known without reading the images."""
+    """Returns the `digests` if they are known without reading the images."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def digests(self) -> np.ndarray:
-        """Returns 64 bits of the pixels of each image as it is stored, ``uint64`` [numbers, images of each].
+        """Returns a 64-bit hash of each image's stored pixels, ``uint64`` [count, images per index].
 
-        A copy has the same ones under any path or name, in a pack, or encoded otherwise without loss.
+        The hash doesn't depend on path, name, packing or the (lossless) encoding.
         """
         from pix2pix_tf.data.pixels import content_digest
 
@@ -92,15 +92,15 @@ class Images:
         return np.array([[content_digest(np.asarray(image)) for image in each] for each in read], np.uint64)
 
     def mapped(self, change: Callable[[tuple[tf.Tensor, ...]], tuple[tf.Tensor, ...]]) -> Images:
-        """Returns these images with what is read of each number changed by a function of operations."""
+        """Applies ``change``, a function of TensorFlow operations, to the images of each index."""
         return Images(self.names, lambda index: change(self.read(index)), self.digests)
 
     def taking(self, part: slice) -> Images:
-        """Returns some of the images of each number."""
+        """Selects a part of the images of each index, such as one side of pairs."""
         return Images(self.names, lambda index: self.read(index)[part], lambda: self.digests()[:, part])
 
     def only(self, numbers: Sequence[int] | np.ndarray) -> Images:
-        """Returns some of these images, in that order."""
+        """Selects the given indices, in this order."""
         import tensorflow as tf
 
         chosen = np.asarray(numbers, np.int64)
@@ -116,15 +116,15 @@ class ImageDataset:
 
     name: str
     sides: tuple[PixelFormat, ...]
-    """Formats of A and B, or of images alone; with a task, of the pairs that it makes."""
+    """Formats of A and B, or of the only side; with a task, formats of the pairs that it makes."""
     splits: Mapping[str, tuple[Images, ...]]
-    """By name: of unpaired images one `Images` each for A and B, which may differ in everything; else one,
-    that of pairs reads both images of a pair."""
-    skipped: Sequence[str] = ()  # files left out because they could not be read (--skip-bad-images)
+    """The sets of each split: one `Images` each for unpaired A and B, or one `Images`, which reads both
+    images of pairs."""
+    skipped: Sequence[str] = ()  # unreadable files that --skip-bad-images left out
     notes: Sequence[str] = ()  # lines to show before training
     from_pairs: bool = False  # whether the i-th held-out images of unpaired sets belong together
-    task: Task = Pairs()  # noqa: RUF009 (frozen); photo tasks make pairs of images that are read alone
-    task_seed: int = 0  # decides, with an image's number, the input that is made of a held-out one
+    task: Task = Pairs()  # noqa: RUF009 (frozen); photo tasks make pairs from single images
+    task_seed: int = 0  # determines, with an image's index, the inputs made from held-out images
     used: frozenset[str] = frozenset()  # settings that had an effect, see `pix2pix_tf.effects.READ_IF`
 
     @property
@@ -139,21 +139,21 @@ class ImageDataset:
         return self.held_out != "train" and (self.kind == "pairs" or self.from_pairs)
 
     def count(self, split: str) -> int:
-        """Returns the images, or pairs, that an epoch of a split passes: of unpaired sets, the larger's."""
+        """Returns the number of images or pairs per epoch; for unpaired sets, the larger set's."""
         return max(map(len, self.splits[split]))
 
     def parts(self, split: str) -> list[tuple[Images, tuple[PixelFormat, ...]]]:
-        """Returns the sets of a split, each with the sides of what it reads."""
+        """Returns the sets of a split, each with the sides that it contains."""
         sets = self.splits[split]
         sides = sides_of_sets(self.sides[1:] if self.task.makes_input else self.sides, sets)
         return list(zip(sets, sides, strict=True))
 
     def digests(self, split: str) -> np.ndarray:
-        """Returns the digests of all images of a split, ``uint64``, sorted, each once."""
+        """Returns the unique digests of a split's images, ``uint64``, sorted."""
         return np.unique(np.concatenate([images.digests().ravel() for images in self.splits[split]]))
 
     def identity(self, split: str = "train") -> dict[str, int | str]:
-        """Returns what tells the images of a split, in their order, from others: ``count`` and ``digest``."""
+        """Returns ``count`` and ``digest``, which identify the images of a split and their order."""
         digest = hashlib.sha256()
         for images in self.splits[split]:
             digests = images.digests()
@@ -161,7 +161,7 @@ class ImageDataset:
         return {"count": self.count(split), "digest": digest.hexdigest()}
 
     def directed(self, direction: Direction) -> ImageDataset:
-        """Returns the data set whose first side is the input and second the target of ``direction``."""
+        """Reorders the sides so that the first is the input and the second the target."""
         if direction == "AtoB" or self.kind == "images":
             return self
         splits: dict[str, tuple[Images, ...]]
@@ -172,7 +172,7 @@ class ImageDataset:
         return dataclasses.replace(self, sides=self.sides[::-1], splits=splits)
 
     def description(self) -> str:
-        """Returns in a line what it holds."""
+        """Returns name, size and kind in one line."""
         counts = ", ".join(
             f"{' + '.join(str(len(s)) for s in sets)} {name}" for name, sets in self.splits.items()
         )
@@ -183,12 +183,12 @@ class ImageDataset:
 
     @property
     def held_out(self) -> str:
-        """The name of the split that samples and figures are made from: val, else test, else train."""
+        """The split used for samples and metrics: val, else test, else train."""
         return next(name for name in ("val", "test", "train") if name in self.splits)
 
 
 def with_all(dataset: ImageDataset) -> ImageDataset:
-    """Returns pairs with a split ``all`` that has those of every split, one split after the other."""
+    """Adds a split ``all`` with the pairs of all splits, concatenated in order."""
     every = {split: pairs for split, (pairs,) in dataset.splits.items()}
     names = [name for pairs in every.values() for name in pairs.names]
     if len(set(names)) < len(names):
@@ -205,10 +205,10 @@ def with_all(dataset: ImageDataset) -> ImageDataset:
 
 
 def unpaired(dataset: ImageDataset) -> ImageDataset:
-    """Returns pairs as two sets that no longer know of each other.
+    """Converts pairs to unpaired sets.
 
-    To train on, A has the images of every second pair and B those of the others, so that nothing has its
-    counterpart. Elsewhere both have all pairs in one order, so that true counterparts are known.
+    For training, A gets the images of every second pair and B the images of the other pairs, so that no image
+    has a counterpart. In other splits, both sets have all pairs in the same order for evaluation.
     """
     if dataset.count("train") < 2:
         raise DataError(f"{dataset.name}: one pair can't be made into two unpaired sets; give more pairs")
@@ -223,14 +223,14 @@ def unpaired(dataset: ImageDataset) -> ImageDataset:
 
 
 def with_label_maps(dataset: ImageDataset, places: str) -> ImageDataset:
-    """Returns the data set with the sides in ``places``, of A and B, as label maps and no others."""
+    """Marks the sides in ``places`` ("A", "B" or "AB") as label maps, and no other sides."""
     sides = zip("AB", dataset.sides, strict=False)
     labeled = tuple(dataclasses.replace(side, labels=place in places) for place, side in sides)
     return dataclasses.replace(dataset, sides=labeled)
 
 
 def images_of(dataset: ImageDataset, side: int) -> ImageDataset:
-    """Returns one side of pairs or of unpaired sets, 0 the first and 1 the second, as images alone."""
+    """Returns one side (0 or 1) of pairs or unpaired sets as a data set of images."""
 
     def one(sets: tuple[Images, ...]) -> Images:
         return sets[side] if len(sets) == 2 else sets[0].taking(slice(side, side + 1))
@@ -240,9 +240,9 @@ def images_of(dataset: ImageDataset, side: int) -> ImageDataset:
 
 
 def pairs_made_by(task: Task, dataset: ImageDataset, seed: int) -> ImageDataset:
-    """Returns images as pairs that a task makes of them whenever they are read.
+    """Returns a data set of pairs, which a task makes from images when they are read.
 
-    The seed decides how those that are held out are made, always in the same way.
+    Held-out pairs depend only on the seed and are always the same.
     """
     sides = (PixelFormat(task.input_channels, bits=dataset.sides[0].bits), *dataset.sides)
     used = dataset.used | {"split_seed"}

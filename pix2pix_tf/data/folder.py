@@ -1,4 +1,4 @@
-"""A user's own folder of images as a data set: its layout, the check of every file, and its sides."""
+"""Opens a user's folder of images as a data set, after checking its layout and every file."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ from pix2pix_tf.errors import DataError
 from pix2pix_tf.files import printable
 from pix2pix_tf.wording import quoted
 
-_FEWEST_SEAMS = 5  # that tell photos from pairs
-_SEAMLESS = 1.6  # times the step between neighboring columns: photos have 1, pairs 4 and more
-_FEWEST_LEVELS = 16  # of a range that whole numbers are spread over
+_FEWEST_SEAMS = 5  # files needed to tell photos from pairs
+_SEAMLESS = 1.6  # limit on `seam_of`: photos have about 1, pairs 4 or more
+_FEWEST_LEVELS = 16  # smallest width of a range for integer images
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderOptions:
-    """How a folder is taken."""
+    """Options for opening a folder."""
 
     kind: Kind = "pairs"
-    """What is wanted. Images in one folder for each split are side-by-side pairs, for 'images' only if all
-    are exactly twice as wide as high. Those in folders A and B are paired by name for 'pairs', else
-    unpaired."""
+    """The requested kind. Images in one folder per split are side-by-side pairs; for 'images', only if all
+    are exactly twice as wide as high. Images in folders A and B are paired by name for 'pairs', and unpaired
+    for other kinds."""
     seed: int = 0
-    """Decides which images are held out, if the folder doesn't."""
+    """Selects the held-out images of a folder without splits."""
     shares: tuple[float, float] = (0.1, 0.1)
-    """Of val and test, if the folder doesn't say which image belongs to which."""
+    """Shares of val and test in a folder without splits."""
     layout: Layout = "auto"
-    """'side-by-side' or 'folders' if it is known how pairs lie; 'auto' refuses photos that don't look like
-    two images side by side."""
+    """The layout of pairs: 'side-by-side' or 'folders'; 'auto' rejects files that don't look like two images
+    side by side."""
     skip_bad_images: bool = False
-    """Leave unusable images out, and name them in ``skipped``, instead of failing."""
+    """Skip unusable images and list them in ``skipped``, instead of raising an error."""
     ignored: tuple[float | None, float | None] = (None, None)
-    """Numbers of the pixels without a value, in A's and B's measurements and gray images."""
+    """Values that mark missing pixels in measurements and gray images of A and B."""
     ranges: Sequence[ValueRange | None] = (None, None)
-    """Of A's and B's numbers, what becomes the lowest and the highest level, the last one of images alone;
-    ``None`` for what the files have: the type's, or of measurements the extremes."""
+    """Value ranges of A and B, mapped to the full range of pixel values; images use the last one. ``None``
+    uses the range of the integer type, or the extremes of measurements."""
     channels: Sequence[int | None] = (None, None)
-    """That were asked for of A and B; if it is one more than pictures have, alpha is a band."""
+    """Requested channels of A and B; one more than the files' channels reads alpha as a band."""
     cache_dir: Path | None = None
-    """Where it is remembered which files were checked; ``None`` checks them every time."""
+    """Folder for caching check results; ``None`` checks all files every time."""
 
     @classmethod
     def of(cls, data: DataConfig, kind: Kind, **more: Any) -> FolderOptions:
-        """Returns the options that a configuration's settings are."""
+        """Creates options from a configuration."""
         shares = data.val_share, data.test_share
         return cls(
             kind,
@@ -76,22 +76,22 @@ class FolderOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """Everything that was found out about a folder."""
+    """The layout, usable items and problems of a folder."""
 
-    layout: str = ""  # in words
+    layout: str = ""  # for display
     splits: Mapping[str, Sets] = dataclasses.field(default_factory=dict)  # the usable items
     checked: Mapping[Path, CheckedImage] = dataclasses.field(default_factory=dict)
-    bad_files: Sequence[Path] = ()  # that can't be used; their items are not in ``splits``
+    bad_files: Sequence[Path] = ()  # unusable files, whose items are not in ``splits``
     findings: Sequence[Finding] = ()
-    is_split_here: bool = False  # whether the folder leaves open which images are held out
-    is_seamless: bool = False  # whether pairs side by side look like single photos
+    is_split_here: bool = False  # whether the folder has no splits, so that images are held out by hash
+    is_seamless: bool = False  # whether side-by-side files look like single photos
 
     def used(self) -> list[list[Item]]:
-        """Returns the items of all splits, for each set."""
+        """Returns the items of each set, from all splits."""
         return all_items(self.splits)
 
     def formats(self) -> tuple[PixelFormat, ...]:
-        """Returns what the images of each side are like: both halves of a side-by-side one as the whole."""
+        """Returns the format of each side; both halves of side-by-side files have the same format."""
         formats = []
         for files, is_halved in _files_by_side(self.splits):
             formats += [_format_of([self.checked[file] for file in files])] * (2 if is_halved else 1)
@@ -99,12 +99,12 @@ class Survey:
 
 
 def all_items(splits: Mapping[str, Sets]) -> list[list[Item]]:
-    """Returns the items of all splits, for each set."""
+    """Returns the items of each set, from all splits."""
     return [[item for items in sets for item in items] for sets in zip(*splits.values(), strict=True)]
 
 
 def _files_by_side(splits: Mapping[str, Sets]) -> list[tuple[tuple[Path, ...], bool]]:
-    """Returns the files of each side, and whether they have both sides."""
+    """Returns the files of each side, and whether each file holds both sides."""
     return [
         (files, items[0].is_halved)
         for items in all_items(splits)
@@ -116,13 +116,13 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
     """Opens a folder in one of the layouts of `LAYOUTS`, after decoding every image once.
 
     Returns:
-        The data set, of the kind that the folder has: pairs if anything else is wanted of side-by-side
-        ones, and unpaired if images are wanted of folders A and B. Its names are paths
-        below the split's folder, without suffix, in Unicode form NFC and natural order (2 before 10).
+        The data set, of the folder's own kind: side-by-side files are always pairs, and folders A and B are
+        unpaired if images are requested. Names are paths relative to the split's folder, without suffix, in
+        Unicode form NFC and natural order (2 before 10).
 
     Raises:
-        DataError: nothing, or not everything, of the folder can be used.
-        SystemFault: the folder or a file in it can't be read.
+        DataError: The folder has problems that stop training.
+        SystemFault: The folder or a file in it can't be read.
     """
     survey = usable_survey(folder, options)
     sides = as_asked(survey.formats(), options.ranges, options.channels, folder)
@@ -147,7 +147,7 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
 
 
 def usable_survey(folder: Path, options: FolderOptions) -> Survey:
-    """Surveys a folder; raises ``DataError`` if something in it stops training."""
+    """Surveys a folder; raises ``DataError`` if a problem stops training."""
     survey = survey_folder(folder, options)
     refused = [
         finding
@@ -165,17 +165,17 @@ def usable_survey(folder: Path, options: FolderOptions) -> Survey:
 
 
 def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = False) -> Survey:
-    """Finds out everything about a folder; ``with_appearance`` adds what every image looks like.
+    """Lists and checks the files of a folder; ``with_appearance`` adds a summary of every image.
 
     Raises:
-        SystemFault: the folder or a file in it can't be read.
+        SystemFault: The folder or a file in it can't be read.
     """
     listing = list_folder(folder, options.kind, options.layout)
     if not listing.splits:
         return Survey(listing.layout, findings=listing.findings)
     layout, splits, is_seamless = listing.layout, listing.splits, False
     ignored = options.ignored
-    if not listing.sides_are_apart:  # one file has both sides, or the only one
+    if not listing.sides_are_apart:  # one value applies to both sides
         ignored = (ignored[0] if ignored[1] is None else ignored[1],) * 2
     sides = _files_by_side(splits)
     ignored_in = {file: number for (files, _), number in zip(sides, ignored, strict=False) for file in files}
@@ -207,28 +207,28 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
     halved = [checked[item.files[0]] for sets in usable.values() for item in sets[0] if item.is_halved]
     is_tall = options.layout == "auto" and bool(halved) and all(one.height >= one.width for one in halved)
     if (is_seamless and _files_by_side(splits)[0][1]) or is_tall:
-        why = "the left half of the images continues in the right one"
+        why = "the two halves of the images have no visible border"
         why = why if is_seamless else "no image is wider than high"
         fix = (
-            "if they are, give --layout side-by-side; else put A on the left and B on the right of one "
-            "image, or into folders A/ and B/, or give a --task that makes pairs of photos"
+            "if they are pairs, add --layout side-by-side; else put A and B side by side into one image or "
+            "into folders A/ and B/, or use a --task, which makes pairs from photos"
         )
-        findings.append(Finding("warning", "not-pairs", f"{why}: are they pairs, side by side?", fix))
+        findings.append(Finding("warning", "not-pairs", f"{why}: they may not be side-by-side pairs", fix))
     findings = [*listing.findings, *findings]
     return Survey(layout, usable, checked, list(faulty), findings, UNSPLIT in splits, is_seamless)
 
 
-# ---------------------------------------------------------------- what the check of the files shows
+# ---------------------------------------------------------------- results of checking files
 
 
 def _are_twice_as_wide(images: Iterable[CheckedImage]) -> bool:
-    """Whether single images are pairs side by side by all signs, so that none is taken for one image."""
+    """Whether all files have the shape of square side-by-side pairs."""
     readable = [one for one in images if not one.problem]
     return bool(readable) and all(one.width == 2 * one.height for one in readable)
 
 
 def _is_seamless(images: Sequence[CheckedImage]) -> bool:
-    """Whether single files look like photos, and not like pairs side by side."""
+    """Whether files look like photos instead of side-by-side pairs."""
     known = [one.seam for one in images if one.seam is not None]
     return 2 * len(known) >= max(len(images), 2 * _FEWEST_SEAMS) and statistics.median(known) < _SEAMLESS
 
@@ -236,7 +236,7 @@ def _is_seamless(images: Sequence[CheckedImage]) -> bool:
 def _unusable(
     splits: Mapping[str, Sets], checked: Mapping[Path, CheckedImage], options: FolderOptions
 ) -> tuple[dict[Path, None], list[Finding]]:
-    """Returns the files that can't be used, and what is wrong with images, pairs and sides."""
+    """Returns the unusable files, and the problems of images, pairs and sides."""
     unreadable = [Case((file,), one.problem) for file, one in checked.items() if one.problem]
     too_small, unequal = [], []
     for item in itertools.chain(*all_items(splits)):
@@ -255,14 +255,14 @@ def _unusable(
     for at, (files, is_halved) in enumerate(sides):
         usable = {file: checked[file] for file in files if not checked[file].problem}
         first = next(iter(usable.values()), None)
-        # Gray and RGB go together, other numbers of bands don't.
+        # Gray and RGB may be mixed; other band counts must be equal.
         bands += [
             Case((file,), f"{_bands(one)}, not {_bands(first)}")
             for file, one in usable.items()
             if first and (max(3, one.channels), not one.values) != (max(3, first.channels), not first.values)
         ]
-        # A level that stands for missing pixels in one file would be a value in another; with a range, all
-        # missing pixels get level 0.
+        # One file's nodata value could be a valid value in another file. With a value range, all missing
+        # pixels become 0 instead.
         ranges = (
             options.ranges if is_halved else options.ranges[at:][:1] if sides[1:] else options.ranges[-1:]
         )
@@ -273,33 +273,33 @@ def _unusable(
         if len(first_with) > 1 and None in ranges:
             nodata.append(Case(tuple(first_with.values())[:2]))
     severity: Severity = "warning" if options.skip_bad_images else "error"
-    skipped, or_skip = ", left out", ""
+    skipped, or_skip = " (skipped)", ""
     if not options.skip_bad_images:
-        skipped, or_skip = "", ", or leave out with --skip-bad-images"
+        skipped, or_skip = "", ", or skip with --skip-bad-images"
     findings = [
         *found(
             severity, "unreadable", "image", f"that can't be decoded{skipped}",
             f"replace or convert{or_skip}", unreadable,
         ),
         *found(
-            severity, "too-few-pixels", "image", f"of too few pixels{skipped}",
+            severity, "too-few-pixels", "image", f"with too few pixels{skipped}",
             f"replace or delete{or_skip}", too_small,
         ),
         *found(
             "error", "other-bands", "image",
-            "of other channels than the first of their side, or of measurements where that has levels",
-            "give all images of a side the same", bands,
+            "with different channels or a different type (measurements or not) than the first on their side",
+            "make all images of a side equal in channels and type", bands,
         ),
         *found(
             "error", "other-nodata", "image",
-            "of one side with different nodata levels: what is missing in one is a value in another",
-            "give all images of a side one nodata level, or a range: --output-range, or --input-range",
+            "of one side with different nodata values: one file's nodata may be a valid value in another",
+            "use one nodata value for all images of a side, or set --output-range or --input-range",
             nodata,
         ),
         *found(
             "error", "different-sizes", "pair",
-            "whose sides differ in size, so that no pixel has its counterpart",
-            "crop or resize both to one size", unequal,
+            "with sides of different sizes",
+            "crop or resize both sides to the same size", unequal,
         ),
     ]  # fmt: skip
     return dict.fromkeys(case.files[0] for case in (*unreadable, *too_small)), findings
@@ -310,19 +310,19 @@ def _bands(image: CheckedImage) -> str:
 
 
 def _value_findings(survey: Survey, sides: Sequence[PixelFormat]) -> Iterator[Finding]:
-    """Yields what may be wrong with the numbers of each side; halves are one."""
-    of_files = _files_by_side(survey.splits)
-    names = (" on side A", " on side B") if len(of_files) == 2 else ("",)
-    for name, (files, _), side in zip(names, of_files, sides, strict=False):
+    """Yields suspicious values of each side; halves of the same files count as one side."""
+    files_by_side = _files_by_side(survey.splits)
+    names = (" on side A", " on side B") if len(files_by_side) == 2 else ("",)
+    for name, (files, _), side in zip(names, files_by_side, sides, strict=False):
         numbers = {file: found for file in files if (found := survey.checked[file].numbers) is not None}
         yield from value_findings(name, numbers, side.value_range or (0, 2**side.bits - 1))
 
 
-# ---------------------------------------------------------------- what the images are read as
+# ---------------------------------------------------------------- pixel formats and reading
 
 
 def _format_of(images: Sequence[CheckedImage]) -> PixelFormat:
-    """Returns what the images of a side have in common."""
+    """Returns a format that fits all images of a side."""
     bits: Literal[8, 16] = 16 if any(one.bits == 16 for one in images) else 8
     ranges = [one.values for one in images if one.values is not None]
     low, high = min((one[0] for one in ranges), default=0), max((one[1] for one in ranges), default=0)
@@ -344,12 +344,12 @@ def as_asked(
     channels: Sequence[int | None],
     folder: Path,
 ) -> tuple[PixelFormat, ...]:
-    """Returns the sides with the ranges that were asked for, the last ones of fewer sides.
+    """Applies the requested ranges and channels to the sides; a single side uses the last of each.
 
-    If one channel more is asked for than pictures have, and all have alpha, that is read as a band.
+    One channel more than the images have reads alpha as a band, if all images have alpha.
 
     Raises:
-        DataError: the images' whole numbers would nearly all be one end of the range or the other.
+        DataError: The range is too narrow for integer images, so that nearly all values would be clipped.
     """
     asked = []
     for side, values, wanted in zip(sides, ranges[-len(sides) :], channels[-len(sides) :], strict=True):
@@ -358,9 +358,9 @@ def as_asked(
         if values is not None:
             if side.value_range is None and values[1] - values[0] < _FEWEST_LEVELS:
                 raise DataError(
-                    f"{folder}: its images hold whole numbers from 0 to {2**side.bits - 1}, of which hardly "
-                    f"any lie between {values[0]:g} and {values[1]:g}; give --input-range and --output-range "
-                    "in these numbers"
+                    f"{folder}: the images have integers from 0 to {2**side.bits - 1}, so a range from "
+                    f"{values[0]:g} to {values[1]:g} would clip nearly all; give --input-range and "
+                    "--output-range as integers of the files"
                 )
             missing = None if side.missing is None else 0
             side = dataclasses.replace(side, bits=16, value_range=values, missing=missing)
@@ -369,7 +369,7 @@ def as_asked(
 
 
 def digests_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> np.ndarray:
-    """Returns the digests of the images that are read of each item, ``uint64`` [items, images]."""
+    """Returns the digests of each item's images, ``uint64`` [items, images]."""
     return np.array(
         [
             checked[item.files[0]].digests[1:]
@@ -394,9 +394,9 @@ def read_sides(
     sides: tuple[PixelFormat, ...],
     read: Callable[[tf.Tensor, PixelFormat], tf.Tensor],
 ) -> tuple[tf.Tensor, ...]:
-    """Returns the image of each side: of a file of its own, or of its half of the only one.
+    """Returns the image of each side, from one file per side or from halves of a single file.
 
-    ``files`` are string scalars, which ``read`` takes.
+    ``files`` are string scalars, which are passed to ``read``.
     """
     if len(files) == len(sides):
         return tuple(read(file, side) for file, side in zip(files, sides, strict=True))

@@ -1,4 +1,4 @@
-"""Label maps: the colors that stand for classes."""
+"""Finds the class colors of label maps."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.dataset import ImageDataset, images_of, spread
-from pix2pix_tf.data.names import classes_known_of
+from pix2pix_tf.data.names import known_classes
 from pix2pix_tf.errors import DataError
 
 MOST_CLASSES = 32
 MOST_READ = 400
-"""Images that colors, frequencies and scores are taken from, spread over the split."""
+"""Largest number of images, spread over the split, used for colors, frequencies and scores."""
 
-_MOST_LOSSLESS = 64  # colors; a map that went through JPEG has thousands
-_EVEN = 4  # levels that JPEG leaves between the pixels of an even area
-_NEAR = 16  # levels between two colors that are one class; those of Cityscapes are 20 apart and more
+_MOST_LOSSLESS = 64  # colors of lossless maps; JPEG-compressed maps have thousands
+_EVEN = 4  # largest difference between neighbors in a flat area after JPEG compression
+_NEAR = 16  # largest difference between colors of one class; classes of Cityscapes differ by at least 20
 SMALLEST_SHARE = 2e-4
-"""Of the pixels, of a class: JPEG's chance finds have a tenth of it, rare classes ten times."""
+"""Smallest share of pixels of a class. JPEG artifacts have about a tenth of it, rare classes ten times."""
 
 
 def palette(dataset: ImageDataset, side: int) -> np.ndarray:
     """Returns the colors of the classes in a side's label maps, ``uint8`` [2 to 32, channels].
 
-    Frequent ones come first. In a map blurred by JPEG, only the inside of even areas counts:
-    mixed colors on edges belong to no class.
+    Frequent colors come first. In JPEG-compressed maps, only the interior of flat areas counts, because mixed
+    colors at edges belong to no class.
 
     Raises:
-        DataError: there are no two colors, or the maps have 16 bits.
+        DataError: There are fewer than two colors, or the maps have 16 bits.
     """
     if dataset.sides[side].bits != 8:
-        raise DataError(f"{dataset.name}: its label maps have 16 bits a channel; give maps of 8")
+        raise DataError(f"{dataset.name}: its label maps have 16 bits per channel; use 8 bits")
     whole, inside = [], []
     split = "train" if "train" in dataset.splits else dataset.held_out
     for label_map in each_of(dataset, split, side):
@@ -46,11 +46,11 @@ def palette(dataset: ImageDataset, side: int) -> np.ndarray:
     rgb = np.stack([colors // place % 256 for place in _PLACES[-dataset.sides[side].channels :]], axis=-1)
     found = rgb[_peaks(rgb, counts, 0 if is_lossless else _NEAR)].astype(np.uint8)
     if (missing := dataset.sides[side].missing) is not None:
-        found = found[(found != missing).any(axis=-1)]  # no class
+        found = found[(found != missing).any(axis=-1)]  # missing pixels belong to no class
     if len(found) < 2:
         raise DataError(
-            f"{dataset.name}: its label maps have no two even colors; --label-maps says which side has "
-            "classes"
+            f"{dataset.name}: its label maps have fewer than two flat colors; give the side that has label "
+            "maps with --label-maps"
         )
     return found
 
@@ -59,22 +59,22 @@ _PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)  # of red, green and blue in 
 
 
 def each_of(dataset: ImageDataset, split: str, side: int) -> Iterator[np.ndarray]:
-    """Yields one side of pairs spread over a split."""
+    """Yields one side of pairs that are spread over a split."""
     [pairs] = dataset.splits[split]
     for number in spread(len(pairs), MOST_READ):
         yield pairs.read(tf.constant(number))[side].numpy()
 
 
 def named_classes(dataset: ImageDataset, side: int) -> dict[str, tuple[int, ...]]:
-    """Returns the colors of the classes in a side's label maps by name, as `palette` does; else nothing.
+    """Returns the `palette` of a side by class name; empty if the side has no label maps.
 
-    A class that has no name is called 'class' and its number.
+    Unnamed classes are called 'class 1', 'class 2' and so on.
     """
     if not dataset.sides[side].labels:
         return {}
     if dataset.kind == "unpaired":
         dataset, side = images_of(dataset, side), 0
-    known = classes_known_of(dataset.name)
+    known = known_classes(dataset.name)
     named = {}
     for number, color in enumerate(palette(dataset, side).tolist(), start=1):
         near = (
@@ -88,7 +88,7 @@ def named_classes(dataset: ImageDataset, side: int) -> dict[str, tuple[int, ...]
 
 
 def _even_pixels(image: np.ndarray) -> np.ndarray:
-    """Returns which pixels equal their neighbors but for JPEG's noise, bool [height - 2, width - 2]."""
+    """Whether pixels equal their neighbors apart from JPEG noise, bool [height - 2, width - 2]."""
     low = high = image
     for axis in (0, 1):
         three = [np.arange(start, image.shape[axis] - 2 + start) for start in range(3)]
@@ -98,15 +98,15 @@ def _even_pixels(image: np.ndarray) -> np.ndarray:
 
 
 def _total(histograms: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the values and the counts of several histograms in one."""
+    """Merges histograms; returns values and counts."""
     values, place = np.unique(np.concatenate([each for each, _ in histograms]), return_inverse=True)
     return values, np.bincount(place, np.concatenate([counts for _, counts in histograms]), len(values))
 
 
 def _peaks(colors: np.ndarray, counts: np.ndarray, distance: int) -> list[int]:
-    """Returns the places of the colors that most others are near, the most frequent first.
+    """Clusters colors, int [n, channels], and returns the index of each cluster's peak, most frequent first.
 
-    Colors, int [n, channels], that differ by at most ``distance`` in a channel are one class.
+    Colors that differ by at most ``distance`` in every channel are one class.
     """
     left = counts.copy()
     found: list[tuple[float, int]] = []
@@ -120,7 +120,7 @@ def _peaks(colors: np.ndarray, counts: np.ndarray, distance: int) -> list[int]:
 
 
 def classes_of(image: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Returns for each pixel the class whose color is nearest, int32 [height, width]."""
+    """Returns the class with the nearest color for each pixel, int32 [height, width]."""
     colors = palette.astype(np.float32)
     # |x - c|² without |x|², which is the same for all classes; such integers are exact in float32.
     distance = np.square(colors).sum(axis=-1) - 2 * image.astype(np.float32) @ colors.T

@@ -1,4 +1,4 @@
-"""Which files of a folder belong to which split and side: paths and names only, nothing is decoded."""
+"""Assigns the files of a folder to splits and sides by their names, without decoding them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ LAYOUTS = {
     "and B/ (or trainA/ and trainB/, ...) with files of the same names, or (3) in the folder itself "
     "side-by-side images, or images NAME_A and NAME_B",
     "unpaired": "expected (1) folders trainA/ and trainB/, and optionally testA/ and testB/, or (2) folders "
-    "A/ and B/, or (3) side-by-side images as pairs have them",
+    "A/ and B/, or (3) side-by-side images as for pairs",
     "images": "expected (1) images in train/, and optionally val/ and test/, or (2) images in the folder "
     "itself, or (3) pairs, side by side (where every image is twice as wide as high) or in folders A/ and B/",
 }
-"""How a folder of each kind may look."""
+"""The supported layouts of each kind, for error messages."""
 
 KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM or .npy"
-"""What is read, in words."""
+"""Supported formats, for messages."""
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif",
@@ -45,14 +45,14 @@ _VOLUMES = {
     ".mha": "numpy.save(NEW, SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(OLD))[SLICE])",
     ".nrrd": "numpy.save(NEW, nrrd.read(OLD)[0][:, :, SLICE])",
 }
-"""Code that makes an array of a medical image, or of a slice of a volume."""
+"""Python code that converts a medical image, or a slice of a volume, to an array."""
 
 UNSPLIT = ""
-"""The split of images of a folder that has no folders of splits."""
+"""Name of the only split of a folder without splits."""
 _SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
-FEWEST_HELD_OUT = 10  # images that models can be compared by
+FEWEST_HELD_OUT = 10  # images needed to compare models
 _ENDING = re.compile(r"(.+)[_-]([AB])", re.IGNORECASE)
-_LITTER = (  # folders that systems add, besides hidden ones: of thumbnails, deleted files, snapshots
+_LITTER = (  # visible folders that systems add for thumbnails, deleted files or snapshots
     "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin",
     "system volume information", "lost+found", "__macosx", "__pycache__",
 )  # fmt: skip
@@ -60,7 +60,7 @@ _LITTER = (  # folders that systems add, besides hidden ones: of thumbnails, del
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """An image or a pair: one file, or the two of a pair; ``is_halved`` if one file holds both sides."""
+    """An image or a pair, in one or two files; ``is_halved`` if one file holds both sides."""
 
     name: str  # unique in its set
     files: tuple[Path, ...]
@@ -68,33 +68,33 @@ class Item:
 
 
 Sets = tuple[list[Item], ...]
-"""The items of a split: two sets if A and B are unpaired, else one."""
+"""The items of a split: two sets if A and B are unpaired, one set for other kinds."""
 
 _Roots = dict[str, tuple[Path, ...]]
-"""The folders of each split: one of side-by-side images, or A's and B's."""
+"""The folders of each split: one folder of side-by-side images, or the folders of A and B."""
 
 
 class Listing(NamedTuple):
     """The files of a folder."""
 
-    layout: str = ""  # in words
+    layout: str = ""  # for display
     splits: Mapping[str, Sets] = {}
     findings: Sequence[Finding] = ()
     sides_are_apart: bool = False
 
 
 class _LayoutError(Exception):
-    """The folder has none of the layouts, or several."""
+    """The folder matches no layout, or several."""
 
     def __init__(self, message: str, fix: str = "", folders: Sequence[Path] = ()):
         super().__init__(message, fix, folders)
 
 
 def list_folder(folder: Path, kind: Kind, wanted: Layout) -> Listing:
-    """Returns the files of a folder by split and side, and what is wrong with their places and names.
+    """Returns the files of a folder by split and side, and problems with paths and names.
 
     Raises:
-        SystemFault: a folder can't be read.
+        SystemFault: A folder can't be read.
     """
     try:
         layout, roots = _find_layout(folder, kind, wanted)
@@ -128,22 +128,22 @@ def likely_kind(folder: Path) -> Kind:
     try:
         _, roots = _find_layout(folder, "pairs", "auto")
     except _LayoutError:
-        return "pairs"  # checking it will say why it is none
+        return "pairs"  # opening the folder as pairs reports the problem
     apart = [[files_by_name(root)[0] for root in sides] for sides in roots.values() if len(sides) == 2]
     in_common = any(a.keys() & b.keys() for a, b in apart)
     has_both = any(a and b for a, b in apart)
     return "unpaired" if has_both and not in_common else "pairs"
 
 
-# ---------------------------------------------------------------- which layout
+# ---------------------------------------------------------------- layouts
 
 
 def _find_layout(folder: Path, kind: Kind, wanted: Layout) -> tuple[str, _Roots]:
-    """Returns the layout of a folder, in words, and its splits' folders."""
+    """Returns the name of a folder's layout, and the folders of its splits."""
     if not folder.exists():
         raise _LayoutError("no such folder", "check the path, or see 'pix2pix data list' for names")
     if not folder.is_dir():
-        raise _LayoutError("a file, not a folder")
+        raise _LayoutError("is a file, not a folder")
     in_splits = _by_split(folder, "{}/A", "{}/B")
     together = {split: roots for split, roots in _by_split(folder, "{}").items() if split not in in_splits}
     in_sides, sides = _by_split(folder, "A/{}", "B/{}"), _folders_at(folder, "A", "B")
@@ -173,13 +173,13 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout) -> tuple[str, _Roots]
 
 
 def _by_split(folder: Path, *paths: str) -> _Roots:
-    """Returns the folders of each split, whose name stands for {} in their paths."""
+    """Returns the folders of each split; {} in ``paths`` stands for the split's name."""
     roots = {split: _folders_at(folder, *paths, names=names) for split, names in _SPLIT_NAMES.items()}
     return {split: sides for split, sides in roots.items() if sides}
 
 
 def _folders_at(folder: Path, *paths: str, names: Sequence[str] = ("",)) -> tuple[Path, ...]:
-    """Returns the subfolder at each path, where {} is one of the names, in upper or lower case; or none."""
+    """Finds the subfolder at each path, ignoring case; {} stands for one of ``names``. May be empty."""
     existing: list[Path] = []
     for path in paths:
         places = [folder]
@@ -188,7 +188,7 @@ def _folders_at(folder: Path, *paths: str, names: Sequence[str] = ("",)) -> tupl
             below = [place / entry for place in places for entry in _entries(place)]
             places = [each for each in below if each.name.casefold() in wanted and each.is_dir()]
         if len(places) > 1:
-            raise _LayoutError("two names of one folder", "keep one of them", places)
+            raise _LayoutError("two folders for the same split or side", "keep one of them", places)
         existing += places
     if 0 < len(existing) < len(paths):
         raise _LayoutError("the folder of the other side is missing", folders=existing)
@@ -196,16 +196,16 @@ def _folders_at(folder: Path, *paths: str, names: Sequence[str] = ("",)) -> tupl
 
 
 def _instead(folder: Path, kind: Kind) -> str:
-    """Returns what to do about a folder without images that can be read."""
+    """Returns advice for a folder without readable images."""
     return _unread_below(folder) or LAYOUTS[kind]
 
 
 def _unread_below(folder: Path) -> str:
-    """Returns what to do about images below a folder that can't be read; nothing if there are none."""
+    """Returns advice for images in unsupported formats below a folder; empty if there are none."""
     unread = next(walk(folder, is_unread_image), None)
     if unread is None:
         return ""
-    return f"{unread.name} is of a kind that can't be read ({KINDS} can); {conversion(unread)}"
+    return f"{unread.name} has an unsupported format (supported: {KINDS}); {conversion(unread)}"
 
 
 def _entries(folder: Path) -> list[str]:
@@ -220,23 +220,23 @@ def _raise_unreadable(error: OSError) -> NoReturn:
     raise SystemFault(printable(message)) from None
 
 
-# ---------------------------------------------------------------- which images
+# ---------------------------------------------------------------- image files
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file's name is that of an image: a known suffix, and not a hidden file (``._*`` included)."""
+    """Whether a file has a supported suffix and isn't hidden (as ``._*`` files are)."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def is_unread_image(path: Path) -> bool:
-    """Whether a file's name is that of an image, but of a kind that isn't read."""
+    """Whether a file has the suffix of an unsupported image format."""
     kind = mimetypes.guess_type(path.name)[0] or ""
     is_image = kind.startswith("image/") or _volume(path) is not None
     return is_image and not is_image_file(path) and not path.name.startswith(".")
 
 
 def conversion(path: Path) -> str:
-    """Returns how a file of an unread kind becomes one that is read."""
+    """Returns advice for converting a file to a supported format."""
     code = _volume(path)
     return f"convert to .npy, in Python {code}" if code else "convert to PNG, or to TIFF"
 
@@ -249,11 +249,10 @@ def _volume(path: Path) -> str | None:
 def files_by_name(root: Path) -> tuple[dict[str, Path], list[Case]]:
     """Finds all images below a folder.
 
-    macOS stores names decomposed (NFD): the same Korean or accented name, copied from there, has other bytes.
+    Names are normalized to NFC, because macOS stores accented and Korean names decomposed (NFD).
 
     Returns:
-        The files by their path in the folder, without suffix, in the form NFC; and those whose name another
-        has already.
+        The files by relative path without suffix, and cases of files with the same name.
     """
     files: dict[str, Path] = {}
     doubles = []
@@ -267,19 +266,19 @@ def files_by_name(root: Path) -> tuple[dict[str, Path], list[Case]]:
 
 
 def same_names(doubles: Sequence[Case]) -> list[Finding]:
-    """Returns what is wrong with images of one name, as `files_by_name` returns them."""
-    message = "with the name of another in its folder"
+    """Converts the duplicates of `files_by_name` to findings."""
+    message = "with the same name as another image in the folder"
     return list(found("error", "same-name", "image", message, "keep one of each", doubles))
 
 
 def walk(root: Path, wanted: Callable[[Path], bool] = is_image_file) -> Iterator[Path]:
-    """Yields the files below a folder that are wanted, in an order that is always the same.
+    """Yields the files below a folder for which ``wanted`` is true, in a deterministic order.
 
     Raises:
-        SystemFault: a folder can't be read.
+        SystemFault: A folder can't be read.
     """
 
-    visited: set[str] = set()  # a link may lead back up
+    visited: set[str] = set()  # links may form cycles
     for folder, subfolders, names in os.walk(root, onerror=_raise_unreadable, followlinks=True):
         subfolders[:] = sorted(
             name for name in subfolders if not name.startswith(".") and name.casefold() not in _LITTER
@@ -296,13 +295,13 @@ def _name(path: Path, root: Path) -> str:
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Returns a key that sorts names as people count (2 before 10), whatever their case."""
+    """Returns a sort key for natural order (2 before 10), ignoring case."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
 def _by_ending(files: Mapping[str, Path]) -> list[dict[str, Path]]:
-    """Returns A's and B's images of one folder if all names end in _A or _B, else nothing."""
+    """Returns the images of A and B if all names end in _A or _B; else an empty list."""
     found = [(_ENDING.fullmatch(name), path) for name, path in files.items()]
     sides = [{match[1]: path for match, path in found if match and match[2].upper() == side} for side in "AB"]
     return sides if all(sides) and all(match for match, _ in found) else []
@@ -318,7 +317,7 @@ def _items(files: Sequence[Mapping[str, Path]], is_halved: bool = False) -> list
 def _one_sided(
     roots: _Roots, files_of: Mapping[str, Sequence[Mapping[str, Path]]], kind: Kind
 ) -> Iterator[Finding]:
-    """Yields images of pairs that the other side has no image for; of other images, empty sides."""
+    """Yields images of pairs without a partner; for other kinds, yields empty sides."""
     alone: list[Case] = []
     unread = ""
     has_pairs = False
@@ -333,20 +332,20 @@ def _one_sided(
             elif kind != "pairs" and theirs and not ours:
                 message = "no images, but the other side has some"
                 yield Finding("error", "layout", message, _instead(root, kind), [Case((root,))])
-    message = "without one of the same name on the other side"
-    fix = "give both images of a pair one name, or learn without pairs: --model cyclegan"
-    fix = unread or ("add it, or delete the partner" if has_pairs else fix)
+    message = "without a partner of the same name on the other side"
+    fix = "give both images of a pair the same name, or train on unpaired images with --model cyclegan"
+    fix = unread or ("add the missing image, or delete its partner" if has_pairs else fix)
     yield from found("error", "missing-partner", "image", message, fix, alone)
 
 
-# ---------------------------------------------------------------- which images are held out
+# ---------------------------------------------------------------- held-out images
 
 
 def split_by_hash(sets: Sets, seed: int, shares: tuple[float, float]) -> dict[str, Sets]:
-    """Holds about these shares out for val and test, and enough for val if it has a share.
+    """Splits items by the hash of their name; val and test get about their shares.
 
-    The hash of a name decides, so images that are added later move none of the others, but for those that val
-    took from train to have enough. Of unpaired sides, what has one name goes to one split.
+    If its share isn't 0, val gets a minimum number of items. Adding items later doesn't move other items,
+    except those needed for that minimum. Items with the same name on unpaired sides go to the same split.
     """
 
     def place(item: Item) -> float:  # uniform in [0, 1)

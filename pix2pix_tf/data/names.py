@@ -156,7 +156,7 @@ def settings_of(dataset: str) -> Mapping[str, Any]:
     return NAMED[name].settings if name in NAMED else {}
 
 
-def classes_known_of(dataset: str) -> Mapping[str, tuple[int, ...]]:
+def known_classes(dataset: str) -> Mapping[str, tuple[int, ...]]:
     """Returns the known classes and colors of a data set's label maps."""
     if dataset == PROCEDURAL:
         from pix2pix_tf.data.procedural.canvas import PALETTE
