@@ -11,8 +11,8 @@ from pix2pix_tf.config import GanLoss, PixelLoss
 
 
 class _Adversarial(NamedTuple):
-    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # of real and fake logits
-    generator: Callable[[tf.Tensor], tf.Tensor]  # of fake logits
+    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # takes real and fake logits
+    generator: Callable[[tf.Tensor], tf.Tensor]  # takes fake logits
 
 
 def _mean(values: tf.Tensor) -> tf.Tensor:

@@ -76,7 +76,7 @@ def plot_validation(lines: Sequence[dict[str, float]], title: str) -> bytes:
 
 
 def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:
-    import matplotlib.figure  # slow to import, and used only here
+    import matplotlib.figure  # imported here because it is slow
 
     figure = matplotlib.figure.Figure(figsize=(9, 1 + 2 * count), layout="constrained")
     axes = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
