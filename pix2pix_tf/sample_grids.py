@@ -45,7 +45,7 @@ def compose_grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[np.
 
 def one_row(grid: np.ndarray, height: int, row: int) -> np.ndarray | None:
     """Returns a grid with only one row (from 0) of image height ``height``, or ``None`` if it is missing."""
-    rows, top = divmod(len(grid), height + _GAP)  # the title is lower than a row
+    rows, top = divmod(len(grid), height + _GAP)  # the title is less high than a row
     if not 0 <= row < rows:
         return None
     start = top + row * (height + _GAP)
