@@ -1,8 +1,8 @@
-"""Data sets of millions: a folder's image files in a few large ones, which open in moments.
+"""Packed data sets: millions of image files in a few large files, which open quickly.
 
-``pack.json`` describes the data set. The files of each of its sets lie unchanged in TFRecord shards, and
-``NAME.index.npy`` holds the place of each record and the digests of its images. An open set needs only 16
-bytes of memory per image. Random access stays, so the order is still a function of seed and position.
+``pack.json`` describes the data set. TFRecord shards contain the unchanged files of each set, and
+``NAME.index.npy`` has the offset of each record and the digests of its images. An open set needs only 16
+bytes of memory per image. Random access works as for folders.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from pix2pix_tf.files import write_whole, written_whole
 MANIFEST = "pack.json"
 SHARD_BYTES = 1 << 28
 _FORMAT = 3
-_READ_AHEAD_BYTES = 1 << 16  # about an image
-_FRAME_BYTES = 16  # a record's length, and the checksums of the length and of the content
+_READ_AHEAD_BYTES = 1 << 16  # about one image
+_FRAME_BYTES = 16  # TFRecord framing: length, and checksums of length and content
 
 Record = tuple[str, Sequence[bytes]]
 """A name, and the bytes of the image file or files."""
@@ -41,15 +41,17 @@ def is_pack(folder: Path) -> bool:
 
 
 def pack_folder(folder: Path, out: Path, options: FolderOptions) -> ImageDataset:
-    """Packs a folder of images, every one of which is checked."""
+    """Checks and packs a folder of images."""
     if is_pack(out):
-        raise ConfigError(f"--out {out} holds a packed data set already; give another folder, or delete it")
+        raise ConfigError(f"--out {out} already has a packed data set; give a different folder, or delete it")
     if out.resolve() == folder.resolve():
-        raise ConfigError(f"--out {out} is the folder of the images; give another: a pack is read alone")
+        raise ConfigError(f"--out {out} is the folder of the images; give a different folder")
     survey, usual = usable_survey(folder, options), FolderOptions()
     sides = survey.formats()
     if not survey.is_split_here and (options.seed, options.shares) != (usual.seed, usual.shares):
-        raise ConfigError(f"--seed and shares have no effect with {folder}, which is split already")
+        raise ConfigError(
+            f"--seed and shares have no effect on {folder}, which already has splits; omit them"
+        )
     ignore = options.ignored[0]
     if ignore not in {None, *(side.ignore for side in sides)}:
         raise ConfigError(f"--ignore has no effect with {folder}, which has no measurements or gray images")
@@ -65,9 +67,11 @@ def pack_folder(folder: Path, out: Path, options: FolderOptions) -> ImageDataset
         "format": _FORMAT,
         "name": folder.resolve().name,
         "sides": [dataclasses.asdict(side) for side in sides],
-        "splits": splits,  # of each set, ``halved`` if its files are side-by-side pairs
+        "splits": splits,  # ``halved`` marks sets of side-by-side files
     }
-    write_whole(out / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")  # last
+    write_whole(
+        out / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    )  # last, so that an incomplete pack has no manifest
     return open_pack(out)
 
 
@@ -90,7 +94,7 @@ def write_records(
 
 
 def _write_shard(path: Path, records: Iterator[Record], most_bytes: int) -> np.ndarray:
-    """Writes records until a shard is full; returns where each begins."""
+    """Writes records until a shard is full; returns the offset of each record."""
     offsets, end = [], 0
     with written_whole(path) as unfinished, tf.io.TFRecordWriter(str(unfinished)) as writer:
         for name, files in records:
@@ -111,12 +115,12 @@ def open_pack(
     ranges: Sequence[ValueRange | None] = (None, None),
     channels: Sequence[int | None] = (None, None),
 ) -> ImageDataset:
-    """Opens a packed data set; ``ranges`` and ``channels`` as of `FolderOptions`."""
+    """Opens a packed data set; see `FolderOptions` for ``ranges`` and ``channels``."""
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if stored["format"] != _FORMAT:
             raise DataError(
-                f"{folder} was packed in format {stored['format']}, format {_FORMAT} is read; pack it again"
+                f"{folder} has pack format {stored['format']} instead of {_FORMAT}; pack it again"
             )
         sides = as_asked(list(map(PixelFormat.from_json, stored["sides"])), ranges, channels, folder)
         return ImageDataset(
@@ -137,7 +141,7 @@ def open_pack(
 def _images(folder: Path, stored: dict[str, Any], sides: tuple[PixelFormat, ...]) -> Images:
     index = np.load(folder / f"{stored['name']}.index.npy", mmap_mode="r", allow_pickle=False)
     if index.shape != (stored["count"], 2 + len(sides)):
-        raise ValueError(f"the index of {stored['name']} is not that of {stored['count']} images")
+        raise ValueError(f"the index of {stored['name']} doesn't match {stored['count']} images")
     shards = [folder / shard for shard in stored["shards"]]
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
@@ -163,9 +167,9 @@ def _images(folder: Path, stored: dict[str, Any], sides: tuple[PixelFormat, ...]
 
 
 def _read_record(file: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """Reads the record of a TFRecord file that begins at a byte, checking its checksum."""
+    """Reads the record at a byte offset of a TFRecord file and verifies its checksum."""
     one_string = {"output_types": [tf.string], "output_shapes": [[]]}
-    # tf.data.TFRecordDataset can't begin within a file; the operation below it can.
+    # tf.data.TFRecordDataset can't start at an offset, but the underlying operation can.
     records = tf.raw_ops.TFRecordDatasetV2(
         filenames=[file], compression_type="", buffer_size=_READ_AHEAD_BYTES, byte_offsets=[offset]
     )

@@ -1,9 +1,8 @@
-"""From a split's images to training batches: decode, jitter, crop, mirror, scale, batch; tf.data only.
+"""Makes training batches from a split's images with tf.data: decode, jitter, crop, mirror, scale, batch.
 
-Positions are numbered over the whole run: position p is number p mod N of epoch p div N. Which image or pair
-that is, and how it is jittered and mirrored, is a pure function of the seed and p. A run that continues
-therefore needs nothing but its step, and the number of workers changes nothing. Of two unpaired sets each has
-its own N and its own draws.
+Positions are numbered over the whole run: position p is item p mod N of epoch p div N. The image or pair at a
+position, and its augmentation, are pure functions of the seed and p. So a resumed run only needs its step,
+and the number of workers has no effect. Two unpaired sets have separate N and random numbers.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from pix2pix_tf.data.pixels import filled, has_value
 # The paper resizes 256×256 images to 286×286 before cropping; other sizes in proportion.
 JITTER_SCALE = 286 / 256
 
-# Decoded images may take this share of the memory that is free when training starts.
+# Largest share of free memory for caching decoded images.
 _CACHE_SHARE = 0.25
 
-# What seeds are folded with where a task draws, in training and where images are held out. Of int64, as the
-# folded seed has as many bits as that.
+# Folded into seeds for a task's random numbers, in training and for held-out images. int64 keeps all 64 bits
+# of the seed.
 _MADE, _MADE_HELD_OUT = np.int64(1), np.int64(2)
 
 _KERNELS = {"triangle": "triangle", "cubic": "keyscubic"}
@@ -39,10 +38,10 @@ _KERNELS = {"triangle": "triangle", "cubic": "keyscubic"}
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """The devices that batches are for, of all devices that share a step."""
+    """The devices to make batches for, among all devices that share a step."""
 
-    devices: range = range(1)  # their numbers
-    total: int = 1  # of all devices
+    devices: range = range(1)  # indices of these devices
+    total: int = 1  # number of all devices
 
 
 ALONE = Share()
@@ -59,28 +58,27 @@ def training_batches(
     """Returns the batches of steps ``first_step`` to ``last_step`` - 1.
 
     Args:
-        dataset: of any kind; of pairs, directed, so that A is the input and B the target.
-        config: batch size, image size, seed and augmentation.
-        first_step: steps already done.
-        last_step: steps of the whole run.
-        batches_per_step: how many batches a step takes, such as a critic's; they come as one.
-        share: for which devices; one element for each of them a step, one after the other.
+        dataset: A data set of any kind; pairs must have A as the input and B as the target.
+        config: Batch size, image size, seed and augmentation.
+        first_step: Number of steps already done.
+        last_step: Number of steps of the whole run.
+        batches_per_step: Number of batches per step (such as for a critic), which are concatenated.
+        share: The devices to make batches for; each step has one element per device.
 
     Returns:
-        A data set of tuples with a tensor for each side: (input, target) of pairs, (a, b) of unpaired
-        sets, (image,) of images; float32 [batch * batches_per_step / devices, height, width, channels] in
-        [-1, 1]. What all devices get together is the same, however many there are.
-        A task makes pairs of what is cropped already; their target is what its network is to give.
-        Where some side has missing pixels, these are 0.0, and float32 [..., height, width, 1] follow, 1 where
-        there is a value and else 0: one of pairs, for both images; one for each side of others.
+        A data set of tuples with one tensor per side: (input, target), (a, b) or (image,); float32
+        [batch * batches_per_step / devices, height, width, channels] in [-1, 1]. All devices together get the
+        same images for any number of devices. A task makes pairs after cropping. If a side has missing
+        pixels, they are 0.0, and weights follow, float32 [..., height, width, 1], 1 for pixels with a value
+        and 0 for missing pixels: one tensor for pairs, one per side for other kinds.
     """
     parts = dataset.parts("train")
     options = config.optimization
     per_step = batches_per_step * options.accumulate
-    per_device = options.batch_size // options.accumulate // share.total  # of what is computed at once
+    per_device = options.batch_size // options.accumulate // share.total  # per accumulated batch
 
     def prepare(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        # Which position of the run stands at this place of what these devices get.
+        # Convert the index in these devices' sequence to the position in the run.
         row, place = number // per_device, number % per_device
         row, part = row // per_step, row % per_step
         step, device = row // len(share.devices), row % len(share.devices) + share.devices.start
@@ -88,7 +86,7 @@ def training_batches(
         prepared: tuple[tf.Tensor, ...] = ()
         weights: tuple[tf.Tensor, ...] = ()
         for place, (source, sides) in enumerate(parts):
-            seed = config.optimization.seed ^ (0x5BD1E995 * place)  # of the second set another
+            seed = config.optimization.seed ^ (0x5BD1E995 * place)  # a different seed for each set
             drawn = source.read(shuffled_index(position, len(source), seed))
             draw = tf.stack([tf.constant(seed, tf.int64), position])
             images, weight = augmented(drawn, sides, config.data, draw)
@@ -105,10 +103,10 @@ def training_batches(
 
 
 def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """Returns which of ``count`` items is at a position of the run: every epoch is a fresh permutation."""
+    """Returns the item at a position of the run; every epoch is a new permutation of ``count`` items."""
     epoch, index = position // count, position % count
     key = tf.stack([tf.constant(seed, tf.int64), epoch])
-    # The shuffle reads only 8 bits of each of a key's two words, more above 65,536 images. Four shuffles with
+    # The shuffle uses only 8 bits of each of the two key words (more above 65,536 images). Four shuffles with
     # hashed keys use 64 bits.
     for hashed in tf.unstack(tf.random.stateless_uniform([4, 2], key, None, None, tf.int64)):
         index = tf.random.experimental.index_shuffle(index, hashed, tf.constant(count - 1, tf.int64))
@@ -118,17 +116,17 @@ def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
 def augmented(
     images: tuple[tf.Tensor, ...], sides: tuple[PixelFormat, ...], config: DataConfig, seed: tf.Tensor
 ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
-    """Returns an image or a pair jittered and mirrored, the same draw for both (paper, section 6.2).
+    """Jitters and mirrors an image, or both images of a pair in the same way (paper, section 6.2).
 
     Args:
-        images: one, or input and target, [height, width, channels] of any size, ``uint8`` or ``uint16``.
-        sides: their formats.
-        config: how they are jittered and mirrored.
-        seed: int64 [2], decides the draw.
+        images: One image, or input and target, ``uint8`` or ``uint16`` [height, width, channels].
+        sides: Formats of the images.
+        config: Augmentation settings.
+        seed: Random seed, int64 [2].
 
     Returns:
-        The images, float32 [*config.size, channels] in [-1, 1], missing pixels 0.0; and float32
-        [*config.size, 1], 1 if all of them have a value, else 0.
+        The images, float32 [*config.size, channels] in [-1, 1] with missing pixels as 0.0, and weights,
+        float32 [*config.size, 1], 1 where all images have a value and 0 elsewhere.
     """
     size = config.size
     scale = JITTER_SCALE if config.jitter else 1.0
@@ -154,19 +152,19 @@ def augmented(
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """The place of the network's image in an image, or in a pair: the same for both."""
+    """A crop of a resized image, the same for both images of a pair."""
 
-    loaded: tf.Tensor  # int32 [2], height and width that the image is resized to
-    offset: tf.Tensor  # int32 [2], the top left corner in that; may be outside of it
-    size: tuple[int, int]  # of the network's image
-    padded: bool  # whether some of it may be outside, where it is the image's reflection
+    loaded: tf.Tensor  # int32 [2], height and width of the resized image
+    offset: tf.Tensor  # int32 [2], top left corner of the crop; may be outside of the image
+    size: tuple[int, int]  # size of the crop
+    padded: bool  # whether the crop may extend beyond the image, which is then reflected
 
     def cut(
         self, image: tf.Tensor, side: PixelFormat, kernel: str = "triangle"
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Returns what lies there, as `resized_crop` does, and which pixels have a value: ``None`` for all.
+        """Returns the crop, as `resized_crop`, and which pixels have a value (``None`` if all have).
 
-        A pixel is a mean of those that have a value, and missing where they weigh less than half.
+        An output pixel is the mean of input pixels with a value, and missing if their weight is below half.
         """
         if side.missing is None:
             return self._cut(image, side.labels, kernel), None
@@ -188,9 +186,9 @@ class _Place:
 def _placed(
     image: tf.Tensor, canvas: tuple[int, int], size: tuple[int, int], fit: Fit, draw: tf.Tensor | None
 ) -> _Place:
-    """Fits an image to a canvas, and chooses there a place for the network's image.
+    """Fits an image to a canvas and chooses a crop.
 
-    ``draw``, float32 [2] in [0, 1), decides where between the edges; by default it is the center.
+    ``draw``, float32 [2] in [0, 1), determines the crop's position; ``None`` selects the center.
     """
     loaded = tf.constant(canvas)
     if fit != "resize":
@@ -198,7 +196,7 @@ def _placed(
         scales = tf.constant(canvas, tf.float32) / shape
         scale = tf.reduce_max(scales) if fit == "crop" else tf.reduce_min(scales)
         loaded = tf.maximum(tf.cast(tf.round(shape * scale), tf.int32), 1)
-        # Rounded, the side that decides the scale may be off by one.
+        # Rounding may make the side that determines the scale off by one.
         loaded = tf.maximum(loaded, canvas) if fit == "crop" else tf.minimum(loaded, canvas)
     room = tf.maximum(loaded, canvas) - size
     offset = room // 2 if draw is None else tf.cast(draw * tf.cast(room + 1, tf.float32), tf.int32)
@@ -214,10 +212,10 @@ def resized_crop(
     labels: bool,
     kernel: str = "triangle",
 ) -> tf.Tensor:
-    """Resizes an image to ``loaded`` and crops ``size`` at ``offset`` from that, in one operation.
+    """Resizes an image to ``loaded`` and crops ``size`` at ``offset``, in one operation.
 
-    Labels are taken from the nearest pixel, others get an antialiased filter: 'triangle', or 'cubic' (Keys
-    1981), which is sharper and exceeds the range.
+    Label maps use the nearest pixel, other images an antialiased filter: 'triangle', or 'cubic' (Keys 1981),
+    which is sharper and overshoots the range.
 
     Returns:
         float32 [*size, channels] in the image's own range.
@@ -244,7 +242,7 @@ def resized_crop(
 
 
 def resized(image: tf.Tensor, size: tuple[int, int], side: PixelFormat) -> tf.Tensor:
-    """Returns a held-out image at the network's size, in its own integer type: no jitter, no mirror."""
+    """Resizes a held-out image to the network's size without augmentation; the type doesn't change."""
     [image] = fitted((image,), (side,), size, "resize")
     return image
 
@@ -252,12 +250,12 @@ def resized(image: tf.Tensor, size: tuple[int, int], side: PixelFormat) -> tf.Te
 def resized_input(
     image: np.ndarray, with_missing: Callable[[], np.ndarray], size: tuple[int, int], form: PixelFormat
 ) -> np.ndarray:
-    """Returns a model's input at another size, without mixing values with missing pixels.
+    """Resizes a model's input without mixing values and missing pixels.
 
-    ``image`` has the middle level in missing pixels, what ``with_missing`` returns has 0 instead.
+    Missing pixels have the middle value in ``image``, and 0 in the image that ``with_missing`` returns.
     """
     marked = with_missing()
-    if has_value(marked, 0).numpy().all():  # else 0 may be a value
+    if has_value(marked, 0).numpy().all():  # no missing pixels
         return resized(tf.constant(image), size, form).numpy()
     form = dataclasses.replace(form, missing=0)
     return filled(resized(tf.constant(marked), size, form), 0).numpy()
@@ -266,7 +264,7 @@ def resized_input(
 def fitted(
     images: tuple[tf.Tensor, ...], sides: tuple[PixelFormat, ...], size: tuple[int, int], fit: Fit
 ) -> tuple[tf.Tensor, ...]:
-    """Returns a held-out image or pair at the network's size, in integers, cropped to its center."""
+    """Fits a held-out image or pair to the network's size, with a center crop; types don't change."""
     place = _placed(images[0], size, size, fit, None)
 
     def one(image: tf.Tensor, side: PixelFormat) -> tf.Tensor:
@@ -277,7 +275,7 @@ def fitted(
         if valid is None or side.missing is None:
             return cut
         beside = tf.constant(side.missing - 1 if side.missing else 1, image.dtype)
-        cut = tf.where(has_value(cut, side.missing), cut, beside)  # a mean may come to that level
+        cut = tf.where(has_value(cut, side.missing), cut, beside)  # a mean may equal ``missing``
         return tf.where(valid, cut, tf.constant(side.missing, image.dtype))
 
     return tuple(one(image, side) for image, side in zip(images, sides, strict=True))
@@ -291,10 +289,10 @@ def held_out_row(
     size: tuple[int, int] | None,
     fit: Fit,
 ) -> tuple[tf.Tensor, ...]:
-    """Returns one row of a split at the network's size, in integers: no jitter, no mirror.
+    """Returns one row of a split at the network's size, as integers, without augmentation.
 
-    Each has its own size if ``size`` is ``None``. What a task makes depends on its seed, the number and the
-    size alone: every look sees the same.
+    Images keep their own sizes if ``size`` is ``None``. A task's input depends only on its seed, ``number``
+    and ``size``, so it is always the same.
     """
     read = images.read(tf.constant(number))
     if size is not None:
@@ -312,14 +310,14 @@ def held_out_images(
     fit: Fit = "resize",
     fill: bool = True,
 ) -> list[tuple[Any, ...]]:
-    """Returns images to look at: the same ones every time, spread over the split (what is held out).
+    """Returns a fixed sample of images, spread over a split (by default, the held-out split).
 
-    If ``fill``, missing pixels get the middle level, which networks are given for them.
+    With ``fill``, missing pixels get the middle value, as in inputs of networks.
 
     Returns:
-        Up to ``count`` rows of a name and an image for each side, such as (name, input, target), ``uint8``
-        or ``uint16`` [height, width, channels]. A row of unpaired sets has the i-th of both, and A's name;
-        with the smaller set the rows end.
+        Up to ``count`` rows of a name and one image per side, such as (name, input, target), ``uint8`` or
+        ``uint16`` [height, width, channels]. Row i of unpaired sets has the i-th images of both sets and the
+        name from A.
     """
     parts = dataset.parts(split or dataset.held_out)
     rows = []
@@ -327,17 +325,17 @@ def held_out_images(
         row: list[Any] = [parts[0][0].names[index]]
         for images, sides in parts:
             read = held_out_row(dataset, images, sides, index, size, fit)
-            of_each = dataset.sides if dataset.task.makes_input else sides
-            missing = [side.missing if fill else None for side in of_each]
+            row_sides = dataset.sides if dataset.task.makes_input else sides
+            missing = [side.missing if fill else None for side in row_sides]
             row += [filled(image, level).numpy() for image, level in zip(read, missing, strict=True)]
         rows.append(tuple(row))
     return rows
 
 
 def in_memory(dataset: ImageDataset, name: str, processes: int = 1) -> ImageDataset:
-    """Returns the data set with one split decoded in memory, or as it is if that would not fit.
+    """Decodes one split into memory; returns the data set unchanged if the split doesn't fit.
 
-    ``processes`` on this machine do so at the same time.
+    ``processes`` is the number of processes on this machine that do this at the same time.
     """
     sets = dataset.splits[name]
     needed = 0.0
@@ -350,9 +348,9 @@ def in_memory(dataset: ImageDataset, name: str, processes: int = 1) -> ImageData
 
 
 def _available_bytes() -> float:
-    """Memory that this process may still take; containers limit it below what the machine has."""
+    """Returns the memory available to this process, including a container's limit."""
     available = psutil.virtual_memory().available
-    with contextlib.suppress(OSError, ValueError):  # elsewhere than in a limited Linux control group
+    with contextlib.suppress(OSError, ValueError):  # no limited control group
         group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
         return min(available, limit)
@@ -360,12 +358,12 @@ def _available_bytes() -> float:
 
 
 def _decoded(images: Images) -> Images:
-    """Returns images of any sizes in tensors of strings, so that a graph can take the i-th without Python."""
+    """Stores images of any size in string tensors, which graphs can read without calling Python."""
     indices = tf.data.Dataset.range(len(images))
     reading = indices.map(images.read, tf.data.AUTOTUNE, deterministic=True).prefetch(8)
-    # The bar appears only on a terminal, and only where it takes a while.
+    # The progress bar appears only on a terminal, after two seconds.
     decoded = list(tqdm(reading, "decoding", len(images), leave=False, unit="image", delay=2, disable=None))
-    with tf.device("CPU"):  # a GPU's memory is for the networks
+    with tf.device("CPU"):  # leave GPU memory to the networks
         sides = [
             (tf.stack([tf.io.serialize_tensor(image) for image in side]), side[0].dtype, side[0].shape[2])
             for side in zip(*decoded, strict=True)

@@ -1,6 +1,6 @@
-"""Pixels to pixels: channels, depths and ranges, by integer arithmetic, so that every machine gives the same.
+"""Conversions of channels, bit depths and ranges, with integer arithmetic for identical results everywhere.
 
-What files are read with (numpy) and what graphs do (TensorFlow) are the same formulas.
+Reading files (NumPy) and graphs (TensorFlow) use the same formulas.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import tensorflow as tf
 from pix2pix_tf.errors import DataError
 
 WITH_ALPHA = (2, 4)
-"""Channels of gray and of RGB images with alpha."""
-_SQUARE = 8  # pixels
+"""Channel counts of gray and RGB images with alpha."""
+_SQUARE = 8  # side of the checkerboard's squares in pixels
 _TOO_NARROW = "a side-by-side pair must be at least 2 pixels wide"
 
 Whole = TypeVar("Whole", np.ndarray, tf.Tensor)
@@ -23,21 +23,21 @@ Whole = TypeVar("Whole", np.ndarray, tf.Tensor)
 
 
 def luma(rgb: Whole) -> Whole:
-    """BT.601 luma, rounded, of [..., 3]: [..., 1]."""
+    """Converts RGB [..., 3] to rounded BT.601 luma [..., 1]."""
     return (299 * rgb[..., 0:1] + 587 * rgb[..., 1:2] + 114 * rgb[..., 2:3] + 500) // 1000
 
 
 def over_white(image: Whole, white: int) -> Whole:
-    """Lays [..., channels and alpha] over white, rounded: [..., channels]."""
+    """Blends [..., channels and alpha] with white, rounded; returns [..., channels]."""
     alpha = image[..., -1:]
     return (image[..., :-1] * alpha + white * (white - alpha) + white // 2) // white
 
 
 def convert_channels(image: tf.Tensor, channels: int, with_alpha: bool = False) -> tf.Tensor:
-    """Turns an array of pixels gray or RGB, with the arithmetic of `read_image`.
+    """Converts an image to gray or RGB with the arithmetic of `read_image`.
 
-    An array therefore gives the same pixels as a file of it, read in the same depth. Alpha is laid over
-    white; ``with_alpha`` keeps it, or adds it, as the last of the channels.
+    So an array and a file with the same pixels give the same result. Alpha is blended with white, unless
+    ``with_alpha`` keeps it (or adds it) as the last channel.
     """
     known = image.shape.rank == 3 and image.shape[2] in (1, 2, 3, 4)
     if channels - with_alpha not in (1, 3) or not known or image.dtype not in (tf.uint8, tf.uint16):
@@ -52,7 +52,7 @@ def convert_channels(image: tf.Tensor, channels: int, with_alpha: bool = False) 
             alpha = tf.fill(tf.concat([tf.shape(image)[:2], [1]], axis=0), image.dtype.max)
         converted = convert_channels(image, channels - 1)
         return tf.concat([converted, tf.cast(alpha, image.dtype)], axis=-1)
-    with tf.device("CPU"):  # where integers are quick
+    with tf.device("CPU"):  # integer operations are faster there
         wide = tf.cast(image, tf.int64)
         if image.shape[2] in WITH_ALPHA:
             wide = over_white(wide, image.dtype.max)
@@ -65,7 +65,7 @@ def convert_channels(image: tf.Tensor, channels: int, with_alpha: bool = False) 
 
 
 def over_checkerboard(image: np.ndarray) -> np.ndarray:
-    """Returns an image ``uint8`` or ``uint16`` [height, width, 2 or 4] over a checkerboard, as editors do."""
+    """Blends an image with alpha, ``uint8`` or ``uint16`` [height, width, 2 or 4], with a checkerboard."""
     rows, columns = np.indices(image.shape[:2]) // _SQUARE
     board = np.where((rows + columns) % 2, 0.8, 1.0)[..., np.newaxis] * np.iinfo(image.dtype).max
     alpha = image[..., -1:] / np.iinfo(image.dtype).max
@@ -73,12 +73,12 @@ def over_checkerboard(image: np.ndarray) -> np.ndarray:
 
 
 def mask_of(image: np.ndarray) -> np.ndarray:
-    """Returns which pixels of an image with alpha are to be inpainted, bool [height, width, 1]."""
+    """Returns the inpainting mask of an image with alpha, bool [height, width, 1]."""
     return image[..., -1:] <= np.iinfo(image.dtype).max // 2
 
 
 def with_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Returns an image with alpha whose pixels are transparent if a mask is white, or if they were."""
+    """Makes the pixels of an image with alpha transparent where the mask is white."""
     if image.shape[:2] != mask.shape[:2]:
         (height, width), own = image.shape[:2], mask.shape[:2]
         raise DataError(
@@ -88,12 +88,12 @@ def with_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.concatenate([image[..., :-1], alpha], axis=-1)
 
 
-# ---------------------------------------------------------------- images to look at
+# ---------------------------------------------------------------- images for display
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Returns an image as it is shown: grey as three equal channels, of two channels the first red and the
-    second green, of more than three the first three.
+    """Converts an image to RGB for display: repeats gray, shows two channels as red and green, and uses the
+    first three of more channels.
     """
     channels = image.shape[2]
     if channels == 2:
@@ -102,7 +102,7 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def as_shown(image: np.ndarray) -> np.ndarray:
-    """Returns ``uint8`` or ``uint16`` [height, width, channels] as RGB of 8 bits, see :func:`as_rgb`."""
+    """Converts ``uint8`` or ``uint16`` [height, width, channels] to 8-bit RGB, see `as_rgb`."""
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return as_rgb(image)
@@ -117,8 +117,8 @@ def split_side_by_side(pair: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def content_digest(pixels: np.ndarray) -> int:
-    """Returns 64 bits of the pixels of an image [height, width, channels], however they are stored."""
-    # One row first: it is enough of most pictures in color.
+    """Returns a 64-bit hash of the pixels [height, width, channels], independent of memory layout."""
+    # Test one row first, which is enough for most color images.
     if pixels.shape[2] == 3 and all((some == some[..., :1]).all() for some in (pixels[:1], pixels)):
         pixels = pixels[..., :1]  # gray, written as RGB
     pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
@@ -128,19 +128,19 @@ def content_digest(pixels: np.ndarray) -> int:
 
 
 def content_digests(pixels: np.ndarray) -> tuple[int, int, int]:
-    """Returns the digests of an image, and of the halves that `split_side_by_side` makes of it."""
+    """Returns the digests of an image and of its halves, as cut by `split_side_by_side`."""
     half = max(1, pixels.shape[1] // 2)
     left, right = content_digest(pixels[:, :half]), content_digest(pixels[:, -half:])
     return content_digest(pixels), left, right
 
 
 def has_value(image: tf.Tensor, missing: int) -> tf.Tensor:
-    """Returns which pixels [..., 1] have a value, that is another level than ``missing`` in some channel."""
+    """Whether pixels, [..., 1], have a value: some channel differs from ``missing``."""
     return tf.reduce_any(tf.not_equal(image, tf.constant(missing, image.dtype)), axis=-1, keepdims=True)
 
 
 def filled(image: tf.Tensor, missing: int | None) -> tf.Tensor:
-    """Returns an integer image with the middle level in its missing pixels, as networks are given it."""
+    """Fills the missing pixels of an integer image with the middle value, as in inputs of networks."""
     if missing is None:
         return image
     image = tf.convert_to_tensor(image)
@@ -151,7 +151,7 @@ def to_unit_range(image: tf.Tensor) -> tf.Tensor:
     """Scales ``uint8`` or ``uint16`` of any shape to ``float32`` in [-1, 1]."""
     if image.dtype not in (tf.uint8, tf.uint16):
         raise ValueError(f"to_unit_range takes uint8 or uint16, not {image.dtype}")
-    # A product, because graphs turn a division by a constant into one, and round otherwise than by itself.
+    # Multiply, because graphs replace division by a constant with multiplication, which rounds differently.
     return tf.cast(image, tf.float32) * (2 / image.dtype.max) - 1.0
 
 
@@ -160,12 +160,11 @@ def to_uint8(image: tf.Tensor) -> tf.Tensor:
 
 
 def from_unit_range(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Turns floats in [-1, 1], of any shape, into the levels of ``uint8`` or ``uint16``.
+    """Scales floats in [-1, 1], of any shape, to ``uint8`` or ``uint16``.
 
-    Rounds to the nearest level (halves to the even one); what is outside the range becomes the lowest or the
-    highest, and what is not a number the lowest.
+    Rounds half to even, clips values outside of the range, and converts NaN to 0.
     """
     half = dtype.max / 2
     level = tf.cast(image, tf.float32) * half + half
-    level = tf.where(tf.math.is_nan(level), 0.0, level)  # NaN as an integer differs between machines
+    level = tf.where(tf.math.is_nan(level), 0.0, level)  # the cast of NaN differs between machines
     return tf.cast(tf.round(tf.clip_by_value(level, 0.0, float(dtype.max))), dtype)

@@ -1,4 +1,4 @@
-"""An image of what training sees of a data set."""
+"""Preview of training images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pix2pix_tf.sample_grids import compose_grid
 
 
 def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: Path) -> None:
-    """Writes a grid of the first images of training, jittered and mirrored as they will be."""
+    """Writes a grid of the first training images after augmentation."""
     if "train" not in dataset.splits:
         dataset = dataclasses.replace(dataset, splits={"train": dataset.splits[dataset.held_out]})
     batches = training_batches(dataset, replace(config, batch_size=1), 0, count)

@@ -1,4 +1,4 @@
-"""Pixels to files: each translation in a kind of file that can hold it."""
+"""Writes translations to image files, in a format that supports their channels and values."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pix2pix_tf.data.reading.numbers import dequantize
 from pix2pix_tf.files import written_whole
 
 SUFFIXES = (".png", ".tif", ".npy")
-"""The endings of what is written."""
+"""Suffixes of output files."""
 
 _TIFF_TILE = 256
-_CLASSIC_TIFF = 2**32 - 2**25  # bytes that its 32-bit offsets surely reach
+_CLASSIC_TIFF = 2**32 - 2**25  # largest size in bytes for 32-bit offsets, with a margin
 
 
 def suffix_for(source: Path, channels: int, is_measured: bool) -> str:
-    """Returns the ending of the kind of file that can hold a translation."""
+    """Returns the suffix of a format that supports a translation."""
     if channels in (1, 3) and not is_measured:
         return ".png"
     return ".npy" if source.suffix.lower() == ".npy" else ".tif"
 
 
 def encode_image(image: np.ndarray, suffix: str, values: ValueRange | None = None) -> bytes:
-    """Encodes levels as the bytes of a file, of the numbers that they stand for if ``values`` are given."""
+    """Encodes an image as the bytes of a file; ``values`` converts pixel values to measurements."""
     if suffix == ".png":
         return tf.io.encode_png(tf.constant(image)).numpy()
     numbers = image if values is None else dequantize(image, values)
@@ -45,7 +45,7 @@ def encode_image(image: np.ndarray, suffix: str, values: ValueRange | None = Non
 
 
 def _layout(channels: int) -> dict[str, Any]:
-    """Returns how a TIFF of so many channels is written."""
+    """Returns tifffile's options for a number of channels."""
     return {
         "photometric": "rgb" if channels == 3 else "minisblack",
         "planarconfig": "contig" if channels > 1 else None,
@@ -54,8 +54,8 @@ def _layout(channels: int) -> dict[str, Any]:
 
 
 def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
-    """Writes a compressed TIFF as its bands come; it appears whole or not at all."""
-    with written_whole(path) as unfinished:  # fails before the work if it can't be written
+    """Writes a compressed TIFF from an iterator of row bands; the file is created atomically."""
+    with written_whole(path) as unfinished:  # fail early if the file can't be written
         unfinished.touch()
         first = next(bands)
         shape = (height, *first.shape[1:])
@@ -66,13 +66,13 @@ def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
                 shape=shape,
                 dtype=first.dtype,
                 tile=(_TIFF_TILE, _TIFF_TILE),
-                predictor=first.dtype.kind == "u",  # floats have another, which few programs read
+                predictor=first.dtype.kind == "u",  # few programs read the predictor for floats
                 **_layout(shape[2]),
             )
 
 
 def _tiff_tiles(bands: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Cuts bands of any heights into the tiles of a TIFF, row by row; the last may be smaller."""
+    """Cuts row bands of any height into TIFF tiles, row by row; the last tiles may be smaller."""
     waiting = next(bands)
     for band in itertools.chain(bands, [None]):
         whole = len(waiting) if band is None else len(waiting) // _TIFF_TILE * _TIFF_TILE

@@ -1,10 +1,10 @@
-"""The one reader of image files, for training, ``predict`` and everything between.
+"""Reads image files for training, ``predict`` and all other uses.
 
-What is read is what a viewer shows: upright by EXIF orientation, transparency over white, the first frame of
-an animation; color profiles are ignored. Rasters (bands, measurements) become 16-bit levels of a range of
-values, the same range for all images of a side, so that the rest of the program knows two types only. All
-arithmetic is that of integers, so that the same file gives the same pixels on every machine. Graphs of
-exported models decode to the same pixels (`pix2pix_tf.formats.saved_model.decoding`).
+Images are read as viewers show them: rotated by EXIF orientation, blended with white, the first frame of an
+animation; color profiles are ignored. Measurements are scaled to 16 bits, with the same value range for all
+images of a side. So other code only handles ``uint8`` and ``uint16``. Integer arithmetic gives identical
+pixels on every machine. Graphs of exported models decode to the same pixels
+(`pix2pix_tf.formats.saved_model.decoding`).
 """
 
 from __future__ import annotations
@@ -29,58 +29,56 @@ from pix2pix_tf.data.reading.stored import StoredImage, explaining_damage, uprig
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.wording import counted
 
-_START = {  # how a file begins, or its bytes from the fifth on, by what it is
+_START = {  # format by the bytes at the start of a file, or from its fifth byte
     **dict.fromkeys(TIFF, "TIFF"), b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP",
     b"GIF8": "GIF", b"BM": "BMP", b"jP  ": "JPEG 2000", b"8BPS": "Photoshop", b"\xff\x0a": "JPEG XL",
     b"JXL ": "JPEG XL", b"ftypheic": "HEIC", b"ftypheix": "HEIC", b"ftypmif1": "HEIC", b"ftypmsf1": "HEIC",
 }  # fmt: skip
 _UNREAD = ("Photoshop", "JPEG XL", "HEIC")
 
-# 2**26 pixels (8192x8192, or a side-by-side pair of the largest 2048x2048 sixteen times over) take 200 MB
-# decoded: enough for every camera, and still safe to hold on a laptop. Beyond it a file of a few bytes can
-# claim gigabytes.
+# 2**26 pixels (8192x8192) take 200 MB in RGB: enough for every camera, and safe on a laptop. Without a limit,
+# a file of a few bytes can claim gigabytes.
 MAX_PIXELS = 2**26
 
 MIDDLE = -1
-"""As `PixelFormat.missing`: the middle level, which networks are given for missing pixels."""
+"""Value of `PixelFormat.missing` that selects the middle value, as in inputs of networks."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageHeader:
-    """What an image file is like."""
+    """Size, type and statistics of an image file."""
 
-    height: int  # as seen, after the EXIF orientation
+    height: int  # after applying the EXIF orientation
     width: int
-    channels: int  # 1 (gray) or 3 (anything else) of a picture, alpha not counted; the bands of a raster
-    bits: Literal[8, 16]  # of each sample as it is read
-    values: ValueRange | None = None  # the lowest and the highest, if it holds measurements
+    channels: int  # 1 (gray) or 3 (all other photos), without alpha; or the number of bands
+    bits: Literal[8, 16]  # bits per sample after reading
+    values: ValueRange | None = None  # minimum and maximum of measurements
     numbers: Numbers | None = dataclasses.field(default=None, compare=False)
-    has_alpha: bool = False  # whether a picture has an alpha channel, or a transparent color
+    has_alpha: bool = False  # whether there is an alpha channel or a transparent color
 
     def nodata_level(self, bits: int) -> int | None:
-        """Returns the level of its missing pixels in an image of so many bits, if nodata is a level of it."""
+        """Converts the file's nodata value to an image of ``bits`` bits; ``None`` without nodata pixels."""
         if self.numbers is None or self.numbers.nodata is None:
             return None
         return int(self.numbers.nodata) * (257 if self.bits < bits else 1)
 
 
-# ---------------------------------------------------------------- files to pixels
+# ---------------------------------------------------------------- reading
 
 
 def read_image(source: Path | bytes, form: PixelFormat, most_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Reads and decodes an image file, or the bytes of one, as a viewer would show it.
+    """Reads an image file, or the bytes of one, as viewers show it.
 
-    Gray becomes RGB by repetition, RGB becomes gray by BT.601 luma, the same way for every format. 8-bit
-    samples become 16-bit ones times 257, 16-bit ones become 8-bit ones divided by 257 and rounded. Missing
-    pixels are looked for if the format has a level for them.
+    Gray is repeated to RGB; RGB is converted to gray by BT.601 luma. 8-bit samples are multiplied by 257 for
+    16 bits; 16-bit samples are divided by 257 and rounded for 8 bits. Missing pixels are detected if
+    ``form.missing`` is set.
 
     Returns:
         [height, width, channels] of the format's type.
 
     Raises:
-        DataError: it is missing, a folder, no image, of a format that isn't read, damaged, too large, or has
-            other bands.
-        SystemFault: the file can't be read.
+        DataError: The file is missing, damaged, too large, unsupported or no image, or has different bands.
+        SystemFault: The file can't be read.
     """
     with _opened(source, most_pixels) as stored:
         return _converted(stored, form, form.bits)
@@ -93,11 +91,11 @@ def read_input(
     most_pixels: int = MAX_PIXELS,
     clipped: list[int] | None = None,
 ) -> np.ndarray:
-    """Reads an image as models take it: as `read_image`, but in the file's own depth if that is larger.
+    """Reads a model's input as `read_image`, but at the file's own bit depth if that is larger.
 
-    Missing pixels get the format's level, or the middle one. If ``with_alpha``, alpha is the last channel,
-    else it is laid over white. To the two numbers of ``clipped`` are added those of the values outside of the
-    range, and of all values.
+    Missing pixels get the value ``form.missing``, or the middle value. ``with_alpha`` keeps alpha as the last
+    channel; by default, the image is blended with white. ``clipped`` counts the values outside of the range
+    and all values.
     """
     if with_alpha:
         pixels = read_with_alpha(path, most_pixels)
@@ -110,10 +108,10 @@ def read_input(
 
 
 def read_with_alpha(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Reads a picture with its alpha channel, if it has one, [height, width, 1 to 4 channels]."""
+    """Reads an image with its alpha channel, if any, [height, width, 1 to 4 channels]."""
     with _opened(path, most_pixels) as stored:
         if stored.raster is not None:
-            raise DataError("bands or measurements, which have no alpha; give a gray or RGB picture")
+            raise DataError("has bands or measurements without alpha; give a gray or RGB image")
         pixels = np.concatenate(list(stored.rows()))
         return upright(pixels[..., np.newaxis] if pixels.ndim == 2 else pixels, stored.orientation)
 
@@ -121,7 +119,7 @@ def read_with_alpha(path: Path, most_pixels: int = MAX_PIXELS) -> np.ndarray:
 def inspect_image(
     source: Path | bytes, ignore: float | None = None
 ) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
-    """Returns what an image file is like, its pixels with its own channels and depth, and their digests."""
+    """Returns the header of an image file, its pixels in the file's own format, and digests."""
     with _opened(source, MAX_PIXELS) as stored:
         nodata = stored.nodata_and(ignore)
         form = PixelFormat(stored.channels)
@@ -151,7 +149,7 @@ def load_in_pipeline(path: tf.Tensor, form: PixelFormat) -> tf.Tensor:
 def _in_pipeline(read: Callable[[bytes], np.ndarray], source: tf.Tensor, form: PixelFormat) -> tf.Tensor:
     if tf.executing_eagerly():
         return tf.constant(read(source.numpy()))
-    # Pillow lets other threads run while it decodes, so that several calls do run at once.
+    # Pillow releases the GIL while decoding, so that several calls run in parallel.
     image = tf.numpy_function(read, [source], form.dtype, stateful=False)
     return tf.ensure_shape(image, [None, None, form.channels])
 
@@ -161,7 +159,7 @@ def _in_pipeline(read: Callable[[bytes], np.ndarray], source: tf.Tensor, form: P
 
 @contextlib.contextmanager
 def _opened(source: Path | bytes, most_pixels: int) -> Iterator[StoredImage]:
-    """Opens an image file, or the bytes of one; errors, now and while it is decoded, name the file."""
+    """Opens an image file, or the bytes of one; adds the file's name to errors, also while decoding."""
     if isinstance(source, bytes):
         with _decoding(io.BytesIO(source), most_pixels) as stored:
             yield stored
@@ -175,7 +173,7 @@ def _opened(source: Path | bytes, most_pixels: int) -> Iterator[StoredImage]:
         raise SystemFault(f"{source}: not enough memory to read it; make the image smaller") from None
     except FileNotFoundError:
         raise DataError(f"{source}: no such file; check the path") from None
-    except OSError as error:  # what the disk says
+    except OSError as error:  # a disk error
         if source.is_dir():
             raise DataError(f"{source}: a folder, not an image; give an image file") from None
         raise SystemFault(
@@ -202,12 +200,12 @@ def _why_unreadable(start: bytes) -> str:
     if not start:
         return "empty file (0 bytes); replace or delete it"
     if start.startswith(NPY):
-        return "damaged or truncated .npy, or one of Python's objects; save it again"
+        return "damaged or truncated .npy file, or an array of Python objects; save it again"
     found = (kind for magic, kind in _START.items() if start.startswith(magic) or start.startswith(magic, 4))
     kind = next(found, None)
     if kind in _UNREAD:
         return f"{kind} images are not supported; convert it to PNG or JPEG"
-    why = f"damaged or truncated {kind} image" if kind else "not an image, whatever its name says"
+    why = f"damaged or truncated {kind} image" if kind else "not an image, despite its name"
     return f"{why}; replace or delete it"
 
 
@@ -217,14 +215,14 @@ def _why_unreadable(start: bytes) -> str:
 def _converted(
     stored: StoredImage, form: PixelFormat, bits: int, clipped: list[int] | None = None
 ) -> np.ndarray:
-    """Decodes an image upright, [height, width, channels], with the channels of a format and so many bits.
+    """Decodes an image upright, [height, width, channels], with the format's channels and ``bits`` bits.
 
-    Some rows at a time: in between they are of wide types.
+    Converts a few rows at a time, because intermediate types need more memory.
     """
     if stored.is_measured and form.value_range is None:
         assert stored.raster is not None
         raise DataError(
-            f"measurements ({stored.raster.dtype}) of an unknown range of values; give --input-range"
+            f"measurements ({stored.raster.dtype}) with an unknown value range; give --input-range"
         )
     pixels = np.empty((stored.height, stored.width, form.channels), np.uint16 if bits == 16 else np.uint8)
     top = 0
@@ -255,13 +253,13 @@ def _converted_rows(
     if {pixels.shape[2], channels} == {1, 3}:
         pixels = luma(pixels.astype(np.int32)).astype(pixels.dtype) if channels == 1 else pixels.repeat(3, 2)
     elif pixels.shape[2] != channels:
-        raise DataError(f"has {counted(pixels.shape[2], 'channel')}, where {channels} are taken")
+        raise DataError(f"has {counted(pixels.shape[2], 'channel')}, but {channels} are needed")
     if pixels.dtype != dtype:
         wide = pixels.astype(np.int32)
         pixels = (wide * 257 if dtype == np.uint16 else (wide + 128) // 257).astype(dtype)
     if form.missing == MIDDLE:
         pixels = np.where(is_missing[..., np.newaxis], np.array(np.iinfo(dtype).max // 2 + 1, dtype), pixels)
-    elif form.missing is not None:  # a file may have this level as a value
+    elif form.missing is not None:  # pixels with a value must not equal ``missing``
         beside = np.array(form.missing - 1 if form.missing else 1, dtype)
         pixels = np.where((pixels == form.missing).all(-1, keepdims=True), beside, pixels)
         pixels = np.where(is_missing[..., np.newaxis], np.array(form.missing, dtype), pixels)

@@ -1,4 +1,4 @@
-"""What the numbers of images are like: their range, missing pixels and undeclared sentinels."""
+"""Statistics of pixel values: range, missing pixels and undeclared nodata values (sentinels)."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from pix2pix_tf.data.reading.stored import bands_of_rows
 from pix2pix_tf.errors import DataError
 
 MOST_CLASSES = 32
-_HUGE = 1e30  # numbers beyond are nodata: that of ArcGIS is the lowest float32, rounded in many ways
+_HUGE = 1e30  # larger numbers are nodata, such as ArcGIS's lowest float32, whose rounding varies
 _USUAL_NODATA = (-9999, -99999, -999, 9999, -32768, -32767, 32767, 65535)
-_FAR, _FAR_IF_USUAL = 3 / 4, 1 / 8  # gap between a sentinel and all other numbers, of their whole range
-_SAMPLED = 2**16  # numbers that percentiles and gaps are taken from
+_FAR, _FAR_IF_USUAL = 3 / 4, 1 / 8  # smallest gap between a sentinel and other values, relative to the range
+_SAMPLED = 2**16  # sample size for percentiles and gaps
 
 
 class Numbers(NamedTuple):
-    """What the numbers of an image are like, missing pixels left out."""
+    """Statistics of an image's values, without missing pixels."""
 
-    values: ValueRange  # the lowest and the highest
-    middle: ValueRange  # the 1st and the 99th percentile without sentinels
-    missing: float = 0.0  # the share of the pixels without a value
-    nodata: float | None = None  # the declared number that stands for them, if there are such pixels
+    values: ValueRange  # minimum and maximum
+    middle: ValueRange  # 1st and 99th percentile without sentinels
+    missing: float = 0.0  # share of missing pixels
+    nodata: float | None = None  # declared value of missing pixels, if there are any
     sentinels: Sequence[Sequence[float]] = ()
-    """Numbers far from all others, which may stand for missing pixels, and their shares."""
+    """Values far from all others, which may mark missing pixels, and their shares."""
     classes: Sequence[int] = ()
-    """Of gray images and measurements the numbers without sentinels, if they are whole and few."""
+    """Distinct values of gray images and measurements, without sentinels, if they are few integers."""
 
 
 def missing_pixels(array: np.ndarray, nodata: Sequence[float], is_measured: bool) -> np.ndarray:
-    """Returns which pixels of [height, width, channels] have no value, bool [height, width].
+    """Finds the missing pixels of [height, width, channels], bool [height, width].
 
-    Of measurements one channel that is NaN, infinite or nodata makes a pixel missing, else all channels must.
+    A pixel is missing if its channels are NaN, infinite or nodata: any channel for measurements, all channels
+    for other images.
     """
     found = ~np.isfinite(array)
     with np.errstate(all="ignore"):
@@ -44,7 +45,7 @@ def missing_pixels(array: np.ndarray, nodata: Sequence[float], is_measured: bool
 
 
 def numbers_of(array: np.ndarray, nodata: Sequence[float], is_measured: bool) -> Numbers:
-    """Looks at the numbers of an image [height, width, channels]."""
+    """Computes the statistics of an image [height, width, channels]."""
     ends, missing, some = [], 0, []
     for rows in bands_of_rows(array[0].size, len(array)):
         valid = array[rows].reshape(-1, array.shape[2])
@@ -55,7 +56,7 @@ def numbers_of(array: np.ndarray, nodata: Sequence[float], is_measured: bool) ->
             ends += [valid.min(), valid.max()]
             some.append(valid[:: max(array.size // _SAMPLED, 1)])
     if not some:
-        raise DataError("not one of its pixels has a value; replace or delete it")
+        raise DataError("all pixels are missing; replace or delete the file")
     sample = np.concatenate(some)
     levels = np.union1d(sample, np.array(ends, sample.dtype)).astype(np.float64)
     is_gray = is_measured or bool((sample == sample[:, :1]).all())
@@ -83,7 +84,7 @@ def numbers_of(array: np.ndarray, nodata: Sequence[float], is_measured: bool) ->
 
 
 def merged(images: Sequence[Numbers]) -> Numbers:
-    """Returns what the numbers of several images are like; a tenth of them may differ from ``middle``."""
+    """Merges the statistics of several images; ``middle`` ignores outliers (a tenth of the images)."""
     lows, highs = zip(*(each.values for each in images), strict=True)
     first, last = zip(*(each.middle for each in images), strict=True)
     sentinels: dict[float, float] = {}
@@ -100,14 +101,14 @@ def merged(images: Sequence[Numbers]) -> Numbers:
 
 
 def quantize(array: np.ndarray, values: ValueRange) -> np.ndarray:
-    """Spreads a range of values over the levels of 16 bits but 0; what is outside becomes its nearer end."""
+    """Scales a value range to 1 to 65535 (0 marks missing pixels); clips values outside of the range."""
     low, high = values
     share = (array.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
     return np.round(np.nan_to_num(share, nan=0.0).clip(0.0, 1.0) * 65535).clip(1).astype(np.uint16)
 
 
 def dequantize(levels: np.ndarray, values: ValueRange) -> np.ndarray:
-    """Returns what levels of 8 or 16 bits stand for, float32; the inverse of `quantize`."""
+    """Inverse of `quantize`: converts 8-bit or 16-bit pixel values to measurements, float32."""
     low, high = values
     share = levels.astype(np.float64) / np.iinfo(levels.dtype).max
     return (share * (high - low) + low).astype(np.float32)
