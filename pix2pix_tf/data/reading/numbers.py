@@ -56,7 +56,7 @@ def numbers_of(array: np.ndarray, nodata: Sequence[float], is_measured: bool) ->
             ends += [valid.min(), valid.max()]
             some.append(valid[:: max(array.size // _SAMPLED, 1)])
     if not some:
-        raise DataError("all pixels are missing; replace or delete the file")
+        raise DataError("no pixel has a value; replace or delete the file")
     sample = np.concatenate(some)
     levels = np.union1d(sample, np.array(ends, sample.dtype)).astype(np.float64)
     is_gray = is_measured or bool((sample == sample[:, :1]).all())
