@@ -13,14 +13,13 @@ from pix2pix_tf.config import GanLoss, PixelLoss
 class _Adversarial(NamedTuple):
     discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # takes real and fake logits
     generator: Callable[[tf.Tensor], tf.Tensor]  # takes fake logits
+    undecided_logit: float = 0.0  # accuracies count logits above it as real
 
 
-def _mean(values: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(values)
+_mean = tf.reduce_mean
 
-
-# Halving a loss slows the discriminator relative to the generator (Isola et al. 2017, section 3.3). CycleGAN
-# does the same.
+# A new loss is an entry here and its name in `config.GanLoss`. 'vanilla' and 'lsgan' are halved for the
+# discriminator, which slows it relative to the generator (Isola et al. 2017, section 3.3; CycleGAN too).
 GAN_LOSSES: dict[GanLoss, _Adversarial] = {
     "vanilla": _Adversarial(  # Goodfellow et al. 2014: cross entropy; G minimizes -log D
         lambda real, fake: 0.5 * (_mean(tf.nn.softplus(-real)) + _mean(tf.nn.softplus(fake))),
@@ -29,6 +28,7 @@ GAN_LOSSES: dict[GanLoss, _Adversarial] = {
     "lsgan": _Adversarial(  # Mao et al. 2017
         lambda real, fake: 0.5 * (_mean(tf.square(real - 1.0)) + _mean(tf.square(fake))),
         lambda fake: _mean(tf.square(fake - 1.0)),
+        undecided_logit=0.5,
     ),
     "hinge": _Adversarial(  # Lim and Ye 2017
         lambda real, fake: _mean(tf.nn.relu(1.0 - real)) + _mean(tf.nn.relu(1.0 + fake)),

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 GeneratorKind = Literal["unet", "encoder_decoder", "resnet", "unet_of_pytorch", "resnet_of_pytorch"]
 Patch = Literal[1, 16, 70, 286]
 
-# What a logit is where the discriminator can't tell; a Wasserstein critic has no such level.
-_UNDECIDED: dict[GanLoss, float] = {"vanilla": 0.0, "lsgan": 0.5, "hinge": 0.0}
 _SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
 
 
@@ -224,7 +222,7 @@ class AdversarialLoss:
             loss += settings.gradient_penalty * penalty
             metrics[f"{self._metric}_gradient_norm"] = norm
         else:
-            undecided = _UNDECIDED[settings.gan_loss]
+            undecided = losses.GAN_LOSSES[settings.gan_loss].undecided_logit
             right = {"real": real_logits > undecided, "fake": seen_logits < undecided}
             for which, is_right in right.items():
                 metrics[f"{self._metric}_{which}_accuracy"] = tf.reduce_mean(tf.cast(is_right, tf.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import typing
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pix2pix_tf.config import Direction
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.fonts import font_file_for
 from pix2pix_tf.metrics import METRICS
@@ -63,8 +65,9 @@ def plot_validation(lines: Sequence[dict[str, float]], title: str) -> bytes:
     figure, axes = _panels(len(panels), title)
     names = list(dict.fromkeys(name for line in lines for name in line))
     for axis, (first, *others) in zip(axes, panels, strict=True):
-        endings = tuple(f"_{metric.name}" for metric in (first, *others))
-        found = [name for name in names if f"_{name}".endswith(endings)]  # one per direction
+        prefixes = ("", *(f"{direction}_" for direction in typing.get_args(Direction)))
+        shown = {f"{prefix}{metric.name}" for prefix in prefixes for metric in (first, *others)}
+        found = [name for name in names if name in shown]
         for name in found:
             axis.plot(*_points(lines, name), marker=".", linewidth=1.6, label=name if found[1:] else None)
         label = first.name.rpartition("_")[0] if others else first.label

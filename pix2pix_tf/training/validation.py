@@ -41,6 +41,7 @@ class Validation:
         rows = held_out_images(dataset, data.size, VALIDATION_IMAGES, fit=data.fit, fill=False)
         self._rows, self._sides = [images for _, *images in rows], dataset.sides
         self._generators = generators
+        self._prefixes = {name: f"{name}_" if len(generators) > 1 else "" for name in generators}
         for target in {1 - generator.side for generator in generators.values()}:
             missing = dataset.sides[target].missing
             if missing is not None and all((images[target] == missing).all() for images in self._rows):
@@ -77,20 +78,23 @@ class Validation:
                 if not compared.is_empty:
                     for measure in measures:
                         rows[measure].append(measure(*compared))
-            prefix = f"{name}_" if len(self._generators) > 1 else ""
             for metric in _METRICS:
                 mean = np.stack(rows[metric.measure]).mean(axis=0)
-                values[f"{prefix}{metric.name}"] = float(metric.value(mean))
+                values[f"{self._prefixes[name]}{metric.name}"] = float(metric.value(mean))
         self._since = time.perf_counter()
         self._took = self._since - start
         score = self._score(values)
-        if self._best_score is not None and not score > self._best_score:
+        if self._best_score is not None and (score is None or score <= self._best_score):
             return values, None
         self._best_score = score
         return values, {**values, "held_out": self._held_out}
 
-    def _score(self, values: Mapping[str, float]) -> float:
-        """Returns the best metric's value, negated if lower is better; a mean if there are two directions."""
+    def _score(self, values: Mapping[str, float]) -> float | None:
+        """Returns the best metric's value, negated if lower is better; a mean if there are two directions.
+
+        It is ``None`` if the values don't have that metric.
+        """
         [metric] = [metric for metric in _METRICS if metric.name == self._record.best_metric]
-        found = [value for key, value in values.items() if f"_{key}".endswith(f"_{metric.name}")]
-        return (-1.0 if metric.better == "lower" else 1.0) * sum(found) / len(found)
+        names = [f"{prefix}{metric.name}" for prefix in self._prefixes.values()]
+        found = [values[name] for name in names if name in values]
+        return (-1.0 if metric.better == "lower" else 1.0) * sum(found) / len(found) if found else None

@@ -86,11 +86,17 @@ def test_best_metric(best_metric, best):
     pairs = (Images(["1"], lambda number: (black, black)),)
     dataset = ImageDataset("black", (PixelFormat(), PixelFormat()), {"train": pairs, "val": pairs})
     generators = {"AtoB": PublishedGenerator("generator", 3, 3)}
-    validation = Validation(dataset, small_config(None, best_metric=best_metric), generators)
+    config = small_config(None, best_metric=best_metric)
+    validation = Validation(dataset, config, generators)
     dark, spot, darker = np.full((3, 64, 64, 3), [[[[20]]], [[[0]]], [[[10]]]], np.uint8)
     spot[:8, :4] = 255  # less than 2 of 255 on average, but the largest squared error
     outputs = (dark, spot, darker)
     assert [validation.measure({"AtoB": lambda _, o=o: o})[1] is not None for o in outputs] == best
+
+    # A stored result without the metric, which may be a new one, is no best result.
+    _, stored = Validation(dataset, config, generators).measure({"AtoB": lambda _: dark})
+    del stored[best_metric]
+    assert Validation(dataset, config, generators, stored).measure({"AtoB": lambda _: spot})[1] is not None
 
 
 @pytest.mark.parametrize("which", ["worst", "-1", "7"])
