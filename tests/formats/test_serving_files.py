@@ -22,6 +22,7 @@ from pix2pix_tf.formats.saved_model.graph import write_saved_model
 from pix2pix_tf.formats.saved_model.serving_files import (
     SERVING_FILES,
     WARMUP_FILE,
+    _example_requests,
     served_models,
     write_serving_files,
     write_warmup,
@@ -85,6 +86,18 @@ def test_the_model_takes_every_request_of_its_warmup(request, folder):
             assert output.shape[:3] == (1, *size)
         answered.add(sent.model_spec.signature_name)
     assert answered == set(model)
+
+
+def test_models_of_bands_are_warmed_up_without_files(tmp_path):
+    translate = untrained(input_channels=6, output_channels=5)
+    write_saved_model(translate, tmp_path / "facades" / "1", LIMITS)
+    _write_files(tmp_path, translate, SIZE)
+    model = signatures_of(tmp_path)
+    requests = _example_requests(translate, SIZE)
+    assert requests.keys() == set(model) == {"serving_default", "float"}
+    for signature, (key, value) in requests.items():
+        assert model[signature](**{key: tf.constant(value)})["images"].shape == (1, *SIZE, 5)
+    assert "bytes" not in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_model_of_the_folder_is_served(out, tmp_path):

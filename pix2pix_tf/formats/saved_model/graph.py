@@ -23,6 +23,7 @@ from pix2pix_tf.formats.saved_model.decoding import (
     stated_size,
 )
 from pix2pix_tf.formats.saved_model.reader import PIXEL_FACTS
+from pix2pix_tf.formats.translator import Translator
 
 if TYPE_CHECKING:
     from pix2pix_tf.formats.saved_model import SavedModel
@@ -58,6 +59,12 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
     write_whole(path / PIXEL_FACTS, json.dumps(translator.pixel_facts()))
 
 
+def takes_files(translator: Translator) -> bool:
+    """Whether the model has the signature ``bytes``: JPEG and PNG have no other channels."""
+    channels = (translator.input.channels - translator.inpaints, translator.output.channels)
+    return bool(translator.noise) or {*channels} <= {1, 3}
+
+
 def _signatures(
     translator: GeneratorTranslator, limits: SavedModel
 ) -> dict[str, tuple[Signature, tf.TensorSpec]]:
@@ -91,7 +98,7 @@ def _signatures(
             "serving_default": (levels, refuse_arrays, to_unit_range),
             "float": (floats, refuse_arrays, tf.identity),
         }
-        if {taken - translator.inpaints, channels} <= {1, 3}:  # other channels have no file format
+        if takes_files(translator):
             files = tf.TensorSpec([None], tf.string, name="image_bytes")
             inputs["bytes"] = (files, refuse_files, decode)
     # For each signature: the output's name, its type, and the conversion of the network's output.

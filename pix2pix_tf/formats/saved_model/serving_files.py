@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.formats.base import is_model_name
+from pix2pix_tf.formats.saved_model.graph import takes_files
 from pix2pix_tf.formats.translator import Translator
 
 if TYPE_CHECKING:
@@ -49,16 +50,18 @@ def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str
         z = np.zeros((1, translator.noise), np.float32)
         return dict.fromkeys(("serving_default", "bytes", "float"), ("z", z))
     image = _color_ramps(*size, translator.input.channels)
-    return {
+    requests: dict[str, tuple[str, Any]] = {
         "serving_default": ("images", image[np.newaxis]),
-        "bytes": ("image_bytes", [tf.io.encode_png(tf.constant(image)).numpy()]),
         "float": ("images", image[np.newaxis].astype(np.float32) / 127.5 - 1),
     }
+    if takes_files(translator):
+        requests["bytes"] = ("image_bytes", [tf.io.encode_png(tf.constant(image)).numpy()])
+    return requests
 
 
 def _color_ramps(height: int, width: int, channels: int) -> np.ndarray:
     ramps = np.add.outer(np.linspace(0, 255, height), np.linspace(0, 255, width)) / 2
-    return np.stack([ramps, 255 - ramps, ramps, ramps][:channels], axis=-1).astype(np.uint8)
+    return np.stack([255 - ramps if at == 1 else ramps for at in range(channels)], axis=-1).astype(np.uint8)
 
 
 def _prediction_log(name: str, signature: str, inputs: Mapping[str, tf.compat.v1.TensorProto]) -> bytes:
@@ -103,6 +106,8 @@ def write_serving_files(
         "noise": translator.noise,
         "input_channels": translator.input.channels,
         "output_channels": translator.output.channels,
+        "output_type": translator.output.dtype.name,
+        "takes_files": takes_files(translator),
         "enlarges": translator.enlarges,
         "inpaints": translator.inpaints,
         "input_file": "input.png" if translator.inpaints else "input.jpg",
