@@ -96,9 +96,8 @@ def main() -> None:
         began = time.perf_counter()
         digests = np.arange(2 * given.pairs, dtype=np.uint64).reshape(-1, 2)
         written = write_records(pack, "train", records(), digests)
-        write_manifest(
-            pack, "pack", [(PixelFormat(), PixelFormat())], {"train": [{**written, "halved": True}]}
-        )
+        sides = [PixelFormat(), PixelFormat()]
+        write_manifest(pack, "pack", sides, {"train": [{**written, "halved": True}]})
         packed = time.perf_counter() - began
         (folder / "train").mkdir(parents=True)
         for number in range(given.pairs // 10):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +63,21 @@ def pack_folder(folder: Path, out: Path, options: FolderOptions) -> ImageDataset
             shown = tqdm(files, f"packing {split}{place}", len(items), unit="image", delay=2, disable=None)
             written = write_records(out, split + place, shown, digests_of(items, survey.checked))
             splits[split].append({**written, "halved": items[0].is_halved})
+    write_manifest(out, folder.resolve().name, sides, splits)
+    return open_pack(out)
+
+
+def write_manifest(
+    out: Path, name: str, sides: Sequence[PixelFormat], splits: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Writes pack.json, after all other files: an incomplete pack has none."""
     manifest = {
         "format": _FORMAT,
-        "name": folder.resolve().name,
+        "name": name,
         "sides": [dataclasses.asdict(side) for side in sides],
         "splits": splits,  # ``halved`` marks sets of side-by-side files
     }
-    write_whole(
-        out / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    )  # last, so that an incomplete pack has no manifest
-    return open_pack(out)
+    write_whole(out / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_records(

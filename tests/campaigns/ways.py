@@ -297,7 +297,7 @@ def _open_run(path: Path) -> None:
     run = RunDirectory(path)
     run.read_config()
     run.image_count()
-    JsonLines(run.metrics_file, first_step=1).close()
+    JsonLines(run, first_step=1).close()
     read_metrics(run.validation_file)
     formats.refuse_missing(f"{path}@best")
     best = run.best()
