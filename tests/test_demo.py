@@ -184,6 +184,7 @@ def test_shipped_models(name, tmp_path, monkeypatch):
     labels = np.zeros((*translate.size, 3), np.uint8)
     labels[..., 2] = 255
     assert translate(labels).std() > 1
+    assert translate.input.labels  # so that --fit-input doesn't mix the colors of classes
     (tmp_path / name).mkdir()  # what the user has of that name comes first
     with pytest.raises(RunError):
         load(name)
