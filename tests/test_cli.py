@@ -359,7 +359,7 @@ def test_a_model_that_is_none_is_told_what_it_may_be(capsys, one_image, model):
 def test_a_url_reaches_the_client_as_it_was_typed(capsys, one_image):
     url = "http://127.0.0.1:1/v1/models/facades"
     assert f"{url}: the server can't be reached" in predict_error(capsys, url, exit_code=1)
-    assert f"not for {url}" in predict_error(capsys, url, "--step", "10")
+    assert url in predict_error(capsys, url, "--step", "10")
     assert f"{url}:predict: not the URL of a model" in predict_error(capsys, f"{url}:predict")
     assert "--direction AtoB or BtoA" in predict_error(capsys, url, "--side-by-side")
 

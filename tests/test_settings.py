@@ -198,6 +198,7 @@ def test_training_refuses_what_its_data_do_not_use(name, folder, tmp_path):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_gradients_are_summed_over_devices_where_there_are_several(tmp_path):
     config = replace(preset(), run_dir=tmp_path / "run", **SMALL, all_reduce="bfloat16")
     with pytest.raises(ConfigError, match="--all-reduce has no effect on one device"):
@@ -232,7 +233,7 @@ def test_data_preview_and_check_refuse_what_their_data_do_not_use(split, tmp_pat
         ("check", split, "--val-share 0.5"),
     ):
         assert main(["data", action, str(place), *flags.split()]) == 2
-        assert f"{flags.split()[0]} has no effect with --dataset" in capsys.readouterr().err
+        assert f"{flags.split()[0]} has no effect" in capsys.readouterr().err
 
 
 def test_a_number_is_ignored_in_measurements_and_gray_images_only(split, tmp_path):
@@ -267,7 +268,7 @@ def test_evaluate_refuses_what_its_data_do_not_use(place, flags, split, tiny_run
         pack_folder(split, dataset, FolderOptions())
     arguments = ["evaluate", str(tiny_run.path), "--dataset", str(dataset), "--out", str(tmp_path / "out")]
     assert main([*arguments, *flags.split()]) == 2
-    assert f"{flags.split()[0]} has no effect with --dataset" in capsys.readouterr().err
+    assert f"{flags.split()[0]} has no effect" in capsys.readouterr().err
 
 
 def test_evaluate_leaves_ignored_pixels_out(tmp_path, capsys):

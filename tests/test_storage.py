@@ -122,6 +122,7 @@ class Failing:
         return fail_in_time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("retried", [False, True])
 def test_failed_publication_is_atomic(store, monkeypatch, after, retried):

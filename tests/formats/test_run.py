@@ -94,6 +94,7 @@ np.save(sys.argv[2], model(np.load(sys.argv[2])))
 """
 
 
+@pytest.mark.slow
 def test_generator_keras_is_the_same_generator_in_a_process_without_this_program(
     translate, tiny_run, tmp_path, python
 ):
@@ -155,6 +156,7 @@ def test_16_bits_of_the_same_picture_give_the_same_output(translate):
     assert np.abs(deep.astype(int) - translate(image)).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_generator_of_one_channel_takes_luma_and_gives_grey():
     translator = untrained(input_channels=1, output_channels=1)
     color = noise(64, 70)
@@ -176,6 +178,7 @@ def test_paint_takes_and_gives_minus_one_to_one(translate):
 # ---------------------------------------------------------------- noise and precision
 
 
+@pytest.mark.slow
 def test_a_stochastic_generator_paints_by_its_seed():
     image = noise(64, 64)
     first, again, other = (untrained(stochastic=True, seed=seed) for seed in (1, 1, 2))

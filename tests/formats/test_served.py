@@ -88,6 +88,7 @@ def served(server):
     server.faults.clear()
 
 
+@pytest.mark.slow
 def test_a_served_model_paints_as_one_in_the_process(served):
     translate = formats.load(served.url)
     assert isinstance(translate, ServingTranslator)

@@ -83,6 +83,7 @@ def started(place, model="pix2pix", **settings):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "settings", "expected"),
     [
