@@ -20,7 +20,7 @@ from pix2pix_tf.evaluation.report import ReportImage, write_report
 from pix2pix_tf.evaluation.report.answers import TAKEN_FOR_REAL, read_answers, wilson_interval
 from pix2pix_tf.evaluation.results import Evaluation, ModelResult, Result
 
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp; 건물"
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp; {x} 건물"
 METRICS = tuple(
     metric for metric in metrics.METRICS if metric.name in ("l1", "ssim", "sharpness", "checkerboard_2")
 )

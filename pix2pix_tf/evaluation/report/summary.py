@@ -58,15 +58,15 @@ def _two_models(first: str, second: str, outcomes: Outcomes) -> str:
 
 def _findings(first: str, second: str, outcomes: Outcomes) -> list[str]:
     """Returns a sentence for each outcome that at least one metric has."""
-    sentences: dict[str | bool, str] = {
-        first: f"{first} is better in {{}}",
-        second: f"{second} is better in {{}}",
-        True: "they differ in {}, and neither is better",
-        False: "no difference beyond chance in {}",
+    sentences: dict[str | bool, tuple[str, str]] = {
+        first: (f"{first} is better in ", ""),
+        second: (f"{second} is better in ", ""),
+        True: ("they differ in ", ", and neither is better"),
+        False: ("no difference beyond chance in ", ""),
     }
     return [
-        sentence.format(listing(outcomes[outcome]))
-        for outcome, sentence in sentences.items()
+        f"{start}{listing(outcomes[outcome])}{end}"
+        for outcome, (start, end) in sentences.items()
         if outcomes[outcome]
     ]
 
