@@ -141,8 +141,8 @@ def import_package() -> None:
 
 def keep_compiled() -> None:
     """Lets this process train again without compiling again: the same networks, as they were at first."""
-    from pix2pix_tf.recording import recorder
-    from pix2pix_tf.training import loop
+    from pix2pix_tf.recording import plots
+    from pix2pix_tf.training import chief, loop
 
     def once(function: Callable[..., Any], key: Callable[..., object] = lambda *_: None) -> Any:
         results: dict[object, Any] = {}
@@ -165,10 +165,10 @@ def keep_compiled() -> None:
         return made()
 
     loop.Trainer = trainer
-    loop.translators_for = once(loop.translators_for)
+    chief.translators_for = once(chief.translators_for)
     loop.in_memory = once(loop.in_memory)  # the pairs are the same
-    recorder.plot_metrics = once(recorder.plot_metrics, lambda lines, *_: lines[-1]["step"])
-    recorder.plot_validation = once(recorder.plot_validation, lambda lines, *_: lines[-1]["step"])
+    plots.plot_metrics = once(plots.plot_metrics, lambda lines, *_: lines[-1]["step"])
+    plots.plot_validation = once(plots.plot_validation, lambda lines, *_: lines[-1]["step"])
 
 
 # ---------------------------------------------------------------- what files say
