@@ -29,7 +29,7 @@ from pix2pix_tf.data.names import (
     looks_like_path,
 )
 from pix2pix_tf.effects import refuse_unread
-from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.storage import address_of, local_folder
 from pix2pix_tf.wording import counted, did_you_mean
 
@@ -193,7 +193,12 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
 
     _check_name(data.dataset)
     _refuse_kind(f"'{data.dataset}'", kind_of(name), kind)
-    opened = open_named_dataset(name, data.data_dir, data.archive, data.mirror_url, data.skip_bad_images)
+    try:
+        opened = open_named_dataset(name, data.data_dir, data.archive, data.mirror_url, data.skip_bad_images)
+    except SystemFault as error:
+        if not Path(data.dataset).is_dir():
+            raise
+        raise SystemFault(f"{error}; for the local folder, give --dataset ./{data.dataset}") from error
     return _with_used(opened, *_FILE_SETTINGS, "skip_bad_images", "data_dir")
 
 

@@ -24,7 +24,7 @@ from pix2pix_tf.models.registry import config_from_json
 from pix2pix_tf.storage import StoredFolder, address_of
 from pix2pix_tf.wording import quoted
 
-FORMAT = 3  # version of config.json and checkpoints
+FORMAT = 4  # version of config.json and checkpoints
 _CHECKPOINT = re.compile(r"step_(\d{9})")
 _PACKAGES = ("pix2pix-tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 

@@ -84,7 +84,7 @@ class Validation:
         self._since = time.perf_counter()
         self._took = self._since - start
         score = self._score(values)
-        if self._best_score is not None and (score is None or score <= self._best_score):
+        if score is None or (self._best_score is not None and not score > self._best_score):
             return values, None
         self._best_score = score
         return values, {**values, "held_out": self._held_out}

@@ -199,6 +199,14 @@ def test_offline_costs_one_line_that_says_what_to_do(name, root):
     assert stored_counts(name, root) == {}
 
 
+def test_offline_a_local_folder_of_that_name_is_mentioned(root, tmp_path, monkeypatch):
+    (tmp_path / "maps").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = replace(preset("maps"), data_dir=root, mirror_url="http://127.0.0.1:9")
+    with pytest.raises(SystemFault, match=r"--dataset \./maps"):
+        open_dataset(config)
+
+
 def test_public_archives_are_listed_with_their_digests():
     for name in CYCLE_GAN:
         url, digest = tfds_images.cycle_gan_source(f"{Path(name).name}.zip")
