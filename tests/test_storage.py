@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix_tf import storage
+from pix2pix_tf import preset, storage
 from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import UNFINISHED
@@ -173,7 +173,8 @@ def test_best_checkpoint_of_a_killed_writer(store):
     writer = RunDirectory(Path(address), writing=True)
     writer.fetch()
     note = writer.best_text(4, {"l1": 0.2})
-    write(writer.path, {"config.json": "1", "checkpoints/step_000000004/best.json": note, "best.json": note})
+    write(writer.path, {"checkpoints/step_000000004/best.json": note, "best.json": note})
+    writer.write_config(preset(), {})
     writer.publish()
     store.pipe_file("bucket/run/best.json", writer.best_text(8, {"l1": 0.1}).encode())  # then it was killed
     step = find_run(f"{address}@best").named_step

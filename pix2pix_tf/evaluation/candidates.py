@@ -22,7 +22,7 @@ from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.data.reading.numbers import dequantize, quantize
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import RunDirectory, find_run
+from pix2pix_tf.runs import OpenedRun
 from pix2pix_tf.wording import counted
 
 Size = tuple[int, int]
@@ -36,30 +36,36 @@ class Candidate(NamedTuple):
         path: the path or URL that the user gave.
         generate: takes the name of an input, the input in its original size, and its target. Returns the
             output, uint8 [height, width, channels], in the target's height and width.
-        run: the run directory, if the candidate is a run.
-        step: the step of the run's checkpoint.
+        run: the run at the evaluated checkpoint, if the candidate is a run.
         trained_on: number of evaluated pairs that the run was trained on.
     """
 
     name: str
     path: str
     generate: Callable[[str, np.ndarray, np.ndarray], np.ndarray]
-    run: RunDirectory | None = None
-    step: int | None = None
+    run: OpenedRun | None = None
     trained_on: int = 0
+
+    @property
+    def step(self) -> int | None:
+        return None if self.run is None else self.run.named_step
 
 
 def open_candidates(
-    models: Sequence[str], dataset: ImageDataset, split: str, config: TrainConfig, raw_weights: bool = False
+    models: Sequence[OpenedRun | str],
+    dataset: ImageDataset,
+    split: str,
+    config: TrainConfig,
+    raw_weights: bool = False,
 ) -> list[Candidate]:
-    """Opens the models and folders of outputs to compare on a split."""
+    """Opens the runs, other models and folders of outputs to compare on a split."""
     [images] = dataset.splits[split]
-    runs = [run.config for run in map(find_run, models) if run is not None]
-    if raw_weights and not any(run.optimization.ema_decay for run in runs):
+    runs = [model for model in models if isinstance(model, OpenedRun)]
+    if raw_weights and not any(run.config.optimization.ema_decay for run in runs):
         raise ConfigError("--raw-weights has no effect: no model is a run with averaged weights")
     candidates = []
-    for name, model in zip(short_names(models), models, strict=True):
-        if is_folder_of_images(model):
+    for name, model in zip(short_names(list(map(str, models))), models, strict=True):
+        if isinstance(model, str) and is_folder_of_images(model):
             candidates.append(_open_folder(name, Path(model).expanduser(), images.names, dataset.sides[1]))
             continue
         candidate = _open_model(name, model, dataset, config, raw_weights)
@@ -69,26 +75,26 @@ def open_candidates(
     return candidates
 
 
-def count_trained_on(run: RunDirectory, images: Images) -> int:
+def count_trained_on(run: OpenedRun, images: Images) -> int:
     """Returns the number of pairs that a run was trained on. Pairs are identified by their pixels.
 
     A few can be duplicates within a data set. Raises if more than half of the pairs are known.
     """
-    is_known = np.isin(images.digests(), run.training_images())
-    is_unpaired = run.read_config().model.data == "unpaired"  # then A and B come from different pairs
+    is_known = np.isin(images.digests(), run.directory.training_images())
+    is_unpaired = run.config.model.data == "unpaired"  # then A and B come from different pairs
     count = int((is_known.any(axis=1) if is_unpaired else is_known.all(axis=1)).sum())
     if count > len(images) / 2:
         raise ConfigError(
-            f"{run.place} was trained on {count} of the {counted(len(images), 'pair')} to evaluate on (the "
-            "pixels are equal); give held-out pairs, or the run's --split-seed"
+            f"{run.directory.place} was trained on {count} of the {counted(len(images), 'pair')} to evaluate "
+            "on (the pixels are equal); give held-out pairs, or the run's --split-seed"
         )
     return count
 
 
 def is_folder_of_images(model: str) -> bool:
-    """Whether a folder contains images, possibly in subfolders, and no model."""
+    """Whether a folder that is no run contains images, possibly in subfolders, and no model."""
     path = Path(model).expanduser()
-    if find_run(model) is not None or not path.is_dir():
+    if not path.is_dir():
         return False
     if any(is_image_file(each) for each in path.iterdir()):
         return True
@@ -112,12 +118,11 @@ def short_names(models: Sequence[str]) -> list[str]:
 
 
 def _open_model(
-    name: str, model: str, dataset: ImageDataset, config: TrainConfig, raw_weights: bool
+    name: str, model: OpenedRun | str, dataset: ImageDataset, config: TrainConfig, raw_weights: bool
 ) -> Candidate:
-    run = find_run(model)
-    own_size = None
-    if run is not None:
-        own = run.config
+    run, own_size = None, None
+    if isinstance(model, OpenedRun):
+        own = model.config
         own_size = own.data.size
         _refuse_noise(model, all(each.noise for each in model_for(own).published_generators().values()))
         if own.data.task != config.data.task:
@@ -127,6 +132,7 @@ def _open_model(
             )
         direction = None if dataset.task.makes_input else config.data.direction
         raw = raw_weights and own.optimization.ema_decay > 0  # otherwise the run has no averages
+        run = model.at()
         translate = formats.load(run, direction=direction, raw_weights=raw)
     else:
         translate = formats.load(model)
@@ -145,12 +151,10 @@ def _open_model(
         output = _rescaled(translate(given), dataset.sides[1], translate.output.value_range, is_input=False)
         return resized(tf.constant(output), target.shape[:2], translate.output).numpy()
 
-    if run is None:
-        return Candidate(name, model, generate)
-    return Candidate(name, model, generate, run.directory, run.step())
+    return Candidate(name, str(model), generate, run)
 
 
-def _refuse_noise(model: str, uses_noise: bool) -> None:
+def _refuse_noise(model: OpenedRun | str, uses_noise: bool) -> None:
     if uses_noise:
         raise ConfigError(f"{model} generates images from noise; they have no targets to compare with")
 

@@ -37,7 +37,7 @@ from pix2pix_tf.metrics import (
     spectrum_frequencies,
 )
 from pix2pix_tf.recording.jsonl import read_metrics
-from pix2pix_tf.runs import package_versions
+from pix2pix_tf.runs import OpenedRun, find_run, package_versions
 from pix2pix_tf.wording import counted
 
 _MOST_SHOWN = 200  # images generated for the report
@@ -51,7 +51,8 @@ _TARGETS = Candidate("targets", "the targets", lambda name, given, target: targe
 
 def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     """Compares models by their outputs; writes ``metrics.json`` and ``report.html``."""
-    config, defaults = options.configs()
+    models = [find_run(model) or model for model in options.models]
+    config, defaults = options.configs([model for model in models if isinstance(model, OpenedRun)])
     answers = read_answers(options.answers)
     dataset = open_dataset(config, "pairs", to_train=False)
     # `data_dir` is always used: it also stores the segmentation network.
@@ -59,12 +60,12 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     if options.split == "all":
         dataset = with_all(dataset)
     split = _split(dataset, options.split)
-    candidates = open_candidates(options.models, dataset, split, config, options.raw_weights)
+    candidates = open_candidates(models, dataset, split, config, options.raw_weights)
     direction = config.data.direction
     for each in candidates:
-        if each.run is not None and each.run.imported():  # its file doesn't record the direction
+        if each.run is not None and each.run.directory.imported():  # its file doesn't record the direction
             log(f"{each.name} is imported; assuming that its input is side {direction[0]} ({direction})")
-    sizes = [each.run.read_config().data.size for each in candidates if each.run is not None]
+    sizes = [each.run.config.data.size for each in candidates if each.run is not None]
     if options.image_size is not None:
         sizes = [config.data.size]
     size = max(sizes, default=None, key=np.prod)
@@ -143,7 +144,9 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     plain = json.dumps(evaluation.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
     write_whole(options.out / "metrics.json", plain + "\n")
     curves = {
-        each.name: [line for line in read_metrics(each.run.metrics_file) if line["step"] <= (each.step or 0)]
+        each.name: [
+            line for line in read_metrics(each.run.directory.metrics_file) if line["step"] <= (each.step or 0)
+        ]
         for each in candidates
         if each.run is not None
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
@@ -14,6 +15,9 @@ from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import preset
+
+if TYPE_CHECKING:
+    from pix2pix_tf.runs import OpenedRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,15 +66,14 @@ class EvaluateOptions:
     raw_weights: bool = False
     """Evaluate a run's raw weights instead of their moving average."""
 
-    def configs(self) -> tuple[TrainConfig, TrainConfig]:
+    def configs(self, runs: Sequence[OpenedRun]) -> tuple[TrainConfig, TrainConfig]:
         """Returns the config of the data set to evaluate on, and the config before options are applied.
 
-        Both include ``direction``, which also selects a run's generator.
+        ``runs`` are those of the models that are runs. Both configs include ``direction``, which also selects
+        a run's generator.
         """
-        from pix2pix_tf.formats import refuse_missing
-        from pix2pix_tf.runs import find_run
+        from pix2pix_tf.formats import find_model
 
-        runs = [run for run in map(find_run, self.models) if run is not None]
         if runs:
             run_config = runs[0].config
             defaults = configs.replace(run_config, dataset=self.dataset or run_config.data.dataset)
@@ -87,7 +90,7 @@ class EvaluateOptions:
         else:
             for model in self.models:
                 if not Path(model).expanduser().is_dir():  # a folder may hold outputs
-                    refuse_missing(model)
+                    find_model(model)  # raises if there is none
             raise ConfigError("--dataset is missing: only runs record their data set; name the pairs")
         if self.direction is not None:
             defaults = configs.replace(defaults, direction=self.direction)

@@ -27,7 +27,7 @@ from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whol
 from pix2pix_tf.formats.base import Artifact, ExportFormat, Subject, check_model_name, model_name_for
 from pix2pix_tf.formats.run import GeneratorTranslator, published_generator
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import OpenedRun, open_run, package_versions
+from pix2pix_tf.runs import open_run, package_versions
 
 _FORMAT = 3
 _SHOWN = 2
@@ -72,10 +72,8 @@ class _Job:
     @classmethod
     def prepare(cls, options: ExportOptions) -> _Job:
         formats = options.chosen_formats()
-        opened = open_run(options.run)
-        directory, step = opened.directory, opened.step(options.step)
-        run = OpenedRun(opened.name, directory, step)  # training may save a newer checkpoint meanwhile
-        config = directory.read_config(options.direction)
+        run = open_run(options.run).at(options.step)
+        directory, step, config = run.directory, run.step(), run.config_for(options.direction)
         model = model_for(config)
         generators = model.published_generators()
         if options.direction is not None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pix2pix_tf.config import Precision
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.formats.base import ExportFormat, Format
 from pix2pix_tf.formats.shipped import shipped_models
-from pix2pix_tf.runs import OpenedRun, find_run
+from pix2pix_tf.runs import OpenedRun, RunDirectory, find_run
 from pix2pix_tf.storage import address_of, local_folder
 from pix2pix_tf.wording import flag
 
@@ -46,8 +46,19 @@ def export_format(name: str) -> type[ExportFormat]:
     return _class(name)
 
 
+class ExportedModel(NamedTuple):
+    """An exported or served model: its name as given, its format and its location."""
+
+    name: str
+    format: type[Format]
+    place: str | Path
+
+    def __str__(self) -> str:
+        return self.name
+
+
 def load(
-    model: str | Path | OpenedRun,
+    model: str | Path | OpenedRun | ExportedModel,
     *,
     step: int | None = None,
     direction: str | None = None,
@@ -92,7 +103,7 @@ def load(
         "raw_weights": raw_weights,
         "seed": seed,
     }
-    found = _find(model)
+    found = model if isinstance(model, OpenedRun | ExportedModel) else find_model(model)
     if isinstance(found, OpenedRun):
         from pix2pix_tf.formats.run import GeneratorTranslator
 
@@ -102,20 +113,7 @@ def load(
             f"{' and '.join(changed)}: only a run has this choice, and {model} is an exported model, where "
             "it is fixed; leave it out"
         )
-    exported, place = found
-    return exported.load(place)
-
-
-def refuse_missing(model: str | Path) -> None:
-    """Checks that a model exists, without loading it.
-
-    Raises:
-        RunError: there is no model, or the run is damaged.
-        ConfigError: the path contains no model.
-    """
-    found = _find(model)
-    if isinstance(found, OpenedRun):
-        _ = found.config
+    return found.format.load(found.place)
 
 
 def models_inside(folder: Path) -> list[str]:
@@ -124,7 +122,7 @@ def models_inside(folder: Path) -> list[str]:
     return sorted(
         child.name
         for child in visible
-        if find_run(child) is not None or any(_class(name).find(child) for name in _FORMATS)
+        if RunDirectory(child).exists() or any(_class(name).find(child) for name in _FORMATS)
     )
 
 
@@ -133,19 +131,24 @@ def _class(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 
 
-def _find(model: str | Path | OpenedRun) -> OpenedRun | tuple[type[Format], str | Path]:
-    """Returns a run, or the format and location of an exported model."""
-    run = model if isinstance(model, OpenedRun) else find_run(model)
+def find_model(model: str | Path) -> OpenedRun | ExportedModel:
+    """Finds the model that a MODEL argument names, without loading it.
+
+    Raises:
+        RunError: there is no model, or the run is damaged.
+        ConfigError: the path contains no model.
+    """
+    run = find_run(model)
     if run is not None:
         return run
-    assert not isinstance(model, OpenedRun)
+    name = str(model)
     if address_of(model) is not None:
         model = local_folder(model)
     classes: list[type[Format]] = [_class(name) for name in _FORMATS]
     for each in classes:
         found = each.find(model)
         if found is not None:
-            return each, found
+            return ExportedModel(name, each, found)
     path = Path(model).expanduser()
     shipped = f"the name of a shipped model ({', '.join(shipped_models())})"
     models = f"MODEL may be a run directory, {', '.join(each.example for each in classes)} or {shipped}"

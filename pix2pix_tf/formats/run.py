@@ -77,7 +77,7 @@ class GeneratorTranslator(Translator):
     ) -> GeneratorTranslator:
         """Loads a generator of a run; see `pix2pix_tf.load` for the options."""
         checkpoint = run.directory.checkpoint(run.step(step))
-        config = run.directory.read_config(direction) if direction else run.config
+        config = run.config_for(direction)
         described = model_for(config)
         generator = published_generator(described, direction)
         if stochastic is not None:

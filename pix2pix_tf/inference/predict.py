@@ -22,12 +22,12 @@ from pix2pix_tf.data.reading.numbers import dequantize
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for, write_tiff
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole
-from pix2pix_tf.formats import refuse_missing
+from pix2pix_tf.formats import ExportedModel, find_model
 from pix2pix_tf.formats.translator import Translator, naming
 from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.tiling import MOST_PIXELS, tile_for, translate_in_tiles
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import OpenedRun, find_run
+from pix2pix_tf.runs import OpenedRun
 from pix2pix_tf.validation import check_range
 from pix2pix_tf.wording import counted, flag, quoted
 
@@ -41,28 +41,27 @@ def predict(options: PredictOptions) -> str:
     TIFFs, or ``.npy`` files if the input is one. Large images are translated in tiles, to a TIFF. Returns a
     one-line summary.
     """
-    model, inputs, out, direction = options.model, options.inputs, options.out, options.direction
+    inputs, out, direction = options.inputs, options.out, options.direction
     check_range("input_range", options.input_range)
     check_range("output_range", options.output_range)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {quoted(out)} is a file; it must be a folder")
-    run = find_run(model)
-    if run is None:
-        refuse_missing(model)
-    half = _input_half(run or model, direction) if options.side_by_side else None
-    if direction is not None and half is None and run is None:
+    model = find_model(options.model)
+    is_run = isinstance(model, OpenedRun)
+    half = _input_half(model, direction) if options.side_by_side else None
+    if direction is not None and half is None and not is_run:
         raise ConfigError("--direction selects the input half of a pair; it needs --side-by-side")
     # Checks the inputs before loading the model, which takes longer.
     images, unread = _images_below(inputs, out)
     jobs = _outputs_of(images, out)
     translator = formats.load(
-        run or model,
+        model,
         step=options.step,
-        direction=direction if run else None,
+        direction=direction if is_run else None,
         precision=options.precision,
         stochastic=options.stochastic or None,
         raw_weights=options.raw_weights,
-        seed=options.seed if run else 0,
+        seed=options.seed if is_run else 0,
     )
     if options.input_range is not None:
         translator.input = dataclasses.replace(translator.input, value_range=options.input_range)
@@ -199,7 +198,7 @@ def _write(target: Path, image: np.ndarray, source: Path, translator: Translator
     write_whole(target.with_suffix(suffix), encode_image(image, suffix, translator.output.value_range))
 
 
-def _input_half(model: str | Path | OpenedRun, direction: Direction | None) -> int:
+def _input_half(model: OpenedRun | ExportedModel, direction: Direction | None) -> int:
     """Returns the half of a pair that is the model's input: 0 for A on the left, 1 for B."""
     side: str | None = direction
     if direction is None and isinstance(model, OpenedRun):

@@ -156,8 +156,8 @@ class RunDirectory:
         images = self._read_json().get("pairs")
         return images.get("imported") if isinstance(images, dict) else None
 
-    def read_config(self, direction: str | None = None) -> TrainConfig:
-        """Reads the config; ``direction`` applies to imported generators, whose files don't record it."""
+    def read_config(self) -> TrainConfig:
+        """Reads the config from config.json."""
         stored = self._read_json()
         if stored.get("format") != FORMAT:
             packages = stored.get("packages")
@@ -168,12 +168,11 @@ class RunDirectory:
                 f"this version reads format {FORMAT}; use that version, or train in another --run-dir"
             )
         try:
-            config = config_from_json(stored["config"])
+            return config_from_json(stored["config"])
         except (ConfigError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f"{self.config_file} can't be used ({error}); train in another --run-dir, or restore the file"
             ) from error
-        return configs.replace(config, direction=direction) if direction and self.imported() else config
 
     def refuse_other_images(self, images: Mapping[str, Any]) -> None:
         """Raises if the training images differ from those at the start of the run."""

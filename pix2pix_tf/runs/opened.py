@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
 
+from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.runs.directory import RunDirectory
@@ -18,20 +18,17 @@ class OpenedRun:
     Args:
         name: the argument as given by the user.
         directory: the run's directory.
+        config: the config of the run.
         named_step: the step of the named checkpoint, or ``None`` for the newest.
     """
 
     name: str
     directory: RunDirectory
+    config: TrainConfig
     named_step: int | None = None
 
     def __str__(self) -> str:
         return self.name
-
-    @functools.cached_property
-    def config(self) -> TrainConfig:
-        """The config of the run; raises `RunError` if it can't be read."""
-        return self.directory.read_config()
 
     def step(self, step: int | None = None) -> int:
         """Returns the step of the checkpoint: the named one, else ``step``, else the newest."""
@@ -39,12 +36,25 @@ class OpenedRun:
             raise ConfigError(f"--step {step}: {self.name} already names a checkpoint; remove one of them")
         return self.directory.existing_step(self.named_step if step is None else step)
 
+    def at(self, step: int | None = None) -> OpenedRun:
+        """Returns the run at the checkpoint of :meth:`step`, even if training saves newer ones meanwhile."""
+        return dataclasses.replace(self, named_step=self.step(step))
+
+    def config_for(self, direction: str | None) -> TrainConfig:
+        """Returns the config, with another direction if the run is imported: its file doesn't record one."""
+        if direction and self.directory.imported():
+            return configs.replace(self.config, direction=direction)
+        return self.config
+
 
 def find_run(model: str | Path) -> OpenedRun | None:
-    """Returns the run that a MODEL argument names, or ``None``; runs in object stores are fetched."""
+    """Returns the run that a MODEL argument names, or ``None``; runs in object stores are fetched.
+
+    Raises `RunError` if the run is damaged or has no such checkpoint.
+    """
     directory = _existing(model)
     if directory is not None:
-        return OpenedRun(str(model), directory)
+        return OpenedRun(str(model), directory, directory.read_config())
     place, at, which = str(model).rpartition("@")
     directory = _existing(place) if at else None
     if directory is None:
@@ -53,17 +63,17 @@ def find_run(model: str | Path) -> OpenedRun | None:
         best = directory.best()
         if best is None:
             raise RunError(f"{directory.place} has no best checkpoint: none was validated")
-        return OpenedRun(str(model), directory, int(best["step"]))
+        which = str(best["step"])
     if not which.isdecimal():
         raise RunError(f"{model}: give a step or 'best' after @")
-    return OpenedRun(str(model), directory, int(which))
+    return OpenedRun(str(model), directory, directory.read_config(), int(which))
 
 
 def open_run(model: str | Path) -> OpenedRun:
     """Returns the run that a MODEL argument names; raises `RunError` if there is none or it is damaged."""
-    run = find_run(model) or OpenedRun(str(model), RunDirectory(Path(model)))
-    _ = run.config
-    return run
+    directory = RunDirectory(Path(model))
+    # Without a run, `read_config` raises the reason.
+    return find_run(model) or OpenedRun(str(model), directory, directory.read_config())
 
 
 def _existing(path: str | Path) -> RunDirectory | None:

@@ -68,7 +68,7 @@ def teacher_discriminator(model: Model) -> tuple[Path, dict[str, str]] | None:
 def _opened(teacher: Teacher) -> tuple[Model, PublishedGenerator, Path]:
     run = open_run(teacher.run)
     checkpoint = run.directory.checkpoint(run.step())
-    model = model_for(run.directory.read_config(teacher.generator))
+    model = model_for(run.config_for(teacher.generator))
     return model, published_generator(model, teacher.generator), checkpoint
 
 

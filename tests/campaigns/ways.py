@@ -299,7 +299,7 @@ def _open_run(path: Path) -> None:
     run.image_count()
     JsonLines(run, first_step=1).close()
     read_metrics(run.validation_file)
-    formats.refuse_missing(f"{path}@best")
+    formats.find_model(f"{path}@best")
     best = run.best()
     read_checkpoint(run.checkpoint(run.existing_step(None if best is None else int(best["step"]))), [])
     checkpoint = run.checkpoint(run.existing_step())

@@ -20,7 +20,7 @@ from pix2pix_tf.evaluation.inception import Inception
 from pix2pix_tf.evaluation.measure import Pairs, unit_range
 from pix2pix_tf.formats.translator import Translator
 from pix2pix_tf.metrics import CONFUSION, METRICS, psnr
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import RunDirectory, open_run
 from tests.conftest import small_config
 
 pytestmark = pytest.mark.slow
@@ -180,7 +180,7 @@ def test_outputs_are_compared_in_the_values_of_the_pairs(tmp_path, monkeypatch):
     config = replace(
         preset(str(tmp_path / "data")), image_size=64, data_dir=tmp_path, output_range=(-50.0, 450.0)
     )
-    monkeypatch.setattr(EvaluateOptions, "configs", lambda self: (config, config))
+    monkeypatch.setattr(EvaluateOptions, "configs", lambda self, runs: (config, config))
     found = evaluated(["model", tmp_path / "files"], tmp_path / "out", split="train")
     assert max(model.values["l1"].value for model in found.models) < 1e-4
 
@@ -217,7 +217,7 @@ def test_what_can_not_be_compared_is_refused(tiny_run, tmp_path, monkeypatch):
         with pytest.raises(error):
             evaluated(models, tmp_path / "out", **options)
     gray = small_config(None, output_channels=1)
-    monkeypatch.setattr(EvaluateOptions, "configs", lambda self: (gray, gray))
+    monkeypatch.setattr(EvaluateOptions, "configs", lambda self, runs: (gray, gray))
     with pytest.raises(DataError, match="1 channel"):
         evaluated([run], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -267,7 +267,7 @@ def test_a_run_that_has_seen_the_pairs_is_refused_or_reported(tiny_run, tmp_path
     assert after_training_on(seen[:, 0]).models[0].trained_on == 0
     run.write_config(replace(small_config(None, "cyclegan"), input_channels=3, output_channels=3), {})
     with pytest.raises(ConfigError, match=f"{len(held_out)} of the"):
-        candidates.count_trained_on(run, held_out)
+        candidates.count_trained_on(open_run(run.path), held_out)
 
 
 def test_pairs_of_training_are_evaluated_on_only_if_asked_for(tiny_run, tmp_path):
@@ -296,7 +296,7 @@ def test_an_exported_model_gets_the_image_that_its_run_gets(tiny_run, monkeypatc
     monkeypatch.setattr(candidates, "is_folder_of_images", lambda model: False)
     config = small_config(None)
     pairs = Pairs(dataset, "val", config.data.size)
-    for each in open_candidates([str(tiny_run.path), "model.tflite"], dataset, "val", config):
+    for each in open_candidates([open_run(tiny_run.path), "model.tflite"], dataset, "val", config):
         each.generate(*pairs.read(0))
     np.testing.assert_array_equal(*seen)
     assert seen[0].shape == (64, 64, 3)

@@ -93,7 +93,7 @@ def test_a_folder_with_models_names_them(models, tiny_run, tmp_path, refused):
 def test_a_missing_or_foreign_place_is_told_what_a_model_may_be(tmp_path, refused, name, error):
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
-    for look in (formats.load, formats.refuse_missing):
+    for look in (formats.load, formats.find_model):
         message = refused(error, look, tmp_path / name)
         assert str(tmp_path / name) in message
         assert all(kind in message for kind in ("run", "SavedModel", ".tflite", ".onnx", "http://"))
@@ -101,4 +101,4 @@ def test_a_missing_or_foreign_place_is_told_what_a_model_may_be(tmp_path, refuse
 
 def test_models_that_are_there_are_not_missing(models, tiny_run):
     for model in (tiny_run.path, models / "contrast", models / "floats.tflite", "http://a/v1/models/b"):
-        formats.refuse_missing(model)
+        formats.find_model(model)

@@ -13,6 +13,7 @@ from pix2pix_tf.errors import ConfigError, RunError, UserError
 from pix2pix_tf.evaluation.options import EvaluateOptions
 from pix2pix_tf.importing import import_checkpoint
 from pix2pix_tf.importing.pytorch import read_generator
+from pix2pix_tf.runs import open_run
 from tests.conftest import small_config
 
 torch = pytest.importorskip("torch", reason="the extra torch is not installed")
@@ -193,7 +194,7 @@ def test_the_data_sets_direction_is_the_default(direction, expected, save, tmp_p
     assert run.read_config().data.direction == expected
     undeclared, _ = import_checkpoint(path, tmp_path / "undeclared", direction=direction)
     options = EvaluateOptions((str(undeclared.path),), dataset="facades")
-    assert options.configs()[0].data.direction == expected
+    assert options.configs([open_run(undeclared.path)])[0].data.direction == expected
 
 
 def test_a_missing_file_and_a_missing_package_are_reported(save, tmp_path, monkeypatch):
