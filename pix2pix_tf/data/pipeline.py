@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -358,21 +358,28 @@ def _available_bytes() -> float:
 
 
 def _decoded(images: Images) -> Images:
-    """Stores images of any size in string tensors, which graphs can read without calling Python."""
+    """Stores decoded images in memory."""
     indices = tf.data.Dataset.range(len(images))
     reading = indices.map(images.read, tf.data.AUTOTUNE, deterministic=True).prefetch(8)
     # The progress bar appears only on a terminal, after two seconds.
     decoded = list(tqdm(reading, "decoding", len(images), leave=False, unit="image", delay=2, disable=None))
-    with tf.device("CPU"):  # leave GPU memory to the networks
-        sides = [
-            (tf.stack([tf.io.serialize_tensor(image) for image in side]), side[0].dtype, side[0].shape[2])
-            for side in zip(*decoded, strict=True)
-        ]
+    sides = [_PackedImages(side) for side in zip(*decoded, strict=True)]
+    return dataclasses.replace(images, read=lambda index: tuple(side.get(index) for side in sides))
 
-    def read(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return tuple(
-            tf.ensure_shape(tf.io.parse_tensor(tf.gather(stored, index), dtype), (None, None, channels))
-            for stored, dtype, channels in sides
-        )
 
-    return dataclasses.replace(images, read=read)
+class _PackedImages:
+    """Images of any size in one tensor, which graphs can read without calling Python and with one copy."""
+
+    def __init__(self, images: Sequence[tf.Tensor]):
+        shapes = np.array([image.shape for image in images], np.int64)
+        ends = shapes.prod(axis=1).cumsum()
+        with tf.device("CPU"):  # leave GPU memory to the networks
+            self._shapes = tf.constant(shapes)
+            self._starts = tf.constant(np.concatenate([[0], ends[:-1]]))
+            self._pixels = tf.concat([tf.reshape(image, [-1]) for image in images], axis=0)
+
+    def get(self, index: tf.Tensor) -> tf.Tensor:
+        """Returns image ``index``, [height, width, channels]."""
+        shape = tf.gather(self._shapes, index)
+        pixels = tf.slice(self._pixels, [tf.gather(self._starts, index)], [tf.reduce_prod(shape)])
+        return tf.reshape(pixels, shape)
