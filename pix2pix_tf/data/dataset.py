@@ -171,6 +171,10 @@ class ImageDataset:
             splits = {name: sets[::-1] for name, sets in self.splits.items()}
         return dataclasses.replace(self, sides=self.sides[::-1], splits=splits)
 
+    def using(self, *settings: str) -> ImageDataset:
+        """Returns the data set with more settings marked as used."""
+        return dataclasses.replace(self, used=self.used | {*settings})
+
     def description(self) -> str:
         """Returns name, size and kind in one line."""
         counts = ", ".join(
@@ -245,5 +249,4 @@ def pairs_made_by(task: Task, dataset: ImageDataset, seed: int) -> ImageDataset:
     Held-out pairs depend only on the seed and are always the same.
     """
     sides = (PixelFormat(task.input_channels, bits=dataset.sides[0].bits), *dataset.sides)
-    used = dataset.used | {"split_seed"}
-    return dataclasses.replace(dataset, sides=sides, task=task, task_seed=seed, used=used)
+    return dataclasses.replace(dataset, sides=sides, task=task, task_seed=seed).using("split_seed")

@@ -63,7 +63,7 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
     data = config.data
     if kind == "pairs" and data.task != "pairs":
         dataset = _with_task(open_dataset(config, "images", to_train), config)
-        return _with_used(dataset, *(_EVALUATION_SETTINGS if dataset.has_targets else ()))
+        return dataset.using(*(_EVALUATION_SETTINGS if dataset.has_targets else ()))
     dataset = _opened(config, kind)
     if data.label_maps != "auto":
         dataset = with_label_maps(dataset, label_sides(data))
@@ -81,9 +81,8 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
     if kind == "unpaired" and dataset.kind == "pairs":
         dataset = unpaired(dataset)
     elif kind != "unpaired":
-        if (
-            dataset.kind != "images" or config.model.side == 0
-        ):  # side 0 is for distillation, where the teacher has a direction
+        # Side 0 is for distillation, where the teacher has a direction.
+        if dataset.kind != "images" or config.model.side == 0:
             used.add("direction")
         dataset = dataset.directed(data.direction)
         if kind == "images" and dataset.kind != "images":
@@ -95,7 +94,7 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
         channels = channels[::-1]  # for these models, the settings are in the order A, B
     if dataset.has_targets:
         used.update(_EVALUATION_SETTINGS)
-    return _with_used(_with_channels(dataset, channels), *used)
+    return _with_channels(dataset, channels).using(*used)
 
 
 def open_any(config: TrainConfig, usual: TrainConfig, kind: Kind) -> ImageDataset:
@@ -168,7 +167,7 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
         from pix2pix_tf.data.procedural import procedural_dataset
 
         drawn = procedural_dataset(config.optimization.seed, data.size)
-        return _with_used(drawn, *(["photo_filter"] if data.jitter else []))
+        return drawn.using(*(["photo_filter"] if data.jitter else []))
     if looks_like_path(data.dataset):
         from pix2pix_tf.data.folder import FolderOptions, open_folder
         from pix2pix_tf.data.named import data_root
@@ -182,13 +181,13 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
         if is_pack(folder):
             pack = open_pack(folder, ranges, channels)
             _refuse_kind(pack.name, pack.kind, kind, f"; pack it with --kind {kind}")
-            return _with_used(pack, *used)
+            return pack.using(*used)
         cache_dir = data_root(data.data_dir)
         seed = config.split_seed
         options = FolderOptions.of(
             data, kind, seed=seed, ranges=ranges, channels=channels, cache_dir=cache_dir
         )
-        return _with_used(open_folder(folder, options), *used, "layout", "skip_bad_images", "data_dir")
+        return open_folder(folder, options).using(*used, "layout", "skip_bad_images", "data_dir")
     from pix2pix_tf.data.named import open_named_dataset
 
     _check_name(data.dataset)
@@ -199,7 +198,7 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
         if not Path(data.dataset).is_dir():
             raise
         raise SystemFault(f"{error}; for the local folder, give --dataset ./{data.dataset}") from error
-    return _with_used(opened, *_FILE_SETTINGS, "skip_bad_images", "data_dir")
+    return opened.using(*_FILE_SETTINGS, "skip_bad_images", "data_dir")
 
 
 def _check_name(dataset: str) -> None:
@@ -214,11 +213,6 @@ def _refuse_kind(dataset: str, found: Kind, wanted: Kind, fix: str = "") -> None
     """Raises `DataError` if a data set can't be converted to the wanted kind."""
     if found != wanted and (wanted == "pairs" or found == "images"):
         raise DataError(f"{dataset} has {ITEMS[found]}s, but {ITEMS[wanted]}s are needed{fix}")
-
-
-def _with_used(dataset: ImageDataset, *settings: str) -> ImageDataset:
-    """Marks more settings as used."""
-    return dataclasses.replace(dataset, used=dataset.used | {*settings})
 
 
 def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> ImageDataset:

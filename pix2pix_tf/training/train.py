@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -76,7 +75,7 @@ def train(
         run = RunDirectory(config.run_dir, writing=True)
         dataset = open_dataset(config)
         if hosts.strategy.num_replicas_in_sync > 1:
-            dataset = _with_all_reduce(dataset)
+            dataset = dataset.using("all_reduce")
         with framework_errors_explained():
             identity = dataset.identity()
             hosts.refuse_difference("the training images", identity)
@@ -108,15 +107,10 @@ def dry_run(config: TrainConfig) -> TrainConfig:
     config = config_from_json(_requested(with_absolute_paths(config), run)[0])
     dataset = open_existing(config)
     if dataset is not None:
-        dataset = _with_all_reduce(dataset)  # the number of devices isn't known here
+        dataset = dataset.using("all_reduce")  # the number of devices isn't known here
         config = _completed(config, run, dataset, dataset.identity())
     precision = resolve_precision(config.optimization.precision)
     return configs.replace(config, precision=precision, run_dir=config.run_dir)
-
-
-def _with_all_reduce(dataset: ImageDataset) -> ImageDataset:
-    """Adds --all-reduce to the settings that have an effect."""
-    return dataclasses.replace(dataset, used=dataset.used | {"all_reduce"})
 
 
 def _requested(config: TrainConfig, run: RunDirectory) -> tuple[dict[str, Any], int | None]:
