@@ -70,7 +70,7 @@ def exported(run, images, tmp_path_factory):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Verifies without the seconds that a process takes to load TensorFlow."""
+    """Verifies in this process, because a new one takes seconds to load TensorFlow."""
 
     def translate(path, samples):
         signatures = formats.load(path).signatures()

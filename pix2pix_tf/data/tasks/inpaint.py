@@ -117,9 +117,8 @@ def _from_strokes(
     turns += tf.pad(2 * math.pi * draws[1, :, :1], [[0, 0], [0, _JOINTS - 1]])
     steps, angles = (0.05 + 0.2 * draws[2]) * side, tf.cumsum(turns, axis=1)
     starts = draws[3, :, :2] * tf.constant(size, tf.float32)
-    ends = starts[:, tf.newaxis] + tf.cumsum(
-        steps[..., tf.newaxis] * tf.stack([tf.sin(angles), tf.cos(angles)], axis=-1), axis=1
-    )  # [strokes, joints, row and column]
+    moves = steps[..., tf.newaxis] * tf.stack([tf.sin(angles), tf.cos(angles)], axis=-1)
+    ends = starts[:, tf.newaxis] + tf.cumsum(moves, axis=1)  # [strokes, joints, row and column]
     begins = tf.concat([starts[:, tf.newaxis], ends[:, :-1]], axis=1)
     brush = (0.01 + 0.05 * draws[4, :, 0]) * side
     absent = (draws[5, :, 0] < 0.4) & (tf.range(_STROKES) > 0)

@@ -62,11 +62,9 @@ def one_hot(image: tf.Tensor, colors: Sequence[Sequence[int]]) -> tf.Tensor:
         float32 [..., classes]: 1 for the class with the nearest color, -1 for other classes.
     """
     palette = tf.constant(colors, tf.float32)
-    levels = tf.round(
-        image * 127.5 + 127.5
-    )  # products of integers are exact, so equal distances compare equal
+    # Products of integers are exact, so equal distances compare equal.
+    levels = tf.round(image * 127.5 + 127.5)
     nearness = 2 * tf.linalg.matmul(levels, palette, transpose_b=True) - tf.reduce_sum(palette**2, axis=-1)
     nearest = tf.argmax(nearness, axis=-1, output_type=tf.int32)[..., tf.newaxis]
-    return (
-        2.0 * tf.cast(nearest == tf.range(len(colors)), tf.float32) - 1.0
-    )  # not rounded in float16 on mobile devices
+    # -1 and 1 are exact in float16 on mobile devices.
+    return 2.0 * tf.cast(nearest == tf.range(len(colors)), tf.float32) - 1.0
