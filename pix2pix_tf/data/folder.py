@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import os
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +17,10 @@ import tensorflow as tf
 
 from pix2pix_tf.config import DataConfig, Layout
 from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
-from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, Severity, found
+from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, found
 from pix2pix_tf.data.checking.values import value_findings
 from pix2pix_tf.data.dataset import ImageDataset, Images, Kind, sides_of_sets
-from pix2pix_tf.data.layout import UNSPLIT, Item, Sets, list_folder, split_by_hash
+from pix2pix_tf.data.layout import UNSPLIT, Item, Sets, Survey, list_folder, split_by_hash
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import split_side_by_side
 from pix2pix_tf.data.reading import load_in_pipeline
@@ -74,44 +74,6 @@ class FolderOptions:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Survey:
-    """The layout, usable items and problems of a folder."""
-
-    layout: str = ""  # for display
-    splits: Mapping[str, Sets] = dataclasses.field(default_factory=dict)  # the usable items
-    checked: Mapping[Path, CheckedImage] = dataclasses.field(default_factory=dict)
-    bad_files: Sequence[Path] = ()  # unusable files, whose items are not in ``splits``
-    findings: Sequence[Finding] = ()
-    is_split_here: bool = False  # whether the folder has no splits, so that images are held out by hash
-    is_seamless: bool = False  # whether side-by-side files look like single photos
-
-    def used(self) -> list[list[Item]]:
-        """Returns the items of each set, from all splits."""
-        return all_items(self.splits)
-
-    def formats(self) -> tuple[PixelFormat, ...]:
-        """Returns the format of each side; both halves of side-by-side files have the same format."""
-        formats = []
-        for files, is_halved in _files_by_side(self.splits):
-            formats += [_format_of([self.checked[file] for file in files])] * (2 if is_halved else 1)
-        return tuple(formats)
-
-
-def all_items(splits: Mapping[str, Sets]) -> list[list[Item]]:
-    """Returns the items of each set, from all splits."""
-    return [[item for items in sets for item in items] for sets in zip(*splits.values(), strict=True)]
-
-
-def _files_by_side(splits: Mapping[str, Sets]) -> list[tuple[tuple[Path, ...], bool]]:
-    """Returns the files of each side, and whether each file holds both sides."""
-    return [
-        (files, items[0].is_halved)
-        for items in all_items(splits)
-        for files in zip(*(item.files for item in items), strict=True)
-    ]
-
-
 def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
     """Opens a folder in one of the layouts of `LAYOUTS`, after decoding every image once.
 
@@ -125,7 +87,12 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
         SystemFault: The folder or a file in it can't be read.
     """
     survey = usable_survey(folder, options)
-    sides = as_asked(survey.formats(), options.ranges, options.channels, folder)
+    sides = as_asked(formats_of(survey), options.ranges, options.channels, folder)
+    names = ("",) if len(survey.files_by_side()) == 1 else (" on side A", " on side B")
+    notes: list[Finding] = []
+    for name, files, side in zip(names, survey.files_by_side(), sides, strict=False):
+        numbers = {file: found for file in files if (found := survey.checked[file].numbers) is not None}
+        notes += value_findings(name, numbers, side.value_range or (0, 2**side.bits - 1))
     return ImageDataset(
         name=printable(folder.resolve().name),
         sides=sides,
@@ -134,7 +101,7 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
                 Images(
                     [item.name for item in items],
                     _reader(items, of_set),
-                    functools.partial(digests_of, items, survey.checked),
+                    functools.partial(digests_of, items, survey),
                 )
                 for items, of_set in zip(sets, sides_of_sets(sides, sets), strict=True)
             )
@@ -142,18 +109,14 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
         },
         skipped=[printable(os.fspath(file)) for file in survey.bad_files],
         used=frozenset(("split_seed", "val_share", "test_share") if survey.is_split_here else ()),
-        notes=[finding.line(folder) for finding in _value_findings(survey, sides)],
+        notes=[finding.line(folder) for finding in notes],
     )
 
 
 def usable_survey(folder: Path, options: FolderOptions) -> Survey:
     """Surveys a folder; raises ``DataError`` if a problem stops training."""
     survey = survey_folder(folder, options)
-    refused = [
-        finding
-        for finding in survey.findings
-        if finding.severity == "error" or (finding.code == "not-pairs" and survey.is_seamless)
-    ]
+    refused = [each for each in survey.findings if each.severity == "error" or each.code == "not-pairs"]
     check = f"pix2pix data check {quoted(folder)}"
     if refused:
         is_whole = len(refused) == 1 and len(refused[0].cases) <= MOST_NAMED
@@ -170,60 +133,73 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
     Raises:
         SystemFault: The folder or a file in it can't be read.
     """
-    listing = list_folder(folder, options.kind, options.layout)
-    if not listing.splits:
-        return Survey(listing.layout, findings=listing.findings)
-    layout, splits, is_seamless = listing.layout, listing.splits, False
-    ignored = options.ignored
-    if not listing.sides_are_apart:  # one value applies to both sides
+    survey = list_folder(folder, options.kind, options.layout)
+    if not survey.splits:
+        return survey
+    sides, ignored = survey.files_by_side(), options.ignored
+    if len(sides) == 1:  # one value applies to both sides
         ignored = (ignored[0] if ignored[1] is None else ignored[1],) * 2
-    sides = _files_by_side(splits)
-    ignored_in = {file: number for (files, _), number in zip(sides, ignored, strict=False) for file in files}
     index_file = None
     if options.cache_dir:
         digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
         index_file = options.cache_dir / f"checked-images-{digest[:16]}.json"
+    ignored_in = {file: value for files, value in zip(sides, ignored, strict=False) for file in files}
     checked = check_images(ignored_in, index_file, with_appearance)
-    if options.layout == "auto" and len(sides) == 1:
-        is_seamless = _is_seamless([checked[file] for file in sides[0][0]])
-    if (
-        len(sides) == 1
-        and options.kind == "images"
-        and (options.layout == "side-by-side" or (not is_seamless and _are_twice_as_wide(checked.values())))
-    ):
-        layout = layout.replace("images", "side-by-side images", 1)
-        splits = {
-            split: tuple([dataclasses.replace(item, is_halved=True) for item in of_set] for of_set in sets)
-            for split, sets in splits.items()
-        }
-    faulty, findings = _unusable(splits, checked, options)
-    usable = {
-        split: tuple([item for item in of_set if faulty.keys().isdisjoint(item.files)] for of_set in sets)
-        for split, sets in splits.items()
+    is_seamless = options.layout == "auto" and len(sides) == 1 and _is_seamless(list(checked.values()))
+    layout, is_halved = survey.layout, survey.is_halved
+    if options.kind == "images" and len(sides) == 1:
+        is_halved = options.layout == "side-by-side" or (not is_seamless and _are_twice_as_wide(checked))
+        layout = layout.replace("images", "side-by-side images", 1) if is_halved else layout
+    problems = _problems_of_files(checked, parts=2 if is_halved else 1)
+    splits: Mapping[str, Sets] = {
+        split: tuple([item for item in items if problems.keys().isdisjoint(item.files)] for items in sets)
+        for split, sets in survey.splits.items()
     }
-    if UNSPLIT in usable:
-        usable = split_by_hash(usable[UNSPLIT], options.seed, options.shares)
-    usable = {split: sets for split, sets in usable.items() if all(sets)}
-    halved = [checked[item.files[0]] for sets in usable.values() for item in sets[0] if item.is_halved]
-    is_tall = options.layout == "auto" and bool(halved) and all(one.height >= one.width for one in halved)
-    if (is_seamless and _files_by_side(splits)[0][1]) or is_tall:
+    is_split_here = UNSPLIT in splits
+    if is_split_here:
+        splits = split_by_hash(splits[UNSPLIT], options.seed, options.shares)
+    survey = dataclasses.replace(
+        survey,
+        layout=layout,
+        splits={split: sets for split, sets in splits.items() if all(sets)},
+        is_halved=is_halved,
+        checked=checked,
+        bad_files=list(problems),
+        is_split_here=is_split_here,
+    )
+    skip = options.skip_bad_images
+    findings = [
+        *survey.findings,
+        *found(
+            "warning" if skip else "error",
+            "unreadable",
+            "image",
+            "that can't be used (skipped)" if skip else "that can't be used",
+            "replace or convert" if skip else "replace or convert, or skip with --skip-bad-images",
+            [Case((file,), problem) for file, problem in problems.items()],
+        ),
+        *_differences(survey, options.ranges),
+    ]
+    used = [checked[file] for file in itertools.chain(*survey.files_by_side())]
+    is_tall = bool(used) and all(one.height >= one.width for one in used)
+    if is_halved and options.layout == "auto" and (is_seamless or is_tall):
         why = "the two halves of the images have no visible border"
         why = why if is_seamless else "no image is wider than high"
         fix = (
             "if they are pairs, add --layout side-by-side; else put A and B side by side into one image or "
             "into folders A/ and B/, or use a --task, which makes pairs from photos"
         )
-        findings.append(Finding("warning", "not-pairs", f"{why}: they may not be side-by-side pairs", fix))
-    findings = [*listing.findings, *findings]
-    return Survey(layout, usable, checked, list(faulty), findings, UNSPLIT in splits, is_seamless)
+        code = "not-pairs" if is_seamless else "tall-pairs"
+        findings.append(Finding("warning", code, f"{why}: they may not be side-by-side pairs", fix))
+    return dataclasses.replace(survey, findings=findings)
 
 
 # ---------------------------------------------------------------- results of checking files
 
 
-def _are_twice_as_wide(images: Iterable[CheckedImage]) -> bool:
+def _are_twice_as_wide(checked: Mapping[Path, CheckedImage]) -> bool:
     """Whether all files have the shape of square side-by-side pairs."""
-    readable = [one for one in images if not one.problem]
+    readable = [one for one in checked.values() if not one.problem]
     return bool(readable) and all(one.width == 2 * one.height for one in readable)
 
 
@@ -233,109 +209,95 @@ def _is_seamless(images: Sequence[CheckedImage]) -> bool:
     return 2 * len(known) >= max(len(images), 2 * _FEWEST_SEAMS) and statistics.median(known) < _SEAMLESS
 
 
-def _unusable(
-    splits: Mapping[str, Sets], checked: Mapping[Path, CheckedImage], options: FolderOptions
-) -> tuple[dict[Path, None], list[Finding]]:
-    """Returns the unusable files, and the problems of images, pairs and sides."""
-    unreadable = [Case((file,), one.problem) for file, one in checked.items() if one.problem]
-    too_small, unequal = [], []
-    for item in itertools.chain(*all_items(splits)):
-        if any(checked[file].problem for file in item.files):
-            continue
-        sizes = [(checked[file].width, checked[file].height) for file in item.files]
-        for file, (width, height) in zip(item.files, sizes, strict=True):
-            if item.is_halved and width < 2:
-                too_small.append(Case((file,), "only 1 pixel wide, but must hold two images side by side"))
-            elif height * width <= (2 if item.is_halved else 1):
-                too_small.append(Case((file,), f"{width}x{height}"))
-        if len(set(sizes)) > 1:
-            unequal.append(Case(item.files, " and ".join(f"{width}x{height}" for width, height in sizes)))
+def _problems_of_files(checked: Mapping[Path, CheckedImage], parts: int) -> dict[Path, str]:
+    """Returns why files can't be used; each must hold ``parts`` images side by side."""
+    problems = {}
+    for file, one in checked.items():
+        if one.problem:
+            problems[file] = one.problem
+        elif one.width < parts or one.width * one.height <= parts:
+            problems[file] = f"too few pixels: {one.width}x{one.height}"
+    return problems
+
+
+def _differences(survey: Survey, ranges: Sequence[ValueRange | None]) -> Iterator[Finding]:
+    """Yields images that differ from the others of their side, or from the other image of their pair."""
     bands, nodata = [], []
-    sides = _files_by_side(splits)
-    for at, (files, is_halved) in enumerate(sides):
-        usable = {file: checked[file] for file in files if not checked[file].problem}
-        first = next(iter(usable.values()), None)
-        # Gray and RGB may be mixed; other band counts must be equal.
-        bands += [
-            Case((file,), f"{_bands(one)}, not {_bands(first)}")
-            for file, one in usable.items()
-            if first and (max(3, one.channels), not one.values) != (max(3, first.channels), not first.values)
-        ]
-        # One file's nodata value could be a valid value in another file. With a value range, all missing
-        # pixels become 0 instead.
-        ranges = (
-            options.ranges if is_halved else options.ranges[at:][:1] if sides[1:] else options.ranges[-1:]
-        )
+    sides = survey.files_by_side()
+    ranges_of = [ranges] if survey.is_halved else [[each] for each in ranges[-len(sides) :]]
+    for files, side_ranges in zip(sides, ranges_of, strict=False):
+        first = survey.checked[files[0]]
         first_with: dict[int, Path] = {}
-        for file, one in usable.items():
+        for file in files:
+            one = survey.checked[file]
+            # Gray and RGB may be mixed; other band counts must be equal.
+            if (max(3, one.channels), not one.values) != (max(3, first.channels), not first.values):
+                bands.append(Case((file,), f"{_bands(one)}, not {_bands(first)}"))
             if not one.values and (level := one.nodata_level(16)) is not None:
                 first_with.setdefault(level, file)
-        if len(first_with) > 1 and None in ranges:
+        # One file's nodata value could be a valid value in another file. With a value range, all missing
+        # pixels become 0 instead.
+        if len(first_with) > 1 and None in side_ranges:
             nodata.append(Case(tuple(first_with.values())[:2]))
-    severity: Severity = "warning" if options.skip_bad_images else "error"
-    skipped, or_skip = " (skipped)", ""
-    if not options.skip_bad_images:
-        skipped, or_skip = "", ", or skip with --skip-bad-images"
-    findings = [
-        *found(
-            severity, "unreadable", "image", f"that can't be decoded{skipped}",
-            f"replace or convert{or_skip}", unreadable,
-        ),
-        *found(
-            severity, "too-few-pixels", "image", f"with too few pixels{skipped}",
-            f"replace or delete{or_skip}", too_small,
-        ),
-        *found(
-            "error", "other-bands", "image",
-            "with different channels or a different type (measurements or not) than the first on their side",
-            "make all images of a side equal in channels and type", bands,
-        ),
-        *found(
-            "error", "other-nodata", "image",
-            "of one side with different nodata values: one file's nodata may be a valid value in another",
-            "use one nodata value for all images of a side, or set --output-range or --input-range",
-            nodata,
-        ),
-        *found(
-            "error", "different-sizes", "pair",
-            "with sides of different sizes",
-            "crop or resize both sides to the same size", unequal,
-        ),
-    ]  # fmt: skip
-    return dict.fromkeys(case.files[0] for case in (*unreadable, *too_small)), findings
+    unequal = []
+    for item in itertools.chain(*survey.sets()):
+        images = [survey.checked[file] for file in item.files]
+        sizes = [f"{one.width}x{one.height}" for one in images]
+        if len(set(sizes)) > 1:
+            unequal.append(Case(item.files, " and ".join(sizes)))
+    yield from found(
+        "error",
+        "other-bands",
+        "image",
+        "with different channels or a different type (measurements or not) than the first on their side",
+        "make all images of a side equal in channels and type",
+        bands,
+    )
+    yield from found(
+        "error",
+        "other-nodata",
+        "image",
+        "of one side with different nodata values: one file's nodata may be a valid value in another",
+        "use one nodata value for all images of a side, or set --output-range or --input-range",
+        nodata,
+    )
+    yield from found(
+        "error",
+        "different-sizes",
+        "pair",
+        "with sides of different sizes",
+        "crop or resize both sides to the same size",
+        unequal,
+    )
 
 
 def _bands(image: CheckedImage) -> str:
     return f"{image.channels}{' of measurements' if image.values else ''}"
 
 
-def _value_findings(survey: Survey, sides: Sequence[PixelFormat]) -> Iterator[Finding]:
-    """Yields suspicious values of each side; halves of the same files count as one side."""
-    files_by_side = _files_by_side(survey.splits)
-    names = (" on side A", " on side B") if len(files_by_side) == 2 else ("",)
-    for name, (files, _), side in zip(names, files_by_side, sides, strict=False):
-        numbers = {file: found for file in files if (found := survey.checked[file].numbers) is not None}
-        yield from value_findings(name, numbers, side.value_range or (0, 2**side.bits - 1))
-
-
 # ---------------------------------------------------------------- pixel formats and reading
 
 
-def _format_of(images: Sequence[CheckedImage]) -> PixelFormat:
-    """Returns a format that fits all images of a side."""
-    bits: Literal[8, 16] = 16 if any(one.bits == 16 for one in images) else 8
-    ranges = [one.values for one in images if one.values is not None]
-    low, high = min((one[0] for one in ranges), default=0), max((one[1] for one in ranges), default=0)
-    with_missing = [one for one in images if one.numbers and one.numbers.missing]
-    has_colors_only = not ranges and all(one.channels == 3 for one in images)
-    return PixelFormat(
-        channels=max(one.channels for one in images),
-        bits=bits,
-        value_range=(low, max(high, low + 1e-6)) if ranges else None,
-        missing=(0 if ranges else with_missing[0].nodata_level(bits) or 0) if with_missing else None,
-        ignore=None if has_colors_only else images[0].ignore,
-        has_alpha=all(one.has_alpha for one in images),
-    )
+def formats_of(survey: Survey) -> list[PixelFormat]:
+    """Returns the format of each side; both halves of side-by-side files have the same format."""
+    formats = []
+    for files in survey.files_by_side():
+        images = [survey.checked[file] for file in files]
+        bits: Literal[8, 16] = 16 if any(one.bits == 16 for one in images) else 8
+        ranges = [one.values for one in images if one.values is not None]
+        low, high = min((one[0] for one in ranges), default=0), max((one[1] for one in ranges), default=0)
+        with_missing = [one for one in images if one.numbers and one.numbers.missing]
+        has_colors_only = not ranges and all(one.channels == 3 for one in images)
+        form = PixelFormat(
+            channels=max(one.channels for one in images),
+            bits=bits,
+            value_range=(low, max(high, low + 1e-6)) if ranges else None,
+            missing=(0 if ranges else with_missing[0].nodata_level(bits) or 0) if with_missing else None,
+            ignore=None if has_colors_only else images[0].ignore,
+            has_alpha=all(one.has_alpha for one in images),
+        )
+        formats += [form, form] if survey.is_halved else [form]
+    return formats
 
 
 def as_asked(
@@ -368,17 +330,12 @@ def as_asked(
     return tuple(asked)
 
 
-def digests_of(items: Sequence[Item], checked: Mapping[Path, CheckedImage]) -> np.ndarray:
+def digests_of(items: Sequence[Item], survey: Survey) -> np.ndarray:
     """Returns the digests of each item's images, ``uint64`` [items, images]."""
-    return np.array(
-        [
-            checked[item.files[0]].digests[1:]
-            if item.is_halved
-            else [checked[file].digests[0] for file in item.files]
-            for item in items
-        ],
-        np.uint64,
-    )
+    # The digests of a file are of the whole image, its left half and its right half.
+    kept = slice(1, 3) if survey.is_halved else slice(0, 1)
+    digests = [[survey.checked[file].digests[kept] for file in item.files] for item in items]
+    return np.array(digests, np.uint64).reshape(len(items), -1)
 
 
 def _reader(

@@ -5,19 +5,23 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import hashlib
+import itertools
 import mimetypes
 import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from pix2pix_tf.config import Layout
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.dataset import Kind
 from pix2pix_tf.errors import SystemFault
 from pix2pix_tf.files import printable
+
+if TYPE_CHECKING:
+    from pix2pix_tf.data.checking.decoding import CheckedImage
 
 LAYOUTS = {
     "pairs": "expected (1) side-by-side images in train/, and optionally val/ and test/, or (2) folders A/ "
@@ -49,48 +53,61 @@ _VOLUMES = {
 
 UNSPLIT = ""
 """Name of the only split of a folder without splits."""
-_SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
 FEWEST_HELD_OUT = 10  # images needed to compare models
+_SPLIT_NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
+_SPLIT_OF = {name: split for split, names in _SPLIT_NAMES.items() for name in names}
+_SPLIT, _SIDE = f"(?P<split>{'|'.join(_SPLIT_OF)})", "(?P<side>[ab])"
 _ENDING = re.compile(r"(.+)[_-]([AB])", re.IGNORECASE)
 _LITTER = (  # visible folders that systems add for thumbnails, deleted files or snapshots
     "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin",
     "system volume information", "lost+found", "__macosx", "__pycache__",
 )  # fmt: skip
 
+_Roots = dict[str, tuple[Path, ...]]
+"""The folders of each split: one folder of side-by-side images, or the folders of A and B."""
 
-@dataclasses.dataclass(frozen=True)
-class Item:
-    """An image or a pair, in one or two files; ``is_halved`` if one file holds both sides."""
+
+class Item(NamedTuple):
+    """An image or a pair, in one or two files."""
 
     name: str  # unique in its set
     files: tuple[Path, ...]
-    is_halved: bool = False
 
 
 Sets = tuple[list[Item], ...]
 """The items of a split: two sets if A and B are unpaired, one set for other kinds."""
 
-_Roots = dict[str, tuple[Path, ...]]
-"""The folders of each split: one folder of side-by-side images, or the folders of A and B."""
 
-
-class Listing(NamedTuple):
-    """The files of a folder."""
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """The layout, items and problems of a folder."""
 
     layout: str = ""  # for display
-    splits: Mapping[str, Sets] = {}
+    splits: Mapping[str, Sets] = dataclasses.field(default_factory=dict)
+    is_halved: bool = False  # whether each file holds both sides
     findings: Sequence[Finding] = ()
-    sides_are_apart: bool = False
+    # The following is known after the files have been checked. Then ``splits`` has the usable items only.
+    checked: Mapping[Path, CheckedImage] = dataclasses.field(default_factory=dict)
+    bad_files: Sequence[Path] = ()
+    is_split_here: bool = False  # whether the folder has no splits, so that images are held out by hash
+
+    def sets(self) -> list[list[Item]]:
+        """Returns the items of each set, from all splits."""
+        return [list(itertools.chain(*sets)) for sets in zip(*self.splits.values(), strict=True)]
+
+    def files_by_side(self) -> list[tuple[Path, ...]]:
+        """Returns the files of each side, or of both sides if they are halved."""
+        return [files for items in self.sets() for files in zip(*(item.files for item in items), strict=True)]
 
 
 class _LayoutError(Exception):
     """The folder matches no layout, or several."""
 
-    def __init__(self, message: str, fix: str = "", folders: Sequence[Path] = ()):
-        super().__init__(message, fix, folders)
+    def __init__(self, message: str, fix: str, *folders: Path):
+        self.finding = Finding("error", "layout", message, fix, [Case(folders)])
 
 
-def list_folder(folder: Path, kind: Kind, wanted: Layout) -> Listing:
+def list_folder(folder: Path, kind: Kind, wanted: Layout) -> Survey:
     """Returns the files of a folder by split and side, and problems with paths and names.
 
     Raises:
@@ -99,28 +116,34 @@ def list_folder(folder: Path, kind: Kind, wanted: Layout) -> Listing:
     try:
         layout, roots = _find_layout(folder, kind, wanted)
     except _LayoutError as error:
-        message, fix, folders = error.args
-        cases = [Case(tuple(folders) or (folder,))]
-        return Listing(findings=[Finding("error", "layout", message, fix or LAYOUTS[kind], cases)])
-    named = {split: [files_by_name(root) for root in sides] for split, sides in roots.items()}
-    files_of = {split: [files for files, _ in of_split] for split, of_split in named.items()}
-    findings = same_names([case for sides in named.values() for _, doubles in sides for case in doubles])
-    if wanted == "auto" and kind != "images" and all(len(sides) == 1 for sides in roots.values()):
-        apart = {split: _by_ending(files) for split, [files] in files_of.items()}
-        if all(apart.values()):
-            roots, files_of = {split: sides * 2 for split, sides in roots.items()}, apart
-            layout = layout.replace("side-by-side images", "NAME_A and NAME_B")
+        return Survey(findings=[error.finding])
+    findings: list[Finding] = []
+    files_of: dict[str, list[dict[str, Path]]] = {}
+    for split, sides in roots.items():
+        named = [files_by_name(root) for root in sides]
+        files_of[split] = [files for files, _ in named]
+        findings += [finding for _, same_names in named for finding in same_names]
+    is_apart = all(len(sides) == 2 for sides in roots.values())
+    if wanted == "auto" and kind != "images" and not is_apart:
+        by_ending = {split: _by_ending(files) for split, [files] in files_of.items()}
+        if all(by_ending.values()):
+            roots, files_of = {split: sides * 2 for split, sides in roots.items()}, by_ending
+            layout, is_apart = layout.replace("side-by-side images", "NAME_A and NAME_B"), True
     splits: dict[str, Sets] = {}
-    for split, sides in files_of.items():
-        if len(sides) == 1 or kind == "pairs":
-            splits[split] = (_items(sides, is_halved=len(sides) == 1 and kind != "images"),)
-        else:
-            splits[split] = tuple(_items([files]) for files in sides)
-    findings += _one_sided(roots, files_of, kind)
+    for split, in_files in files_of.items():
+        sets = [in_files] if kind == "pairs" else [[files] for files in in_files]
+        splits[split] = tuple(
+            [
+                Item(name, tuple(files[name] for files in of_set))
+                for name in sorted(set.intersection(*map(set, of_set)), key=natural_key)
+            ]
+            for of_set in sets
+        )
+    if is_apart:
+        findings += _without_partner(roots, files_of, kind)
     if not findings and not any(map(any, splits.values())):
-        findings = [Finding("error", "layout", "no images", _instead(folder, kind), [Case((folder,))])]
-        splits = {}
-    return Listing(layout, splits, findings, any(len(sides) == 2 for sides in roots.values()))
+        return Survey(layout, findings=[_LayoutError("no images", _advice(folder, kind), folder).finding])
+    return Survey(layout, splits, kind != "images" and not is_apart, findings)
 
 
 def likely_kind(folder: Path) -> Kind:
@@ -140,23 +163,35 @@ def likely_kind(folder: Path) -> Kind:
 
 def _find_layout(folder: Path, kind: Kind, wanted: Layout) -> tuple[str, _Roots]:
     """Returns the name of a folder's layout, and the folders of its splits."""
-    if not folder.exists():
-        raise _LayoutError("no such folder", "check the path, or see 'pix2pix data list' for names")
     if not folder.is_dir():
-        raise _LayoutError("is a file, not a folder")
-    in_splits = _by_split(folder, "{}/A", "{}/B")
-    together = {split: roots for split, roots in _by_split(folder, "{}").items() if split not in in_splits}
-    in_sides, sides = _by_split(folder, "A/{}", "B/{}"), _folders_at(folder, "A", "B")
-    has_images = any(is_image_file(path := folder / name) and path.is_file() for name in _entries(folder))
+        if folder.exists():
+            raise _LayoutError("is a file, not a folder", LAYOUTS[kind], folder)
+        raise _LayoutError("no such folder", "check the path, or see 'pix2pix data list' for names", folder)
     images = "images" if kind == "images" else "side-by-side images"
-    layouts: dict[str, _Roots] = {
-        f"{images} in train/, val/, test/": together,
-        "A/ and B/ in train/, val/, test/": in_splits,
-        "trainA/, trainB/, ...": _by_split(folder, "{}A", "{}B"),
-        "train/, val/, test/ in A/ and B/": in_sides,
-        "A/ and B/": {UNSPLIT: sides} if sides and not in_sides else {},
-        f"{images} in one folder": {UNSPLIT: (folder,)} if has_images else {},
+    together, sides_in_splits = f"{images} in train/, val/, test/", "A/ and B/ in train/, val/, test/"
+    splits_in_sides, sides = "train/, val/, test/ in A/ and B/", "A/ and B/"
+    subfolders = _subfolders(folder)
+    paths = {path: path.name.casefold() for path in subfolders}
+    for above in subfolders:
+        if re.fullmatch(f"{_SPLIT}|{_SIDE}", paths[above]):
+            paths |= {path: f"{paths[above]}/{path.name.casefold()}" for path in _subfolders(above)}
+    layouts = {
+        layout: _by_split(paths, pattern, kind)
+        for layout, pattern in {
+            together: _SPLIT,
+            sides_in_splits: f"{_SPLIT}/{_SIDE}",
+            "trainA/, trainB/, ...": f"{_SPLIT}{_SIDE}",
+            splits_in_sides: f"{_SIDE}/{_SPLIT}",
+            sides: _SIDE,
+        }.items()
     }
+    layouts[together] = {
+        split: roots for split, roots in layouts[together].items() if split not in layouts[sides_in_splits]
+    }
+    if layouts[splits_in_sides]:
+        del layouts[sides]
+    if any(is_image_file(path) and path.is_file() for path in folder.iterdir()):
+        layouts[f"{images} in one folder"] = {UNSPLIT: (folder,)}
     matching = {
         layout: roots
         for layout, roots in layouts.items()
@@ -164,55 +199,43 @@ def _find_layout(folder: Path, kind: Kind, wanted: Layout) -> tuple[str, _Roots]
         and (wanted == "auto" or (wanted == "folders") == all(len(sides) == 2 for sides in roots.values()))
     }
     if not matching:
-        raise _LayoutError("no images in a known layout", _instead(folder, kind))
+        raise _LayoutError("no images in a known layout", _advice(folder, kind), folder)
     if len(matching) > 1:
-        raise _LayoutError(
-            f"a mixture of layouts ({' and '.join(matching)})", f"{LAYOUTS[kind]}; --layout chooses"
-        )
+        message = f"a mixture of layouts ({' and '.join(matching)})"
+        raise _LayoutError(message, f"{LAYOUTS[kind]}; --layout chooses", folder)
     return matching.popitem()
 
 
-def _by_split(folder: Path, *paths: str) -> _Roots:
-    """Returns the folders of each split; {} in ``paths`` stands for the split's name."""
-    roots = {split: _folders_at(folder, *paths, names=names) for split, names in _SPLIT_NAMES.items()}
-    return {split: sides for split, sides in roots.items() if sides}
-
-
-def _folders_at(folder: Path, *paths: str, names: Sequence[str] = ("",)) -> tuple[Path, ...]:
-    """Finds the subfolder at each path, ignoring case; {} stands for one of ``names``. May be empty."""
-    existing: list[Path] = []
-    for path in paths:
-        places = [folder]
-        for part in path.split("/"):
-            wanted = {part.format(name).casefold() for name in names}
-            below = [place / entry for place in places for entry in _entries(place)]
-            places = [each for each in below if each.name.casefold() in wanted and each.is_dir()]
-        if len(places) > 1:
-            raise _LayoutError("two folders for the same split or side", "keep one of them", places)
-        existing += places
-    if 0 < len(existing) < len(paths):
-        raise _LayoutError("the folder of the other side is missing", folders=existing)
-    return tuple(existing)
-
-
-def _instead(folder: Path, kind: Kind) -> str:
-    """Returns advice for a folder without readable images."""
-    return _unread_below(folder) or LAYOUTS[kind]
-
-
-def _unread_below(folder: Path) -> str:
-    """Returns advice for images in unsupported formats below a folder; empty if there are none."""
-    unread = next(walk(folder, is_unread_image), None)
-    if unread is None:
-        return ""
-    return f"{unread.name} has an unsupported format (supported: {KINDS}); {conversion(unread)}"
-
-
-def _entries(folder: Path) -> list[str]:
+def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(os.listdir(folder))
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
     except OSError as error:
         _raise_unreadable(error)
+
+
+def _by_split(paths: Mapping[Path, str], pattern: str, kind: Kind) -> _Roots:
+    """Returns the folders of each split whose path matches; ``paths`` has paths without case."""
+    found: dict[str, dict[str, Path]] = {}
+    for path, name in paths.items():
+        if match := re.fullmatch(pattern, name):
+            groups = match.groupdict()
+            sides = found.setdefault(_SPLIT_OF.get(groups.get("split", ""), UNSPLIT), {})
+            if (same := sides.setdefault(groups.get("side", ""), path)) is not path:
+                raise _LayoutError("two folders for the same split or side", "keep one of them", same, path)
+    for sides in found.values():
+        if len(sides) == 1 and "" not in sides:
+            raise _LayoutError("the folder of the other side is missing", LAYOUTS[kind], *sides.values())
+    ordered = (split for split in (UNSPLIT, *_SPLIT_NAMES) if split in found)
+    return {split: tuple(path for _, path in sorted(found[split].items())) for split in ordered}
+
+
+def _advice(folder: Path, kind: Kind) -> str:
+    """Returns advice for a folder without readable images."""
+    unread = next(walk(folder, is_unread_image), None)
+    if unread is None:
+        return LAYOUTS[kind]
+    return f"{unread.name} has an unsupported format (supported: {KINDS}); {conversion(unread)}"
 
 
 def _raise_unreadable(error: OSError) -> NoReturn:
@@ -246,29 +269,20 @@ def _volume(path: Path) -> str | None:
     return _VOLUMES.get(suffix.lower())
 
 
-def files_by_name(root: Path) -> tuple[dict[str, Path], list[Case]]:
-    """Finds all images below a folder.
+def files_by_name(root: Path) -> tuple[dict[str, Path], list[Finding]]:
+    """Finds all images below a folder, by relative path without suffix, and files with the same name.
 
     Names are normalized to NFC, because macOS stores accented and Korean names decomposed (NFD).
-
-    Returns:
-        The files by relative path without suffix, and cases of files with the same name.
     """
     files: dict[str, Path] = {}
-    doubles = []
+    same = []
     for path in walk(root):
-        name = _name(path, root)
-        if name in files:
-            doubles.append(Case((files[name], path)))
-        else:
-            files[name] = path
-    return files, doubles
-
-
-def same_names(doubles: Sequence[Case]) -> list[Finding]:
-    """Converts the duplicates of `files_by_name` to findings."""
+        name = unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix())
+        first = files.setdefault(printable(name), path)
+        if first is not path:
+            same.append(Case((first, path)))
     message = "with the same name as another image in the folder"
-    return list(found("error", "same-name", "image", message, "keep one of each", doubles))
+    return files, list(found("error", "same-name", "image", message, "keep one of each", same))
 
 
 def walk(root: Path, wanted: Callable[[Path], bool] = is_image_file) -> Iterator[Path]:
@@ -290,10 +304,6 @@ def walk(root: Path, wanted: Callable[[Path], bool] = is_image_file) -> Iterator
         yield from (path for name in sorted(names) if wanted(path := Path(folder, name)))
 
 
-def _name(path: Path, root: Path) -> str:
-    return printable(unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix()))
-
-
 def natural_key(name: str) -> tuple[list[str | int], str]:
     """Returns a sort key for natural order (2 before 10), ignoring case."""
     parts = re.split(r"([0-9]+)", name.casefold())
@@ -307,34 +317,21 @@ def _by_ending(files: Mapping[str, Path]) -> list[dict[str, Path]]:
     return sides if all(sides) and all(match for match, _ in found) else []
 
 
-def _items(files: Sequence[Mapping[str, Path]], is_halved: bool = False) -> list[Item]:
-    names = [name for name in files[0] if all(name in side for side in files)]
-    return [
-        Item(name, tuple(side[name] for side in files), is_halved) for name in sorted(names, key=natural_key)
-    ]
-
-
-def _one_sided(
+def _without_partner(
     roots: _Roots, files_of: Mapping[str, Sequence[Mapping[str, Path]]], kind: Kind
 ) -> Iterator[Finding]:
-    """Yields images of pairs without a partner; for other kinds, yields empty sides."""
-    alone: list[Case] = []
-    unread = ""
-    has_pairs = False
-    for split, sides in roots.items():
-        for at, (root, ours) in enumerate(zip(sides, files_of[split], strict=True)):
-            theirs = files_of[split][1 - at] if len(sides) == 2 else ours
-            missing = sorted(ours.keys() - theirs.keys(), key=natural_key)
-            if kind == "pairs" and missing:
-                alone += [Case((ours[name],)) for name in missing]
-                has_pairs |= len(missing) < len(ours) or not theirs
-                unread = unread or _unread_below(sides[1 - at])
-            elif kind != "pairs" and theirs and not ours:
+    """Yields sides without images, and images of pairs without a partner."""
+    alone = []
+    for split, (a, b) in files_of.items():
+        for root, ours, theirs in zip(roots[split], (a, b), (b, a), strict=True):
+            if theirs and not ours:
                 message = "no images, but the other side has some"
-                yield Finding("error", "layout", message, _instead(root, kind), [Case((root,))])
+                yield Finding("error", "layout", message, _advice(root, kind), [Case((root,))])
+            elif kind == "pairs" and theirs:
+                missing = sorted(ours.keys() - theirs.keys(), key=natural_key)
+                alone += [Case((ours[name],)) for name in missing]
     message = "without a partner of the same name on the other side"
-    fix = "give both images of a pair the same name, or train on unpaired images with --model cyclegan"
-    fix = unread or ("add the missing image, or delete its partner" if has_pairs else fix)
+    fix = "add or rename its partner, or delete it; --model cyclegan trains on unpaired images"
     yield from found("error", "missing-partner", "image", message, fix, alone)
 
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.data.dataset import ImageDataset, Images, LazyNames, sides_of_sets
-from pix2pix_tf.data.folder import FolderOptions, as_asked, digests_of, read_sides, usable_survey
+from pix2pix_tf.data.folder import FolderOptions, as_asked, digests_of, formats_of, read_sides, usable_survey
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.reading import decode_in_pipeline
 from pix2pix_tf.errors import ConfigError, DataError
@@ -47,7 +47,7 @@ def pack_folder(folder: Path, out: Path, options: FolderOptions) -> ImageDataset
     if out.resolve() == folder.resolve():
         raise ConfigError(f"--out {out} is the folder of the images; give a different folder")
     survey, usual = usable_survey(folder, options), FolderOptions()
-    sides = survey.formats()
+    sides = formats_of(survey)
     if not survey.is_split_here and (options.seed, options.shares) != (usual.seed, usual.shares):
         raise ConfigError(
             f"--seed and shares have no effect on {folder}, which already has splits; omit them"
@@ -61,8 +61,8 @@ def pack_folder(folder: Path, out: Path, options: FolderOptions) -> ImageDataset
         for items, place in zip(sets, ("",) if len(sets) == 1 else ("-A", "-B"), strict=True):
             files = ((item.name, [file.read_bytes() for file in item.files]) for item in items)
             shown = tqdm(files, f"packing {split}{place}", len(items), unit="image", delay=2, disable=None)
-            written = write_records(out, split + place, shown, digests_of(items, survey.checked))
-            splits[split].append({**written, "halved": items[0].is_halved})
+            written = write_records(out, split + place, shown, digests_of(items, survey))
+            splits[split].append({**written, "halved": survey.is_halved})
     write_manifest(out, folder.resolve().name, sides, splits)
     return open_pack(out)
 

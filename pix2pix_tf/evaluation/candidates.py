@@ -14,7 +14,7 @@ import tensorflow as tf
 from pix2pix_tf import formats
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset, Images
-from pix2pix_tf.data.layout import files_by_name, is_image_file, same_names
+from pix2pix_tf.data.layout import files_by_name, is_image_file
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import has_value
@@ -169,8 +169,8 @@ def _rescaled(pixels: np.ndarray, side: PixelFormat, model: ValueRange | None, i
 
 
 def _open_folder(name: str, path: Path, names: Sequence[str], side: PixelFormat) -> Candidate:
-    files, duplicates = files_by_name(path)
-    for finding in same_names(duplicates):
+    files, findings = files_by_name(path)
+    for finding in findings:
         raise DataError(f"{path}: {finding.line(path)}")
     missing = [each for each in names if each not in files]
     if missing:

@@ -18,7 +18,7 @@ from pix2pix_tf.data.checking.checks import CHECKS
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, sides_of_survey
 from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind
-from pix2pix_tf.data.folder import FolderOptions, survey_folder
+from pix2pix_tf.data.folder import FolderOptions, formats_of, survey_folder
 from pix2pix_tf.data.named import data_root
 from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.packed import is_pack
@@ -101,14 +101,14 @@ def check_folder(
     """Runs all checks on a folder of images; see `FolderOptions` for the arguments."""
     options = FolderOptions.of(data, kind, seed=seed, cache_dir=cache_dir)
     survey = survey_folder(folder, options, with_appearance=True)
-    if any(item.is_halved for items in survey.used() for item in items):
+    if survey.is_halved:
         kind = "pairs"
     sides = sides_of_survey(survey, kind, data)
     checked = CheckedFolder(folder, kind, survey, data, sides)
     findings = list(survey.findings)
     for check in CHECKS if sides else ():
         findings += check(checked)
-    as_read = survey.formats()
+    as_read = formats_of(survey)
     return Report(
         place=folder,
         kind=kind,

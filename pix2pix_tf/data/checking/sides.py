@@ -17,7 +17,7 @@ from pix2pix_tf.data.checking.findings import Case
 from pix2pix_tf.data.checking.label_maps import look_like_label_maps, recurring_colors
 from pix2pix_tf.data.checking.values import is_faint
 from pix2pix_tf.data.dataset import ITEMS, Kind
-from pix2pix_tf.data.folder import Survey
+from pix2pix_tf.data.layout import Survey
 from pix2pix_tf.data.names import label_sides
 from pix2pix_tf.data.pixel_format import ValueRange
 from pix2pix_tf.data.reading.numbers import Numbers, merged
@@ -102,7 +102,7 @@ class CheckedFolder:
 
 def sides_of_survey(survey: Survey, kind: Kind, data: DataConfig) -> list[CheckedSide]:
     """Returns the sides of a folder; empty if no image can be used."""
-    sides = [side for number in range(len(survey.used())) for side in _images_of_set(survey, number)]
+    sides = [side for number in range(len(survey.sets())) for side in _images_of_set(survey, number)]
     appearances = [[image.appearance for image in side] for side in sides]
     if kind == "pairs" and sides:  # one palette for both sides, because pairs may be swapped
         palettes = [recurring_colors([*appearances[0], *appearances[1]])] * 2
@@ -131,11 +131,11 @@ def _images_of_set(survey: Survey, number: int) -> list[tuple[SideImage, ...]]:
                 assert checked.appearances is not None  # the survey lists usable files only
                 assert numbers is not None
                 whole, *halves = checked.digests
-                digests = halves if item.is_halved else [whole]
-                parts = checked.appearances if item.is_halved else [joined(*checked.appearances)]
+                digests = halves if survey.is_halved else [whole]
+                parts = checked.appearances if survey.is_halved else [joined(*checked.appearances)]
                 size = checked.width // len(parts), checked.height
                 for digest, part in zip(digests, parts, strict=True):
-                    if item.is_halved and checked.values is None:
+                    if survey.is_halved and checked.values is None:
                         # The halves may differ, and the statistics are of the whole file.
                         numbers = numbers._replace(middle=(float(min(part.low)), float(max(part.high))))
                     row.append(SideImage(file, split, *size, digest, part, checked, numbers))
