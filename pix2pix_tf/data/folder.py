@@ -53,10 +53,12 @@ class FolderOptions:
     ignored: tuple[float | None, float | None] = (None, None)
     """Values that mark missing pixels in measurements and gray images of A and B."""
     ranges: Sequence[ValueRange | None] = (None, None)
-    """Value ranges of A and B, mapped to the full range of pixel values; images use the last one. ``None``
-    uses the range of the integer type, or the extremes of measurements."""
+    """Value ranges of A and B, mapped to the full range of pixel values. ``None`` uses the range of the
+    integer type, or the extremes of measurements."""
     channels: Sequence[int | None] = (None, None)
     """Requested channels of A and B; one more than the files' channels reads alpha as a band."""
+    side: int = 1
+    """The side whose range and channels images have that are not pairs: 0 for A, 1 for B."""
     cache_dir: Path | None = None
     """Folder for caching check results; ``None`` checks all files every time."""
 
@@ -87,7 +89,7 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
         SystemFault: The folder or a file in it can't be read.
     """
     survey = usable_survey(folder, options)
-    sides = as_asked(formats_of(survey), options.ranges, options.channels, folder)
+    sides = as_asked(formats_of(survey), options.ranges, options.channels, folder, options.side)
     names = ("",) if len(survey.files_by_side()) == 1 else (" on side A", " on side B")
     notes: list[Finding] = []
     for name, files, side in zip(names, survey.files_by_side(), sides, strict=False):
@@ -178,7 +180,7 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
             "replace or convert" if skip else "replace or convert, or skip with --skip-bad-images",
             [Case((file,), problem) for file, problem in problems.items()],
         ),
-        *_differences(survey, options.ranges),
+        *_differences(survey, options),
     ]
     used = [checked[file] for file in itertools.chain(*survey.files_by_side())]
     is_tall = bool(used) and all(one.height >= one.width for one in used)
@@ -220,11 +222,12 @@ def _problems_of_files(checked: Mapping[Path, CheckedImage], parts: int) -> dict
     return problems
 
 
-def _differences(survey: Survey, ranges: Sequence[ValueRange | None]) -> Iterator[Finding]:
+def _differences(survey: Survey, options: FolderOptions) -> Iterator[Finding]:
     """Yields images that differ from the others of their side, or from the other image of their pair."""
     bands, nodata = [], []
     sides = survey.files_by_side()
-    ranges_of = [ranges] if survey.is_halved else [[each] for each in ranges[-len(sides) :]]
+    ranges = options.ranges if sides[1:] else options.ranges[options.side :][:1]
+    ranges_of = [options.ranges] if survey.is_halved else [[each] for each in ranges]
     for files, side_ranges in zip(sides, ranges_of, strict=False):
         first = survey.checked[files[0]]
         first_with: dict[int, Path] = {}
@@ -305,8 +308,9 @@ def as_asked(
     ranges: Sequence[ValueRange | None],
     channels: Sequence[int | None],
     folder: Path,
+    single: int = 1,
 ) -> tuple[PixelFormat, ...]:
-    """Applies the requested ranges and channels to the sides; a single side uses the last of each.
+    """Applies the requested ranges and channels to the sides; a single side uses those of side ``single``.
 
     One channel more than the images have reads alpha as a band, if all images have alpha.
 
@@ -314,7 +318,9 @@ def as_asked(
         DataError: The range is too narrow for integer images, so that nearly all values would be clipped.
     """
     asked = []
-    for side, values, wanted in zip(sides, ranges[-len(sides) :], channels[-len(sides) :], strict=True):
+    if len(sides) == 1:
+        ranges, channels = (ranges[single],), (channels[single],)
+    for side, values, wanted in zip(sides, ranges, channels, strict=True):
         if side.has_alpha and wanted == side.channels + 1:
             side = dataclasses.replace(side, channels=wanted)
         if values is not None:

@@ -119,15 +119,16 @@ def open_pack(
     folder: Path,
     ranges: Sequence[ValueRange | None] = (None, None),
     channels: Sequence[int | None] = (None, None),
+    side: int = 1,
 ) -> ImageDataset:
-    """Opens a packed data set; see `FolderOptions` for ``ranges`` and ``channels``."""
+    """Opens a packed data set; see `FolderOptions` for ``ranges``, ``channels`` and ``side``."""
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if stored["format"] != _FORMAT:
             raise DataError(
                 f"{folder} has pack format {stored['format']} instead of {_FORMAT}; pack it again"
             )
-        sides = as_asked(list(map(PixelFormat.from_json, stored["sides"])), ranges, channels, folder)
+        sides = as_asked(list(map(PixelFormat.from_json, stored["sides"])), ranges, channels, folder, side)
         return ImageDataset(
             name=stored["name"],
             sides=sides,

@@ -65,8 +65,16 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
         dataset = _with_task(open_dataset(config, "images", to_train), config)
         return dataset.using(*(_EVALUATION_SETTINGS if dataset.has_targets else ()))
     dataset = _opened(config, kind)
+    # Whether a model of single images takes side B of pairs, or takes other images as side B.
+    if dataset.kind == "images":
+        takes_b = config.model.side == 0 and data.direction == "BtoA"
+    else:
+        takes_b = (config.model.side == 1) == (data.direction == "AtoB")
     if data.label_maps != "auto":
-        dataset = with_label_maps(dataset, label_sides(data))
+        places = label_sides(data)
+        if dataset.kind == "images":
+            places = "A" if "AB"[takes_b] in places else ""
+        dataset = with_label_maps(dataset, places)
     if "train" not in dataset.splits and (to_train or dataset.kind != kind == "unpaired"):
         raise DataError(
             f"{dataset.name}: nothing to train on (only {' and '.join(dataset.splits)}); add images in "
@@ -75,7 +83,6 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
     used = set()
     if data.ignore in {side.ignore for side in dataset.sides} - {None}:
         used.add("ignore")
-    takes_b = dataset.kind != "images" and (config.model.side == 1) == (data.direction == "AtoB")
     if kind != "images" or data.label_maps != ("A" if takes_b else "B"):
         used.add("label_maps")
     if kind == "unpaired" and dataset.kind == "pairs":
@@ -177,15 +184,17 @@ def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
         ranges, channels = (data.input_range, data.output_range), (data.input_channels, data.output_channels)
         if config.model.data != "unpaired" and data.direction == "BtoA":  # B is the input
             ranges, channels = ranges[::-1], channels[::-1]
+        # Images that are not pairs are inputs for models that take inputs only, else outputs.
+        side = 1 if config.model.side == 1 or data.direction == "BtoA" else 0
         used = {*_FILE_SETTINGS, "input_range", "output_range"}
         if is_pack(folder):
-            pack = open_pack(folder, ranges, channels)
+            pack = open_pack(folder, ranges, channels, side)
             _refuse_kind(pack.name, pack.kind, kind, f"; pack it with --kind {kind}")
             return pack.using(*used)
         cache_dir = data_root(data.data_dir)
         seed = config.split_seed
         options = FolderOptions.of(
-            data, kind, seed=seed, ranges=ranges, channels=channels, cache_dir=cache_dir
+            data, kind, seed=seed, ranges=ranges, channels=channels, side=side, cache_dir=cache_dir
         )
         return open_folder(folder, options).using(*used, "layout", "skip_bad_images", "data_dir")
     from pix2pix_tf.data.named import open_named_dataset

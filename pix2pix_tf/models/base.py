@@ -39,7 +39,7 @@ def masked(images: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
 
 def as_files_are_read(form: PixelFormat, config: TrainConfig, side: int = 0) -> PixelFormat:
     """Completes the format of a generator's input by what the data set says of the side that it takes."""
-    if config.model.data == "pairs" and config.data.direction == "BtoA":
+    if config.model.data != "unpaired" and config.data.direction == "BtoA":
         side = 1 - side
     is_label_map = config.data.task == "pairs" and "AB"[side] in label_sides(config.data)
     return dataclasses.replace(

@@ -5,9 +5,11 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+import tifffile
 
 from pix2pix_tf import load, replace, train
 from pix2pix_tf.commands.distill import distill_args
+from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.distilled import student_of
@@ -146,6 +148,35 @@ def test_direction_selects_the_teacher(tmp_path):
     assert (student.data.input_range, student.data.output_range) == ((0.0, 9.0), None)
     teacher = model_for(student).teacher()
     assert model_for(config).published_generators()[teacher.generator].discriminator == "discriminator_a"
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+@pytest.mark.parametrize("name", ["inputs", "pairs"])
+def test_a_student_of_inputs_reads_images_as_its_teacher(tmp_path, name, direction):
+    given, target = direction[0], direction[-1]
+    for number in range(3):
+        folders = {"inputs": {"": 1000}, "pairs": {given: 1000, target: 10}}[name]
+        for folder, top in folders.items():
+            path = tmp_path / name / folder / f"{number}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, np.linspace(0, top, 64 * 64, dtype=np.float32).reshape(64, 64))
+    teacher = small_config(
+        tmp_path,
+        direction=direction,
+        input_channels=1,
+        output_channels=2,
+        input_range=(0.0, 1000.0),
+        output_range=(0.0, 10.0),
+        label_maps=direction[0],
+        ignore=7.0,
+    )
+    student = student_of(teacher, tmp_path, has_targets=False)
+    [side] = open_dataset(replace(student, dataset=str(tmp_path / name))).sides
+    [published] = model_for(student).published_generators().values()
+    [expected] = model_for(teacher).published_generators().values()
+    assert published.input == expected.input
+    for setting in ("channels", "value_range", "labels", "ignore"):
+        assert getattr(side, setting) == getattr(expected.input, setting), setting
 
 
 def test_teacher_of_a_failed_start_is_replaced(tiny_run, tmp_path):
