@@ -64,6 +64,19 @@ def _jpegs():
     yield "CMYK JPEG", encode(smooth(37, 61).convert("CMYK"), "JPEG", quality=90)
     for orientation in range(1, 9):
         yield f"JPEG turned {orientation}", encode(smooth(24, 40), "JPEG", exif=exif(orientation))
+    kinds = [(kind, number) for kind in (3, 4, 8, 9) for number in (0, 1)] + [(3, 2), (1, 1)]
+    for (kind, number), (mark, order) in itertools.product(kinds, {"II*\0": "<", "MM\0*": ">"}.items()):
+        value = struct.pack(f"{order}HH", 6, 0) if kind in (3, 8) else struct.pack(f"{order}I", 6)
+        entry = struct.pack(f"{order}HHI", 0x0112, kind, number) + value
+        block = mark.encode() + struct.pack(f"{order}IH", 8, 1) + entry + bytes(4)
+        turned = encode(smooth(24, 40), "JPEG", exif=b"Exif\0\0" + block)
+        yield f"JPEG turned by {number} of type {kind}, {order}", turned
+    plain, turned = (encode(smooth(24, 40), "JPEG", **more) for more in ({}, {"exif": exif(6)}))
+    segment = turned[2 : turned.index(b"\xff\xdb")].removeprefix(plain[2 : plain.index(b"\xff\xdb")])
+    pixels_at = plain.index(b"\xff\xda")
+    yield "JPEG turned by EXIF after other segments", plain[:pixels_at] + segment + plain[pixels_at:]
+    no_tiff = segment.replace(b"II*\0", b"IIx\0")
+    yield "JPEG turned by no TIFF", plain[:2] + no_tiff + plain[2:]
     for at, broken in enumerate(
         (b"", b"II", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff", b"x" * 40)
     ):

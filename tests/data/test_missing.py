@@ -77,6 +77,7 @@ def codes(folder, **options):
         (np.float32, LOWEST, "-3.4028234663852886e+38"),
         (np.float32, LOWEST, "-3.40282346638529e+38"),  # not castable to float32 by itself
         (np.float64, LOWEST, "-3.4e+38"),
+        (np.float32, LOWEST, "-1.7976931348623157e+308"),  # of float64
         (np.float32, np.nan, "nan"),
         (np.float32, np.nan, None),
         (np.float32, np.inf, None),

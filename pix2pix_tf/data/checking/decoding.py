@@ -21,7 +21,7 @@ from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
 # Increase when the set of accepted files or the fields of `Appearance` change.
-INDEX_VERSION = 9
+INDEX_VERSION = 10
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,9 +39,21 @@ def missing_pixels(array: np.ndarray, nodata: Sequence[float], is_measured: bool
     """
     found = ~np.isfinite(array)
     with np.errstate(all="ignore"):
-        for number in nodata:
+        for number in _representable(nodata, array.dtype):
             found |= abs(array / number - 1) < 2e-3 if abs(number) > _HUGE else array == number
     return found.any(-1) if is_measured else found.all(-1)
+
+
+def _representable(nodata: Sequence[float], dtype: np.dtype) -> Sequence[float]:
+    """Clips values to the range of real pixels, as programs that write GeoTIFFs clip the pixels.
+
+    A raster of float32 often declares the lowest float64.
+    """
+    if dtype.kind != "f":
+        return nodata
+    limits = np.finfo(dtype)
+    clipped = np.clip(nodata, float(limits.min), float(limits.max)).tolist()
+    return [number if np.isinf(number) else level for number, level in zip(nodata, clipped, strict=True)]
 
 
 def numbers_of(array: np.ndarray, nodata: Sequence[float], is_measured: bool) -> Numbers:
@@ -77,7 +89,7 @@ def numbers_of(array: np.ndarray, nodata: Sequence[float], is_measured: bool) ->
         (float(low), float(high)),
         (float(first), float(last)),
         missing / array.size,
-        next((number for number in nodata if (array == number).any()), None),
+        next((number for number in _representable(nodata, array.dtype) if (array == number).any()), None),
         sentinels,
         [int(level) for level in levels] if is_few else [],
     )

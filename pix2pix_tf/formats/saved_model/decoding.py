@@ -14,6 +14,8 @@ from pix2pix_tf.data.pixels import convert_channels, to_unit_range
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # signatures at the start of a file
 
+_TIFF = (b"II*\0", b"II\0*", b"MM\0*", b"MM*\0")  # starts of EXIF that Pillow accepts
+
 # Valid files have fewer blocks before their pixels. Without a limit, a malicious file could occupy a server
 # for minutes.
 _MAX_BLOCKS = 10_000
@@ -163,9 +165,9 @@ def _jpeg_exif(data: tf.Tensor) -> tf.Tensor:
         return (_text(data, position, 2) == b"\xff\xe1") & (_text(data, position + 4, 6) == b"Exif\0\0")
 
     def stop_at(position: tf.Tensor) -> tf.Tensor:
-        # Only application segments and comments may precede EXIF.
+        # EXIF may follow any segment before the pixels. Markers from RST0 to SOS end the search.
         marker = _number(data, position, 2)
-        skippable = ((marker >= 0xFFE0) & (marker <= 0xFFEF)) | (marker == 0xFFFE) | (marker == 0xFFFF)
+        skippable = (marker >= 0xFFC0) & ((marker < 0xFFD0) | (marker > 0xFFDA))
         return is_exif(position) | tf.logical_not(skippable)
 
     def after(position: tf.Tensor) -> tf.Tensor:
@@ -197,9 +199,14 @@ def _exif_orientation(exif: tf.Tensor) -> tf.Tensor:
         count = _value(_bytes(exif, directory, 2), little)
         # Reads one extra entry, because decode_raw fails for zero bytes.
         entries = tf.reshape(_bytes(exif, directory + 2, 12 * count + 12), [-1, 12])[:count]
-        tag, kind, value = (_value(entries[:, at : at + 2], little) for at in (0, 2, 8))
+        tag, kind, short = (_value(entries[:, at : at + 2], little) for at in (0, 2, 8))
+        number, long = (_value(entries[:, at : at + 4], little) for at in (4, 8))
+        is_short = ((kind == 3) | (kind == 8)) & (number >= 1) & (number <= 2)
+        is_long = ((kind == 4) | (kind == 9)) & (number == 1)
+        value = tf.where(is_short, short, tf.where(is_long, long, 0))
         # Without entries, reduce_max returns the minimum of int64.
-        found = tf.reduce_max(tf.where((tag == 0x0112) & (kind == 3), value, 0))
+        found = tf.reduce_max(tf.where(tag == 0x0112, value, 0))
         return tf.where((found >= 1) & (found <= 8), found, 1)
 
-    return tf.cond(tf.strings.length(exif) > 0, stated, lambda: tf.constant(1, tf.int64))
+    is_tiff = tf.reduce_any(_text(exif, 0, 4) == tf.constant(_TIFF))
+    return tf.cond(is_tiff, stated, lambda: tf.constant(1, tf.int64))
