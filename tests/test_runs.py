@@ -13,7 +13,7 @@ from pix2pix_tf.config import to_json
 from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
-from pix2pix_tf.runs import FORMAT, RunDirectory
+from pix2pix_tf.runs import FORMAT, RunDirectory, find_run
 
 
 @pytest.fixture
@@ -190,6 +190,15 @@ def test_checkpoint_as_run_directory_is_refused(tmp_path):
         RunDirectory(tmp_path / other).refuse_unreadable_path()
 
 
+def test_a_folder_beside_a_run_is_not_a_checkpoint(tmp_path):
+    RunDirectory(tmp_path / "run").write_config(preset("procedural"), {})
+    outputs = tmp_path / "run@4 outputs"
+    with pytest.raises(RunError, match="after @"):
+        find_run(outputs)
+    outputs.mkdir()
+    assert find_run(outputs) is None
+
+
 def test_run_at_an_address(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     run = RunDirectory(Path("gs://bucket/run"))
@@ -203,7 +212,7 @@ def test_run_at_an_address(monkeypatch, tmp_path):
 HOLD = """
 import sys, pathlib
 from pix2pix_tf.errors import RunError
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import RunDirectory, find_run
 try:
     with RunDirectory(pathlib.Path(sys.argv[1])).locked():
         print("held")

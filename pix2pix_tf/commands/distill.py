@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import parse
-from pix2pix_tf.commands.train import TrainArgs, early, run_training, with_length
+from pix2pix_tf.commands.train import TrainArgs, early, refuse_unread_flags, run_training, with_length
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.distilled import StudentSettings, student_directory, student_of
@@ -48,7 +48,9 @@ def distill_args(arguments: Sequence[str]) -> DistillArgs:
             raise ConfigError(f"{name} has no effect, because RUN, the teacher, determines it; leave it out")
     has_targets = "--inputs-only" not in flags and "--inputs_only" not in flags
     student = with_length(_student_defaults(Path(run), has_targets, given), flags)
-    return parse(DistillArgs, "distill RUN", flags, DistillArgs(student))
+    args = parse(DistillArgs, "distill RUN", flags, DistillArgs(student))
+    refuse_unread_flags(args.config, flags)
+    return args
 
 
 def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | None]) -> TrainConfig:

@@ -78,10 +78,15 @@ def train_args(arguments: Sequence[str]) -> TrainArgs:
     default = with_length(_train_defaults(arguments), arguments)
     description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(TRAINED)}."
     args = parse(TrainArgs, "train", arguments, TrainArgs(default), description)
-    flags = (each.partition("=")[0] for each in arguments if each.startswith("--"))
-    named = {each.removeprefix("--").replace("-", "_") for each in flags}
-    refuse_unread(args.config, args.config, named=named)
+    refuse_unread_flags(args.config, arguments)
     return args
+
+
+def refuse_unread_flags(config: TrainConfig, arguments: Sequence[str]) -> None:
+    """Raises `ConfigError` if a given flag has no effect, also if its value is the default."""
+    flags = (each.partition("=")[0] for each in arguments if each.startswith("--"))
+    named = {each.removeprefix("--").replace("-", "_").removeprefix("no_") for each in flags}
+    refuse_unread(config, config, named=named)
 
 
 def early(arguments: Sequence[str], *names: str) -> dict[str, str | None]:

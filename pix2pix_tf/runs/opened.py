@@ -65,6 +65,8 @@ def find_run(model: str | Path) -> OpenedRun | None:
             raise RunError(f"{directory.place} has no best checkpoint: none was validated")
         which = str(best["step"])
     if not which.isdecimal():
+        if RunDirectory(Path(model)).path.exists():
+            return None  # a model or outputs beside the run
         raise RunError(f"{model}: give a step or 'best' after @")
     return OpenedRun(str(model), directory, directory.read_config(), int(which))
 

@@ -188,8 +188,16 @@ def test_teacher_of_a_failed_start_is_replaced(tiny_run, tmp_path):
     assert_equal_outputs(teacher, tiny_run)
 
 
-@pytest.mark.parametrize("flags", [["--model", "pix2pix"], ["--recipe", "paper"], ["--teacher", "x"]])
-def test_settings_of_the_teacher_are_refused(tiny_run, tmp_path, flags):
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--model", "pix2pix"],
+        ["--recipe", "paper"],
+        ["--teacher", "x"],
+        ["--patch", "70", "--gan-weight", "0"],
+    ],
+)
+def test_settings_without_effect_on_a_student_are_refused(tiny_run, tmp_path, flags):
     with pytest.raises(ConfigError, match=flags[0]):
         distill_args([str(tiny_run.path), "--run-dir", str(tmp_path / "student"), *flags])
 
