@@ -39,6 +39,13 @@ _XYZ_OF_RGB = np.array(  # of linear sRGB
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _LUMA = np.array([0.299, 0.587, 0.114])
 
+_DIRECTIONS = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "one": "closer to 1 is better",
+    "target": "best up to the targets’ value",
+}
+
 Number = TypeVar("Number", float, np.ndarray)
 
 
@@ -54,6 +61,11 @@ class Metric:
     label: str
     help: str
     better: Literal["lower", "higher", "one", "target"]
+
+    @property
+    def direction(self) -> str:
+        """Explains which values are better."""
+        return _DIRECTIONS[self.better]
 
     def badness(self, value: Number, target_value: Number) -> Number:
         """Returns a number that is higher for worse values; ``target_value`` is the metric of the targets."""

@@ -158,7 +158,7 @@ def test_without_a_better_model_the_headline_says_why(page):
         page(dataclasses.replace(given, comparisons=each)).headline()
         for each in (given.comparisons, differ, [])
     ]
-    for words, headline in zip(("no difference", "neither is better", "too few"), found, strict=True):
+    for words, headline in zip(("No difference", "neither is better", "too few"), found, strict=True):
         assert words in headline
     assert all(text in page(evaluation("anna")).headline() for text in ("anna", "L1", "0.170"))
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import jinja2
 
 from pix2pix_tf.evaluation.report.answers import ANSWERS_FORMAT, answers_key
-from pix2pix_tf.evaluation.report.gallery import LONGEST_SIDE, ReportImage, Selection, select
+from pix2pix_tf.evaluation.report.gallery import JSON_OPTIONS, LONGEST_SIDE, ReportImage, Selection, select
 from pix2pix_tf.evaluation.report.plots import curve_plots, fine_detail, spectrum_plots
-from pix2pix_tf.evaluation.report.summary import summarize
+from pix2pix_tf.evaluation.report.summary import number_text, summarize
 from pix2pix_tf.evaluation.report.tables import difference_tables, metric_rows
-from pix2pix_tf.evaluation.report.text import DIRECTIONS, JSON_OPTIONS, color_marks, number_text
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.files import printable, write_whole
 from pix2pix_tf.metrics import ImageMetric
@@ -27,6 +26,7 @@ __all__ = ["LIMIT", "LONGEST_SIDE", "ReportImage", "write_report"]
 LIMIT = 5_000_000  # bytes of the whole page
 
 _SLACK = 10_000  # bytes of the page elements that only appear with images
+_MARKS = 6  # colors in the template
 
 
 def write_report(
@@ -41,17 +41,17 @@ def write_report(
     each model to the lines of its metrics.jsonl.
     """
     headline, sentences = summarize(evaluation)
-    marks = color_marks(evaluation)
+    marks = {model.name: index % _MARKS for index, model in enumerate(evaluation.models)}
     facts = {
         "results": evaluation,
         "marks": marks,
         "headline": headline,
         "sentences": sentences,
         "rows": metric_rows(evaluation),
-        "pairs": difference_tables(evaluation),
-        "spectra": spectrum_plots(evaluation),
+        "differences": difference_tables(evaluation),
+        "spectra": spectrum_plots(evaluation, marks),
         "detail": fine_detail(evaluation),
-        "curves": curve_plots(evaluation, curves),
+        "curves": curve_plots(curves, marks),
         "total": len(images),
         "longest_side": LONGEST_SIDE,
         "shrunk": any(max(image.target.shape[:2]) > LONGEST_SIDE for image in images),
@@ -61,15 +61,16 @@ def write_report(
         "dataset": evaluation.dataset,
         "models": [{"name": name, "mark": mark, "key": answers_key(name)} for name, mark in marks.items()],
         "metrics": [
-            {"name": metric.name, "label": metric.label, "direction": DIRECTIONS[metric.better]}
+            {"name": metric.name, "label": metric.label, "direction": metric.direction}
             for metric in evaluation.metrics
             if isinstance(metric, ImageMetric)
         ],
     }
 
-    def render(selection: Selection) -> str:
+    def render(chosen: Selection) -> str:
         # Escapes file names that aren't UTF-8. This is valid in both JSON and HTML.
-        return printable(_template().render(facts, data=data | selection.embedded(), chosen=selection))
+        shown = {"uris": chosen.uris, "images": chosen.entries}
+        return printable(_template().render(facts, data=data | shown, chosen=chosen))
 
     bare = render(Selection())
     write_whole(path, render(select(evaluation, images, LIMIT - len(bare.encode()) - _SLACK)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import functools
 import io
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,18 @@ from jinja2.utils import htmlsafe_json_dumps
 from PIL import Image
 
 from pix2pix_tf.data.pixels import as_shown
-from pix2pix_tf.evaluation.report.text import JSON_OPTIONS
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.files import printable
 
 LONGEST_SIDE = 512  # pixels of an embedded image
 
+# Compact, and in the order of models and metrics: Jinja sorts keys by default.
+JSON_OPTIONS: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+
 # WebP qualities, best first. Loss is hard to see even at the lowest. If the page is still too large, it shows
 # fewer images, because a lower quality would blur the details that matter.
 _QUALITIES = (95, 90, 85, 80)
+_GOLDEN_RATIO = 0.618034  # its multiples modulo 1 are spread evenly, however many there are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,56 +43,53 @@ class ReportImage:
 class Selection:
     """The images on the page.
 
-    ``entries`` has the script's data for each image, with data URIs. ``worst`` and ``best`` count the images
-    selected for their rank; both are 0 if all images are shown.
+    ``entries`` has the script's data for each image; its views are indices of ``uris``, where equal images
+    are stored once. ``worst`` and ``best`` count the images shown at both ends of the ranking, without gaps.
     """
 
     entries: Sequence[dict[str, Any]] = ()
+    uris: Sequence[str] = ()
     worst: int = 0
     best: int = 0
-
-    def embedded(self) -> dict[str, Any]:
-        """Returns the script's data; equal images are stored once and referred to by index."""
-        uris: dict[str, int] = {}
-        images = [
-            entry | {"views": [uris.setdefault(uri, len(uris)) for uri in entry["views"]]}
-            for entry in self.entries
-        ]
-        return {"uris": list(uris), "images": images}
-
-    def size(self) -> int:
-        """Returns an upper bound of its bytes on the page."""
-        return len(printable(str(htmlsafe_json_dumps(self.embedded(), **JSON_OPTIONS))).encode())
 
 
 def select(evaluation: Evaluation, images: Sequence[ReportImage], room: int) -> Selection:
     """Selects all images at the best quality that fits ``room`` bytes, else fewer at the lowest quality."""
-    metric, total = evaluation.metrics[0], len(images)
+    metric = evaluation.metrics[0]
 
     def mean_badness(index: int) -> float:
         values = [values[metric.name] for values in images[index].values.values()]
         return sum(evaluation.badness(metric, value) for value in values) / len(values)
 
-    ranking = sorted(range(total), key=mean_badness, reverse=True)
-
-    def selecting(quality: int) -> Callable[[int], Selection]:
-        entry = functools.cache(lambda index: _entry(evaluation, images[index], quality))
-
-        def selection(count: int) -> Selection:
-            places, worst, best = _spread(total, count)
-            return Selection([entry(index) for index in sorted(ranking[at] for at in places)], worst, best)
-
-        return selection
-
+    ranking = sorted(range(len(images)), key=mean_badness, reverse=True)
     for quality in _QUALITIES:
-        selection, tried = selecting(quality), min(8, total)
-        guess = int(1.1 * tried * room / selection(tried).size())
-        if guess >= total and (everything := selection(total)).size() <= room:
-            return everything
-    count = max(0, min(guess, total))
-    while (size := selection(count).size()) > room and count:
-        count = max(0, min(count - 1, int(count * room / size)))
-    return selection(count)
+        entries: dict[int, dict[str, Any]] = {}
+        left = room
+        for index in _by_priority(ranking):
+            entry = _entry(evaluation, images[index], quality)
+            left -= len(printable(f"{htmlsafe_json_dumps(entry, **JSON_OPTIONS)},").encode())
+            if left < 0:
+                break
+            entries[index] = entry
+        if len(entries) == len(images):
+            break
+
+    uris: dict[str, int] = {}
+    for entry in entries.values():
+        entry["views"] = [uris.setdefault(uri, len(uris)) for uri in entry["views"]]
+    worst, best = (
+        next((place for place, index in enumerate(order) if index not in entries), 0)
+        for order in (ranking, ranking[::-1])
+    )
+    return Selection([entries[index] for index in sorted(entries)], list(uris), worst, best)
+
+
+def _by_priority(ranking: Sequence[int]) -> list[int]:
+    """Orders images so that any first part has a third of the worst, a sixth of the best, and a spread."""
+    worst, best = iter(ranking), reversed(ranking)
+    spread = (ranking[int(len(ranking) * (number * _GOLDEN_RATIO % 1))] for number in itertools.count())
+    mixed = itertools.chain.from_iterable(zip(worst, spread, best, spread, worst, spread, strict=False))
+    return list(dict.fromkeys([*mixed, *ranking]))
 
 
 def _entry(evaluation: Evaluation, image: ReportImage, quality: int) -> dict[str, Any]:
@@ -126,16 +126,3 @@ def _data_uri(image: np.ndarray, quality: int, may_be_lossless: bool = False) ->
         small.save(buffer, "webp", **each)
         files.append(buffer.getvalue())
     return f"data:image/webp;base64,{base64.b64encode(min(files, key=len)).decode()}"
-
-
-def _spread(total: int, count: int) -> tuple[list[int], int, int]:
-    """Returns ``count`` positions in a ranking, and how many are the worst and the best.
-
-    A third are the worst, a sixth are the best, and the rest are evenly spaced in between.
-    """
-    if count >= total:
-        return list(range(total)), 0, 0
-    worst, best = -(-count // 3), count // 6
-    between, middle = count - worst - best, total - worst - best
-    inner = [worst + (2 * index + 1) * middle // (2 * between) for index in range(between)]
-    return [*range(worst), *inner, *range(total - best, total)], worst, best

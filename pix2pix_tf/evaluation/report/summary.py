@@ -3,88 +3,84 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from collections.abc import Sequence
 
-from pix2pix_tf.evaluation.report.text import listing, number_text
+from pix2pix_tf.evaluation.intervals import Estimate
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.wording import counted
-
-# Metric labels by the name of the better model. If neither model is better, the key is True for a difference
-# beyond chance, else False.
-Outcomes = Mapping[str | bool, Sequence[str]]
 
 
 def summarize(evaluation: Evaluation) -> tuple[str, list[str]]:
     """Returns the page's headline and the sentences below it."""
     names = [model.name for model in evaluation.models]
     if len(names) == 1:
-        [model] = evaluation.models
+        values = evaluation.models[0].values
         numbers = [
-            f"{metric.label} {number_text(model.values[metric.name].value, model.values[metric.name])}"
+            f"{metric.label} {number_text(values[metric.name].value, values[metric.name])}"
             for metric in evaluation.metrics
-            if metric.name in model.values
+            if metric.name in values
         ]
-        return f"{model.name}: {listing(numbers[:3])}", []
-    pairs: dict[tuple[str, str], dict[str | bool, list[str]]] = {}
+        return f"{names[0]}: {_listing(numbers[:3])}", []
+    if not evaluation.comparisons:
+        return f"{_listing(names)}: {evaluation.count} images are too few to compare", []
+    findings = {}
+    for pair, comparisons in itertools.groupby(evaluation.comparisons, lambda each: each.models):
+        # Metric labels by the better model; if neither is better, by whether the models differ.
+        outcomes = collections.defaultdict[str | bool, list[str]](list)
+        for each in comparisons:
+            outcomes[each.better or each.larger_than_chance].append(each.metric.label)
+        sentences: dict[str | bool, tuple[str, str]] = {
+            **{name: (f"{name} is better in ", "") for name in pair},
+            True: ("they differ in ", ", and neither is better"),
+            False: ("no difference beyond chance in ", ""),
+        }
+        findings[pair] = [
+            f"{start}{_listing(outcomes[outcome])}{end}"
+            for outcome, (start, end) in sentences.items()
+            if outcomes[outcome]
+        ]
+    if len(names) == 2:
+        return _headline(evaluation, names), next(iter(findings.values()))
+    pairwise = [f"{' against '.join(pair)}: {'; '.join(found)}" for pair, found in findings.items()]
+    return _headline(evaluation, names), pairwise
+
+
+def _headline(evaluation: Evaluation, names: Sequence[str]) -> str:
+    """Returns which model is best: the one with the most wins beyond chance, after subtracting losses."""
+    neither = "neither" if len(names) == 2 else "none"
+    wins, losses = collections.Counter[str](), collections.Counter[str]()
     for each in evaluation.comparisons:
-        outcomes = pairs.setdefault(each.models, collections.defaultdict(list))
-        outcomes[each.better or each.larger_than_chance].append(each.metric.label)
-    if not pairs:
-        return f"{listing(names)}: {evaluation.count} images are too few to compare", []
-    if len(pairs) == 1:
-        [(models, outcomes)] = pairs.items()
-        return _two_models(*models, outcomes), _findings(*models, outcomes)
-    return _many_models(names, pairs), [
-        f"{first} against {second}: {'; '.join(_findings(first, second, outcomes))}"
-        for (first, second), outcomes in pairs.items()
-    ]
-
-
-def _two_models(first: str, second: str, outcomes: Outcomes) -> str:
-    if len(outcomes[first]) < len(outcomes[second]):
-        first, second = second, first
-    won, lost, different = (len(outcomes[outcome]) for outcome in (first, second, True))
-    metrics = counted(sum(map(len, outcomes.values())), "metric")
-    if not won and different:
-        return f"{first} and {second} differ beyond chance in {different} of {metrics}: neither is better"
-    if not won:
-        return f"Between {first} and {second} no difference is larger than chance"
-    if won == lost:
-        return f"{first} and {second} each win {won} of {metrics}: neither is better throughout"
-    if lost:
-        return f"{first} is better than {second} in {won} of {metrics} and worse in {lost}, beyond chance"
-    return f"{first} is better than {second}: beyond chance in {won} of {metrics}, worse in none"
-
-
-def _findings(first: str, second: str, outcomes: Outcomes) -> list[str]:
-    """Returns a sentence for each outcome that at least one metric has."""
-    sentences: dict[str | bool, tuple[str, str]] = {
-        first: (f"{first} is better in ", ""),
-        second: (f"{second} is better in ", ""),
-        True: ("they differ in ", ", and neither is better"),
-        False: ("no difference beyond chance in ", ""),
-    }
-    return [
-        f"{start}{listing(outcomes[outcome])}{end}"
-        for outcome, (start, end) in sentences.items()
-        if outcomes[outcome]
-    ]
-
-
-def _many_models(names: Sequence[str], pairs: Mapping[tuple[str, str], Outcomes]) -> str:
-    won, lost = collections.Counter[str](), collections.Counter[str]()
-    for (first, second), outcomes in pairs.items():
-        for winner, loser in ((first, second), (second, first)):
-            won[winner] += len(outcomes[winner])
-            lost[loser] += len(outcomes[winner])
-    if not won.total():
-        return f"None of these {len(names)} models is better than another, beyond chance"
-    most = max(won[name] - lost[name] for name in names)
-    ahead = [name for name in names if won[name] - lost[name] == most]
+        if each.better:
+            wins[each.better] += 1
+            losses.update({*each.models} - {each.better})
+    if not wins:
+        different = sum(each.larger_than_chance for each in evaluation.comparisons)
+        if not different:
+            return f"No difference between {_listing(names)} is larger than chance"
+        of_all = counted(len(evaluation.comparisons), "comparison")
+        return f"{_listing(names)} differ beyond chance in {different} of {of_all}, but {neither} is better"
+    lead = max(wins[name] - losses[name] for name in names)
+    ahead = [name for name in names if wins[name] - losses[name] == lead]
     if len(ahead) > 1:
-        return f"{listing(ahead)} share the lead: none of the {len(names)} models is best"
+        return f"{_listing(ahead)} share the lead, so {neither} is best"
     [best] = ahead
-    return (
-        f"{best} is the best of {len(names)} models: in comparisons with the others it wins "
-        f"{won[best]} beyond chance and loses {lost[best]}"
-    )
+    rank = f"the best of {len(names)} models"
+    if len(names) == 2:
+        rank = f"better than {names[1 - names.index(best)]}"
+    of_own = counted(sum(best in each.models for each in evaluation.comparisons), "comparison")
+    return f"{best} is {rank}: beyond chance, better in {wins[best]} of {of_own} and worse in {losses[best]}"
+
+
+def _listing(names: Sequence[str]) -> str:
+    """Joins names as in a sentence: a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def number_text(value: float, estimate: Estimate) -> str:
+    """Formats a value to two digits of its interval's width, or by its size if the width is 0."""
+    scale = (estimate.high - estimate.low) or abs(value) / 100
+    decimals = max(0, 1 - math.floor(math.log10(scale))) if scale else 0
+    text = f"{value:.{decimals}f}" if decimals <= 8 else f"{value:.2e}"
+    return text.replace("-", "−")

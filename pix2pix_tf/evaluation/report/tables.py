@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pix2pix_tf.evaluation.report.text import DIRECTIONS
+from pix2pix_tf.evaluation.intervals import Comparison
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.metrics import Metric
 
+Place = Callable[[float], float]  # maps a value to its position on a bar, in percent
+
 
 def metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Returns a row per metric: the values of the models and the targets, and the best model.
-
-    A row's ``place`` maps a value to its position on the bars, in percent.
-    """
+    """Returns a row per metric: the values of the models and the targets, and the best model."""
     rows = []
     for metric in evaluation.metrics:
         values = [model.values.get(metric.name) for model in evaluation.models]
@@ -25,7 +24,6 @@ def metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         rows.append(
             {
                 "metric": metric,
-                "direction": DIRECTIONS[metric.better],
                 "values": values,
                 "own": own,
                 "ideal": ideal,
@@ -35,13 +33,6 @@ def metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _places(values: Sequence[float]) -> Callable[[float], float]:
-    """Returns a function that maps a value to its position on a bar, in percent, with margins."""
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    span = high - low or abs(high) or 1.0
-    return lambda value: round(6 + 88 * (value - low) / span, 2)
 
 
 def _best(evaluation: Evaluation, metric: Metric) -> tuple[str | None, bool]:
@@ -58,16 +49,19 @@ def _best(evaluation: Evaluation, metric: Metric) -> tuple[str | None, bool]:
     return best, {name for each in won for name in each.models} >= set(badness)
 
 
-def difference_tables(evaluation: Evaluation) -> list[dict[str, Any]]:
+def difference_tables(evaluation: Evaluation) -> dict[tuple[str, str], list[tuple[Comparison, Place]]]:
     """Returns the comparisons of each pair of models; their bars have 0 in the middle."""
-
-    def around_zero(*ends: float) -> Callable[[float], float]:
-        reach = max(map(abs, ends)) or 1.0
-        return lambda value: round(50 + 44 * value / reach, 2)
-
-    pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    tables: dict[tuple[str, str], list[tuple[Comparison, Place]]] = {}
     for each in evaluation.comparisons:
-        difference = each.difference
-        place = around_zero(difference.value, difference.low, difference.high)
-        pairs.setdefault(each.models, []).append({"comparison": each, "place": place})
-    return [{"models": models, "rows": rows} for models, rows in pairs.items()]
+        ends = (each.difference.value, each.difference.low, each.difference.high)
+        place = _places([*ends, *(-end for end in ends)])
+        tables.setdefault(each.models, []).append((each, place))
+    return tables
+
+
+def _places(values: Sequence[float]) -> Place:
+    """Returns a function that maps the values' range to a bar, with margins."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    if low == high:
+        low, high = low - 1, high + 1
+    return lambda value: round(6 + 88 * (value - low) / (high - low), 2)
