@@ -17,6 +17,7 @@ import numpy as np
 
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
+from pix2pix_tf.files import first_line
 
 _SUPPORTED = "pytorch-CycleGAN-and-pix2pix (unet_128, unet_256, resnet_6blocks or resnet_9blocks)"
 # Image size by the number of residual blocks: our ResNet chooses the number by the size.
@@ -124,14 +125,23 @@ def _load(path: Path) -> State:
     # The network may be nested, as in {"state_dict": ..., "epoch": 200}.
     networks = {"": stored}
     if not is_network(stored) and isinstance(stored, Mapping):
-        networks = {name: each for name, each in stored.items() if each and is_network(each)}
+        networks = {name: each for name, each in stored.items() if is_network(each) and each}
     if len(networks) != 1 or not is_network(network := next(iter(networks.values()))):
         several = f"several networks ({', '.join(map(str, networks))})" if len(networks) > 1 else ""
         raise RunError(f"{path}: has {several or 'no network'}; give a latest_net_G.pth")
+
+    def array(name: str, value: Any) -> np.ndarray:
+        try:
+            return value.detach().to(torch.float32).resolve_neg().numpy()
+        except (TypeError, RuntimeError) as error:  # sparse, quantized or without data
+            raise RunError(
+                f"{path}: '{name}' is not a plain tensor ({first_line(error)}); save the network's "
+                "state_dict() in float32"
+            ) from error
+
     # Removes prefixes of compiled networks and of networks on several GPUs.
     return {
-        re.sub(r"^(module\.|_orig_mod\.)+", "", name): value.to(torch.float32).numpy()
-        for name, value in network.items()
+        re.sub(r"^(module\.|_orig_mod\.)+", "", name): array(name, value) for name, value in network.items()
     }
 
 

@@ -113,6 +113,7 @@ CONTENTS = {
     "another shape": lambda state: {**state, "model.model.3.weight": torch.zeros(5, 3, 4, 4)},
     "one dimension": lambda state: {**state, "model.model.0.weight": torch.zeros(5)},
     "no tensors": lambda state: {"model.model.0.weight": 3},
+    "sparse": lambda state: {name: value.to_sparse() for name, value in state.items()},
     "one entry more": lambda state: {**state, "model.model.4.filt": torch.ones(3)},
     "a bias more": lambda state: {**state, "model.model.0.bias": torch.ones(1)},
 }
@@ -154,10 +155,14 @@ def test_unsupported_network_is_named(kind, tmp_path):
     "wrapped",
     [
         lambda state: {"state_dict": state, "epoch": 200, "optimizer": {"state": {}, "groups": [1]}},
+        lambda state: {"state_dict": state, "random_state": torch.zeros(5)},
+        lambda state: {
+            name: torch.nn.Parameter(value, value.is_floating_point()) for name, value in state.items()
+        },
         lambda state: {f"_orig_mod.module.{name}": value for name, value in state.items()},
         lambda state: {f"module._orig_mod.{name}": value.half() for name, value in state.items()},
     ],
-    ids=["state_dict", "compiled", "parallel"],
+    ids=["state_dict", "random state", "parameters", "compiled", "parallel"],
 )
 def test_wrapped_weights_are_read(wrapped, save, tmp_path):
     network, path = save(UNet(7, 1, "batch"))
