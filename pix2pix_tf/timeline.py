@@ -23,11 +23,13 @@ _SHRINK = 0.85
 def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
     """Writes one row (from 1) of the sample grids as a GIF of at most 1 MB, scaled down if needed.
 
-    The default path is ``RUN/timeline.gif``. Returns the path.
+    The timeline of RUN@4000 ends at that step. The default path is ``RUN/timeline.gif``. Returns the path.
     """
     opened = open_run(run)
     directory, height = opened.directory, opened.config.data.size[0]
     grids = sorted(directory.samples.glob("step_*.png"))
+    if opened.named_step is not None:
+        grids = [grid for grid in grids if grid.name <= f"step_{opened.named_step:09d}.png"]
     if not grids:
         raise RunError(
             f"{directory.place} has no sample grids yet; training writes one every --sample-every steps"

@@ -55,6 +55,11 @@ def test_what_is_too_large_is_shrunk(tiny_run, tmp_path, monkeypatch):
     assert timeline(tiny_run.path, tmp_path / "small.gif").stat().st_size <= 8000
 
 
+def test_the_timeline_of_a_checkpoint_ends_there(tiny_run, tmp_path):
+    with Image.open(timeline(f"{tiny_run.path}@10", tmp_path / "half.gif")) as gif:
+        assert gif.n_frames == 1
+
+
 def test_what_has_no_samples_or_no_such_row_is_named(tiny_run, tmp_path):
     with pytest.raises(RunError):
         timeline(tiny_run.path, tmp_path / "run.gif", row=9)

@@ -19,7 +19,7 @@ class TimelineOptions:
     """Writes a GIF of a run's samples over training."""
 
     run: Positional[str]
-    """Run directory."""
+    """Run directory, or a checkpoint (RUN@4000, RUN@best), where the timeline ends."""
     out: Path | None = None
     """Output file; RUN/timeline.gif by default."""
     row: Annotated[int, *limited(1)] = 1

@@ -16,6 +16,7 @@ from pix2pix_tf.data.tasks.pairs import colors_in
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError, RunError
+from pix2pix_tf.formats.run import published_generator
 from pix2pix_tf.models.registry import model_for, preset
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, open_run
@@ -155,6 +156,8 @@ def source_runs(config: TrainConfig) -> list[RunDirectory]:
     runs = [open_run(path) for path in paths if path is not None]
     for run in runs:
         run.step()  # raises if it has no checkpoint
+    if teacher:
+        published_generator(model_for(runs[-1].config_for(teacher.generator)), teacher.generator)
     return [run.directory for run in runs]
 
 

@@ -213,8 +213,11 @@ def test_inherited_settings_are_accepted(tiny_run, tmp_path):
         dry_run(student_config(teacher, tmp_path / "student", layout="folders"))
 
 
-def test_a_dry_run_misses_the_teacher(tiny_run, tmp_path):
+def test_a_dry_run_misses_the_teacher_or_its_generator(tiny_run, tmp_path):
     config = student_config(tiny_run, tmp_path / "student")
     for teacher, fault in ((tmp_path / "none", RunError), (None, ConfigError)):
         with pytest.raises(fault, match=r"none|--teacher"):
             dry_run(replace(config, teacher=teacher))
+    other = {"AtoB": "BtoA", "BtoA": "AtoB"}[config.data.direction]
+    with pytest.raises(ConfigError, match=f"--direction {other}"):
+        dry_run(replace(config, direction=other))
