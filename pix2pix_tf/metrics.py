@@ -353,6 +353,7 @@ METRICS: tuple[ImageMetric, ...] = (
         gradients,
         0.05,
         _ratio(0),
+        smallest=2,
         in_training=True,
     ),
     *(

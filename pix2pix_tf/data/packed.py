@@ -128,6 +128,8 @@ def open_pack(
             raise DataError(
                 f"{folder} has pack format {stored['format']} instead of {_FORMAT}; pack it again"
             )
+        if not stored["splits"]:
+            raise ValueError("no splits")
         sides = as_asked(list(map(PixelFormat.from_json, stored["sides"])), ranges, channels, folder, side)
         return ImageDataset(
             name=stored["name"],

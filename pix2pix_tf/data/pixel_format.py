@@ -52,8 +52,10 @@ class PixelFormat:
     def from_json(cls, stored: Mapping[str, Any]) -> PixelFormat:
         """Raises `TypeError` or `ValueError` if ``stored`` is damaged."""
         found = cls(**stored)
-        if found.bits not in (8, 16) or not isinstance(found.missing, int | None):
-            raise ValueError(f"invalid bits {found.bits} or value of missing pixels {found.missing}")
+        if found.bits not in (8, 16) or found.channels not in range(MOST_BANDS + 1):
+            raise ValueError(f"invalid bits {found.bits} or channels {found.channels}")
+        if found.missing is not None and found.missing not in range(2**found.bits):
+            raise ValueError(f"invalid value of missing pixels {found.missing}")
         if found.ignore is not None:
             found = dataclasses.replace(found, ignore=float(found.ignore))
         if found.value_range is not None:

@@ -427,6 +427,11 @@ def test_colors_of_16_bits_keep_their_depth_in_every_format(tmp_path, kind):
     np.testing.assert_array_equal(read(ppm(DEEP[..., :3] // 16, 4095), 3, np.uint16), expected)
 
 
+def test_samples_above_the_stated_highest_are_clipped():
+    rgb = np.full((HEIGHT, WIDTH, 3), 2000, np.uint16)
+    np.testing.assert_array_equal(read(ppm(rgb, 1000), 3, np.uint16), np.full_like(rgb, 65535))
+
+
 def bmp(bits, colors):
     """A BMP of 4x1 pixels without a palette, of 16 bits a pixel with masks for 5, 6 and 5 of them."""
     masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F) if bits == 16 else b""

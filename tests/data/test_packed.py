@@ -92,7 +92,10 @@ def test_a_pack_is_whole_or_none_and_is_not_written_over(folders):
     assert len(open_pack(out).splits["train"][0]) == 12
 
 
-@pytest.mark.parametrize("damage", ["no shard", "no index", "short index", "no JSON", "later", "keys"])
+@pytest.mark.parametrize(
+    "damage",
+    ["no shard", "no index", "short index", "no JSON", "later", "keys", "no splits", "channels", "missing"],
+)
 def test_a_damaged_pack_is_refused(folders, damage):
     out = folders / "packed"
     pack_folder(folders / "pairs", out, FolderOptions())
@@ -105,7 +108,13 @@ def test_a_damaged_pack_is_refused(folders, damage):
     elif damage == "short index":
         np.save(out / "train.index.npy", index[:-1])
     else:
-        texts = {"no JSON": "{", "later": json.dumps({**manifest, "format": 9}), "keys": '{"format": 1}'}
+        sides = {
+            key: {"sides": [{**manifest["sides"][0], key: 70000}, *manifest["sides"][1:]]}
+            for key in ("channels", "missing")
+        }
+        changes = {"later": {"format": 9}, "no splits": {"splits": {}}, **sides}
+        texts = {name: json.dumps({**manifest, **change}) for name, change in changes.items()}
+        texts |= {"no JSON": "{", "keys": '{"format": 1}'}
         (out / MANIFEST).write_text(texts[damage])
     with pytest.raises(DataError):
         open_pack(out)

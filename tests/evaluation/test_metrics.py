@@ -12,6 +12,7 @@ from pix2pix_tf.data.procedural import draw_pair
 from pix2pix_tf.evaluation import evaluator, inception
 from pix2pix_tf.evaluation.measure import comparable
 from pix2pix_tf.metrics import (
+    CONFUSION,
     METRICS,
     PERIODS,
     checkerboard_power,
@@ -260,3 +261,11 @@ def test_scattered_values_are_measured_too():
     for measure in (*measures_of(METRICS), radial_power):
         assert np.isfinite(measure(*images, valid)).all()
     assert 0 < metrics.ssim(*images, valid)[0] < 1
+
+
+@pytest.mark.parametrize(
+    "metric", [each for each in METRICS if each.measure != CONFUSION], ids=lambda metric: metric.name
+)
+def test_a_metric_is_a_number_for_its_smallest_images(metric):
+    images = np.random.default_rng(0).random((2, metric.smallest, 200, 3), np.float32)
+    assert np.isfinite(metric.value(metric.measure(*images, None)))

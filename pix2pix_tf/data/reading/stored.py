@@ -62,10 +62,12 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def to_16_bits(levels: np.ndarray, highest: int) -> np.ndarray:
-    """Scales values in [0, ``highest``] to 16 bits."""
+    """Scales values in [0, ``highest``] to 16 bits; clips larger values, as Pillow does."""
     if highest == 65535:
         return levels.astype(np.uint16, copy=False)
-    return ((levels.astype(np.uint32) * 65535 + highest // 2) // highest).astype(np.uint16)
+    return ((np.minimum(levels, highest).astype(np.uint32) * 65535 + highest // 2) // highest).astype(
+        np.uint16
+    )
 
 
 @contextlib.contextmanager
