@@ -10,9 +10,11 @@ import tensorflow as tf
 from pix2pix_tf.config import GanLoss, PixelLoss
 
 
-class _Adversarial(NamedTuple):
-    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # takes real and fake logits
-    generator: Callable[[tf.Tensor], tf.Tensor]  # takes fake logits
+class GanLosses(NamedTuple):
+    """The losses of both networks: functions of float32 logits of any shape, positive for real images."""
+
+    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # of real and fake logits
+    generator: Callable[[tf.Tensor], tf.Tensor]  # of fake logits
     undecided_logit: float = 0.0  # accuracies count logits above it as real
 
 
@@ -20,40 +22,27 @@ _mean = tf.reduce_mean
 
 # A new loss is an entry here and its name in `config.GanLoss`. 'vanilla' and 'lsgan' are halved for the
 # discriminator, which slows it relative to the generator (Isola et al. 2017, section 3.3; CycleGAN too).
-GAN_LOSSES: dict[GanLoss, _Adversarial] = {
-    "vanilla": _Adversarial(  # Goodfellow et al. 2014: cross entropy; G minimizes -log D
+GAN_LOSSES: dict[GanLoss, GanLosses] = {
+    "vanilla": GanLosses(  # Goodfellow et al. 2014: cross entropy; G minimizes -log D
         lambda real, fake: 0.5 * (_mean(tf.nn.softplus(-real)) + _mean(tf.nn.softplus(fake))),
         lambda fake: _mean(tf.nn.softplus(-fake)),
     ),
-    "lsgan": _Adversarial(  # Mao et al. 2017
+    "lsgan": GanLosses(  # Mao et al. 2017
         lambda real, fake: 0.5 * (_mean(tf.square(real - 1.0)) + _mean(tf.square(fake))),
         lambda fake: _mean(tf.square(fake - 1.0)),
         undecided_logit=0.5,
     ),
-    "hinge": _Adversarial(  # Lim and Ye 2017
+    "hinge": GanLosses(  # Lim and Ye 2017
         lambda real, fake: _mean(tf.nn.relu(1.0 - real)) + _mean(tf.nn.relu(1.0 + fake)),
         lambda fake: -_mean(fake),
     ),
-    "wgan-gp": _Adversarial(  # Gulrajani et al. 2017; see `gradient_penalty` for its penalty
+    "wgan-gp": GanLosses(  # Gulrajani et al. 2017; see `gradient_penalty` for its penalty
         lambda real, fake: _mean(fake) - _mean(real),
         lambda fake: -_mean(fake),
     ),
 }
 
 _PIXEL_LOSSES: dict[PixelLoss, Callable[[tf.Tensor], tf.Tensor]] = {"l1": tf.abs, "l2": tf.square}
-
-
-def discriminator_loss(kind: GanLoss, real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """Returns the discriminator's loss, a float32 scalar, without the gradient penalty of 'wgan-gp'.
-
-    Logits are float32 of any shape, often [batch, rows, columns, 1]; positive means real.
-    """
-    return GAN_LOSSES[kind].discriminator(real_logits, fake_logits)
-
-
-def generator_loss(kind: GanLoss, fake_logits: tf.Tensor) -> tf.Tensor:
-    """Returns the generator's adversarial loss, a float32 scalar; see `discriminator_loss`."""
-    return GAN_LOSSES[kind].generator(fake_logits)
 
 
 def pixel_loss(

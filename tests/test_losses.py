@@ -1,16 +1,11 @@
-"""The losses against the papers' formulas, by hand and in float64 NumPy; the penalty differentiated twice."""
+"""The losses, compared with the papers' formulas in float64 NumPy."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.losses import (
-    discriminator_loss,
-    generator_loss,
-    gradient_penalty,
-    pixel_loss,
-)
+from pix2pix_tf.losses import GAN_LOSSES, gradient_penalty, pixel_loss
 from pix2pix_tf.networks import build_discriminator
 from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution, TransposedConvolution
 from pix2pix_tf.networks.layers import InstanceNormalization
@@ -21,10 +16,7 @@ def random(shape, seed=0, scale=1.0):
     return (np.random.default_rng(seed).normal(size=shape) * scale).astype(np.float32)
 
 
-# float32 sums of some hundred terms: a few parts in a million.
-CLOSE = {"rtol": 5e-6, "atol": 1e-7}
-
-
+CLOSE = {"rtol": 5e-6, "atol": 1e-7}  # float32 sums of some hundred terms
 REAL, FAKE = [[2.0, -1.0], [0.5, 0.0]], [[1.0, -3.0], [0.0, -0.5]]
 
 
@@ -45,8 +37,8 @@ REAL, FAKE = [[2.0, -1.0], [0.5, 0.0]], [[1.0, -3.0], [0.0, -0.5]]
 def test_losses_of_four_logits_by_hand(kind, discriminator, generator):
     real, fake = tf.constant(REAL), tf.constant(FAKE)
     for loss, expected in [
-        (discriminator_loss(kind, real, fake), discriminator),
-        (generator_loss(kind, fake), generator),
+        (GAN_LOSSES[kind].discriminator(real, fake), discriminator),
+        (GAN_LOSSES[kind].generator(fake), generator),
     ]:
         assert loss.shape == ()
         assert loss.dtype == tf.float32
@@ -58,38 +50,25 @@ def test_extreme_logits(size):
     logits = tf.constant([[size]])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss = generator_loss("vanilla", logits)
+        loss = GAN_LOSSES["vanilla"].generator(logits)
     np.testing.assert_allclose(loss, max(-size, 0), **CLOSE)
     np.testing.assert_allclose(tape.gradient(loss, logits), [[-1.0 if size < 0 else 0.0]], atol=1e-6)
-    costs = discriminator_loss("vanilla", logits, -logits)
+    costs = GAN_LOSSES["vanilla"].discriminator(logits, -logits)
     np.testing.assert_allclose(costs, max(-size, 0), **CLOSE)
 
 
-@pytest.mark.parametrize(("kind", "distance", "black_for_white"), [("l1", np.abs, 2), ("l2", np.square, 4)])
-def test_pixel_losses_are_mean_distances(kind, distance, black_for_white):
-    fake, target = random((2, 8, 8, 3), 1), random((2, 8, 8, 3), 2)
-    expected = distance(target.astype(np.float64) - fake).mean()
-    np.testing.assert_allclose(pixel_loss(kind, fake, target), expected, **CLOSE)
-    white = tf.ones([1, 4, 4, 3])
-    assert pixel_loss(kind, white, white) == 0
-    assert pixel_loss(kind, -white, white) == black_for_white
-
-
-def weights(count, size=8):
-    """1 and 0 at random, of each image another share, and nothing of the last."""
-    shares = np.linspace(0.9, 0.0, count)[:, None, None, None]
-    return (np.random.default_rng(9).random((count, size, size, 1)) < shares).astype(np.float32)
-
-
 @pytest.mark.parametrize(("kind", "distance"), [("l1", np.abs), ("l2", np.square)])
-def test_weighted_pixel_losses(kind, distance):
-    fake, target, weight = random((3, 8, 8, 2), 1), random((3, 8, 8, 2), 2), weights(3)
-    of_each = [
-        distance(target[i].astype(np.float64) - fake[i])[weight[i, ..., 0] > 0].mean() for i in range(2)
-    ]
-    np.testing.assert_allclose(pixel_loss(kind, fake, target, weight), sum(of_each) / 3, **CLOSE)
-    half = pixel_loss(kind, fake, target, weight / 2)
-    np.testing.assert_allclose(half, sum(of_each) / 3, **CLOSE)
+def test_pixel_losses_are_mean_distances_per_image(kind, distance):
+    fake, target = random((3, 8, 8, 2), 1), random((3, 8, 8, 2), 2)
+    distances = distance(target.astype(np.float64) - fake)
+    np.testing.assert_allclose(pixel_loss(kind, fake, target), distances.mean(), **CLOSE)
+    # A different share of pixels counts in each image, and none of the last image.
+    shares = np.array([0.9, 0.45, 0.0])[:, None, None, None]
+    weight = (np.random.default_rng(9).random((3, 8, 8, 1)) < shares).astype(np.float32)
+    means = [each[mask[..., 0] > 0].mean() for each, mask in zip(distances[:2], weight[:2], strict=True)]
+    for factor in (1, 0.5):
+        loss = pixel_loss(kind, fake, target, factor * weight)
+        np.testing.assert_allclose(loss, sum(means) / 3, **CLOSE)
 
 
 def draws(shape, seed=0):
@@ -97,32 +76,20 @@ def draws(shape, seed=0):
     return real, fake, tf.random.stateless_uniform([shape[0], 1, 1, 1], (seed, 3))
 
 
-def test_a_linear_critics_penalty_by_hand():
-    """Its gradient is its weight, wherever it is taken; logits of an image are averaged."""
-    weight = tf.constant(random((4, 4, 3)))
-    real, fake, mix = draws((2, 4, 4, 3))
-
-    def critic(images):
-        score = tf.reduce_sum(images * weight, axis=[1, 2, 3])
-        return tf.stack([score * row for row in (1, 2, 3)], axis=1)
-
-    penalty, norm = gradient_penalty(critic, real, fake, mix)
-    length = np.linalg.norm(weight) * 2
-    np.testing.assert_allclose(norm, length, rtol=1e-5)
-    np.testing.assert_allclose(penalty, (length - 1) ** 2, rtol=1e-5)
-
-
 def test_penalty_between_real_and_generated_images():
-    """A critic of half the squared length has the image itself for its gradient."""
     real, fake, _ = draws((3, 4, 4, 2))
     mix = tf.reshape(tf.constant([0.0, 1.0, 0.25]), [3, 1, 1, 1])
-    penalty, norm = gradient_penalty(
-        lambda images: tf.reduce_sum(tf.square(images), axis=[1, 2, 3]) / 2, real, fake, mix
-    )
+
+    def critic(images):
+        """Three logits per image. The gradient of their mean is twice the image."""
+        squares = tf.reduce_sum(tf.square(images), axis=[1, 2, 3])
+        return tf.stack([squares * factor / 2 for factor in (1, 2, 3)], axis=1)
+
+    penalty, norm = gradient_penalty(critic, real, fake, mix)
     images = [fake[0], real[1], 0.25 * real[2] + 0.75 * fake[2]]
-    lengths = np.array([np.linalg.norm(image) for image in images])
-    np.testing.assert_allclose(norm, lengths.mean(), rtol=1e-5)
-    np.testing.assert_allclose(penalty, np.square(lengths - 1).mean(), rtol=1e-5)
+    norms = np.array([2 * np.linalg.norm(image) for image in images])
+    np.testing.assert_allclose(norm, norms.mean(), rtol=1e-5)
+    np.testing.assert_allclose(penalty, np.square(norms - 1).mean(), rtol=1e-5)
 
 
 def test_penalty_of_a_flat_critic():
@@ -137,7 +104,7 @@ def test_penalty_of_a_flat_critic():
 
 
 def smooth_critic(kind, dtype):
-    """Without leaky ReLUs: the penalty of one with them jumps where an activation changes its sign."""
+    """A critic without leaky ReLUs, whose gradient would be discontinuous."""
     layers = {
         "halving": lambda: [HalvingConvolution(3, dtype=dtype)],
         "flat": lambda: [FlatConvolution(3, dtype=dtype)],
@@ -154,7 +121,7 @@ def smooth_critic(kind, dtype):
 
 @pytest.mark.parametrize("kind", ["halving", "flat", "spectral", "normalized"])
 def test_penalty_gradients_equal_numerical_ones(kind):
-    """Those of float32's fast layers against differences in float64, by the layers' plain form."""
+    """Compares float32 gradients of the fast layers with float64 differences of the plain layers."""
     keras.utils.set_random_seed(0)
     critic, exact = smooth_critic(kind, "float32"), smooth_critic(kind, "float64")
     for own, other in zip(critic.weights, exact.weights, strict=True):
@@ -162,15 +129,13 @@ def test_penalty_gradients_equal_numerical_ones(kind):
         other.assign(own)
     directions = [random(weight.shape, 10 + seed) for seed, weight in enumerate(critic.trainable_weights)]
     real, fake, mix = draws((2, 10, 9, 2))
-    # Spectral normalization would iterate at every call in training.
-    training = kind != "spectral"
+    training = kind != "spectral"  # each call in training would make a power iteration
     weights = [weight.value for weight in critic.trainable_weights]
     with tf.GradientTape() as tape:
         penalty, _ = gradient_penalty(lambda images: critic(images, training=training), real, fake, mix)
     slope = sum(np.sum(g * d) for g, d in zip(tape.gradient(penalty, weights), directions, strict=True))
 
     def penalty_at(step):
-        """By the paper's formula."""
         for own, other, direction in zip(
             critic.trainable_weights, exact.trainable_weights, directions, strict=True
         ):
@@ -190,7 +155,7 @@ def test_penalty_gradients_equal_numerical_ones(kind):
 @pytest.mark.parametrize(("dtype", "tolerance"), [("mixed_bfloat16", 0.25), ("mixed_float16", 0.1)])
 @pytest.mark.slow
 def test_mixed_precision_penalty_differs_by_rounding(dtype, tolerance):
-    # A rounding may change an activation's sign, and with it the gradient there: that is most of the bound.
+    # Most of the tolerance is for activations whose sign changes by rounding, and with it the gradient.
     (exact, exact_length, expected), (penalty, length, found) = map(penalty_and_gradients, ("float32", dtype))
     assert penalty.dtype == length.dtype == tf.float32
     np.testing.assert_allclose(length, exact_length, rtol=0.02)
@@ -201,7 +166,7 @@ def test_mixed_precision_penalty_differs_by_rounding(dtype, tolerance):
 def penalty_and_gradients(dtype):
     keras.utils.set_random_seed(0)
     critic = build_discriminator(base_filters=4, condition_channels=None, dtype=dtype)
-    for weight in critic.trainable_weights:  # beyond the first weights' near nothing
+    for weight in critic.trainable_weights:  # initial weights are too small
         weight.assign(weight + random(weight.shape, 5, 0.1))
     real, fake, mix = draws((2, 33, 40, 3))
 

@@ -1,6 +1,5 @@
 """Every setting of every model has an effect, or is refused with what takes it away."""
 
-import dataclasses
 import functools
 import json
 
@@ -326,12 +325,9 @@ def described(config, dataset):
     """What a model says of itself."""
     model = model_for(config)
     pools = {name: variable.shape for name, variable in model.extra_state().items()}
-    generators = {
-        name: dataclasses.replace(each, publish=None) for name, each in model.published_generators().items()
-    }
     return [
         *model.metrics(),
-        generators,
+        model.published_generators(),
         [(list(each.trains), each.repeats) for each in model.phases()],
         pools,
     ]

@@ -11,7 +11,7 @@ from pix2pix_tf.commands.parsing import parse
 from pix2pix_tf.commands.train import TrainArgs, early, refuse_unread_flags, run_training, with_length
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.distilled import StudentSettings, student_directory, student_of
+from pix2pix_tf.models.distilled import StudentSettings, student_defaults, student_directory
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import absolute
 from pix2pix_tf.wording import quoted
@@ -37,23 +37,23 @@ def run(arguments: list[str]) -> int:
 def distill_args(arguments: Sequence[str]) -> DistillArgs:
     """Parses the flags of ``pix2pix distill``; the defaults are the teacher's settings."""
     if any(help_flag in arguments for help_flag in ("-h", "--help")) and arguments[0].startswith("-"):
-        student = student_of(preset(), Path("RUN"))
+        student = student_defaults(preset(), Path("RUN"))
         return parse(DistillArgs, "distill RUN", ["--help"], DistillArgs(student))
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("the teacher is missing; give its run first: pix2pix distill RUN")
     run, *flags = arguments
-    given = early(flags, "--model", "--recipe", "--teacher", "--direction", "--gan-weight", "--run-dir")
+    given = early(flags, "--model", "--recipe", "--teacher", "--direction", "--run-dir")
     for name in ("--model", "--recipe", "--teacher"):
         if given[name] is not None:
             raise ConfigError(f"{name} has no effect, because RUN, the teacher, determines it; leave it out")
-    has_targets = "--inputs-only" not in flags and "--inputs_only" not in flags
-    student = with_length(_student_defaults(Path(run), has_targets, given), flags)
+    inputs_only = "--inputs-only" in flags or "--inputs_only" in flags
+    student = with_length(_student_defaults(Path(run), inputs_only, given), flags)
     args = parse(DistillArgs, "distill RUN", flags, DistillArgs(student))
     refuse_unread_flags(args.config, flags)
     return args
 
 
-def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | None]) -> TrainConfig:
+def _student_defaults(teacher: Path, inputs_only: bool, given: dict[str, str | None]) -> TrainConfig:
     from pix2pix_tf.runs import RunDirectory, open_run
 
     place = Path(given["--run-dir"] or student_directory(teacher))
@@ -67,15 +67,13 @@ def _student_defaults(teacher: Path, has_targets: bool, given: dict[str, str | N
             raise ConfigError(
                 f"--run-dir {quoted(directory.place)}: the existing run {whose}; choose another directory"
             )
-        if not has_targets and stored.model.data == "pairs":
+        if inputs_only and stored.model.data == "pairs":
             raise ConfigError(
                 f"--inputs-only has no effect on the existing run {quoted(directory.place)}; leave it out"
             )
         return configs.replace(stored, run_dir=place)
     directions: dict[str | None, configs.Direction] = {"AtoB": "AtoB", "BtoA": "BtoA"}
     direction = directions.get(given["--direction"])
-    weight = given["--gan-weight"]
-    has_discriminator = weight is None or weight.strip("0.") != ""
     run = open_run(teacher)
     run.step()  # raises if it has no checkpoint
-    return student_of(run.config, teacher, direction, has_targets, has_discriminator)
+    return student_defaults(run.config, teacher, direction, inputs_only)

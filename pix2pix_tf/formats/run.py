@@ -19,6 +19,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.translator import Translate, Translator, out_of_memory
 from pix2pix_tf.models.base import Model, PublishedGenerator
 from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.networks import with_task_layers
 from pix2pix_tf.networks.phases import in_phases, set_phases
 from pix2pix_tf.networks.statistics import (
     moments,
@@ -50,9 +51,9 @@ class GeneratorTranslator(Translator):
         self.generator = generator
         self.noise, self.stochastic = generator.noise, generator.stochastic
         self.input, self.output = generator.input, generator.output
-        self.inpaints, self.enlarges = generator.inpaints, generator.enlarges
+        self.inpaints, self.enlarges = generator.task.inpaints, generator.task.enlarges
         network = model.networks()[generator.network](resolve_precision(precision))
-        self.network = network if generator.publish is None else generator.publish(network)
+        self.network = with_task_layers(network, generator.task)
         if generator.stochastic:
             _refuse_without_dropout(self.network)
         # The network that is called: the same layers, some rewritten to compute faster.

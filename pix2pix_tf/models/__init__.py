@@ -1,1 +1,1 @@
-"""The models: each a file that says what its settings, networks, losses, samples and generators are."""
+"""Models: each file has the settings, networks, losses, samples and generators of one method."""

@@ -1,11 +1,11 @@
-"""What the models with a discriminator share: its settings, its network and the adversarial loss."""
+"""The settings, discriminator and adversarial loss shared by pix2pix and CycleGAN."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pix2pix_tf.config import GanLoss, ModelSettings, Normalization, TrainConfig, Upsampling
 from pix2pix_tf.errors import ConfigError
@@ -22,68 +22,67 @@ if TYPE_CHECKING:
 GeneratorKind = Literal["unet", "encoder_decoder", "resnet", "unet_of_pytorch", "resnet_of_pytorch"]
 Patch = Literal[1, 16, 70, 286]
 
-_SMALLEST_SIDE: dict[Patch, int] = {286: 65}  # below it, no logit is left
-
 
 @dataclasses.dataclass(frozen=True)
 class AdversarialSettings(ModelSettings):
-    """Settings of the networks, and of the adversarial loss."""
+    """Settings of the generator, the discriminator and the adversarial loss."""
 
     generator: GeneratorKind = "unet"
-    """The U-Net, the same without skip connections, or CycleGAN's residual network (9 blocks from 256 pixels
-    on, else 6). Those of_pytorch differ in details, and are for imported weights."""
+    """U-Net, the same without skip connections, or CycleGAN's residual network (9 blocks from 256 pixels on,
+    6 below). The variants 'of_pytorch' match the authors' PyTorch code, for imported weights."""
     base_filters: Annotated[int, *limited(1, 512)] = 64
-    """Filters of the first convolution; the others follow (64 is the paper's)."""
+    """Filters of the first convolution; the other layers scale with it (64 in the paper)."""
     norm: Normalization = "instance"
-    """'instance' treats every image alone, in training and after; 'batch' uses running averages after."""
+    """Normalization: 'instance' treats each image alone, 'batch' uses running averages after training."""
     upsampling: Upsampling = "nearest"
-    """How the last four upsampling steps of the generator work: 'nearest' and 'resize' interpolate before a
-    3×3 convolution, 'transposed' is the papers' convolution, which leaves checkerboard artifacts."""
+    """Method of the generator's last four upsampling steps: 'nearest' and 'resize' interpolate before a 3×3
+    convolution; 'transposed' is the papers' convolution, which leaves checkerboard artifacts."""
     last_convolution: bool = True
-    """A U-Net ends with a 3×3 convolution at full size, instead of its last upsampling step."""
+    """End a U-Net with a 3×3 convolution at full size instead of its last upsampling step."""
     discriminator_filters: Annotated[int | None, *limited(1, 512)] = None
-    """Filters of the discriminator's first convolution; as --base-filters if not given."""
+    """Filters of the discriminator's first convolution; the same as --base-filters by default."""
     patch: Patch = 70
-    """Pixels, each way, that one output of the discriminator sees; 286 is all of a 256×256 image."""
+    """Side in pixels of the patch that each discriminator output sees; 286 covers a 256×256 image."""
     spectral_norm: bool = False
     """Divide the discriminator's kernels by their largest singular value (Miyato et al. 2018)."""
     gan_loss: GanLoss = "vanilla"
-    """The adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
+    """Adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
     gan_weight: Annotated[float, *limited(0.0)] = 1.0
     """Weight of the adversarial loss; 0 trains without a discriminator."""
     feature_matching: Annotated[float, *limited(0.0)] = 0.0
     """Weight of the distance between the discriminator's features of real and generated images (Wang et al.
-    2018); 0 leaves it out."""
+    2018); 0 disables it."""
     gradient_penalty: Annotated[float, *limited(0.0)] = 10.0
-    """Weight of wgan-gp's penalty on gradients whose norm isn't 1 (Gulrajani et al. 2017)."""
+    """Weight of wgan-gp's penalty on gradients with a norm other than 1 (Gulrajani et al. 2017)."""
     critic_steps: Annotated[int, *limited(1, 100)] = 1
-    """Updates of the discriminator for each of the generator."""
+    """Number of discriminator updates per generator update."""
     diff_augment: bool = False
-    """The discriminator sees images with other colors, moved and with a cutout, real and generated alike
-    (Zhao et al. 2020): otherwise it memorizes small data sets in long runs."""
+    """Augment real and generated images for the discriminator by color, translation and cutout (Zhao et al.
+    2020). Prevents it from memorizing small data sets in long runs."""
     pool_size: Annotated[int, *limited(0, 10_000)] = 0
-    """Generated images that are kept for the discriminator to see again; 0 shows it new ones only."""
+    """Size of the pool of earlier generated images for the discriminator; 0 shows it new images only."""
 
     def check(self, config: TrainConfig) -> None:
-        """Refuses what makes no sense together."""
         if self.gan_loss == "wgan-gp" and self.norm == "batch":
             raise ConfigError(
-                "--gan-loss wgan-gp needs --norm instance or none: it looks at every image alone"
+                "--gan-loss wgan-gp needs --norm instance or none: it penalizes each image alone"
             )
         if self.diff_augment and self.feature_matching:
             raise ConfigError(
-                "--feature-matching compares features place by place, and --diff-augment moves each image "
-                "its own way; take one of them"
+                "--feature-matching compares features by position, and --diff-augment translates images "
+                "differently; use only one of them"
             )
-        smallest = _SMALLEST_SIDE.get(self.patch, 1)
-        if self.gan_weight and min(config.data.size) < smallest:
-            raise ConfigError(f"--patch {self.patch} needs --image-size {smallest} or more")
+        if self.gan_weight and self.patch == 286 and min(config.data.size) < 65:  # else there are no logits
+            raise ConfigError("--patch 286 needs --image-size 65 or more")
 
 
 def generator_builder(
-    settings: AdversarialSettings, config: TrainConfig, channels: tuple[int, int], name: str = "generator"
+    settings: AdversarialSettings, config: TrainConfig, channels: Sequence[int], name: str = "generator"
 ) -> Callable[[str], keras.Model]:
-    """Returns what builds a generator for a Keras precision policy; ``channels`` are of input and output."""
+    """Returns a function that builds a generator for a Keras dtype policy.
+
+    ``channels`` are the numbers of input and output channels.
+    """
 
     def build(dtype: str) -> keras.Model:
         from pix2pix_tf.networks import build_generator
@@ -104,23 +103,13 @@ def generator_builder(
     return build
 
 
-class GanLosses(NamedTuple):
-    """What a generator and its discriminator minimize, float32 scalars, and metrics by name."""
-
-    generator: tf.Tensor
-    discriminator: tf.Tensor
-    metrics: dict[str, tf.Tensor]
-
-
 class AdversarialLoss:
-    """A discriminator: its network, its pool of generated images, its losses and its metrics.
+    """A discriminator with its pool of generated images, losses and metrics.
 
     Args:
-        condition_channels: of what the discriminator sees besides an image; ``None`` for images alone.
-        image_channels: of real and generated images.
-        name: of the network, in checkpoints and in TensorBoard.
-        metric: prefix of its metrics' names in metrics.jsonl.
-        bar: name of its loss in the progress bar.
+        condition_channels: Channels of the condition image; ``None`` for an unconditional discriminator.
+        image_channels: Channels of real and generated images.
+        side: CycleGAN's side, 'a' or 'b', which is a suffix of all names.
     """
 
     def __init__(
@@ -129,13 +118,13 @@ class AdversarialLoss:
         config: TrainConfig,
         condition_channels: int | None,
         image_channels: int,
-        name: str = "discriminator",
-        metric: str = "disc",
-        bar: str = "D",
+        side: str = "",
     ):
         self._settings, self._size = settings, config.data.size
         self._channels = (condition_channels, image_channels)
-        self.name, self._metric, self._bar = name, metric, bar
+        suffix = f"_{side}" if side else ""
+        self.name, self._metric = f"discriminator{suffix}", f"disc{suffix}"
+        self._bar = f"D {side.upper()}".strip()
 
     def build(self, dtype: str) -> keras.Model:
         from pix2pix_tf.networks import build_discriminator
@@ -154,7 +143,7 @@ class AdversarialLoss:
         )
 
     def pool(self) -> dict[str, tf.Variable]:
-        """Creates the pool's variables, by name in a checkpoint; none with a pool size of 0."""
+        """Creates the pool's variables, by checkpoint name; empty if the pool size is 0."""
         if not self._settings.pool_size:
             return {}
         condition_channels, image_channels = self._channels
@@ -162,73 +151,72 @@ class AdversarialLoss:
         return create_pool(f"{self.name}_pool", self._settings.pool_size, shape)
 
     def metrics(self) -> Sequence[Metric]:
-        """Returns what :meth:`compute` measures."""
-        settings, tag = self._settings, self.name
+        """Returns the metrics that :meth:`compute` measures."""
+        settings, name, tag = self._settings, self._metric, self.name
         undecided = (math.log(2), "log 2: undecided") if settings.gan_loss == "vanilla" else None
-        loss = Metric(self._metric, f"{tag}/loss", bar=self._bar, plot=tag.replace("_", " "), level=undecided)
-        matched = [Metric(f"{self._metric}_features", f"{tag}/feature_distance")]
-        matched = matched if settings.feature_matching else []
+        metrics = [Metric(name, f"{tag}/loss", bar=self._bar, plot=tag.replace("_", " "), level=undecided)]
         if settings.gan_loss == "wgan-gp":
             goal = (1.0, "1: the goal")
-            norm = f"{self._metric}_gradient_norm"
-            return loss, Metric(norm, f"{tag}/gradient_norm", plot="gradient norm", level=goal), *matched
-        return (
-            loss,
-            Metric(f"{self._metric}_real_accuracy", f"{tag}/accuracy_on_real"),
-            Metric(f"{self._metric}_fake_accuracy", f"{tag}/accuracy_on_fake"),
-            *matched,
-        )
+            norm = f"{tag}/gradient_norm"
+            metrics.append(Metric(f"{name}_gradient_norm", norm, plot="gradient norm", level=goal))
+        else:
+            metrics.append(Metric(f"{name}_real_accuracy", f"{tag}/accuracy_on_real"))
+            metrics.append(Metric(f"{name}_fake_accuracy", f"{tag}/accuracy_on_fake"))
+        if settings.feature_matching:
+            metrics.append(Metric(f"{name}_features", f"{tag}/feature_distance"))
+        return metrics
 
     def compute(
         self, forward: ForwardPass, real: tf.Tensor, fake: tf.Tensor, condition: tf.Tensor | None = None
-    ) -> GanLosses:
-        """Computes the losses on real and generated images, float32 [batch, height, width, channels].
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """Computes the losses of the generator and of the discriminator, and the metrics.
 
-        ``condition`` is the generator's input, if the discriminator sees it too.
+        Images are float32 [batch, height, width, channels]. ``condition`` is the generator's input; an
+        unconditional discriminator ignores it.
         """
         import tensorflow as tf
 
         from pix2pix_tf import losses
         from pix2pix_tf.models.augmentation import augmented
 
-        settings = self._settings
+        settings, metric = self._settings, self._metric
+        conditions = [] if condition is None or self._channels[0] is None else [condition]
 
-        def seen_in(images: tf.Tensor, condition: tf.Tensor | None = condition) -> list[tf.Tensor]:
-            """The logits, and behind them the features if they are matched."""
+        def discriminate(inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            """Returns the logits, followed by the features if feature matching needs them."""
             if settings.diff_augment:
-                images, condition = augmented(forward, images, condition)
-            given = images if condition is None else [condition, images]
+                inputs = augmented(forward, inputs)
+            given = inputs if conditions else inputs[0]
             if settings.feature_matching:
                 return forward.run_with_features(self.name, given)
             return [forward.run(self.name, given)]
 
-        def logits_of(images: tf.Tensor, condition: tf.Tensor | None = condition) -> tf.Tensor:
-            return seen_in(images, condition)[0]
-
-        (real_logits, *real_features), (fake_logits, *fake_features) = seen_in(real), seen_in(fake)
-        seen, seen_logits = fake, fake_logits
+        real_logits, *real_features = discriminate([*conditions, real])
+        fake_logits, *fake_features = discriminate([*conditions, fake])
+        pooled, pooled_logits = [*conditions, fake], fake_logits
         if settings.pool_size:
-            both = fake if condition is None else tf.concat([condition, fake], axis=-1)
-            pooled = from_pool(forward, f"{self.name}_pool", both)
-            *other, seen = (
-                [pooled] if condition is None else tf.split(pooled, [condition.shape[-1], -1], axis=-1)
-            )
-            seen_logits = logits_of(seen, *other)
-        loss = losses.discriminator_loss(settings.gan_loss, real_logits, seen_logits)
+            drawn = from_pool(forward, f"{self.name}_pool", tf.concat(pooled, axis=-1))
+            pooled = tf.split(drawn, [each.shape[-1] for each in pooled], axis=-1)
+            pooled_logits = discriminate(pooled)[0]
+
+        gan = losses.GAN_LOSSES[settings.gan_loss]
+        generator_loss, loss = gan.generator(fake_logits), gan.discriminator(real_logits, pooled_logits)
         metrics = {}
         if settings.gan_loss == "wgan-gp":
             mix = forward.uniform([real.shape[0], 1, 1, 1])
-            penalty, norm = losses.gradient_penalty(logits_of, real, tf.stop_gradient(seen), mix)
+            penalty, metrics[f"{metric}_gradient_norm"] = losses.gradient_penalty(
+                lambda images: discriminate([*conditions, images])[0], real, tf.stop_gradient(pooled[-1]), mix
+            )
             loss += settings.gradient_penalty * penalty
-            metrics[f"{self._metric}_gradient_norm"] = norm
         else:
-            undecided = losses.GAN_LOSSES[settings.gan_loss].undecided_logit
-            right = {"real": real_logits > undecided, "fake": seen_logits < undecided}
-            for which, is_right in right.items():
-                metrics[f"{self._metric}_{which}_accuracy"] = tf.reduce_mean(tf.cast(is_right, tf.float32))
-        generator_loss = losses.generator_loss(settings.gan_loss, fake_logits)
+            correct = {
+                "real": real_logits > gan.undecided_logit,
+                "fake": pooled_logits < gan.undecided_logit,
+            }
+            for kind, is_correct in correct.items():
+                metrics[f"{metric}_{kind}_accuracy"] = tf.reduce_mean(tf.cast(is_correct, tf.float32))
         if settings.feature_matching:
-            apart = losses.feature_distance(real_features, fake_features)
-            generator_loss += settings.feature_matching * apart
-            metrics[f"{self._metric}_features"] = apart
-        return GanLosses(generator_loss, loss, {self._metric: loss, **metrics})
+            distance = losses.feature_distance(real_features, fake_features)
+            generator_loss += settings.feature_matching * distance
+            metrics[f"{metric}_features"] = distance
+        return generator_loss, loss, {metric: loss, **metrics}

@@ -1,8 +1,7 @@
-"""What a model is to the rest of the program, which knows no model by name.
+"""The interface of models; the rest of the program uses no model by name.
 
-A model is a file with a subclass of `Model` and one of `ModelSettings`, and a line in
-`pix2pix_tf.models.registry`. Importing it needs no TensorFlow, so that ``--help`` answers at once: what does
-is imported where a network is built or a loss computed.
+To add a model, write a subclass of `Model` and one of `ModelSettings` in a new file, and list it in
+`pix2pix_tf.models.registry`. Model files import TensorFlow inside functions only, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from pix2pix_tf.data.pixel_format import PixelFormat
+    from pix2pix_tf.data.tasks import Task
     from pix2pix_tf.models.forward import ForwardPass
 
-# From the batch, as `training_batches` gives it, to objectives and metrics by name.
-Objectives = Callable[
-    [Sequence["tf.Tensor"], "ForwardPass"], tuple[Mapping[str, "tf.Tensor"], Mapping[str, "tf.Tensor"]]
-]
-# From an image, or from noise, to an image: uint8 [height, width, channels].
+Tensors = Sequence["tf.Tensor"]
+# The losses to minimize and the metrics, by name: float32 scalars, means over the batch.
+LossesAndMetrics = tuple[dict[str, "tf.Tensor"], dict[str, "tf.Tensor"]]
+# Maps an image or noise to an image, uint8 or uint16 [height, width, channels].
 Translate = Callable[["np.ndarray"], "np.ndarray"]
 
 
 def masked(images: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
-    """Returns images with 0 in pixels of weight 0: what is real and what is generated are alike there."""
+    """Sets missing pixels, whose weight is 0, to 0, so that real and generated images don't differ there."""
     return images if weight is None else images * weight
 
 
-def as_files_are_read(form: PixelFormat, config: TrainConfig, side: int = 0) -> PixelFormat:
-    """Completes the format of a generator's input by what the data set says of the side that it takes."""
+def input_format(form: PixelFormat, config: TrainConfig, side: int = 0) -> PixelFormat:
+    """Adds a data set's label maps and ignored value to the format of a generator's input."""
     if config.model.data != "unpaired" and config.data.direction == "BtoA":
         side = 1 - side
     is_label_map = config.data.task == "pairs" and "AB"[side] in label_sides(config.data)
@@ -49,93 +48,65 @@ def as_files_are_read(form: PixelFormat, config: TrainConfig, side: int = 0) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A number that every step gives.
+    """A number that every training step measures, and its names. An empty name leaves it out."""
 
-    Args:
-        name: in metrics.jsonl.
-        tag: in TensorBoard.
-        bar: what the progress bar calls it; not there if empty.
-        plot: what losses.png calls it; not there if empty.
-        level: a value worth a line in its plot, and what it means.
-    """
-
-    name: str
-    tag: str
-    bar: str = ""
-    plot: str = ""
-    level: tuple[float, str] | None = None
+    name: str  # in metrics.jsonl
+    tag: str  # in TensorBoard
+    bar: str = ""  # in the progress bar
+    plot: str = ""  # in losses.png
+    level: tuple[float, str] | None = None  # reference value to mark in the plot, and its description
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """Updates of some networks from one forward pass.
+    """An update of one or more networks from one forward pass."""
 
-    Args:
-        objectives: gives the losses to minimize, means over the batch, float32 scalars; and metrics.
-        trains: for each objective the networks that it updates; no network is in two objectives.
-        repeats: how often in a step; each time with a batch of its own.
-    """
+    # Computes the losses and metrics of a batch from `training_batches`.
+    losses: Callable[[Tensors, ForwardPass], LossesAndMetrics]
+    trains: Mapping[str, Sequence[str]]  # networks that each loss updates; no network has two losses
+    repeats: int = 1  # number of updates per step, each with a different batch
 
-    objectives: Objectives
-    trains: Mapping[str, Sequence[str]]
-    repeats: int = 1
+
+def _identity() -> Task:
+    from pix2pix_tf.data.tasks import Task  # needs TensorFlow
+
+    return Task()
 
 
 @dataclasses.dataclass(frozen=True)
 class PublishedGenerator:
-    """A network that makes samples, predictions and exports.
+    """A network that makes samples, predictions and exports."""
 
-    Args:
-        network: its name in `Model.networks`.
-        input: of the published input, as files are read; without channels if it takes noise.
-        output: of the published output.
-        noise: how many standard normal numbers it takes; 0 if it takes an image.
-        stochastic: dropout is kept as noise.
-        side: which image of the data set's row it takes; the first of a pair is the input.
-        publish: returns the published functional model, which keeps the names of the network's weights;
-            by default the network itself is published.
-        inpaints: transparent pixels of its input are the mask that it fills.
-        enlarges: how many times larger than an input file the output is. The network takes it enlarged.
-        discriminator: the network that it is trained against; none if empty.
-    """
-
-    network: str
-    input: PixelFormat
-    output: PixelFormat
-    noise: int = 0
-    stochastic: bool = False
-    side: int = 0
-    publish: Callable[[keras.Model], keras.Model] | None = None
-    inpaints: bool = False
-    enlarges: int = 1
-    discriminator: str = ""
+    network: str  # key of `Model.networks`
+    input: PixelFormat  # of the published model's input files; 0 channels for noise
+    output: PixelFormat  # of the published model's output
+    noise: int = 0  # size of the noise vector; 0 if the input is an image
+    stochastic: bool = False  # whether dropout stays active, as noise
+    side: int = 0  # index of the input in the data set's rows
+    task: Task = dataclasses.field(
+        default_factory=_identity
+    )  # pre- and postprocessing of the published model
+    discriminator: str = ""  # key of `Model.networks`; empty without a discriminator
 
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """Another run that a model learns from.
+    """The run that a student is distilled from.
 
-    A copy of its network is stored in the student's run when training begins, and is called `Teacher.NETWORK`
-    in the forward pass.
-
-    Args:
-        run: a run directory, or one of its checkpoints.
-        generator: which of its generators.
-        discriminator: this model's network that begins with the weights of the teacher's; none if empty.
-        inherited: from the configuration of that run to the default configuration of this one.
+    A copy of the teacher's network is saved in the student's run before the first step.
     """
 
-    NETWORK: ClassVar[str] = "teacher"
+    NETWORK: ClassVar[str] = "teacher"  # the copy's name in the forward pass
 
-    run: Path
-    generator: str
-    discriminator: str
-    inherited: Callable[[TrainConfig], TrainConfig]
+    run: Path  # run directory or checkpoint
+    generator: str  # name of the published generator
+    discriminator: str  # network of the student that starts with the teacher's weights; empty without one
+    student_defaults: Callable[[TrainConfig], TrainConfig]  # from the teacher's config
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleGrid:
-    """Named columns, and rows with an image ``uint8`` or ``uint16`` [height, width, channels] for each."""
+    """Rows of images, ``uint8`` or ``uint16`` [height, width, channels], under column titles."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[np.ndarray]]
@@ -143,64 +114,54 @@ class SampleGrid:
 
 
 class Model(abc.ABC):
-    """A method to train, described without computing anything.
+    """A method of training generators: its networks, losses, samples and published generators.
 
-    Args:
-        config: with ``precision`` and the channels resolved (no 'auto', no ``None``).
-
-    Attributes:
-        Settings: the model's own settings; its fields become flags, help and config.json.
-        defaults: other defaults of the shared settings than a configuration has by itself.
-        paper: what the recipe 'paper' has besides that, where the defaults are not the paper's.
-        procedural: settings for the built-in data: a picture within minutes on a laptop.
+    ``config`` has resolved precision and channels (no 'auto', no ``None``).
     """
 
     Settings: ClassVar[type[ModelSettings]]
+    # Defaults that differ from those in `pix2pix_tf.config`. Further ones for the recipe 'paper', and for the
+    # procedural data set, where they give good images within minutes on a laptop.
     defaults: ClassVar[Mapping[str, Any]] = {}
     paper: ClassVar[Mapping[str, Any]] = {}
     procedural: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, config: TrainConfig):
-        self.config = config
+        self.config, self.settings = config, config.model
 
     @abc.abstractmethod
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
-        """Returns what builds each network for a Keras precision policy, by the network's name.
+        """Returns a function for each network, by name, which builds it for a Keras dtype policy.
 
-        They are built in this order, which with the seed decides the first weights.
+        Networks are built in this order, which determines the initial weights together with the seed.
         """
 
     @abc.abstractmethod
     def metrics(self) -> Sequence[Metric]:
-        """Returns all that a step measures, in the order in which it is shown."""
+        """Returns the metrics of a step, in display order."""
 
     @abc.abstractmethod
     def phases(self) -> Sequence[Phase]:
-        """Returns the updates of a step, in their order."""
+        """Returns the updates of a step, in execution order."""
 
     @abc.abstractmethod
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
-        """Returns what is published, the usual one first, by name: a direction such as 'AtoB'."""
+        """Returns the published generators by name, such as 'AtoB'; the first is the default."""
 
     @abc.abstractmethod
     def sample_grid(
         self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
     ) -> SampleGrid:
-        """Returns the samples of a training step.
-
-        Args:
-            held_out: images that were not trained on, a row of them one for each image of the data set.
-            generators: those of :meth:`published_generators`, as they stand.
-        """
+        """Returns the samples of a step; ``held_out`` has rows of images that aren't trained on."""
 
     def teacher(self) -> Teacher | None:
-        """Returns the run that is learned from besides the data, or ``None``."""
+        """Returns the teacher of a student, ``None`` for other models."""
         return None
 
     def batches_per_step(self) -> int:
-        """Returns how many batches a step takes, one for each update."""
+        """Returns the number of batches per step, one per update."""
         return sum(phase.repeats for phase in self.phases())
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
-        """Creates what else training changes and a checkpoint holds, by name."""
+        """Creates the variables, besides weights, that training changes and checkpoints contain, by name."""
         return {}

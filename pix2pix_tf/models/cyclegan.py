@@ -1,4 +1,4 @@
-"""CycleGAN: between two sets of images that are not paired (Zhu et al. 2017, arXiv 1703.10593)."""
+"""CycleGAN: translation between two sets of unpaired images (Zhu et al. 2017, arXiv 1703.10593)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.adversarial import (
     AdversarialLoss,
     AdversarialSettings,
-    GanLosses,
     GeneratorKind,
     generator_builder,
 )
 from pix2pix_tf.models.base import (
+    LossesAndMetrics,
     Metric,
     Model,
     Phase,
     PublishedGenerator,
     SampleGrid,
+    Tensors,
     Translate,
-    as_files_are_read,
+    input_format,
     masked,
 )
 from pix2pix_tf.validation import limited
@@ -37,37 +38,39 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(AdversarialSettings):
-    """The settings of CycleGAN."""
+class CycleGANSettings(AdversarialSettings):
+    """Settings of CycleGAN."""
 
     data: ClassVar[DataKind] = "unpaired"
 
     gan_loss: GanLoss = "lsgan"
-    """The adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
+    """Adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
     pool_size: Annotated[int, *limited(0, 10_000)] = 50
-    """Generated images that are kept for the discriminator to see again; 0 shows it new ones only."""
+    """Size of the pool of earlier generated images for the discriminator; 0 shows it new images only."""
     generator: GeneratorKind = "resnet"
-    """CycleGAN's residual network (9 blocks from 256 pixels on, else 6), or one of pix2pix's."""
+    """CycleGAN's residual network (9 blocks from 256 pixels on, 6 below), or a generator of pix2pix."""
     cycle_weight: Annotated[float, *limited(0.0)] = 10.0
-    """Weight λ of the way there and back against the adversarial loss."""
+    """Weight λ of the cycle consistency loss relative to the adversarial loss."""
     identity_weight: Annotated[float, *limited(0.0)] = 0.5
-    """Weight, times λ, of leaving alone what is an output already; keeps colors."""
+    """Weight, relative to λ, of the identity loss: images of the output side should not change. Preserves
+    colors."""
 
     def check(self, config: TrainConfig) -> None:
         super().check(config)
         if not self.gan_weight:
-            raise ConfigError("--gan-weight 0 leaves CycleGAN nothing to tell the two sets apart by")
+            raise ConfigError("--gan-weight 0: CycleGAN can't learn without its discriminators")
         channels = (config.data.input_channels, config.data.output_channels)
         if self.identity_weight and None not in channels and channels[0] != channels[1]:
             raise ConfigError(
-                "--identity-weight needs images of the same channels on both sides; set it to 0"
+                "--identity-weight needs the same number of channels on both sides; set it to 0"
             )
 
 
 class CycleGAN(Model):
-    """Two generators, each other's inverse, and a discriminator for each set (section 3)."""
+    """Two generators that are inverse to each other, and a discriminator for each side (section 3)."""
 
-    Settings = Settings
+    Settings = CycleGANSettings
+    settings: CycleGANSettings
     defaults = {"lr_schedule": "linear"}  # noqa: RUF012 (a constant of the class)
     procedural = {  # noqa: RUF012
         "image_size": (128, 128),
@@ -82,19 +85,9 @@ class CycleGAN(Model):
 
     def __init__(self, config: TrainConfig):
         super().__init__(config)
-        assert isinstance(config.model, Settings)
-        self.settings = config.model
         self.channels = {"a": config.data.input_channels or 3, "b": config.data.output_channels or 3}
         self.adversarial = {
-            side: AdversarialLoss(
-                self.settings,
-                config,
-                condition_channels=None,
-                image_channels=channels,
-                name=f"discriminator_{side}",
-                metric=f"disc_{side}",
-                bar=f"D {side.upper()}",
-            )
+            side: AdversarialLoss(self.settings, config, None, channels, side)
             for side, channels in self.channels.items()
         }
 
@@ -107,40 +100,35 @@ class CycleGAN(Model):
         }
 
     def extra_state(self) -> Mapping[str, tf.Variable]:
-        pools = (adversarial.pool() for adversarial in self.adversarial.values())
-        return {name: variable for pool in pools for name, variable in pool.items()}
+        return self.adversarial["a"].pool() | self.adversarial["b"].pool()
 
     def metrics(self) -> Sequence[Metric]:
         metrics = [
             Metric("gen_total", "generator/total", bar="G"),
             Metric("gen_ab_gan", "generator_ab/gan", plot="AB, adversarial"),
             Metric("gen_ba_gan", "generator_ba/gan", plot="BA, adversarial"),
-            Metric("cycle_a", "cycle/a", bar="cycle A", plot="A there and back"),
-            Metric("cycle_b", "cycle/b", bar="cycle B", plot="B there and back"),
+            Metric("cycle_a", "cycle/a", bar="cycle A", plot="A, cycle"),
+            Metric("cycle_b", "cycle/b", bar="cycle B", plot="B, cycle"),
         ]
         if self.settings.identity_weight:
-            metrics += [
-                Metric("identity_a", "identity/a", plot="A left alone"),
-                Metric("identity_b", "identity/b", plot="B left alone"),
-            ]
+            metrics.append(Metric("identity_a", "identity/a", plot="A, identity"))
+            metrics.append(Metric("identity_b", "identity/b", plot="B, identity"))
         for adversarial in self.adversarial.values():
             metrics += adversarial.metrics()
         return metrics
 
     def phases(self) -> Sequence[Phase]:
-        """Returns the update of all networks from one forward pass.
+        """Returns the discriminators' own updates, followed by one update of all networks.
 
-        The authors update the generators first, then the discriminators with images generated before that:
-        the same gradients.
+        The authors update the generators first, and then the discriminators with images that were generated
+        before that update. The gradients are the same.
         """
         discriminators = {"discriminators": ["discriminator_a", "discriminator_b"]}
         generators = {"generators": ["generator_ab", "generator_ba"]}
-        alone = Phase(self._discriminator_losses, discriminators, repeats=self.settings.critic_steps - 1)
-        return [alone, Phase(self._losses, generators | discriminators)]
+        own = Phase(self._discriminator_losses, discriminators, repeats=self.settings.critic_steps - 1)
+        return [own, Phase(self._losses, generators | discriminators)]
 
-    def _losses(
-        self, batch: Sequence[tf.Tensor], forward: ForwardPass
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    def _losses(self, batch: Tensors, forward: ForwardPass) -> LossesAndMetrics:
         from pix2pix_tf.losses import pixel_loss
 
         settings = self.settings
@@ -149,73 +137,64 @@ class CycleGAN(Model):
         fake_b, fake_a = forward.run("generator_ab", a), forward.run("generator_ba", b)
         cycle_a = pixel_loss("l1", forward.run("generator_ba", fake_b), a, weight_a)
         cycle_b = pixel_loss("l1", forward.run("generator_ab", fake_a), b, weight_b)
-        gan_a, gan_b = self._gan_losses(forward, batch, fake_a, fake_b)
-        total = settings.gan_weight * (gan_a.generator + gan_b.generator)
-        total += settings.cycle_weight * (cycle_a + cycle_b)
-        objectives, metrics = _discriminators(gan_a, gan_b)
-        metrics |= {
-            "gen_ab_gan": gan_b.generator,
-            "gen_ba_gan": gan_a.generator,
-            "cycle_a": cycle_a,
-            "cycle_b": cycle_b,
-        }
+        gan_ba, gan_ab, losses, measured = self._adversarial_losses(batch, forward, fake_a, fake_b)
+        total = settings.gan_weight * (gan_ba + gan_ab) + settings.cycle_weight * (cycle_a + cycle_b)
+        metrics = {"gen_ab_gan": gan_ab, "gen_ba_gan": gan_ba, "cycle_a": cycle_a, "cycle_b": cycle_b}
         if settings.identity_weight:
             identity_a = pixel_loss("l1", forward.run("generator_ba", a), a, weight_a)
             identity_b = pixel_loss("l1", forward.run("generator_ab", b), b, weight_b)
             total += settings.cycle_weight * settings.identity_weight * (identity_a + identity_b)
             metrics |= {"identity_a": identity_a, "identity_b": identity_b}
-        return {"generators": total, **objectives}, {"gen_total": total, **metrics}
+        return {"generators": total, **losses}, {"gen_total": total, **metrics, **measured}
 
-    def _discriminator_losses(
-        self, batch: Sequence[tf.Tensor], forward: ForwardPass
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    def _discriminator_losses(self, batch: Tensors, forward: ForwardPass) -> LossesAndMetrics:
         fake_b, fake_a = forward.run("generator_ab", batch[0]), forward.run("generator_ba", batch[1])
-        return _discriminators(*self._gan_losses(forward, batch, fake_a, fake_b))
+        _, _, losses, metrics = self._adversarial_losses(batch, forward, fake_a, fake_b)
+        return losses, metrics
 
-    def _gan_losses(
-        self, forward: ForwardPass, batch: Sequence[tf.Tensor], fake_a: tf.Tensor, fake_b: tf.Tensor
-    ) -> tuple[GanLosses, GanLosses]:
+    def _adversarial_losses(
+        self, batch: Tensors, forward: ForwardPass, fake_a: tf.Tensor, fake_b: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns the losses of the generators BA and AB, and losses and metrics of the discriminators."""
         a, b, *weights = batch
-        # What is missing on either side is missing in all four: else it would tell real from generated.
+        # Pixels that are missing on one side are masked in all four images. Otherwise the masks would show a
+        # discriminator which images are generated.
         weight = weights[0] * weights[1] if weights else None
-        return (
-            self.adversarial["a"].compute(forward, masked(a, weight), masked(fake_a, weight)),
-            self.adversarial["b"].compute(forward, masked(b, weight), masked(fake_b, weight)),
+        gan_ba, loss_a, metrics_a = self.adversarial["a"].compute(
+            forward, masked(a, weight), masked(fake_a, weight)
         )
+        gan_ab, loss_b, metrics_b = self.adversarial["b"].compute(
+            forward, masked(b, weight), masked(fake_b, weight)
+        )
+        return gan_ba, gan_ab, {"discriminators": loss_a + loss_b}, metrics_a | metrics_b
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
         data = self.config.data
-        sides = [
-            PixelFormat(self.channels["a"], value_range=data.input_range),
-            PixelFormat(self.channels["b"], value_range=data.output_range),
-        ]
+        sides = [(self.channels["a"], data.input_range), (self.channels["b"], data.output_range)]
 
-        def generator(side: int) -> PublishedGenerator:
-            given, made = sides[side], sides[1 - side]
-            return PublishedGenerator(
-                ("generator_ab", "generator_ba")[side],
-                input=as_files_are_read(
-                    dataclasses.replace(given, bits=data.input_bits or 8), self.config, side
-                ),
-                output=dataclasses.replace(made, bits=data.output_bits or 8),
-                side=side,
-                discriminator=self.adversarial["ba"[side]].name,
+        def generator(network: str, side: int, discriminator: str) -> PublishedGenerator:
+            files, output = (
+                PixelFormat(channels, bits=bits or 8, value_range=value_range)
+                for (channels, value_range), bits in (
+                    (sides[side], data.input_bits),
+                    (sides[1 - side], data.output_bits),
+                )
             )
+            source = input_format(files, self.config, side)
+            return PublishedGenerator(network, source, output, side=side, discriminator=discriminator)
 
-        return {"AtoB": generator(0), "BtoA": generator(1)}
+        return {
+            "AtoB": generator("generator_ab", 0, "discriminator_b"),
+            "BtoA": generator("generator_ba", 1, "discriminator_a"),
+        }
 
     def sample_grid(
         self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
     ) -> SampleGrid:
-        """Returns rows of A, its translation and the way back, and the same from B."""
+        """Returns rows of A, its translation, and the translation back to A; the same from B."""
         to_b, to_a = generators["AtoB"], generators["BtoA"]
         rows = []
         for a, b in held_out:
             fake_b, fake_a = to_b(a), to_a(b)
             rows.append((a, fake_b, to_a(fake_b), b, fake_a, to_b(fake_a)))
         return SampleGrid(("A", "A to B", "and back", "B", "B to A", "and back"), rows)
-
-
-def _discriminators(a: GanLosses, b: GanLosses) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Returns the objective of both discriminators, and their metrics."""
-    return {"discriminators": a.discriminator + b.discriminator}, {**a.metrics, **b.metrics}

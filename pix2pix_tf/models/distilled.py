@@ -1,7 +1,7 @@
-"""A small generator that learns from the outputs and with the discriminator of a large one.
+"""Distillation: a small generator learns from a large one, its teacher.
 
-Knowledge distillation of conditional GANs, as in GAN compression (Li et al. 2020): the student is trained as
-its teacher was, against the teacher's discriminator, and its outputs should also equal the teacher's.
+As in GAN compression (Li et al. 2020), the student is trained like its teacher, starts with the teacher's
+discriminator, and its outputs should also equal the teacher's.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import DataKind, TrainConfig
-from pix2pix_tf.effects import READ_IF
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models import pix2pix
-from pix2pix_tf.models.base import Metric, SampleGrid, Teacher, Translate
+from pix2pix_tf.models.base import Metric, SampleGrid, Teacher, Tensors, Translate
+from pix2pix_tf.models.pix2pix import Batch, Pix2Pix, Pix2PixSettings
 from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
@@ -26,150 +25,140 @@ if TYPE_CHECKING:
 
     from pix2pix_tf.models.forward import ForwardPass
 
-STUDENT_FILTERS = 16
+_STUDENT_FILTERS = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class StudentSettings(pix2pix.Settings):
-    """What students have in common."""
+class StudentSettings(Pix2PixSettings):
+    """Settings shared by students with and without targets."""
 
     teacher: Path | None = None
-    """The run that is learned from, or one of its checkpoints, RUN@STEP. What is needed of it is kept."""
+    """Run to learn from, or one of its checkpoints, RUN@STEP. It is needed at the start only."""
 
 
-class _Student(pix2pix.Pix2Pix):
+class _Student(Pix2Pix):
     settings: StudentSettings
 
     def teacher(self) -> Teacher:
         settings = self.settings
         if settings.teacher is None:
-            raise ConfigError(f"--model {settings.model} needs a --teacher; pix2pix distill RUN names it")
+            raise ConfigError(f"--model {settings.model} needs a --teacher; pix2pix distill RUN sets it")
         [generator] = self.published_generators()
-        discriminator = self.adversarial.name if settings.gan_weight else ""
-        inherited = functools.partial(
-            student_of,
+        defaults = functools.partial(
+            student_defaults,
             run=settings.teacher,
             direction=self.config.data.direction,
-            has_targets=settings.data == "pairs",
-            has_discriminator=settings.gan_weight > 0,
+            inputs_only=settings.data == "images",
         )
-        return Teacher(settings.teacher, generator, discriminator, inherited)
+        discriminator = self.adversarial.name if settings.gan_weight else ""
+        return Teacher(settings.teacher, generator, discriminator, defaults)
 
 
 @dataclasses.dataclass(frozen=True)
 class PairsSettings(StudentSettings):
-    """The settings of pix2pix, and the teacher's part."""
+    """Settings of students that learn from targets and from their teacher."""
 
     l1_weight: Annotated[float, *limited(0.0)] = 50.0
-    """Weight of the pixel loss against the adversarial loss."""
+    """Weight of the pixel loss relative to the adversarial loss."""
     teacher_weight: Annotated[float, *limited(0.0)] = 50.0
-    """Weight of the same distance to the teacher's output instead of the target."""
+    """Weight of the pixel loss with the teacher's output as the target."""
 
 
 class Distilled(_Student):
-    """pix2pix whose generator learns its teacher's outputs besides the targets."""
+    """pix2pix with an additional pixel loss between the generator's and its teacher's outputs."""
 
     Settings = PairsSettings
     settings: PairsSettings
 
     def metrics(self) -> Sequence[Metric]:
-        apart = Metric("gen_teacher", "generator/teacher", bar="T", plot="generator, to its teacher")
-        first, *others = super().metrics()
-        return [first, apart, *others]
+        total, *others = super().metrics()
+        return [
+            total,
+            Metric("gen_teacher", "generator/teacher", bar="T", plot="generator, teacher"),
+            *others,
+        ]
 
     def _pixel_losses(
-        self, forward: ForwardPass, given: pix2pix.Given, fake: tf.Tensor
+        self, forward: ForwardPass, batch: Batch, fake: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        total, metrics = super()._pixel_losses(forward, given, fake)
-        distilled = self._composed(given, forward.recall(Teacher.NETWORK, given.inputs))
-        apart = self._distance(given, fake, distilled)
-        return total + self.settings.teacher_weight * apart, {**metrics, "gen_teacher": apart}
+        total, metrics = super()._pixel_losses(forward, batch, fake)
+        targets = self._composed(batch, forward.infer(Teacher.NETWORK, batch.inputs))
+        distance = self._distance(batch, fake, targets)
+        return total + self.settings.teacher_weight * distance, {**metrics, "gen_teacher": distance}
 
 
 @dataclasses.dataclass(frozen=True)
 class InputsSettings(StudentSettings):
-    """The settings of pix2pix."""
+    """Settings of students that learn from their teacher only."""
 
     data: ClassVar[DataKind] = "images"
     side: ClassVar[int] = 0
 
 
 class DistilledFromInputs(_Student):
-    """pix2pix whose targets are its teacher's outputs: it needs nothing but inputs."""
+    """pix2pix with the teacher's outputs as targets; the data set has inputs only."""
 
     Settings = InputsSettings
 
     def sample_grid(
         self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
     ) -> SampleGrid:
-        """Returns rows of input and output."""
         (translate,) = generators.values()
         return SampleGrid(("input", "output"), [(image, translate(image)) for (image,) in held_out])
 
-    def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> pix2pix.Given:
-        inputs, *weight = batch
-        return super()._given([inputs, forward.recall(Teacher.NETWORK, inputs), *weight], forward)
+    def _prepare(self, tensors: Tensors, forward: ForwardPass) -> Batch:
+        inputs, *weight = tensors
+        return super()._prepare([inputs, forward.infer(Teacher.NETWORK, inputs), *weight], forward)
 
 
-def student_of(
+def student_defaults(
     teacher: TrainConfig,
     run: Path,
     direction: configs.Direction | None = None,
-    has_targets: bool = True,
-    has_discriminator: bool = True,
+    inputs_only: bool = False,
 ) -> TrainConfig:
-    """Returns the configuration of a teacher's student, where nothing else is said.
+    """Returns the default config of a teacher's student: the teacher's settings, with fewer filters.
 
     Args:
-        teacher: what the teacher was trained with.
-        run: where it is: a run directory, or one of its checkpoints.
-        direction: which of its generators is the teacher; that of its training if not given.
-        has_targets: whether there are pairs to learn from, or inputs only.
-        has_discriminator: whether there is an adversarial loss; never where the teacher had none.
-
-    Returns:
-        The teacher's data, network and training, with a sixteenth of the weights or so.
+        teacher: Config of the teacher.
+        run: Run directory or checkpoint of the teacher.
+        direction: Name of the teacher's generator; by default the direction that it was trained in.
+        inputs_only: Whether to learn from the teacher's outputs only. Always true for unpaired teachers.
     """
-    if teacher.model.data == "images" and teacher.model.side == 1:
-        raise ConfigError(f"{run} makes images from noise; a run is distilled that translates images")
-    if not has_targets and (teacher.data.task != "pairs" or teacher.data.one_hot_labels):
+    if not teacher.model.takes_images:
         raise ConfigError(
-            f"{run} takes its inputs from a --task, or one channel a class; it is distilled with its targets"
+            f"{run} generates images from noise; only runs that translate images can be distilled"
         )
-    is_unpaired = teacher.model.data == "unpaired"
-    has_targets = has_targets and teacher.model.data == "pairs"
-    kind, name = (PairsSettings, "distilled") if has_targets else (InputsSettings, "distilled_from_inputs")
-    student = TrainConfig(kind(model=name, recipe=teacher.model.recipe, teacher=run))
-    known = {setting for _, setting, _, _ in configs.each_setting(student)}
-    left_open = {"model", "recipe", "teacher", "precision", "run_dir", "init_from", "l1_weight"}
-    left_open |= set() if has_targets else {"evaluate_every", "best_metric"}
-    given = {
-        setting: value
-        for _, setting, _, value in configs.each_setting(teacher)
-        if setting in known - left_open
-    }
-    gan_weight = given["gan_weight"] if has_discriminator else 0.0
-    given |= {
-        "base_filters": STUDENT_FILTERS,
-        "discriminator_filters": given.get("discriminator_filters") or given["base_filters"],
-        "direction": direction or teacher.data.direction,
+    if inputs_only and (teacher.data.task != "pairs" or teacher.data.one_hot_labels):
+        raise ConfigError(
+            f"{run} has inputs of a --task or one-hot labels, so it can only be distilled with its targets; "
+            "leave out --inputs-only"
+        )
+    settings: dict[str, Any] = {name: value for _, name, _, value in configs.each_setting(teacher)}
+    student: StudentSettings
+    if inputs_only or teacher.model.data != "pairs":
+        student = InputsSettings("distilled_from_inputs", settings["recipe"], teacher=run)
+    else:
+        student = PairsSettings("distilled", settings["recipe"], teacher=run)
+    settings |= {
+        "base_filters": _STUDENT_FILTERS,
+        "discriminator_filters": settings["discriminator_filters"] or settings["base_filters"],
+        "direction": direction or settings["direction"],
         "run_dir": student_directory(run),
     }
-    if not gan_weight:
-        of_discriminator = [name for name, others in READ_IF.items() if "gan_weight" in others]
-        given = {name: value for name, value in given.items() if name not in of_discriminator}
-        given["gan_weight"] = 0.0
-    if is_unpaired:
-        if gan_weight:
-            given["unconditional"] = True
-        if given["direction"] == "BtoA":  # its channels and ranges are A's and B's
-            for setting in ("channels", "range"):
-                there, back = f"input_{setting}", f"output_{setting}"
-                given |= {there: given[back], back: given[there]}
-    return configs.replace(student, **given)
+    if teacher.model.data == "unpaired":
+        settings["unconditional"] = True
+        if settings["direction"] == "BtoA":  # the teacher's channels and ranges are those of A and B
+            for name in ("channels", "range"):
+                first, second = f"input_{name}", f"output_{name}"
+                settings |= {first: settings[second], second: settings[first]}
+    defaults = TrainConfig(student)
+    own = {"model", "recipe", "teacher", "precision", "init_from", "l1_weight"}
+    inherited = {name for _, name, _, _ in configs.each_setting(defaults)} - own
+    return configs.replace(defaults, **{name: settings[name] for name in inherited & settings.keys()})
 
 
 def student_directory(teacher: Path) -> Path:
-    """Returns where a teacher's student is kept, where nothing else is said: beside it."""
+    """Returns the default run directory of a teacher's student: next to the teacher's."""
     path = teacher if teacher.name not in ("", "..") else teacher.resolve()
     return path.with_name(f"{path.name}-distilled")

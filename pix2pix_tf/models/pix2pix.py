@@ -1,4 +1,4 @@
-"""pix2pix: from an image to its counterpart, learnt from pairs (Isola et al. 2017)."""
+"""pix2pix: image-to-image translation, learned from pairs (Isola et al. 2017)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from pix2pix_tf.config import CHANGEABLE, PixelLoss, TrainConfig
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.adversarial import AdversarialLoss, AdversarialSettings, GanLosses, generator_builder
+from pix2pix_tf.models.adversarial import AdversarialLoss, AdversarialSettings, generator_builder
 from pix2pix_tf.models.base import (
+    LossesAndMetrics,
     Metric,
     Model,
     Phase,
     PublishedGenerator,
     SampleGrid,
+    Tensors,
     Translate,
-    as_files_are_read,
+    input_format,
     masked,
 )
 from pix2pix_tf.validation import limited
@@ -31,53 +33,53 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(AdversarialSettings):
-    """The settings of pix2pix."""
+class Pix2PixSettings(AdversarialSettings):
+    """Settings of pix2pix."""
 
     unconditional: bool = False
-    """The discriminator sees outputs only, not what they were made from."""
+    """Show the discriminator outputs only, without the inputs."""
     pixel_loss: PixelLoss = "l1"
-    """How far output and target are apart."""
+    """Distance between output and target: mean absolute or mean squared error."""
     l1_weight: Annotated[float, *limited(0.0)] = 100.0
-    """Weight λ of the pixel loss against the adversarial loss (paper, section 3.1)."""
+    """Weight λ of the pixel loss relative to the adversarial loss (paper, section 3.1)."""
     stochastic: Annotated[bool, CHANGEABLE] = False
-    """Keep dropout after training too, as the paper's source of noise."""
+    """Keep dropout active after training, as the paper's source of noise."""
 
     def check(self, config: TrainConfig) -> None:
         super().check(config)
         if not (self.gan_weight or self.l1_weight or getattr(self, "teacher_weight", 0)):
-            raise ConfigError("--gan-weight and --l1-weight are both 0: there is nothing to learn from")
+            raise ConfigError("--gan-weight and --l1-weight are both 0, so there is no loss; set one of them")
         if self.pool_size and self.gan_loss == "wgan-gp" and not self.unconditional:
             raise ConfigError(
-                "--pool-size with --gan-loss wgan-gp needs --unconditional: the penalty is on ways between a "
-                "target and a generated image of the same input"
+                "--pool-size with --gan-loss wgan-gp needs --unconditional: the penalty interpolates between "
+                "a target and a generated image of the same input"
             )
         if self.stochastic and self.norm == "batch":
             raise ConfigError(
-                "--stochastic needs --norm instance or none: it runs as in training, image by image"
+                "--stochastic needs --norm instance or none: it runs in training mode, image by image"
             )
         if self.stochastic and self.generator in ("resnet", "resnet_of_pytorch"):
             raise ConfigError("--stochastic needs a generator with dropout: unet or encoder_decoder")
 
 
-class Given(NamedTuple):
-    """A batch as the networks are given it; weight: of pixels that have a value, 1; of missing ones, 0."""
+class Batch(NamedTuple):
+    """The networks' inputs, the targets, and pixel weights, which are 0 for missing target pixels."""
 
     inputs: tf.Tensor
     targets: tf.Tensor
-    weight: tf.Tensor | None = None
+    weight: tf.Tensor | None
 
 
 class Pix2Pix(Model):
     """The paper's G* = arg min_G max_D L_cGAN(G, D) + λ L_L1(G) (section 3.1, equation 4).
 
-    The paper alternates a step on D and a step on G. Here both gradients come from one forward pass, G's
-    through D as it was before its update: half the work, the same learning.
+    The paper alternates between an update of D and one of G. Here both gradients come from one forward pass,
+    with D as it was before its update. This halves the work and learns the same.
     """
 
-    Settings = Settings
-    # Small enough that the first run ends within minutes on a laptop and still paints façades. Neither
-    # jittered nor mirrored: every drawing is new anyway, and its sun stands on the left.
+    Settings = Pix2PixSettings
+    settings: Pix2PixSettings
+    # Without jitter and flips: every drawing is new, and the sun is always on the left.
     procedural = {  # noqa: RUF012 (a constant of the class)
         "direction": "BtoA",
         "image_size": (128, 128),
@@ -92,15 +94,14 @@ class Pix2Pix(Model):
 
     def __init__(self, config: TrainConfig):
         super().__init__(config)
-        assert isinstance(config.model, Settings)
-        self.settings = config.model
-        from pix2pix_tf.data.tasks import task_for  # it needs TensorFlow
+        from pix2pix_tf.data.tasks import task_for  # needs TensorFlow
 
         self.task = task_for(config.data, config.data.output_channels or 3)
         self.channels = (self.task.input_channels, self.task.output_channels)
-        inputs, outputs = self.channels
-        condition = None if self.settings.unconditional else inputs
-        self.adversarial = AdversarialLoss(self.settings, config, condition, outputs)
+        condition_channels = None if self.settings.unconditional else self.task.input_channels
+        self.adversarial = AdversarialLoss(
+            self.settings, config, condition_channels, self.task.output_channels
+        )
 
     def networks(self) -> Mapping[str, Callable[[str], keras.Model]]:
         networks = {"generator": generator_builder(self.settings, self.config, self.channels)}
@@ -113,14 +114,10 @@ class Pix2Pix(Model):
 
     def metrics(self) -> Sequence[Metric]:
         pixel = self.settings.pixel_loss
+        plot = f"generator, {pixel.upper()} (before λ)"
         metrics = [
             Metric("gen_total", "generator/total", bar="G"),
-            Metric(
-                f"gen_{pixel}",
-                f"generator/{pixel}",
-                bar=pixel.upper(),
-                plot=f"generator, {pixel.upper()} (before λ)",
-            ),
+            Metric(f"gen_{pixel}", f"generator/{pixel}", bar=pixel.upper(), plot=plot),
         ]
         if self.settings.gan_weight:
             metrics.insert(1, Metric("gen_gan", "generator/gan", plot="generator, adversarial"))
@@ -128,95 +125,76 @@ class Pix2Pix(Model):
         return metrics
 
     def phases(self) -> Sequence[Phase]:
-        """Returns the common update of both networks, after those of the discriminator alone."""
+        """Returns the discriminator's own updates, followed by one update of both networks."""
+        generator, discriminator = {"generator": ["generator"]}, {"discriminator": ["discriminator"]}
         if not self.settings.gan_weight:
-            return [Phase(self._losses, {"generator": ["generator"]})]
-        both = Phase(self._losses, {"generator": ["generator"], "discriminator": ["discriminator"]})
-        discriminator = {"discriminator": ["discriminator"]}
-        alone = Phase(self._discriminator_loss, discriminator, repeats=self.settings.critic_steps - 1)
-        return [alone, both]
+            return [Phase(self._losses, generator)]
+        own = Phase(self._discriminator_loss, discriminator, repeats=self.settings.critic_steps - 1)
+        return [own, Phase(self._losses, generator | discriminator)]
 
-    def _losses(
-        self, batch: Sequence[tf.Tensor], forward: ForwardPass
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        settings = self.settings
-        given = self._given(batch, forward)
-        fake = self._fake(forward, given)
-        total, metrics = self._pixel_losses(forward, given, fake)
-        objectives = {}
-        if settings.gan_weight:
-            gan = self._gan_losses(forward, given, fake)
-            total = settings.gan_weight * gan.generator + total
-            objectives["discriminator"] = gan.discriminator
-            metrics |= {"gen_gan": gan.generator, **gan.metrics}
-        return {"generator": total, **objectives}, {"gen_total": total, **metrics}
+    def _losses(self, tensors: Tensors, forward: ForwardPass) -> LossesAndMetrics:
+        batch = self._prepare(tensors, forward)
+        fake = self._composed(batch, forward.run("generator", batch.inputs))
+        total, metrics = self._pixel_losses(forward, batch, fake)
+        losses = {}
+        if self.settings.gan_weight:
+            gan, losses["discriminator"], measured = self.adversarial.compute(
+                forward, batch.targets, fake, batch.inputs
+            )
+            total = self.settings.gan_weight * gan + total
+            metrics |= {"gen_gan": gan, **measured}
+        return {"generator": total, **losses}, {"gen_total": total, **metrics}
 
-    def _discriminator_loss(
-        self, batch: Sequence[tf.Tensor], forward: ForwardPass
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        given = self._given(batch, forward)
-        gan = self._gan_losses(forward, given, self._fake(forward, given))
-        return {"discriminator": gan.discriminator}, gan.metrics
+    def _discriminator_loss(self, tensors: Tensors, forward: ForwardPass) -> LossesAndMetrics:
+        batch = self._prepare(tensors, forward)
+        fake = self._composed(batch, forward.run("generator", batch.inputs))
+        _, loss, metrics = self.adversarial.compute(forward, batch.targets, fake, batch.inputs)
+        return {"discriminator": loss}, metrics
+
+    def _prepare(self, tensors: Tensors, forward: ForwardPass) -> Batch:
+        inputs, targets, weight = (*tensors, None)[:3]
+        return Batch(self.task.encoded(inputs), masked(targets, weight), weight)
+
+    def _composed(self, batch: Batch, output: tf.Tensor) -> tf.Tensor:
+        return masked(self.task.composed(batch.inputs, output), batch.weight)
 
     def _pixel_losses(
-        self, forward: ForwardPass, given: Given, fake: tf.Tensor
+        self, forward: ForwardPass, batch: Batch, fake: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Returns what the generator minimizes besides the adversarial loss, and its metrics."""
-        pixel = self._distance(given, fake, given.targets)
-        return self.settings.l1_weight * pixel, {f"gen_{self.settings.pixel_loss}": pixel}
+        """Returns the generator's loss without the adversarial loss, and its metrics."""
+        distance = self._distance(batch, fake, batch.targets)
+        return self.settings.l1_weight * distance, {f"gen_{self.settings.pixel_loss}": distance}
 
-    def _distance(self, given: Given, fake: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def _distance(self, batch: Batch, fake: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         from pix2pix_tf.losses import pixel_loss
 
-        # The mean over what the network generates: λ weighs as much as elsewhere.
-        of_task = self.task.weight(given.inputs)
-        weight = given.weight if of_task is None else masked(of_task, given.weight)
+        # The mean over the pixels that the network generates, so that λ has the same effect for every task.
+        weight = self.task.weight(batch.inputs)
+        weight = batch.weight if weight is None else masked(weight, batch.weight)
         return pixel_loss(self.settings.pixel_loss, fake, targets, weight)
-
-    def _given(self, batch: Sequence[tf.Tensor], forward: ForwardPass) -> Given:
-        inputs, targets, weight = (*batch, None)[:3]
-        return Given(self.task.encoded(inputs), masked(targets, weight), weight)
-
-    def _fake(self, forward: ForwardPass, given: Given) -> tf.Tensor:
-        return self._composed(given, forward.run("generator", given.inputs))
-
-    def _composed(self, given: Given, output: tf.Tensor) -> tf.Tensor:
-        return masked(self.task.composed(given.inputs, output), given.weight)
-
-    def _gan_losses(self, forward: ForwardPass, given: Given, fake: tf.Tensor) -> GanLosses:
-        condition = None if self.settings.unconditional else given.inputs
-        return self.adversarial.compute(forward, given.targets, fake, condition)
 
     def published_generators(self) -> Mapping[str, PublishedGenerator]:
         data, task = self.config.data, self.task
-        given = PixelFormat(
+        files = PixelFormat(
             task.published_input_channels,
             bits=(data.output_bits if task.makes_input else data.input_bits) or 8,
             value_range=data.output_range if task.takes_photos else data.input_range,
         )
         generator = PublishedGenerator(
             "generator",
-            input=as_files_are_read(given, self.config),
+            input=input_format(files, self.config),
             output=PixelFormat(
                 task.image_channels, bits=data.output_bits or 8, value_range=data.output_range
             ),
             stochastic=self.settings.stochastic,
-            publish=self._published,
-            inpaints=task.inpaints,
-            enlarges=task.enlarges,
+            task=task,
             discriminator=self.adversarial.name if self.settings.gan_weight else "",
         )
         return {task.name if task.makes_input else data.direction: generator}
 
-    def _published(self, generator: keras.Model) -> keras.Model:
-        from pix2pix_tf.networks import with_task_layers
-
-        return with_task_layers(generator, self.task)
-
     def sample_grid(
         self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
     ) -> SampleGrid:
-        """Returns rows of input, output and target."""
         (translate,) = generators.values()
         rows = [(self.task.shown(image), translate(image), target) for image, target in held_out]
         return SampleGrid(("input", "output", "target"), rows)

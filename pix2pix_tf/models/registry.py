@@ -1,4 +1,4 @@
-"""Registry of models: a new one is a file and a line here."""
+"""The models by name. A new model is a file in this package and a line here."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MODELS = {
 }
 
 TRAINED = tuple(name for name in MODELS if not name.startswith("distilled"))
-"""Those that 'train' begins; students begin with 'distill'."""
+"""Models of ``pix2pix train``; the others are trained by ``pix2pix distill``."""
 
 
 def model_class(name: str) -> type[Model]:
     """Returns a model's class without importing TensorFlow; raises `ConfigError` for unknown names."""
     if name not in MODELS:
-        raise ConfigError(f"--model {name}: there is no such model; there are {', '.join(TRAINED)}")
+        raise ConfigError(f"--model {name}: this model does not exist; choose from {', '.join(TRAINED)}")
     module, _, attribute = MODELS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -37,8 +37,8 @@ def model_for(config: TrainConfig) -> Model:
     return model_class(config.model.model)(config)
 
 
-# Settings common to all models that differ from the papers by default.
-_AS_PUBLISHED = {
+# The papers' values of settings that all models share, if the defaults differ.
+_PAPER = {
     "upsampling": "transposed",
     "last_convolution": False,
     "photo_filter": "triangle",
@@ -47,13 +47,13 @@ _AS_PUBLISHED = {
 
 
 def defaults(model: str = DEFAULT_MODEL, recipe: Recipe = "default") -> TrainConfig:
-    """Returns a model's default config; the recipe 'paper' is the published method."""
+    """Returns a model's default config."""
     kind = model_class(model)
     config = configs.replace(TrainConfig(kind.Settings(model=model, recipe=recipe)), **kind.defaults)
     if recipe == "default":
         return config
     known = {name for _, name, _, _ in configs.each_setting(config)}
-    published = {name: value for name, value in _AS_PUBLISHED.items() if name in known}
+    published = {name: value for name, value in _PAPER.items() if name in known}
     return configs.replace(config, **{**published, **kind.paper})
 
 
@@ -63,13 +63,12 @@ def preset(
     """Returns the config for a data set and a model.
 
     Args:
-        dataset: 'procedural', a name from the catalog, or the path of a folder, which gets the settings that
-            most data sets of the paper share.
-        model: name of the model.
-        recipe: 'default' for the best results, 'paper' for the published method.
+        dataset: 'procedural', a name from the catalog, or the path of a folder.
+        model: Name of the model.
+        recipe: 'default' for the best results, 'paper' for the method of the paper.
 
     Returns:
-        A config; `replace` changes its settings.
+        A config. Change its settings with `replace`.
 
     Raises:
         ConfigError: the model or recipe doesn't exist.

@@ -11,7 +11,7 @@ from keras import layers
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution
-from pix2pix_tf.networks.layers import conv_block, initial_weights
+from pix2pix_tf.networks.layers import conv_block, conv_options
 from pix2pix_tf.networks.spectral import (
     SpectralConvolution,
     SpectralFlatConvolution,
@@ -21,12 +21,6 @@ from pix2pix_tf.networks.spectral import (
 # Number of downsampling layers by patch size. The 1×1 discriminator has 1×1 kernels; all others end with two
 # 4×4 convolutions at stride 1.
 PATCHES = {1: 0, 16: 1, 70: 3, 286: 5}
-
-
-def smallest_image(patch: int) -> int:
-    """Returns the smallest image side that yields a logit: 1, 5, 17 or 65 pixels for the four patch sizes."""
-    # The two last convolutions need 3 pixels; sides are rounded up when halved, so 2·2ⁿ + 1 pixels become 3.
-    return 1 if patch == 1 else 2 * 2 ** PATCHES[patch] + 1
 
 
 def build_discriminator(
@@ -47,32 +41,33 @@ def build_discriminator(
     The 16×16 one has a single downsampling layer, 286×286 has five, and 1×1 is C64-C128 with 1×1 kernels.
 
     Args:
-        patch: receptive field of a logit in pixels: 1, 16, 70 or 286.
-        image_size: height and width of the smallest images it will see. If given, they must yield at least
-            one logit; TensorFlow itself would return meaningless values without an error.
-        base_filters: channels of the first convolution, 64 in the paper; the others scale with it.
+        patch: Receptive field of a logit in pixels: 1, 16, 70 or 286.
+        image_size: Height and width of the smallest images. If given, raises an error if they have no
+            logits; otherwise TensorFlow returns meaningless values for such images.
+        base_filters: Filters of the first convolution, 64 in the paper; other layers scale with it.
         norm: 'instance', 'batch' or 'none'. The first convolution is never normalized.
-        condition_channels: channels of the condition image, or ``None`` for an unconditional discriminator.
-        image_channels: channels of the real or generated image.
-        spectral_norm: whether to apply spectral normalization (Miyato et al. 2018) to all kernels.
+        condition_channels: Channels of the condition image; ``None`` for an unconditional discriminator.
+        image_channels: Channels of real and generated images.
+        spectral_norm: Whether to apply spectral normalization (Miyato et al. 2018) to all kernels.
         dtype: Keras dtype policy. Inputs and logits are float32 with any policy.
-        name: name of the model.
+        name: Name of the model.
 
     Returns:
-        A functional model from [condition, image], or from the image alone, each float32 [batch, height,
-        width, channels], to logits float32 [batch, rows, columns, 1]; positive means real. For patches of 1,
-        16, 70 and 286, an image of 256×256 pixels has 256×256, 126×126, 30×30 and 6×6 logits.
+        A functional model from [condition, image], or only the image, each float32 [batch, height, width,
+        channels], to logits, float32 [batch, rows, columns, 1]; positive means real. An image of 256×256
+        pixels has 256×256, 126×126, 30×30 or 6×6 logits, for patches of 1, 16, 70 or 286.
 
     Raises:
         ConfigError: ``patch`` is not one of these sizes, or images of ``image_size`` have no logit.
     """
     if patch not in PATCHES:
-        raise ConfigError(f"no discriminator has patches of {patch}, but of {', '.join(map(str, PATCHES))}")
-    if image_size is not None and min(image_size) < smallest_image(patch):
-        needed = smallest_image(patch)
         raise ConfigError(
-            f"patches of {patch} need images of at least {needed} pixels, not {min(image_size)}"
+            f"there is no discriminator for patches of {patch}; choose from {', '.join(map(str, PATCHES))}"
         )
+    # The last two convolutions need 3 pixels. Downsampling rounds up, so 2·2ⁿ + 1 pixels become 3.
+    smallest = 1 if patch == 1 else 2 * 2 ** PATCHES[patch] + 1
+    if image_size is not None and min(image_size) < smallest:
+        raise ConfigError(f"patches of {patch} need images of {smallest} pixels, not {min(image_size)}")
     if condition_channels is None:
         x = inputs = keras.Input((None, None, image_channels), name="image", dtype="float32")
     else:
@@ -89,7 +84,6 @@ def build_discriminator(
         return layers.ZeroPadding2D(1, name=f"{block}_pad", dtype=dtype)(x)
 
     block = functools.partial(conv_block, dtype=dtype)
-    size = 1 if patch == 1 else 4
     if patch == 1:
         pixelwise = functools.partial(plain, kernel_size=1)
         x = block(x, base_filters, "pixel_1", norm="none", convolution=pixelwise)
@@ -102,6 +96,6 @@ def build_discriminator(
         filters = base_filters * min(2 ** PATCHES[patch], 8)
         x = block(padded(x, "flat"), filters, "flat", norm=norm, convolution=flat)
         x = padded(x, "logits")
-    x = plain(1, size, kernel_initializer=initial_weights(), name="logits_conv", dtype=dtype)(x)
+    x = plain(1, 1 if patch == 1 else 4, **conv_options("logits", dtype))(x)
     logits = layers.Activation("linear", name="logits", dtype="float32")(x)
     return keras.Model(inputs, logits, name=name)

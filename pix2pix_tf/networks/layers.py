@@ -1,4 +1,4 @@
-"""Layers that Keras lacks, and blocks that generators and discriminators share."""
+"""Layers that Keras lacks, and building blocks of generators and discriminators."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from keras import layers, ops
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.networks.fast.convolutions import HalvingConvolution
 
-LEAKY_SLOPE = 0.2
 NORM_EPSILON = 1e-5
-
 
 _PART: contextvars.ContextVar[tuple[int | tf.Tensor, int]] = contextvars.ContextVar("part", default=(0, 1))
 
 
 @contextlib.contextmanager
 def part_of_batch(index: int | tf.Tensor, count: int) -> Iterator[None]:
-    """Within this context, layers get part ``index`` of a batch that is split into ``count`` equal parts."""
+    """Tells dropout layers that their input is part ``index`` of a batch of ``count`` equal parts."""
     token = _PART.set((index, count))
     try:
         yield
@@ -41,7 +39,7 @@ def drawn_for_part(
 ) -> tf.Tensor:
     """Draws random numbers for one part of a batch as if the whole batch were drawn at once.
 
-    ``shape`` is that of the part, and ``draw`` returns random numbers of a given shape.
+    ``shape`` is the part's shape, and ``draw`` returns random numbers of a given shape.
     """
     if count == 1:
         return draw(list(shape))
@@ -71,8 +69,7 @@ class InstanceNormalization(layers.Layer):
 
     A learned scale and offset follow. Equals the paper's batch normalization at batch size 1 (Isola et al.
     2017, section 3.3), and makes an image's output independent of its batch. Statistics are computed in
-    float32 with every dtype policy. The four-dimensional form is the one that converters for mobile devices
-    recognize.
+    float32 with every dtype policy. Converters for mobile devices recognize this four-dimensional form.
     """
 
     _MOST_FUSED = 16  # the graph has one kernel per image and must stay small
@@ -88,22 +85,22 @@ class InstanceNormalization(layers.Layer):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         if training and x.shape[0] is not None and x.shape[0] <= self._MOST_FUSED:
-            return self._normalize_fused(x)
+            # TensorFlow's fused batch normalization of each image, whose gradient is fused too.
+            fused = functools.partial(
+                tf.raw_ops.FusedBatchNormV3,
+                scale=ops.convert_to_tensor(self.gamma),
+                offset=ops.convert_to_tensor(self.beta),
+                mean=[],
+                variance=[],
+                epsilon=self.epsilon,
+                is_training=True,
+            )
+            return tf.concat([fused(x=image).y for image in tf.split(x, x.shape[0])], axis=0)
         x = ops.cast(x, self.variable_dtype)
         centered = x - ops.mean(x, axis=(1, 2), keepdims=True)
         variance = ops.mean(ops.square(centered), axis=(1, 2), keepdims=True)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
         return ops.cast(centered * scale + self.beta, self.compute_dtype)
-
-    def _normalize_fused(self, x: tf.Tensor) -> tf.Tensor:
-        """Applies TensorFlow's fused batch normalization, whose gradient is fused too, to each image."""
-        images = tf.split(x, x.shape[0]) if x.shape[0] > 1 else [x]
-        scale, offset = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
-        fused = functools.partial(
-            tf.raw_ops.FusedBatchNormV3, mean=[], variance=[], epsilon=self.epsilon, is_training=True
-        )
-        normalized = [fused(x=image, scale=scale, offset=offset).y for image in images]
-        return tf.concat(normalized, axis=0) if len(images) > 1 else normalized[0]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "epsilon": self.epsilon}
@@ -126,11 +123,6 @@ class ReflectToAtLeast(layers.Layer):
             if static is None or static < self.minimum:
                 x = ops.take(x, _reflected(ops.shape(x)[axis], self.minimum), axis=axis)
         return x
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        batch, height, width, channels = input_shape
-        sides = (None if side is None else max(side, self.minimum) for side in (height, width))
-        return (batch, *sides, channels)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "minimum": self.minimum}
@@ -159,11 +151,6 @@ class ReflectionPadding(layers.Layer):
         sides = [self.pixels, self.pixels]
         return tf.pad(x, [[0, 0], sides, sides, [0, 0]], mode="REFLECT")
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        batch, height, width, channels = input_shape
-        sides = (None if side is None else side + 2 * self.pixels for side in (height, width))
-        return (batch, *sides, channels)
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pixels": self.pixels}
 
@@ -182,10 +169,6 @@ class CropToMatch(layers.Layer):
         shape = ops.shape(reference)
         return image[:, : shape[1], : shape[2], :]
 
-    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        image, reference = input_shape
-        return (*reference[:3], image[3])
-
 
 def conv_block(
     x: Any,
@@ -198,18 +181,12 @@ def conv_block(
 ) -> Any:
     """Applies convolution, normalization and leaky ReLU: the paper's Ck.
 
-    ``name`` is the prefix of the layers' names. With ``norm`` 'none' the convolution has a bias instead. By
-    default the convolution is 4×4 at stride 2.
+    ``name`` is the prefix of the layers' names. With ``norm`` 'none' the convolution has a bias. By default
+    the convolution is 4×4 at stride 2.
     """
-    x = convolution(
-        filters,
-        use_bias=norm == "none",
-        kernel_initializer=initial_weights(),
-        name=f"{name}_conv",
-        dtype=dtype,
-    )(x)
+    x = convolution(filters, **conv_options(name, dtype, use_bias=norm == "none"))(x)
     x = normalize(x, norm, f"{name}_norm", dtype)
-    return layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_act", dtype=dtype)(x)
+    return layers.LeakyReLU(0.2, name=f"{name}_act", dtype=dtype)(x)
 
 
 def normalize(x: Any, norm: Normalization, name: str, dtype: str) -> Any:
@@ -223,6 +200,7 @@ def normalize(x: Any, norm: Normalization, name: str, dtype: str) -> Any:
     return x
 
 
-def initial_weights() -> keras.initializers.Initializer:
-    """Returns the paper's initializer N(0, 0.02), drawn from Keras' global seed."""
-    return keras.initializers.RandomNormal(0.0, 0.02)
+def conv_options(block: str, dtype: str, use_bias: bool = True) -> dict[str, Any]:
+    """Returns a convolution's arguments: its name, and the paper's initializer N(0, 0.02)."""
+    initializer = keras.initializers.RandomNormal(0.0, 0.02)  # draws from Keras' global seed
+    return {"use_bias": use_bias, "kernel_initializer": initializer, "name": f"{block}_conv", "dtype": dtype}

@@ -8,22 +8,21 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-_TAPS = 4  # of the largest kernel, in each dimension
+_TAPS = 4  # largest kernel size
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class PhaseConvolution(layers.Layer):
     """A transposed convolution at stride 2, computed as a 2×2 convolution and depth-to-space.
 
-    Each output pixel depends on 2×2 input pixels. Which of the kernel's taps (up to 4×4) apply depends on
-    whether its row and column are even: four cases, called phases. A 2×2 convolution computes all four as
-    channels, from [batch, height, width, channels] to [batch, 2 height, 2 width, filters] after
-    depth-to-space. This is much faster than a transposed convolution in XNNPACK, and in TensorFlow for few
-    pixels or few output channels.
+    Maps [batch, height, width, channels] to [batch, 2 height, 2 width, filters]. Each output pixel depends on
+    2×2 input pixels. The kernel's taps (up to 4×4) that apply depend on whether its row and column are even:
+    four cases, called phases. A 2×2 convolution computes all four phases as channels. This is much faster
+    than a transposed convolution in XNNPACK, and in TensorFlow for few pixels or few output channels.
 
-    The weights are those of the transposed convolution in a different order, see `phase_weights`. Reordering
-    takes as long as several convolutions, so it is done once and not per image. ``taps`` is the size of the
-    transposed convolution's kernel in each dimension, from 2 to 4.
+    The weights are the transposed convolution's in a different order, see `set_phases`. Reordering takes as
+    long as several convolutions, so it is done once and not per image. ``taps`` is the kernel size of the
+    transposed convolution, from 2 to 4.
     """
 
     def __init__(self, filters: int, taps: int = _TAPS, use_bias: bool = True, **kwargs: Any):
@@ -32,22 +31,18 @@ class PhaseConvolution(layers.Layer):
 
     @classmethod
     def of(cls, layer: layers.Layer) -> PhaseConvolution | None:
-        """Returns the equivalent of a transposed convolution, without weights; ``None`` for other layers."""
-        if not isinstance(layer, layers.Conv2DTranspose):
+        """Returns an untrained layer equivalent to a transposed convolution; ``None`` for other layers."""
+        if (
+            not isinstance(layer, layers.Conv2DTranspose)
+            or layer.kernel_size not in [(taps, taps) for taps in range(2, _TAPS + 1)]
+            or tuple(layer.strides) != (2, 2)
+            or layer.padding != "same"
+            or layer.output_padding is not None
+            or layer.activation is not keras.activations.linear
+        ):
             return None
-        height, width = layer.kernel_size
-        can_be = (
-            tuple(layer.strides) == (2, 2)
-            and layer.padding == "same"
-            and layer.output_padding is None
-            and tuple(layer.dilation_rate) == (1, 1)
-            and layer.activation is keras.activations.linear
-            and height == width
-            and 2 <= height <= _TAPS
-        )
-        if not can_be:
-            return None
-        return cls(layer.filters, height, layer.use_bias, name=layer.name, dtype=layer.dtype_policy)
+        taps = layer.kernel_size[0]
+        return cls(layer.filters, taps, layer.use_bias, name=layer.name, dtype=layer.dtype_policy)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         shape = (2, 2, input_shape[-1], 4 * self.filters)
@@ -66,30 +61,13 @@ class PhaseConvolution(layers.Layer):
             x = tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
         return tf.nn.depth_to_space(x, 2)[:, shift : shift + 2 * height, shift : shift + 2 * width]
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        batch, height, width, _ = input_shape
-        return (batch, *(side and 2 * side for side in (height, width)), self.filters)
-
     def get_config(self) -> dict[str, Any]:
         own = {"filters": self.filters, "taps": self.taps, "use_bias": self.use_bias}
         return {**super().get_config(), **own}
 
 
-def phase_weights(layer: layers.Conv2DTranspose) -> list[tf.Tensor]:
-    """Returns a transposed convolution's weights in the order of `PhaseConvolution`."""
-    missing = _TAPS - layer.kernel_size[0]
-    kernel = tf.pad(tf.convert_to_tensor(layer.kernel), [[0, missing], [0, missing], [0, 0], [0, 0]])
-    filters, channels = kernel.shape[2:]
-    # For the window that begins at pixel i - 1, output 2i - shift is x[i - 1] · k[2] + x[i] · k[0], and the
-    # next output is x[i - 1] · k[3] + x[i] · k[1].
-    taps = tf.reshape(kernel, [2, 2, 2, 2, filters, channels])
-    taps = tf.transpose(tf.reverse(taps, [0, 2]), [0, 2, 5, 1, 3, 4])
-    weights = [tf.reshape(taps, [2, 2, channels, 4 * filters])]
-    return [*weights, tf.tile(tf.convert_to_tensor(layer.bias), [4])] if layer.use_bias else weights
-
-
 def in_phases(network: keras.Model) -> keras.Model:
-    """Returns the network with `PhaseConvolution` for upsampling, whose weights aren't set yet.
+    """Returns the network with `PhaseConvolution` for upsampling; its weights are set by `set_phases`.
 
     All other layers are shared with ``network``.
     """
@@ -97,10 +75,19 @@ def in_phases(network: keras.Model) -> keras.Model:
 
 
 def set_phases(phased: keras.Model, network: keras.Model) -> None:
-    """Copies the weights of ``network`` to the model that `in_phases` made of it."""
+    """Copies the weights of ``network`` to the model that `in_phases` made from it."""
     for layer in phased.layers:
-        if isinstance(layer, PhaseConvolution):
-            for variable, value in zip(
-                layer.weights, phase_weights(network.get_layer(layer.name)), strict=True
-            ):
-                variable.assign(value)
+        if not isinstance(layer, PhaseConvolution):
+            continue
+        transposed = network.get_layer(layer.name)
+        missing = [0, _TAPS - layer.taps]
+        kernel = tf.pad(tf.convert_to_tensor(transposed.kernel), [missing, missing, [0, 0], [0, 0]])
+        filters, channels = kernel.shape[2:]
+        # For the window that begins at pixel i - 1, output 2i - shift is x[i - 1] · k[2] + x[i] · k[0], and
+        # the next output is x[i - 1] · k[3] + x[i] · k[1].
+        taps = tf.reshape(kernel, [2, 2, 2, 2, filters, channels])
+        taps = tf.transpose(tf.reverse(taps, [0, 2]), [0, 2, 5, 1, 3, 4])
+        weights = [tf.reshape(taps, [2, 2, channels, 4 * filters])]
+        if layer.use_bias:
+            weights.append(tf.tile(tf.convert_to_tensor(transposed.bias), [4]))
+        layer.set_weights(weights)

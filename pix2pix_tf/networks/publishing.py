@@ -1,4 +1,4 @@
-"""Adds a task's pre- and postprocessing to a generator, so that the published model maps images to images."""
+"""Adds a task's pre- and postprocessing to a generator, which then maps images to images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pix2pix_tf.data.tasks import TASKS, Task
 
 
 def with_task_layers(generator: keras.Model, task: Task) -> keras.Model:
-    """Returns the generator as a model with the task's pre- and postprocessing.
+    """Returns a copy of the generator with the task's pre- and postprocessing, without the weights' values.
 
-    The model maps [batch, height, width, published input channels] to [batch, height, width, image channels].
-    Its weights are named as the generator's, but aren't copied yet. If the task adds nothing, the generator
-    itself is returned.
+    It maps [batch, height, width, published input channels] to [batch, height, width, image channels]. Its
+    weights have the same names as the generator's. If the task adds nothing, the generator is returned.
     """
     if not task.adds_layers:
         return generator
@@ -24,10 +23,11 @@ def with_task_layers(generator: keras.Model, task: Task) -> keras.Model:
     settings = dataclasses.asdict(task)
     given = TaskInput(task.name, settings, name="given", dtype="float32")(image)
     output = TaskOutput(task.name, settings, name="picture", dtype="float32")
-    # Calling `generator.call` puts the generator's own layers into the new model, which exports need to see
-    # one by one. Cloning gives copies that belong to this graph only.
-    whole = keras.Model(image, output([given, generator.call(given)]), name=generator.name)
-    return keras.models.clone_model(whole)
+    # `generator.call` adds the generator's layers to the model one by one, as exports need them. The clone
+    # owns copies of them.
+    return keras.models.clone_model(
+        keras.Model(image, output([given, generator.call(given)]), name=generator.name)
+    )
 
 
 class _TaskLayer(layers.Layer):
@@ -42,13 +42,10 @@ class _TaskLayer(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
 class TaskInput(_TaskLayer):
-    """Applies `Task.network_input`: from the published model's input to the network's."""
+    """Applies `Task.network_input`, which converts the published model's input to the network's."""
 
     def call(self, image: Any) -> Any:
         return self.task.network_input(image)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (*input_shape[:-1], self.task.input_channels)
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
@@ -58,6 +55,3 @@ class TaskOutput(_TaskLayer):
     def call(self, inputs: Any) -> Any:
         given, output = inputs
         return self.task.to_image(given, self.task.composed(given, output))
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (*input_shape[0][:-1], self.task.image_channels)

@@ -1,4 +1,4 @@
-"""Spectral normalization (Miyato et al. 2018): kernels divided by their largest singular value."""
+"""Convolutions with spectral normalization (Miyato et al. 2018)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from keras import layers, ops
 
 from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution
 
-_EPSILON = 1e-12
-
 
 class _SpectrallyNormalized(layers.Conv2D):
-    """Convolves with kernel / σ, where σ is the kernel's largest singular value.
+    """Divides its kernel by the kernel's largest singular value σ.
 
     The kernel is treated as a matrix W [taps times channels, filters]. Its first right singular vector u is a
-    non-trainable weight, and each call in training makes one power iteration. σ = ‖W u‖; gradients with
-    respect to W also flow through σ, with u constant, as in the paper (section 2.1, appendix A). σ is
-    computed in float32 with every dtype policy, from the kernel as rounded by that policy.
+    non-trainable weight. Each call in training makes one power iteration. σ = ‖W u‖. Gradients with respect
+    to W also flow through σ, with constant u, as in the paper (section 2.1, appendix A). σ is computed in
+    float32 with every dtype policy, from the kernel as rounded by that policy.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -31,7 +29,8 @@ class _SpectrallyNormalized(layers.Conv2D):
     def call(self, x: Any, training: bool | None = None) -> Any:
         if training:
             matrix = ops.stop_gradient(self._matrix())
-            self.u.assign(_unit(ops.matmul(ops.transpose(matrix), ops.matmul(matrix, self.u))))
+            u = ops.matmul(ops.transpose(matrix), ops.matmul(matrix, self.u))
+            self.u.assign(u / _norm(u))
         return super().call(x, training=training)
 
     @property
@@ -44,7 +43,7 @@ class _SpectrallyNormalized(layers.Conv2D):
     def _matrix(self) -> Any:
         return ops.cast(ops.reshape(super().kernel, (-1, self.filters)), self.variable_dtype)
 
-    # Keras' convolutions save and load ``self.kernel``, which isn't the weight here.
+    # Keras' convolutions save and load ``self.kernel``, but here the weight is ``super().kernel``.
 
     def save_own_variables(self, store: Any) -> None:
         layers.Layer.save_own_variables(self, store)
@@ -54,11 +53,7 @@ class _SpectrallyNormalized(layers.Conv2D):
 
 
 def _norm(vector: Any) -> Any:
-    return ops.sqrt(ops.sum(ops.square(vector)) + _EPSILON)
-
-
-def _unit(vector: Any) -> Any:
-    return vector / _norm(vector)
+    return ops.sqrt(ops.sum(ops.square(vector)) + 1e-12)
 
 
 class _Convolution(layers.Conv2D):

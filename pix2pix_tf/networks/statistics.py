@@ -1,4 +1,4 @@
-"""Instance normalization with given statistics, so that a tile is normalized like the whole image."""
+"""Instance normalization with fixed statistics, so that tiles are normalized like the whole image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pix2pix_tf.networks.layers import InstanceNormalization
 
 
 def normalizations(network: keras.Model) -> list[InstanceNormalization]:
-    """Returns the layers that normalize by statistics of the whole image."""
+    """Returns the layers that depend on statistics of the whole image."""
     return [layer for layer in network.layers if isinstance(layer, InstanceNormalization)]
 
 
@@ -50,8 +50,8 @@ def with_fixed_statistics(network: keras.Model) -> keras.Model:
 def set_statistics(fixed: keras.Model, network: keras.Model, found: Mapping[str, tf.Tensor]) -> None:
     """Sets an image's statistics in a model from `with_fixed_statistics`.
 
-    ``network`` is the original model, which has scale and offset. ``found`` has an average of `moments` by
-    layer name.
+    ``network`` is the original model, whose scale and offset are copied. ``found`` has the average `moments`
+    of each layer's input, by layer name.
     """
     for layer in normalizations(network):
         mean, square = found[layer.name]

@@ -1,4 +1,4 @@
-"""Upsampling methods: a new one is a function like these, see `doubled`, and a line in ``UPSAMPLINGS``."""
+"""Upsampling methods. A new one is a function in this file and an entry in ``UPSAMPLINGS``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from pix2pix_tf.networks.fast.convolutions import NearestConvolution, TransposedConvolution
-from pix2pix_tf.networks.layers import initial_weights
+from pix2pix_tf.networks.layers import conv_options
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
@@ -23,44 +23,24 @@ class BilinearDoubling(layers.Layer):
         )
         return tf.cast(tf.image.resize(x, [height, width], "bilinear"), self.compute_dtype)
 
-    def compute_output_spec(self, x: Any) -> Any:
-        batch, height, width, channels = x.shape
-        size = (side and 2 * side for side in (height, width))
-        return keras.KerasTensor((batch, *size, channels), self.compute_dtype)
 
-
-def _transposed(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str) -> Any:
-    """Transposed convolution, as in the papers."""
-    options: dict[str, Any] = {
-        "use_bias": use_bias,
-        "kernel_initializer": initial_weights(),
-        "name": f"{block}_conv",
-        "dtype": dtype,
-    }
+def _transposed(x: Any, filters: int, kernel_size: int, block: str, dtype: str, use_bias: bool) -> Any:
+    """Applies a transposed convolution, as in the papers."""
+    options = conv_options(block, dtype, use_bias)
     if kernel_size == 4:
         return TransposedConvolution(filters, **options)(x)
     return layers.Conv2DTranspose(filters, kernel_size, 2, "same", **options)(x)
 
 
-def _resized(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str) -> Any:
-    """Bilinear upsampling and a 3×3 convolution, without checkerboard artifacts (Odena et al. 2016)."""
+def _resized(x: Any, filters: int, kernel_size: int, block: str, dtype: str, use_bias: bool) -> Any:
+    """Applies bilinear upsampling and a 3×3 convolution, against checkerboards (Odena et al. 2016)."""
     x = BilinearDoubling(name=f"{block}_resize", dtype=dtype)(x)
-    return layers.Conv2D(
-        filters,
-        3,
-        padding="same",
-        use_bias=use_bias,
-        kernel_initializer=initial_weights(),
-        name=f"{block}_conv",
-        dtype=dtype,
-    )(x)
+    return layers.Conv2D(filters, 3, padding="same", **conv_options(block, dtype, use_bias))(x)
 
 
-def _nearest(x: Any, filters: int, kernel_size: int, block: str, use_bias: bool, dtype: str) -> Any:
-    """Nearest-neighbor upsampling and a 3×3 convolution, as fast as a 4×4 transposed convolution."""
-    return NearestConvolution(
-        filters, use_bias=use_bias, kernel_initializer=initial_weights(), name=f"{block}_conv", dtype=dtype
-    )(x)
+def _nearest(x: Any, filters: int, kernel_size: int, block: str, dtype: str, use_bias: bool) -> Any:
+    """Applies nearest-neighbor upsampling and a 3×3 convolution, as fast as a 4×4 transposed convolution."""
+    return NearestConvolution(filters, **conv_options(block, dtype, use_bias))(x)
 
 
 UPSAMPLINGS: dict[str, Callable[..., Any]] = {
@@ -70,12 +50,12 @@ UPSAMPLINGS: dict[str, Callable[..., Any]] = {
 }
 
 
-def doubled(
-    kind: str, x: Any, filters: int, *, kernel_size: int, block: str, use_bias: bool, dtype: str
+def upsample(
+    method: str, x: Any, filters: int, *, kernel_size: int, block: str, use_bias: bool, dtype: str
 ) -> Any:
     """Upsamples [batch, height, width, channels] to [batch, 2 height, 2 width, filters].
 
-    ``kind`` is a key of ``UPSAMPLINGS``, ``kernel_size`` that of the original network's transposed
-    convolution, and ``block`` the prefix of the layers' names.
+    ``method`` is a key of ``UPSAMPLINGS``. ``kernel_size`` is the kernel size of the original network's
+    transposed convolution. ``block`` is the prefix of the layers' names.
     """
-    return UPSAMPLINGS[kind](x, filters, kernel_size, block, use_bias, dtype)
+    return UPSAMPLINGS[method](x, filters, kernel_size, block, dtype, use_bias)

@@ -67,7 +67,7 @@ def _usual(config: TrainConfig) -> TrainConfig:
     teacher = model_for(config).teacher()
     if teacher is None:
         return preset(config.data.dataset, config.model.model, config.model.recipe)
-    return teacher.inherited(open_run(teacher.run).config)
+    return teacher.student_defaults(open_run(teacher.run).config)
 
 
 def _refuse_lost_checkpoints(run: RunDirectory) -> None:

@@ -1,4 +1,4 @@
-"""The training step of any model: forward passes, gradients, updates, on one device or on several."""
+"""The training step of all models: forward passes, gradients and updates, on one or more devices."""
 
 from __future__ import annotations
 
@@ -11,33 +11,31 @@ import keras
 import tensorflow as tf
 
 from pix2pix_tf.config import TrainConfig
-from pix2pix_tf.models.base import Model, Teacher
-from pix2pix_tf.models.forward import ForwardPass, changing_weights
+from pix2pix_tf.models.base import Model, Teacher, Tensors
+from pix2pix_tf.models.forward import ForwardPass, non_trainable_weights
 from pix2pix_tf.runs.checkpoints import average_name, restore
 from pix2pix_tf.training.ema import MovingAverages
 from pix2pix_tf.training.optimizers import Adam, LossScale, all_finite
 from pix2pix_tf.training.schedules import learning_rate
 
-# In parts: the first gradients are sent while the last are computed, which saved an eighth of a step.
-_TOGETHER = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=32 << 20)
+# Gradients are sent in packs: the first packs while the last gradients are computed. Saves 1/8 of a step.
+_PACKED = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=32 << 20)
 
 
 class Trainer:
-    """A model's networks and their optimisers, trained one step at a time.
+    """The networks and optimizers of a model, and its training step.
 
     Args:
-        model: what is trained.
-        config: with ``precision`` resolved (no 'auto').
-        total_steps: of the whole run.
-        strategy: where the variables live and steps run; the current one by default.
-        teacher: the network of the model's `Teacher`, where it has one.
+        model: Model to train.
+        config: Configuration with resolved ``precision`` (no 'auto').
+        total_steps: Number of steps of the whole run.
+        strategy: Distribution strategy of the variables and steps; the current one by default.
+        teacher: Network of the model's `Teacher`, if it has one.
 
     Attributes:
         networks: Keras models by name.
-        metrics: the names of what a step returns, in that order.
-        batches_per_step: how many batches of ``batch_size`` a step takes, one for each update.
-
-    Batches that are accumulated come as their parts, which each device has a share of.
+        metrics: Names of the values that :meth:`train_step` returns.
+        batches_per_step: Number of batches of ``batch_size`` per step, one per update.
     """
 
     def __init__(
@@ -51,7 +49,7 @@ class Trainer:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.metrics = tuple(metric.name for metric in model.metrics())
         self._options = config.optimization
-        self._recalled = {} if teacher is None else {Teacher.NETWORK: teacher}
+        self._teacher = {} if teacher is None else {Teacher.NETWORK: teacher}
         self._total_steps = total_steps
         self._phases = [phase for phase in model.phases() for _ in range(phase.repeats)]
         self.batches_per_step = model.batches_per_step()
@@ -59,55 +57,44 @@ class Trainer:
             keras.utils.set_random_seed(self._options.seed)
             precision = self._options.precision
             self.networks = {name: build(precision) for name, build in model.networks().items()}
-            self._adams = {name: self._adam(network) for name, network in self.networks.items()}
+            self._adams = {
+                name: Adam(
+                    [variable.value for variable in network.trainable_variables],
+                    self._options.beta_1,
+                    self._options.beta_2,
+                )
+                for name, network in self.networks.items()
+            }
             self._loss_scale = LossScale() if precision == "mixed_float16" else None
             self._extra_state = dict(model.extra_state())
             published = {generator.network for generator in model.published_generators().values()}
             decay = self._options.ema_decay
             self._averages = MovingAverages(self.weights(published), decay) if decay else None
 
-    def _adam(self, network: keras.Model) -> Adam:
-        variables = [variable.value for variable in network.trainable_variables]
-        return Adam(variables, self._options.beta_1, self._options.beta_2)
-
     def weights(self, networks: Collection[str] | None = None) -> dict[str, tf.Variable]:
-        """Returns the weights of some networks, or of all: all that change, by names that stay for ever."""
+        """Returns the weights of ``networks``, or of all networks, by checkpoint name."""
         return {
             f"{name}/{variable.path}": variable.value
             for name, network in self.networks.items()
             if networks is None or name in networks
-            for variable in (*network.trainable_variables, *changing_weights(network))
+            for variable in (*network.trainable_variables, *non_trainable_weights(network))
         }
+
+    def _averaged(self) -> dict[str, tf.Variable]:
+        return {} if self._averages is None else self._averages.variables
 
     def published_weights(self) -> dict[str, tf.Variable]:
-        """Returns the weights that samples are painted with, by the same names: averages where there are."""
-        return self.weights() | (self._averages.variables if self._averages is not None else {})
-
-    def load_weights(self, checkpoint: Path, renamed: Mapping[str, str] | None = None) -> None:
-        """Begins with the weights of another run; averages begin there, too.
-
-        Args:
-            checkpoint: of that run.
-            renamed: of the networks to take, their names there; all by their own names if not given.
-        """
-        taken = {
-            other + key.removeprefix(name): variable
-            for name, other in (renamed or {name: name for name in self.networks}).items()
-            for key, variable in self.weights([name]).items()
-        }
-        restore(checkpoint, taken)
-        if self._averages is not None:
-            self._averages.reset()
+        """Returns the weights, with moving averages instead of the published generators' weights, if any."""
+        return self.weights() | self._averaged()
 
     def weights_and_averages(self) -> dict[str, tf.Variable]:
-        """Returns the weights and their averages: all but what only continuing needs."""
-        averages = self._averages.variables if self._averages is not None else {}
-        return self.weights() | {average_name(name): average for name, average in averages.items()}
+        """Returns the weights and their moving averages, by checkpoint name: all that inference needs."""
+        return self.weights() | {average_name(name): each for name, each in self._averaged().items()}
 
     def state(self) -> dict[str, tf.Variable]:
-        """Returns every variable that training changes, by a name that stays the same for ever.
+        """Returns every variable that training changes, by checkpoint name.
 
-        Dropout's random state is not among them: each step sets it from the seed and the step.
+        Dropout's random state is not among them, because each step sets it from the seed and the step.
         """
         variables = self.weights_and_averages() | self._extra_state
         for name, network in self.networks.items():
@@ -119,33 +106,48 @@ class Trainer:
             variables["loss_scale/good_updates"] = self._loss_scale.good_updates
         return variables
 
+    def load_weights(self, checkpoint: Path, sources: Mapping[str, str] | None = None) -> None:
+        """Loads initial weights from another run's checkpoint.
+
+        ``sources`` maps networks to their names in the checkpoint; by default all networks are loaded by
+        their own names.
+        """
+        sources = sources or {name: name for name in self.networks}
+        weights = {
+            source + key.removeprefix(name): variable
+            for name, source in sources.items()
+            for key, variable in self.weights([name]).items()
+        }
+        restore(checkpoint, weights)
+        if self._averages is not None:
+            self._averages.reset()
+
     def learning_rate(self, step: tf.Tensor | int) -> tf.Tensor:
         """Returns the learning rate after ``step`` steps, a float32 scalar."""
         return learning_rate(self._options, step, self._total_steps)
 
     @tf.function(reduce_retracing=True)
     def train_step(self, batch: tuple[tf.Tensor, ...], step: tf.Tensor) -> tf.Tensor:
-        """Updates every network, as often as the model says.
+        """Makes all updates of a step.
 
         Args:
-            batch: as `training_batches` gives it, [batches_per_step batch_size, ...], or one a device.
-            step: steps done before this one, an int64 scalar. With the seed it decides all that is random.
+            batch: Images from `training_batches`, [batches_per_step * batch size, ...], or a distributed
+                batch. The images of each update, and of each accumulated part of it, are consecutive.
+            step: Number of completed steps, an int64 scalar. Together with the seed it determines all
+                randomness.
 
         Returns:
-            float32 [len(metrics)], means over the whole batch and over the updates that measure them.
+            float32 [len(metrics)], means over the batch and over the updates that measure a metric.
         """
         per_device = self.strategy.run(self._device_step, args=(batch, step))
         return self.strategy.experimental_local_results(per_device)[0]
 
     def _device_step(self, batch: tuple[tf.Tensor, ...], step: tf.Tensor) -> tf.Tensor:
-        parts = self._options.accumulate
-        count = len(self._phases) * parts
-        batches = (
-            list(zip(*(tf.split(images, count) for images in batch), strict=True)) if count > 1 else [batch]
-        )
+        accumulate = self._options.accumulate
+        parts = list(zip(*(tf.split(x, len(self._phases) * accumulate) for x in batch), strict=True))
         measured: dict[str, list[tf.Tensor]] = {name: [] for name in self.metrics}
         for number in range(len(self._phases)):
-            for metrics in self._update(number, batches[number * parts : (number + 1) * parts], step):
+            for metrics in self._update(number, parts[number * accumulate :][:accumulate], step):
                 for name, value in metrics.items():
                     measured[name].append(value)
         if self._averages is not None:
@@ -156,64 +158,66 @@ class Trainer:
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, [means])[0]
 
     def _update(
-        self, number: int, parts: Sequence[Sequence[tf.Tensor]], step: tf.Tensor
+        self, number: int, parts: Sequence[Tensors], step: tf.Tensor
     ) -> list[Mapping[str, tf.Tensor]]:
-        """Does one of a step's updates; returns the metrics of each part of its batch."""
-        sums, measured = None, []
-        for place, part in enumerate(parts):
-            forward = ForwardPass(
-                self.networks | self._recalled,
-                self._extra_state,
-                self._options.seed,
-                step,
-                number,
-                (place, len(parts)),
-            )
-            # One after the other: at the same time they would take the memory of the whole batch.
+        """Makes update ``number`` of a step; returns the metrics of each accumulated part of its batch."""
+        sums: dict[str, list[tf.Tensor]] | None = None
+        networks, seed = self.networks | self._teacher, self._options.seed
+        measured = []
+        for index, part in enumerate(parts):
+            place = (index, len(parts))
+            forward = ForwardPass(networks, self._extra_state, seed, step, number, place)
+            # One after the other: computed together, the parts would need the memory of the whole batch.
             with tf.control_dependencies(tf.nest.flatten(sums) if sums is not None else []):
                 gradients, metrics = self._gradients(number, part, forward)
             sums = gradients if sums is None else tf.nest.map_structure(tf.add, sums, gradients)
             measured.append(metrics)
-        assert sums is not None  # a batch has a part
+        assert sums is not None  # there is at least one part
         self._apply(sums, step, number)
         return measured
 
     def _gradients(
-        self, number: int, batch: Sequence[tf.Tensor], forward: ForwardPass
+        self, number: int, batch: Tensors, forward: ForwardPass
     ) -> tuple[dict[str, list[tf.Tensor]], Mapping[str, tf.Tensor]]:
-        """Returns one update's gradients of each network that it trains, and its metrics."""
+        """Returns the gradients of each network that update ``number`` trains, and the metrics."""
         phase = self._phases[number]
         factor = 1.0 / (self.strategy.num_replicas_in_sync * self._options.accumulate)
         scale = factor * self._loss_scale.scale if self._loss_scale is not None else factor
-        with contextlib.ExitStack() as tapes:
-            tape_of = {
-                objective: tapes.enter_context(tf.GradientTape(watch_accessed_variables=False))
-                for objective in phase.trains
+        trained = {
+            loss: {name: self._adams[name].variables for name in names}
+            for loss, names in phase.trains.items()
+        }
+        with contextlib.ExitStack() as stack:
+            tapes = {
+                loss: stack.enter_context(tf.GradientTape(watch_accessed_variables=False)) for loss in trained
             }
-            for objective, names in phase.trains.items():
-                for name in names:
-                    tape_of[objective].watch(self._adams[name].variables)
-            objectives, metrics = phase.objectives(batch, forward)
-            scaled = {objective: objectives[objective] * scale for objective in phase.trains}
+            for loss, tape in tapes.items():
+                tape.watch(trained[loss])
+            losses, metrics = phase.losses(batch, forward)
+            scaled = {loss: losses[loss] * scale for loss in trained}
         gradients: dict[str, list[tf.Tensor]] = {}
-        for objective, names in phase.trains.items():
-            trained = {name: self._adams[name].variables for name in names}
-            gradients |= tape_of[objective].gradient(scaled[objective], trained)
-        # No weight may change before every loss is computed: the runtime orders the updates behind what their
-        # gradients need only, and a generator's loss would now and then see a newer discriminator.
-        with tf.control_dependencies([*objectives.values(), *metrics.values()]):
+        for loss, tape in tapes.items():
+            gradients |= tape.gradient(scaled[loss], trained[loss])
+        # No weight may change before all losses are computed. Without these dependencies, an update waits for
+        # its own gradients only, and a generator's loss may use a discriminator that is already updated.
+        with tf.control_dependencies([*losses.values(), *metrics.values()]):
             gradients = tf.nest.map_structure(tf.identity, gradients)
         return gradients, metrics
 
     def _apply(self, gradients: Mapping[str, Sequence[tf.Tensor]], step: tf.Tensor, number: int) -> None:
-        """Sums the gradients of each network over the devices and applies them, unless float16 overflowed."""
-        sums = self._summed(tf.nest.flatten(gradients))
+        """Sums gradients over the devices and applies them, unless float16 overflows."""
+        sums = tf.nest.flatten(gradients)
+        if self.strategy.num_replicas_in_sync > 1:
+            sent = [tf.cast(gradient, self._options.all_reduce) for gradient in sums]
+            context = tf.distribute.get_replica_context()
+            received = context.all_reduce(tf.distribute.ReduceOp.SUM, sent, _PACKED)
+            sums = [tf.cast(each, tf.float32) for each in received]
         rate = self.learning_rate(step)
 
-        def update(summed: list[tf.Tensor]) -> None:
-            for name, own in tf.nest.pack_sequence_as(gradients, summed).items():
-                of_network = [name in itertools.chain(*phase.trains.values()) for phase in self._phases]
-                updates = step * sum(of_network) + sum(of_network[: number + 1])  # since training began
+        def update(sums: list[tf.Tensor]) -> None:
+            for name, own in tf.nest.pack_sequence_as(gradients, sums).items():
+                trains = [name in itertools.chain(*phase.trains.values()) for phase in self._phases]
+                updates = step * sum(trains) + sum(trains[: number + 1])  # including this one
                 self._adams[name].apply(own, rate, updates)
 
         if self._loss_scale is None:
@@ -223,12 +227,3 @@ class Trainer:
         finite = all_finite(unscaled)
         tf.cond(finite, lambda: update(unscaled), lambda: None)
         self._loss_scale.update(finite)
-
-    def _summed(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Sums gradients over the devices."""
-        if self.strategy.num_replicas_in_sync == 1:
-            return gradients
-        context = tf.distribute.get_replica_context()
-        sent = [tf.cast(gradient, self._options.all_reduce) for gradient in gradients]
-        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent, _TOGETHER)
-        return [tf.cast(each, tf.float32) for each in sums]

@@ -1,4 +1,4 @@
-"""DiffAugment: what changes, by how much, and that the generator learns through it."""
+"""DiffAugment: color, translation and cutout, and their randomness."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ def forward_pass(step):
 
 
 def drawn(count=4):
-    """Images, and conditions that are the same at every pixel but for their own value at its place."""
+    """Random images, and conditions whose pixel values are their positions."""
     images = np.random.default_rng(0).uniform(-1, 1, (count, *SIZE, 3)).astype(np.float32)
     places = 1.0 + np.arange(SIZE[0] * SIZE[1], dtype=np.float32).reshape(1, *SIZE, 1)
     return images, np.repeat(places, count, axis=0)
 
 
-def place_of(condition):
-    """By how much each condition was moved, and which pixels are left."""
+def translations_of(condition):
+    """The translation of each condition, and a mask of the pixels that aren't 0."""
     found = []
     for each in condition[..., 0]:
         rows, columns = np.nonzero(each)
@@ -37,12 +37,12 @@ def place_of(condition):
 @pytest.mark.parametrize("step", range(3))
 def test_image_and_condition_are_augmented_alike(step):
     images, condition = drawn()
-    seen, seen_condition = (each.numpy() for each in augmented(forward_pass(step), images, condition))
-    for image, after, (moves, left) in zip(images, seen, place_of(seen_condition), strict=True):
+    seen_condition, seen = (each.numpy() for each in augmented(forward_pass(step), [condition, images]))
+    for image, after, (moves, left) in zip(images, seen, translations_of(seen_condition), strict=True):
         [(down, right)] = moves
         assert abs(down) <= SIZE[0] / 8
         assert abs(right) <= SIZE[1] / 8
-        assert left.mean() < 0.95  # the hole is at least a quarter of a half's half
+        assert left.mean() < 0.95  # the cutout covers at least 1/16 of the image
         moved = np.roll(image, (down, right), (0, 1))[left]
         here = after[left]
         assert (after[~left] == 0).all()
@@ -57,9 +57,11 @@ def test_image_and_condition_are_augmented_alike(step):
 
 def test_augmentation_depends_on_step_and_image():
     images, condition = drawn()
-    again, first, other = (augmented(forward_pass(step), images, condition)[0].numpy() for step in (0, 0, 1))
+    again, first, other = (
+        augmented(forward_pass(step), [condition, images])[1].numpy() for step in (0, 0, 1)
+    )
     np.testing.assert_array_equal(again, first)
     assert (first != other).any(axis=(1, 2, 3)).all()
     same = np.repeat(images[:1], 4, axis=0)
-    of_one = augmented(forward_pass(0), same, None)[0].numpy()
+    of_one = augmented(forward_pass(0), [same])[0].numpy()
     assert len({each.tobytes() for each in of_one}) == 4

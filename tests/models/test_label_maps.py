@@ -1,4 +1,4 @@
-"""Label maps as one channel a class: what the networks are given, and what is published."""
+"""Label maps with one channel per class: the networks' input and the published model's."""
 
 import dataclasses
 
@@ -82,5 +82,5 @@ def test_class_names():
         assert named == {name: PALETTE[name] for name in named}
         assert {"wall", "window", "door"} <= named.keys()
         assert named_classes(dataset, 1 - side) == {}
-    strangers = dataclasses.replace(open_dataset(small_config(None)), name="mine")
-    assert next(iter(named_classes(strangers, 0))) == "class 1"
+    unknown = dataclasses.replace(open_dataset(small_config(None)), name="mine")
+    assert next(iter(named_classes(unknown, 0))) == "class 1"

@@ -1,4 +1,4 @@
-"""What every model promises, and what each refuses."""
+"""All models: a training step with every option, and rejected settings."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
 from tests.training.steps import eagerly, pairs, step
 
-# Every loss, network and option at least once.
+# Every loss, network and option is tested at least once.
 VARIANTS = [
     ("pix2pix", {"gan_loss": "lsgan", "generator": "resnet", "upsampling": "resize", "patch": 1}),
     ("pix2pix", {"gan_loss": "lsgan", "pool_size": 2, "diff_augment": True, "pixel_loss": "l2"}),
@@ -85,7 +85,7 @@ def test_unknown_model_is_refused():
 
 
 def moments_after_a_step(**settings):
-    """The metrics of a step by name, and how much each network's weights changed in it."""
+    """The metrics of a step and the first moments of its gradients, by name."""
     config = resolved("pix2pix", **settings)
     trainer = Trainer(model_for(config), config, 20)
     with eagerly():

@@ -1,4 +1,4 @@
-"""The pool of generated images against a plain one in Python."""
+"""The pool of generated images."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,14 +10,13 @@ SIZE = 5
 
 
 def numbered(first, count):
-    """Images that are their own number."""
-    return tf.reshape(tf.range(first, first + count, dtype=tf.float32), [count, 1, 1, 1]) * tf.ones(
-        [1, 2, 3, 1]
-    )
+    """Images whose pixels are all the image's number."""
+    numbers = tf.range(first, first + count, dtype=tf.float32)
+    return tf.tile(tf.reshape(numbers, [count, 1, 1, 1]), [1, 2, 3, 1])
 
 
 def run(batches, batch_size=1, seed=0):
-    """Sends numbered images through a pool in a graph; returns the numbers that came out, and its state."""
+    """Adds numbered images to a pool in a graph; returns the numbers of the output images and its state."""
     state = create_pool("pool", SIZE, (2, 3, 1))
 
     @tf.function
@@ -57,18 +56,18 @@ def test_full_pool_exchanges_half_of_its_images():
     assert list(out[:SIZE]) == [1, 2, 3, 4, 5]
     inside = {1, 2, 3, 4, 5}
     for new, given in enumerate(out[SIZE:], start=SIZE + 1):
-        if given != new:  # the new one took the place of the one that came out
+        if given != new:  # the new image has replaced the returned one
             assert given in inside
             inside = inside - {given} | {new}
     assert inside == set(held)
     share = np.mean(out[SIZE:] == np.arange(SIZE + 1, 401))
-    assert 0.4 < share < 0.6  # half of 395 throws, four standard deviations
+    assert 0.4 < share < 0.6  # four standard deviations
 
 
 def test_pool_takes_images_of_a_batch_in_turn():
     out, held, _ = run(100, batch_size=4)
     assert len(set(held)) == SIZE
-    assert held.min() > 100  # nothing stays for ever
+    assert held.min() > 100  # every image is replaced at some point
     assert len(out) == 400
     first = run(3, batch_size=4)[0]
     np.testing.assert_array_equal(first[:SIZE], [1, 2, 3, 4, 5])

@@ -1,4 +1,4 @@
-"""What all generators have in common: any size, one image at a time, float32 at the end."""
+"""The behavior of all generators: any image size, independent images, float32 outputs."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ import tensorflow as tf
 from pix2pix_tf.networks import build_generator
 from pix2pix_tf.networks.generators import GENERATORS
 from pix2pix_tf.networks.layers import InstanceNormalization
-from pix2pix_tf.networks.upsampling import UPSAMPLINGS, doubled
+from pix2pix_tf.networks.upsampling import UPSAMPLINGS, upsample
 from tests.networks.inputs import images, layers_of
 
 KIND = pytest.mark.parametrize("kind", GENERATORS)
@@ -16,7 +16,6 @@ KIND = pytest.mark.parametrize("kind", GENERATORS)
 
 @pytest.fixture(scope="module", params=[*GENERATORS, "resize", "nearest"])
 def generator(request):
-    """One of each kind, for images of 64 pixels."""
     keras.utils.set_random_seed(0)
     small = {"image_size": (64, 64), "base_filters": 2}
     if request.param in UPSAMPLINGS:
@@ -26,18 +25,18 @@ def generator(request):
 
 @pytest.mark.parametrize("kernel_size", [3, 4])
 def test_interpolation_has_no_checkerboard(kernel_size):
-    """Where a transposed convolution's rows and columns alternate, however even its input."""
-    even = tf.fill([1, 16, 16, 3], 0.3)
+    """A transposed convolution's rows and columns alternate even for a constant input."""
+    constant = tf.fill([1, 16, 16, 3], 0.3)
 
-    def grid(upsampling):
+    def deviation(upsampling):
         keras.utils.set_random_seed(0)
         options = {"kernel_size": kernel_size, "block": "up", "use_bias": True, "dtype": "float32"}
-        middle = doubled(upsampling, even, 5, **options).numpy()[:, 8:24, 8:24]
+        middle = upsample(upsampling, constant, 5, **options).numpy()[:, 8:24, 8:24]
         return middle.std(axis=(1, 2)).max()
 
-    assert grid("resize") < 1e-6
-    assert grid("nearest") < 1e-6
-    assert grid("transposed") > 1e-3
+    assert deviation("resize") < 1e-6
+    assert deviation("nearest") < 1e-6
+    assert deviation("transposed") > 1e-3
 
 
 def test_output_has_the_input_size(generator):
@@ -67,7 +66,7 @@ def test_output_is_independent_of_the_batch(kind, norm):
     batch = images(3, 70, 64, 3)
     together = generator(batch).numpy()
     for index in range(3):
-        # Convolutions may sum in another order for another batch size.
+        # Convolutions may sum in a different order for a different batch size.
         np.testing.assert_allclose(generator(batch[index : index + 1])[0], together[index], atol=3e-6)
 
 
@@ -82,7 +81,7 @@ def test_initial_weights_and_biases(kind, upsampling):
     weights = {variable.path: variable.numpy() for variable in generator.trainable_variables}
     for path, values in weights.items():
         if path.endswith("conv/kernel"):
-            # The deviation of n draws is off by 0.02 / sqrt(2n): four times that at most.
+            # Four standard errors of the mean and of the deviation.
             assert abs(values.std() - 0.02) < 4 * 0.02 / np.sqrt(2 * values.size), path
             assert abs(values.mean()) < 4 * 0.02 / np.sqrt(values.size), path
         elif path.endswith("conv/bias"):
@@ -100,8 +99,8 @@ def test_the_output_is_float32_between_minus_one_and_one(kind, dtype):
     assert {weight.dtype for weight in generator.trainable_weights} == {"float32"}
     convolutions = layers_of(generator, (keras.layers.Conv2D, keras.layers.Conv2DTranspose))
     assert {layer.compute_dtype for layer in convolutions} == {dtype.removeprefix("mixed_")}
-    loud = convolutions[-1].kernel
-    loud.assign(loud * 1e4)
+    kernel = convolutions[-1].kernel
+    kernel.assign(kernel * 1e4)
     output = generator(images(1, 64, 80, 3), training=True)
     assert output.dtype == tf.float32
     assert np.abs(output).max() <= 1.0
@@ -111,17 +110,12 @@ def test_the_output_is_float32_between_minus_one_and_one(kind, dtype):
 @KIND
 def test_batch_normalization_uses_running_averages_after_training(kind):
     generator = build_generator(kind, image_size=(16, 16), base_filters=2, norm="batch")
-    kinds = layers_of(generator, keras.layers.BatchNormalization)
-    assert (
-        len(kinds)
-        == {"unet": 2 + 3, "encoder_decoder": 2 + 3, "resnet": 3 + 2 * 6 + 2}[
-            kind.removesuffix("_of_pytorch")
-        ]
-    )
+    normalizations = layers_of(generator, keras.layers.BatchNormalization)
+    assert len(normalizations) == (3 + 2 * 6 + 2 if "resnet" in kind else 2 + 3)
     assert not layers_of(generator, InstanceNormalization)
     image = images(1, 16, 16, 3)
     before = generator(image).numpy()
-    for layer in kinds:
+    for layer in normalizations:
         layer.moving_mean.assign(layer.moving_mean + 0.3)
     assert (generator(image).numpy() != before).any()
 

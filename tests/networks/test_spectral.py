@@ -1,4 +1,4 @@
-"""Spectral normalization, against NumPy's singular values and numerical derivatives."""
+"""Spectral normalization, compared with NumPy's singular values and numerical derivatives."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ def largest_singular_value(kernel):
 
 
 def raw_kernel(layer):
-    """The weight: ``kernel`` is what remains of it after the division."""
+    """The weight that ``kernel`` is the normalized form of."""
     return layer.trainable_variables[0]
 
 
@@ -71,7 +71,7 @@ def test_gradients_flow_through_sigma(kind):
     direction = np.random.default_rng(1).normal(size=weight.shape)
 
     def loss(at):
-        """In float64, u being constant, as the paper has it."""
+        """The loss in float64 with constant u."""
         matrix = at.reshape(-1, 6)
         used = (matrix / np.linalg.norm(matrix @ u)).reshape(at.shape)
         output = tf.nn.conv2d(x.astype(np.float64), used, layer.strides, layer.padding.upper())
@@ -83,5 +83,5 @@ def test_gradients_flow_through_sigma(kind):
     weight = weight.astype(np.float64)
     expected = (loss(weight + 1e-5 * direction) - loss(weight - 1e-5 * direction)) / 2e-5
     np.testing.assert_allclose(np.sum(gradient * direction), expected, rtol=1e-4)
-    # What is divided by its own size doesn't depend on it.
+    # The normalized kernel is independent of the weight's scale.
     assert abs(np.sum(gradient * weight)) < 1e-5 * np.linalg.norm(gradient) * np.linalg.norm(weight)

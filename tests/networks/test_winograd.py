@@ -1,4 +1,4 @@
-"""Minimal filtering, against the library's own convolutions and their gradients."""
+"""Minimal filtering, compared with TensorFlow's convolutions and their gradients."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ import tensorflow as tf
 from pix2pix_tf.networks.fast.winograd import Winograd
 
 
-# Of a value of 1 bfloat16 keeps 8 bits: rounding once costs 0.17 %, and sums of four or sixteen values more.
-@pytest.mark.slow  # its loops have to be compiled
+# bfloat16 has 8 significant bits: rounding once costs 0.17 %, sums of four or sixteen values more.
+@pytest.mark.slow  # compiles loops
 @pytest.mark.parametrize(("stride", "padding", "bound"), [(2, "SAME", 0.007), (1, "VALID", 0.014)])
 def test_bfloat16_error_is_the_documented_one(stride, padding, bound):
     winograd = Winograd(stride, (34, 34))
@@ -29,5 +29,5 @@ def test_bfloat16_error_is_the_documented_one(stride, padding, bound):
         assert rounded.dtype == tf.bfloat16
         error = tf.cast(rounded, tf.float32) - exact
         assert bound / 2 < tf.norm(error) / tf.norm(exact) < bound
-        # At random: it does not push in one direction.
+        # The error has no bias.
         assert abs(tf.reduce_mean(error)) < 4 * tf.math.reduce_std(error) / np.sqrt(tf.size(error))

@@ -1,4 +1,4 @@
-"""Trainers, batches and comparisons that the tests of training steps share."""
+"""Trainers, batches and comparisons for tests of training steps."""
 
 import contextlib
 
@@ -16,12 +16,12 @@ from pix2pix_tf.networks.layers import InstanceNormalization
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
 
-# Two ways of summing the same float32 terms through a dozen layers: 1e-4 is ten times what is seen.
+# Tolerance of different orders of float32 sums in a dozen layers, ten times the observed difference.
 SAME = 1e-4
 
 INPAINT = {"task": "inpaint", "input_channels": None}
-# A model, settings, and whether pixels are missing: every task that has weights, every loss, and every model
-# whose normalization is per image.
+# A model, settings, and whether pixels are missing: every task with pixel weights, every loss, and every
+# model that normalizes each image alone.
 MODELS = [
     ("pix2pix", {"pool_size": 3, "diff_augment": True}, False),
     ("pix2pix", INPAINT, False),
@@ -39,7 +39,7 @@ def config_of(**settings):
 
 
 def trainer_of(config, strategy=None):
-    """A trainer; of a student, with some network as its teacher."""
+    """A trainer; a student has an untrained teacher."""
     teacher = None
     if hasattr(config.model, "teacher"):
         with (strategy or tf.distribute.get_strategy()).scope():
@@ -50,7 +50,7 @@ def trainer_of(config, strategy=None):
 
 
 def without_dropout(trainer):
-    """Precisions and devices each draw their own dropout: comparing them needs none."""
+    """Disables dropout, which differs between precisions and devices."""
     for layer in trainer.networks["generator"].layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
@@ -58,14 +58,14 @@ def without_dropout(trainer):
 
 
 def pairs(count, size=64):
-    """Drawn façades: label map to photo, [count, size, size, 3] in [-1, 1]."""
+    """Label maps and photos of procedural facades, [count, size, size, 3] in [-1, 1]."""
     drawn = [draw_pair(1, number, size, size) for number in range(count)]
     photos, labels = (np.stack(images).astype(np.float32) / 127.5 - 1 for images in zip(*drawn, strict=True))
     return tf.constant(labels), tf.constant(photos)
 
 
 def batch_for(config, count, missing=False):
-    """What a model is given of drawn façades; the share of missing pixels is another in each image."""
+    """A batch of procedural facades; the share of missing pixels differs between images."""
     labels, photos = pairs(count)
     if config.data.task != "pairs":
         task = TASKS[config.data.task]()
@@ -102,14 +102,20 @@ def step(trainer, batch, number=0):
     return dict(zip(trainer.metrics, map(float, metrics), strict=True))
 
 
+def first_gradients(trainer, state, network):
+    """The gradients of a network's first update: Adam's first moment divided by (1 - beta_1)."""
+    paths = [variable.path for variable in trainer.networks[network].trainable_variables]
+    return [state[f"{network}_adam/{path}/m"] / 0.5 for path in paths]
+
+
 def distance(one, other):
-    """How far two lists of gradients are apart: the norm of the difference, relative."""
+    """The relative norm of the difference of two lists of gradients."""
     one, other = (np.concatenate([np.ravel(part) for part in parts]) for parts in (one, other))
     return np.linalg.norm(one - other) / np.linalg.norm(other)
 
 
 def largest_gap(one, other):
-    """How far the gradients of two states are apart, relative, at most."""
+    """The largest relative difference between the gradients of two states."""
     moments = [name for name in one if name.endswith("/m")]
     assert moments
     return max(
@@ -120,7 +126,7 @@ def largest_gap(one, other):
 
 @contextlib.contextmanager
 def without_fast_layers():
-    """Lets layers compute in training what they compute in inference, while what it decorates runs."""
+    """Makes layers use their inference implementation in training."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(convolutions, "_is_fast_here", lambda x: False)
         patch.setattr(InstanceNormalization, "_MOST_FUSED", 0)
@@ -129,7 +135,7 @@ def without_fast_layers():
 
 @contextlib.contextmanager
 def eagerly():
-    """Runs steps without compiling them: for one step that takes a fraction of the time."""
+    """Runs steps without compiling them, which is faster for a single step."""
     tf.config.run_functions_eagerly(True)
     try:
         yield

@@ -12,7 +12,7 @@ from pix2pix_tf.commands.distill import distill_args
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import ConfigError, RunError
-from pix2pix_tf.models.distilled import student_of
+from pix2pix_tf.models.distilled import student_defaults
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory
@@ -30,8 +30,8 @@ ALONE = Hosts(tf.distribute.get_strategy())
 
 def student_config(teacher, run_dir, **settings):
     small = {"base_filters": 4, "precision": "float32", "run_dir": run_dir}
-    has_targets = settings.pop("has_targets", True)
-    config = student_of(teacher.read_config(), teacher.path, has_targets=has_targets)
+    inputs_only = settings.pop("inputs_only", False)
+    config = student_defaults(teacher.read_config(), teacher.path, inputs_only=inputs_only)
     return replace(config, **{**small, **settings})
 
 
@@ -68,7 +68,7 @@ def test_student_starts_from_its_teacher(tiny_run, tmp_path):
 
 @pytest.mark.slow
 def test_student_without_targets_learns_teacher_outputs(tiny_run, tmp_path):
-    config = student_config(tiny_run, tmp_path / "student", has_targets=False)
+    config = student_config(tiny_run, tmp_path / "student", inputs_only=True)
     model = model_for(config)
     teacher = load_teacher(
         model, RunDirectory(config.run_dir), "float32", Hosts(tf.distribute.get_strategy())
@@ -143,7 +143,7 @@ def test_direction_selects_the_teacher(tmp_path):
         output_range=(0.0, 9.0),
         identity_weight=0.0,
     )
-    student = student_of(config, tmp_path, "BtoA")
+    student = student_defaults(config, tmp_path, "BtoA")
     assert (student.data.input_channels, student.data.output_channels) == (3, 1)
     assert (student.data.input_range, student.data.output_range) == ((0.0, 9.0), None)
     teacher = model_for(student).teacher()
@@ -170,7 +170,7 @@ def test_a_student_of_inputs_reads_images_as_its_teacher(tmp_path, name, directi
         label_maps=direction[0],
         ignore=7.0,
     )
-    student = student_of(teacher, tmp_path, has_targets=False)
+    student = student_defaults(teacher, tmp_path, inputs_only=True)
     [side] = open_dataset(replace(student, dataset=str(tmp_path / name))).sides
     [published] = model_for(student).published_generators().values()
     [expected] = model_for(teacher).published_generators().values()

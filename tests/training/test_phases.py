@@ -1,4 +1,4 @@
-"""A model of one number a network: what a trainer does with phases, repeats and update counts."""
+"""Phases, repeats and update counts, with a model whose networks have one weight each."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ def one_weight(name):
 
 
 class Toy(Model):
-    """A critic that is updated three times before an actor; each gradient is the mean of the batch."""
+    """Updates a critic three times, then an actor. Each gradient is the mean of the batch."""
 
     def networks(self):
         return {"actor": lambda dtype: one_weight("actor"), "critic": lambda dtype: one_weight("critic")}
@@ -67,7 +67,7 @@ def test_updates_and_batches_per_phase(trainer):
     assert trainer.batches_per_step == 4
     state = trainer.state()
     before = {name: float(state[f"{name}/{name}/kernel"].numpy()[0, 0]) for name in ("actor", "critic")}
-    values = np.array([[1, 2, -3, 4], [5, -6, 7, 8]], np.float32)  # a row a step, a number an update
+    values = np.array([[1, 2, -3, 4], [5, -6, 7, 8]], np.float32)  # [steps, updates]
     for step, row in enumerate(values):
         batch = tf.constant(np.repeat(row, 2).reshape(8, 1, 1, 1))  # two images a batch
         metrics = dict(

@@ -1,4 +1,4 @@
-"""Precisions and accumulation: steps that differ from the plain one in one setting."""
+"""Training steps with mixed precision and accumulation, compared with plain ones."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_mixed_precision_stays_near_float32(exact_step, precision):
     expected, exact = exact_step
     trainer = without_dropout(trainer_of(config_of(precision=precision)))
     if precision == "mixed_float16":
-        trainer.state()["loss_scale/scale"].assign(2.0**8)  # the first scale overflows, and is halved
+        trainer.state()["loss_scale/scale"].assign(2.0**8)  # the initial scale overflows
     found = step(trainer, pairs(1))
     for name in ("gen_total", "gen_gan", "gen_l1", "disc"):
         assert found[name] == pytest.approx(expected[name], rel=0.01), name  # bfloat16 rounds by 0.004
@@ -50,7 +50,7 @@ def test_mixed_precision_stays_near_float32(exact_step, precision):
     for name in kernels:
         ours, theirs = state[name].ravel(), exact[name].ravel()
         lengths = np.linalg.norm(ours), np.linalg.norm(theirs)
-        # Errors of 0.004 add up through two dozen layers: 0.98 is the least that is seen.
+        # Rounding errors of 0.004 add up over two dozen layers; the smallest observed value is 0.98.
         assert ours @ theirs / np.prod(lengths) > 0.95, name
         assert 0.85 < lengths[0] / lengths[1] < 1.15, name
 

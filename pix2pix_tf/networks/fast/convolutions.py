@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 from keras import layers
 
 from pix2pix_tf.devices import has_bfloat16_tiles
-from pix2pix_tf.networks.fast.winograd import Gradient, Winograd
+from pix2pix_tf.networks.fast.winograd import Gradient, Winograd, overlap_added
 
 # Up to this many pixels the matrix product is faster, measured in float32 and bfloat16 on several CPUs.
 # Pixels of the smaller of the two images: of the whole batch for the convolution, of one image for the
@@ -36,38 +36,53 @@ _MANY_CHANNELS = {"float32": 64, "bfloat16": 128}
 _MANY_IMAGES = 2
 
 
-@keras.saving.register_keras_serializable(package="pix2pix_tf")
-class HalvingConvolution(layers.Conv2D):
-    """4×4 convolution at stride 2: halves height and width, rounding up.
+class _FastInTraining(layers.Layer):
+    """Mixin for 4×4 convolutions, with the arguments of the Keras layer except those that are fixed."""
 
-    Takes the arguments of `keras.layers.Conv2D` except those that are fixed.
-    """
+    fixed: ClassVar[dict[str, Any]] = {"kernel_size": 4, "strides": 2, "padding": "same", "activation": None}
 
     def __init__(self, filters: int, **kwargs: Any):
-        super().__init__(filters, **_fixed(kwargs))
+        super().__init__(filters, **kwargs | self.fixed)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        if not (training and _is_fast_here(x)):
-            return super().call(x)
-        halved = _halve_in_training(x, tf.convert_to_tensor(self.kernel))
-        return tf.nn.bias_add(halved, self.bias) if self.use_bias else halved
+        if training and _is_fast_here(x):
+            convolved = self._convolve(x, tf.convert_to_tensor(self.kernel))
+            if convolved is not None:
+                return tf.nn.bias_add(convolved, self.bias) if self.use_bias else convolved
+        return super().call(x)
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor | None:
+        """Returns the convolution without bias; ``None`` if Keras' implementation is as fast."""
+        raise NotImplementedError
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
-class TransposedConvolution(layers.Conv2DTranspose):
-    """4×4 transposed convolution at stride 2: doubles height and width.
+class HalvingConvolution(_FastInTraining, layers.Conv2D):
+    """4×4 convolution at stride 2: halves height and width, rounding up."""
 
-    Takes the arguments of `keras.layers.Conv2DTranspose` except those that are fixed.
-    """
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return _halve_in_training(x, kernel)
 
-    def __init__(self, filters: int, **kwargs: Any):
-        super().__init__(filters, **_fixed(kwargs))
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
-        if not (training and _is_fast_here(x)):
-            return super().call(x)
-        doubled = _double_in_training(x, tf.convert_to_tensor(self.kernel))
-        return tf.nn.bias_add(doubled, self.bias) if self.use_bias else doubled
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
+class TransposedConvolution(_FastInTraining, layers.Conv2DTranspose):
+    """4×4 transposed convolution at stride 2: doubles height and width."""
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return _double_in_training(x, kernel)
+
+
+@keras.saving.register_keras_serializable(package="pix2pix_tf")
+class FlatConvolution(_FastInTraining, layers.Conv2D):
+    """4×4 convolution at stride 1 without padding: height and width shrink by 3."""
+
+    fixed: ClassVar[dict[str, Any]] = {**_FastInTraining.fixed, "strides": 1, "padding": "valid"}
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor | None:
+        winograd = _winograd(1, tuple(x.shape[1:3]))
+        if not _filters_minimally(x.shape[0], winograd, kernel):
+            return None
+        return tf.custom_gradient(winograd.convolve)(x, kernel)
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
@@ -83,8 +98,8 @@ class NearestConvolution(TransposedConvolution):
         self._small_kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
         self.bias = None
         if self.use_bias:
-            first = self.bias_initializer
-            self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer=first)
+            initializer = self.bias_initializer
+            self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer=initializer)
 
     @property
     def kernel(self) -> tf.Tensor:
@@ -97,29 +112,8 @@ class NearestConvolution(TransposedConvolution):
         return small
 
 
-@keras.saving.register_keras_serializable(package="pix2pix_tf")
-class FlatConvolution(layers.Conv2D):
-    """4×4 convolution at stride 1 without padding: height and width shrink by 3.
-
-    Takes the arguments of `keras.layers.Conv2D` except those that are fixed.
-    """
-
-    def __init__(self, filters: int, **kwargs: Any):
-        super().__init__(filters, **_fixed(kwargs, strides=1, padding="valid"))
-
-    def call(self, x: Any, training: bool | None = None) -> Any:
-        if not (training and _is_fast_here(x)):
-            return super().call(x)
-        winograd, kernel = Winograd(1, tuple(x.shape[1:3])), tf.convert_to_tensor(self.kernel)
-        if not _filters_minimally(x.shape[0], winograd, kernel):
-            return super().call(x)
-        convolved = tf.custom_gradient(winograd.convolve)(x, kernel)
-        return tf.nn.bias_add(convolved, self.bias) if self.use_bias else convolved
-
-
-def _fixed(kwargs: dict[str, Any], strides: int = 2, padding: str = "same") -> dict[str, Any]:
-    # A saved config contains the fixed arguments too.
-    return kwargs | {"kernel_size": 4, "strides": strides, "padding": padding, "activation": None}
+# Layers with equal sizes share the compiled functions.
+_winograd = functools.cache(Winograd)
 
 
 def _is_fast_here(x: tf.Tensor) -> bool:
@@ -144,7 +138,7 @@ def _gains_from_minimal_filtering(dtype: tf.DType) -> bool:
 
 @tf.custom_gradient
 def _halve_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-    winograd = Winograd(2, tuple(x.shape[1:3]))
+    winograd = _winograd(2, tuple(x.shape[1:3]))
     if _filters_minimally(x.shape[0], winograd, kernel):
         return winograd.convolve(x, kernel)
 
@@ -157,7 +151,7 @@ def _halve_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Grad
 @tf.custom_gradient
 def _double_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
     batch, height, width, _ = x.shape
-    winograd = Winograd(2, (2 * height, 2 * width))
+    winograd = _winograd(2, (2 * height, 2 * width))
     if _filters_minimally(batch, winograd, kernel):
         return winograd.transpose(x, kernel)
 
@@ -181,11 +175,13 @@ def _double(image: tf.Tensor, kernel: tf.Tensor, shape: tuple[int, ...]) -> tf.T
     batch, height, width, filters = image.shape
     if math.prod(image.shape[:3]) > _FEW_PIXELS or tuple(shape[1:3]) != (2 * height, 2 * width):
         return tf.nn.conv2d_transpose(image, kernel, shape, strides=2, padding="SAME")
-    pixels = tf.reshape(image, [-1, filters])
-    patches = tf.matmul(pixels, tf.reshape(kernel, [-1, filters]), transpose_b=True)
-    rows = _overlap(tf.reshape(patches, [batch, height, width, 4, -1]), axis=1)
-    columns = _overlap(tf.reshape(rows, [batch, 2 * height, width, 4, -1]), axis=2)
-    return tf.reshape(columns, shape)
+    patches = tf.matmul(tf.reshape(image, [-1, filters]), tf.reshape(kernel, [-1, filters]), transpose_b=True)
+    patches = tf.reshape(patches, [batch, height, width, 4, 4, -1])
+    # The taps of neighboring pixels overlap by 2; tap k of pixel i belongs to output 2i + k - 1.
+    rows = overlap_added(tf.unstack(patches, axis=3), 2, axis=1)
+    parts = [tf.stack(overlap_added(tf.unstack(row, axis=3), 2, axis=2), axis=3) for row in rows]
+    doubled = tf.reshape(tf.stack(parts, axis=2), [batch, 2 * height + 2, 2 * width + 2, -1])
+    return doubled[:, 1:-1, 1:-1]
 
 
 def _kernel_gradient(image: tf.Tensor, half: tf.Tensor) -> tf.Tensor:
@@ -203,23 +199,3 @@ def _patches(image: tf.Tensor) -> tf.Tensor:
     """Extracts 4×4 patches at stride 2 as [pixels of the half-size image, 16 channels]."""
     patches = tf.image.extract_patches(image, [1, 4, 4, 1], [1, 2, 2, 1], [1, 1, 1, 1], padding="SAME")
     return tf.reshape(patches, [-1, 16 * image.shape[3]])
-
-
-def _overlap(patches: tf.Tensor, axis: int) -> tf.Tensor:
-    """Adds up patches of 4 that overlap by 2, along height (axis 1) or width (axis 2).
-
-    ``patches`` is [batch, height, width, 4, values]; tap k of pixel i belongs to output 2i + k - 1. Returns
-    [batch, height, 2, width, values] for axis 1 and [batch, height, width, 2, values] for axis 2.
-    """
-    before, even, odd, after = tf.unstack(patches, axis=3)
-    even += _shifted(after, axis, 1)
-    odd += _shifted(before, axis, -1)
-    return tf.stack([even, odd], axis=axis + 1)
-
-
-def _shifted(x: tf.Tensor, axis: int, by: int) -> tf.Tensor:
-    """Shifts values by one place, forward (``by`` 1) or back (-1), and fills with zeros."""
-    size = x.shape[axis]
-    parts = tf.split(x, [size - 1, 1] if by > 0 else [1, size - 1], axis=axis)
-    zero = tf.zeros_like(parts[1] if by > 0 else parts[0])
-    return tf.concat([zero, parts[0]] if by > 0 else [parts[1], zero], axis=axis)

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,247 +29,147 @@ Parts = list[tf.Tensor]
 Gradient = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-@dataclass(frozen=True)
-class Filter:
-    """A minimal filter in one dimension: result = resultᵀ ((kernel w) · (image x)).
-
-    Attributes:
-        image: [products, values of an image tile].
-        kernel: [products, taps].
-        result: [products, values of a result tile].
-    """
-
-    image: Matrix
-    kernel: Matrix
-    result: Matrix
-
-    @property
-    def step(self) -> int:
-        """Distance between tiles: the number of values of a result tile."""
-        return self.result.shape[1]
-
-    @property
-    def overlap(self) -> int:
-        """Number of values that an image tile shares with the next."""
-        return self.image.shape[1] - self.step
-
-    def within(self, inner: Filter) -> Filter:
-        """Returns this filter applied to blocks, with ``inner`` computing each product of blocks."""
-        blocks = self.image.shape[1]
-        shifted = [
-            np.pad(inner.image, [(0, 0), (inner.step * block, inner.step * (blocks - 1 - block))])
-            for block in range(blocks)
-        ]
-        image = np.einsum("ab,bpi->api", self.image, shifted)
-        return Filter(
-            image.reshape(-1, image.shape[-1]),
-            np.kron(self.kernel, inner.kernel),
-            np.kron(self.result, inner.result),
-        )
+# A minimal filter in one dimension is result = TAPSᵀ ((TAPS kernel) · (IMAGE x)). IMAGE is [products, values
+# of an image tile], TAPS is [products, taps of the kernel or values of a result tile].
+_IMAGE = np.array([[1, -1, 0], [0, 1, 0], [0, -1, 1]])
+_TAPS = np.array([[1, 0], [1, 1], [0, 1]])
+# For four taps, the filter is applied to blocks of two values, which are 2 apart, and within each block.
+_BLOCKS = [np.pad(_IMAGE, [(0, 0), (2 * block, 4 - 2 * block)]) for block in range(3)]
+_BY_STRIDE = {
+    2: (_IMAGE, _TAPS),
+    1: (np.einsum("ab,bpi->api", _IMAGE, _BLOCKS).reshape(9, 7), np.kron(_TAPS, _TAPS)),
+}
 
 
-_TWO_TAPS = Filter(
-    image=np.array([[1, -1, 0], [0, 1, 0], [0, -1, 1]]),
-    kernel=np.array([[1, 0], [1, 1], [0, 1]]),
-    result=np.array([[1, 0], [1, 1], [0, 1]]),
-)
-_BY_STRIDE = {2: _TWO_TAPS, 1: _TWO_TAPS.within(_TWO_TAPS)}
-
-
-def _one_loop(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a method with XLA, so that it reads every value once instead of making dozens of passes.
-
-    Layers of equal shape share the compiled function.
-    """
-
-    @functools.cache
-    def compiled(self: Winograd, dtype: tf.DType) -> Any:
-        return tf.function(functools.partial(method, self, dtype=dtype), jit_compile=True, autograph=False)
-
-    @functools.wraps(method)
-    def call(self: Winograd, values: Any, dtype: tf.DType) -> Any:
-        return compiled(self, dtype)(values)
-
-    return call
-
-
-@dataclass(frozen=True)
 class Winograd:
-    """A 4×4 convolution with stride 2 and "SAME" padding or stride 1 and "VALID" padding.
+    """A 4×4 convolution with stride 2 and "SAME" padding, or stride 1 and "VALID" padding.
 
-    Parts of the image are [tiles, stride² channels], of the kernel [stride² channels, filters], of the result
-    [tiles, filters]. ``image`` is height and width.
+    Layers with equal sizes share an instance, because it owns compiled functions. ``image`` is height
+    and width. Parts of the image are [tiles, stride² channels], of the kernel [stride² channels,
+    filters], of the result [tiles, filters].
     """
 
-    stride: int
-    image: tuple[int, int]
-
-    @property
-    def result(self) -> tuple[int, int]:
-        height, width = (-(-side // 2) if self.stride == 2 else side - 3 for side in self.image)
-        return height, width
+    def __init__(self, stride: int, image: tuple[int, int]):
+        matrix, taps = _BY_STRIDE[stride]
+        step = taps.shape[1]
+        self.result = tuple(-(-side // 2) if stride == 2 else side - 3 for side in image)
+        tiles = [-(-side // step) for side in self.result]
+        # At stride 2, "SAME" puts a zero before the image.
+        self._images = _Tiling(matrix, step, tiles, image, phases=stride, before=stride - 1)
+        self._results = _Tiling(taps, step, tiles, self.result)
+        self._kernels = _Tiling(taps, step, [1, 1], (4, 4), phases=stride)
 
     def convolve(self, image: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
         """Returns the convolution [batch, *result, filters] and its gradient, for `tf.custom_gradient`."""
-        images, kernels = self._image_parts(image), self._kernel_parts(kernel)
+        batch, images, kernels = image.shape[0], self._images.split(image), self._kernel_parts(kernel)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            results = self._result_parts(upstream)
+            results = self._results.split(upstream)
             return (
-                self._to_image(_products(results, kernels, transpose_b=True), image.shape),
+                self._images.join(_products(results, kernels, transpose_b=True), batch),
                 self._to_kernel(_products(images, results, transpose_a=True), kernel.shape),
             )
 
-        shape = (image.shape[0], *self.result, kernel.shape[3])
-        return self._to_result(_products(images, kernels), shape), gradient
+        return self._results.join(_products(images, kernels), batch), gradient
 
     def transpose(self, result: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
         """Returns the transposed convolution [batch, *image, channels] and its gradient function."""
-        results, kernels = self._result_parts(result), self._kernel_parts(kernel)
+        batch, results, kernels = result.shape[0], self._results.split(result), self._kernel_parts(kernel)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            images = self._image_parts(upstream)
+            images = self._images.split(upstream)
             return (
-                self._to_result(_products(images, kernels), result.shape),
+                self._results.join(_products(images, kernels), batch),
                 self._to_kernel(_products(images, results, transpose_a=True), kernel.shape),
             )
 
-        shape = (result.shape[0], *self.image, kernel.shape[2])
-        return self._to_image(_products(results, kernels, transpose_b=True), shape), gradient
+        return self._images.join(_products(results, kernels, transpose_b=True), batch), gradient
 
-    # ---------------------------------------------------------------- geometry
+    def _kernel_parts(self, kernel: tf.Tensor) -> Parts:
+        parts = self._kernels.split(tf.reshape(kernel, [1, 4, 4, -1]))
+        return [tf.reshape(part, [-1, kernel.shape[3]]) for part in parts]
 
-    @property
-    def _filter(self) -> Filter:
-        return _BY_STRIDE[self.stride]
+    def _to_kernel(self, parts: Parts, shape: tuple[int, ...]) -> tf.Tensor:
+        return tf.reshape(self._kernels.join(parts, 1), shape)
 
-    @property
-    def _tiles(self) -> tuple[int, int]:
-        rows, columns = (-(-side // self._filter.step) for side in self.result)
-        return rows, columns
 
-    @property
-    def _before(self) -> int:
-        return self.stride - 1  # the zeros that "SAME" puts before an image at stride 2
+class _Tiling:
+    """Splits tensors [batch, height, width, channels] into parts [tiles, phases² channels], and joins them.
 
-    # ---------------------------------------------------------------- the image
+    XLA compiles each step to a loop that reads every value once, instead of dozens of passes.
 
-    def _image_parts(self, image: tf.Tensor) -> Parts:
-        rows, columns = (
-            (
-                self._before,
-                self.stride * (self._filter.step * tiles + self._filter.overlap) - side - self._before,
-            )
-            for tiles, side in zip(self._tiles, self.image, strict=True)
-        )
-        parts = self._split_image(tf.pad(image, [(0, 0), rows, columns, (0, 0)]), image.dtype)
-        return [tf.reshape(part, [-1, self.stride**2 * image.shape[3]]) for part in parts]
+    Args:
+        matrix: One of the matrices above, [products, values of a tile].
+        step: Distance between tiles.
+        tiles: Numbers of rows and columns of tiles.
+        sides: Height and width of the tensor.
+        phases: Number of phases in each dimension, each of which is tiled separately.
+        before: Number of zeros before the tensor in each dimension.
+    """
 
-    @_one_loop
-    def _split_image(self, padded: tf.Tensor, dtype: tf.DType) -> Parts:
-        matrix, step, stride = self._filter.image, self._filter.step, self.stride
-        batch, height, width, channels = padded.shape
-        x = tf.reshape(padded, [batch, height // stride, stride, width // stride, stride, channels])
-        rows = _combine(matrix, _tiled(x, 1, step, self._tiles[0], matrix.shape[1]))
-        parts = [
-            part
-            for row in rows
-            for part in _combine(matrix, _tiled(row, 3, step, self._tiles[1], matrix.shape[1]))
+    def __init__(
+        self,
+        matrix: Matrix,
+        step: int,
+        tiles: Sequence[int],
+        sides: Sequence[int],
+        phases: int = 1,
+        before: int = 0,
+    ):
+        self._matrix, self._step, self._tiles, self._sides = matrix, step, tiles, sides
+        self._phases, self._before = phases, before
+        compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
+        self._split = compiled(self._split_loop)
+        self._join_width, self._join_height = compiled(self._width_loop), compiled(self._height_loop)
+
+    def split(self, x: tf.Tensor) -> Parts:
+        size = self._matrix.shape[1]
+        padding = [
+            (self._before, self._phases * (self._step * (tiles - 1) + size) - side - self._before)
+            for tiles, side in zip(self._tiles, self._sides, strict=True)
         ]
-        return [tf.cast(tf.transpose(part, [0, 1, 3, 2, 4, 5]), dtype) for part in parts]
+        if any(map(any, padding)):
+            x = tf.pad(x, [(0, 0), *padding, (0, 0)])
+        return [tf.reshape(part, [-1, self._phases**2 * x.shape[3]]) for part in self._split(x)]
 
-    def _to_image(self, parts: Parts, shape: tuple[int, ...]) -> tf.Tensor:
-        batch, height, width, channels = shape
-        stride, before = self.stride, self._before
-        parts = [tf.reshape(part, [batch, *self._tiles, stride, stride, channels]) for part in parts]
-        sides = (stride * self._filter.step * (tiles + 1) for tiles in self._tiles)
-        rows = self._join_image_rows(parts, tf.float32)
-        padded = tf.reshape(self._join_image(rows, parts[0].dtype), [batch, *sides, channels])
-        return padded[:, before : before + height, before : before + width]
+    def _split_loop(self, x: tf.Tensor) -> Parts:
+        (batch, height, width, channels), phases = x.shape, self._phases
+        x_phases = tf.reshape(x, [batch, height // phases, phases, width // phases, phases, channels])
+        rows = self._split_axis(x_phases, 1, self._tiles[0])
+        parts = [part for row in rows for part in self._split_axis(row, 3, self._tiles[1])]
+        return [tf.cast(tf.transpose(part, [0, 1, 3, 2, 4, 5]), x.dtype) for part in parts]
 
-    @_one_loop
-    def _join_image_rows(self, parts: Parts, dtype: tf.DType) -> list[Parts]:
-        matrix, step = self._filter.image.T, self._filter.step
-        rows = [_overlapped(_combine(matrix, row), step, axis=2) for row in _square(parts)]
-        return [[tf.cast(each, dtype) for each in row] for row in rows]
+    def _split_axis(self, x: tf.Tensor, axis: int, tiles: int) -> Parts:
+        before, reach = (slice(None),) * axis, self._step * (tiles - 1) + 1
+        # For each position in a tile, the values of all tiles.
+        positions = range(self._matrix.shape[1])
+        values = [x[(*before, slice(first, first + reach, self._step))] for first in positions]
+        return _combine(self._matrix, values)
 
-    @_one_loop
-    def _join_image(self, rows: list[Parts], dtype: tf.DType) -> tf.Tensor:
-        matrix, step = self._filter.image.T, self._filter.step
-        columns = [_overlapped(_combine(matrix, column), step, axis=1) for column in zip(*rows, strict=True)]
+    def join(self, parts: Parts, batch: int) -> tf.Tensor:
+        """Reverses `split`, except that it sums where tiles overlap."""
+        shape = [batch, *self._tiles, self._phases, self._phases, -1]
+        rows = self._join_width([tf.reshape(part, shape) for part in parts])
+        joined = self._join_height(rows, parts[0].dtype)
+        overlapping = self._matrix.shape[1] > self._step  # then `overlap_added` returns one more tile
+        sides = [self._phases * self._step * (tiles + overlapping) for tiles in self._tiles]
+        x, first, (height, width) = tf.reshape(joined, [batch, *sides, -1]), self._before, self._sides
+        return x[:, first : first + height, first : first + width]
+
+    def _width_loop(self, parts: Parts) -> list[Parts]:
+        side = math.isqrt(len(parts))
+        rows = [parts[start : start + side] for start in range(0, len(parts), side)]
+        return [overlap_added(_combine(self._matrix.T, row), self._step, axis=2) for row in rows]
+
+    def _height_loop(self, rows: list[Parts], dtype: tf.DType) -> tf.Tensor:
+        columns = [
+            overlap_added(_combine(self._matrix.T, column), self._step, axis=1)
+            for column in zip(*rows, strict=True)
+        ]
         # [batch, tiles, phases, tiles, phases, channels]; stacking inserts an axis for the position in a tile
         # after each axis of tiles.
         columns = [[tf.transpose(each, [0, 1, 3, 2, 4, 5]) for each in column] for column in columns]
         return tf.cast(tf.stack([tf.stack(column, axis=2) for column in columns], axis=5), dtype)
-
-    # ---------------------------------------------------------------- the result
-
-    def _result_parts(self, result: tf.Tensor) -> Parts:
-        after = [
-            tiles * self._filter.step - side for tiles, side in zip(self._tiles, self.result, strict=True)
-        ]
-        if any(after):
-            result = tf.pad(result, [(0, 0), *((0, missing) for missing in after), (0, 0)])
-        parts = self._split_result(result, result.dtype)
-        return [tf.reshape(part, [-1, result.shape[3]]) for part in parts]
-
-    @_one_loop
-    def _split_result(self, padded: tf.Tensor, dtype: tf.DType) -> Parts:
-        matrix, step = self._filter.result, self._filter.step
-        rows = _combine(matrix, _tiled(padded, 1, step, self._tiles[0], step))
-        parts = [
-            part for row in rows for part in _combine(matrix, _tiled(row, 2, step, self._tiles[1], step))
-        ]
-        return [tf.cast(part, dtype) for part in parts]
-
-    def _to_result(self, parts: Parts, shape: tuple[int, ...]) -> tf.Tensor:
-        batch, height, width, filters = shape
-        parts = [tf.reshape(part, [batch, *self._tiles, filters]) for part in parts]
-        sides = (self._filter.step * tiles for tiles in self._tiles)
-        rows = self._join_result_rows(parts, tf.float32)
-        padded = tf.reshape(self._join_result(rows, parts[0].dtype), [batch, *sides, filters])
-        return padded[:, :height, :width]
-
-    @_one_loop
-    def _join_result_rows(self, parts: Parts, dtype: tf.DType) -> list[Parts]:
-        rows = [_combine(self._filter.result.T, row) for row in _square(parts)]
-        return [[tf.cast(each, dtype) for each in row] for row in rows]
-
-    @_one_loop
-    def _join_result(self, rows: list[Parts], dtype: tf.DType) -> tf.Tensor:
-        columns = [_combine(self._filter.result.T, column) for column in zip(*rows, strict=True)]
-        return tf.cast(tf.stack([tf.stack(column, axis=2) for column in columns], axis=4), dtype)
-
-    # ---------------------------------------------------------------- the kernel
-
-    def _kernel_parts(self, kernel: tf.Tensor) -> Parts:
-        parts = self._split_kernel(kernel, kernel.dtype)
-        return [tf.reshape(part, [-1, kernel.shape[3]]) for part in parts]
-
-    @_one_loop
-    def _split_kernel(self, kernel: tf.Tensor, dtype: tf.DType) -> Parts:
-        matrix, stride = self._filter.kernel, self.stride
-        taps = matrix.shape[1]
-        w = tf.reshape(kernel, [taps, stride, taps, stride, *kernel.shape[2:]])
-        rows = _combine(matrix, tf.unstack(w))
-        parts = [part for row in rows for part in _combine(matrix, tf.unstack(row, axis=1))]
-        return [tf.cast(part, dtype) for part in parts]
-
-    def _to_kernel(self, parts: Parts, shape: tuple[int, ...]) -> tf.Tensor:
-        parts = [tf.reshape(part, [self.stride, self.stride, *shape[2:]]) for part in parts]
-        rows = self._join_kernel_rows(parts, tf.float32)
-        return tf.reshape(self._join_kernel(rows, parts[0].dtype), shape)
-
-    @_one_loop
-    def _join_kernel_rows(self, parts: Parts, dtype: tf.DType) -> list[Parts]:
-        rows = [_combine(self._filter.kernel.T, row) for row in _square(parts)]
-        return [[tf.cast(each, dtype) for each in row] for row in rows]
-
-    @_one_loop
-    def _join_kernel(self, rows: list[Parts], dtype: tf.DType) -> tf.Tensor:
-        columns = [_combine(self._filter.kernel.T, column) for column in zip(*rows, strict=True)]
-        # [taps, phases, taps, phases, channels, filters]
-        return tf.cast(tf.stack([tf.stack(column) for column in columns], axis=2), dtype)
 
 
 def _combine(matrix: Matrix, values: Any) -> Parts:
@@ -278,36 +177,31 @@ def _combine(matrix: Matrix, values: Any) -> Parts:
     values = [tf.cast(value, tf.float32) for value in values]
     combined = []
     for row in matrix:
-        first, *others = np.argsort(-row, kind="stable")[: np.count_nonzero(row > 0)]
+        first, *others = np.flatnonzero(row > 0)
         total = values[first]
-        for place in others:
-            total += values[place]
-        for place in np.flatnonzero(row < 0):
-            total -= values[place]
+        for index in others:
+            total += values[index]
+        for index in np.flatnonzero(row < 0):
+            total -= values[index]
         combined.append(total)
     return combined
 
 
-def _tiled(x: tf.Tensor, axis: int, step: int, tiles: int, size: int) -> Parts:
-    """Returns, for each of ``size`` positions in a tile, the values of all tiles (``step`` apart)."""
-    before = (slice(None),) * axis
-    return [x[(*before, slice(place, place + step * (tiles - 1) + 1, step))] for place in range(size)]
+def overlap_added(values: Parts, step: int, axis: int) -> Parts:
+    """Adds overlapping tiles that are ``step`` values apart.
 
-
-def _overlapped(values: Parts, step: int, axis: int) -> Parts:
-    """Reverses `_tiled`, summing where tiles overlap; one extra tile holds the last tile's overlap."""
+    ``values`` has a tensor for each position in a tile, and ``axis`` counts the tiles. Returns the positions
+    of tiles of ``step`` values without overlap. If tiles overlap, there is one more of them.
+    """
 
     def shifted(value: tf.Tensor, by: int) -> tf.Tensor:
         return tf.pad(value, [(by, 1 - by) if each == axis else (0, 0) for each in range(value.shape.rank)])
 
-    own, reaching = values[:step], values[step:]
-    added = [shifted(one, 0) + shifted(previous, 1) for one, previous in zip(own, reaching, strict=False)]
-    return added + [shifted(one, 0) for one in own[len(reaching) :]]
-
-
-def _square(parts: Parts) -> list[Parts]:
-    side = math.isqrt(len(parts))
-    return [parts[start : start + side] for start in range(0, len(parts), side)]
+    own, overlap = values[:step], values[step:]
+    if not overlap:
+        return values
+    added = [shifted(one, 0) + shifted(previous, 1) for one, previous in zip(own, overlap, strict=False)]
+    return added + [shifted(one, 0) for one in own[len(overlap) :]]
 
 
 def _products(one: Parts, other: Parts, **transposed: bool) -> Parts:

@@ -1,4 +1,4 @@
-"""Registry of generators: a new one is a function like these and a line in ``GENERATORS``."""
+"""The generators. A new one is a function in this package and an entry in ``GENERATORS``."""
 
 from __future__ import annotations
 
@@ -9,19 +9,10 @@ import keras
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.networks.generators.resnet import build_resnet, build_resnet_of_pytorch
-from pix2pix_tf.networks.generators.unet import (
-    MAX_LEVELS,
-    build_encoder_decoder,
-    build_unet,
-    build_unet_of_pytorch,
-    unet_levels,
-)
+from pix2pix_tf.networks.generators.unet import build_encoder_decoder, build_unet, build_unet_of_pytorch
 from pix2pix_tf.networks.upsampling import UPSAMPLINGS
 
-__all__ = ["GENERATORS", "MAX_LEVELS", "build_generator", "unet_levels"]
-
-
-# Each takes what `build_generator` takes, but ``kind``.
+# Functions with the arguments of `build_generator` except ``kind``.
 GENERATORS: dict[str, Callable[..., keras.Model]] = {
     "unet": build_unet,
     "encoder_decoder": build_encoder_decoder,
@@ -47,19 +38,19 @@ def build_generator(
     """Builds a generator.
 
     Args:
-        kind: a key of ``GENERATORS``: 'unet' or 'encoder_decoder' (Isola et al. 2017, section 6.1.1),
+        kind: Key of ``GENERATORS``: 'unet' or 'encoder_decoder' (Isola et al. 2017, section 6.1.1),
             'resnet' (Zhu et al. 2017, section 7.2), or 'unet_of_pytorch' or 'resnet_of_pytorch', which
-            match the authors' PyTorch code for imported weights.
-        image_size: height and width of training images, which determine the depth. Inputs may have any size.
-        base_filters: channels of the first convolution, 64 in the papers; the others scale with it.
+            match the authors' PyTorch code, for imported weights.
+        image_size: Height and width of training images, which determine the depth. Inputs can have any size.
+        base_filters: Filters of the first convolution, 64 in the papers; other layers scale with it.
         norm: 'instance', 'batch' or 'none'.
-        upsampling: method of the last four upsampling steps, a key of ``UPSAMPLINGS``.
-        last_convolution: whether the last upsampling step yields ``base_filters`` / 2 channels, followed by a
-            3×3 convolution at full size. 'resnet' always ends with a convolution of its own.
-        input_channels: channels of input images.
-        output_channels: channels of output images.
+        upsampling: Method of the last four upsampling steps: 'transposed', 'nearest' or 'resize'.
+        last_convolution: Whether the last upsampling step yields ``base_filters`` / 2 channels, followed by a
+            3×3 convolution at full size. 'resnet' always ends with its own convolution.
+        input_channels: Channels of input images.
+        output_channels: Channels of output images.
         dtype: Keras dtype policy. Inputs and outputs are float32 with any policy.
-        name: name of the model.
+        name: Name of the model.
 
     Returns:
         A functional model from float32 [batch, height, width, input_channels] to float32 [batch, height,
@@ -74,9 +65,9 @@ def build_generator(
         TensorShape([1, 300, 201, 3])
     """
     if kind not in GENERATORS:
-        raise ConfigError(f"there is no generator {kind!r}, but {', '.join(GENERATORS)}")
+        raise ConfigError(f"there is no generator {kind!r}; choose from {', '.join(GENERATORS)}")
     if upsampling not in UPSAMPLINGS:
-        raise ConfigError(f"there is no upsampling {upsampling!r}, but {', '.join(UPSAMPLINGS)}")
+        raise ConfigError(f"there is no upsampling {upsampling!r}; choose from {', '.join(UPSAMPLINGS)}")
     return GENERATORS[kind](
         image_size=image_size,
         base_filters=base_filters,

@@ -13,21 +13,13 @@ from pix2pix_tf.networks.layers import (
     Dropout,
     ReflectToAtLeast,
     conv_block,
-    initial_weights,
+    conv_options,
     normalize,
 )
-from pix2pix_tf.networks.upsampling import doubled
+from pix2pix_tf.networks.upsampling import upsample
 
-MAX_LEVELS = 8
-DROPOUT_RATE = 0.5
-_DROPOUT_LEVELS = 3
-# ``upsampling`` applies to this many last steps; artifacts of earlier steps have periods from 32 pixels on.
+# ``upsampling`` applies to this many last steps. The artifacts of earlier steps are at least 32 pixels apart.
 _SHALLOW = 4
-
-
-def unet_levels(image_size: tuple[int, int]) -> int:
-    """Returns the number of downsampling steps: down to 1 pixel, at most 8."""
-    return min(MAX_LEVELS, min(image_size).bit_length() - 1)
 
 
 def _build(
@@ -52,49 +44,41 @@ def _build(
     reflection, and the output is cropped back. With ``relu_after_skip``, as in the authors' PyTorch code, a
     decoder block's ReLU also applies to the skip connection.
     """
-    levels = unet_levels(image_size)
+    levels = min(8, min(image_size).bit_length() - 1)  # down to 1 pixel
     width = [base_filters * min(2**level, 8) for level in range(levels)]
     image = keras.Input((None, None, input_channels), name="image", dtype="float32")
 
     x = padded = ReflectToAtLeast(2**levels, name="pad", dtype=dtype)(image)
-    twins = []
+    skips = []
     for level, filters in enumerate(width):
         own_norm: Normalization = "none" if level in (0, levels - 1) else norm
         x = conv_block(x, filters, f"down_{level + 1}", norm=own_norm, dtype=dtype)
-        twins.append(x)
+        skips.append(x)
 
     for level in reversed(range(levels - 1)):
         block = f"up_{level + 2}"
         bias = norm == "none"
-        kind = upsampling if level < _SHALLOW - 1 else "transposed"
+        method = upsampling if level < _SHALLOW - 1 else "transposed"
         if relu_after_skip:
             x = layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
-        x = doubled(kind, x, width[level], kernel_size=4, block=block, use_bias=bias, dtype=dtype)
+        x = upsample(method, x, width[level], kernel_size=4, block=block, use_bias=bias, dtype=dtype)
         x = normalize(x, norm, f"{block}_norm", dtype)
-        if level >= levels - 1 - _DROPOUT_LEVELS:
+        if level >= levels - 4:  # the three innermost blocks
             # In float32, so that a seed drops the same units with every dtype policy.
-            x = Dropout(DROPOUT_RATE, seed=level, name=f"{block}_dropout", dtype="float32")(x)
+            x = Dropout(0.5, seed=level, name=f"{block}_dropout", dtype="float32")(x)
         if not relu_after_skip:
             x = layers.ReLU(name=f"{block}_act", dtype=dtype)(x)
-        x = CropToMatch(name=f"{block}_crop", dtype=dtype)([x, twins[level]])
+        x = CropToMatch(name=f"{block}_crop", dtype=dtype)([x, skips[level]])
         if skip_connections:
-            x = layers.Concatenate(name=f"{block}_skip", dtype=dtype)([x, twins[level]])
+            x = layers.Concatenate(name=f"{block}_skip", dtype=dtype)([x, skips[level]])
 
     if relu_after_skip:
         x = layers.ReLU(name="up_1_skip_act", dtype=dtype)(x)
     filters = max(base_filters // 2, 1) if last_convolution else output_channels
-    x = doubled(upsampling, x, filters, kernel_size=4, block="up_1", use_bias=True, dtype=dtype)
+    x = upsample(upsampling, x, filters, kernel_size=4, block="up_1", use_bias=True, dtype=dtype)
     if last_convolution:
         x = layers.ReLU(name="up_1_act", dtype=dtype)(x)
-        out = layers.Conv2D(
-            output_channels,
-            3,
-            padding="same",
-            kernel_initializer=initial_weights(),
-            name="out_conv",
-            dtype=dtype,
-        )
-        x = out(x)
+        x = layers.Conv2D(output_channels, 3, padding="same", **conv_options("out", dtype))(x)
     x = CropToMatch(name="crop_padded", dtype=dtype)([x, padded])
     x = CropToMatch(name="crop", dtype=dtype)([x, image])
     output = layers.Activation("tanh", name="output", dtype="float32")(x)
