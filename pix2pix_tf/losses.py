@@ -1,4 +1,4 @@
-"""The losses of the papers, as pure functions of float32 tensors."""
+"""Losses, as pure functions of float32 tensors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pix2pix_tf.config import GanLoss, PixelLoss
 
 
 class GanLosses(NamedTuple):
-    """The losses of both networks: functions of float32 logits of any shape, positive for real images."""
+    """The losses of both networks for float32 logits of any shape; positive logits mean real images."""
 
-    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # of real and fake logits
-    generator: Callable[[tf.Tensor], tf.Tensor]  # of fake logits
+    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # function of real and fake logits
+    generator: Callable[[tf.Tensor], tf.Tensor]  # function of fake logits
     undecided_logit: float = 0.0  # accuracies count logits above it as real
 
 

@@ -72,7 +72,9 @@ class AdversarialSettings(ModelSettings):
                 "--feature-matching compares features by position, and --diff-augment translates images "
                 "differently; use only one of them"
             )
-        if self.gan_weight and self.patch == 286 and min(config.data.size) < 65:  # else there are no logits
+        if (
+            self.gan_weight and self.patch == 286 and min(config.data.size) < 65
+        ):  # smaller images have no logits
             raise ConfigError("--patch 286 needs --image-size 65 or more")
 
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 if TYPE_CHECKING:
     from pix2pix_tf.models.forward import ForwardPass
 
-_MAX_TRANSLATION = 1 / 8  # as a fraction of the side
-_CUTOUT = 1 / 2  # as a fraction of the side
+_MAX_TRANSLATION = 1 / 8  # maximum, as a fraction of the side
+_CUTOUT = 1 / 2  # size, as a fraction of the side
 
 
 def augmented(forward: ForwardPass, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -48,12 +48,12 @@ def input_format(form: PixelFormat, config: TrainConfig, side: int = 0) -> Pixel
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A number that every training step measures, and its names. An empty name leaves it out."""
+    """A number that every training step measures. It is only shown where it has a name."""
 
-    name: str  # in metrics.jsonl
-    tag: str  # in TensorBoard
-    bar: str = ""  # in the progress bar
-    plot: str = ""  # in losses.png
+    name: str  # name in metrics.jsonl
+    tag: str  # name in TensorBoard
+    bar: str = ""  # name in the progress bar
+    plot: str = ""  # name in losses.png
     level: tuple[float, str] | None = None  # reference value to mark in the plot, and its description
 
 
@@ -63,7 +63,7 @@ class Phase:
 
     # Computes the losses and metrics of a batch from `training_batches`.
     losses: Callable[[Tensors, ForwardPass], LossesAndMetrics]
-    trains: Mapping[str, Sequence[str]]  # networks that each loss updates; no network has two losses
+    trains: Mapping[str, Sequence[str]]  # networks to update, by loss; a network has at most one loss
     repeats: int = 1  # number of updates per step, each with a different batch
 
 
@@ -78,8 +78,8 @@ class PublishedGenerator:
     """A network that makes samples, predictions and exports."""
 
     network: str  # key of `Model.networks`
-    input: PixelFormat  # of the published model's input files; 0 channels for noise
-    output: PixelFormat  # of the published model's output
+    input: PixelFormat  # format of input files; 0 channels for noise
+    output: PixelFormat  # format of output files
     noise: int = 0  # size of the noise vector; 0 if the input is an image
     stochastic: bool = False  # whether dropout stays active, as noise
     side: int = 0  # index of the input in the data set's rows
@@ -96,12 +96,12 @@ class Teacher:
     A copy of the teacher's network is saved in the student's run before the first step.
     """
 
-    NETWORK: ClassVar[str] = "teacher"  # the copy's name in the forward pass
+    NETWORK: ClassVar[str] = "teacher"  # name of the copy in the forward pass
 
     run: Path  # run directory or checkpoint
     generator: str  # name of the published generator
     discriminator: str  # network of the student that starts with the teacher's weights; empty without one
-    student_defaults: Callable[[TrainConfig], TrainConfig]  # from the teacher's config
+    student_defaults: Callable[[TrainConfig], TrainConfig]  # makes a config from the teacher's
 
 
 @dataclasses.dataclass(frozen=True)

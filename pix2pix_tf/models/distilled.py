@@ -148,7 +148,7 @@ def student_defaults(
     }
     if teacher.model.data == "unpaired":
         settings["unconditional"] = True
-        if settings["direction"] == "BtoA":  # the teacher's channels and ranges are those of A and B
+        if settings["direction"] == "BtoA":  # a CycleGAN's channels and ranges are those of A and B
             for name in ("channels", "range"):
                 first, second = f"input_{name}", f"output_{name}"
                 settings |= {first: settings[second], second: settings[first]}

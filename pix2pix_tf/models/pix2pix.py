@@ -74,12 +74,12 @@ class Pix2Pix(Model):
     """The paper's G* = arg min_G max_D L_cGAN(G, D) + λ L_L1(G) (section 3.1, equation 4).
 
     The paper alternates between an update of D and one of G. Here both gradients come from one forward pass,
-    with D as it was before its update. This halves the work and learns the same.
+    with D as it was before its update: half the work for the same result.
     """
 
     Settings = Pix2PixSettings
     settings: Pix2PixSettings
-    # Without jitter and flips: every drawing is new, and the sun is always on the left.
+    # Jitter and flips are off, because every drawing is new, and the sun is always on the left.
     procedural = {  # noqa: RUF012 (a constant of the class)
         "direction": "BtoA",
         "image_size": (128, 128),

@@ -77,9 +77,9 @@ def preset(
     if dataset == PROCEDURAL:
         return configs.replace(defaults(model, recipe), dataset=dataset, **kind.procedural)
     settings = dict(settings_of(dataset))
-    if kind.Settings.data == "images":  # the papers' training lengths are for translation
+    if kind.Settings.data == "images":  # the papers' training lengths apply to translation only
         settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
-    if kind.Settings.data == "unpaired":  # trains both directions
+    if kind.Settings.data == "unpaired":  # both directions are trained
         settings.pop("direction", None)
     return configs.replace(defaults(model, recipe), dataset=dataset, **settings)
 

@@ -118,7 +118,7 @@ class WassersteinGAN(Model):
         x = layers.Reshape((1, 1, self.settings.noise), name="pixel", dtype=dtype)(z)
         for level, width in reversed(list(enumerate(filters))):
             block = f"up_{level + 2}"
-            if level == len(filters) - 1:  # from 1×1 to 4×4 pixels
+            if level == len(filters) - 1:  # upsamples 1×1 to 4×4 pixels
                 x = layers.Conv2DTranspose(width, 4, **conv_options(block, dtype, use_bias=False))(x)
             else:
                 x = up(x, width, block)
@@ -215,7 +215,7 @@ def interpolated(start: np.ndarray, end: np.ndarray, count: int) -> np.ndarray:
     cosine = float(start @ end / (np.linalg.norm(start) * np.linalg.norm(end)))
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     share = np.linspace(0.0, 1.0, count, dtype=np.float32)[:, np.newaxis]
-    if np.sin(angle) < 1e-6:  # the same or the opposite direction
+    if np.sin(angle) < 1e-6:  # vectors with the same or opposite directions
         return start + share * (end - start)
     path = (np.sin((1 - share) * angle) * start + np.sin(share * angle) * end) / np.sin(angle)
     return path.astype(np.float32)

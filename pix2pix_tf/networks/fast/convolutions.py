@@ -3,8 +3,8 @@
 A convolution at stride 2 and the transposed convolution at stride 2 are each other's gradient with respect to
 the image, and have the same gradient with respect to the kernel. For batches with many pixels, all three use
 minimal filtering (`pix2pix_tf.networks.fast.winograd`). For images with few pixels and many channels, all
-three are a matrix product of image patches and kernel, which is faster than TensorFlow's kernels, many times
-so for the gradient of the kernel.
+three are a matrix product of image patches and kernel. This is faster than TensorFlow's implementation, many
+times for the gradient of the kernel.
 
 All gradients consist of differentiable TensorFlow operations, because a gradient penalty needs second
 derivatives.
@@ -23,21 +23,20 @@ from keras import layers
 from pix2pix_tf.devices import has_bfloat16_tiles
 from pix2pix_tf.networks.fast.winograd import Gradient, Winograd, overlap_added
 
-# Up to this many pixels the matrix product is faster, measured in float32 and bfloat16 on several CPUs.
-# Pixels of the smaller of the two images: of the whole batch for the convolution, of one image for the
-# kernel's gradient.
+# Largest numbers of pixels for which the matrix product is faster, measured in float32 and bfloat16 on
+# several CPUs: pixels of a batch of half-size images, and for the kernel's gradient of one half-size image.
 _FEW_PIXELS = 128
 _FEW_PIXELS_FOR_KERNEL = 256
-# Minimal filtering is faster from this many pixels (of the smaller image, over the whole batch) and channels.
-# In bfloat16 the products take half the time, but the sums take as long as in float32. For a batch of one, a
-# gain of 5% in bfloat16 isn't worth 0.4 GB of memory and 15 s of compilation.
+# Smallest numbers of pixels (of a batch of half-size images), channels and images for which minimal filtering
+# is faster. In bfloat16 the products take half the time, but the sums take as long as in float32. For a batch
+# of one, a gain of 5 % in bfloat16 isn't worth 0.4 GB of memory and 15 s of compilation.
 _MANY_PIXELS = 512
 _MANY_CHANNELS = {"float32": 64, "bfloat16": 128}
 _MANY_IMAGES = 2
 
 
 class _FastInTraining(layers.Layer):
-    """Mixin for 4×4 convolutions, with the arguments of the Keras layer except those that are fixed."""
+    """Mixin for 4×4 convolutions; the arguments are the Keras layer's, except for the fixed ones."""
 
     fixed: ClassVar[dict[str, Any]] = {"kernel_size": 4, "strides": 2, "padding": "same", "activation": None}
 
@@ -171,7 +170,7 @@ def _halve(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def _double(image: tf.Tensor, kernel: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
-    """Transposed convolution at stride 2; ``shape`` is that of the output, whose sides may be odd."""
+    """Transposed convolution at stride 2; ``shape`` is the shape of the output, whose sides may be odd."""
     batch, height, width, filters = image.shape
     if math.prod(image.shape[:3]) > _FEW_PIXELS or tuple(shape[1:3]) != (2 * height, 2 * width):
         return tf.nn.conv2d_transpose(image, kernel, shape, strides=2, padding="SAME")

@@ -94,14 +94,14 @@ class Winograd:
 
 
 class _Tiling:
-    """Splits tensors [batch, height, width, channels] into parts [tiles, phases² channels], and joins them.
+    """Converts tensors [batch, height, width, channels] to parts [tiles, phases² channels] and back.
 
     XLA compiles each step to a loop that reads every value once, instead of dozens of passes.
 
     Args:
         matrix: One of the matrices above, [products, values of a tile].
         step: Distance between tiles.
-        tiles: Numbers of rows and columns of tiles.
+        tiles: Numbers of tiles in both dimensions.
         sides: Height and width of the tensor.
         phases: Number of phases in each dimension, each of which is tiled separately.
         before: Number of zeros before the tensor in each dimension.
@@ -151,7 +151,7 @@ class _Tiling:
         shape = [batch, *self._tiles, self._phases, self._phases, -1]
         rows = self._join_width([tf.reshape(part, shape) for part in parts])
         joined = self._join_height(rows, parts[0].dtype)
-        overlapping = self._matrix.shape[1] > self._step  # then `overlap_added` returns one more tile
+        overlapping = self._matrix.shape[1] > self._step  # `overlap_added` adds a tile
         sides = [self._phases * self._step * (tiles + overlapping) for tiles in self._tiles]
         x, first, (height, width) = tf.reshape(joined, [batch, *sides, -1]), self._before, self._sides
         return x[:, first : first + height, first : first + width]
