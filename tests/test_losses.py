@@ -7,9 +7,13 @@ import tensorflow as tf
 
 from pix2pix_tf.losses import GAN_LOSSES, gradient_penalty, pixel_loss
 from pix2pix_tf.networks import build_discriminator
-from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution, TransposedConvolution
+from pix2pix_tf.networks.fast.convolutions import (
+    DownsamplingConvolution,
+    FlatConvolution,
+    TransposedConvolution,
+)
 from pix2pix_tf.networks.layers import InstanceNormalization
-from pix2pix_tf.networks.spectral import SpectralHalvingConvolution
+from pix2pix_tf.networks.spectral import SpectralDownsamplingConvolution
 
 
 def random(shape, seed=0, scale=1.0):
@@ -106,11 +110,11 @@ def test_penalty_of_a_flat_critic():
 def smooth_critic(kind, dtype):
     """A critic without leaky ReLUs, whose gradient would be discontinuous."""
     layers = {
-        "halving": lambda: [HalvingConvolution(3, dtype=dtype)],
+        "halving": lambda: [DownsamplingConvolution(3, dtype=dtype)],
         "flat": lambda: [FlatConvolution(3, dtype=dtype)],
-        "spectral": lambda: [SpectralHalvingConvolution(3, dtype=dtype)],
+        "spectral": lambda: [SpectralDownsamplingConvolution(3, dtype=dtype)],
         "normalized": lambda: [
-            HalvingConvolution(3, dtype=dtype),
+            DownsamplingConvolution(3, dtype=dtype),
             InstanceNormalization(dtype=dtype),
             TransposedConvolution(2, dtype=dtype),
         ],

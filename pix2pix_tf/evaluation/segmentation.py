@@ -30,9 +30,9 @@ from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import DataError, TrainingDiverged
 from pix2pix_tf.files import explain_disk_faults, first_line, written_whole
 from pix2pix_tf.metrics import class_accuracy, miou, pixel_accuracy
-from pix2pix_tf.networks.fast.convolutions import HalvingConvolution
+from pix2pix_tf.networks.fast.convolutions import DownsamplingConvolution
 from pix2pix_tf.networks.layers import CropToMatch, InstanceNormalization
-from pix2pix_tf.networks.upsampling import BilinearDoubling
+from pix2pix_tf.networks.upsampling import BilinearUpsampling
 
 STEPS = 2400
 
@@ -233,15 +233,15 @@ def _build(image_size: tuple[int, int], channels: int, classes: int, dtype: str)
     photo = keras.Input((*image_size, channels), dtype="float32")
     x, skips = photo, []
     for filters in _WIDTHS:
-        x = activated(HalvingConvolution(filters, **options())(x))
+        x = activated(DownsamplingConvolution(filters, **options())(x))
         skips.append(x)
     for skip, filters in zip(skips[-2::-1], _WIDTHS[-2::-1], strict=True):
         x = layers.Conv2D(filters, 1, **options())(x)
-        x = CropToMatch(dtype=dtype)([BilinearDoubling(dtype=dtype)(x), skip])
+        x = CropToMatch(dtype=dtype)([BilinearUpsampling(dtype=dtype)(x), skip])
         x = layers.Concatenate(dtype=dtype)([x, skip])
         x = activated(layers.Conv2D(filters, 3, padding="same", **options())(x))
     x = layers.Conv2D(classes, 1, **options())(x)
-    logits = CropToMatch(dtype="float32")([BilinearDoubling(dtype="float32")(x), photo])
+    logits = CropToMatch(dtype="float32")([BilinearUpsampling(dtype="float32")(x), photo])
     return keras.Model(photo, logits)
 
 

@@ -135,7 +135,7 @@ class WassersteinGAN(Model):
         import keras
         from keras import layers
 
-        from pix2pix_tf.networks.fast.convolutions import HalvingConvolution
+        from pix2pix_tf.networks.fast.convolutions import DownsamplingConvolution
         from pix2pix_tf.networks.layers import conv_block, conv_options
 
         x = image = keras.Input((self.side, self.side, self.channels), name="image", dtype="float32")
@@ -143,7 +143,7 @@ class WassersteinGAN(Model):
             filters = self.settings.critic_filters * min(2**level, 8)
             x = conv_block(x, filters, f"down_{level + 1}", norm="none", dtype=dtype)
         # In float32: scores drift, and at a score of 90 the resolution of bfloat16 is only 0.5.
-        x = HalvingConvolution(1, **conv_options("scores", "float32"))(x)
+        x = DownsamplingConvolution(1, **conv_options("scores", "float32"))(x)
         scores = layers.Activation("linear", name="scores", dtype="float32")(x)
         return keras.Model(image, scores, name="critic")
 

@@ -10,12 +10,12 @@ from keras import layers
 
 from pix2pix_tf.config import Normalization
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution
+from pix2pix_tf.networks.fast.convolutions import DownsamplingConvolution, FlatConvolution
 from pix2pix_tf.networks.layers import conv_block, conv_options
 from pix2pix_tf.networks.spectral import (
     SpectralConvolution,
+    SpectralDownsamplingConvolution,
     SpectralFlatConvolution,
-    SpectralHalvingConvolution,
 )
 
 # Number of downsampling layers by patch size. The 1×1 discriminator has 1×1 kernels; all others end with two
@@ -77,7 +77,7 @@ def build_discriminator(
         x = layers.Concatenate(name="pair", dtype=dtype)(inputs)
 
     plain = SpectralConvolution if spectral_norm else layers.Conv2D
-    halving = SpectralHalvingConvolution if spectral_norm else HalvingConvolution
+    downsampling = SpectralDownsamplingConvolution if spectral_norm else DownsamplingConvolution
     flat = SpectralFlatConvolution if spectral_norm else FlatConvolution
 
     def padded(x: Any, block: str) -> Any:
@@ -92,7 +92,7 @@ def build_discriminator(
         for level in range(PATCHES[patch]):
             own_norm: Normalization = norm if level else "none"
             filters = base_filters * min(2**level, 8)
-            x = block(x, filters, f"down_{level + 1}", norm=own_norm, convolution=halving)
+            x = block(x, filters, f"down_{level + 1}", norm=own_norm, convolution=downsampling)
         filters = base_filters * min(2 ** PATCHES[patch], 8)
         x = block(padded(x, "flat"), filters, "flat", norm=norm, convolution=flat)
         x = padded(x, "logits")

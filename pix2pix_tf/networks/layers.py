@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from pix2pix_tf.config import Normalization
-from pix2pix_tf.networks.fast.convolutions import HalvingConvolution
+from pix2pix_tf.networks.fast.convolutions import DownsamplingConvolution
 
 NORM_EPSILON = 1e-5
 
@@ -177,7 +177,7 @@ def conv_block(
     *,
     norm: Normalization,
     dtype: str,
-    convolution: Callable[..., layers.Layer] = HalvingConvolution,
+    convolution: Callable[..., layers.Layer] = DownsamplingConvolution,
 ) -> Any:
     """Applies convolution, normalization and leaky ReLU: the paper's Ck.
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from pix2pix_tf.networks.fast.convolutions import FlatConvolution, HalvingConvolution
+from pix2pix_tf.networks.fast.convolutions import DownsamplingConvolution, FlatConvolution
 
 
 class _SpectrallyNormalized(layers.Conv2D):
@@ -67,8 +67,8 @@ class SpectralConvolution(_SpectrallyNormalized, _Convolution):
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
-class SpectralHalvingConvolution(_SpectrallyNormalized, HalvingConvolution):
-    """`HalvingConvolution` with spectral normalization."""
+class SpectralDownsamplingConvolution(_SpectrallyNormalized, DownsamplingConvolution):
+    """`DownsamplingConvolution` with spectral normalization."""
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")

@@ -14,7 +14,7 @@ from pix2pix_tf.networks.layers import conv_options
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
-class BilinearDoubling(layers.Layer):
+class BilinearUpsampling(layers.Layer):
     """Bilinear `keras.layers.UpSampling2D` by 2 that also works if sizes are unknown during tracing."""
 
     def call(self, x: Any) -> Any:
@@ -34,7 +34,7 @@ def _transposed(x: Any, filters: int, kernel_size: int, block: str, dtype: str, 
 
 def _resized(x: Any, filters: int, kernel_size: int, block: str, dtype: str, use_bias: bool) -> Any:
     """Applies bilinear upsampling and a 3×3 convolution, against checkerboards (Odena et al. 2016)."""
-    x = BilinearDoubling(name=f"{block}_resize", dtype=dtype)(x)
+    x = BilinearUpsampling(name=f"{block}_resize", dtype=dtype)(x)
     return layers.Conv2D(filters, 3, padding="same", **conv_options(block, dtype, use_bias))(x)
 
 

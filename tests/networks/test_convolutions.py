@@ -9,8 +9,8 @@ import tensorflow as tf
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.networks.fast import convolutions
 from pix2pix_tf.networks.fast.convolutions import (
+    DownsamplingConvolution,
     FlatConvolution,
-    HalvingConvolution,
     NearestConvolution,
     TransposedConvolution,
 )
@@ -19,7 +19,7 @@ from tests.networks.inputs import filter_everything_minimally, second_derivative
 from tests.training.steps import eagerly
 
 SHAPES = {
-    HalvingConvolution: [(2, 2, 2, 7), (1, 3, 5, 4), (3, 18, 20, 3), (1, 40, 36, 2)],
+    DownsamplingConvolution: [(2, 2, 2, 7), (1, 3, 5, 4), (3, 18, 20, 3), (1, 40, 36, 2)],
     TransposedConvolution: [(2, 1, 1, 7), (1, 2, 3, 5), (3, 8, 8, 4), (1, 17, 18, 2)],
     FlatConvolution: [(1, 4, 4, 3), (2, 9, 7, 5)],
 }
@@ -45,8 +45,8 @@ def output_and_gradients(layer, x, training):
 
 
 FILTERED = [
-    (HalvingConvolution, (3, 17, 20, 3)),
-    (HalvingConvolution, (2, 1, 5, 3)),
+    (DownsamplingConvolution, (3, 17, 20, 3)),
+    (DownsamplingConvolution, (2, 1, 5, 3)),
     (TransposedConvolution, (2, 5, 8, 4)),
     (FlatConvolution, (2, 11, 6, 5)),
 ]
@@ -90,7 +90,7 @@ def test_mixed_precision_differs_by_rounding(kind, shape, dtype):
 @pytest.mark.parametrize(("kind", "shape"), CASES)
 def test_inference_equals_keras(kind, shape, monkeypatch):
     filter_everything_minimally(monkeypatch)
-    for name in ("_halve", "_double", "_winograd"):
+    for name in ("_downsample", "_upsample", "_winograd"):
         monkeypatch.setattr(convolutions, name, None)
     layer = built(kind, shape)
     x = tf.random.stateless_normal(shape, (5, 6))
@@ -114,7 +114,7 @@ def test_unknown_sizes_train_too(kind):
         *((*case, None) for case in CASES),
         *((kind, (2, 7, 6, 3), "eagerly") for kind in SHAPES),
         # One layer only, because XLA takes 10 s to compile second derivatives.
-        pytest.param(HalvingConvolution, (2, 8, 6, 2), "compiled", marks=pytest.mark.slow),
+        pytest.param(DownsamplingConvolution, (2, 8, 6, 2), "compiled", marks=pytest.mark.slow),
     ],
 )
 def test_second_derivatives_equal_keras(kind, shape, filtered, monkeypatch):
@@ -161,7 +161,7 @@ def filtered(monkeypatch):
 def test_minimal_filtering_where_it_pays(filtered, monkeypatch, batch, pixels, filters, dtype, tiles, used):
     monkeypatch.setattr(convolutions, "has_bfloat16_tiles", lambda: tiles)
     image = np.ones((batch, 2 * pixels, 2 * pixels, 128), np.float32)
-    HalvingConvolution(filters, dtype=dtype)(image, training=True)
+    DownsamplingConvolution(filters, dtype=dtype)(image, training=True)
     assert filtered == (["convolve"] if used else [])
     TransposedConvolution(filters, dtype=dtype)(image[:, ::2, ::2], training=True)
     assert filtered == (["convolve", "transpose"] if used else [])

@@ -7,14 +7,14 @@ import tensorflow as tf
 
 from pix2pix_tf.networks.spectral import (
     SpectralConvolution,
+    SpectralDownsamplingConvolution,
     SpectralFlatConvolution,
-    SpectralHalvingConvolution,
 )
 from tests.networks.inputs import images
 
 KINDS = [
     lambda **kwargs: SpectralConvolution(6, 3, **kwargs),
-    lambda **kwargs: SpectralHalvingConvolution(6, **kwargs),
+    lambda **kwargs: SpectralDownsamplingConvolution(6, **kwargs),
     lambda **kwargs: SpectralFlatConvolution(6, **kwargs),
 ]
 KIND = pytest.mark.parametrize("kind", KINDS, ids=["plain", "halving", "flat"])

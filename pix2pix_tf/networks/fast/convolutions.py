@@ -56,11 +56,11 @@ class _FastInTraining(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
-class HalvingConvolution(_FastInTraining, layers.Conv2D):
+class DownsamplingConvolution(_FastInTraining, layers.Conv2D):
     """4×4 convolution at stride 2: halves height and width, rounding up."""
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return _halve_in_training(x, kernel)
+        return _downsample_in_training(x, kernel)
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
@@ -68,7 +68,7 @@ class TransposedConvolution(_FastInTraining, layers.Conv2DTranspose):
     """4×4 transposed convolution at stride 2: doubles height and width."""
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return _double_in_training(x, kernel)
+        return _upsample_in_training(x, kernel)
 
 
 @keras.saving.register_keras_serializable(package="pix2pix_tf")
@@ -136,31 +136,31 @@ def _gains_from_minimal_filtering(dtype: tf.DType) -> bool:
 
 
 @tf.custom_gradient
-def _halve_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+def _downsample_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
     winograd = _winograd(2, tuple(x.shape[1:3]))
     if _filters_minimally(x.shape[0], winograd, kernel):
         return winograd.convolve(x, kernel)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return _double(upstream, kernel, x.shape), _kernel_gradient(x, upstream)
+        return _upsample(upstream, kernel, x.shape), _kernel_gradient(x, upstream)
 
-    return _halve(x, kernel), gradient
+    return _downsample(x, kernel), gradient
 
 
 @tf.custom_gradient
-def _double_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+def _upsample_in_training(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
     batch, height, width, _ = x.shape
     winograd = _winograd(2, (2 * height, 2 * width))
     if _filters_minimally(batch, winograd, kernel):
         return winograd.transpose(x, kernel)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return _halve(upstream, kernel), _kernel_gradient(upstream, x)
+        return _downsample(upstream, kernel), _kernel_gradient(upstream, x)
 
-    return _double(x, kernel, (batch, 2 * height, 2 * width, kernel.shape[2])), gradient
+    return _upsample(x, kernel, (batch, 2 * height, 2 * width, kernel.shape[2])), gradient
 
 
-def _halve(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def _downsample(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Convolves [batch, height, width, channels] at stride 2; the output's sides are rounded up."""
     batch, height, width, _ = image.shape
     half = (batch, -(-height // 2), -(-width // 2), kernel.shape[3])
@@ -169,7 +169,7 @@ def _halve(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.matmul(_patches(image), tf.reshape(kernel, [-1, half[3]])), half)
 
 
-def _double(image: tf.Tensor, kernel: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+def _upsample(image: tf.Tensor, kernel: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
     """Transposed convolution at stride 2; ``shape`` is the shape of the output, whose sides may be odd."""
     batch, height, width, filters = image.shape
     if math.prod(image.shape[:3]) > _FEW_PIXELS or tuple(shape[1:3]) != (2 * height, 2 * width):
@@ -179,8 +179,8 @@ def _double(image: tf.Tensor, kernel: tf.Tensor, shape: tuple[int, ...]) -> tf.T
     # The taps of neighboring pixels overlap by 2; tap k of pixel i belongs to output 2i + k - 1.
     rows = overlap_added(tf.unstack(patches, axis=3), 2, axis=1)
     parts = [tf.stack(overlap_added(tf.unstack(row, axis=3), 2, axis=2), axis=3) for row in rows]
-    doubled = tf.reshape(tf.stack(parts, axis=2), [batch, 2 * height + 2, 2 * width + 2, -1])
-    return doubled[:, 1:-1, 1:-1]
+    upsampled = tf.reshape(tf.stack(parts, axis=2), [batch, 2 * height + 2, 2 * width + 2, -1])
+    return upsampled[:, 1:-1, 1:-1]
 
 
 def _kernel_gradient(image: tf.Tensor, half: tf.Tensor) -> tf.Tensor:
