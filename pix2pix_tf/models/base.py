@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pix2pix_tf.models.forward import ForwardPass
 
 Tensors = Sequence["tf.Tensor"]
+Rows = Sequence[Sequence["np.ndarray"]]
 # The losses to minimize and the metrics, by name: float32 scalars, means over the batch.
 LossesAndMetrics = tuple[dict[str, "tf.Tensor"], dict[str, "tf.Tensor"]]
 # Maps an image or noise to an image, uint8 or uint16 [height, width, channels].
@@ -109,7 +110,7 @@ class SampleGrid:
     """Rows of images, ``uint8`` or ``uint16`` [height, width, channels], under column titles."""
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[np.ndarray]]
+    rows: Rows
     caption: str = ""
 
 
@@ -149,9 +150,7 @@ class Model(abc.ABC):
         """Returns the published generators by name, such as 'AtoB'; the first is the default."""
 
     @abc.abstractmethod
-    def sample_grid(
-        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
-    ) -> SampleGrid:
+    def sample_grid(self, held_out: Rows, generators: Mapping[str, Translate]) -> SampleGrid:
         """Returns the samples of a step; ``held_out`` has rows of images that aren't trained on."""
 
     def teacher(self) -> Teacher | None:

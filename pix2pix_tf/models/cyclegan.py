@@ -21,6 +21,7 @@ from pix2pix_tf.models.base import (
     Model,
     Phase,
     PublishedGenerator,
+    Rows,
     SampleGrid,
     Tensors,
     Translate,
@@ -31,7 +32,6 @@ from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
 
     from pix2pix_tf.models.forward import ForwardPass
@@ -173,13 +173,9 @@ class CycleGAN(Model):
         sides = [(self.channels["a"], data.input_range), (self.channels["b"], data.output_range)]
 
         def generator(network: str, side: int, discriminator: str) -> PublishedGenerator:
-            files, output = (
-                PixelFormat(channels, bits=bits or 8, value_range=value_range)
-                for (channels, value_range), bits in (
-                    (sides[side], data.input_bits),
-                    (sides[1 - side], data.output_bits),
-                )
-            )
+            (channels, value_range), (other_channels, other_range) = sides[side], sides[1 - side]
+            files = PixelFormat(channels, bits=data.input_bits or 8, value_range=value_range)
+            output = PixelFormat(other_channels, bits=data.output_bits or 8, value_range=other_range)
             source = input_format(files, self.config, side)
             return PublishedGenerator(network, source, output, side=side, discriminator=discriminator)
 
@@ -188,9 +184,7 @@ class CycleGAN(Model):
             "BtoA": generator("generator_ba", 1, "discriminator_a"),
         }
 
-    def sample_grid(
-        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
-    ) -> SampleGrid:
+    def sample_grid(self, held_out: Rows, generators: Mapping[str, Translate]) -> SampleGrid:
         """Returns rows of A, its translation, and the translation back to A; the same from B."""
         to_b, to_a = generators["AtoB"], generators["BtoA"]
         rows = []

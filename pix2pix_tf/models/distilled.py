@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import DataKind, TrainConfig
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.base import Metric, SampleGrid, Teacher, Tensors, Translate
+from pix2pix_tf.models.base import Metric, Rows, SampleGrid, Teacher, Tensors, Translate
 from pix2pix_tf.models.pix2pix import Batch, Pix2Pix, Pix2PixSettings
 from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
-    import numpy as np
     import tensorflow as tf
 
     from pix2pix_tf.models.forward import ForwardPass
@@ -100,9 +99,7 @@ class DistilledFromInputs(_Student):
 
     Settings = InputsSettings
 
-    def sample_grid(
-        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
-    ) -> SampleGrid:
+    def sample_grid(self, held_out: Rows, generators: Mapping[str, Translate]) -> SampleGrid:
         (translate,) = generators.values()
         return SampleGrid(("input", "output"), [(image, translate(image)) for (image,) in held_out])
 

@@ -16,6 +16,7 @@ from pix2pix_tf.models.base import (
     Model,
     Phase,
     PublishedGenerator,
+    Rows,
     SampleGrid,
     Tensors,
     Translate,
@@ -26,7 +27,6 @@ from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
 
     from pix2pix_tf.models.forward import ForwardPass
@@ -192,9 +192,7 @@ class Pix2Pix(Model):
         )
         return {task.name if task.makes_input else data.direction: generator}
 
-    def sample_grid(
-        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
-    ) -> SampleGrid:
+    def sample_grid(self, held_out: Rows, generators: Mapping[str, Translate]) -> SampleGrid:
         (translate,) = generators.values()
         rows = [(self.task.shown(image), translate(image), target) for image, target in held_out]
         return SampleGrid(("input", "output", "target"), rows)

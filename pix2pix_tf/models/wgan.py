@@ -17,6 +17,7 @@ from pix2pix_tf.models.base import (
     Model,
     Phase,
     PublishedGenerator,
+    Rows,
     SampleGrid,
     Tensors,
     Translate,
@@ -198,9 +199,7 @@ class WassersteinGAN(Model):
         )
         return {"noise": generator}
 
-    def sample_grid(
-        self, held_out: Sequence[Sequence[np.ndarray]], generators: Mapping[str, Translate]
-    ) -> SampleGrid:
+    def sample_grid(self, held_out: Rows, generators: Mapping[str, Translate]) -> SampleGrid:
         """Returns images of random noise, and a last row that interpolates between two of them."""
         (translate,) = generators.values()
         random = np.random.default_rng(self.config.optimization.seed)
