@@ -18,7 +18,7 @@ import tensorflow as tf
 from pix2pix_tf.config import DataConfig, Layout
 from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
 from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, found
-from pix2pix_tf.data.checking.values import value_findings
+from pix2pix_tf.data.checking.values import suspicious_values
 from pix2pix_tf.data.dataset import ImageDataset, Images, Kind, sides_of_sets
 from pix2pix_tf.data.layout import UNSPLIT, Item, Sets, Survey, list_folder, split_by_hash
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
@@ -90,11 +90,6 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
     """
     survey = usable_survey(folder, options)
     sides = as_asked(formats_of(survey), options.ranges, options.channels, folder, options.side)
-    names = ("",) if len(survey.files_by_side()) == 1 else (" on side A", " on side B")
-    notes: list[Finding] = []
-    for name, files, side in zip(names, survey.files_by_side(), sides, strict=False):
-        numbers = {file: found for file in files if (found := survey.checked[file].numbers) is not None}
-        notes += value_findings(name, numbers, side.value_range or (0, 2**side.bits - 1))
     return ImageDataset(
         name=printable(folder.resolve().name),
         sides=sides,
@@ -111,7 +106,7 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
         },
         skipped=[printable(os.fspath(file)) for file in survey.bad_files],
         used=frozenset(("split_seed", "val_share", "test_share") if survey.is_split_here else ()),
-        notes=[finding.line(folder) for finding in notes],
+        notes=[finding.line(folder) for finding in suspicious_values(survey, sides)],
     )
 
 
@@ -326,7 +321,7 @@ def as_asked(
         if values is not None:
             if side.value_range is None and values[1] - values[0] < _FEWEST_LEVELS:
                 raise DataError(
-                    f"{folder}: the images have integers from 0 to {2**side.bits - 1}, so a range from "
+                    f"{folder}: the images have integers from 0 to {side.stored_range[1]}, so a range from "
                     f"{values[0]:g} to {values[1]:g} would clip nearly all; give --input-range and "
                     "--output-range as integers of the files"
                 )

@@ -45,6 +45,11 @@ class PixelFormat:
 
         return tf.uint16 if self.bits == 16 else tf.uint8
 
+    @property
+    def stored_range(self) -> ValueRange:
+        """The numbers in the files that the lowest and the highest pixel value represent."""
+        return self.value_range or (0, 2**self.bits - 1)
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 

@@ -161,7 +161,7 @@ def _refuse_noise(model: OpenedRun | str, uses_noise: bool) -> None:
 
 def _rescaled(pixels: np.ndarray, side: PixelFormat, model: ValueRange | None, is_input: bool) -> np.ndarray:
     """Converts an input from the side's value range to the model's, and an output back."""
-    side_range = side.value_range or (0, 2**side.bits - 1)
+    side_range = side.stored_range
     if model is None or model == side_range:
         return pixels
     given, wanted = (side_range, model) if is_input else (model, side_range)

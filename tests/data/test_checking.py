@@ -255,14 +255,6 @@ def test_sizes_that_do_not_fit(folder):
     assert sizes.split(maxsplit=1)[1] == f"64x64 ({COUNT - 1}), 170x64 (1)"
 
 
-def test_the_size_that_is_advised_is_accepted(folder):
-    for number in range(COUNT):
-        save(beside(label_map(number, 200), photo(number, 200)), path_of(folder, number))
-    [finding] = check_folder(folder, DATA, 0, None).findings
-    advised = finding.fix.partition("--image-size ")[2].split()[:2]
-    assert examine(folder, data(size=tuple(map(int, advised)))) == {}
-
-
 @pytest.mark.parametrize(
     ("files", "size", "codes"),
     [

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from pix2pix_tf.config import IMAGE_SIDE
 from pix2pix_tf.data.checking.appearance import thumbnail_of
 from pix2pix_tf.data.checking.copies import copies
 from pix2pix_tf.data.checking.findings import Case, Finding, found
-from pix2pix_tf.data.checking.label_maps import MOST_MIXED
-from pix2pix_tf.data.checking.sides import MOST, CheckedFolder, SideImage
-from pix2pix_tf.data.checking.values import value_findings
+from pix2pix_tf.data.checking.sides import MOST, MOST_MIXED, CheckedFolder
+from pix2pix_tf.data.checking.values import suspicious_values
 from pix2pix_tf.data.dataset import spread
 from pix2pix_tf.data.layout import KINDS, conversion, is_unread_image, walk
 from pix2pix_tf.data.reading import read_with_alpha
@@ -29,40 +25,34 @@ _MOST_DISTORTED = 2.0
 
 
 def swapped(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields pairs whose sides seem swapped, because the label map or gray image is on the unusual side."""
+    """Yields pairs whose label map or gray image is on the unusual side."""
     if checked.kind != "pairs":
         return
-    is_map, is_gray, is_colored = [], [], []
-    for side in checked.sides:
-        thumbnails = np.array([thumbnail_of(image.appearance) for image in side.images], np.int16)
-        color = np.ptp(thumbnails, axis=-1).max(axis=(1, 2))
-        is_map.append(side.looks_labeled)
-        is_gray.append(color <= _GRAY)
-        is_colored.append(color >= _COLORED)
+    is_map = np.array([side.looks_labeled for side in checked.sides])
+    thumbnails = [[thumbnail_of(image.appearance) for image in side.images] for side in checked.sides]
+    color = np.ptp(np.array(thumbnails, np.int16), axis=-1).max(axis=(2, 3))  # [sides, pairs]
     for what, is_one, is_other in (
-        ("label map", is_map, [~each for each in is_map]),
-        ("gray image", is_gray, is_colored),
+        ("label map", is_map, ~is_map),
+        ("gray image", color <= _GRAY, color >= _COLORED),
     ):
-        orientations = ("AB", is_one[0] & is_other[1]), ("BA", is_one[1] & is_other[0])
-        (_, few), (order, many) = sorted(orientations, key=lambda each: int(each[1].sum()))
-        if few.any() and few.sum() + many.sum() >= max(_LEAST_ORIENTED, MOST * len(few)):
+        on_a, on_b = is_one & is_other[::-1]
+        few, many, letters = (on_a, on_b, "AB") if on_a.sum() <= on_b.sum() else (on_b, on_a, "BA")
+        if few.any() and (on_a | on_b).sum() >= max(_LEAST_ORIENTED, MOST * len(few)):
             message = (
-                f"with the {what} on side {order[1]}; {many.sum()} others have it on side {order[0]}: "
+                f"with the {what} on side {letters[0]}; {many.sum()} others have it on side {letters[1]}: "
                 "possibly swapped"
             )
             fix = "swap the sides of these pairs, or training mixes both directions"
             files = [image.file for image in checked.sides[0].images]
-            cases = [Case((files[at],)) for at in np.flatnonzero(few)]
+            cases = [Case((file,)) for file, is_swapped in zip(files, few, strict=True) if is_swapped]
             yield from found("warning", "swapped", "pair", message, fix, cases)
             return
 
 
 def constant(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields images of one color, except label maps, which may consist of one class."""
-    message, fix = (
-        "of a single color: training can't learn from them",
-        "replace them, or delete them together with the other side",
-    )
+    message = "of a single color: training can't learn from them"
+    fix = "replace them, or delete them together with the other side"
     for side in checked.sides:
         if not side.is_label_maps:
             cases = side.cases(lambda each: each.appearance.is_constant or len(set(each.numbers.values)) == 1)
@@ -70,23 +60,19 @@ def constant(checked: CheckedFolder) -> Iterator[Finding]:
 
 
 def odd_values(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields suspicious pixel values."""
-    for side in checked.distinct_sides:
-        numbers = {image.file: image.numbers for image in side.images}
-        yield from value_findings(side.phrase, numbers, side.value_range)
+    return suspicious_values(checked.survey, [side.form for side in checked.sides])
 
 
 def missing_pixels(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields images with missing pixels."""
     for side in checked.distinct_sides:
-        shares = {image.file: image.numbers.missing for image in side.images}
-        cases = [Case((file,), f"{share:.1%}") for file, share in shares.items() if share]
+        shares = {image.file: image.numbers.missing for image in side.images if image.numbers.missing}
         message = (
-            f"{sum(shares.values()) / len(shares):.2%} of the pixels{side.phrase} have no value, in "
-            f"{counted(len(cases), 'image')}: losses and metrics ignore them"
+            f"{side.numbers.missing:.2%} of the pixels{side.phrase} have no value, in "
+            f"{counted(len(shares), 'image')}: losses and metrics ignore them"
         )
-        if cases:
+        if shares:
             fix = "correct the files if these pixels should have values"
+            cases = [Case((file,), f"{share:.1%}") for file, share in shares.items()]
             yield Finding("note", "missing-pixels", message, fix, cases)
 
 
@@ -103,7 +89,6 @@ def mixed_channels(checked: CheckedFolder) -> Iterator[Finding]:
 
 
 def blurred_label_maps(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields label maps with colors that belong to no class."""
     message = "with colors that belong to no class, as from JPEG compression or smooth resizing"
     for side in checked.sides:
         if side.is_label_maps:
@@ -118,12 +103,12 @@ def bands_as_alpha(checked: CheckedFolder) -> Iterator[Finding]:
     if {2, 4} & {checked.data.input_channels, checked.data.output_channels}:
         return
     for side in checked.distinct_sides:
-        files = list(dict.fromkeys(image.file for image in side.images if image.checked.has_alpha))
+        files = [image.file for image in side.images if image.checked.has_alpha]
         alphas = ((files[at], read_with_alpha(files[at])[..., -1]) for at in spread(len(files), _SAMPLED))
         cases = [
             Case((file,)) for file, alpha in alphas if ((alpha > 0) & (alpha < alpha.max())).mean() > 0.5
         ]
-        bands = max(image.checked.channels for image in side.images) + 1
+        bands = side.form.channels + 1
         message = (
             f"with an alpha channel ({bands}) that is mostly semi-transparent, as if it were a spectral band "
             "(near infrared): the other channels are blended with white"
@@ -133,7 +118,6 @@ def bands_as_alpha(checked: CheckedFolder) -> Iterator[Finding]:
 
 
 def undeclared_label_maps(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields a note if sides look like label maps and ``--label-maps`` isn't set."""
     letters = [side.letter or "A" for side in checked.sides if side.is_label_maps]
     if letters and checked.data.label_maps == "auto" and checked.data.task == "pairs":
         both = len(letters) == 2
@@ -145,7 +129,6 @@ def undeclared_label_maps(checked: CheckedFolder) -> Iterator[Finding]:
 
 
 def too_few(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields a warning if the training split is small."""
     count = min(len(items) for items in checked.survey.splits.get("train", ((),)))
     if count < _FEW:
         message = f"only {counted(count, checked.item)} to train on: the model will overfit"
@@ -153,47 +136,25 @@ def too_few(checked: CheckedFolder) -> Iterator[Finding]:
 
 
 def enlarged_and_distorted(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields images that training would enlarge, and images that it would distort."""
     height, width = checked.data.size
-    images = {image.file: image for side in checked.sides for image in side.images}.values()
-    small = [each for each in images if max(height / each.height, width / each.width) >= _MOST_ENLARGED]
-    size, ratio = f"the training size {width}x{height}", width / height
-    if small:
-        usual = Counter((each.height, each.width) for each in small).most_common(1)[0][0]
-        message = f"much smaller than {size}: enlarging blurs them, and outputs will be blurred"
-        fix = f"use larger images, or {_instead(len(small) < len(images) / 2, *usual)}"
-        yield from found("warning", "enlarged", "image", message, fix, _with_sizes(small))
-    bent = [
-        each
-        for each in images
-        if not 1 / _MOST_DISTORTED <= each.width / each.height / ratio <= _MOST_DISTORTED
-    ]
-    if bent:
-        usual_ratio = float(np.median([each.width / each.height for each in bent]))
-        sides = [
-            32 * max(1, round(side / 32)) for side in (height / usual_ratio**0.5, width * usual_ratio**0.5)
-        ]
-        message = f"of a very different shape than {size}: resizing distorts them"
-        fix = f"crop them, or {_instead(len(bent) < len(images) / 2, *sides)}"
-        yield from found("warning", "distorted", "image", message, fix, _with_sizes(bent))
-
-
-def _instead(is_few: bool, height: float, width: float) -> str:
-    """Advises to train at the size of the unsuitable images, or to leave them out if they are few."""
-    if is_few:
-        return "leave them out"
-    smallest, largest = IMAGE_SIDE.low or 0, IMAGE_SIDE.high or math.inf
-    sides = [round(min(max(side, smallest), largest)) for side in (height, width)]
-    words = "" if sides[0] == sides[1] else " (height and width)"
-    return f"train with --image-size {' '.join(map(str, dict.fromkeys(sides)))}{words}"
-
-
-def _with_sizes(images: Sequence[SideImage]) -> list[Case]:
-    return [Case((image.file,), f"{image.width}x{image.height}") for image in images]
+    small, bent = [], []
+    for image in {image.file: image for side in checked.sides for image in side.images}.values():
+        case = Case((image.file,), f"{image.width}x{image.height}")
+        if max(height / image.height, width / image.width) >= _MOST_ENLARGED:
+            small.append(case)
+        stretch = width / height / (image.width / image.height)
+        if max(stretch, 1 / stretch) > _MOST_DISTORTED:
+            bent.append(case)
+    size = f"the training size {width}x{height}"
+    message = f"much smaller than {size}: enlarging blurs them, and outputs will be blurred"
+    fix = "use larger images or a smaller --image-size, or leave them out if they are few"
+    yield from found("warning", "enlarged", "image", message, fix, small)
+    message = f"of a very different shape than {size}: resizing distorts them"
+    fix = "crop them, use an --image-size HEIGHT WIDTH of their shape, or leave them out if they are few"
+    yield from found("warning", "distorted", "image", message, fix, bent)
 
 
 def nothing_held_out(checked: CheckedFolder) -> Iterator[Finding]:
-    """Yields a note if no images are held out for evaluation."""
     if not {"val", "test"} & checked.survey.splits.keys():
         message = "no images are held out: samples and metrics will use training images"
         yield Finding("note", "nothing-held-out", message, "move some images into val/")

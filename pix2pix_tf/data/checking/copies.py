@@ -1,14 +1,13 @@
 """Finds images that occur more than once, with the same or nearly the same pixels.
 
-Saving an image again as JPEG, or resizing it, changes its pixels. A 64-bit difference hash finds candidates
-without comparing all pairs of images. Their thumbnails are then compared.
+Saving an image again as JPEG, or resizing it, changes its pixels. So thumbnails are compared, of images whose
+64-bit difference hashes are similar.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, SideImage
 from pix2pix_tf.wording import counted
 
-_BANDS = 4  # parts of a hash; hashes that differ in at most three bits share at least one part
-_MOST_BITS = 6  # largest number of different bits
+_MOST_BITS = 6  # largest number of different bits of two hashes
 # All differences are of 8-bit values.
 _GRADIENT = 2  # smaller gradients are JPEG noise, which would randomize the bits of flat areas
 _MOST_MEAN, _MOST_AT_ALL = 1.5, 8  # mean and maximum thumbnail difference; typical facades differ by 8 and 43
@@ -29,36 +27,29 @@ _LEAST_CONTRAST = 8.0  # images with less contrast are too similar to compare
 
 def copies(checked: CheckedFolder) -> Iterator[Finding]:
     """Yields pairs or images that occur in several splits, or several times in one split."""
-    order = {split: place for place, split in enumerate(checked.survey.splits)}
     duplicates: list[Case] = []
     across: list[Case] = []
     near: list[tuple[SideImage, SideImage]] = []
     for sides in [tuple(checked.sides)] if checked.kind == "pairs" else [(side,) for side in checked.sides]:
-        files_of_split: dict[Any, list[Path]] = defaultdict(list)
-        first_of_split: dict[Any, dict[str, Path]] = defaultdict(dict)
-        distinct: dict[Any, tuple[SideImage, ...]] = {}
+        # Items by the sides that are compared, and by the digests of these sides.
+        same: dict[tuple[int, ...], dict[Any, list[list[SideImage]]]] = defaultdict(lambda: defaultdict(list))
         for place, images in enumerate(zip(*(side.images for side in sides), strict=True)):
             # Different photos may share a label map, so maps are compared only if both sides are maps.
-            compared = tuple(at for at, side in enumerate(sides) if not side.looks_labeled[place])
-            compared = compared or tuple(range(len(sides)))
-            digests = tuple(images[at].digest for at in compared)
-            distinct[compared, digests] = images
-            split, file = images[0].split, images[0].file
-            if not all(image.appearance.is_constant for image in images):
-                files_of_split[split, *(image.digest for image in images)].append(file)
-            if not all(images[at].appearance.is_constant for at in compared):
-                first_of_split[compared, digests].setdefault(split, file)
-        duplicates += [Case(tuple(files)) for files in files_of_split.values() if len(files) > 1]
-        across += [Case(tuple(files.values())) for files in first_of_split.values() if len(files) > 1]
-        for compared in dict.fromkeys(compared for compared, _ in distinct):
-            every = [images for (which, _), images in distinct.items() if which == compared]
-            every.sort(key=lambda images: order[images[0].split])
-            found_near = _near_copies(
-                np.array([[thumbnail_of(images[at].appearance) for at in compared] for images in every]),
-                np.array([order[images[0].split] for images in every]),
-                np.array([(images[0].width, images[0].height) for images in every]),
-            )
-            near += [(every[earlier][0], every[later][0]) for later, earlier in found_near.items()]
+            photos = [at for at, side in enumerate(sides) if not side.looks_labeled[place]]
+            compared = tuple(photos or range(len(sides)))
+            parts = [images[at] for at in compared]
+            same[compared][tuple(part.digest for part in parts)].append(parts)
+        for groups in same.values():
+            for group in groups.values():
+                if all(part.appearance.is_constant for part in group[0]):
+                    continue
+                files = defaultdict(list)
+                for first, *_ in group:
+                    files[first.split].append(first.file)
+                duplicates += [Case(tuple(each)) for each in files.values() if len(each) > 1]
+                if len(files) > 1:
+                    across.append(Case(tuple(each[0] for each in files.values())))
+            near += _near_copies([group[0] for group in groups.values()])
     consequence, fix = "metrics on held-out images will be too good", "keep each in one split only"
     message = f"with the same pixels in several splits: {consequence}"
     yield from found("warning", "in-two-splits", checked.item, message, fix, across)
@@ -74,30 +65,25 @@ def copies(checked: CheckedFolder) -> Iterator[Finding]:
         yield Finding("warning", "duplicates", message, fix, duplicates)
 
 
-def _near_copies(thumbnails: np.ndarray, splits: np.ndarray, sizes: np.ndarray) -> dict[int, int]:
-    """Maps each near copy to the first similar image that has a different split or size."""
-    hashes = _difference_hashes(thumbnails[:, 0])
-    bands = hashes.view(np.uint16).reshape(len(hashes), _BANDS)
+def _near_copies(items: Sequence[list[SideImage]]) -> Iterator[tuple[SideImage, SideImage]]:
+    """Yields each near copy with the first similar image that has a different split or size."""
+    thumbnails = np.array([[thumbnail_of(part.appearance) for part in parts] for parts in items])
     has_contrast = thumbnails.std(axis=(2, 3)).max(axis=(1, 2)) >= _LEAST_CONTRAST
-    buckets: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(_BANDS)]
-    for number in np.flatnonzero(has_contrast).tolist():
-        for bucket, band in zip(buckets, bands[number].tolist(), strict=True):
-            bucket[band].append(number)
-    first_like: dict[int, int] = {}
-    for number in np.flatnonzero(has_contrast).tolist():
-        for bucket, band in zip(buckets, bands[number].tolist(), strict=True):
-            others = np.array(bucket[band])
-            is_other = (splits[others] != splits[number]) | (sizes[others] != sizes[number]).any(1)
-            others = others[(others < number) & is_other]
-            others = others[np.bitwise_count(hashes[others] ^ hashes[number]) <= _MOST_BITS]
-            apart = np.abs(thumbnails[others].astype(np.int16) - thumbnails[number])
-            more = np.where((sizes[others] == sizes[number]).all(1), 1, _RESIZED)
-            is_like = apart.max(axis=(1, 2, 3, 4)) <= _MOST_AT_ALL * more
-            alike = others[is_like & (apart.mean(axis=(1, 2, 3, 4)) <= _MOST_MEAN * more)]
-            if len(alike):
-                first_like[number] = int(alike[0])
-                break
-    return first_like
+    firsts = [parts[0] for parts, has in zip(items, has_contrast, strict=True) if has]
+    thumbnails = thumbnails[has_contrast]
+    splits = np.array([image.split for image in firsts])
+    sizes = np.array([image.width << 32 | image.height for image in firsts])
+    hashes = _difference_hashes(thumbnails[:, 0])
+    for number, image in enumerate(firsts):
+        others = np.flatnonzero(np.bitwise_count(hashes[:number] ^ hashes[number]) <= _MOST_BITS)
+        is_resized = sizes[others] != sizes[number]
+        differs = is_resized | (splits[others] != image.split)
+        others, limit = others[differs], np.where(is_resized[differs], _RESIZED, 1)
+        apart = np.abs(thumbnails[others].astype(np.int16) - thumbnails[number])
+        is_alike = apart.max(axis=(1, 2, 3, 4)) <= _MOST_AT_ALL * limit
+        is_alike &= apart.mean(axis=(1, 2, 3, 4)) <= _MOST_MEAN * limit
+        if is_alike.any():
+            yield firsts[others[is_alike.argmax()]], image
 
 
 def _difference_hashes(thumbnails: np.ndarray) -> np.ndarray:

@@ -20,8 +20,10 @@ from pix2pix_tf.data.reading.numbers import Numbers
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.files import write_whole
 
-# Increase when the set of accepted files or the fields of `Appearance` change.
+# Increase when the set of accepted files or the fields of `CheckedImage` change.
 INDEX_VERSION = 10
+
+_Stamp = tuple[Any, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +32,8 @@ class CheckedImage(reading.ImageHeader):
 
     ignore: float | None = None  # value that marks missing pixels, in addition to the file's own nodata value
     problem: str = ""  # why the file can't be used
-    appearances: tuple[Appearance, Appearance] | None = None  # of the halves, if requested
-    digests: tuple[int, int, int] = (0, 0, 0)  # of the whole image, the left half and the right half
+    appearances: Sequence[Appearance] | None = None  # of the halves, if requested
+    digests: Sequence[int] = (0, 0, 0)  # of the whole image, the left half and the right half
     seam: float | None = None  # see seam_of
 
 
@@ -54,15 +56,12 @@ def check_images(
 
     ``paths`` maps each file to the value that marks its missing pixels.
     """
-    known = _read_index(index_file)
-    stamps = {path: (*_stamp(path), ignore) for path, ignore in paths.items()}
+    known = _read_index(index_file) if index_file else {}
+    stamps = {path: _stamp(path, ignore) for path, ignore in paths.items()}
     checked = {path: known[stamp] for path, stamp in stamps.items() if stamp in known}
-    unknown = [
-        path
-        for path in paths
-        if path not in checked
-        or (with_appearance and not (checked[path].appearances or checked[path].problem))
-    ]
+    if with_appearance:
+        checked = {path: one for path, one in checked.items() if one.appearances or one.problem}
+    unknown = [path for path in paths if path not in checked]
     executor = ThreadPoolExecutor(max_workers=os.cpu_count())
     ignored = [paths[path] for path in unknown]
     outcomes = executor.map(check_image, unknown, ignored, itertools.repeat(with_appearance))
@@ -73,55 +72,32 @@ def check_images(
     finally:  # keep partial results after an interruption
         executor.shutdown(cancel_futures=True)
         bar.close()
-        if unknown:
-            _write_index(index_file, {stamps[path]: outcome for path, outcome in checked.items()})
+        if unknown and index_file:
+            files = [[*stamps[path], vars(outcome)] for path, outcome in checked.items()]
+            with contextlib.suppress(SystemFault):  # the index only saves time
+                write_whole(index_file, json.dumps({"version": INDEX_VERSION, "files": files}))
     return checked
 
 
-# Path, size, mtime, ctime (which users can't set) and the value that marks missing pixels.
-_Stamp = tuple[str, int, int, int, float | None]
-
-
-def _stamp(path: Path) -> tuple[str, int, int, int]:
+def _stamp(path: Path, ignore: float | None) -> _Stamp:
+    """Returns path, size, mtime, ctime (which users can't set) and the value that marks missing pixels."""
     try:
         stat = path.stat()
     except OSError:  # check_image reports it
-        return (os.path.abspath(path), -1, -1, -1)
-    return (os.path.abspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        return (os.path.abspath(path),)
+    return (os.path.abspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, ignore)
 
 
-def _read_index(index_file: Path | None) -> dict[_Stamp, CheckedImage]:
-    if index_file is None:
-        return {}
+def _read_index(index_file: Path) -> dict[_Stamp, CheckedImage]:
+    checked = {}
     try:
         index: Any = json.loads(index_file.read_text(encoding="utf-8"))
-        if index["version"] != INDEX_VERSION:
-            return {}
-        return {tuple(stamp): _remembered(**outcome) for *stamp, outcome in index["files"]}
+        for *stamp, fields in index["files"] if index["version"] == INDEX_VERSION else ():
+            if numbers := fields["numbers"]:
+                fields["numbers"] = Numbers(*numbers)
+            if appearances := fields["appearances"]:
+                fields["appearances"] = [Appearance(*each) for each in appearances]
+            checked[tuple(stamp)] = CheckedImage(**fields)
     except (OSError, ValueError, TypeError, KeyError):
         return {}
-
-
-def _remembered(
-    appearances: Sequence[Sequence[Any]] | None,
-    numbers: Sequence[Any] | None,
-    digests: Sequence[int],
-    **facts: Any,
-) -> CheckedImage:
-    whole, left, right = digests
-    return CheckedImage(
-        **facts,
-        appearances=None
-        if appearances is None
-        else (Appearance(*appearances[0]), Appearance(*appearances[1])),
-        numbers=None if numbers is None else Numbers(tuple(numbers[0]), tuple(numbers[1]), *numbers[2:]),
-        digests=(whole, left, right),
-    )
-
-
-def _write_index(index_file: Path | None, outcomes: dict[_Stamp, CheckedImage]) -> None:
-    if index_file is None:
-        return
-    files = [[*stamp, vars(outcome)] for stamp, outcome in outcomes.items()]
-    with contextlib.suppress(SystemFault):  # the index only saves time
-        write_whole(index_file, json.dumps({"version": INDEX_VERSION, "files": files}))
+    return checked

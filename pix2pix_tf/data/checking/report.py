@@ -16,13 +16,12 @@ from tqdm import tqdm
 from pix2pix_tf.config import DataConfig, TrainConfig
 from pix2pix_tf.data.checking.checks import CHECKS
 from pix2pix_tf.data.checking.findings import Case, Finding, found
-from pix2pix_tf.data.checking.sides import CheckedFolder, sides_of_survey
+from pix2pix_tf.data.checking.sides import CheckedFolder, checked_folder
 from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind
-from pix2pix_tf.data.folder import FolderOptions, formats_of, survey_folder
+from pix2pix_tf.data.folder import FolderOptions, survey_folder
 from pix2pix_tf.data.named import data_root
 from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.packed import is_pack
-from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.sources import chosen_kind, existing_folder, open_any
 from pix2pix_tf.effects import READ_IF, refuse_unread
 from pix2pix_tf.errors import ConfigError
@@ -103,25 +102,23 @@ def check_folder(
     survey = survey_folder(folder, options, with_appearance=True)
     if survey.is_halved:
         kind = "pairs"
-    sides = sides_of_survey(survey, kind, data)
-    checked = CheckedFolder(folder, kind, survey, data, sides)
+    checked = checked_folder(folder, kind, survey, data)
     findings = list(survey.findings)
-    for check in CHECKS if sides else ():
+    for check in CHECKS if checked.sides else ():
         findings += check(checked)
-    as_read = formats_of(survey)
     return Report(
         place=folder,
         kind=kind,
         layout=survey.layout,
         counts={split: tuple(map(len, sets)) for split, sets in survey.splits.items()},
-        summary=list(_summary(checked, as_read)),
+        summary=list(_summary(checked)),
         findings=sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)),
         unread=frozenset(() if survey.is_split_here else ("val_share", "test_share"))
-        | frozenset(() if data.ignore in {side.ignore for side in as_read} else ("ignore",)),
+        | frozenset(() if data.ignore in {side.form.ignore for side in checked.sides} else ("ignore",)),
     )
 
 
-def _summary(checked: CheckedFolder, as_read: Sequence[PixelFormat]) -> Iterator[str]:
+def _summary(checked: CheckedFolder) -> Iterator[str]:
     survey, items = checked.survey, f"{ITEMS[checked.kind]}s"
     layout = f"{items} in {survey.layout}" if survey.layout else "no known layout"
     yield f"{checked.folder}: {layout}{', for --model cyclegan' if checked.kind == 'unpaired' else ''}"
@@ -134,9 +131,9 @@ def _summary(checked: CheckedFolder, as_read: Sequence[PixelFormat]) -> Iterator
         shown = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sizes[:_MOST_SIZES])
         more = f" and {len(sizes) - _MOST_SIZES} more" if len(sizes) > _MOST_SIZES else ""
         yield f"  sizes     {shown}{more}"
-    if as_read:
-        channels = " and ".join(_channels(side.channels) for side in as_read)
-        yield f"  channels  {channels}, {' and '.join(str(side.bits) for side in as_read)} bits"
+    if forms := [side.form for side in checked.sides]:
+        channels = " and ".join(_channels(form.channels) for form in forms)
+        yield f"  channels  {channels}, {' and '.join(str(form.bits) for form in forms)} bits"
     for side in checked.distinct_sides:
         (low, high), (first, last) = side.numbers.values, side.numbers.middle
         missing = f", {side.numbers.missing:.2%} of the pixels missing" if side.numbers.missing else ""

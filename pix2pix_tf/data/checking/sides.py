@@ -1,9 +1,14 @@
-"""The input of the checks: the images of each side of a folder."""
+"""The input of the checks: the images of each side of a folder, and which of them are label maps.
+
+Label maps consist of flat areas whose colors recur in other images. Photos share at most black, white and
+gray; drawings share few colors. So a color that recurs exactly is taken for a class unless it is gray.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,23 +16,35 @@ from typing import NamedTuple
 import numpy as np
 
 from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data.checking.appearance import Appearance, joined
+from pix2pix_tf.data.checking.appearance import NEAR, Appearance, joined, rgb
 from pix2pix_tf.data.checking.decoding import CheckedImage
 from pix2pix_tf.data.checking.findings import Case
-from pix2pix_tf.data.checking.label_maps import look_like_label_maps, recurring_colors
 from pix2pix_tf.data.checking.values import is_faint
-from pix2pix_tf.data.dataset import ITEMS, Kind
+from pix2pix_tf.data.dataset import ITEMS, Kind, spread
+from pix2pix_tf.data.folder import formats_of
 from pix2pix_tf.data.layout import Survey
 from pix2pix_tf.data.names import label_sides
-from pix2pix_tf.data.pixel_format import ValueRange
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.reading.numbers import Numbers, merged
 
 MOST = 0.8
 """Share of a side's images that must agree on a property."""
+MOST_MIXED = 12
+"""Limit on sampled colors outside of flat areas: thin structures cause a few, JPEG compression hundreds."""
+
+_SAMPLED = 2000
+_CELL = 4  # variation of a class color between maps after JPEG compression, in 8-bit values
+_CELLS = 256 // _CELL
+_LEAST_RECURRENCE = 0.05  # share of the images (of both sides for pairs)
+_MOST_CLASSES = 64
+_GRAY = 48  # colors with smaller differences between channels count as gray
+_LEAST_COLORS = 3
+_LEAST_COVERED, _LEAST_COLORED = 0.4, 0.1  # shares of a JPEG-compressed map
+_LEAST_COVERED_CLEAN, _LEAST_FLAT_CLEAN = 0.9, 0.6
 
 
 class SideImage(NamedTuple):
-    """An image of one side: a whole file or half of one; ``digest`` and ``numbers`` are of this part."""
+    """An image of one side: a whole file or half of one."""
 
     file: Path
     split: str
@@ -35,8 +52,8 @@ class SideImage(NamedTuple):
     height: int
     digest: int
     appearance: Appearance
-    checked: CheckedImage
-    numbers: Numbers
+    checked: CheckedImage  # of the whole file
+    numbers: Numbers  # of the whole file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +61,7 @@ class CheckedSide:
     """A side of a folder."""
 
     letter: str  # A or B; empty if there is one side, or both are halves of the same files
+    form: PixelFormat
     images: Sequence[SideImage]  # both sides of pairs are in the same order
     looks_labeled: np.ndarray  # whether each image looks like a label map, bool [count]; not measurements
     declared: bool | None  # whether --label-maps includes this side; None if it isn't set
@@ -59,18 +77,11 @@ class CheckedSide:
         return merged([image.numbers for image in self.images])
 
     @functools.cached_property
-    def value_range(self) -> ValueRange:
-        """The extremes of measurements; the range of the integer type for other images."""
-        if self.images[0].checked.values:
-            return self.numbers.values
-        return 0, 2 ** max(image.checked.bits for image in self.images) - 1
-
-    @functools.cached_property
     def is_label_maps(self) -> bool:
         """Whether the side has label maps: as declared, or detected if undeclared."""
         if self.declared is not None:
             return self.declared
-        is_numbered = bool(self.numbers.classes) and is_faint(self.numbers, self.value_range)
+        is_numbered = bool(self.numbers.classes) and is_faint(self.numbers, self.form.stored_range)
         return is_numbered or bool(self.looks_labeled.mean() >= MOST)
 
     def cases(self, is_case: Callable[[SideImage], bool]) -> list[Case]:
@@ -86,7 +97,7 @@ class CheckedFolder:
     kind: Kind
     survey: Survey
     data: DataConfig
-    sides: Sequence[CheckedSide]
+    sides: Sequence[CheckedSide]  # empty if no image can be used
 
     @property
     def item(self) -> str:
@@ -96,48 +107,87 @@ class CheckedFolder:
     @property
     def distinct_sides(self) -> Sequence[CheckedSide]:
         """The sides, merged into one if both are halves of the same files."""
-        is_halved = len(self.sides) == 2 and self.sides[0].images[0].file == self.sides[1].images[0].file
-        return [dataclasses.replace(self.sides[0], letter="")] if is_halved else self.sides
+        return [dataclasses.replace(self.sides[0], letter="")] if self.survey.is_halved else self.sides
 
 
-def sides_of_survey(survey: Survey, kind: Kind, data: DataConfig) -> list[CheckedSide]:
-    """Returns the sides of a folder; empty if no image can be used."""
-    sides = [side for number in range(len(survey.sets())) for side in _images_of_set(survey, number)]
+def checked_folder(folder: Path, kind: Kind, survey: Survey, data: DataConfig) -> CheckedFolder:
+    sides: list[tuple[SideImage, ...]] = []
+    for number in range(len(survey.sets())):
+        items = [(split, item) for split, sets in survey.splits.items() for item in sets[number]]
+        rows = [[_parts(survey, split, file) for file in item.files] for split, item in items]
+        sides += zip(*(itertools.chain(*row) for row in rows), strict=True)
     appearances = [[image.appearance for image in side] for side in sides]
     if kind == "pairs" and sides:  # one palette for both sides, because pairs may be swapped
-        palettes = [recurring_colors([*appearances[0], *appearances[1]])] * 2
+        palettes = [_recurring_colors([*appearances[0], *appearances[1]])] * 2
     else:
-        palettes = [recurring_colors(each) for each in appearances]
-    return [
+        palettes = [_recurring_colors(each) for each in appearances]
+    letters = "AB" if len(sides) == 2 else ("",)
+    checked = [
         CheckedSide(
-            letter if len(sides) == 2 else "",
+            letter,
+            form,
             side,
-            look_like_label_maps(each, palette)
+            _look_like_label_maps(each, palette)
             & [image.checked.values is None and image.checked.channels in (1, 3) for image in side],
-            None if data.label_maps == "auto" else letter in label_sides(data),
+            None if data.label_maps == "auto" else (letter or "A") in label_sides(data),
         )
-        for letter, side, each, palette in zip("AB", sides, appearances, palettes, strict=False)
+        for letter, form, side, each, palette in zip(
+            letters, formats_of(survey), sides, appearances, palettes, strict=False
+        )
     ]
+    return CheckedFolder(folder, kind, survey, data, checked)
 
 
-def _images_of_set(survey: Survey, number: int) -> list[tuple[SideImage, ...]]:
-    """Returns the images of each side of a set."""
-    rows = []
-    for split, sets in survey.splits.items():
-        for item in sets[number]:
-            row = []
-            for file in item.files:
-                checked, numbers = survey.checked[file], survey.checked[file].numbers
-                assert checked.appearances is not None  # the survey lists usable files only
-                assert numbers is not None
-                whole, *halves = checked.digests
-                digests = halves if survey.is_halved else [whole]
-                parts = checked.appearances if survey.is_halved else [joined(*checked.appearances)]
-                size = checked.width // len(parts), checked.height
-                for digest, part in zip(digests, parts, strict=True):
-                    if survey.is_halved and checked.values is None:
-                        # The halves may differ, and the statistics are of the whole file.
-                        numbers = numbers._replace(middle=(float(min(part.low)), float(max(part.high))))
-                    row.append(SideImage(file, split, *size, digest, part, checked, numbers))
-            rows.append(row)
-    return list(zip(*rows, strict=True))
+def _parts(survey: Survey, split: str, file: Path) -> list[SideImage]:
+    """Returns the image of a file, or the images of its halves."""
+    checked = survey.checked[file]
+    assert checked.appearances is not None  # the survey lists usable files only
+    assert checked.numbers is not None
+    whole, *halves = checked.digests
+    parts = [(whole, joined(*checked.appearances))]
+    if survey.is_halved:
+        parts = list(zip(halves, checked.appearances, strict=True))
+    size = checked.width // len(parts), checked.height
+    return [SideImage(file, split, *size, *part, checked, checked.numbers) for part in parts]
+
+
+def _recurring_colors(appearances: Sequence[Appearance]) -> np.ndarray:
+    """Returns the colors that occur in flat areas of several images, ``int16`` [count, 3]."""
+    some = [appearances[number] for number in spread(len(appearances), _SAMPLED)]
+    colors = rgb([color for each in some for color, _ in each.colors]) // _CELL
+    counts = np.zeros((_CELLS + 2,) * 3, np.int32)
+    np.add.at(counts, tuple(colors.T + 1), 1)
+    for axis in range(3):  # add the counts of neighboring cells
+        counts += np.roll(counts, 1, axis) + np.roll(counts, -1, axis)
+    counts = counts[1:-1, 1:-1, 1:-1]
+    palette: list[list[int]] = []
+    reach = NEAR // _CELL
+    while len(palette) < _MOST_CLASSES:
+        peak = [int(at) for at in np.unravel_index(counts.argmax(), counts.shape)]
+        if counts[tuple(peak)] < max(2, _LEAST_RECURRENCE * len(some)):
+            break
+        palette.append([at * _CELL + _CELL // 2 for at in peak])
+        counts[tuple(slice(max(0, at - reach), at + reach + 1) for at in peak)] = 0
+    return np.array(palette, np.int16).reshape(-1, 3)
+
+
+def _look_like_label_maps(appearances: Sequence[Appearance], palette: np.ndarray) -> np.ndarray:
+    """Classifies images as label maps, bool [count]."""
+    is_colored = np.ptp(palette, axis=1) >= _GRAY
+    has_classes = is_colored.sum() >= _LEAST_COLORS
+
+    def is_label_map(image: Appearance) -> bool:
+        colors = rgb([color for color, _ in image.colors])
+        shares = np.array([share for _, share in image.colors])
+        near = (np.abs(colors[:, np.newaxis] - palette) <= NEAR).all(axis=-1)  # [colors, classes]
+        covered = float(shares @ near.any(axis=1))
+        colored = float(shares @ near[:, is_colored].any(axis=1))
+        is_clean = (
+            image.mixed_colors <= MOST_MIXED
+            and image.flatness >= _LEAST_FLAT_CLEAN
+            and near.any(axis=1).sum() >= _LEAST_COLORS
+            and covered >= _LEAST_COVERED_CLEAN
+        )
+        return is_clean or (has_classes and covered >= _LEAST_COVERED and colored >= _LEAST_COLORED)
+
+    return np.array(list(map(is_label_map, appearances)), bool)
