@@ -45,7 +45,7 @@ def check_image(path: Path, ignore: float | None = None, with_appearance: bool =
         return CheckedImage(0, 0, 3, 8, problem=str(error).removeprefix(f"{path}: "))
     appearances = appearance_of_halves(pixels) if with_appearance else None
     return CheckedImage(
-        **vars(header), ignore=ignore, appearances=appearances, digests=digests, seam=seam_of(pixels)
+        **vars(header), ignore=ignore, appearances=appearances, digests=list(digests), seam=seam_of(pixels)
     )
 
 

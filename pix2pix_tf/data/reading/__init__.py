@@ -15,7 +15,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +25,7 @@ from pix2pix_tf.data.pixels import content_digests, convert_channels, luma, over
 from pix2pix_tf.data.reading.arrays import NPY, TIFF, open_npy, open_tiff
 from pix2pix_tf.data.reading.numbers import Numbers, missing_pixels, numbers_of, quantize
 from pix2pix_tf.data.reading.pillow import open_picture
-from pix2pix_tf.data.reading.stored import StoredImage, explaining_damage, upright
+from pix2pix_tf.data.reading.stored import StoredImage, upright
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.wording import counted
 
@@ -121,19 +121,22 @@ def inspect_image(
 ) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
     """Returns the header of an image file, its pixels in the file's own format, and digests."""
     with _opened(source, MAX_PIXELS) as stored:
-        nodata = stored.nodata_and(ignore)
-        form = PixelFormat(stored.channels)
-        if stored.raster is not None:
-            numbers = numbers_of(stored.raster, nodata, stored.is_measured)
-            values = numbers.values if stored.is_measured else None
-            pixels = _converted(stored, dataclasses.replace(form, value_range=values), stored.bits)
-            digests = content_digests(stored.raster)
-        else:
-            pixels, values = _converted(stored, form, stored.bits), None
-            numbers, digests = numbers_of(pixels, nodata, is_measured=False), content_digests(pixels)
+        nodata, form = stored.nodata_and(ignore), PixelFormat(stored.channels)
+        values = stored.raster if stored.raster is not None else _converted(stored, form, stored.bits)
+        numbers, pixels = numbers_of(values, nodata, stored.is_measured), values
+        if stored.is_measured:
+            pixels = _converted(stored, dataclasses.replace(form, value_range=numbers.values), stored.bits)
         height, width, channels = pixels.shape
-        header = ImageHeader(height, width, channels, stored.bits, values, numbers, stored.has_alpha)
-        return header, pixels, digests
+        header = ImageHeader(
+            height,
+            width,
+            channels,
+            stored.bits,
+            numbers.values if stored.is_measured else None,
+            numbers,
+            stored.has_alpha,
+        )
+        return header, pixels, content_digests(values)
 
 
 def decode_in_pipeline(data: tf.Tensor, form: PixelFormat) -> tf.Tensor:
@@ -159,41 +162,40 @@ def _in_pipeline(read: Callable[[bytes], np.ndarray], source: tf.Tensor, form: P
 
 @contextlib.contextmanager
 def _opened(source: Path | bytes, most_pixels: int) -> Iterator[StoredImage]:
-    """Opens an image file, or the bytes of one; adds the file's name to errors, also while decoding."""
-    if isinstance(source, bytes):
-        with _decoding(io.BytesIO(source), most_pixels) as stored:
-            yield stored
-        return
+    """Opens an image file, or the bytes of one, and explains the errors of opening and decoding it."""
+    prefix = "" if isinstance(source, bytes) else f"{source}: "
+    start = b""
     try:
-        with source.open("rb") as file, _decoding(file, most_pixels) as stored:
-            yield stored
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from None
-    except MemoryError:
-        raise SystemFault(f"{source}: not enough memory to read it; make the image smaller") from None
-    except FileNotFoundError:
-        raise DataError(f"{source}: no such file; check the path") from None
-    except OSError as error:  # a disk error
-        if source.is_dir():
-            raise DataError(f"{source}: a folder, not an image; give an image file") from None
-        raise SystemFault(
-            f"{source}: can't be read ({error.strerror or error}); check its permissions"
-        ) from None
-
-
-@contextlib.contextmanager
-def _decoding(file: IO[bytes], most_pixels: int) -> Iterator[StoredImage]:
-    start = file.read(32)
-    file.seek(0)
-    with explaining_damage(_why_unreadable(start)):
-        nodata: tuple[float, ...] = ()
-        stored = None
-        if start.startswith(NPY):
-            stored = open_npy(file, most_pixels)
-        elif start.startswith(TIFF):
-            stored, nodata = open_tiff(file, most_pixels)
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            start = file.read(32)
             file.seek(0)
-        yield stored or dataclasses.replace(open_picture(file, most_pixels), nodata=nodata)
+            stored: StoredImage | None = None
+            nodata: tuple[float, ...] = ()
+            if start.startswith(NPY):
+                stored = open_npy(file, most_pixels)
+            elif start.startswith(TIFF):
+                stored, nodata = open_tiff(file, most_pixels)
+                file.seek(0)
+            yield stored or dataclasses.replace(open_picture(file, most_pixels), nodata=nodata)
+    except DataError as error:
+        raise DataError(f"{prefix}{error}") from None
+    except MemoryError:
+        raise SystemFault(f"{prefix}not enough memory to read it; make the image smaller") from None
+    except FileNotFoundError:
+        raise DataError(f"{prefix}no such file; check the path") from None
+    except IsADirectoryError:
+        raise DataError(f"{prefix}a folder, not an image; give an image file") from None
+    except ImportError:
+        raise DataError(
+            f"{prefix}the installed package imagecodecs can't read its compression; save the file without "
+            "compression, or reinstall imagecodecs"
+        ) from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # a disk error
+            why = error.strerror or error
+            raise SystemFault(f"{prefix}can't be read ({why}); check its permissions") from None
+        # What decoders raise for damaged files isn't documented.
+        raise DataError(f"{prefix}{_why_unreadable(start)}") from None
 
 
 def _why_unreadable(start: bytes) -> str:

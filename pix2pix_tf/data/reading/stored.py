@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
-
-from pix2pix_tf.errors import DataError
 
 _REVERSED_AXES = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
 """Axes to reverse by EXIF orientation, after swapping height and width for orientations from 5."""
@@ -65,24 +62,5 @@ def to_16_bits(levels: np.ndarray, highest: int) -> np.ndarray:
     """Scales values in [0, ``highest``] to 16 bits; clips larger values, as Pillow does."""
     if highest == 65535:
         return levels.astype(np.uint16, copy=False)
-    return ((np.minimum(levels, highest).astype(np.uint32) * 65535 + highest // 2) // highest).astype(
-        np.uint16
-    )
-
-
-@contextlib.contextmanager
-def explaining_damage(problem: str) -> Iterator[None]:
-    """Converts the undocumented exceptions of decoders to ``DataError``."""
-    try:
-        yield
-    except (DataError, MemoryError):
-        raise
-    except ImportError:
-        raise DataError(
-            "the installed package imagecodecs can't read its compression; save the file without "
-            "compression, or reinstall imagecodecs"
-        ) from None
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:  # a disk error
-            raise
-        raise DataError(problem) from None
+    clipped = np.minimum(levels, highest).astype(np.uint32)
+    return ((clipped * 65535 + highest // 2) // highest).astype(np.uint16)
