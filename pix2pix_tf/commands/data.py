@@ -64,43 +64,49 @@ class DataDownloadOptions(DataOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataCheckOptions(DataOptions):
-    """Reports problems of a data set or a folder; the exit code is 2 if it can't be used."""
+class SplitOptions(ReadingOptions):
+    """Options of commands that split a folder."""
 
     val_share: float | None = None
     """Share of a folder held out for validation if it has no val/, as in training."""
     test_share: float | None = None
     """Share of a folder held out for --split test."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageOptions(DataOptions):
+    """Options of commands that process images as in training."""
+
     image_size: tuple[int, ...] | None = None
-    """Height and width of training images; the data set's preset by default."""
+    """Height and width, each from 64 to 2048; the data set's preset by default."""
     label_maps: configs.LabelMaps = "auto"
-    """Sides that are label maps; 'auto' uses the data set's declaration, and detects them."""
+    """Sides that are label maps; 'auto' uses the data set's declaration, and 'check' detects them."""
     task: configs.TaskName = "pairs"
     """Task that makes pairs from photos, as in training; 'pairs' expects pairs."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataCheckOptions(ImageOptions, SplitOptions):
+    """Reports problems of a data set or a folder; the exit code is 2 if it can't be used."""
+
     json: bool = False
     """Print a JSON object that names every file."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataPreviewOptions(DataOptions):
+class DataPreviewOptions(ImageOptions):
     """Writes a grid of pairs as used in training: resized, jittered, cropped and flipped."""
 
     out: Path = Path("preview.png")
     """Output file."""
     direction: configs.Direction | None = None
     """Input side and output side; the data set's preset by default."""
-    label_maps: configs.LabelMaps = "auto"
-    """Sides that are label maps; 'auto' uses the data set's declaration."""
-    task: configs.TaskName = "pairs"
-    """Task that makes pairs from photos, as in training; 'pairs' expects pairs."""
     upscale_factor: Literal[2, 4] = 4
     """Enlargement of the task 'upscale'."""
     jitter: bool = True
     """Resize to 286/256 and crop, unless the data set's preset disables it."""
     flip: bool = True
     """Flip at random, unless the data set's preset disables it."""
-    image_size: tuple[int, ...] | None = None
-    """Height and width, each from 64 to 2048; the data set's preset by default."""
     fit: configs.Fit = "resize"
     """How images with a different aspect ratio get this size: stretched, cropped, or padded by reflection."""
     count: Annotated[int, *limited(1, 64)] = 6
@@ -110,30 +116,15 @@ class DataPreviewOptions(DataOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataPackOptions(ReadingOptions):
+class DataPackOptions(SplitOptions):
     """Packs a folder's images into a few large files, which open fast and support random access."""
 
     folder: Positional[str]
     """Folder of images."""
     out: Path
     """Folder of the pack, for --dataset."""
-    val_share: float | None = None
-    """Share held out for validation if the folder has no val/, as in training."""
-    test_share: float | None = None
-    """Share held out for --split test."""
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
     """Seed of the split, if the folder has no val/ and test/."""
-
-
-_USAGE = """usage: pix2pix data list | download NAME | check DATASET | preview DATASET | pack FOLDER
-
-  list       list named data sets, and which are on this machine
-  download   download and extract a named data set
-  check      report problems of a data set or a folder
-  preview    write a grid of pairs as used in training
-  pack       pack a folder of many thousands of images into a few large files
-
-'pix2pix data COMMAND --help' lists the options."""
 
 
 def run(arguments: list[str]) -> int:
@@ -145,7 +136,10 @@ def run(arguments: list[str]) -> int:
         "pack": (DataPackOptions, _pack),
     }
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_USAGE)
+        print("usage: pix2pix data list | download NAME | check DATASET | preview DATASET | pack FOLDER\n")
+        for name, (options, _) in actions.items():
+            print(f"  {name:<9} {options.__doc__}")
+        print("\n'pix2pix data COMMAND --help' lists the options.")
         return 0 if arguments else 2
     if arguments[0] not in actions:
         meant = did_you_mean(arguments[0], actions)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.procedural import PALETTE, Box, draw_pair, plan_street, procedural_dataset
+from pix2pix_tf.data.procedural import PALETTE, draw_pair, plan_street, procedural_dataset
 
 SIZES = [(64, 64), (64, 150), (65, 97), (131, 64), (128, 128), (200, 333), (300, 96)]
 
@@ -61,10 +61,11 @@ def test_every_class_appears():
 def test_everything_planned_stands_inside_its_image(height, width):
     for index in range(30):
         for house in plan_street(0, index, height, width).houses:
-            boxes = [value for value in vars(house).values() if isinstance(value, Box)]
-            boxes += [box for boxes in vars(house).values() if isinstance(boxes, list) for box in boxes]
-            boxes += [box for box, _ in house.windows]
-            for box in (box for box in boxes if isinstance(box, Box)):
+            placed = [house.wall, house.top, house.door, *(box for box, _ in house.windows)]
+            placed += [*house.chimneys, *house.shops, *house.balconies]
+            for part in ("pediments", "dormers", "cornices", "moldings", "pillars", "shutters"):
+                placed += getattr(house, part)()
+            for box in placed:
                 assert 0 <= box.top <= box.bottom <= height, (index, box)
                 assert 0 <= box.left < box.right <= width, (index, box)
 

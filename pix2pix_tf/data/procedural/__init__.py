@@ -22,9 +22,9 @@ from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.data.procedural.painting import draw_pair
-from pix2pix_tf.data.procedural.planning import Box, plan_street
+from pix2pix_tf.data.procedural.planning import plan_street
 
-__all__ = ["PALETTE", "Box", "draw_pair", "plan_street", "procedural_dataset"]
+__all__ = ["PALETTE", "draw_pair", "plan_street", "procedural_dataset"]
 
 _MEMORY_BYTES = 1 << 28  # larger splits are drawn again at every read
 

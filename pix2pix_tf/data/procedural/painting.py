@@ -86,8 +86,8 @@ def _paint_wall(canvas: Canvas, house: Facade) -> None:
 
 def _paint_cornices(canvas: Canvas, house: Facade) -> None:
     line = house.line
-    for box in house.cornices:
-        at_eaves = box == house.cornices[0]
+    for number, box in enumerate(house.cornices()):
+        at_eaves = number == 0
         third = max(1, box.height // 3)
         canvas.paint(box, "cornice", house.style.trim)
         canvas.shade(box._replace(top=box.bottom - third), 212)
@@ -99,7 +99,7 @@ def _paint_cornices(canvas: Canvas, house: Facade) -> None:
 
 def _paint_pillars(canvas: Canvas, house: Facade) -> None:
     line, cap = house.line, 3 * house.line
-    for box in house.pillars:
+    for box in house.pillars():
         canvas.paint(box, "pillar", house.style.trim)
         canvas.shade(box, 236 + np.minimum(20, ramp(box.width) // 6) - ramp(box.width) // 5)
         for foot in (box.top + cap, box.bottom):
@@ -108,14 +108,14 @@ def _paint_pillars(canvas: Canvas, house: Facade) -> None:
 
 
 def _paint_moldings(canvas: Canvas, house: Facade) -> None:
-    for box in house.moldings:
+    for box in house.moldings():
         canvas.paint(box, "moulding", house.style.trim)
         canvas.cast(box, 2 * house.line)
 
 
 def _paint_pediments(canvas: Canvas, house: Facade) -> None:
     edge = house.line + 1
-    for box in house.pediments:
+    for box in house.pediments():
         canvas.paint(box, "cornice", house.style.trim, slope(box.shape, 2))
         inner = Box(box.top + edge, box.left + 2 * edge, box.bottom - edge, box.right - 2 * edge)
         if inner.height > 1 and inner.width > 2:
@@ -125,7 +125,7 @@ def _paint_pediments(canvas: Canvas, house: Facade) -> None:
 
 def _paint_windows(canvas: Canvas, house: Facade) -> None:
     line = house.line
-    for box, interior in (*((box, "dark") for box in house.dormers), *house.windows):
+    for box, interior in (*((box, "dark") for box in house.dormers()), *house.windows):
         canvas.paint(box, "window", materials.glazing(box, interior, house.style, line))
         reveal = np.full(box.shape, FULL_LIGHT)
         reveal[:, :line] = canvas.shadow + 50
@@ -136,7 +136,7 @@ def _paint_windows(canvas: Canvas, house: Facade) -> None:
 def _paint_dormers(canvas: Canvas, house: Facade) -> None:
     """Paints the frames around dormers; `_paint_windows` paints their glass."""
     line = house.line
-    for dormer in house.dormers:
+    for dormer in house.dormers():
         box = dormer.grown(2 * line, line)
         canvas.paint(box, "moulding", house.style.trim)
         canvas.shade(Box(box.top + box.rise, box.right, box.bottom, box.right + 2 * line), 190)
@@ -144,7 +144,7 @@ def _paint_dormers(canvas: Canvas, house: Facade) -> None:
 
 def _paint_shutters(canvas: Canvas, house: Facade) -> None:
     slat = 2 * house.line
-    for box in house.shutters:
+    for box in house.shutters():
         canvas.paint(box, "shutter", house.shutter_color)
         slats = np.where(np.arange(box.height) % slat == slat - 1, 196, FULL_LIGHT)
         canvas.shade(box, slats[:, None])
