@@ -230,6 +230,8 @@ def test_data_preview_and_check_refuse_what_their_data_do_not_use(split, tmp_pat
         ("check", tmp_path / "pack", "--image-size 64"),
         ("preview", tmp_path / "pack", f"--direction BtoA {preview}"),
         ("check", split, "--val-share 0.5"),
+        ("check", "procedural", "--ignore 3"),
+        ("download", "procedural", "--layout folders"),
     ):
         assert main(["data", action, str(place), *flags.split()]) == 2
         assert f"{flags.split()[0]} has no effect" in capsys.readouterr().err

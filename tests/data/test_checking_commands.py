@@ -175,15 +175,6 @@ def test_what_is_held_out_of_a_flat_folder_is_what_check_and_pack_are_told(run, 
     assert run("check", tmp_path / "flat", "--val-share", 0.5, "--test-share", 0.6)[0] == 2
 
 
-@pytest.mark.parametrize("action", ["download", "check", "preview"])
-@pytest.mark.parametrize("option", [("--ignore", "3"), ("--layout", "folders"), ("--skip-bad-images",)])
-def test_options_without_effect_on_a_data_set_are_refused(capsys, tmp_path, action, option):
-    out = ("--out", str(tmp_path / "preview.png")) if action == "preview" else ()
-    assert main(["data", action, "procedural", *option, *out]) == 2
-    assert option[0] in capsys.readouterr().err
-    assert not any(tmp_path.iterdir())
-
-
 # ---------------------------------------------------------------- preview
 
 

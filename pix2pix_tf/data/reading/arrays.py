@@ -24,18 +24,18 @@ from pix2pix_tf.errors import DataError
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 NPY = b"\x93NUMPY"
 
-_BYTES = 8  # a pixel: no more memory than the deepest picture takes, four channels of 16 bits
-_SIGNED, _REAL = 2, 3  # of the tag SampleFormat
+_BYTES_PER_PIXEL = 8  # as much as the deepest photo has: four channels of 16 bits
+_SIGNED, _REAL = 2, 3  # values of the tag SampleFormat
 _UNPACKERS: dict[int, Callable[[], Any]] = {  # by the tag Compression
     8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor
 }  # fmt: skip
-_MIN_IS_WHITE = 0  # of the tag PhotometricInterpretation
-_COLORS = {_MIN_IS_WHITE: 1, 1: 1, 2: 3}  # by that tag, where samples are gray or RGB
-_ASSOCIATED = 1  # of the tag ExtraSamples
+_MIN_IS_WHITE = 0  # value of the tag PhotometricInterpretation
+_COLORS = {_MIN_IS_WHITE: 1, 1: 1, 2: 3}  # gray or RGB samples, by that tag
+_ASSOCIATED = 1  # value of the tag ExtraSamples
 _ORIENTATION = 274
 _GDAL_NODATA = 42113  # the tag's number
-_BANDS = "SCQI"  # what pages can be, as tifffile names axes; moments and depths aren't channels
-logging.getLogger("tifffile").disabled = True  # its opinion of a file's metadata
+_BANDS = "SCQI"  # tifffile's names of axes that are bands; times and depths aren't
+logging.getLogger("tifffile").disabled = True  # about metadata
 
 
 def open_npy(file: IO[bytes], most_pixels: int) -> StoredImage:
@@ -52,17 +52,17 @@ def open_npy(file: IO[bytes], most_pixels: int) -> StoredImage:
 
 
 def open_tiff(file: IO[bytes], most_pixels: int) -> tuple[StoredImage | None, tuple[float, ...]]:
-    """Reads a TIFF unless Pillow does; returns also the nodata that a GeoTIFF declares."""
+    """Reads a TIFF, or returns ``None`` if Pillow reads it; also returns the nodata value of a GeoTIFF."""
     nodata: tuple[float, ...] = ()
     try:
         tiff = tifffile.TiffFile(file)
-        with contextlib.suppress(Exception):  # most have no such tag
+        with contextlib.suppress(Exception):  # most files have no such tag
             nodata = (float(tiff.pages.first.tags.valueof(_GDAL_NODATA)),)
         kind = _kind_of(tiff)
-    except Exception:  # what it raises for damaged files isn't documented; Pillow explains them
+    except Exception:  # its exceptions for damaged files aren't documented; Pillow explains them
         return None, nodata
     with tiff:
-        if kind == "picture":
+        if kind == "photo":
             return None, nodata
         pixels = _read_tiff(tiff, file, most_pixels)
     if kind == "raster":
@@ -80,11 +80,11 @@ def _stored_raster(raster: np.ndarray, nodata: tuple[float, ...]) -> StoredImage
     return StoredImage(width, height, bands, bits, lambda: in_bands(raster), nodata=nodata, raster=raster)
 
 
-def _kind_of(tiff: tifffile.TiffFile) -> Literal["raster", "deep", "picture"]:
-    """Returns what a TIFF is.
+def _kind_of(tiff: tifffile.TiffFile) -> Literal["raster", "deep", "photo"]:
+    """Classifies a TIFF.
 
-    A raster has what no viewer shows: real or signed numbers, bands, pages of gray. A deep picture has more
-    than 8 bits a sample, of gray or RGB. Pillow reads the others.
+    Viewers can't show a raster: real or signed numbers, bands, or gray pages. Deep images are gray or RGB
+    with more than 8 bits per sample. Pillow reads all others.
     """
     page = tiff.pages.first
     colors = _COLORS.get(page.photometric, 0)
@@ -96,19 +96,19 @@ def _kind_of(tiff: tifffile.TiffFile) -> Literal["raster", "deep", "picture"]:
         or (page.samplesperpixel == colors == 1 and len(tiff.series[0].axes) > 2)
     ):
         return "raster"
-    return "deep" if colors and page.bitspersample > 8 else "picture"
+    return "deep" if colors and page.bitspersample > 8 else "photo"
 
 
 def _alpha_of(page: tifffile.TiffPage) -> int:
-    """Returns what the last sample of a page is, by the tag ExtraSamples: alpha if it isn't 0."""
+    """Returns the type of a page's extra sample, by the tag ExtraSamples: 0 for a band, else alpha."""
     is_one_more = page.samplesperpixel == _COLORS.get(page.photometric, 0) + 1
     return int(page.extrasamples[0]) if is_one_more and page.extrasamples else 0
 
 
 def _read_tiff(tiff: tifffile.TiffFile, file: IO[bytes], most_pixels: int) -> np.ndarray:
-    """Returns [height, width, bands] of whole or real numbers, upright, the higher the brighter.
+    """Returns [height, width, bands], upright; larger values are brighter.
 
-    Several pages of gray are bands; of other pages the first is taken.
+    Gray pages become bands; of other pages, the first is read.
     """
     page = tiff.pages.first
     source = tiff.series[0] if page.samplesperpixel == 1 else page
@@ -127,12 +127,12 @@ def _read_tiff(tiff: tifffile.TiffFile, file: IO[bytes], most_pixels: int) -> np
         if array.ndim > 3 or source.axes[0] not in _BANDS or len(array) > MOST_BANDS:
             raise DataError(
                 f"a TIFF of {list(array.shape)} along {source.axes}: only up to {MOST_BANDS} pages that "
-                "aren't moments or depths are bands; save each page as an image of its own"
+                "aren't times or depths are bands; save each page as an image of its own"
             )
         array = np.moveaxis(array, 0, -1)
     array = _as_bands(array)
 
-    # As Pillow gives pictures of 8 bits: the higher the brighter, alpha apart, all 16 bits used, upright.
+    # As Pillow decodes 8-bit images: larger is brighter, colors not multiplied by alpha, full range, upright.
     alpha, bits = _alpha_of(page), page.bitspersample
     highest = 2**bits - 1 if bits > 1 else 255
     if array.dtype.kind == "u" and (page.photometric == _MIN_IS_WHITE or alpha == _ASSOCIATED):
@@ -149,7 +149,7 @@ def _read_tiff(tiff: tifffile.TiffFile, file: IO[bytes], most_pixels: int) -> np
 
 
 def _refuse_bombs(pages: Sequence[tifffile.TiffPage | tifffile.TiffFrame], file: IO[bytes]) -> None:
-    """Unpacks each part of a TIFF no further than its pixels go, because tifffile has no such limit."""
+    """Limits the size to which each part of a TIFF decompresses, because tifffile has no such limit."""
     first = pages[0]
     unpacker = _UNPACKERS.get(first.compression)
     if unpacker is None:
@@ -163,13 +163,13 @@ def _refuse_bombs(pages: Sequence[tifffile.TiffPage | tifffile.TiffFrame], file:
 
 
 def _check_size(shape: Sequence[int], dtype: np.dtype, most_pixels: int) -> None:
-    pixels = math.prod(sorted(shape)[-2:])
+    pixels, most_bytes = math.prod(sorted(shape)[-2:]), most_pixels * _BYTES_PER_PIXEL
     if pixels > most_pixels:
         raise DataError(f"{list(shape)} are more than the limit of {most_pixels} pixels; make it smaller")
-    if math.prod(shape) * max(dtype.itemsize, 2) > most_pixels * _BYTES:  # levels have 2
+    if math.prod(shape) * max(dtype.itemsize, 2) > most_bytes:  # they are read as at least 16 bits
         raise DataError(
-            f"{list(shape)} of {dtype} need more than the limit of {most_pixels * _BYTES >> 20} MB; make it "
-            "smaller, or of fewer bands or bits"
+            f"{list(shape)} of {dtype} need more than the limit of {most_bytes >> 20} MB; make it smaller, "
+            "or of fewer bands or bits"
         )
 
 
