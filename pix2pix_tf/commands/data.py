@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.commands.parsing import parse, start_frameworks
-from pix2pix_tf.data.names import CATALOG, CYCLE_GAN, full_name, looks_like_path
+from pix2pix_tf.data.names import NAMED, full_name, looks_like_path
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
@@ -154,27 +154,20 @@ def run(arguments: list[str]) -> int:
 def _list(options: DataListOptions) -> None:
     from pix2pix_tf.data.named import PUBLIC_SERVER, named_folder, stored_counts
 
-    def show(name: str, description: str, counts: Mapping[str, int], *more: str, uncounted: str) -> None:
-        in_words = ", ".join(f"{count} {split}" for split, count in counts.items()) or uncounted
-        print(f"{name:<22} {description} ({in_words})")
-        for line in more:
-            print(f"{'':<22} {line}")
-
     print(f"{'procedural':<22} generated, no download")
-    for name, facts in CATALOG.items():
-        size = facts.archive_bytes
-        in_words = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-        counts = stored_counts(name, options.data_dir)
-        where = f"not downloaded: {PUBLIC_SERVER}/{name}.tar.gz, {in_words}"
-        if counts:
+    for name, facts in NAMED.items():
+        short = Path(name).name  # may also be the name of a data set of pairs
+        stored = stored_counts(name, options.data_dir)
+        counts = [f"{count} {split}" for split, count in (stored or facts.counts).items()]
+        where = "not downloaded"
+        if stored:
             where = f"in {named_folder(name, options.data_dir)}"
-        more = [where, *([f"license: {facts.license}"] if facts.license else [])]
-        show(name, facts.description, counts or facts.counts, *more, uncounted="not counted")
-    for name, facts in CYCLE_GAN.items():
-        # Some short names also belong to data sets of pairs.
-        shown = Path(name).name if full_name(Path(name).name) == name else name
-        counts = stored_counts(name, options.data_dir)
-        show(shown, f"unpaired: {facts.description}", counts, uncounted="not downloaded")
+        elif facts.archive_bytes:
+            where += f": {PUBLIC_SERVER}/{name}.tar.gz, {facts.archive_bytes / 1e6:,.0f} MB"
+        print(f"{short if full_name(short) == name else name:<22} {facts.kind}: {facts.description}")
+        print(f"{'':<22} {'; '.join(filter(None, (', '.join(counts), where)))}")
+        if facts.license:
+            print(f"{'':<22} license: {facts.license}")
 
 
 def _download(options: DataDownloadOptions) -> None:

@@ -62,7 +62,7 @@ def test_every_named_data_set_is_listed_with_where_it_is(run, tmp_path):
     for name in (*CATALOG, "horse2zebra", "summer2winter_yosemite", "cycle_gan/maps"):
         assert f"\n{name} " in listed
     assert listed.count("not downloaded: http") == len(CATALOG)
-    assert "2.2 GB" in listed
+    assert "2,200 MB" in listed
     assert list(tmp_path.iterdir()) == []
 
 
