@@ -26,22 +26,14 @@ _PLACES = np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
 class Appearance(NamedTuple):
-    """Summary of an image; for 16-bit images, all fields except ``low`` and ``high`` use the upper 8 bits.
+    """Summary of an image; for 16-bit images, all fields except ``low`` and ``high`` use the upper 8 bits."""
 
-    Args:
-        thumbnail: RGB bytes of 8x9 means, in hexadecimal digits.
-        low: minimum of each channel at the file's bit depth, without the outermost columns.
-        high: maximum of each channel, as ``low``.
-        flatness: share of pixels that hardly differ from their neighbors.
-        mixed_colors: number of colors, among a thousand sampled pixels, that occur in no flat area.
-        colors: colors of flat areas as 0xRRGGBB with the share of pixels near each, most frequent first.
-    """
-
-    thumbnail: str
-    low: Sequence[int]
-    high: Sequence[int]
-    flatness: float
-    mixed_colors: int
+    thumbnail: str  # RGB bytes of 8x9 means, in hexadecimal digits
+    low: Sequence[int]  # minimum of each channel at the file's bit depth, without the outermost columns
+    high: Sequence[int]  # maximum of each channel, as ``low``
+    flatness: float  # share of pixels that hardly differ from their neighbors
+    mixed_colors: int  # number of colors, among a thousand sampled pixels, that occur in no flat area
+    # Colors of flat areas as 0xRRGGBB with the share of pixels near each, most frequent first.
     colors: Sequence[tuple[int, float]]
 
     @property
@@ -50,15 +42,12 @@ class Appearance(NamedTuple):
         return list(self.low) == list(self.high)
 
 
-def appearance_of_halves(pixels: np.ndarray) -> tuple[Appearance, Appearance]:
+def appearance_of_halves(pixels: np.ndarray) -> list[Appearance]:
     """Summarizes the left and the right half of an image."""
     half = max(1, pixels.shape[1] // 2)
     shown = pixels if pixels.shape[2] in (1, 3) else as_rgb(pixels)
-    eight_bits = shown if shown.dtype == np.uint8 else (shown >> 8).astype(np.uint8)
-    return (
-        _appearance(pixels[:, :half], eight_bits[:, :half]),
-        _appearance(pixels[:, -half:], eight_bits[:, -half:]),
-    )
+    shown = shown if shown.dtype == np.uint8 else (shown >> 8).astype(np.uint8)
+    return [_appearance(pixels[:, part], shown[:, part]) for part in (slice(half), slice(-half, None))]
 
 
 def seam_of(pixels: np.ndarray) -> float | None:

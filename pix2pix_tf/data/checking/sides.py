@@ -7,7 +7,6 @@ gray; drawings share few colors. So a color that recurs exactly is taken for a c
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,33 +55,20 @@ class SideImage(NamedTuple):
     numbers: Numbers  # of the whole file
 
 
-@dataclasses.dataclass(frozen=True)
-class CheckedSide:
+class CheckedSide(NamedTuple):
     """A side of a folder."""
 
     letter: str  # A or B; empty if there is one side, or both are halves of the same files
     form: PixelFormat
     images: Sequence[SideImage]  # both sides of pairs are in the same order
-    looks_labeled: np.ndarray  # whether each image looks like a label map, bool [count]; not measurements
-    declared: bool | None  # whether --label-maps includes this side; None if it isn't set
+    numbers: Numbers  # of all images
+    looks_labeled: np.ndarray  # whether each image looks like a label map, bool [count]
+    is_label_maps: bool  # as declared, or detected if undeclared
 
     @property
     def phrase(self) -> str:
         """The side as part of a sentence, with a leading space."""
         return f" on side {self.letter}" if self.letter else ""
-
-    @functools.cached_property
-    def numbers(self) -> Numbers:
-        """Statistics of the values of all images."""
-        return merged([image.numbers for image in self.images])
-
-    @functools.cached_property
-    def is_label_maps(self) -> bool:
-        """Whether the side has label maps: as declared, or detected if undeclared."""
-        if self.declared is not None:
-            return self.declared
-        is_numbered = bool(self.numbers.classes) and is_faint(self.numbers, self.form.stored_range)
-        return is_numbered or bool(self.looks_labeled.mean() >= MOST)
 
     def cases(self, is_case: Callable[[SideImage], bool]) -> list[Case]:
         """Returns the images for which a condition holds."""
@@ -107,7 +93,7 @@ class CheckedFolder:
     @property
     def distinct_sides(self) -> Sequence[CheckedSide]:
         """The sides, merged into one if both are halves of the same files."""
-        return [dataclasses.replace(self.sides[0], letter="")] if self.survey.is_halved else self.sides
+        return [self.sides[0]._replace(letter="")] if self.survey.is_halved else self.sides
 
 
 def checked_folder(folder: Path, kind: Kind, survey: Survey, data: DataConfig) -> CheckedFolder:
@@ -118,23 +104,17 @@ def checked_folder(folder: Path, kind: Kind, survey: Survey, data: DataConfig) -
         sides += zip(*(itertools.chain(*row) for row in rows), strict=True)
     appearances = [[image.appearance for image in side] for side in sides]
     if kind == "pairs" and sides:  # one palette for both sides, because pairs may be swapped
-        palettes = [_recurring_colors([*appearances[0], *appearances[1]])] * 2
-    else:
-        palettes = [_recurring_colors(each) for each in appearances]
+        appearances = [[*appearances[0], *appearances[1]]] * 2
     letters = "AB" if len(sides) == 2 else ("",)
-    checked = [
-        CheckedSide(
-            letter,
-            form,
-            side,
-            _look_like_label_maps(each, palette)
-            & [image.checked.values is None and image.checked.channels in (1, 3) for image in side],
-            None if data.label_maps == "auto" else (letter or "A") in label_sides(data),
-        )
-        for letter, form, side, each, palette in zip(
-            letters, formats_of(survey), sides, appearances, palettes, strict=False
-        )
-    ]
+    checked = []
+    for letter, form, images, each in zip(letters, formats_of(survey), sides, appearances, strict=False):
+        numbers = merged([image.numbers for image in images])
+        looks_labeled = _look_like_label_maps(images, _recurring_colors(each))
+        is_label_maps = (letter or "A") in label_sides(data)
+        if data.label_maps == "auto":
+            is_numbered = bool(numbers.classes) and is_faint(numbers, form.stored_range)
+            is_label_maps = is_numbered or bool(looks_labeled.mean() >= MOST)
+        checked.append(CheckedSide(letter, form, images, numbers, looks_labeled, is_label_maps))
     return CheckedFolder(folder, kind, survey, data, checked)
 
 
@@ -171,23 +151,25 @@ def _recurring_colors(appearances: Sequence[Appearance]) -> np.ndarray:
     return np.array(palette, np.int16).reshape(-1, 3)
 
 
-def _look_like_label_maps(appearances: Sequence[Appearance], palette: np.ndarray) -> np.ndarray:
+def _look_like_label_maps(images: Sequence[SideImage], palette: np.ndarray) -> np.ndarray:
     """Classifies images as label maps, bool [count]."""
     is_colored = np.ptp(palette, axis=1) >= _GRAY
     has_classes = is_colored.sum() >= _LEAST_COLORS
 
-    def is_label_map(image: Appearance) -> bool:
-        colors = rgb([color for color, _ in image.colors])
-        shares = np.array([share for _, share in image.colors])
+    def is_label_map(image: SideImage) -> bool:
+        if image.checked.values is not None or image.checked.channels not in (1, 3):
+            return False  # measurements and bands
+        colors = rgb([color for color, _ in image.appearance.colors])
+        shares = np.array([share for _, share in image.appearance.colors])
         near = (np.abs(colors[:, np.newaxis] - palette) <= NEAR).all(axis=-1)  # [colors, classes]
         covered = float(shares @ near.any(axis=1))
         colored = float(shares @ near[:, is_colored].any(axis=1))
         is_clean = (
-            image.mixed_colors <= MOST_MIXED
-            and image.flatness >= _LEAST_FLAT_CLEAN
+            image.appearance.mixed_colors <= MOST_MIXED
+            and image.appearance.flatness >= _LEAST_FLAT_CLEAN
             and near.any(axis=1).sum() >= _LEAST_COLORS
             and covered >= _LEAST_COVERED_CLEAN
         )
         return is_clean or (has_classes and covered >= _LEAST_COVERED and colored >= _LEAST_COLORED)
 
-    return np.array(list(map(is_label_map, appearances)), bool)
+    return np.array(list(map(is_label_map, images)), bool)

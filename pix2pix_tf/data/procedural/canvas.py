@@ -52,22 +52,14 @@ def slope(shape: tuple[int, int], top_width: int, steps: int | None = None) -> n
 
 
 class Canvas:
-    """Labels, colors and light of an image.
-
-    Attributes:
-        unit: shorter side of the image, the unit of lengths.
-        shadow: light in full shadow, in 256ths.
-        labels: index of each pixel's class in ``PALETTE``, uint8 [height, width]; initially sky.
-        color: color in full light, int32 [height, width, 3]; may exceed [0, 255].
-        light: int32 [height, width] in [0, 256].
-    """
+    """Labels, colors and light of an image."""
 
     def __init__(self, height: int, width: int, shadow: int):
-        self.unit = min(height, width)
-        self.shadow = shadow
-        self.labels = np.full((height, width), _CLASSES["sky"], np.uint8)
-        self.color = np.zeros((height, width, 3), np.int32)
-        self.light = np.full((height, width), FULL_LIGHT, np.int32)
+        self.unit = min(height, width)  # the unit of lengths
+        self.shadow = shadow  # light in full shadow, in 256ths
+        self.labels = np.full((height, width), _CLASSES["sky"], np.uint8)  # places in ``PALETTE``
+        self.color = np.zeros((height, width, 3), np.int32)  # in full light; may exceed [0, 255]
+        self.light = np.full((height, width), FULL_LIGHT, np.int32)  # in [0, 256]
 
     def paint(
         self, box: Box, label: str, color: Color | np.ndarray, outline: np.ndarray | None = None
@@ -78,7 +70,7 @@ class Canvas:
         [box.height, box.width, 3]. ``outline`` is bool [box.height, box.width]; by default, the box with its
         arch.
         """
-        where = (arch(box) if box.rise else np.ones(box.shape, bool)) if outline is None else outline
+        where = arch(box) if outline is None else outline
         self.labels[box.pixels][where] = _CLASSES[label]
         self.light[box.pixels][where] = FULL_LIGHT
         np.copyto(self.color[box.pixels], np.asarray(color, np.int32), where=where[..., None])
