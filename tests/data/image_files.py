@@ -20,7 +20,7 @@ def encode(image, file_format, **options):
 
 
 def smooth(height=64, width=96):
-    """A picture that JPEG stores well, RGB."""
+    """An image that JPEG stores well, RGB."""
     y, x = np.mgrid[0:height, 0:width]
     return Image.fromarray(np.stack([x * 2, y * 3, 255 - x - y], axis=2).clip(0, 255).astype(np.uint8))
 
@@ -29,15 +29,15 @@ def png_chunk(name, content):
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def png(rows, width, bits, colour_type, extra=b"", height=None):
-    header = struct.pack(">IIBBBBB", width, height or len(rows), bits, colour_type, 0, 0, 0)
+def png(rows, width, bits, color_type, extra=b"", height=None):
+    header = struct.pack(">IIBBBBB", width, height or len(rows), bits, color_type, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
     chunks = png_chunk(b"IHDR", header) + extra + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def deep_png(array, colour_type, extra=b""):
-    return png([row.astype(">u2").tobytes() for row in array], array.shape[1], 16, colour_type, extra)
+def deep_png(array, color_type, extra=b""):
+    return png([row.astype(">u2").tobytes() for row in array], array.shape[1], 16, color_type, extra)
 
 
 def exif(orientation, byte_order="<"):
@@ -60,7 +60,7 @@ def _jpegs():
     ):
         options = {"subsampling": subsampling, "quality": quality, "progressive": progressive}
         yield f"JPEG {options}", encode(smooth(37, 61), "JPEG", **options)
-    yield "grey JPEG", encode(smooth(37, 61).convert("L"), "JPEG")
+    yield "gray JPEG", encode(smooth(37, 61).convert("L"), "JPEG")
     yield "CMYK JPEG", encode(smooth(37, 61).convert("CMYK"), "JPEG", quality=90)
     for orientation in range(1, 9):
         yield f"JPEG turned {orientation}", encode(smooth(24, 40), "JPEG", exif=exif(orientation))
@@ -86,28 +86,28 @@ def _jpegs():
 
 
 def _pngs():
-    colour = Image.fromarray(RGBA[..., :3])
+    color = Image.fromarray(RGBA[..., :3])
     for mode in ("1", "L", "P", "RGB"):
-        yield f"PNG {mode}", encode(colour.convert(mode), "PNG")
+        yield f"PNG {mode}", encode(color.convert(mode), "PNG")
     yield "PNG RGBA", encode(Image.fromarray(RGBA), "PNG")
     yield "PNG LA", encode(Image.fromarray(RGBA[..., :2], mode="LA"), "PNG")
-    for colours in (2, 4, 16, 256):
-        yield f"PNG palette of {colours}", encode(colour.quantize(colours), "PNG")
-        yield f"PNG palette of {colours} and alpha", encode(colour.quantize(colours), "PNG", transparency=1)
+    for colors in (2, 4, 16, 256):
+        yield f"PNG palette of {colors}", encode(color.quantize(colors), "PNG")
+        yield f"PNG palette of {colors} and alpha", encode(color.quantize(colors), "PNG", transparency=1)
     for bits in (1, 2, 4, 8):
         yield f"PNG {bits} bits", _few_bits(bits)
         yield f"PNG {bits} bits and a key", _few_bits(bits, png_chunk(b"tRNS", struct.pack(">H", 1)))
     key = struct.pack(">HHH", *RGBA[2, 3, :3].tolist())
     rows = [row.tobytes() for row in RGBA[..., :3]]
     yield "PNG RGB and a key", png(rows, WIDTH, 8, 2, png_chunk(b"tRNS", key))
-    for colour_type, channels in ((0, 1), (4, 2), (2, 3), (6, 4)):
-        yield f"PNG 16 bits, {channels} channels", deep_png(DEEP[..., :channels], colour_type)
+    for color_type, channels in ((0, 1), (4, 2), (2, 3), (6, 4)):
+        yield f"PNG 16 bits, {channels} channels", deep_png(DEEP[..., :channels], color_type)
     yield (
         "PNG 16 bits and a key",
         deep_png(DEEP[..., 0], 0, png_chunk(b"tRNS", struct.pack(">H", DEEP[2, 3, 0]))),
     )
     yield "PNG turned", encode(smooth(24, 40), "PNG", exif=exif(6, ">"))
-    yield "animated PNG", encode(colour, "PNG", save_all=True, append_images=[smooth(HEIGHT, WIDTH)])
+    yield "animated PNG", encode(color, "PNG", save_all=True, append_images=[smooth(HEIGHT, WIDTH)])
 
 
 SERVED = {**dict(_jpegs()), **dict(_pngs())}

@@ -32,10 +32,10 @@ def read(source, channels=3, dtype=None, values=None, **limit):
     return reading.read_image(source, PixelFormat(channels, bits=bits, value_range=values), **limit)
 
 
-def over_white(colour, alpha, white=255):
-    """The definition, in floating point, rounded half up: colour [..., 3], alpha [...] in [0, white]."""
+def over_white(color, alpha, white=255):
+    """The definition, in floating point, rounded half up: color [..., 3], alpha [...] in [0, white]."""
     share = alpha[..., None] / white
-    return np.floor(colour * share + white * (1 - share) + 0.5).astype(int)
+    return np.floor(color * share + white * (1 - share) + 0.5).astype(int)
 
 
 @pytest.mark.parametrize("file_format", LOSSLESS)
@@ -65,7 +65,7 @@ def test_alpha_is_seen_over_white(file_format):
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "GIF"])
-def test_a_transparent_colour_of_a_palette_is_white(file_format):
+def test_a_transparent_color_of_a_palette_is_white(file_format):
     image = Image.fromarray(RGBA[..., :3]).quantize(16)
     indices = np.asarray(image)
     expected = np.asarray(image.convert("RGB")).copy()
@@ -88,7 +88,7 @@ def test_sixteen_bits_are_rounded_to_eight_and_back():
     np.testing.assert_array_equal(read(data, 3, np.uint16), expected)
 
 
-def test_colour_becomes_grey_by_luma():
+def test_color_becomes_gray_by_luma():
     data = encode(Image.fromarray(RGBA[..., :3]), "PNG")
     luma = np.floor(RGBA[..., :3] @ np.array([299, 587, 114]) / 1000 + 0.5)
     np.testing.assert_array_equal(read(data, channels=1)[..., 0], luma)

@@ -24,7 +24,7 @@ from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import content_digests, convert_channels, luma, over_white
 from pix2pix_tf.data.reading.arrays import NPY, TIFF, open_npy, open_tiff
 from pix2pix_tf.data.reading.numbers import Numbers, missing_pixels, numbers_of, quantize
-from pix2pix_tf.data.reading.pillow import open_picture
+from pix2pix_tf.data.reading.pillow import open_with_pillow
 from pix2pix_tf.data.reading.stored import StoredImage, upright
 from pix2pix_tf.errors import DataError, SystemFault
 from pix2pix_tf.wording import counted
@@ -176,7 +176,7 @@ def _opened(source: Path | bytes, most_pixels: int) -> Iterator[StoredImage]:
             elif start.startswith(TIFF):
                 stored, nodata = open_tiff(file, most_pixels)
                 file.seek(0)
-            yield stored or dataclasses.replace(open_picture(file, most_pixels), nodata=nodata)
+            yield stored or dataclasses.replace(open_with_pillow(file, most_pixels), nodata=nodata)
     except DataError as error:
         raise DataError(f"{prefix}{error}") from None
     except MemoryError:

@@ -30,7 +30,7 @@ _pillow_lock = threading.Lock()
 warnings.filterwarnings("ignore", module="PIL")  # about metadata
 
 
-def open_picture(file: IO[bytes], most_pixels: int) -> StoredImage:
+def open_with_pillow(file: IO[bytes], most_pixels: int) -> StoredImage:
     """Opens an image without decoding it: it is decoded in bands while the file is open."""
     with _pillow_lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
