@@ -124,9 +124,10 @@ def _parts(survey: Survey, split: str, file: Path) -> list[SideImage]:
     assert checked.appearances is not None  # the survey lists usable files only
     assert checked.numbers is not None
     whole, *halves = checked.digests
-    parts = [(whole, joined(*checked.appearances))]
     if survey.is_halved:
         parts = list(zip(halves, checked.appearances, strict=True))
+    else:
+        parts = [(whole, joined(*checked.appearances))]
     size = checked.width // len(parts), checked.height
     return [SideImage(file, split, *size, *part, checked, checked.numbers) for part in parts]
 
