@@ -45,7 +45,7 @@ def check_image(path: Path, ignore: float | None = None, with_appearance: bool =
         return CheckedImage(0, 0, 3, 8, problem=str(error).removeprefix(f"{path}: "))
     appearances = appearance_of_halves(pixels) if with_appearance else None
     return CheckedImage(
-        **vars(header), ignore=ignore, appearances=appearances, digests=list(digests), seam=seam_of(pixels)
+        **vars(header), ignore=ignore, appearances=appearances, digests=digests, seam=seam_of(pixels)
     )
 
 
@@ -93,6 +93,7 @@ def _read_index(index_file: Path) -> dict[_Stamp, CheckedImage]:
     try:
         index: Any = json.loads(index_file.read_text(encoding="utf-8"))
         for *stamp, fields in index["files"] if index["version"] == INDEX_VERSION else ():
+            fields["digests"] = tuple(fields["digests"])
             if numbers := fields["numbers"]:
                 fields["numbers"] = Numbers(*numbers)
             if appearances := fields["appearances"]:
