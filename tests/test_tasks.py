@@ -46,7 +46,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def translate(runs):
-    """What each run paints with."""
+    """What each run translates with."""
     return {name: formats.load(run) for name, run in runs.items()}
 
 

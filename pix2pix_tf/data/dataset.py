@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pix2pix_tf.config import DataKind, Direction
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.tasks import Pairs, Task
 from pix2pix_tf.errors import DataError
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
 
     ReadImages = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 
-Direction = Literal["AtoB", "BtoA"]
-Kind = Literal["pairs", "unpaired", "images"]
-ITEMS: dict[Kind, str] = {"pairs": "pair", "unpaired": "unpaired image", "images": "image"}
+ITEMS: dict[DataKind, str] = {"pairs": "pair", "unpaired": "unpaired image", "images": "image"}
 """The noun for one item of each kind."""
-SIDE_NAMES: dict[Kind, tuple[str, ...]] = {
+SIDE_NAMES: dict[DataKind, tuple[str, ...]] = {
     "pairs": ("input", "target"),
     "unpaired": ("A", "B"),
     "images": ("image",),
@@ -57,11 +56,8 @@ class LazyNames(Sequence[str]):
 
     def __getitem__(self, number: Any) -> Any:
         """Returns a name, or the names of a slice."""
-        if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(self._count))]
-        if not -self._count <= number < self._count:
-            raise IndexError(number)
-        return self._read(number % self._count)
+        found = range(self._count)[number]
+        return self._read(found) if isinstance(found, int) else list(map(self._read, found))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +124,7 @@ class ImageDataset:
     used: frozenset[str] = frozenset()  # settings that had an effect, see `pix2pix_tf.effects.READ_IF`
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> DataKind:
         if len(self.sides) == 1:
             return "images"
         return "pairs" if len(self.splits[self.held_out]) == 1 else "unpaired"
@@ -164,12 +160,12 @@ class ImageDataset:
         """Reorders the sides so that the first is the input and the second the target."""
         if direction == "AtoB" or self.kind == "images":
             return self
-        splits: dict[str, tuple[Images, ...]]
-        if self.kind == "pairs":
-            splits = {name: (pairs.taking(slice(None, None, -1)),) for name, (pairs,) in self.splits.items()}
-        else:
-            splits = {name: sets[::-1] for name, sets in self.splits.items()}
-        return dataclasses.replace(self, sides=self.sides[::-1], splits=splits)
+        backward = slice(None, None, -1)
+        splits = {
+            name: (sets[0].taking(backward),) if len(sets) == 1 else sets[backward]
+            for name, sets in self.splits.items()
+        }
+        return dataclasses.replace(self, sides=self.sides[backward], splits=splits)
 
     def using(self, *settings: str) -> ImageDataset:
         """Returns the data set with more settings marked as used."""
@@ -217,12 +213,12 @@ def unpaired(dataset: ImageDataset) -> ImageDataset:
     if dataset.count("train") < 2:
         raise DataError(f"{dataset.name}: one pair can't be made into two unpaired sets; give more pairs")
 
-    def two_sets(split: str, pairs: Images) -> tuple[Images, Images]:
-        numbers = range(len(pairs))
-        a, b = (numbers[::2], numbers[1::2]) if split == "train" else (numbers, numbers)
-        return pairs.only(a).taking(slice(0, 1)), pairs.only(b).taking(slice(1, 2))
-
-    splits = {split: two_sets(split, pairs) for split, (pairs,) in dataset.splits.items()}
+    splits = {}
+    for split, (pairs,) in dataset.splits.items():
+        a = b = range(len(pairs))
+        if split == "train":
+            a, b = a[::2], b[1::2]
+        splits[split] = pairs.only(a).taking(slice(0, 1)), pairs.only(b).taking(slice(1, 2))
     return dataclasses.replace(dataset, splits=splits, from_pairs=True)
 
 
@@ -236,10 +232,10 @@ def with_label_maps(dataset: ImageDataset, places: str) -> ImageDataset:
 def images_of(dataset: ImageDataset, side: int) -> ImageDataset:
     """Returns one side (0 or 1) of pairs or unpaired sets as a data set of images."""
 
-    def one(sets: tuple[Images, ...]) -> Images:
-        return sets[side] if len(sets) == 2 else sets[0].taking(slice(side, side + 1))
-
-    splits = {split: (one(sets),) for split, sets in dataset.splits.items()}
+    splits = {
+        split: (sets[side] if len(sets) == 2 else sets[0].taking(slice(side, side + 1)),)
+        for split, sets in dataset.splits.items()
+    }
     return dataclasses.replace(dataset, sides=(dataset.sides[side],), splits=splits)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import http
 import http.client
@@ -43,14 +42,37 @@ class _OfflineError(_CutError):
     """No connection was made."""
 
 
-@dataclasses.dataclass(frozen=True)
 class _Part:
-    """State of a partial download, stored as JSON next to the file."""
+    """A partial download, whose state is stored as JSON next to the file."""
 
-    url: str = ""
-    validator: str = ""  # for If-Range: the server's strong ETag or Last-Modified, if any
-    total: int | None = None  # size of the whole file, if known
-    size: int = 0  # bytes downloaded
+    def __init__(self, path: Path, url: str):
+        self.path, self.url = path, url
+        self.validator = ""  # for If-Range: the server's strong ETag or Last-Modified, if any
+        self.total: int | None = None  # size of the whole file, if known
+        self._state = path.with_name(f"{path.name}.json")
+        try:
+            stored = json.loads(self._state.read_text("utf-8"))
+            if stored["url"] == url:
+                self.validator, self.total = stored["validator"], stored["total"]
+                return
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            pass
+        self.discard()  # the source of its bytes is unknown
+
+    @property
+    def size(self) -> int:
+        """Number of bytes downloaded; 0 if it can't be known whether the server's file has changed since."""
+        can_resume = self.validator or self.total is not None
+        return self.path.stat().st_size if can_resume and self.path.exists() else 0
+
+    def save_state(self) -> None:
+        state = {"url": self.url, "validator": self.validator, "total": self.total}
+        self._state.write_text(json.dumps(state), "utf-8")
+
+    def discard(self) -> None:
+        self._state.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+        self.validator, self.total = "", None
 
 
 def download_archive(url: str, target: Path, digest: str | None = None) -> Path:
@@ -67,79 +89,77 @@ def download_archive(url: str, target: Path, digest: str | None = None) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{target}.lock"):
             if not target.exists():
-                part = target.with_name(f"{target.name}.part")
+                part = _Part(target.with_name(f"{target.name}.part"), url)
                 try:
-                    _fetch(url, part)
-                    _verify(url, part, digest)
+                    _fetch(part)
+                    _verify(part, digest)
                 except _UnavailableError as error:
                     raise SystemFault(f"{error}; {_OTHER_WAYS}") from error
-                os.replace(part, target)
-                _state_of(part).unlink(missing_ok=True)
+                os.replace(part.path, target)
+                part.discard()
     return target
 
 
-def _fetch(url: str, part: Path) -> None:
-    """Retries until ``part`` is complete or too many attempts in a row make no progress."""
+def _fetch(part: _Part) -> None:
+    """Retries until the file is complete or too many attempts in a row make no progress."""
     from tqdm import tqdm
 
-    name = url.rsplit("/", 1)[-1]
-    before = most = _read_part(part, url).size
+    before = most = part.size
     failures = 0
-    with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as bar:
+    with tqdm(desc=part.url.rsplit("/", 1)[-1], unit="B", unit_scale=True, disable=None) as bar:
         while True:
             try:
-                return _continue(url, part, bar)
+                return _continue(part, bar)
             except _CutError as error:
                 cut = error
-            size = _read_part(part, url).size
-            failures = 1 if size > most else failures + 1
-            most = max(most, size)
+            failures = 1 if part.size > most else failures + 1
+            most = max(most, part.size)
             # Fail at once if offline from the start; after some progress, the connection may come back.
             hopeless = isinstance(cut, _OfflineError) and most == before
             if hopeless or failures > len(PAUSES_SECONDS):
                 resumable = f"; the same command resumes after {_megabytes(most)}" if most else ""
-                raise _UnavailableError(f"can't download {url} ({cut}){resumable}") from cut
+                raise _UnavailableError(f"can't download {part.url} ({cut}){resumable}") from cut
             time.sleep(PAUSES_SECONDS[failures - 1])
 
 
-def _continue(url: str, part: Path, bar: Any) -> None:
+def _continue(part: _Part, bar: Any) -> None:
     """Makes one attempt; resumes if the server allows it, else starts over."""
-    found = _read_part(part, url)
-    if found.total is not None and found.size == found.total:
+    if part.size and part.size == part.total:
         return
+    # With compression by a proxy, lengths and offsets would not match the file's.
+    headers = {"User-Agent": "pix2pix-tf", "Accept-Encoding": "identity"}
+    if part.size:
+        headers["Range"] = f"bytes={part.size}-"
+        if part.validator:
+            headers["If-Range"] = part.validator
+    options: Any = {"timeout": TIMEOUT_SECONDS, "auth": anonymous, "stream": True}
     try:
-        with _request(url, found) as response:
-            start, total = _extent(response, found, part)
-            _refuse_without_space(part, (total or start) - start)
+        with requests.get(part.url, headers=headers, **options) as response:
+            start, total = _extent(response, part)
+            needed, free = (total or start) - start, shutil.disk_usage(part.path.parent).free
+            if needed > free:
+                raise SystemFault(
+                    f"not enough space in {part.path.parent}: {_megabytes(needed)} needed, "
+                    f"{_megabytes(free)} free; free some space, or use a different --data-dir"
+                )
             if start == 0:
                 # The old bytes must not be combined with the new state.
-                _discard(part)
+                part.discard()
             tag = response.headers.get("ETag", "")
-            validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
-            state = {"url": url, "validator": validator, "total": total}
-            _state_of(part).write_text(json.dumps(state), "utf-8")
+            part.validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+            part.total = total
+            part.save_state()
             bar.reset(total)
             bar.update(start)
-            with open(part, "ab" if start else "wb") as file:
+            with open(part.path, "ab" if start else "wb") as file:
                 # Not iter_content, which decodes content encodings and drops an incomplete chunk.
                 for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
                     file.write(chunk)
                     bar.update(len(chunk))
-        size = part.stat().st_size
-        if total is not None and size != total:  # the server may send less than requested
-            raise _CutError(f"received only {size} of {total} bytes")
+        if total is not None and part.size != total:  # the server may send less than requested
+            raise _CutError(f"received only {part.size} of {total} bytes")
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _explained(url, first_cause(error)) from error
-
-
-def _request(url: str, found: _Part) -> requests.Response:
-    # With compression by a proxy, lengths and offsets would not match the file's.
-    headers = {"User-Agent": "pix2pix-tf", "Accept-Encoding": "identity"}
-    if found.size:
-        headers["Range"] = f"bytes={found.size}-"
-        if found.validator:
-            headers["If-Range"] = found.validator
-    return requests.get(url, headers=headers, timeout=TIMEOUT_SECONDS, auth=anonymous, stream=True)
+        raise _explained(part.url, first_cause(error)) from error
 
 
 def _explained(url: str, reason: BaseException) -> Exception:
@@ -154,7 +174,7 @@ def _explained(url: str, reason: BaseException) -> Exception:
     return _OfflineError(f"no connection: {text}; this machine may be offline")
 
 
-def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int, int | None]:
+def _extent(response: requests.Response, part: _Part) -> tuple[int, int | None]:
     """Returns the response's offset in the file, and the size of the whole file."""
     status = response.status_code
     if status == http.HTTPStatus.OK:
@@ -164,9 +184,9 @@ def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int,
         # "bytes 1000-1999/2000", or "/*" for an unknown size
         span, _, size = response.headers.get("Content-Range", "").partition("/")
         total = int(size) if size.isdigit() else None
-        if span.startswith(f"bytes {found.size}-") and found.total in (None, total):
-            return found.size, total
-        _discard(part)
+        if span.startswith(f"bytes {part.size}-") and part.total in (None, total):
+            return part.size, total
+        part.discard()
         raise _CutError("the file on the server changed")
     answer = f"HTTP {status} {response.reason}"
     if status >= 500 or status in (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS):
@@ -174,39 +194,12 @@ def _extent(response: requests.Response, found: _Part, part: Path) -> tuple[int,
     raise _UnavailableError(f"can't download {response.url} ({answer})")
 
 
-def _read_part(part: Path, url: str) -> _Part:
-    """Returns the state of ``part``; empty if the source of its bytes is unknown."""
-    try:
-        found = _Part(**json.loads(_state_of(part).read_text("utf-8")), size=part.stat().st_size)
-    except (FileNotFoundError, ValueError, TypeError):
-        return _Part()
-    return found if found.url == url and (found.validator or found.total is not None) else _Part()
-
-
-def _state_of(part: Path) -> Path:
-    return part.with_name(f"{part.name}.json")
-
-
-def _discard(part: Path) -> None:
-    _state_of(part).unlink(missing_ok=True)
-    part.unlink(missing_ok=True)
-
-
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _refuse_without_space(part: Path, needed: int) -> None:
-    free = shutil.disk_usage(part.parent).free
-    if needed > free:
-        raise SystemFault(
-            f"not enough space in {part.parent}: {_megabytes(needed)} needed, {_megabytes(free)} free; "
-            "free some space, or use a different --data-dir"
-        )
-
-
-def _verify(url: str, part: Path, digest: str | None) -> None:
-    with open(part, "rb") as file:
+def _verify(part: _Part, digest: str | None) -> None:
+    with open(part.path, "rb") as file:
         begins = file.read(2)
         file.seek(0)
         if begins not in _MAGIC:
@@ -215,5 +208,5 @@ def _verify(url: str, part: Path, digest: str | None) -> None:
             problem = f"a file whose SHA-256 isn't {digest}"
         else:
             return
-    _discard(part)
-    raise _UnavailableError(f"{url} answered with {problem}")
+    part.discard()
+    raise _UnavailableError(f"{part.url} answered with {problem}")

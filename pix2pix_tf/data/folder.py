@@ -15,18 +15,18 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.config import DataConfig, Layout
+from pix2pix_tf.config import DataConfig, DataKind, Layout
 from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
 from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, found
 from pix2pix_tf.data.checking.values import suspicious_values
-from pix2pix_tf.data.dataset import ImageDataset, Images, Kind, sides_of_sets
+from pix2pix_tf.data.dataset import ImageDataset, Images, sides_of_sets
 from pix2pix_tf.data.layout import UNSPLIT, Item, Sets, Survey, list_folder, split_by_hash
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import split_side_by_side
 from pix2pix_tf.data.reading import load_in_pipeline
-from pix2pix_tf.errors import DataError
+from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import printable
-from pix2pix_tf.wording import quoted
+from pix2pix_tf.wording import counted, quoted
 
 _FEWEST_SEAMS = 5  # files needed to tell photos from pairs
 _SEAMLESS = 1.6  # limit on `seam_of`: photos have about 1, pairs 4 or more
@@ -37,7 +37,7 @@ _FEWEST_LEVELS = 16  # smallest width of a range for integer images
 class FolderOptions:
     """Options for opening a folder."""
 
-    kind: Kind = "pairs"
+    kind: DataKind = "pairs"
     """The requested kind. Images in one folder per split are side-by-side pairs; for 'images', only if all
     are exactly twice as wide as high. Images in folders A and B are paired by name for 'pairs', and unpaired
     for other kinds."""
@@ -53,17 +53,16 @@ class FolderOptions:
     ignored: tuple[float | None, float | None] = (None, None)
     """Values that mark missing pixels in measurements and gray images of A and B."""
     ranges: Sequence[ValueRange | None] = (None, None)
-    """Value ranges of A and B, mapped to the full range of pixel values. ``None`` uses the range of the
-    integer type, or the extremes of measurements."""
+    """Value ranges of A and B, mapped to the full range of pixel values; images alone use the last one.
+    ``None`` uses the range of the integer type, or the extremes of measurements."""
     channels: Sequence[int | None] = (None, None)
-    """Requested channels of A and B; one more than the files' channels reads alpha as a band."""
-    side: int = 1
-    """The side whose range and channels images have that are not pairs: 0 for A, 1 for B."""
+    """Channels of A and B; images alone use the last one. Gray and RGB are converted to each other; one more
+    than the files' channels reads alpha as a band."""
     cache_dir: Path | None = None
     """Folder for caching check results; ``None`` checks all files every time."""
 
     @classmethod
-    def of(cls, data: DataConfig, kind: Kind, **more: Any) -> FolderOptions:
+    def of(cls, data: DataConfig, kind: DataKind, **more: Any) -> FolderOptions:
         """Creates options from a configuration."""
         shares = data.val_share, data.test_share
         return cls(
@@ -89,7 +88,7 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
         SystemFault: The folder or a file in it can't be read.
     """
     survey = usable_survey(folder, options)
-    sides = as_asked(formats_of(survey), options.ranges, options.channels, folder, options.side)
+    sides = requested_formats(formats_of(survey), options.ranges, options.channels, folder)
     return ImageDataset(
         name=printable(folder.resolve().name),
         sides=sides,
@@ -142,10 +141,9 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
         index_file = options.cache_dir / f"checked-images-{digest[:16]}.json"
     ignored_in = {file: value for files, value in zip(sides, ignored, strict=False) for file in files}
     checked = check_images(ignored_in, index_file, with_appearance)
-    is_seamless = options.layout == "auto" and len(sides) == 1 and _is_seamless(list(checked.values()))
     layout, is_halved = survey.layout, survey.is_halved
     if options.kind == "images" and len(sides) == 1:
-        is_halved = options.layout == "side-by-side" or (not is_seamless and _are_twice_as_wide(checked))
+        is_halved = options.layout == "side-by-side" or _are_square_pairs(list(checked.values()))
         layout = layout.replace("images", "side-by-side images", 1) if is_halved else layout
     problems = _problems_of_files(checked, parts=2 if is_halved else 1)
     splits: Mapping[str, Sets] = {
@@ -164,43 +162,26 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
         bad_files=list(problems),
         is_split_here=is_split_here,
     )
-    skip = options.skip_bad_images
     findings = [
         *survey.findings,
-        *found(
-            "warning" if skip else "error",
-            "unreadable",
-            "image",
-            "that can't be used (skipped)" if skip else "that can't be used",
-            "replace or convert" if skip else "replace or convert, or skip with --skip-bad-images",
-            [Case((file,), problem) for file, problem in problems.items()],
-        ),
-        *_differences(survey, options),
+        *_unusable(problems, options.skip_bad_images),
+        *_differences(survey, options.ranges),
+        *_unlike_pairs(survey, options.layout),
     ]
-    used = [checked[file] for file in itertools.chain(*survey.files_by_side())]
-    is_tall = bool(used) and all(one.height >= one.width for one in used)
-    if is_halved and options.layout == "auto" and (is_seamless or is_tall):
-        why = "the two halves of the images have no visible border"
-        why = why if is_seamless else "no image is wider than high"
-        fix = (
-            "if they are pairs, add --layout side-by-side; else put A and B side by side into one image or "
-            "into folders A/ and B/, or use a --task, which makes pairs from photos"
-        )
-        code = "not-pairs" if is_seamless else "tall-pairs"
-        findings.append(Finding("warning", code, f"{why}: they may not be side-by-side pairs", fix))
     return dataclasses.replace(survey, findings=findings)
 
 
 # ---------------------------------------------------------------- results of checking files
 
 
-def _are_twice_as_wide(checked: Mapping[Path, CheckedImage]) -> bool:
-    """Whether all files have the shape of square side-by-side pairs."""
-    readable = [one for one in checked.values() if not one.problem]
-    return bool(readable) and all(one.width == 2 * one.height for one in readable)
+def _are_square_pairs(images: Sequence[CheckedImage]) -> bool:
+    """Whether files look like side-by-side pairs of square images."""
+    readable = [one for one in images if not one.problem]
+    are_twice_as_wide = bool(readable) and all(one.width == 2 * one.height for one in readable)
+    return are_twice_as_wide and not _are_seamless(images)
 
 
-def _is_seamless(images: Sequence[CheckedImage]) -> bool:
+def _are_seamless(images: Sequence[CheckedImage]) -> bool:
     """Whether files look like photos instead of side-by-side pairs."""
     known = [one.seam for one in images if one.seam is not None]
     return 2 * len(known) >= max(len(images), 2 * _FEWEST_SEAMS) and statistics.median(known) < _SEAMLESS
@@ -217,12 +198,21 @@ def _problems_of_files(checked: Mapping[Path, CheckedImage], parts: int) -> dict
     return problems
 
 
-def _differences(survey: Survey, options: FolderOptions) -> Iterator[Finding]:
+def _unusable(problems: Mapping[Path, str], skip: bool) -> Iterator[Finding]:
+    cases = [Case((file,), problem) for file, problem in problems.items()]
+    message, fix = "that can't be used", "replace or convert"
+    if skip:
+        yield from found("warning", "unreadable", "image", f"{message} (skipped)", fix, cases)
+    else:
+        fix += ", or skip with --skip-bad-images"
+        yield from found("error", "unreadable", "image", message, fix, cases)
+
+
+def _differences(survey: Survey, ranges: Sequence[ValueRange | None]) -> Iterator[Finding]:
     """Yields images that differ from the others of their side, or from the other image of their pair."""
     bands, nodata = [], []
     sides = survey.files_by_side()
-    ranges = options.ranges if sides[1:] else options.ranges[options.side :][:1]
-    ranges_of = [options.ranges] if survey.is_halved else [[each] for each in ranges]
+    ranges_of = [ranges] if survey.is_halved else [[each] for each in ranges[_requests(len(sides))]]
     for files, side_ranges in zip(sides, ranges_of, strict=False):
         first = survey.checked[files[0]]
         first_with: dict[int, Path] = {}
@@ -269,6 +259,24 @@ def _differences(survey: Survey, options: FolderOptions) -> Iterator[Finding]:
     )
 
 
+def _unlike_pairs(survey: Survey, layout: Layout) -> Iterator[Finding]:
+    """Yields a finding if side-by-side files may be single images."""
+    if layout != "auto" or not survey.is_halved or not survey.splits:
+        return
+    used = [survey.checked[file] for file in itertools.chain(*survey.files_by_side())]
+    if _are_seamless(list(survey.checked.values())):
+        code, why = "not-pairs", "the two halves of the images have no visible border"
+    elif all(one.height >= one.width for one in used):
+        code, why = "tall-pairs", "no image is wider than high"
+    else:
+        return
+    fix = (
+        "if they are pairs, add --layout side-by-side; else put A and B side by side into one image or into "
+        "folders A/ and B/, or use a --task, which makes pairs from photos"
+    )
+    yield Finding("warning", code, f"{why}: they may not be side-by-side pairs", fix)
+
+
 def _bands(image: CheckedImage) -> str:
     return f"{image.channels}{' of measurements' if image.values else ''}"
 
@@ -298,37 +306,45 @@ def formats_of(survey: Survey) -> list[PixelFormat]:
     return formats
 
 
-def as_asked(
+def requested_formats(
     sides: Sequence[PixelFormat],
     ranges: Sequence[ValueRange | None],
     channels: Sequence[int | None],
-    folder: Path,
-    single: int = 1,
+    dataset: object,
 ) -> tuple[PixelFormat, ...]:
-    """Applies the requested ranges and channels to the sides; a single side uses those of side ``single``.
-
-    One channel more than the images have reads alpha as a band, if all images have alpha.
+    """Applies the requested ranges and channels of `FolderOptions` to the formats of the files.
 
     Raises:
+        ConfigError: Images can't be converted to the requested channels.
         DataError: The range is too narrow for integer images, so that nearly all values would be clipped.
     """
-    asked = []
-    if len(sides) == 1:
-        ranges, channels = (ranges[single],), (channels[single],)
-    for side, values, wanted in zip(sides, ranges, channels, strict=True):
-        if side.has_alpha and wanted == side.channels + 1:
-            side = dataclasses.replace(side, channels=wanted)
+    which = _requests(len(sides))
+    requested = []
+    for side, values, wanted in zip(sides, ranges[which], channels[which], strict=True):
+        count = wanted or side.channels
+        is_alpha = side.has_alpha and count == side.channels + 1
+        if count != side.channels and not is_alpha and not {count, side.channels} <= {1, 3}:
+            raise ConfigError(
+                f"{dataset}: can't convert images with {counted(side.channels, 'channel')} to {count}; only "
+                "gray and RGB can be converted to each other, and alpha to a band"
+            )
+        side = dataclasses.replace(side, channels=count)
         if values is not None:
             if side.value_range is None and values[1] - values[0] < _FEWEST_LEVELS:
                 raise DataError(
-                    f"{folder}: the images have integers from 0 to {side.stored_range[1]}, so a range from "
+                    f"{dataset}: the images have integers from 0 to {side.stored_range[1]}, so a range from "
                     f"{values[0]:g} to {values[1]:g} would clip nearly all; give --input-range and "
                     "--output-range as integers of the files"
                 )
             missing = None if side.missing is None else 0
             side = dataclasses.replace(side, bits=16, value_range=values, missing=missing)
-        asked.append(side)
-    return tuple(asked)
+        requested.append(side)
+    return tuple(requested)
+
+
+def _requests(sides: int) -> slice:
+    """Returns which ranges or channels of `FolderOptions` apply to one or two sides."""
+    return slice(-1, None) if sides == 1 else slice(2)
 
 
 def digests_of(items: Sequence[Item], survey: Survey) -> np.ndarray:

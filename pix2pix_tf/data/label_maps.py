@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.data.dataset import ImageDataset, images_of, spread
-from pix2pix_tf.data.names import known_classes
+from pix2pix_tf.data.names import PROCEDURAL, facts_of
+from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.errors import DataError
 
 MOST_CLASSES = 32
@@ -74,7 +75,7 @@ def named_classes(dataset: ImageDataset, side: int) -> dict[str, tuple[int, ...]
         return {}
     if dataset.kind == "unpaired":
         dataset, side = images_of(dataset, side), 0
-    known = known_classes(dataset.name)
+    known = PALETTE if dataset.name == PROCEDURAL else facts_of(dataset.name).classes
     named = {}
     for number, color in enumerate(palette(dataset, side).tolist(), start=1):
         near = (

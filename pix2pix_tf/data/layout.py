@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from pix2pix_tf.config import Layout
+from pix2pix_tf.config import DataKind, Layout
 from pix2pix_tf.data.checking.findings import Case, Finding, found
-from pix2pix_tf.data.dataset import Kind
 from pix2pix_tf.errors import SystemFault
 from pix2pix_tf.files import printable
 
@@ -107,7 +106,7 @@ class _LayoutError(Exception):
         self.finding = Finding("error", "layout", message, fix, [Case(folders)])
 
 
-def list_folder(folder: Path, kind: Kind, wanted: Layout) -> Survey:
+def list_folder(folder: Path, kind: DataKind, wanted: Layout) -> Survey:
     """Returns the files of a folder by split and side, and problems with paths and names.
 
     Raises:
@@ -146,22 +145,16 @@ def list_folder(folder: Path, kind: Kind, wanted: Layout) -> Survey:
     return Survey(layout, splits, kind != "images" and not is_apart, findings)
 
 
-def likely_kind(folder: Path) -> Kind:
+def likely_kind(folder: Path) -> DataKind:
     """Returns 'unpaired' for folders A and B that have no file name in common, else 'pairs'."""
-    try:
-        _, roots = _find_layout(folder, "pairs", "auto")
-    except _LayoutError:
-        return "pairs"  # opening the folder as pairs reports the problem
-    apart = [[files_by_name(root)[0] for root in sides] for sides in roots.values() if len(sides) == 2]
-    in_common = any(a.keys() & b.keys() for a, b in apart)
-    has_both = any(a and b for a, b in apart)
-    return "unpaired" if has_both and not in_common else "pairs"
+    sides = [{item.name for item in items} for items in list_folder(folder, "unpaired", "auto").sets()]
+    return "unpaired" if len(sides) == 2 and all(sides) and sides[0].isdisjoint(sides[1]) else "pairs"
 
 
 # ---------------------------------------------------------------- layouts
 
 
-def _find_layout(folder: Path, kind: Kind, wanted: Layout) -> tuple[str, _Roots]:
+def _find_layout(folder: Path, kind: DataKind, wanted: Layout) -> tuple[str, _Roots]:
     """Returns the name of a folder's layout, and the folders of its splits."""
     if not folder.is_dir():
         if folder.exists():
@@ -214,7 +207,7 @@ def _subfolders(folder: Path) -> list[Path]:
         _raise_unreadable(error)
 
 
-def _by_split(paths: Mapping[Path, str], pattern: str, kind: Kind) -> _Roots:
+def _by_split(paths: Mapping[Path, str], pattern: str, kind: DataKind) -> _Roots:
     """Returns the folders of each split whose path matches; ``paths`` has paths without case."""
     found: dict[str, dict[str, Path]] = {}
     for path, name in paths.items():
@@ -230,7 +223,7 @@ def _by_split(paths: Mapping[Path, str], pattern: str, kind: Kind) -> _Roots:
     return {split: tuple(path for _, path in sorted(found[split].items())) for split in ordered}
 
 
-def _advice(folder: Path, kind: Kind) -> str:
+def _advice(folder: Path, kind: DataKind) -> str:
     """Returns advice for a folder without readable images."""
     unread = next(walk(folder, is_unread_image), None)
     if unread is None:
@@ -318,7 +311,7 @@ def _by_ending(files: Mapping[str, Path]) -> list[dict[str, Path]]:
 
 
 def _without_partner(
-    roots: _Roots, files_of: Mapping[str, Sequence[Mapping[str, Path]]], kind: Kind
+    roots: _Roots, files_of: Mapping[str, Sequence[Mapping[str, Path]]], kind: DataKind
 ) -> Iterator[Finding]:
     """Yields sides without images, and images of pairs without a partner."""
     alone = []

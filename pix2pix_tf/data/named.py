@@ -6,19 +6,17 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix_tf.data.names import CATALOG, NAMED, kind_of
+from pix2pix_tf.data.names import CATALOG, facts_of
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults
 
 if TYPE_CHECKING:
     from pix2pix_tf.data.dataset import ImageDataset
 
-SPLITS = ("train", "val", "test")
-UNPAIRED_SPLITS = ("trainA", "trainB", "testA", "testB")
 PUBLIC_SERVER = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 
 
@@ -49,21 +47,22 @@ def open_named_dataset(
     archive: Path | None = None,
     mirror: str | None = None,
     skip_bad_images: bool = False,
+    channels: Sequence[int | None] = (None, None),
 ) -> ImageDataset:
-    """Opens a data set by its full name, after preparing it with `prepare_folder`."""
+    """Opens a data set by its full name, after preparing it with `prepare_folder`; see `FolderOptions`."""
     from pix2pix_tf.data.dataset import with_label_maps
     from pix2pix_tf.data.folder import FolderOptions, open_folder
 
-    kind = kind_of(name)
+    kind = facts_of(name).kind
     options = FolderOptions(
         kind,
         layout="side-by-side" if kind == "pairs" else "auto",
         skip_bad_images=skip_bad_images,
+        channels=channels,
         cache_dir=data_root(data_dir),
     )
     dataset = open_folder(prepare_folder(name, data_dir, archive, mirror), options)
-    dataset = dataclasses.replace(dataset, name=name)
-    return with_label_maps(dataset, NAMED[name].labels) if name in NAMED else dataset
+    return with_label_maps(dataclasses.replace(dataset, name=name), facts_of(name).labels)
 
 
 def prepare_folder(
@@ -76,7 +75,7 @@ def prepare_folder(
     """
     import filelock
 
-    folder, root = named_folder(name, data_dir), data_root(data_dir)
+    folder, root, facts = named_folder(name, data_dir), data_root(data_dir), facts_of(name)
     if folder.is_dir():
         return folder
     archive = existing_archive(archive)
@@ -89,7 +88,7 @@ def prepare_folder(
             if folder.is_dir():
                 return folder
             with _whole_folder(folder) as unfinished:
-                if kind_of(name) == "images":
+                if facts.kind == "images":
                     from pix2pix_tf.data.tfds_images import write_images
 
                     write_images(name, root, unfinished)
@@ -98,8 +97,7 @@ def prepare_folder(
 
                     if archive is None:
                         archive = downloaded = _download(name, downloads, mirror)
-                    splits = SPLITS if name in CATALOG else UNPAIRED_SPLITS
-                    extract_images(archive, unfinished, Path(name).name, splits, NAMED[name].counts)
+                    extract_images(archive, unfinished, Path(name).name, facts.splits, facts.counts)
             if downloaded is not None:
                 downloaded.unlink(missing_ok=True)
     return folder

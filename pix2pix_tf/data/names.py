@@ -9,10 +9,10 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pix2pix_tf.config import DataConfig
+    from pix2pix_tf.config import DataConfig, DataKind
 
 UNKNOWN = "unknown"  # data set of an imported run if the user gives none
 PROCEDURAL = "procedural"
@@ -25,13 +25,18 @@ class NamedSet:
     name: str
     description: str  # A (the left half of each image), B (the right half) and the usual direction
     settings: Mapping[str, Any]  # for pix2pix, from the paper's appendix "Training details"
-    kind: Literal["pairs", "unpaired"] = "pairs"
+    kind: DataKind = "pairs"
     archive_bytes: int = 0  # approximate
     labels: str = ""  # which of A and B are label maps, such as "B"
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # verified number of images per split
     homepage: str = "https://phillipi.github.io/pix2pix/"
     license: str = ""  # empty if uncertain
     classes: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)  # label colors
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The folders of the archive."""
+        return ("train", "val", "test") if self.kind == "pairs" else ("trainA", "trainB", "testA", "testB")
 
 
 _CATALOG = (
@@ -124,6 +129,9 @@ CYCLE_GAN: Mapping[str, NamedSet] = {
 
 NAMED: Mapping[str, NamedSet] = {**CATALOG, **CYCLE_GAN}
 
+_FACTS = {**NAMED, PROCEDURAL: NamedSet(PROCEDURAL, "generated, no download", {}, labels="B")}
+_OTHER = NamedSet("", "", {}, kind="images")  # a data set of tensorflow-datasets, or a folder
+
 _TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*")  # no NAME/CONFIG, which would look like a path
 
 
@@ -135,35 +143,16 @@ def full_name(dataset: str) -> str:
     return f"cycle_gan/{dataset}" if dataset in _CYCLE_GAN else dataset
 
 
-def kind_of(name: str) -> Literal["pairs", "unpaired", "images"]:
-    """Returns the kind of a data set by its full name."""
-    if name in NAMED:
-        return NAMED[name].kind
-    return "pairs" if name == PROCEDURAL else "images"
+def facts_of(dataset: str) -> NamedSet:
+    """Returns what is known about a data set by its name; nothing but the kind of other data sets."""
+    return _FACTS.get(full_name(dataset), _OTHER)
 
 
 def label_sides(data: DataConfig) -> str:
     """Returns the sides with label maps ("", "A", "B" or "AB"), from the settings or the data set's name."""
     if data.label_maps != "auto":
         return {"none": "", "both": "AB"}.get(data.label_maps, data.label_maps)
-    name = full_name(data.dataset)
-    return "B" if name == PROCEDURAL else NAMED[name].labels if name in NAMED else ""
-
-
-def settings_of(dataset: str) -> Mapping[str, Any]:
-    """Returns the default settings of a data set; empty for folders and the procedural data set."""
-    name = full_name(dataset)
-    return NAMED[name].settings if name in NAMED else {}
-
-
-def known_classes(dataset: str) -> Mapping[str, tuple[int, ...]]:
-    """Returns the known classes and colors of a data set's label maps."""
-    if dataset == PROCEDURAL:
-        from pix2pix_tf.data.procedural.canvas import PALETTE
-
-        return PALETTE
-    name = full_name(dataset)
-    return NAMED[name].classes if name in NAMED else {}
+    return facts_of(data.dataset).labels
 
 
 def looks_like_path(dataset: str) -> bool:

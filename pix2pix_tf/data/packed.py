@@ -7,10 +7,10 @@ bytes of memory per image. Random access works as for folders.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,14 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pix2pix_tf.data.dataset import ImageDataset, Images, LazyNames, sides_of_sets
-from pix2pix_tf.data.folder import FolderOptions, as_asked, digests_of, formats_of, read_sides, usable_survey
+from pix2pix_tf.data.folder import (
+    FolderOptions,
+    digests_of,
+    formats_of,
+    read_sides,
+    requested_formats,
+    usable_survey,
+)
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.reading import decode_in_pipeline
 from pix2pix_tf.errors import ConfigError, DataError
@@ -84,44 +91,36 @@ def write_records(
     out: Path, name: str, records: Iterable[Record], digests: np.ndarray, shard_bytes: int = SHARD_BYTES
 ) -> dict[str, Any]:
     """Writes one set's shards and index; returns the set's entry of the manifest."""
-    places: list[np.ndarray] = []
+    places: list[tuple[int, int]] = []  # shard and offset of each record
     shards: list[str] = []
-    remaining = iter(records)
-    while (first := next(remaining, None)) is not None:
-        shard = f"{name}-{len(shards):05d}.tfrecord"
-        offsets = _write_shard(out / shard, itertools.chain([first], remaining), shard_bytes)
-        places.append(np.stack([np.full_like(offsets, len(shards)), offsets], axis=1))
-        shards.append(shard)
-    index = np.concatenate([np.concatenate(places), digests.view(np.int64)], axis=1)
-    with written_whole(out / f"{name}.index.npy") as unfinished, unfinished.open("wb") as file:
-        np.save(file, index)
-    return {"name": name, "count": len(index), "shards": shards}
-
-
-def _write_shard(path: Path, records: Iterator[Record], most_bytes: int) -> np.ndarray:
-    """Writes records until a shard is full; returns the offset of each record."""
-    offsets, end = [], 0
-    with written_whole(path) as unfinished, tf.io.TFRecordWriter(str(unfinished)) as writer:
-        for name, files in records:
+    end = shard_bytes
+    with contextlib.ExitStack() as open_shard:
+        for record_name, files in records:
+            if end >= shard_bytes:
+                open_shard.close()
+                shards.append(f"{name}-{len(shards):05d}.tfrecord")
+                unfinished = open_shard.enter_context(written_whole(out / shards[-1]))
+                writer = open_shard.enter_context(tf.io.TFRecordWriter(str(unfinished)))
+                end = 0
             example = tf.train.Example()
-            example.features.feature["name"].bytes_list.value.append(name.encode())
+            example.features.feature["name"].bytes_list.value.append(record_name.encode())
             example.features.feature["files"].bytes_list.value.extend(files)
             record = example.SerializeToString()
             writer.write(record)
-            offsets.append(end)
+            places.append((len(shards) - 1, end))
             end += len(record) + _FRAME_BYTES
-            if end >= most_bytes:
-                break
-    return np.array(offsets, np.int64)
+    index = np.concatenate([np.array(places, np.int64), digests.view(np.int64)], axis=1)
+    with written_whole(out / f"{name}.index.npy") as unfinished, unfinished.open("wb") as file:
+        np.save(file, index)
+    return {"name": name, "count": len(index), "shards": shards}
 
 
 def open_pack(
     folder: Path,
     ranges: Sequence[ValueRange | None] = (None, None),
     channels: Sequence[int | None] = (None, None),
-    side: int = 1,
 ) -> ImageDataset:
-    """Opens a packed data set; see `FolderOptions` for ``ranges``, ``channels`` and ``side``."""
+    """Opens a packed data set; see `FolderOptions` for ``ranges`` and ``channels``."""
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if stored["format"] != _FORMAT:
@@ -130,7 +129,8 @@ def open_pack(
             )
         if not stored["splits"]:
             raise ValueError("no splits")
-        sides = as_asked(list(map(PixelFormat.from_json, stored["sides"])), ranges, channels, folder, side)
+        stored_sides = list(map(PixelFormat.from_json, stored["sides"]))
+        sides = requested_formats(stored_sides, ranges, channels, folder)
         return ImageDataset(
             name=stored["name"],
             sides=sides,
@@ -154,13 +154,12 @@ def _images(folder: Path, stored: dict[str, Any], sides: tuple[PixelFormat, ...]
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
         raise ValueError(f"{missing[0]} is missing")
-    is_halved = bool(stored["halved"])
     with tf.device("CPU"):
         shard_files = tf.constant(list(map(str, shards)))
         shard_of, offset_of = tf.constant(index[:, 0]), tf.constant(index[:, 1])
     features = {
         "name": tf.io.FixedLenFeature([], tf.string),
-        "files": tf.io.FixedLenFeature([1 if is_halved else len(sides)], tf.string),
+        "files": tf.io.FixedLenFeature([1 if stored["halved"] else len(sides)], tf.string),
     }
 
     def parsed(number: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -363,23 +363,20 @@ def _decoded(images: Images) -> Images:
     reading = indices.map(images.read, tf.data.AUTOTUNE, deterministic=True).prefetch(8)
     # The progress bar appears only on a terminal, after two seconds.
     decoded = list(tqdm(reading, "decoding", len(images), leave=False, unit="image", delay=2, disable=None))
-    sides = [_PackedImages(side) for side in zip(*decoded, strict=True)]
-    return dataclasses.replace(images, read=lambda index: tuple(side.get(index) for side in sides))
+    sides = [_reader_of_one_tensor(side) for side in zip(*decoded, strict=True)]
+    return dataclasses.replace(images, read=lambda index: tuple(read(index) for read in sides))
 
 
-class _PackedImages:
-    """Images of any size in one tensor, which graphs can read without calling Python and with one copy."""
+def _reader_of_one_tensor(images: Sequence[tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Stores images of any size in one tensor, from which graphs read without Python and with one copy."""
+    all_shapes = np.array([image.shape for image in images], np.int64)
+    ends = all_shapes.prod(axis=1).cumsum()
+    with tf.device("CPU"):  # leave GPU memory to the networks
+        shapes, starts = tf.constant(all_shapes), tf.constant(np.concatenate([[0], ends[:-1]]))
+        pixels = tf.concat([tf.reshape(image, [-1]) for image in images], axis=0)
 
-    def __init__(self, images: Sequence[tf.Tensor]):
-        shapes = np.array([image.shape for image in images], np.int64)
-        ends = shapes.prod(axis=1).cumsum()
-        with tf.device("CPU"):  # leave GPU memory to the networks
-            self._shapes = tf.constant(shapes)
-            self._starts = tf.constant(np.concatenate([[0], ends[:-1]]))
-            self._pixels = tf.concat([tf.reshape(image, [-1]) for image in images], axis=0)
+    def read(index: tf.Tensor) -> tf.Tensor:
+        shape = tf.gather(shapes, index)
+        return tf.reshape(tf.slice(pixels, [tf.gather(starts, index)], [tf.reduce_prod(shape)]), shape)
 
-    def get(self, index: tf.Tensor) -> tf.Tensor:
-        """Returns image ``index``, [height, width, channels]."""
-        shape = tf.gather(self._shapes, index)
-        pixels = tf.slice(self._pixels, [tf.gather(self._starts, index)], [tf.reduce_prod(shape)])
-        return tf.reshape(pixels, shape)
+    return read

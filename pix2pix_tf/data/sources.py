@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pix2pix_tf.config import TrainConfig, replace
+import tensorflow as tf
+
+from pix2pix_tf.config import DataKind, TrainConfig, replace
 from pix2pix_tf.data.dataset import (
     ITEMS,
     ImageDataset,
-    Kind,
     images_of,
     pairs_made_by,
     unpaired,
     with_label_maps,
 )
+from pix2pix_tf.data.folder import FolderOptions, open_folder, requested_formats
+from pix2pix_tf.data.layout import likely_kind
+from pix2pix_tf.data.named import data_root, existing_archive, named_folder, open_named_dataset
 from pix2pix_tf.data.names import (
     CATALOG,
     CYCLE_GAN,
     NAMED,
     PROCEDURAL,
     UNKNOWN,
+    facts_of,
     full_name,
-    kind_of,
     label_sides,
     looks_like_path,
 )
+from pix2pix_tf.data.packed import is_pack, open_pack
+from pix2pix_tf.data.pixels import convert_channels
+from pix2pix_tf.data.procedural import procedural_dataset
+from pix2pix_tf.data.tasks import task_for
 from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.storage import address_of, local_folder
-from pix2pix_tf.wording import counted, did_you_mean
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from pix2pix_tf.wording import did_you_mean
 
 _FILE_SETTINGS = ("fit", "photo_filter")  # used when images are read from files
 _EVALUATION_SETTINGS = ("evaluate_every", "best_metric")  # used only with held-out pairs
 
 
-def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool = True) -> ImageDataset:
+def open_dataset(config: TrainConfig, kind: DataKind | None = None, to_train: bool = True) -> ImageDataset:
     """Opens the data set of a configuration; downloads and prepares it if necessary.
 
     Args:
@@ -59,11 +63,10 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
         DataError: The name, the folder or an image is invalid, or the data set has the wrong kind.
         SystemFault: Network, disk space or permission is missing.
     """
-    kind = kind or config.model.data
     data = config.data
-    if kind == "pairs" and data.task != "pairs":
-        dataset = _with_task(open_dataset(config, "images", to_train), config)
-        return dataset.using(*(_EVALUATION_SETTINGS if dataset.has_targets else ()))
+    wanted = kind or config.model.data
+    makes_pairs = wanted == "pairs" and data.task != "pairs"
+    kind = "images" if makes_pairs else wanted
     dataset = _opened(config, kind)
     # Whether a model of single images takes side B of pairs, or takes other images as side B.
     if dataset.kind == "images":
@@ -94,17 +97,14 @@ def open_dataset(config: TrainConfig, kind: Kind | None = None, to_train: bool =
         dataset = dataset.directed(data.direction)
         if kind == "images" and dataset.kind != "images":
             dataset = images_of(dataset, config.model.side)
-    channels: tuple[int | None, ...] = (data.input_channels, data.output_channels)
-    if kind == "images":
-        channels = channels[config.model.side :][:1]
-    if config.model.data == "unpaired" and dataset.kind == "pairs" and data.direction == "BtoA":
-        channels = channels[::-1]  # for these models, the settings are in the order A, B
+    if makes_pairs:
+        dataset = _with_task(dataset, config)
     if dataset.has_targets:
         used.update(_EVALUATION_SETTINGS)
-    return _with_channels(dataset, channels).using(*used)
+    return dataset.using(*used)
 
 
-def open_any(config: TrainConfig, usual: TrainConfig, kind: Kind) -> ImageDataset:
+def open_any(config: TrainConfig, usual: TrainConfig, kind: DataKind) -> ImageDataset:
     """Opens a data set, possibly without training images; raises if a setting has no effect on it.
 
     ``usual`` has the data set's default settings.
@@ -114,7 +114,7 @@ def open_any(config: TrainConfig, usual: TrainConfig, kind: Kind) -> ImageDatase
     return dataset
 
 
-def chosen_kind(config: TrainConfig, kind: Kind | None, with_task: Kind) -> Kind:
+def chosen_kind(config: TrainConfig, kind: DataKind | None, with_task: DataKind) -> DataKind:
     """Returns ``with_task`` if there is a task, else ``kind``, by default the data set's own kind."""
     if config.data.task == "pairs":
         return kind or usual_kind(config.data.dataset)
@@ -128,11 +128,7 @@ def open_existing(config: TrainConfig) -> ImageDataset | None:
     data, name = config.data, full_name(config.data.dataset)
     if looks_like_path(data.dataset):
         return None if address_of(data.dataset) else open_dataset(config)
-    if name in (PROCEDURAL, UNKNOWN):
-        return open_dataset(config)
-    from pix2pix_tf.data.named import existing_archive, named_folder
-
-    if named_folder(name, data.data_dir).is_dir():
+    if name in (PROCEDURAL, UNKNOWN) or named_folder(name, data.data_dir).is_dir():
         return open_dataset(config)
     existing_archive(data.archive)
     _check_name(data.dataset)
@@ -141,8 +137,6 @@ def open_existing(config: TrainConfig) -> ImageDataset | None:
 
 def _with_task(images: ImageDataset, config: TrainConfig) -> ImageDataset:
     """Makes pairs from images with the configured task."""
-    from pix2pix_tf.data.tasks import task_for
-
     photos = dataclasses.replace(images.sides[0], labels=False)
     task = task_for(dataclasses.replace(config.data, output_bits=photos.bits), photos.channels)
     if task.inpaints and photos.value_range is not None:
@@ -153,61 +147,67 @@ def _with_task(images: ImageDataset, config: TrainConfig) -> ImageDataset:
     return pairs_made_by(task, dataclasses.replace(images, sides=(photos,)), config.split_seed)
 
 
-def usual_kind(dataset: str) -> Kind:
+def usual_kind(dataset: str) -> DataKind:
     """Returns a data set's own kind, as far as it is known without downloading the data set."""
     if looks_like_path(dataset):
-        from pix2pix_tf.data.layout import likely_kind
-        from pix2pix_tf.data.packed import is_pack, open_pack
-
         folder = local_folder(dataset)
         return open_pack(folder).kind if is_pack(folder) else likely_kind(folder)
-    return kind_of(full_name(dataset))
+    return facts_of(dataset).kind
 
 
-def _opened(config: TrainConfig, kind: Kind) -> ImageDataset:
+def _opened(config: TrainConfig, kind: DataKind) -> ImageDataset:
     """Opens a data set as its own kind; raises if it can't be converted to ``kind``."""
     data, name = config.data, full_name(config.data.dataset)
     refuse_unread(config, replace(config, archive=None, mirror_url=None))
     if name == UNKNOWN:
         raise DataError("the imported run doesn't record its training data set; add --dataset")
+    requests = [(data.input_range, data.input_channels), (data.output_range, data.output_channels)]
+    of_images_alone = requests[config.model.side]
+    if kind == "images":
+        requests[1 - config.model.side] = (None, None)  # the other side of pairs is not used
+    if config.model.data != "unpaired" and data.direction == "BtoA":  # B is the input
+        requests.reverse()
+    ranges, channels = zip(*requests, of_images_alone, strict=True)
     if name == PROCEDURAL:
-        from pix2pix_tf.data.procedural import procedural_dataset
-
-        drawn = procedural_dataset(config.optimization.seed, data.size)
-        return drawn.using(*(["photo_filter"] if data.jitter else []))
+        return _procedural(config, channels)
     if looks_like_path(data.dataset):
-        from pix2pix_tf.data.folder import FolderOptions, open_folder
-        from pix2pix_tf.data.named import data_root
-        from pix2pix_tf.data.packed import is_pack, open_pack
-
         folder = existing_folder(data.dataset)
-        ranges, channels = (data.input_range, data.output_range), (data.input_channels, data.output_channels)
-        if config.model.data != "unpaired" and data.direction == "BtoA":  # B is the input
-            ranges, channels = ranges[::-1], channels[::-1]
-        # Images that are not pairs are inputs for models that take inputs only, else outputs.
-        side = 1 if config.model.side == 1 or data.direction == "BtoA" else 0
         used = {*_FILE_SETTINGS, "input_range", "output_range"}
         if is_pack(folder):
-            pack = open_pack(folder, ranges, channels, side)
+            pack = open_pack(folder, ranges, channels)
             _refuse_kind(pack.name, pack.kind, kind, f"; pack it with --kind {kind}")
             return pack.using(*used)
-        cache_dir = data_root(data.data_dir)
-        seed = config.split_seed
+        seed, cache_dir = config.split_seed, data_root(data.data_dir)
         options = FolderOptions.of(
-            data, kind, seed=seed, ranges=ranges, channels=channels, side=side, cache_dir=cache_dir
+            data, kind, seed=seed, ranges=ranges, channels=channels, cache_dir=cache_dir
         )
         return open_folder(folder, options).using(*used, "layout", "skip_bad_images", "data_dir")
-    from pix2pix_tf.data.named import open_named_dataset
-
     _check_name(data.dataset)
-    _refuse_kind(f"'{data.dataset}'", kind_of(name), kind)
+    _refuse_kind(f"'{data.dataset}'", facts_of(name).kind, kind)
     try:
-        opened = open_named_dataset(name, data.data_dir, data.archive, data.mirror_url, data.skip_bad_images)
+        opened = open_named_dataset(
+            name, data.data_dir, data.archive, data.mirror_url, data.skip_bad_images, channels
+        )
     except SystemFault as error:
         if not Path(data.dataset).is_dir():
             raise
         raise SystemFault(f"{error}; for the local folder, give --dataset ./{data.dataset}") from error
     return opened.using(*_FILE_SETTINGS, "skip_bad_images", "data_dir")
+
+
+def _procedural(config: TrainConfig, channels: Sequence[int | None]) -> ImageDataset:
+    dataset = procedural_dataset(config.optimization.seed, config.data.size)
+    sides = requested_formats(dataset.sides, (None, None), channels, PROCEDURAL)
+
+    def convert(images: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        return tuple(
+            convert_channels(image, side.channels) for image, side in zip(images, sides, strict=True)
+        )
+
+    if sides != dataset.sides:
+        splits = {split: (pairs.mapped(convert),) for split, (pairs,) in dataset.splits.items()}
+        dataset = dataclasses.replace(dataset, sides=sides, splits=splits)
+    return dataset.using(*(["photo_filter"] if config.data.jitter else []))
 
 
 def _check_name(dataset: str) -> None:
@@ -218,40 +218,10 @@ def _check_name(dataset: str) -> None:
         raise _no_such_dataset(dataset)
 
 
-def _refuse_kind(dataset: str, found: Kind, wanted: Kind, fix: str = "") -> None:
+def _refuse_kind(dataset: str, found: DataKind, wanted: DataKind, fix: str = "") -> None:
     """Raises `DataError` if a data set can't be converted to the wanted kind."""
     if found != wanted and (wanted == "pairs" or found == "images"):
         raise DataError(f"{dataset} has {ITEMS[found]}s, but {ITEMS[wanted]}s are needed{fix}")
-
-
-def _with_channels(dataset: ImageDataset, channels: tuple[int | None, ...]) -> ImageDataset:
-    """Converts the images of each side to the given channel count; ``None`` leaves a side unchanged."""
-    sides = tuple(
-        dataclasses.replace(side, channels=count or side.channels)
-        for count, side in zip(channels, dataset.sides, strict=True)
-    )
-    if sides == dataset.sides:
-        return dataset
-    for now, side in zip(sides, dataset.sides, strict=True):
-        if now != side and not {now.channels, side.channels} <= {1, 3}:
-            raise ConfigError(
-                f"{dataset.name}: can't convert images with {counted(side.channels, 'channel')} to "
-                f"{now.channels}; only gray and RGB can be converted to each other, and alpha to a band"
-            )
-    from pix2pix_tf.data.pixels import convert_channels
-
-    def converting(wanted: tuple[int, ...], images: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-        return tuple(convert_channels(image, count) for image, count in zip(images, wanted, strict=True))
-
-    converted = dataclasses.replace(dataset, sides=sides)
-    splits = {
-        split: tuple(
-            images.mapped(functools.partial(converting, tuple(side.channels for side in formats)))
-            for images, formats in converted.parts(split)
-        )
-        for split in dataset.splits
-    }
-    return dataclasses.replace(converted, splits=splits)
 
 
 def existing_folder(dataset: str) -> Path:

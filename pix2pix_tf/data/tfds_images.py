@@ -22,7 +22,7 @@ from pix2pix_tf.files import first_line
 from pix2pix_tf.web import first_cause
 
 _FEATURE = "image"
-_SPLITS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
+_SPLITS = {"train": "train", "validation": "val", "val": "val", "valid": "val", "test": "test"}
 _OTHER_WAYS = "a --data-dir where it is already prepared, or a folder of its images with --dataset"
 _TIMEOUT_SECONDS = 10.0
 
@@ -68,14 +68,11 @@ def write_images(name: str, root: Path, folder: Path) -> None:
             manual = tfds.download.DownloadConfig(manual_dir=root / "downloads" / "manual")
             builder.download_and_prepare(download_config=manual)
         stored = builder.info.splits
-        found = {
-            split: next((one for one in names if one in stored), None) for split, names in _SPLITS.items()
-        }
-        if found["train"] is None:
+        if "train" not in stored:
             raise DataError(f"{name} has no training images (splits: {', '.join(sorted(stored))})")
-        for split, one in found.items():
-            if one is not None:
-                _write_split(builder, one, folder / split)
+        for split, written in _SPLITS.items():
+            if split in stored:
+                _write_split(builder, split, folder / written)
 
 
 def _write_split(builder: Any, split: str, folder: Path) -> None:

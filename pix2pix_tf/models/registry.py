@@ -8,7 +8,7 @@ from typing import Any
 
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import DEFAULT_MODEL, Recipe, TrainConfig
-from pix2pix_tf.data.names import PROCEDURAL, settings_of
+from pix2pix_tf.data.names import PROCEDURAL, facts_of
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Model
 
@@ -76,7 +76,7 @@ def preset(
     kind = model_class(model)
     if dataset == PROCEDURAL:
         return configs.replace(defaults(model, recipe), dataset=dataset, **kind.procedural)
-    settings = dict(settings_of(dataset))
+    settings = dict(facts_of(dataset).settings)
     if kind.Settings.data == "images":  # the papers' training lengths apply to translation only
         settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
     if kind.Settings.data == "unpaired":  # both directions are trained

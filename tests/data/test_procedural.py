@@ -70,35 +70,6 @@ def test_everything_planned_stands_inside_its_image(height, width):
                 assert 0 <= box.left < box.right <= width, (index, box)
 
 
-def test_facades_differ_in_stories_bays_and_style_and_in_number():
-    assert [len(plan_street(0, 0, 128, width).houses) for width in (128, 512)] == [1, 3]
-    houses = [plan_street(0, index, 128, 128).houses[0] for index in range(60)]
-    assert len({house.style for house in houses}) == 6
-    assert len({house.wall.top for house in houses}) > 10
-    assert len({len(house.windows) for house in houses}) > 5
-
-
-def test_photo_can_be_told_from_the_labels():
-    pairs = [draw_pair(0, index, 128, 128) for index in range(30)]
-    for photo, labels in pairs:
-        window, sky = (photo[(labels == PALETTE[name]).all(-1)].mean() for name in ("window", "sky"))
-        assert window < sky
-    # One color for each class, the same in all images, explains most of the photos' variance.
-    photos = np.concatenate([photo.reshape(-1, 3) for photo, _ in pairs]).astype(np.float64)
-    classes = np.concatenate([class_map(labels).ravel() for _, labels in pairs])
-    means = np.stack([photos[classes == place].mean(0) for place in range(len(PALETTE))])
-    explained = 1 - ((photos - means[classes]) ** 2).sum() / ((photos - photos.mean(0)) ** 2).sum()
-    assert explained > 0.4
-
-
-def test_edges_of_the_photo_lie_on_edges_of_the_labels():
-    for index in range(10):
-        photo, labels = (image.astype(np.int64) for image in draw_pair(0, index, 128, 128))
-        step = np.abs(np.diff(photo, axis=1)).sum(-1)
-        edge = np.abs(np.diff(labels, axis=1)).sum(-1) > 0
-        assert step[edge].mean() > 2 * step[~edge].mean()
-
-
 def test_splits_are_named_after_their_drawings_and_share_none():
     dataset = procedural_dataset(0, (64, 64), train_count=5, val_count=0, test_count=2)
     assert dataset.sides == (PixelFormat(channels=3, labels=False), PixelFormat(channels=3, labels=True))

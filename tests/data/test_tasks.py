@@ -52,7 +52,7 @@ def test_every_name_of_a_task_has_one():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_is_made_has_the_photos_size_and_is_in_range(name, channels, photo):
     if name == "colorize" and channels == 1:
-        pytest.skip("grey photos have no colours to learn from")
+        pytest.skip("gray photos have no colors to learn from")
     task = PHOTO_TASKS[name](channels)
     made = degraded(name, photo[..., :channels], channels=channels)
     assert made.shape == (72, 96, task.input_channels)
@@ -149,38 +149,38 @@ def lab(rgb):
     return 116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])
 
 
-def test_the_input_has_the_photos_lightness_and_the_target_its_colours(levels, photo):
+def test_the_input_has_the_photos_lightness_and_the_target_its_colors(levels, photo):
     lightness, a, b = lab(levels / 255)
-    grey = np.repeat(degraded("colorize", photo) / 2 + 0.5, 3, axis=-1)
-    np.testing.assert_allclose(lab(grey)[0], lightness, atol=0.01)
+    gray = np.repeat(degraded("colorize", photo) / 2 + 0.5, 3, axis=-1)
+    np.testing.assert_allclose(lab(gray)[0], lightness, atol=0.01)
     target = PHOTO_TASKS["colorize"]().target(photo).numpy() * 110
     np.testing.assert_allclose(target, np.stack([a, b], axis=-1), atol=0.02)
 
 
-def test_a_grey_image_is_its_own_lightness_level_for_level():
-    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    as_rgb = to_unit_range(tf.constant(np.repeat(grey, 3, axis=-1)))
+def test_a_gray_image_is_its_own_lightness_level_for_level():
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    as_rgb = to_unit_range(tf.constant(np.repeat(gray, 3, axis=-1)))
     network_input = PHOTO_TASKS["colorize"]().network_input(as_rgb)
-    np.testing.assert_allclose(network_input, to_unit_range(tf.constant(grey)), atol=2e-6)
-    np.testing.assert_array_equal(to_uint8(network_input), grey)
+    np.testing.assert_allclose(network_input, to_unit_range(tf.constant(gray)), atol=2e-6)
+    np.testing.assert_array_equal(to_uint8(network_input), gray)
 
 
-def test_lightness_and_true_colours_give_the_photo_back(levels, photo):
+def test_lightness_and_true_colors_give_the_photo_back(levels, photo):
     task = PHOTO_TASKS["colorize"]()
     back = to_uint8(task.to_image(task.network_input(photo), task.target(photo))).numpy()
     assert np.abs(back.astype(int) - levels).max() <= 1
 
 
-def test_no_colour_changes_the_lightness_not_even_one_that_srgb_lacks():
-    grey = to_unit_range(tf.constant(np.arange(256, dtype=np.uint8).reshape(16, 16, 1)))
-    colours = tf.random.stateless_uniform([16, 16, 2], seed(1), -1.0, 1.0)
+def test_no_color_changes_the_lightness_not_even_one_that_srgb_lacks():
+    gray = to_unit_range(tf.constant(np.arange(256, dtype=np.uint8).reshape(16, 16, 1)))
+    colors = tf.random.stateless_uniform([16, 16, 2], seed(1), -1.0, 1.0)
     task = PHOTO_TASKS["colorize"]()
-    picture = task.to_image(grey, colours)
+    picture = task.to_image(gray, colors)
     assert np.ptp(picture, axis=-1).max() > 0.5
-    np.testing.assert_allclose(task.network_input(picture), grey, atol=2e-4)
+    np.testing.assert_allclose(task.network_input(picture), gray, atol=2e-4)
 
 
-def test_grey_photos_are_refused_for_want_of_colours():
+def test_gray_photos_are_refused_for_want_of_colors():
     with pytest.raises(ConfigError, match="gray"):
         open_dataset(replace(preset(), image_size=64, task="colorize", output_channels=1))
 
@@ -197,7 +197,7 @@ def test_a_hole_takes_from_10_to_40_per_cent(size):
     assert max(shares) - min(shares) > 0.1
 
 
-def test_colours_flow_into_a_hole_and_the_rest_is_the_photo_bit_for_bit(photo):
+def test_colors_flow_into_a_hole_and_the_rest_is_the_photo_bit_for_bit(photo):
     made = degraded("inpaint", photo)
     known = made[..., 3] > 0
     assert set(np.unique(made[..., 3])) == {-1.0, 1.0}
@@ -205,10 +205,10 @@ def test_colours_flow_into_a_hole_and_the_rest_is_the_photo_bit_for_bit(photo):
     filled, lost = made[~known][:, :3], photo.numpy()[~known]
     assert (filled >= made[known][:, :3].min(axis=0)).all()
     assert (filled <= made[known][:, :3].max(axis=0)).all()
-    assert np.abs(filled - lost).mean() < 0.8 * np.abs(lost).mean()  # nearer than mid-grey is
+    assert np.abs(filled - lost).mean() < 0.8 * np.abs(lost).mean()  # nearer than mid-gray is
 
 
-def test_a_hole_in_an_even_wall_has_its_colour_and_without_any_wall_there_is_mid_grey():
+def test_a_hole_in_an_even_wall_has_its_color_and_without_any_wall_there_is_mid_gray():
     task, wall = PHOTO_TASKS["inpaint"](), tf.constant([0.5, -0.25, 0.1])
     alpha = np.ones((50, 70, 1), np.float32)
     alpha[5:45, 20:] = -1

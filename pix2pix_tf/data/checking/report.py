@@ -13,11 +13,11 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.config import DataConfig, TrainConfig
+from pix2pix_tf.config import DataConfig, DataKind, Direction, TrainConfig
 from pix2pix_tf.data.checking.checks import CHECKS
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, checked_folder
-from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, Direction, ImageDataset, Images, Kind
+from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, ImageDataset, Images
 from pix2pix_tf.data.folder import FolderOptions, survey_folder
 from pix2pix_tf.data.named import data_root
 from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
@@ -39,7 +39,7 @@ class Report:
     """Summary and problems of a data set."""
 
     place: Path
-    kind: Kind  # pairs if a folder has side-by-side images, even if a different kind was requested
+    kind: DataKind  # pairs if a folder has side-by-side images, even if a different kind was requested
     layout: str
     counts: Mapping[str, tuple[int, ...]]  # usable images or pairs per split; A and B apart if unpaired
     summary: Sequence[str]  # lines
@@ -77,7 +77,7 @@ class Report:
         return json.dumps(report, indent=2, ensure_ascii=False)
 
 
-def check_dataset(config: TrainConfig, usual: TrainConfig, kind: Kind | None = None) -> Report:
+def check_dataset(config: TrainConfig, usual: TrainConfig, kind: DataKind | None = None) -> Report:
     """Checks the data set of a configuration; ``usual`` has the data set's default settings."""
     name, data = config.data.dataset, config.data
     kind = chosen_kind(config, kind, "images")
@@ -95,7 +95,7 @@ def check_dataset(config: TrainConfig, usual: TrainConfig, kind: Kind | None = N
 
 
 def check_folder(
-    folder: Path, data: DataConfig, seed: int, cache_dir: Path | None, kind: Kind = "pairs"
+    folder: Path, data: DataConfig, seed: int, cache_dir: Path | None, kind: DataKind = "pairs"
 ) -> Report:
     """Runs all checks on a folder of images; see `FolderOptions` for the arguments."""
     options = FolderOptions.of(data, kind, seed=seed, cache_dir=cache_dir)

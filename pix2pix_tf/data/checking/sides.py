@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pix2pix_tf.config import DataConfig
+from pix2pix_tf.config import DataConfig, DataKind
 from pix2pix_tf.data.checking.appearance import NEAR, Appearance, joined, rgb
 from pix2pix_tf.data.checking.decoding import CheckedImage
 from pix2pix_tf.data.checking.findings import Case
 from pix2pix_tf.data.checking.values import is_faint
-from pix2pix_tf.data.dataset import ITEMS, Kind, spread
+from pix2pix_tf.data.dataset import ITEMS, spread
 from pix2pix_tf.data.folder import formats_of
 from pix2pix_tf.data.layout import Survey
 from pix2pix_tf.data.names import label_sides
@@ -80,7 +80,7 @@ class CheckedFolder:
     """The input of each check: a folder, its survey, and the settings used to read it."""
 
     folder: Path
-    kind: Kind
+    kind: DataKind
     survey: Survey
     data: DataConfig
     sides: Sequence[CheckedSide]  # empty if no image can be used
@@ -96,7 +96,7 @@ class CheckedFolder:
         return [self.sides[0]._replace(letter="")] if self.survey.is_halved else self.sides
 
 
-def checked_folder(folder: Path, kind: Kind, survey: Survey, data: DataConfig) -> CheckedFolder:
+def checked_folder(folder: Path, kind: DataKind, survey: Survey, data: DataConfig) -> CheckedFolder:
     sides: list[tuple[SideImage, ...]] = []
     for number in range(len(survey.sets())):
         items = [(split, item) for split, sets in survey.splits.items() for item in sets[number]]

@@ -25,28 +25,14 @@ class Deblur(PhotoTask):
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         kind, strength, direction = tf.unstack(tf.random.stateless_uniform([3], seed))
-        kernel = tf.cond(
-            kind < 0.5,
-            lambda: _gaussian(_DEVIATION[0] + (_DEVIATION[1] - _DEVIATION[0]) * strength),
-            lambda: _motion(_LENGTH[0] + (_LENGTH[1] - _LENGTH[0]) * strength, math.pi * direction),
-        )
+        places = tf.range(-_RADIUS, _RADIUS + 1, dtype=tf.float32)
+        rows, columns = places[:, tf.newaxis], places[tf.newaxis]  # offsets from the kernel's center
+        deviation = _DEVIATION[0] + (_DEVIATION[1] - _DEVIATION[0]) * strength
+        gaussian = tf.exp(-(tf.square(rows) + tf.square(columns)) / (2 * tf.square(deviation)))
+        # Motion is a line through the center, one pixel wide with soft edges.
+        length, angle = _LENGTH[0] + (_LENGTH[1] - _LENGTH[0]) * strength, math.pi * direction
+        along = tf.abs(columns * tf.cos(angle) + rows * tf.sin(angle))
+        across = tf.abs(rows * tf.cos(angle) - columns * tf.sin(angle))
+        motion = tf.maximum(1.0 - across, 0.0) * tf.clip_by_value((length + 1.0) / 2 - along, 0.0, 1.0)
+        kernel = tf.where(kind < 0.5, gaussian, motion)
         return filtered(photo, kernel / tf.reduce_sum(kernel))
-
-
-def _grid() -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns row offsets [side, 1] and column offsets [1, side] from a kernel's center."""
-    places = tf.range(-_RADIUS, _RADIUS + 1, dtype=tf.float32)
-    return places[:, tf.newaxis], places[tf.newaxis]
-
-
-def _gaussian(deviation: tf.Tensor) -> tf.Tensor:
-    rows, columns = _grid()
-    return tf.exp(-(tf.square(rows) + tf.square(columns)) / (2 * tf.square(deviation)))
-
-
-def _motion(length: tf.Tensor, angle: tf.Tensor) -> tf.Tensor:
-    """Returns a line through the center, one pixel wide with soft edges."""
-    rows, columns = _grid()
-    along = tf.abs(columns * tf.cos(angle) + rows * tf.sin(angle))
-    across = tf.abs(rows * tf.cos(angle) - columns * tf.sin(angle))
-    return tf.maximum(1.0 - across, 0.0) * tf.clip_by_value((length + 1.0) / 2 - along, 0.0, 1.0)
