@@ -72,6 +72,7 @@ class CycleGAN(Model):
     Settings = CycleGANSettings
     settings: CycleGANSettings
     defaults = {"lr_schedule": "linear"}  # noqa: RUF012 (a constant of the class)
+    paper = {"upsampling": "transposed", "last_convolution": False}  # noqa: RUF012
     procedural = {  # noqa: RUF012
         "image_size": (128, 128),
         "base_filters": 32,

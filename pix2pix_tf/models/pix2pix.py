@@ -79,8 +79,9 @@ class Pix2Pix(Model):
 
     Settings = Pix2PixSettings
     settings: Pix2PixSettings
+    paper = {"upsampling": "transposed", "last_convolution": False}  # noqa: RUF012 (a constant of the class)
     # Jitter and flips are off, because every drawing is new, and the sun is always on the left.
-    procedural = {  # noqa: RUF012 (a constant of the class)
+    procedural = {  # noqa: RUF012
         "direction": "BtoA",
         "image_size": (128, 128),
         "base_filters": 32,

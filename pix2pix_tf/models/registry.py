@@ -37,13 +37,8 @@ def model_for(config: TrainConfig) -> Model:
     return model_class(config.model.model)(config)
 
 
-# The papers' values of settings that all models share, if the defaults differ.
-_PAPER = {
-    "upsampling": "transposed",
-    "last_convolution": False,
-    "photo_filter": "triangle",
-    "ema_decay": 0.0,
-}
+# Values of the papers for settings that all models share.
+_PAPER = {"photo_filter": "triangle", "ema_decay": 0.0}
 
 
 def defaults(model: str = DEFAULT_MODEL, recipe: Recipe = "default") -> TrainConfig:
@@ -52,9 +47,7 @@ def defaults(model: str = DEFAULT_MODEL, recipe: Recipe = "default") -> TrainCon
     config = configs.replace(TrainConfig(kind.Settings(model=model, recipe=recipe)), **kind.defaults)
     if recipe == "default":
         return config
-    known = {name for _, name, _, _ in configs.each_setting(config)}
-    published = {name: value for name, value in _PAPER.items() if name in known}
-    return configs.replace(config, **{**published, **kind.paper})
+    return configs.replace(config, **{**_PAPER, **kind.paper})
 
 
 def preset(

@@ -79,7 +79,7 @@ class WassersteinGAN(Model):
         "beta_1": 0.0,
         "beta_2": 0.9,
     }
-    paper = {"learning_rate": 1e-4}  # noqa: RUF012
+    paper = {"learning_rate": 1e-4, "upsampling": "transposed", "last_convolution": False}  # noqa: RUF012
     procedural = {  # noqa: RUF012
         "direction": "BtoA",
         "jitter": False,
