@@ -12,17 +12,13 @@ from pix2pix_tf.networks.layers import InstanceNormalization
 from tests.networks.inputs import images, layers_of
 
 
-@pytest.fixture(scope="module")
-def paper():
-    keras.utils.set_random_seed(0)
-    return build_discriminator()
-
-
 def convolutions_of(model):
     return layers_of(model, keras.layers.Conv2D)
 
 
-def test_layers_match_the_paper(paper):
+def test_layers_match_the_paper():
+    keras.utils.set_random_seed(0)
+    paper = build_discriminator()
     assert paper.count_params() == 2_768_705  # 2.77 M in the paper
     convolutions = convolutions_of(paper)
     assert [layer.use_bias for layer in convolutions] == [True, False, False, False, True]
