@@ -10,16 +10,15 @@ warm-up. The process exits when its standard input closes, so it never outlives 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -38,18 +37,22 @@ def translate_in_fresh_process(
     if the process fails.
     """
     with tempfile.TemporaryDirectory(prefix="pix2pix_tf_") as folder:
-        inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
+        inputs, outputs, log = (Path(folder, name) for name in ("inputs.npz", "outputs.npz", "log.txt"))
         arrays: dict[str, Any] = {str(number): image for number, image in enumerate(images)}
         np.savez(inputs, **arrays)
         command = [sys.executable, "-m", __name__, str(model), str(inputs), str(outputs)]
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-        with _lifeline() as lifeline:
-            done = subprocess.run(
-                command, stdin=lifeline, capture_output=True, text=True, errors="replace", env=environment
-            )
-        if done.returncode:
-            reason = next(reversed(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
+        with (
+            log.open("wb") as written,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=written, stderr=written, env=environment
+            ) as process,
+        ):
+            process.wait()
+        if process.returncode:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {process.returncode}"
             raise SystemFault(f"{model} failed in a new process: {reason}")
         with np.load(outputs) as stored:
             names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files if "/" in name)
@@ -57,22 +60,13 @@ def translate_in_fresh_process(
             return found, stored["seconds"].tolist()
 
 
-@contextlib.contextmanager
-def _lifeline() -> Iterator[IO[bytes]]:
-    """Yields a stream that closes when this process exits or is killed."""
-    reading, writing = os.pipe()  # no child inherits the write end
-    with open(reading, "rb") as stream, open(writing, "wb"):
-        yield stream
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)
-
-
 def main() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    def end_with_parent() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
     from pix2pix_tf import formats  # after the thread starts, because TensorFlow loads slowly
 
     model, inputs, outputs = sys.argv[1:]

@@ -15,7 +15,6 @@ from pix2pix_tf.data.dataset import ImageDataset, spread
 from pix2pix_tf.data.label_maps import named_classes
 from pix2pix_tf.data.layout import walk
 from pix2pix_tf.data.pipeline import held_out_images, resized_input
-from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError, DataError, UserError
@@ -40,7 +39,7 @@ def open_samples(
         if instead and getattr(options, name) is not None:
             raise ConfigError(f"{flag(name)} has no effect with {instead}")
     if is_noise:
-        return lambda translator: _noise_samples(translator.noise)
+        return _noise_samples
     if folder is None:
         return functools.partial(dataset_samples, run_dataset(config, options.data_dir), config.data.fit)
     if len(generators) > 1:
@@ -48,9 +47,9 @@ def open_samples(
     return functools.partial(_folder_samples, folder)
 
 
-def _noise_samples(numbers: int) -> Samples:
+def _noise_samples(translator: GeneratorTranslator) -> Samples:
     def normal(seed: int, size: Size, count: int) -> list[np.ndarray]:
-        return list(np.random.default_rng(seed).standard_normal((count, numbers), np.float32))
+        return list(np.random.default_rng(seed).standard_normal((count, translator.noise), np.float32))
 
     return Samples(
         description=f"noise of seed {_SEED}",
@@ -77,7 +76,7 @@ def _folder_samples(folder: Path, translator: GeneratorTranslator) -> Samples:
     return Samples(
         description=str(folder),
         held_out=held_out,
-        for_calibration=lambda size, count: [_as_uint8(image) for image in held_out(size, count)],
+        for_calibration=held_out,
     )
 
 
@@ -99,7 +98,7 @@ def dataset_samples(dataset: ImageDataset, fit: Fit, translator: GeneratorTransl
     return Samples(
         description=f"{dataset.name} {dataset.held_out}",
         held_out=functools.partial(images, None),
-        for_calibration=lambda size, count: [_as_uint8(image) for image in images("train", size, count)],
+        for_calibration=functools.partial(images, "train"),
         classes=classes,
     )
 
@@ -113,7 +112,3 @@ def run_dataset(config: TrainConfig, data_dir: Path | None) -> ImageDataset:
         raise type(error)(f"{error} (or give a folder with input images as --verification-images)") from error
     refuse_unread(asked, config, dataset.used)
     return dataset
-
-
-def _as_uint8(image: np.ndarray) -> np.ndarray:
-    return to_uint8(to_unit_range(tf.constant(image))).numpy()

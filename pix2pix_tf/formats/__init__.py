@@ -29,14 +29,6 @@ EXPORT_FORMATS = {
 DEFAULT_FORMATS = ("saved_model", "tflite")
 # A model that isn't a run is loaded by the first of these formats that recognizes it.
 _FORMATS = {**EXPORT_FORMATS, "served": "served:Served"}
-_RUN_OPTION_DEFAULTS = {
-    "step": None,
-    "direction": None,
-    "precision": "float32",
-    "stochastic": None,
-    "raw_weights": False,
-    "seed": 0,
-}
 
 
 def export_format(name: str) -> type[ExportFormat]:
@@ -108,7 +100,8 @@ def load(
         from pix2pix_tf.formats.run import GeneratorTranslator
 
         return GeneratorTranslator.load(found, **options)
-    if changed := [flag(name) for name, value in options.items() if value != _RUN_OPTION_DEFAULTS[name]]:
+    defaults = load.__kwdefaults__ or {}
+    if changed := [flag(name) for name, value in options.items() if value != defaults[name]]:
         raise ConfigError(
             f"{' and '.join(changed)}: only a run has this choice, and {model} is an exported model, where "
             "it is fixed; leave it out"

@@ -73,8 +73,6 @@ class Artifact:
         label: name in tables and plots.
         size: the only height and width that it accepts; ``None`` for any.
         most_pixels: maximum number of pixels per image; ``None`` for no limit.
-        remark: additional text in the table.
-        facts: additional entries in export.json.
     """
 
     label: str
@@ -82,8 +80,6 @@ class Artifact:
     tolerance: Tolerance
     size: Size | None = None
     most_pixels: int | None = None
-    remark: str = ""
-    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +88,7 @@ class Samples:
 
     Args:
         held_out: returns at most N inputs that training did not use; images have the given size.
-        for_calibration: returns at most N inputs from the training distribution; images are uint8.
+        for_calibration: the same from the training distribution.
         classes: returns the color of each class, if images are label maps.
     """
 
@@ -127,23 +123,20 @@ class ExportFormat(Format):
         """Raises `ConfigError` if the generator can't be exported with these options; writes nothing."""
 
     @abc.abstractmethod
-    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
-        """Yields functions that write one artifact each.
+    def write(self, subject: Subject, served: Path, files: Path) -> Iterator[Artifact]:
+        """Writes and yields one artifact after the other.
 
         Formats for servers write to ``served``, the directory of the version. All others write to ``files``,
         which may not exist yet.
         """
 
-    def announce(self, subject: Subject, out: Path) -> None:
-        """Writes companion files to ``out`` after an artifact of this format was published there."""
-
-
-# Characters that need no escape in URLs, shells, YAML and server configs.
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+    def write_companions(self, subject: Subject, out: Path) -> None:
+        """Writes files next to an artifact of this format that was published in ``out``."""
 
 
 def is_model_name(name: str) -> bool:
-    return _MODEL_NAME.fullmatch(name) is not None
+    """Whether URLs, shells, YAML and server configs need no escapes for a name."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
 
 
 def check_model_name(name: str) -> None:

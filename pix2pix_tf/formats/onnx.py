@@ -6,12 +6,11 @@ The extra ``onnx`` installs tf2onnx and ONNX Runtime; they are imported only whe
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -57,13 +56,10 @@ class Onnx(ExportFormat):
                 "an .onnx file can't keep dropout as noise; use --noise drop, or export only a SavedModel"
             )
 
-    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
+    def write(self, subject: Subject, served: Path, files: Path) -> Iterator[Artifact]:
         path = files / f"{subject.name}.onnx"
-        yield functools.partial(self._write, subject.translator, path)
-
-    def _write(self, translator: GeneratorTranslator, path: Path) -> Artifact:
-        write_onnx(translator, path)
-        return Artifact("ONNX", path, self.tolerance)
+        write_onnx(subject.translator, path)
+        yield Artifact("ONNX", path, self.tolerance)
 
 
 def _import(package: str, needed_by: str) -> Any:

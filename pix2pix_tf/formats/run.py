@@ -55,7 +55,11 @@ class GeneratorTranslator(Translator):
         network = model.networks()[generator.network](resolve_precision(precision))
         self.network = with_task_layers(network, generator.task)
         if generator.stochastic:
-            _refuse_without_dropout(self.network)
+            # Training mode, which dropout needs, would change batch normalization too.
+            kinds = {type(layer) for layer in self.network.layers}
+            has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
+            if not has_dropout or keras.layers.BatchNormalization in kinds:
+                raise ConfigError("--stochastic needs a network with dropout and without batch normalization")
         # The network that is called: the same layers, some rewritten to compute faster.
         self._fast = in_phases(self.network)
         self.take_changed_weights()
@@ -112,27 +116,26 @@ class GeneratorTranslator(Translator):
         """See `Translator`: instance normalization uses the sample's statistics for all tiles."""
         if not normalizations(self.network):
             return self
-        of_tiles = [self._measure(to_unit_range(tf.constant(tile))) for tile in sample]
+        of_tiles = []
+        for tile in sample:
+            floats = to_unit_range(tf.constant(tile))
+            try:
+                of_tiles.append(self._moments(floats[tf.newaxis]))
+            except tf.errors.ResourceExhaustedError as error:
+                raise out_of_memory(floats) from error
         found = {name: tf.reduce_mean([of_tile[name] for of_tile in of_tiles], 0) for name in of_tiles[0]}
         set_statistics(self._of_tiles.network, self.network, found)
         set_phases(self._of_tiles._fast, self.network)
         return self._of_tiles
 
-    def _measure(self, tile: tf.Tensor) -> dict[str, tf.Tensor]:
-        try:
-            return self._moments(tile[tf.newaxis])
-        except tf.errors.ResourceExhaustedError as error:
-            raise out_of_memory(tile) from error
-
     @functools.cached_property
     def _moments(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """Computes the moments of each normalization's input for a tile, by layer name."""
         probed = probe(self.network)
-
-        def found(tile: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {name: moments(x) for name, x in self._run(probed, tile).items()}
-
-        return tf.function(found, input_signature=self._signature())
+        return tf.function(
+            lambda tile: {name: moments(x) for name, x in self._run(probed, tile).items()},
+            input_signature=self._signature(),
+        )
 
     @functools.cached_property
     def _of_tiles(self) -> GeneratorTranslator:
@@ -188,14 +191,6 @@ def translators_for(
         name: GeneratorTranslator(model, generator, precision, seed)
         for name, generator in model.published_generators().items()
     }
-
-
-def _refuse_without_dropout(network: keras.Model) -> None:
-    """Raises if the network can't use dropout alone; training mode would change batch normalization too."""
-    kinds = {type(layer) for layer in network.layers}
-    has_dropout = any(issubclass(kind, keras.layers.Dropout) for kind in kinds)
-    if not has_dropout or keras.layers.BatchNormalization in kinds:
-        raise ConfigError("--stochastic needs a network with dropout and without batch normalization")
 
 
 def published_generator(model: Model, direction: str | None) -> PublishedGenerator:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import http
 import http.client
-import ipaddress
 import json
 import re
 import ssl
@@ -32,6 +32,7 @@ _SERVING_URL = re.compile(
     r"(?i:https?)://(\[[^\]\s]+\]|[^/@?#:\[\]\s]+)(:(?P<port>\d{1,5}))?"
     r"(/[^?#\s]*)?/v1/models/[^/:?#\s]+(/versions/\d+|/labels/[^/:?#\s]+)?"
 )
+_LOOPBACK = re.compile(r"(.*\.)?localhost|127(\.\d+){3}|::1")
 _LARGEST_ANSWER = 2**24  # bytes, in addition to the image
 _MOST_NOISE = 2**20  # numbers
 _BYTES_A_PIXEL = 16  # 16-bit RGB takes 8 in base64
@@ -78,7 +79,7 @@ class ServingTranslator(Translator):
             )
         self._timeout = timeout
         host = urllib.parse.urlsplit(self._url).hostname or ""
-        self._proxies = {"no_proxy": host} if _is_loopback(host) else {}
+        self._proxies = {"no_proxy": host} if _LOOPBACK.fullmatch(host) else {}
         status, content = self._request("/metadata")
         if status in _NO_METADATA:
             probe = np.full((1, 1, 3), 255, np.uint8)
@@ -87,13 +88,16 @@ class ServingTranslator(Translator):
             self.input, self.output = PixelFormat(3), PixelFormat(channels, bits=bits)
         else:
             self._refuse_status(status, content)
-            self.noise, channels, self._made, bits = self._signatures(content)
-            self.input, self.output = PixelFormat(channels), PixelFormat(self._made[2], bits=bits)
-            self.inpaints = channels in WITH_ALPHA  # `bytes` takes no other images with 2 or 4 channels
+            if not self._take_metadata(content):
+                raise ConfigError(
+                    f"{self._url} is not a model that pix2pix export wrote: expected the signatures 'bytes' "
+                    "and 'serving_default' in its metadata"
+                )
 
     def _translate(self, given: tf.Tensor) -> np.ndarray:
         png = self._predict(given.numpy())
-        expected = self._made if self.noise else (*given.shape[:2], self.output.channels)
+        size = self._made[1:3] if self.noise else given.shape[:2]
+        expected = (*size, self.output.channels)
         shape, _ = _png_header(png)
         if shape != expected:
             raise ConfigError(
@@ -105,27 +109,26 @@ class ServingTranslator(Translator):
         except DataError as error:
             raise SystemFault(f"{self._url} returned a damaged PNG; try again") from error
 
-    def _signatures(self, content: bytes) -> tuple[int, int, tuple[int, ...], Literal[8, 16]]:
-        """Returns the inputs' noise and channels, and the outputs' shape (-1 for any size) and bits."""
+    def _take_metadata(self, content: bytes) -> bool:
+        """Sets what the model takes and makes; returns False if no export has this metadata."""
         try:
             signatures = json.loads(content)["metadata"]["signature_def"]["signature_def"]
             (key,), (answered,) = (signatures["bytes"][side] for side in ("inputs", "outputs"))
             takes_noise = key == "z"
             levels = signatures["serving_default"]
             source = _shape(levels["inputs"]["z" if takes_noise else "images"])
-            _, height, width, channels = _shape(levels["outputs"]["images"])
-            bits: Literal[8, 16] = 16 if levels["outputs"]["images"].get("dtype") == "DT_UINT16" else 8
-            if key in ("z", "image_bytes") and answered == "image_bytes" and channels in (1, 3):
-                if takes_noise and 0 < source[1] <= _MOST_NOISE:
-                    return source[1], 0, (height, width, channels), bits
-                if not takes_noise and source[3] in (1, 2, 3, 4):
-                    return 0, source[3], (height, width, channels), bits
+            self._made = _shape(levels["outputs"]["images"])
+            is_deep = levels["outputs"]["images"].get("dtype") == "DT_UINT16"
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-            pass
-        raise ConfigError(
-            f"{self._url} is not a model that pix2pix export wrote: expected the signatures 'bytes' and "
-            "'serving_default' in its metadata"
-        )
+            return False
+        if key not in ("z", "image_bytes") or answered != "image_bytes":
+            return False
+        if not self._take_shapes(takes_noise, source, self._made):
+            return False
+        self.output = dataclasses.replace(self.output, bits=16 if is_deep else 8)
+        # `bytes` takes no other images with 2 or 4 channels.
+        self.inpaints = self.input.channels in WITH_ALPHA
+        return 0 <= self.noise <= _MOST_NOISE and self.input.channels <= 4 and self.output.channels in (1, 3)
 
     def _predict(self, given: np.ndarray, probing: bool = False) -> bytes:
         """Sends an image or noise; returns the output as PNG."""
@@ -134,7 +137,7 @@ class ServingTranslator(Translator):
         else:
             instance = {"b64": base64.b64encode(tf.io.encode_png(tf.constant(given)).numpy()).decode("ascii")}
         sent = {"signature_name": "bytes", "instances": [instance]}
-        height, width = self._made[:2] if self.noise else given.shape[:2]
+        height, width = self._made[1:3] if self.noise else given.shape[:2]
         most = _LARGEST_ANSWER + _BYTES_A_PIXEL * min(abs(height * width), MAX_PIXELS)
         status, content = self._request(":predict", sent, most)
         if status in (400, 413, 422) and not probing:
@@ -181,7 +184,14 @@ class ServingTranslator(Translator):
             ) as response:
                 if response.is_redirect:
                     return response.status_code, response.headers["Location"].encode()
-                return response.status_code, _read_until(response.raw, most, deadline)
+                content = bytearray()
+                while chunk := response.raw.read1(2**20, decode_content=True):
+                    content += chunk
+                    if time.monotonic() > deadline:  # a socket's own timeout restarts with every byte
+                        raise TimeoutError
+                    if len(content) > most:
+                        raise ValueError(f"an answer of more than {most} bytes")
+                return response.status_code, bytes(content)
         except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
             raise self._explained(first_cause(error)) from error
 
@@ -202,30 +212,6 @@ class ServingTranslator(Translator):
             f"{self._url}: this is not TensorFlow Serving's REST API ({brief(repr(reason))}); check the "
             "port (8501 by default; 8500 is for gRPC)"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _read_until(raw: urllib3.HTTPResponse, most: int, deadline: float) -> bytes:
-    """Reads a whole response within a deadline, because a socket's own timeout restarts with every byte.
-
-    Raises:
-        TimeoutError: the deadline passed.
-        ValueError: the response has more than ``most`` bytes.
-    """
-    content = bytearray()
-    while chunk := raw.read1(2**20, decode_content=True):
-        content += chunk
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        if len(content) > most:
-            raise ValueError(f"an answer of more than {most} bytes")
-    return bytes(content)
 
 
 def _server_message(status: int, content: bytes) -> str:

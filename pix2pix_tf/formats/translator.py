@@ -55,14 +55,6 @@ class Translator(abc.ABC):
     size: tuple[int, int] | None = None
     stochastic: bool = False
 
-    def __repr__(self) -> str:
-        """Describes input and output."""
-        source, result = (
-            {1: "gray", 3: "RGB"}.get(form.channels, f"{form.channels} channels")
-            for form in (self.input, self.output)
-        )
-        return f"<{type(self).__name__}: {f'noise[{self.noise}]' if self.noise else source} to {result}>"
-
     def __call__(self, image: np.ndarray | tf.Tensor) -> np.ndarray:
         """Translates one image.
 

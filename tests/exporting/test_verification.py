@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from pix2pix_tf.exporting import verification
-from pix2pix_tf.exporting.report import parity_image
+from pix2pix_tf.exporting.export import parity_image
 from pix2pix_tf.exporting.verification import Difference, compare, shortfall, verify
-from pix2pix_tf.formats import EXPORT_FORMATS, export_format
 from pix2pix_tf.formats.base import Artifact, Tolerance
 
 
@@ -24,7 +23,7 @@ def changed(image, values):
 
 
 def test_a_picture_is_equal_to_itself():
-    assert compare([picture()], [picture()]) == Difference(0, 0.0, None, 1.0, 0.0, 0.0)
+    assert compare([picture()], [picture()]) == Difference(0, 0.0, None, 1.0, 0.0)
 
 
 def test_differences_are_counted_in_levels_whatever_their_sign():
@@ -34,15 +33,8 @@ def test_differences_are_counted_in_levels_whatever_their_sign():
     assert found.max_levels == 10
     assert found.mean_levels == pytest.approx(16 / values)
     assert found.off_by_more_than_1 == pytest.approx(3 / values)
-    assert found.off_by_more_than_2 == pytest.approx(2 / values)
     assert found.psnr == pytest.approx(10 * np.log10(255**2 / ((1 + 4 + 9 + 100) / values)))
     assert found.ssim == pytest.approx(1, abs=1e-3)
-
-
-def test_noise_is_far_from_similar():
-    found = compare([picture(1)], [picture(2)])
-    assert found.ssim < 0.1
-    assert found.psnr < 15
 
 
 def test_pictures_below_11_pixels_have_no_structural_similarity_but_count_else():
@@ -74,20 +66,6 @@ def test_pictures_of_another_shape_or_number_are_refused():
 def test_the_shortfall_is_named(tolerance, found, missed):
     difference = Difference(**{**vars(compare([picture()], [picture()])), **found})
     assert shortfall(tolerance, difference) == missed
-
-
-def test_the_tolerances_are_those_that_are_promised():
-    saved_model, tflite, onnx = (export_format(name) for name in EXPORT_FORMATS)
-    assert (saved_model.tolerance, onnx.tolerance) == (
-        Tolerance(max_levels=1),
-        Tolerance(within_1_level=0.9999),
-    )
-    assert tflite.tolerances == {
-        "none": Tolerance(within_1_level=0.9999),
-        "float16": Tolerance(psnr=50),
-        "dynamic": Tolerance(psnr=35),
-        "int8": Tolerance(psnr=35),
-    }
 
 
 @pytest.fixture

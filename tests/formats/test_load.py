@@ -97,8 +97,3 @@ def test_a_missing_or_foreign_place_is_told_what_a_model_may_be(tmp_path, refuse
         message = refused(error, look, tmp_path / name)
         assert str(tmp_path / name) in message
         assert all(kind in message for kind in ("run", "SavedModel", ".tflite", ".onnx", "http://"))
-
-
-def test_models_that_are_there_are_not_missing(models, tiny_run):
-    for model in (tiny_run.path, models / "contrast", models / "floats.tflite", "http://a/v1/models/b"):
-        formats.find_model(model)

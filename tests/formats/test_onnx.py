@@ -53,3 +53,6 @@ def test_without_the_extra_a_line_says_what_to_install(tmp_path):
     with pytest.raises(ConfigError, match="extra 'onnx'"):
         export(ExportOptions(run, tmp_path / "out", formats=("onnx",)))
     assert not (tmp_path / "out").exists()
+    (tmp_path / "m.onnx").write_bytes(b"")
+    with pytest.raises(ConfigError, match="extra 'onnx'"):
+        formats.load(tmp_path / "m.onnx")

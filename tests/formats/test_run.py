@@ -1,6 +1,5 @@
 """A trained model as a function: the same picture wherever it is asked for, at any size."""
 
-import hashlib
 import shutil
 
 import numpy as np
@@ -11,7 +10,6 @@ from PIL import Image
 from pix2pix_tf import formats
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, RunError
@@ -39,15 +37,6 @@ def test_the_same_image_gives_the_same_picture_again(translate, tiny_run):
     np.testing.assert_array_equal(formats.load(str(tiny_run.path))(image), first)
 
 
-DIGEST = """
-import hashlib, sys
-import numpy as np
-from pix2pix_tf import load
-image = np.random.default_rng(0).integers(0, 256, (70, 64, 3), np.uint8)
-print(hashlib.sha256(load(sys.argv[1])(image).tobytes()).hexdigest())
-"""
-
-
 @pytest.mark.parametrize("bits", [8, 16])
 def test_files_are_read_at_least_at_the_depth_of_training(tmp_path, bits):
     translate = untrained(input_channels=1, input_bits=bits)
@@ -58,13 +47,6 @@ def test_files_are_read_at_least_at_the_depth_of_training(tmp_path, bits):
     assert read.dtype == trained_on.dtype
     np.testing.assert_array_equal(read, trained_on)
     assert translate.pixel_facts()["input_format"]["bits"] == bits
-
-
-@pytest.mark.slow
-def test_another_process_gives_the_same_picture(translate, tiny_run, python):
-    done = python(DIGEST, tiny_run.path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split()[-1] == hashlib.sha256(translate(noise(70, 64)).tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -79,10 +61,6 @@ def test_sample_grids_show_the_same_outputs(tiny_run, name, step):
     path = tiny_run.final_grid if name == "final.png" else tiny_run.samples / name
     grid = np.asarray(Image.open(path))
     np.testing.assert_array_equal(grid, expected)
-    for _, output, _ in rows:  # they are in the file unscaled, wherever
-        windows = np.lib.stride_tricks.sliding_window_view(grid, output.shape)[:, :, 0]
-        corners = np.argwhere((windows[:, :, 0, 0] == output[0, 0]).all(axis=-1))
-        assert any(np.array_equal(windows[y, x], output) for y, x in corners)
 
 
 ONLY_KERAS = """
@@ -186,11 +164,6 @@ def test_a_stochastic_generator_paints_by_its_seed():
     np.testing.assert_array_equal(first(image), painted)
     np.testing.assert_array_equal(again(image), painted)
     assert (other(image) != painted).mean() > 0.01
-    # In a graph as exports have it; where sizes are known, dropout's way takes other convolutions: 1e-6.
-    any_size = tf.TensorSpec([1, None, None, 3])
-    generate = tf.function(first.generate, input_signature=[any_size])
-    output = to_uint8(generate(to_unit_range(tf.constant(image))[np.newaxis]))[0]
-    np.testing.assert_array_equal(output, painted)
 
 
 def test_bfloat16_differs_by_a_few_levels(tiny_run, translate):

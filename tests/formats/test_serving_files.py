@@ -1,8 +1,6 @@
 """The files beside a SavedModel, read and followed as a server and its users do."""
 
-import base64
 import io
-import json
 import re
 import shutil
 import subprocess
@@ -22,14 +20,13 @@ from pix2pix_tf.formats.saved_model.graph import write_saved_model
 from pix2pix_tf.formats.saved_model.serving_files import (
     SERVING_FILES,
     WARMUP_FILE,
-    _example_requests,
     served_models,
     write_serving_files,
     write_warmup,
 )
 from tests.exported_models import ContrastModel, expected, noise, serving
 from tests.formats.models import NOISE, SIZE, untrained
-from tests.formats.test_served import documented_metadata
+from tests.formats.test_served import Serving
 
 pytestmark = pytest.mark.slow
 LIMITS = SavedModel(250_000, 500_000)
@@ -69,7 +66,16 @@ def code_block(out, language, word):
     return block
 
 
-@pytest.mark.parametrize("folder", ["out", "out_from_noise"])
+@pytest.fixture(scope="module")
+def out_of_bands(tmp_path_factory):
+    """The same for a model of more channels than image files have."""
+    folder, translate = tmp_path_factory.mktemp("bands"), untrained(input_channels=6, output_channels=5)
+    write_saved_model(translate, folder / "facades" / "1", LIMITS)
+    _write_files(folder, translate, SIZE)
+    return folder
+
+
+@pytest.mark.parametrize("folder", ["out", "out_from_noise", "out_of_bands"])
 def test_the_model_takes_every_request_of_its_warmup(request, folder):
     prediction_log = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     version = request.getfixturevalue(folder) / "facades" / "1"
@@ -86,18 +92,6 @@ def test_the_model_takes_every_request_of_its_warmup(request, folder):
             assert output.shape[:3] == (1, *size)
         answered.add(sent.model_spec.signature_name)
     assert answered == set(model)
-
-
-def test_models_of_bands_are_warmed_up_without_files(tmp_path):
-    translate = untrained(input_channels=6, output_channels=5)
-    write_saved_model(translate, tmp_path / "facades" / "1", LIMITS)
-    _write_files(tmp_path, translate, SIZE)
-    model = signatures_of(tmp_path)
-    requests = _example_requests(translate, SIZE)
-    assert requests.keys() == set(model) == {"serving_default", "float"}
-    for signature, (key, value) in requests.items():
-        assert model[signature](**{key: tf.constant(value)})["images"].shape == (1, *SIZE, 5)
-    assert "bytes" not in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_model_of_the_folder_is_served(out, tmp_path):
@@ -135,7 +129,7 @@ def test_names_that_no_url_takes_are_refused(name):
         check_model_name(name)
 
 
-def test_the_readme_is_about_this_model(out, out_from_noise):
+def test_the_readme_is_about_this_model(out, out_from_noise, out_of_bands):
     readme = (out / "README.md").read_text(encoding="utf-8")
     for fact in (
         "# facades\n",
@@ -147,6 +141,7 @@ def test_the_readme_is_about_this_model(out, out_from_noise):
         "/v1/models/facades:predict",
     ):
         assert fact in readme, fact
+    assert "bytes" not in (out_of_bands / "README.md").read_text(encoding="utf-8")
     of_noise = (out_from_noise / "README.md").read_text(encoding="utf-8")
     assert f"[batch, {NOISE}]" in of_noise
     assert not re.search(r"input\.jpg|image file", of_noise)
@@ -157,28 +152,6 @@ def test_the_readme_is_about_this_model(out, out_from_noise):
 
 
 # ---------------------------------------------------------------- the README's calls, called
-
-
-def rest_server(out):
-    """The part of TensorFlow Serving's REST API that the README uses, by its documentation."""
-    model = signatures_of(out)
-
-    def answer(handler, method, path, body):
-        if method == "GET":
-            return documented_metadata(out / "facades" / "1")
-        request = json.loads(body)
-        assert path == "/v1/models/facades:predict"
-        [instance] = request["instances"]
-        [(name, value)] = instance.items()
-        given = [value] if name == "z" else [base64.b64decode(value["b64"], validate=True)]
-        try:
-            [image] = model[request["signature_name"]](**{name: tf.constant(given)})["image_bytes"].numpy()
-        except tf.errors.InvalidArgumentError as error:
-            return 400, {}, json.dumps({"error": error.message}).encode()
-        # One named output: its name is left out, and as it ends in _bytes it comes in base64.
-        return 200, {}, json.dumps({"predictions": [{"b64": base64.b64encode(image).decode()}]}).encode()
-
-    return serving(answer)
 
 
 @pytest.fixture
@@ -210,7 +183,7 @@ def test_the_calls_by_rest_work(out, out_from_noise, folder, language):
             [program, "-c", block], cwd=folder, capture_output=True, text=True, timeout=120, check=False
         )
 
-    with rest_server(out_from_noise) as address:
+    with serving(Serving(out_from_noise / "facades" / "1")) as address:
         done = call(out_from_noise, address)
         assert done.returncode == 0, done.stderr
         assert output_of(folder).shape == (*SIZE, 3)
@@ -218,7 +191,7 @@ def test_the_calls_by_rest_work(out, out_from_noise, folder, language):
         assert (served.noise, served.input.channels, served.output.channels) == (NOISE, 0, 3)
         z = np.random.default_rng(0).standard_normal(NOISE, np.float32)
         np.testing.assert_array_equal(served(z), local(z))
-    with rest_server(out) as address:
+    with serving(Serving(out / "facades" / "1")) as address:
         done = call(out, address)
         assert done.returncode == 0, done.stderr
         np.testing.assert_array_equal(output_of(folder), PICTURE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -66,19 +66,16 @@ class SavedModel(ExportFormat):
                 f"{width}x{height} images; raise it"
             )
 
-    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
+    def write(self, subject: Subject, served: Path, files: Path) -> Iterator[Artifact]:
         from pix2pix_tf.formats.saved_model.graph import write_saved_model
         from pix2pix_tf.formats.saved_model.serving_files import write_warmup
 
-        def write() -> Artifact:
-            write_saved_model(subject.translator, served, self)
-            write_warmup(served, subject.name, subject.translator, subject.size)
-            most_pixels = None if subject.translator.noise else self.max_pixels_per_image
-            return Artifact("SavedModel", served, self.tolerance, most_pixels=most_pixels)
+        write_saved_model(subject.translator, served, self)
+        write_warmup(served, subject.name, subject.translator, subject.size)
+        most_pixels = None if subject.translator.noise else self.max_pixels_per_image
+        yield Artifact("SavedModel", served, self.tolerance, most_pixels=most_pixels)
 
-        yield write
-
-    def announce(self, subject: Subject, out: Path) -> None:
+    def write_companions(self, subject: Subject, out: Path) -> None:
         from pix2pix_tf.formats.saved_model.serving_files import write_serving_files
 
         write_serving_files(out, subject.name, subject.translator, subject.size, self)

@@ -49,7 +49,7 @@ def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str
     if translator.noise:
         z = np.zeros((1, translator.noise), np.float32)
         return dict.fromkeys(("serving_default", "bytes", "float"), ("z", z))
-    image = _color_ramps(*size, translator.input.channels)
+    image = np.full((*size, translator.input.channels), 128, np.uint8)
     requests: dict[str, tuple[str, Any]] = {
         "serving_default": ("images", image[np.newaxis]),
         "float": ("images", image[np.newaxis].astype(np.float32) / 127.5 - 1),
@@ -57,11 +57,6 @@ def _example_requests(translator: Translator, size: tuple[int, int]) -> dict[str
     if takes_files(translator):
         requests["bytes"] = ("image_bytes", [tf.io.encode_png(tf.constant(image)).numpy()])
     return requests
-
-
-def _color_ramps(height: int, width: int, channels: int) -> np.ndarray:
-    ramps = np.add.outer(np.linspace(0, 255, height), np.linspace(0, 255, width)) / 2
-    return np.stack([255 - ramps if at == 1 else ramps for at in range(channels)], axis=-1).astype(np.uint8)
 
 
 def _prediction_log(name: str, signature: str, inputs: Mapping[str, tf.compat.v1.TensorProto]) -> bytes:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -94,25 +93,20 @@ class TFLite(ExportFormat):
                 "--tflite-sizes has no effect with a model that makes images from noise, whose size is fixed"
             )
 
-    def jobs(self, subject: Subject, served: Path, files: Path) -> Iterator[Callable[[], Artifact]]:
+    def write(self, subject: Subject, served: Path, files: Path) -> Iterator[Artifact]:
+        from pix2pix_tf.formats.tflite.conversion import convert
+
         sizes = dict.fromkeys(self.tflite_sizes or (subject.size,))
+        classes = subject.samples.classes()
         for size, kind in itertools.product(sizes, dict.fromkeys(self.quantize)):
-            yield functools.partial(self._write, subject, files, size, kind)
-
-    def _write(self, subject: Subject, folder: Path, size: Size, kind: Quantization) -> Artifact:
-        from pix2pix_tf.formats.tflite.conversion import convert, partitions
-
-        samples = subject.samples.for_calibration(size, _CALIBRATION_SAMPLES) if kind == "int8" else ()
-        content = convert(subject.translator, size, kind, samples, subject.samples.classes())
-        shape, suffix = f"{size[0]}x{size[1]}", "" if kind == "none" else f"_{kind}"
-        path = folder / f"{subject.name}_{shape}{suffix}.tflite"
-        write_whole(path, content)
-        found = partitions(content)
-        return Artifact(
-            label=f"TFLite {'float32' if kind == 'none' else kind} {shape}",
-            path=path,
-            tolerance=self.tolerances[kind],
-            size=None if subject.translator.noise else size,
-            remark=str(found),
-            facts={"partitions": dataclasses.asdict(found)},
-        )
+            samples = subject.samples.for_calibration(size, _CALIBRATION_SAMPLES) if kind == "int8" else ()
+            content = convert(subject.translator, size, kind, samples, classes)
+            shape, suffix = f"{size[0]}x{size[1]}", "" if kind == "none" else f"_{kind}"
+            path = files / f"{subject.name}_{shape}{suffix}.tflite"
+            write_whole(path, content)
+            yield Artifact(
+                label=f"TFLite {'float32' if kind == 'none' else kind} {shape}",
+                path=path,
+                tolerance=self.tolerances[kind],
+                size=None if subject.translator.noise else size,
+            )

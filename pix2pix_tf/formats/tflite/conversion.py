@@ -6,8 +6,6 @@ partition, without slower fallback kernels.
 
 from __future__ import annotations
 
-import collections
-import dataclasses
 import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from pix2pix_tf.data.pixels import to_unit_range
+from pix2pix_tf.data.pixels import to_uint8, to_unit_range
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import explain_disk_faults
 from pix2pix_tf.formats.tflite.metadata import IMAGE, NOISE, SIGNATURE, with_metadata
@@ -37,27 +34,6 @@ _MOST_JOINED = 4  # XNNPACK concatenates at most 4 tensors
 
 _Range = tuple[float, float]
 _LEVELS = (0.0, 255.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Partitions:
-    """How LiteRT divides a model between XNNPACK and its own kernels.
-
-    Args:
-        count: number of partitions that XNNPACK runs.
-        fallbacks: number of operators of each type that run in LiteRT's own kernels.
-    """
-
-    count: int
-    fallbacks: Mapping[str, int]
-
-    @property
-    def is_whole(self) -> bool:
-        return self.count == 1 and not self.fallbacks
-
-    def __str__(self) -> str:
-        rest = sum(self.fallbacks.values())
-        return f"{self.count} + {rest} fallbacks" if rest else str(self.count)
 
 
 def convert(
@@ -80,8 +56,8 @@ def convert(
 
     Args:
         size: height and width of images; for noise, of the outputs.
-        calibration: a few dozen training inputs, for 'int8' only. Images are ``uint8`` [height, width,
-            channels] of ``size``; noise is float32 [numbers].
+        calibration: a few dozen training inputs, for 'int8' only. Images are ``uint8`` or ``uint16``
+            [height, width, channels] of ``size``; noise is float32 [numbers].
         classes: color of each class, if inputs are label maps; stored in the metadata.
     """
     network = translator.network
@@ -100,29 +76,6 @@ def convert(
         facts = translator.pixel_facts()
         facts["classes"] = [{"name": name, "color": list(color)} for name, color in (classes or {}).items()]
         return with_metadata(_converted(mobile, quantization), quantization, facts)
-
-
-def partitions(model: bytes) -> Partitions:
-    """Loads a model in LiteRT and returns its partitions."""
-    with silenced_stderr():
-        interpreter = Interpreter(model_content=model)
-        interpreter.allocate_tensors()
-        operators = interpreter._get_ops_details()  # no public API lists the delegate's operators
-    taken = [operator for operator in operators if operator["op_name"] == "DELEGATE"]
-    rest = {operator["index"]: operator for operator in operators if operator["op_name"] != "DELEGATE"}
-    maker = {tensor: operator for operator in rest.values() for tensor in operator["outputs"]}
-    for partition in taken:
-        # The list has all original operators too. Removes those between a partition's inputs and outputs.
-        seen, ahead = set(partition["inputs"]), list(partition["outputs"])
-        while ahead:
-            tensor = ahead.pop()
-            if tensor in maker and tensor not in seen:
-                ahead.extend(maker[tensor]["inputs"])
-                rest.pop(maker[tensor]["index"], None)
-            seen.add(tensor)
-    return Partitions(
-        len(taken), dict(collections.Counter(operator["op_name"] for operator in rest.values()))
-    )
 
 
 # ---------------------------------------------------------------- the graph that is converted
@@ -173,9 +126,10 @@ class _SlicedReflection(ReflectToAtLeast):
 
     def call(self, x: Any) -> Any:
         for axis in (1, 2):
-            missing = self.minimum - x.shape[axis]
-            if missing > 0:
-                x = _extended(x, axis, missing)
+            size = x.shape[axis]
+            period = [*range(size), *range(size - 2, 0, -1)]
+            length = max(size, self.minimum)
+            x = _take(x, axis, [period[at % len(period)] for at in range(length)])
         return x
 
 
@@ -184,27 +138,20 @@ class _SlicedPadding(ReflectionPadding):
 
     def call(self, x: Any) -> Any:
         for axis in (1, 2):
-            size, steps = x.shape[axis], range(1, self.pixels + 1)
-            before = _joined([_slice(x, axis, at, at + 1) for at in reversed(steps)], axis)
-            after = _joined([_slice(x, axis, size - 1 - at, size - at) for at in steps], axis)
-            x = _joined([before, x, after], axis)
+            size = x.shape[axis]
+            before, after = range(self.pixels, 0, -1), range(size - 2, size - 2 - self.pixels, -1)
+            x = _take(x, axis, [*before, *range(size), *after])
         return x
 
 
-def _extended(x: tf.Tensor, axis: int, missing: int) -> tf.Tensor:
-    size = x.shape[axis]
-    mirrored = range(size - 2, max(size - 2 - missing, 0), -1)
-    period = [x, *(_slice(x, axis, at, at + 1) for at in mirrored)]
-    full = size + len(mirrored)
-    repeated = _joined([_joined(period, axis)] * -(-(size + missing) // full), axis)
-    return _slice(repeated, axis, 0, size + missing)
-
-
-def _slice(x: tf.Tensor, axis: int, start: int, stop: int) -> tf.Tensor:
-    return x[:, start:stop] if axis == 1 else x[:, :, start:stop]
-
-
-def _joined(parts: list[tf.Tensor], axis: int) -> tf.Tensor:
+def _take(x: tf.Tensor, axis: int, indices: Sequence[int]) -> tf.Tensor:
+    """Returns ``x`` at ``indices`` of an axis, made of one slice for each run of consecutive indices."""
+    parts, start = [], 0
+    for stop in range(1, len(indices) + 1):
+        if stop == len(indices) or indices[stop] != indices[stop - 1] + 1:
+            run = slice(indices[start], indices[stop - 1] + 1)
+            parts.append(x[:, run] if axis == 1 else x[:, :, run])
+            start = stop
     while len(parts) > 1:
         groups = [parts[at : at + _MOST_JOINED] for at in range(0, len(parts), _MOST_JOINED)]
         parts = [tf.concat(group, axis) for group in groups]
@@ -264,7 +211,9 @@ def _calibrated(
         seen[0] = [-1, 1]  # images may use the full range even if the samples don't
     for sample in samples:
         given = tf.constant(sample[np.newaxis])
-        found = extremes(to_unit_range(given) if is_image else given).numpy()
+        if is_image:  # as the model takes them, with 8 bits
+            given = to_unit_range(to_uint8(to_unit_range(given)))
+        found = extremes(given).numpy()
         seen = np.stack([np.minimum(seen[:, 0], found[:, 0]), np.maximum(seen[:, 1], found[:, 1])], axis=1)
     ranges = [(float(low), float(high)) for low, high in seen]
     names = [layer.name for layer in convolutions]
