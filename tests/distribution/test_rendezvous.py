@@ -13,7 +13,7 @@ from pix2pix_tf.distribution import rendezvous as module
 from pix2pix_tf.distribution.cluster import Cluster
 from pix2pix_tf.distribution.rendezvous import rendezvous
 from pix2pix_tf.errors import ConfigError, HostLost, SystemFault
-from tests.end_to_end.servers import free_port
+from tests.end_to_end.commands import free_port
 
 FACTS = {"--batch-size": 4, "the version of keras": "3.15"}
 

@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 
 from pix2pix_tf.runs import RunDirectory
-from tests.end_to_end.commands import SMALL, command, environment, typed
-from tests.end_to_end.servers import free_port
+from tests.end_to_end.commands import SMALL, command, environment, free_port, typed
 from tests.end_to_end.test_resume import assert_same_weights, weights
 
 pytestmark = [
