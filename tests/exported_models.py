@@ -101,8 +101,8 @@ def write_onnx(path, output="translated"):
     nodes = [
         helper.make_node("Mul", ["images", "gain"], ["more"]),
         helper.make_node("Clip", ["more", "least", "most"], ["clipped"]),
-        helper.make_node("ReduceMax", ["clipped"], ["grey"], axes=[3], keepdims=1),
-        helper.make_node("Concat", ["grey"] * 3, [output], axis=3),
+        helper.make_node("ReduceMax", ["clipped"], ["gray"], axes=[3], keepdims=1),
+        helper.make_node("Concat", ["gray"] * 3, [output], axis=3),
     ]
     numbers = [number("gain", GAIN), number("least", -1.0), number("most", 1.0)]
     graph = helper.make_graph(nodes, "contrast", [batch("images")], [batch(output)], numbers)

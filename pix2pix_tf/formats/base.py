@@ -134,14 +134,9 @@ class ExportFormat(Format):
         """Writes files next to an artifact of this format that was published in ``out``."""
 
 
-def is_model_name(name: str) -> bool:
-    """Whether URLs, shells, YAML and server configs need no escapes for a name."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
-
-
 def check_model_name(name: str) -> None:
-    """Raises `ConfigError` if servers can't use the name."""
-    if not is_model_name(name):
+    """Raises `ConfigError` if URLs, shells, YAML or server configs would need escapes for the name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ConfigError(
             f"a model can't be served as {name!r}: use letters from a to z, digits, '.', '_' and '-', "
             "beginning with a letter or digit"

@@ -128,7 +128,7 @@ class Facades(kserve.Model):
         except tf.errors.InvalidArgumentError as error:
             raise kserve.errors.InvalidInput(error.message)
         pictures = output["image_bytes"].numpy()
-        return {"predictions": [{"b64": base64.b64encode(picture).decode()} for picture in pictures]}
+        return {"predictions": [{"b64": base64.b64encode(image).decode()} for picture in pictures]}
 
 if __name__ == "__main__":
     kserve.ModelServer(http_port=int(sys.argv[1]), enable_grpc=False, workers=1).start([Facades(sys.argv[2])])

@@ -30,7 +30,7 @@ from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, open_run
 from tests.end_to_end.commands import environment
-from tests.formats.models import NOISE, SIZE, pictures, psnr, write_run
+from tests.formats.models import NOISE, SIZE, psnr, smooth_images, write_run
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +55,8 @@ def images(tmp_path_factory):
     """A folder of input images, at two depths."""
     folder = tmp_path_factory.mktemp("images")
     (folder / "깊이").mkdir()
-    for number, picture in enumerate(pictures(4, (70, 81))):
-        Image.fromarray(picture).save(folder / ("깊이" if number % 2 else "") / f"{number}.png")
+    for number, image in enumerate(smooth_images(4, (70, 81))):
+        Image.fromarray(image).save(folder / ("깊이" if number % 2 else "") / f"{number}.png")
     return folder
 
 
@@ -126,9 +126,9 @@ def test_the_report_has_all_that_was_measured(exported):
     text = table(models)
     assert all(each["artifact"] in text for each in stored["artifacts"])
     assert str(out / "tiny-1" / "parity.png") in text
-    sheet = np.asarray(Image.open(out / "tiny-1" / "parity.png"))
-    assert sheet.shape[1] >= 5 * SIZE[1]
-    assert sheet.shape[0] >= 4 * SIZE[0]
+    grid = np.asarray(Image.open(out / "tiny-1" / "parity.png"))
+    assert grid.shape[1] >= 5 * SIZE[1]
+    assert grid.shape[0] >= 4 * SIZE[0]
 
 
 def test_a_new_version_stands_beside_the_old_ones(quickly, tmp_path):
@@ -169,11 +169,11 @@ def test_both_generators_are_models_served_side_by_side(quickly, cyclegan, tmp_p
     assert [model.name for model in config.model_config_list.config] == names
     assert [model.name for model in models] == names
     refuse_worse(models, allow_worse=False)
-    [picture] = pictures(1)
+    [image] = smooth_images(1)
     for name in names:
-        expected = GeneratorTranslator.load(open_run(cyclegan), direction=name[-4:])(picture)
-        painted = formats.load(tmp_path / name)(picture)
-        assert np.abs(painted.astype(int) - expected).max() <= 1
+        expected = GeneratorTranslator.load(open_run(cyclegan), direction=name[-4:])(image)
+        output = formats.load(tmp_path / name)(image)
+        assert np.abs(output.astype(int) - expected).max() <= 1
         report = report_of(tmp_path, f"{name}-1")
         assert (report["name"], report["samples"]) == (name, "procedural val")
     assert "# tiny_AtoB\n" in (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -295,9 +295,9 @@ def test_an_export_that_fails_while_it_publishes_takes_back_what_it_had_publishe
     assert below(tmp_path) == [".lock"]
 
 
-def test_the_process_that_proves_ends_with_whoever_started_it(exported, tmp_path):
+def test_the_process_that_verifies_ends_with_whoever_started_it(exported, tmp_path):
     out, _ = exported
-    np.savez(tmp_path / "inputs.npz", **{"0": pictures(1, SIZE)[0]})
+    np.savez(tmp_path / "inputs.npz", **{"0": smooth_images(1, SIZE)[0]})
     command = [
         sys.executable,
         "-m",
@@ -360,7 +360,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(quickly, tmp_path, monk
     assert below(tmp_path) == []
 
 
-def test_the_report_tells_the_step_of_the_weights_though_training_goes_on(
+def test_the_report_has_the_step_of_the_weights_though_training_goes_on(
     quickly, small, tmp_path, monkeypatch
 ):
     run, load = RunDirectory(tmp_path / "run"), GeneratorTranslator.load

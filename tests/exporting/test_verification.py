@@ -11,23 +11,23 @@ from pix2pix_tf.exporting.verification import Difference, compare, shortfall, ve
 from pix2pix_tf.formats.base import Artifact, Tolerance
 
 
-def picture(seed=0, shape=(32, 24, 3)):
+def random_image(seed=0, shape=(32, 24, 3)):
     return np.random.default_rng(seed).integers(20, 230, shape, np.uint8)
 
 
 def changed(image, values):
-    """The picture with its first values moved by so many levels each."""
+    """The image with its first values moved by so many levels each."""
     other = image.copy()
     other.reshape(-1)[: len(values)] += np.array(values, np.int8).astype(np.uint8)
     return other
 
 
-def test_a_picture_is_equal_to_itself():
-    assert compare([picture()], [picture()]) == Difference(0, 0.0, None, 1.0, 0.0)
+def test_an_image_is_equal_to_itself():
+    assert compare([random_image()], [random_image()]) == Difference(0, 0.0, None, 1.0, 0.0)
 
 
 def test_differences_are_counted_in_levels_whatever_their_sign():
-    image = picture()
+    image = random_image()
     found = compare([changed(image, [-1, 2, -3, 10]), image], [image, image])
     values = 2 * image.size
     assert found.max_levels == 10
@@ -37,17 +37,17 @@ def test_differences_are_counted_in_levels_whatever_their_sign():
     assert found.ssim == pytest.approx(1, abs=1e-3)
 
 
-def test_pictures_below_11_pixels_have_no_structural_similarity_but_count_else():
-    small = picture(shape=(1, 1, 3))
+def test_images_below_11_pixels_have_no_structural_similarity_but_count_else():
+    small = random_image(shape=(1, 1, 3))
     assert compare([small], [small]).ssim is None
     assert compare([changed(small, [4])], [small]).max_levels == 4
 
 
-def test_pictures_of_another_shape_or_number_are_refused():
+def test_images_of_another_shape_or_number_are_refused():
     with pytest.raises(ValueError, match=r"\(32, 24, 3\).*\(32, 23, 3\)"):
-        compare([picture()], [picture()[:, :23]])
+        compare([random_image()], [random_image()[:, :23]])
     with pytest.raises(ValueError, match="zip"):
-        compare([picture()], [picture(), picture()])
+        compare([random_image()], [random_image(), random_image()])
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_pictures_of_another_shape_or_number_are_refused():
     ],
 )
 def test_the_shortfall_is_named(tolerance, found, missed):
-    difference = Difference(**{**vars(compare([picture()], [picture()])), **found})
+    difference = Difference(**{**vars(compare([random_image()], [random_image()])), **found})
     assert shortfall(tolerance, difference) == missed
 
 
@@ -81,7 +81,7 @@ def other_process(monkeypatch):
 
 
 def test_an_artifact_is_as_good_as_its_worst_signature(other_process, tmp_path):
-    image = picture()
+    image = random_image()
     other_process({"serving_default": [image], "bytes": [changed(image, [0, 2])]}, [0.5])
     (tmp_path / "variables").mkdir()
     (tmp_path / "saved_model.pb").write_bytes(b"12345")
@@ -95,27 +95,27 @@ def test_an_artifact_is_as_good_as_its_worst_signature(other_process, tmp_path):
 
 
 def test_the_time_is_that_of_the_images_of_the_runs_size(other_process, tmp_path):
-    images = [picture()] * 3 + [picture(shape=(1, 1, 3))]
+    images = [random_image()] * 3 + [random_image(shape=(1, 1, 3))]
     other_process({"serving_default": images}, [0.1, 0.3, 0.2, 9.0])
     found = verify(Artifact("SavedModel", tmp_path, Tolerance(psnr=35)), images, images)
     assert found.milliseconds == pytest.approx(200)
 
 
-def test_the_sheet_shows_pictures_and_magnified_differences(other_process):
-    image, trained = picture(1), picture(2)
+def test_the_grid_shows_images_and_magnified_differences(other_process):
+    image, trained = random_image(1), random_image(2)
     worse = changed(trained, [1, -2, 100])
     other_process({"serving_default": [worse]}, [0.1])
     found = verify(Artifact("TFLite int8", Path("missing"), Tolerance(psnr=35)), [image], [trained])
-    sheet = parity_image("title", [image], [trained], [found])
+    grid = parity_image("title", [image], [trained], [found])
 
     def shown(cell):
-        windows = np.lib.stride_tricks.sliding_window_view(sheet, cell.shape)
+        windows = np.lib.stride_tricks.sliding_window_view(grid, cell.shape)
         return bool((windows == cell).all(axis=(-3, -2, -1)).any())
 
     magnified = np.zeros_like(trained)
     magnified.reshape(-1)[:3] = (16, 32, 255)
     assert all(map(shown, (image, trained, worse, magnified)))
-    assert not shown(picture(3))
-    sheet = parity_image("title", [], [trained], [found])  # of noise there is nothing to see
+    assert not shown(random_image(3))
+    grid = parity_image("title", [], [trained], [found])  # of noise there is nothing to see
     assert not shown(image)
     assert all(map(shown, (trained, worse, magnified)))

@@ -62,7 +62,7 @@ def write_run(path, kind="pix2pix", steps=(10, 20), **settings):
     return run
 
 
-def pictures(count, size=SIZE, channels=3):
+def smooth_images(count, size=SIZE, channels=3):
     """Smooth images with some noise, uint8 [height, width, channels]."""
     draw = np.random.default_rng(0)
     images = []

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 # ---------------------------------------------------------------- SavedModel
 
 
-def test_what_a_saved_model_refuses_is_told_in_its_words(load, tmp_path, refused):
+def test_what_a_saved_model_refuses_is_reported_in_its_words(load, tmp_path, refused):
     translate = load("contrast/9")
     for dtype in (np.uint8, np.uint16):
         message = refused(DataError, translate, np.zeros((200, 200, 3), dtype))
@@ -67,7 +67,7 @@ def test_what_a_saved_model_says_of_its_images_is_checked(models, tmp_path, fact
     assert str(damaged) in refused(ConfigError, formats.load, damaged)
 
 
-def test_another_saved_model_is_told_what_is_expected(tmp_path, refused):
+def test_another_saved_model_is_reported_what_is_expected(tmp_path, refused):
     spec = tf.TensorSpec([None, 784], tf.float32, name="images")
     other = tf.function(lambda images: {"images": images}, input_signature=[spec])
     changes = {"float": None}, {"serving_default": None}, {"serving_default": other}
@@ -106,11 +106,11 @@ def test_threads_may_share_a_tflite(load):
     images = [noise(*SIZE, seed=seed) for seed in range(8)]
     outputs = [None] * len(images)
 
-    def paint(number):
+    def work(number):
         for _ in range(5):
             outputs[number] = translate(images[number])
 
-    threads = [threading.Thread(target=paint, args=(number,)) for number in range(len(images))]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(images))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -26,8 +26,8 @@ def test_arrays_and_files_are_taken_as_a_run_takes_them(load, name, tmp_path):
     path = tmp_path / "한 장.png"
     path.write_bytes(tf.io.encode_png(tf.constant(image)).numpy())
     np.testing.assert_array_equal(translate.translate_file(path), output)
-    grey = noise(*SIZE, 1)[..., 0]
-    np.testing.assert_array_equal(translate(grey), translate(np.stack([grey] * 3, axis=-1)))
+    gray = noise(*SIZE, 1)[..., 0]
+    np.testing.assert_array_equal(translate(gray), translate(np.stack([gray] * 3, axis=-1)))
 
 
 @pytest.mark.parametrize("name", ["contrast/9", "floats.tflite", "contrast.onnx"])
@@ -48,13 +48,13 @@ def test_what_is_not_bound_to_a_size_takes_any(load, name, size):
 
 
 @pytest.mark.parametrize("name", EXPORTED)
-def test_every_way_into_a_model_gives_its_picture(load, name):
+def test_every_way_into_a_model_gives_its_output(load, name):
     translate, image = load(name), noise(*SIZE)
     ways = translate.signatures()
     assert len(ways) == (3 if name == "contrast/9" else 1)
     np.testing.assert_array_equal(next(iter(ways.values()))(image), translate(image))
-    for paint in ways.values():
-        assert np.abs(paint(image).astype(int) - translate(image)).max() <= 1
+    for way in ways.values():
+        assert np.abs(way(image).astype(int) - translate(image)).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_folder_with_models_names_them(models, tiny_run, tmp_path, refused):
     ("name", "error"),
     [("nowhere", RunError), ("nowhere.tflite", RunError), ("empty", RunError), ("notes.txt", ConfigError)],
 )
-def test_a_missing_or_foreign_place_is_told_what_a_model_may_be(tmp_path, refused, name, error):
+def test_a_missing_or_foreign_place_is_reported_what_a_model_may_be(tmp_path, refused, name, error):
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
     for look in (formats.load, formats.find_model):

@@ -33,11 +33,11 @@ def test_onnx_is_exported_and_verified(tmp_path):
 @needs_extra
 @pytest.mark.parametrize(
     "settings",
-    # With more contrast the latter paints black and white alone, and rounding decides which.
+    # With more contrast the latter's output is black and white alone, and rounding decides which.
     [{}, {"generator": "resnet", "norm": "batch", "input_channels": 1, "contrast": 2}],
     ids=str,
 )
-def test_onnx_paints_the_networks_picture_at_any_size(tmp_path, settings):
+def test_onnx_generates_the_networks_output_at_any_size(tmp_path, settings):
     translate = untrained(**settings)
     write_onnx(translate, tmp_path / "tiny.onnx")
     loaded = formats.load(tmp_path / "tiny.onnx")
@@ -48,7 +48,7 @@ def test_onnx_paints_the_networks_picture_at_any_size(tmp_path, settings):
 
 
 @pytest.mark.skipif(INSTALLED, reason="the extra onnx is installed")
-def test_without_the_extra_a_line_says_what_to_install(tmp_path):
+def test_without_the_extra_a_line_names_what_to_install(tmp_path):
     run = write_run(tmp_path / "run", "wgan", steps=(20,)).path
     with pytest.raises(ConfigError, match="extra 'onnx'"):
         export(ExportOptions(run, tmp_path / "out", formats=("onnx",)))

@@ -1,4 +1,4 @@
-"""A trained model as a function: the same picture wherever it is asked for, at any size."""
+"""A trained model as a function: the same output wherever it is asked for, at any size."""
 
 import shutil
 
@@ -23,10 +23,10 @@ def translate(tiny_run):
     return formats.load(tiny_run.path)
 
 
-# ---------------------------------------------------------------- the same picture everywhere
+# ---------------------------------------------------------------- the same output everywhere
 
 
-def test_the_same_image_gives_the_same_picture_again(translate, tiny_run):
+def test_the_same_image_gives_the_same_output_again(translate, tiny_run):
     image = noise(64, 64)
     first = translate(image)
     assert first.dtype == np.uint8
@@ -88,7 +88,7 @@ def test_generator_keras_is_the_same_generator_in_a_process_without_this_program
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "I;16", "P", "1"])
-def test_a_file_gives_the_picture_of_its_array(translate, tmp_path, save_image, mode):
+def test_a_file_gives_the_output_of_its_array(translate, tmp_path, save_image, mode):
     path = tmp_path / "한 장.png"
     if mode in ("P", "1"):
         image = Image.fromarray(noise(41, 97)).convert(mode)
@@ -107,12 +107,12 @@ def test_the_output_has_the_inputs_size(translate):
         assert translate(noise(*size)).shape == (*size, 3)
 
 
-def test_grey_is_three_equal_channels(translate):
-    grey = noise(40, 50, 1)[..., 0]
-    expected = translate(np.stack([grey] * 3, axis=-1))
-    np.testing.assert_array_equal(translate(grey), expected)
-    np.testing.assert_array_equal(translate(grey[..., np.newaxis]), expected)
-    np.testing.assert_array_equal(translate(tf.constant(grey)), expected)
+def test_gray_is_three_equal_channels(translate):
+    gray = noise(40, 50, 1)[..., 0]
+    expected = translate(np.stack([gray] * 3, axis=-1))
+    np.testing.assert_array_equal(translate(gray), expected)
+    np.testing.assert_array_equal(translate(gray[..., np.newaxis]), expected)
+    np.testing.assert_array_equal(translate(tf.constant(gray)), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -127,15 +127,15 @@ def test_alpha_is_laid_over_white(translate, dtype):
     np.testing.assert_array_equal(translate(np.concatenate([color, alpha], axis=-1)), translate(white))
 
 
-def test_16_bits_of_the_same_picture_give_the_same_output(translate):
+def test_16_bits_of_the_same_image_give_the_same_output(translate):
     image = noise(40, 50)
-    # 257 times a level of 8 bits is the same grey of 16: equal but for the last bit of float32.
+    # 257 times a level of 8 bits is the same gray of 16: equal but for the last bit of float32.
     deep = translate(image.astype(np.uint16) * 257)
     assert np.abs(deep.astype(int) - translate(image)).max() <= 1
 
 
 @pytest.mark.slow
-def test_a_generator_of_one_channel_takes_luma_and_gives_grey():
+def test_a_generator_of_one_channel_takes_luma_and_gives_gray():
     translator = untrained(input_channels=1, output_channels=1)
     color = noise(64, 70)
     output = translator(color)
@@ -145,7 +145,7 @@ def test_a_generator_of_one_channel_takes_luma_and_gives_grey():
     np.testing.assert_array_equal(output, translator(luma))
 
 
-def test_paint_takes_and_gives_minus_one_to_one(translate):
+def test_translate_floats_takes_and_gives_minus_one_to_one(translate):
     image = noise(64, 64)
     floats = translate.translate_floats(tf.constant(image / 127.5 - 1, tf.float32)).numpy()
     assert floats.dtype == np.float32
@@ -157,13 +157,13 @@ def test_paint_takes_and_gives_minus_one_to_one(translate):
 
 
 @pytest.mark.slow
-def test_a_stochastic_generator_paints_by_its_seed():
+def test_a_stochastic_generators_noise_depends_on_the_seed():
     image = noise(64, 64)
     first, again, other = (untrained(stochastic=True, seed=seed) for seed in (1, 1, 2))
-    painted = first(image)
-    np.testing.assert_array_equal(first(image), painted)
-    np.testing.assert_array_equal(again(image), painted)
-    assert (other(image) != painted).mean() > 0.01
+    output = first(image)
+    np.testing.assert_array_equal(first(image), output)
+    np.testing.assert_array_equal(again(image), output)
+    assert (other(image) != output).mean() > 0.01
 
 
 def test_bfloat16_differs_by_a_few_levels(tiny_run, translate):
@@ -218,7 +218,7 @@ def test_a_direction_that_the_run_has_not_is_refused(tiny_run, refused):
 # ---------------------------------------------------------------- moving averages
 
 
-def test_what_paints_is_the_average_and_the_weights_themselves_if_asked_for(tiny_run):
+def test_the_weights_are_averages_unless_raw_ones_are_asked_for(tiny_run):
     name = "generator/down_1_conv/kernel"
     stored = read_checkpoint(tiny_run.checkpoint(20), [name, average_name(name)])
     for raw_weights, expected in ((False, stored[average_name(name)]), (True, stored[name])):

@@ -1,4 +1,4 @@
-"""The SavedModel: the pictures of the translator, for whoever has only TensorFlow, whatever they send."""
+"""The SavedModel: the outputs of the translator, in TensorFlow alone."""
 
 import io
 import re
@@ -55,19 +55,19 @@ def translate_files(model, *files):
     return unpacked(model["bytes"](image_bytes=tf.constant(files)))
 
 
-# ---------------------------------------------------------------- the same picture
+# ---------------------------------------------------------------- the same output
 
 
 @pytest.mark.parametrize("size", [(1, 1), (64, 64), (37, 65), (200, 300), (130, 511)])
-def test_every_signature_gives_the_translators_picture(model, translate, size):
+def test_every_signature_gives_the_translators_output(model, translate, size):
     image = noise(*size)
     expected = translate(image)
     assert expected.std() > 1 or size == (1, 1)
     np.testing.assert_array_equal(model["serving_default"](images=image[np.newaxis])["images"][0], expected)
     np.testing.assert_array_equal(translate_files(model, png(image))[0], expected)
     floats = tf.constant(image / 127.5 - 1, tf.float32)
-    painted = model["float"](images=floats[tf.newaxis])["images"][0]
-    np.testing.assert_array_equal(painted, translate.translate_floats(floats))
+    output = model["float"](images=floats[tf.newaxis])["images"][0]
+    np.testing.assert_array_equal(output, translate.translate_floats(floats))
 
 
 def test_an_output_does_not_depend_on_its_batch(model):
@@ -89,21 +89,21 @@ def test_a_request_without_images_is_answered_without_images(model):
     assert model["bytes"](image_bytes=tf.constant([], tf.string))["image_bytes"].shape == (0,)
 
 
-def test_a_generator_of_one_channel_takes_luma_and_gives_grey(tmp_path):
-    translate, colour = untrained(input_channels=1, output_channels=1), noise(40, 50)
+def test_a_generator_of_one_channel_takes_luma_and_gives_gray(tmp_path):
+    translate, color = untrained(input_channels=1, output_channels=1), noise(40, 50)
     write_saved_model(translate, tmp_path / "1", SavedModel())
     model = tf.saved_model.load(str(tmp_path / "1")).signatures
-    expected = translate(colour)
+    expected = translate(color)
     assert expected.std() > 1
-    reply = model["bytes"](image_bytes=tf.constant([png(colour)]))
+    reply = model["bytes"](image_bytes=tf.constant([png(color)]))
     assert Image.open(io.BytesIO(reply["image_bytes"][0].numpy())).mode == "L"
     np.testing.assert_array_equal(unpacked(reply)[0], expected[..., 0])
-    grey = noise(40, 50, 1)
-    output = model["serving_default"](images=grey[np.newaxis])["images"][0]
-    np.testing.assert_array_equal(output, translate(grey))
+    gray = noise(40, 50, 1)
+    output = model["serving_default"](images=gray[np.newaxis])["images"][0]
+    np.testing.assert_array_equal(output, translate(gray))
 
 
-def test_a_stochastic_generator_paints_as_its_translator_does(tmp_path):
+def test_a_stochastic_generator_equals_its_translator(tmp_path):
     translate, image = untrained(seed=5, stochastic=True), noise(64, 70)
     write_saved_model(translate, tmp_path / "1", SavedModel())
     model = tf.saved_model.load(str(tmp_path / "1")).signatures
@@ -114,7 +114,7 @@ def test_a_stochastic_generator_paints_as_its_translator_does(tmp_path):
     assert (untrained(seed=6, stochastic=True)(image) != translate(image)).any()
 
 
-def test_noise_becomes_the_translators_picture_in_every_signature(tmp_path):
+def test_noise_becomes_the_translators_output_in_every_signature(tmp_path):
     translate = untrained("wgan")
     write_saved_model(translate, tmp_path / "1", SavedModel())
     model = tf.saved_model.load(str(tmp_path / "1")).signatures

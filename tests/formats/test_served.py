@@ -93,7 +93,7 @@ def served(server):
 
 
 @pytest.mark.slow
-def test_a_served_model_paints_as_one_in_the_process(served):
+def test_a_served_model_equals_one_in_the_process(served):
     translate = formats.load(served.url)
     assert isinstance(translate, ServingTranslator)
     assert (translate.input.channels, translate.output.channels) == (3, 3)
@@ -101,8 +101,8 @@ def test_a_served_model_paints_as_one_in_the_process(served):
         for dtype in (np.uint8, np.uint16):
             image = noise(*size, dtype=dtype)
             np.testing.assert_array_equal(translate(image), expected(image))
-    grey = noise(*SIZE, 1)
-    np.testing.assert_array_equal(translate(grey), expected(grey))
+    gray = noise(*SIZE, 1)
+    np.testing.assert_array_equal(translate(gray), expected(gray))
 
 
 def test_requests_are_as_tensorflow_serving_documents_them(served):
@@ -147,7 +147,7 @@ def test_a_server_without_metadata_is_asked_for_a_pixel(models):
     assert len(answer.requests) == 3
 
 
-def test_what_a_server_refuses_is_told_in_its_words(served, refused):
+def test_what_a_server_refuses_is_reported_in_its_words(served, refused):
     translate = formats.load(served.url)
     message = refused(DataError, translate, np.zeros((200, 200, 3), np.uint8))
     assert message.endswith("image 0: more than 10000 pixels")
@@ -191,8 +191,8 @@ NOT_FOUND = error(404, "Servable not found for request: Latest(facades)")
 def test_a_wrong_answer_costs_one_line(served, refused, answer, kind, said):
     translate = formats.load(served.url)
     served.faults["predict"] = answer
-    for load_or_paint in (lambda: translate(noise(*SIZE)), lambda: formats.load(served.url)):
-        message = refused(kind, load_or_paint)
+    for load_or_translate in (lambda: translate(noise(*SIZE)), lambda: formats.load(served.url)):
+        message = refused(kind, load_or_translate)
         assert said in message
         assert served.url in message
         served.faults["metadata"] = answer
@@ -207,7 +207,7 @@ def test_a_wrong_answer_costs_one_line(served, refused, answer, kind, said):
     ],
     ids=["another size", "another kind", "damaged"],
 )
-def test_a_wrong_picture_is_refused(served, refused, content, kind):
+def test_a_wrong_output_is_refused(served, refused, content, kind):
     translate = formats.load(served.url)
     served.faults["predict"] = prediction(content)
     assert served.url in refused(kind, translate, noise(*SIZE))
@@ -266,7 +266,7 @@ def socket_that_says(words):
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_port_that_is_not_the_rest_ones_is_told(refused):
+def test_a_port_that_is_not_the_rest_ones_is_reported(refused):
     with socket_that_says(b"\x00\x00\x18\x04\x00\x00\x00\x00\x00 hello\r\n\r\n") as port:
         url = f"http://127.0.0.1:{port}/v1/models/facades"
         assert "8501" in refused(ConfigError, formats.load, url)

@@ -166,7 +166,7 @@ def output_of(folder):
     return np.asarray(Image.open(folder / "output.png"))
 
 
-PICTURE = expected(noise(40, 30), 1)[..., 0]
+EXPECTED = expected(noise(40, 30), 1)[..., 0]
 
 
 @pytest.mark.parametrize("language", ["sh", "python"])
@@ -194,7 +194,7 @@ def test_the_calls_by_rest_work(out, out_from_noise, folder, language):
     with serving(Serving(out / "facades" / "1")) as address:
         done = call(out, address)
         assert done.returncode == 0, done.stderr
-        np.testing.assert_array_equal(output_of(folder), PICTURE)
+        np.testing.assert_array_equal(output_of(folder), EXPECTED)
         (folder / "input.jpg").write_bytes(b"not an image")
         assert call(out, address).returncode != 0
 
@@ -223,7 +223,7 @@ def test_the_call_by_grpc_works(out, folder):
         exec(compile(block, "README.md", "exec"), {})
     finally:
         server.stop(None)
-    np.testing.assert_array_equal(output_of(folder), PICTURE)
+    np.testing.assert_array_equal(output_of(folder), EXPECTED)
 
 
 def test_the_calls_without_a_server_work(out, out_from_noise, folder):
@@ -231,5 +231,5 @@ def test_the_calls_without_a_server_work(out, out_from_noise, folder):
         shutil.copytree(model / "facades", folder / "facades", dirs_exist_ok=True)
         exec(compile(code_block(model, "python", "saved_model.load"), "README.md", "exec"), {})
         if model == out:
-            np.testing.assert_array_equal(output_of(folder), PICTURE)
+            np.testing.assert_array_equal(output_of(folder), EXPECTED)
     assert output_of(folder).shape == (*SIZE, 3)

@@ -16,7 +16,7 @@ from pix2pix_tf.exporting.verification import compare, shortfall
 from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.formats.tflite.conversion import convert
 from pix2pix_tf.formats.tflite.reader import read_metadata
-from tests.formats.models import NOISE, SIZE, noise, pictures, psnr, untrained
+from tests.formats.models import NOISE, SIZE, noise, psnr, smooth_images, untrained
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def translate():
 @pytest.fixture(scope="module")
 def models(translate):
     """A file of every kind, by its name."""
-    return {kind: convert(translate, SIZE, kind, pictures(6)) for kind in TFLite.tolerances}
+    return {kind: convert(translate, SIZE, kind, smooth_images(6)) for kind in TFLite.tolerances}
 
 
 def interpreter_of(model, **options):
@@ -41,13 +41,13 @@ def interpreter_of(model, **options):
 
 
 def run(model, given, **options):
-    """The picture that a model makes of one or of noise, uint8 in and out, as its metadata tell."""
+    """The output of a model, as uint8, from an image or noise; its metadata has the types."""
     side = read_metadata(model)["input"]
     if "range" in side and side["dtype"] == "float32":
         given = (given / 127.5 - 1).astype(np.float32)
     runner = interpreter_of(model, **options).get_signature_runner("serving_default")
-    painted = runner(**{side["name"]: given[np.newaxis]})["image"][0]
-    return painted if painted.dtype == np.uint8 else np.round((painted + 1) * 127.5).astype(np.uint8)
+    output = runner(**{side["name"]: given[np.newaxis]})["image"][0]
+    return output if output.dtype == np.uint8 else np.round((output + 1) * 127.5).astype(np.uint8)
 
 
 def missed(kind, model, translate, samples):
@@ -85,21 +85,21 @@ def convolution_types(model):
     return types
 
 
-# ---------------------------------------------------------------- the same picture
+# ---------------------------------------------------------------- the same output
 
 
 @pytest.mark.parametrize("kind", TFLite.tolerances)
 def test_a_file_is_within_its_tolerance_in_one_partition_and_without_xnnpack(models, translate, kind):
-    assert missed(kind, models[kind], translate, pictures(8)[5:]) == ""
+    assert missed(kind, models[kind], translate, smooth_images(8)[5:]) == ""
     assert is_one_partition(models[kind])
     assert not is_one_partition(models[kind], **PLAIN)
-    [picture] = pictures(1)
-    assert psnr(translate(picture), run(models[kind], picture, **PLAIN)) >= 35
+    [image] = smooth_images(1)
+    assert psnr(translate(image), run(models[kind], image, **PLAIN)) >= 35
 
 
-def test_int8_paints_pictures_beyond_its_calibration(translate, models):
-    [picture] = pictures(1)
-    for other in (np.zeros_like(picture), np.full_like(picture, 255), 255 - picture):
+def test_int8_generates_images_beyond_its_calibration(translate, models):
+    [image] = smooth_images(1)
+    for other in (np.zeros_like(image), np.full_like(image, 255), 255 - image):
         assert psnr(translate(other), run(models["int8"], other)) >= 25
 
 
@@ -114,12 +114,12 @@ def test_int8_paints_pictures_beyond_its_calibration(translate, models):
     ],
     ids=str,
 )
-def test_every_network_paints_any_size_in_one_partition(size, settings):
+def test_every_network_generates_any_size_in_one_partition(size, settings):
     translate = untrained(**settings)
     model = convert(translate, size, "none")
-    picture = noise(*size, settings.get("input_channels", 3))
-    expected = translate(picture)
-    assert np.abs(run(model, picture).astype(int) - expected).max() <= 1
+    image = noise(*size, settings.get("input_channels", 3))
+    expected = translate(image)
+    assert np.abs(run(model, image).astype(int) - expected).max() <= 1
     assert expected.std() > 5
     assert is_one_partition(model)
 
@@ -130,7 +130,7 @@ def test_every_network_paints_any_size_in_one_partition(size, settings):
 def test_int8_convolves_in_int8_below_full_size(generator, contrast, at_full_size):
     translate = untrained(generator=generator, contrast=contrast)
     size = (34, 41)
-    samples = pictures(6, size)
+    samples = smooth_images(6, size)
     model = convert(translate, size, "int8", samples)
     all_of_them = sum("conv/kernel" in weight.path for weight in translate.network.weights)
     assert convolution_types(model) == {
@@ -142,7 +142,7 @@ def test_int8_convolves_in_int8_below_full_size(generator, contrast, at_full_siz
 
 
 @pytest.mark.parametrize("kind", ["none", "int8"])
-def test_noise_becomes_the_networks_picture(kind):
+def test_noise_becomes_the_networks_output(kind):
     translate = untrained("wgan")
     draw = np.random.default_rng(0)
     vectors = list(draw.standard_normal((20, NOISE), np.float32))
@@ -153,14 +153,14 @@ def test_noise_becomes_the_networks_picture(kind):
     assert (side["name"], side["shape"], side["dtype"]) == ("z", [1, NOISE], "float32")
     if kind == "int8":
         found = convolution_types(model)
-        # At full size, where the image is made, the last doubling and the last convolution stay float32.
+        # At full size, where the image is made, the last upsampling and the last convolution stay float32.
         assert (found[(np.float32,) * 3], sum(found.values())) == (2, 6)
 
 
 def test_converting_leaves_the_translator_as_it_was(translate, models):
     assert models
-    [picture] = pictures(1)
-    np.testing.assert_array_equal(translate(picture), untrained(contrast=3)(picture))
+    [image] = smooth_images(1)
+    np.testing.assert_array_equal(translate(image), untrained(contrast=3)(image))
     assert translate.network.input.shape[1:3] == (None, None)
 
 
@@ -222,8 +222,8 @@ for path in models:
 
 
 def test_a_process_with_only_litert_and_numpy_runs_it_by_what_it_says_of_itself(models, translate, tmp_path):
-    [picture] = pictures(1)
-    np.save(tmp_path / "images.npy", picture[np.newaxis])
+    [image] = smooth_images(1)
+    np.save(tmp_path / "images.npy", image[np.newaxis])
     (tmp_path / "script.py").write_text(ONLY_LITERT, encoding="utf-8")
     kinds = {"none": ("float32", [-1, 1]), "int8": ("uint8", [0, 255])}
     for kind in kinds:
@@ -235,7 +235,7 @@ def test_a_process_with_only_litert_and_numpy_runs_it_by_what_it_says_of_itself(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     for line, (kind, (dtype, limits)) in zip(done.stdout.splitlines(), kinds.items(), strict=True):
-        assert psnr(translate(picture), np.load(tmp_path / f"{kind}.npy")[0]) >= 35
+        assert psnr(translate(image), np.load(tmp_path / f"{kind}.npy")[0]) >= 35
         sentence, facts = json.loads(line)
         assert all(word in sentence for word in ("64x64", "RGB", dtype, str(limits), kind))
         assert facts["quantization"] == kind
@@ -250,7 +250,7 @@ def test_openvino_gives_the_trained_models_output_with_the_tflite(models, transl
     path.write_bytes(models["none"])
     core = openvino.Core()
     model = core.compile_model(core.read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    images = pictures(4)
+    images = smooth_images(4)
     outputs = [
         to_uint8(tf.constant(model(to_unit_range(tf.constant(image))[np.newaxis].numpy())[0][0])).numpy()
         for image in images

@@ -33,8 +33,8 @@ class Level(nn.Module):
         self.model, self.is_outermost = nn.Sequential(*parts), is_outermost
 
     def forward(self, x):
-        painted = self.model(x)
-        return painted if self.is_outermost else torch.cat([x, painted], 1)
+        output = self.model(x)
+        return output if self.is_outermost else torch.cat([x, output], 1)
 
 
 class UNet(nn.Module):
@@ -79,8 +79,8 @@ class ResNet(nn.Module):
             parts += [nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), NORMS[norm](2 * width), nn.ReLU()]
         parts += [Residual(4 * filters, norm, dropout, zeros) for _ in range(blocks)]
         for width in (4 * filters, 2 * filters):
-            doubling = nn.ConvTranspose2d(width, width // 2, 3, 2, 1, output_padding=1, bias=bias)
-            parts += [doubling, NORMS[norm](width // 2), nn.ReLU()]
+            upsampling = nn.ConvTranspose2d(width, width // 2, 3, 2, 1, output_padding=1, bias=bias)
+            parts += [upsampling, NORMS[norm](width // 2), nn.ReLU()]
         self.model = nn.Sequential(*parts, nn.ReflectionPad2d(3), nn.Conv2d(filters, outputs, 7), nn.Tanh())
 
     def forward(self, x):

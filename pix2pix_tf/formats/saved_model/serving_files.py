@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.files import explain_disk_faults, write_whole
-from pix2pix_tf.formats.base import is_model_name
 from pix2pix_tf.formats.saved_model.graph import takes_files
 from pix2pix_tf.formats.translator import Translator
 
@@ -24,8 +23,8 @@ SERVING_FILES = ("models.config", "docker-compose.yml", "batching.config", "READ
 
 def served_models(out: Path) -> list[str]:
     """Returns the sorted names of models in a folder that have at least one version."""
-    versions = (path.parent for path in out.glob("*/*/saved_model.pb") if path.parent.name.isdecimal())
-    return sorted({path.parent.name for path in versions if is_model_name(path.parent.name)})
+    versions = (path.parent for path in out.glob("*/*/saved_model.pb"))
+    return sorted({path.parent.name for path in versions if path.name.isdecimal()})
 
 
 # ---------------------------------------------------------------- warm-up
