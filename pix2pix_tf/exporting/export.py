@@ -38,7 +38,7 @@ _MEASURED = ("MB", "ms/image", "max", "mean", "PSNR dB", "SSIM", "> 1 level")
 _MAGNIFIED = 16
 
 
-def export(options: ExportOptions) -> list[ExportedModel]:
+def export(options: ExportOptions) -> list[ModelExport]:
     """Exports a run; publishes only models that pass verification in a new process."""
     formats = options.chosen_formats()
     run = open_run(options.run).at(options.step)
@@ -58,7 +58,7 @@ def export(options: ExportOptions) -> list[ExportedModel]:
         raise_if_pressed = stack.enter_context(_noting_ctrl_c())
         models = []
         for subject in subjects:
-            model = ExportedModel(out, subject)
+            model = ModelExport(out, subject)
             stack.callback(_discard, model.staging)
             model.write(formats.values())
             raise_if_pressed()
@@ -114,7 +114,7 @@ def _subjects(run: OpenedRun, name: str, options: ExportOptions) -> list[Subject
     return subjects
 
 
-class ExportedModel:
+class ModelExport:
     """The export of one generator: written to a staging folder, which has the layout of the output folder.
 
     Attributes:
@@ -213,7 +213,7 @@ class ExportedModel:
 # ---------------------------------------------------------------- reports
 
 
-def table(models: Sequence[ExportedModel]) -> str:
+def table(models: Sequence[ModelExport]) -> str:
     """Returns a table of results and the published paths."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("artifact", *_MEASURED, "tolerance"):
@@ -242,7 +242,7 @@ def table(models: Sequence[ExportedModel]) -> str:
     return "\n".join(lines)
 
 
-def refuse_worse(models: Sequence[ExportedModel], allow_worse: bool) -> None:
+def refuse_worse(models: Sequence[ModelExport], allow_worse: bool) -> None:
     """Raises `VerificationFailed` if an artifact exceeds its tolerance, unless ``allow_worse``."""
     failures = [(model, each) for model in models for each in model.verifications if each.shortfall]
     if failures and not allow_worse:

@@ -40,23 +40,6 @@ def test_16_bits_keep_their_depth(load, name):
     assert len(np.unique(output)) == 48
 
 
-@pytest.mark.parametrize("name", ["contrast/9", "contrast.onnx"])
-@pytest.mark.parametrize("size", [(1, 1), (3, 70), (99, 101)])
-def test_what_is_not_bound_to_a_size_takes_any(load, name, size):
-    image = noise(*size)
-    assert np.abs(load(name)(image).astype(int) - expected(image)).max() <= 1
-
-
-@pytest.mark.parametrize("name", EXPORTED)
-def test_every_way_into_a_model_gives_its_output(load, name):
-    translate, image = load(name), noise(*SIZE)
-    ways = translate.signatures()
-    assert len(ways) == (3 if name == "contrast/9" else 1)
-    np.testing.assert_array_equal(next(iter(ways.values()))(image), translate(image))
-    for way in ways.values():
-        assert np.abs(way(image).astype(int) - translate(image)).max() <= 1
-
-
 @pytest.mark.parametrize(
     "option", [{"step": 10}, {"precision": "mixed_bfloat16"}, {"stochastic": True}, {"seed": 3}], ids=str
 )

@@ -198,6 +198,8 @@ def _calibrated(
 ) -> dict[str, tuple[_Range, _Range]]:
     """Returns the input and output range of each int8 convolution, by layer name."""
     convolutions = _before_full_size(network, shape)
+    if not convolutions:
+        return {}
     probe = keras.Model(network.input, [x for layer in convolutions for x in (layer.input, layer.output)])
     is_image = len(shape) == 3
 
@@ -207,7 +209,7 @@ def _calibrated(
         return tf.stack([[tf.reduce_min(value), tf.reduce_max(value)] for value in values])
 
     seen = np.zeros((2 * len(convolutions), 2))
-    if is_image and convolutions:
+    if is_image:
         seen[0] = [-1, 1]  # images may use the full range even if the samples don't
     for sample in samples:
         given = tf.constant(sample[np.newaxis])
