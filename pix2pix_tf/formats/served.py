@@ -115,10 +115,10 @@ class ServingTranslator(Translator):
             signatures = json.loads(content)["metadata"]["signature_def"]["signature_def"]
             (key,), (answered,) = (signatures["bytes"][side] for side in ("inputs", "outputs"))
             takes_noise = key == "z"
-            levels = signatures["serving_default"]
-            source = _shape(levels["inputs"]["z" if takes_noise else "images"])
-            self._made = _shape(levels["outputs"]["images"])
-            is_deep = levels["outputs"]["images"].get("dtype") == "DT_UINT16"
+            default = signatures["serving_default"]
+            source = _shape(default["inputs"]["z" if takes_noise else "images"])
+            self._made = _shape(default["outputs"]["images"])
+            is_deep = default["outputs"]["images"].get("dtype") == "DT_UINT16"
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             return False
         if key not in ("z", "image_bytes") or answered != "image_bytes":

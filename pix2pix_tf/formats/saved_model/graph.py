@@ -91,11 +91,11 @@ def _signatures(
         noise = tf.TensorSpec([None, translator.noise], tf.float32, name="z")
         inputs = dict.fromkeys(("serving_default", "float", "bytes"), (noise, lambda z: [], tf.identity))
     else:
-        levels, floats = (
+        pixels, floats = (
             tf.TensorSpec([None, None, None, taken], dtype, name="images") for dtype in (tf.uint8, tf.float32)
         )
         inputs = {
-            "serving_default": (levels, refuse_arrays, to_unit_range),
+            "serving_default": (pixels, refuse_arrays, to_unit_range),
             "float": (floats, refuse_arrays, tf.identity),
         }
         if takes_files(translator):

@@ -35,11 +35,11 @@ class SavedModelTranslator(Translator):
         except Exception as error:  # damaged files raise many types
             raise cant_load(f"{path}: the SavedModel can't be loaded", error) from error
         self._floats = self._signature(path, "float", tf.float32, (tf.float32,))
-        self._levels = self._signature(path, "serving_default", tf.uint8, (tf.uint8, tf.uint16))
+        self._pixels = self._signature(path, "serving_default", tf.uint8, (tf.uint8, tf.uint16))
         self._key = "z" if self.noise else "images"
         if (path / PIXEL_FACTS).is_file():
             self._read_pixel_facts(path, lambda: json.loads((path / PIXEL_FACTS).read_text()))
-        bits: Literal[8, 16] = 16 if self._levels.structured_outputs["images"].dtype == tf.uint16 else 8
+        bits: Literal[8, 16] = 16 if self._pixels.structured_outputs["images"].dtype == tf.uint16 else 8
         self.output = dataclasses.replace(self.output, bits=bits)
 
     def _signature(self, path: Path, name: str, taken: tf.DType, given: tuple[tf.DType, ...]) -> Any:
@@ -64,7 +64,7 @@ class SavedModelTranslator(Translator):
         try:
             if given.dtype == tf.uint16:
                 return self._by_floats(given)
-            return self._levels(**{self._key: given[tf.newaxis]})["images"][0].numpy()
+            return self._pixels(**{self._key: given[tf.newaxis]})["images"][0].numpy()
         except tf.errors.ResourceExhaustedError as error:
             raise out_of_memory(given) from error
         except tf.errors.InvalidArgumentError as error:

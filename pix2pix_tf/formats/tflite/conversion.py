@@ -33,7 +33,7 @@ _MOST_BYTES = 2**31  # limit of a flatbuffer's offsets
 _MOST_JOINED = 4  # XNNPACK concatenates at most 4 tensors
 
 _Range = tuple[float, float]
-_LEVELS = (0.0, 255.0)
+_UINT8 = (0.0, 255.0)
 
 
 def convert(
@@ -72,7 +72,7 @@ def convert(
         ranges = _calibrated(network, shape, calibration) if is_int8 else {}
         mobile = _mobile_form(network, shape, ranges)
         if is_int8:
-            mobile = _between_levels(mobile)
+            mobile = _with_uint8_ends(mobile)
         facts = translator.pixel_facts()
         facts["classes"] = [{"name": name, "color": list(color)} for name, color in (classes or {}).items()]
         return with_metadata(_converted(mobile, quantization), quantization, facts)
@@ -158,12 +158,12 @@ def _take(x: tf.Tensor, axis: int, indices: Sequence[int]) -> tf.Tensor:
     return parts[0]
 
 
-def _between_levels(model: keras.Model) -> keras.Model:
+def _with_uint8_ends(model: keras.Model) -> keras.Model:
     """Wraps a model to take and return whole values from 0 to 255, so that the converter can use uint8."""
     given = keras.Input(batch_shape=model.input.shape, name=model.input.name)
     is_image = len(given.shape) == 4
-    x = layers.Rescaling(1 / 127.5, -1.0)(_RoundedToInt8(_LEVELS)(given)) if is_image else given
-    return keras.Model(given, _RoundedToInt8(_LEVELS)(layers.Rescaling(127.5, 127.5)(model(x))))
+    x = layers.Rescaling(1 / 127.5, -1.0)(_RoundedToInt8(_UINT8)(given)) if is_image else given
+    return keras.Model(given, _RoundedToInt8(_UINT8)(layers.Rescaling(127.5, 127.5)(model(x))))
 
 
 def _converted(model: keras.Model, quantization: Quantization) -> bytes:

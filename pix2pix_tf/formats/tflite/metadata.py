@@ -36,7 +36,7 @@ def with_metadata(model: bytes, quantization: str, pixels: Mapping[str, Any]) ->
     ``pixels`` is the result of `Translator.pixel_facts`.
     """
     content = schema.ModelT.InitFromPackedBuf(model, 0)
-    _skip_signed_levels(content)
+    _remove_int8_cast(content)
     description = _described(content, quantization, pixels)
     content.description = description["description"]
     text = json.dumps(description, indent=2).encode()
@@ -48,7 +48,7 @@ def with_metadata(model: bytes, quantization: str, pixels: Mapping[str, Any]) ->
     return bytes(builder.Output())
 
 
-def _skip_signed_levels(model: schema.ModelT) -> None:
+def _remove_int8_cast(model: schema.ModelT) -> None:
     """Removes the converter's cast of uint8 inputs to int8, which XNNPACK can't run."""
     [graph] = model.subgraphs
     if graph.tensors[graph.inputs[0]].type != schema.TensorType.UINT8:
@@ -60,10 +60,10 @@ def _skip_signed_levels(model: schema.ModelT) -> None:
 
 def _described(model: schema.ModelT, quantization: str, pixels: Mapping[str, Any]) -> dict[str, Any]:
     [graph], [signature] = model.subgraphs, model.signatureDefs
-    level_of_value = f"round((value + 1) * {(2 ** pixels['output_format']['bits'] - 1) / 2})"
+    pixel_of_value = f"round((value + 1) * {(2 ** pixels['output_format']['bits'] - 1) / 2})"
     ends = {
         "input": _end(graph, signature.inputs[0], "value_of_pixel", "pixel / 127.5 - 1", "pixel"),
-        "output": _end(graph, signature.outputs[0], "pixel_of_value", level_of_value, "value"),
+        "output": _end(graph, signature.outputs[0], "pixel_of_value", pixel_of_value, "value"),
     }
     sides = [
         f"{end['color_order']} {end['dtype']} in {end['range']}"
@@ -82,7 +82,7 @@ def _described(model: schema.ModelT, quantization: str, pixels: Mapping[str, Any
 
 
 def _end(
-    graph: schema.SubGraphT, given: schema.TensorMapT, key: str, of_float: str, of_level: str
+    graph: schema.SubGraphT, given: schema.TensorMapT, key: str, of_float: str, of_uint8: str
 ) -> dict[str, Any]:
     """Describes an input or output; ``key`` names the formula that converts between pixels and values."""
     tensor = graph.tensors[given.tensorIndex]
@@ -97,7 +97,7 @@ def _end(
         "dtype": "float32" if is_float else "uint8",
         "range": [-1, 1] if is_float else [0, 255],
         "color_order": _COLOR_ORDERS.get(shape[3], f"{shape[3]} channels"),
-        key: of_float if is_float else of_level,
+        key: of_float if is_float else of_uint8,
     }
 
 

@@ -56,7 +56,7 @@ class TFLiteTranslator(Translator):
         if source["dtype"] not in types or result["dtype"] not in (np.float32, np.uint8):
             return False
         shape, made = source["shape"].tolist(), result["shape"].tolist()
-        self._takes_levels, self.size = source["dtype"] == np.uint8, tuple(made[1:3])
+        self._takes_uint8, self.size = source["dtype"] == np.uint8, tuple(made[1:3])
         fits = shape[0] == made[0] == 1 and (len(shape) == 2 or shape[1:3] == made[1:3])
         return fits and self._take_shapes(names["inputs"] == [NOISE], shape, made)
 
@@ -77,6 +77,6 @@ class TFLiteTranslator(Translator):
                 f"{width}x{height}; give --fit-input to resize it and the output, or export a .tflite for it"
             )
         floats = to_unit_range(image)
-        if not self._takes_levels:
+        if not self._takes_uint8:
             return floats
         return image if image.dtype == tf.uint8 else to_uint8(floats)
