@@ -218,10 +218,10 @@ def test_its_graph_computes_without_python_training_or_chance(directory):
     assert not {operation for operation in operations if strange.search(operation)}
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+def test_a_place_that_cannot_be_written_is_one_line(translate, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SystemFault) as caught:
-        write_saved_model(untrained(), tmp_path / "file" / "1", LIMITS)
+        write_saved_model(translate, tmp_path / "file" / "1", LIMITS)
     assert str(tmp_path / "file") in str(caught.value)
     assert "\n" not in str(caught.value)
 
