@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pix2pix_tf.config import Normalization
-from pix2pix_tf.errors import ConfigError, RunError, SystemFault
+from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.files import first_line
+from pix2pix_tf.formats.translator import read_model
 
 _SUPPORTED = "pytorch-CycleGAN-and-pix2pix (unet_128, unet_256, resnet_6blocks or resnet_9blocks)"
 # Image size by the number of residual blocks: our ResNet chooses the number by the size.
@@ -95,16 +97,13 @@ def _load(path: Path) -> State:
         raise ConfigError(
             "PyTorch checkpoints can't be read without PyTorch; pip install 'pix2pix-tf[torch]'"
         ) from None
+    if not path.is_file():
+        problem = "is a folder" if path.is_dir() else "no such file"
+        raise RunError(f"{path}: {problem}; give a checkpoint file such as latest_net_G.pth")
+    content = io.BytesIO(read_model(path))
     try:
-        with path.open("rb") as file:
-            # Loads only tensors and plain containers: no code from the file runs.
-            stored = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file; check the path") from None
-    except OSError as error:
-        if path.is_dir():
-            raise RunError(f"{path}: is a folder; give a checkpoint file such as latest_net_G.pth") from None
-        raise SystemFault(f"{path}: can't be read ({error.strerror or error})") from None
+        # Loads only tensors and plain containers: no code from the file runs.
+        stored = torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling and unzipping raise many types of errors
         objects: list[str] = []
         with contextlib.suppress(Exception):  # lists names without running code
