@@ -137,13 +137,16 @@ def cut(file_format, **options):
 
 def png_header(width, height):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header)
+    return SIGNATURE + png_chunk(b"IHDR", header)
 
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GOOD = png(noise(40, 30, seed=9))
 REFUSED = {
-    "not a supported image": [b"hello", b"<svg/>", b"II*\0" + bytes(99), b"GIF89a", b"BM"],
+    "not a supported image": [b"hello", b"<svg/>", b"II*\0" + bytes(99), b"GIF89a", b"BM", cut("WEBP")],
     "not an image: 0 bytes": [b""],
+    # The library decodes such a file, whose size would not be known before.
+    "its header isn't the first chunk": [SIGNATURE + png_chunk(b"abCd", bytes(13)) + png_header(1, 1)[8:]],
     "Invalid PNG": [cut("PNG"), png_header(40, 30)],
     "Invalid JPEG": [cut("JPEG"), b"\xff\xd8\xff"],
     "image 0: 0x0, no pixels": [png_header(0, 0)],
