@@ -128,8 +128,9 @@ class _SlicedReflection(ReflectToAtLeast):
         for axis in (1, 2):
             size = x.shape[axis]
             period = [*range(size), *range(size - 2, 0, -1)]
-            length = max(size, self.minimum)
-            x = _take(x, axis, [period[at % len(period)] for at in range(length)])
+            added = [period[at % len(period)] for at in range(size, self.minimum)]
+            if added:
+                x = tf.concat([x, _take(x, axis, added)], axis)
         return x
 
 
@@ -139,8 +140,9 @@ class _SlicedPadding(ReflectionPadding):
     def call(self, x: Any) -> Any:
         for axis in (1, 2):
             size = x.shape[axis]
-            before, after = range(self.pixels, 0, -1), range(size - 2, size - 2 - self.pixels, -1)
-            x = _take(x, axis, [*before, *range(size), *after])
+            before = _take(x, axis, range(self.pixels, 0, -1))
+            after = _take(x, axis, range(size - 2, size - 2 - self.pixels, -1))
+            x = tf.concat([before, x, after], axis)
         return x
 
 
