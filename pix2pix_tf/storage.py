@@ -14,7 +14,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, write_
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.+)")  # pathlib changes gs://bucket to gs:/bucket
 _SERVERS = ("http", "https", "file")
 _LIST = "files.json"
+_MARKER = "config.json"  # identifies a run without a list
+_IMMUTABLE = "checkpoints/"  # folder whose files never change
 _TRIES = 5
 _PAUSES = (1.0, 4.0, 15.0, 40.0)  # seconds before retries of a failed write
 _SAVE_LIST_EVERY = 10.0  # seconds
@@ -46,96 +48,128 @@ def absolute(path: str | Path) -> str:
 
 
 def local_folder(path: str | Path) -> Path:
-    """Returns a local path; folders in object stores are fetched first."""
+    """Returns a local path; folders and files in object stores are fetched first."""
     address = address_of(path)
-    return Path(path).expanduser() if address is None else _fetch(address)
-
-
-def _cache_folder(address: str) -> Path:
-    """Returns the cache folder of an address."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    digest = hashlib.sha256(address.encode()).hexdigest()
-    return root / "pix2pix_tf" / "stores" / digest[:16]
+    if address is None:
+        return Path(path).expanduser()
+    stored = StoredFolder(address)
+    if not stored.fetch():
+        raise DataError(f"{address} doesn't exist; check the address")
+    return stored.copy
 
 
 class StoredFolder:
-    """A folder in an object store with a local copy. One process at a time may write it.
-
-    Args:
-        address: the folder's address.
-        writing: whether this process writes. Writers and readers have separate copies, with hard links
-            between files that never change.
-        marker: the file that identifies a folder that was uploaded by hand and has no list.
-        immutable: a subfolder whose files never change. Their digests are verified, and unlisted files are
-            deleted. Other files can be newer than the list.
+    """A folder or file in an object store, with a local copy in the cache.
 
     Attributes:
+        address: the address in the store.
         copy: the local copy.
     """
 
-    def __init__(self, address: str, writing: bool = False, marker: str = "", immutable: str = ""):
+    def __init__(self, address: str, kind: str = "fetched"):
         self.address = address
-        self._marker = marker
-        self._immutable = immutable
-        name = address.rpartition("/")[2]
-        self.copy, self._other_copy = (
-            _cache_folder(address) / kind / name
-            for kind in (("written", "read") if writing else ("read", "written"))
-        )
-        self._writing = writing
+        root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        digest = hashlib.sha256(address.encode()).hexdigest()
+        self._cache = root / "pix2pix_tf" / "stores" / digest[:16]
+        self.copy = self._cache / kind / address.rpartition("/")[2]
         self._list = self.copy.with_name(f"{self.copy.name}.{_LIST}")
+
+    def fetch(self, only: str | None = None) -> bool:
+        """Updates the copy, or one file of it, from the store; returns whether the folder exists."""
+        with _converting_errors(self.address), _locked(self.copy):
+            store, root = _store(self.address)
+            for _ in range(_TRIES):
+                files = self._stored_files(store, root)
+                try:
+                    self._synchronize(store, root, files, only)
+                    return bool(files)
+                except FileNotFoundError:  # a writer deleted it meanwhile
+                    continue
+            raise SystemFault(
+                f"{self.address} lacks listed files, or another process keeps changing it; try again"
+            )
+
+    def _stored_files(self, store: Any, root: str) -> dict[str, str]:
+        """Returns the version of each stored file by name."""
+        return _file_versions(store, root)
+
+    def _synchronize(self, store: Any, root: str, files: Mapping[str, str], only: str | None) -> None:
+        have = self._copied_files()
+        changed = {name for name in have.keys() | files.keys() if have.get(name) != files.get(name)}
+        if only is not None:
+            changed &= {only}
+        for name in have.keys() & changed:
+            del have[name]
+            _local_path(self.copy, name).unlink()
+        for path in sorted(self.copy.rglob("*"), reverse=True):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        saved = time.monotonic()
+        try:
+            missing = [name for name in files if name in changed]
+            title = f"fetching {self.address}"
+            for name in tqdm(missing, title, unit="file", leave=False, delay=2, disable=None):
+                self._fetch_file(store, root, name, files[name])
+                have[name] = files[name]
+                if time.monotonic() - saved > _SAVE_LIST_EVERY:
+                    write_whole(self._list, json.dumps(have))
+                    saved = time.monotonic()
+        finally:  # an interrupted fetch continues here
+            write_whole(self._list, json.dumps(have))
+
+    def _copied_files(self) -> dict[str, str]:
+        """Returns the version of each file of the copy by name; empty if it is unknown."""
+        try:
+            saved = json.loads(self._list.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            saved = {}
+        known = {name: version for name, version in saved.items() if (self.copy / name).is_file()}
+        return dict.fromkeys(self._local_files(), "") | known
+
+    def _local_files(self) -> list[str]:
+        """Returns the names of the copy's files, without hidden ones such as the lock."""
+        files = (path for path in self.copy.rglob("*") if path.is_file())
+        names = (path.relative_to(self.copy).as_posix() for path in files)
+        return sorted(name for name in names if not name.startswith("."))
+
+    def _fetch_file(self, store: Any, root: str, name: str, version: str) -> None:
+        _get(store, f"{root}/{name}".rstrip("/"), _local_path(self.copy, name))
+
+
+class StoredRun(StoredFolder):
+    """A run in an object store. One process at a time may write it.
+
+    Writers and readers have separate copies, with hard links between checkpoints, which never change. Other
+    files can be newer than the list. A folder that was uploaded by hand has no list.
+    """
+
+    def __init__(self, address: str, writing: bool = False):
+        kind, other = ("written", "read") if writing else ("read", "written")
+        super().__init__(address, kind)
+        self._other_copy = self._cache / other / self.copy.name
+        self._writing = writing
         self._may_have_unlisted = True  # a killed writer can leave unlisted files
         self._name = uuid.uuid4().hex
         self._digests: dict[str, tuple[object, str]] = {}  # state and digest by file name
         self._before: str | None = None  # the writer of the fetched list
 
-    def fetch(self, only: str | None = None) -> bool:
-        """Updates the copy from the store; returns whether the folder exists."""
-        with _converting_errors(self.address), _locked(self.copy):
-            store, root = _store(self.address)
-            for _ in range(_TRIES):
-                listed = self._read_list(store, root)
-                try:
-                    if only is None:
-                        self._fetch_all(store, root, listed)
-                    else:
-                        self._fetch_one(store, root, listed, only)
-                    break
-                except FileNotFoundError:  # a writer deleted it meanwhile
-                    continue
-            else:
-                raise SystemFault(
-                    f"{self.address} lacks listed files, or another process keeps changing it; try again"
-                )
+    def _stored_files(self, store: Any, root: str) -> dict[str, str]:
+        """Returns the digest of each listed file by name."""
+        listed = self._read_list(store, root)
         self._before = listed["writer"]
-        return bool(listed["files"])
+        return listed["files"]
 
-    def _fetch_one(self, store: Any, root: str, listed: Mapping[str, Any], name: str) -> None:
-        if name in listed["files"]:
-            _get(store, f"{root}/{name}", self.copy / name)
-        else:
-            (self.copy / name).unlink(missing_ok=True)
+    def _copied_files(self) -> dict[str, str]:
+        if not self._writing:
+            return super()._copied_files()
+        return {name: self._cached_digest(name) for name in self._local_files()}
 
-    def _fetch_all(self, store: Any, root: str, listed: Mapping[str, Any]) -> None:
-        before = self._copied()
-        have = {name: digest for name, digest in listed["files"].items() if before.get(name) == digest}
-        for path in (*map(self.copy.joinpath, before.keys() - have.keys()), *self._unfinished()):
-            path.unlink()
-        _remove_empty_folders(self.copy)
-        try:
-            for name in _with_progress([name for name in listed["files"] if name not in have], self.address):
-                self._fetch_file(store, root, listed, name)
-                have[name] = listed["files"][name]
-        finally:  # an interrupted fetch continues here
-            write_whole(self._list, json.dumps(have))
-
-    def _fetch_file(self, store: Any, root: str, listed: Mapping[str, Any], name: str) -> None:
-        target, digest = _local_path(self.copy, name), listed["files"][name]
-        is_immutable = bool(self._immutable) and name.startswith(self._immutable) and listed["writer"]
-        if is_immutable and _try_hard_link(self._other_copy / name, target, digest):
+    def _fetch_file(self, store: Any, root: str, name: str, version: str) -> None:
+        is_verified = self._before is not None and name.startswith(_IMMUTABLE)
+        if is_verified and _try_hard_link(self._other_copy / name, _local_path(self.copy, name), version):
             return
-        _get(store, f"{root}/{name}", target)
-        if is_immutable and self._digest(name) != digest:
+        super()._fetch_file(store, root, name, version)
+        if is_verified and self._cached_digest(name) != version:
             raise SystemFault(
                 f"{self.address}/{name} is damaged, or another process is writing it; try again"
             )
@@ -157,19 +191,16 @@ class StoredFolder:
         store, root = _store(self.address)
         listed = self._read_unchanged_list(store, root)
         may_have_unlisted, self._may_have_unlisted = self._may_have_unlisted, True
-        files = {name: self._digest(name) for name in self._own_files()}
+        files = {name: self._cached_digest(name) for name in self._local_files() if UNFINISHED not in name}
         for name, digest in files.items():
             if listed["files"].get(name) != digest:
                 store.put_file(str(self.copy / name), f"{root}/{name}")
         self._read_unchanged_list(store, root)  # checked again, because uploads can take minutes
         store.pipe_file(f"{root}/{_LIST}", json.dumps({"files": files, "writer": self._name}).encode())
-        write_whole(self._list, json.dumps(files))
-        gone = listed["files"].keys() - files.keys()
-        if self._immutable and may_have_unlisted:
-            gone |= {
-                name for name in _file_versions(store, root) if name.startswith(self._immutable)
-            } - files.keys()
-        for name in gone:
+        stored = set(listed["files"])
+        if may_have_unlisted:
+            stored |= {name for name in _file_versions(store, root) if name.startswith(_IMMUTABLE)}
+        for name in stored - files.keys():
             store.rm_file(f"{root}/{name}")
         self._may_have_unlisted = False
 
@@ -183,70 +214,20 @@ class StoredFolder:
             )
         return listed
 
-    def _own_files(self) -> list[str]:
-        files = (path for path in self.copy.rglob("*") if path.is_file())
-        names = (path.relative_to(self.copy).as_posix() for path in files)
-        return sorted(name for name in names if UNFINISHED not in name and not name.startswith("."))
+    def _read_list(self, store: Any, root: str) -> dict[str, Any]:
+        try:
+            return json.loads(store.cat_file(f"{root}/{_LIST}"))
+        except FileNotFoundError:
+            found = _file_versions(store, root)
+            return {"files": found if _MARKER in found else {}, "writer": None}
 
-    def _unfinished(self) -> list[Path]:
-        """Returns the partial files of a killed fetch; they would keep folders of deleted checkpoints."""
-        return [path for path in self.copy.rglob(f".*{UNFINISHED}") if path.is_file()]
-
-    def _copied(self) -> dict[str, str]:
-        """Returns the digests of the copied files. Readers take them from the list, without hashing."""
-        saved = {} if self._writing else _read_versions(self.copy, self._list)
-        return {name: saved.get(name) or self._digest(name) for name in self._own_files()}
-
-    def _digest(self, name: str) -> str:
+    def _cached_digest(self, name: str) -> str:
         """Returns a file's digest, cached until the file changes."""
         stat = (self.copy / name).stat()
         state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         if self._digests.get(name, (None,))[0] != state:
             self._digests[name] = state, _digest(self.copy / name)
         return self._digests[name][1]
-
-    def _read_list(self, store: Any, root: str) -> dict[str, Any]:
-        try:
-            return json.loads(store.cat_file(f"{root}/{_LIST}"))
-        except FileNotFoundError:
-            found = _file_versions(store, root)
-            return {"files": found if self._marker in found else {}, "writer": None}
-
-
-def _fetch(address: str) -> Path:
-    """Fetches a folder or file from a store; returns the local copy."""
-    name = address.rpartition("/")[2]
-    copy = _cache_folder(address) / "fetched" / name
-    listing = copy.with_name(f"{name}.{_LIST}")
-    with _converting_errors(address), _locked(copy):
-        store, root = _store(address)
-        versions = _file_versions(store, root)
-        if not versions:
-            raise DataError(f"{address} doesn't exist; check the address")
-        before = _read_versions(copy, listing)
-        for gone in before.keys() - versions.keys():
-            _local_path(copy, gone).unlink(missing_ok=True)
-        have = {name: version for name, version in versions.items() if before.get(name) == version}
-        saved = time.monotonic()
-        try:
-            for each in _with_progress([name for name in versions if name not in have], address):
-                _get(store, f"{root}/{each}".rstrip("/"), _local_path(copy, each) if each else copy)
-                have[each] = versions[each]
-                if time.monotonic() - saved > _SAVE_LIST_EVERY:
-                    write_whole(listing, json.dumps(have))
-                    saved = time.monotonic()
-        finally:  # an interrupted fetch continues here
-            write_whole(listing, json.dumps(have))
-    return copy
-
-
-def _read_versions(copy: Path, listing: Path) -> dict[str, str]:
-    """Reads the digests or versions of the copied files by name."""
-    try:
-        stored = json.loads(listing.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {name: version for name, version in stored.items() if (copy / name).is_file()}
 
 
 def _file_versions(store: Any, root: str) -> dict[str, str]:
@@ -262,7 +243,7 @@ def _file_versions(store: Any, root: str) -> dict[str, str]:
 
 def _local_path(folder: Path, name: str) -> Path:
     """Returns the local path of a stored file; raises if it is outside of the folder."""
-    parts = name.split("/")
+    parts = name.split("/") if name else []  # the stored object can be a single file
     if any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
         raise DataError(f"the store has a file {name!r}, which is not a valid relative path; delete the file")
     return folder.joinpath(*parts)
@@ -300,19 +281,9 @@ def _try_hard_link(source: Path, target: Path, digest: str) -> bool:
     return True
 
 
-def _with_progress(names: list[str], address: str) -> Iterable[str]:
-    return tqdm(names, f"fetching {address}", unit="file", leave=False, delay=2, disable=None)
-
-
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _remove_empty_folders(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
 
 
 @contextlib.contextmanager

@@ -55,12 +55,13 @@ def served():
 
     def start(*arguments, **settings):
         demos.append(Demo(*arguments, **settings))
-        threading.Thread(target=demos[-1].serve, daemon=True).start()
+        threading.Thread(target=demos[-1].serve_forever, daemon=True).start()
         return demos[-1].url
 
     yield start
     for demo in demos:
-        demo.stop()
+        demo.shutdown()
+        demo.server_close()
 
 
 def test_served_files(served, model, litert):

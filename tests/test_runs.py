@@ -13,7 +13,7 @@ from pix2pix_tf.config import to_json
 from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
-from pix2pix_tf.runs import FORMAT, RunDirectory, find_run
+from pix2pix_tf.runs import FORMAT, RunDirectory, find_run, open_run
 
 
 @pytest.fixture
@@ -143,10 +143,10 @@ def test_damaged_image_count_is_refused(run, images):
             read()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"step": Infinity}', '{"step": "x"}', "[" * 10**5])
+@pytest.mark.parametrize("content", ["", "[]", "[" * 10**5])
 def test_damaged_best_file_is_refused(run, content):
-    run.path.mkdir()
-    run.best_file.write_text(content)
+    add_checkpoints(run, 5)
+    (run.checkpoint(5) / "best.json").write_text(content)
     with pytest.raises(RunError, match="best"):
         run.best()
 
@@ -163,23 +163,15 @@ def test_checkpoints_in_order(run):
 
 
 def test_newest_checkpoint_is_the_default(run):
+    run.write_config(preset("procedural"), {})
     with pytest.raises(RunError, match="has no checkpoint yet"):
-        run.existing_step()
+        open_run(run.path).step()
     add_checkpoints(run, 5, 10)
-    assert run.existing_step() == 10
-    assert run.existing_step(5) == 5
+    opened = open_run(run.path)
+    assert [opened.step(step) for step in (None, 5)] == [10, 5]
+    assert open_run(f"{run.path}@5").checkpoint() == run.checkpoint(5)
     with pytest.raises(RunError, match="no checkpoint of step 7; it has 5, 10"):
-        run.existing_step(7)
-
-
-def test_finished_run(run):
-    add_checkpoints(run, 10)
-    assert not run.is_finished(10)
-    run.final_grid.write_text("")
-    assert run.is_finished(10)
-    assert not run.is_finished(11)
-    run.reopen()
-    assert not run.is_finished(10)
+        opened.step(7)
 
 
 def test_checkpoint_as_run_directory_is_refused(tmp_path):

@@ -26,33 +26,8 @@ from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.train import dry_run
 from pix2pix_tf.wording import flag
-from tests.test_config import OTHER
+from tests.test_config import changed_value
 
-# A valid value, other than the usual one, of each setting of any model.
-GIVEN = OTHER | {
-    "upscale_factor": 2,
-    "label_colors": (0, 0, 0, 255, 255, 255, 9, 9, 9),
-    "output_channels": 1,
-    "input_range": (0, 100),
-    "output_range": (0, 100),
-    "val_share": 0.4,
-    "test_share": 0.4,
-    "ema_decay": 0.0,
-    "image_size": (128, 128),
-    "noise": 3,
-    "generator_filters": 3,
-    "critic_filters": 3,
-    "cycle_weight": 3.0,
-    "identity_weight": 0.25,
-    "teacher_weight": 3.0,
-    "gan_loss": "hinge",
-    "unconditional": True,
-    "label_maps": "both",
-    "beta_1": 0.7,
-    "all_reduce": "bfloat16",
-    "archive": "facades.tar.gz",
-    "precision": "mixed_bfloat16",
-}
 # What makes a setting be read, or leaves it without effect; the setting that decides comes first.
 READ = {
     "upscale_factor": {"task": "upscale"},
@@ -123,7 +98,7 @@ def refusals():
 def test_a_setting_that_nothing_reads_is_refused_with_the_one_that_decides(model, name, other):
     before = changed(preset("./pairs", model), {**READ.get(name, {}), **UNREAD.get(other, {})})
     with pytest.raises(ConfigError, match=f"{flag(name)} has no effect with {flag(other)}"):
-        refuse_unread(replace(before, **{name: GIVEN[name]}), before)
+        refuse_unread(changed_value(before, name), before)
 
 
 @pytest.mark.parametrize("flags", [["--patch", "70"], ["--patch=70"], ["--no-spectral-norm"]])
@@ -136,7 +111,7 @@ def test_a_flag_without_effect_is_refused_with_its_default_too(flags):
 @pytest.mark.parametrize("name", ["archive", "mirror_url"])
 def test_downloads_are_for_what_is_downloaded(name, folder):
     with pytest.raises(ConfigError, match=f"{flag(name)} has no effect with --dataset"):
-        open_dataset(replace(preset(str(folder)), **{name: GIVEN[name]}))
+        open_dataset(changed_value(preset(str(folder)), name))
 
 
 OF_FILES = {"input_range", "output_range", "fit", "photo_filter"}
@@ -189,11 +164,9 @@ def test_label_maps_are_of_the_side_that_is_taken(folder, direction, label_maps,
 @pytest.mark.parametrize("name", ["split_seed", "val_share", "skip_bad_images", "evaluate_every"])
 def test_training_refuses_what_its_data_do_not_use(name, folder, tmp_path):
     pack_folder(folder, tmp_path / "pack", FolderOptions("unpaired"))
-    config = replace(
-        preset(str(tmp_path / "pack"), "cyclegan"), run_dir=tmp_path / "run", **SMALL, **{name: GIVEN[name]}
-    )
+    usual = replace(preset(str(tmp_path / "pack"), "cyclegan"), run_dir=tmp_path / "run", **SMALL)
     with pytest.raises(ConfigError, match=f"{flag(name)} has no effect with --dataset"):
-        train(config)
+        train(changed_value(usual, name))
     assert not (tmp_path / "run" / "config.json").exists()
 
 
@@ -386,7 +359,7 @@ def observed(observe, config):
 @pytest.mark.parametrize(("model", "name"), list(effects()))
 def test_a_setting_that_is_read_changes_something(model, name, folder):
     before = changed(preset(str(folder), model), {**SMALL, "teacher": "a run", **READ.get(name, {})})
-    asked = replace(before, **{name: GIVEN[name]})
+    asked = changed_value(before, name)
     refuse_unread(asked, before)
     observations = (described, schedule, networks, batches, state)  # what is cheap first
     assert any(observed(each, before) != observed(each, asked) for each in observations)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix_tf import preset, storage
+from pix2pix_tf import storage
 from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import UNFINISHED
-from pix2pix_tf.runs import RunDirectory, find_run
-from pix2pix_tf.storage import StoredFolder, address_of, local_folder
+from pix2pix_tf.storage import StoredRun, address_of, local_folder
 from tests.stores import object_store
 
 
@@ -39,9 +38,9 @@ def test_address_of(path, address):
     assert address_of(path) == address
 
 
-def writer_of(address="s3://bucket/run", files=None, **options):
-    """A folder that is written, with files that were published."""
-    writer = StoredFolder(address, writing=True, **options)
+def writer_of(address="s3://bucket/run", files=None):
+    """A run that is written, with files that were published."""
+    writer = StoredRun(address, writing=True)
     writer.fetch()
     if files is not None:
         write(writer.copy, files)
@@ -49,9 +48,8 @@ def writer_of(address="s3://bucket/run", files=None, **options):
     return writer
 
 
-def fetched(address="s3://bucket/run", **options):
-    """What who reads an address gets."""
-    reader = StoredFolder(address, **options)
+def fetched(address="s3://bucket/run"):
+    reader = StoredRun(address)
     assert reader.fetch()
     return contents(reader.copy)
 
@@ -79,7 +77,7 @@ NEW = {
 
 
 def test_published_folder_is_fetched(store):
-    writer, reader = StoredFolder("s3://bucket/run", writing=True), StoredFolder("s3://bucket/run")
+    writer, reader = StoredRun("s3://bucket/run", writing=True), StoredRun("s3://bucket/run")
     assert not reader.fetch()
     assert not writer.fetch()
     for files in (OLD, NEW):
@@ -168,34 +166,20 @@ def test_concurrent_writer_is_detected(store, tmp_path, monkeypatch):
     assert fetched() == NEW
 
 
-def test_best_checkpoint_of_a_killed_writer(store):
-    address = "s3://bucket/run"
-    writer = RunDirectory(Path(address), writing=True)
-    writer.fetch()
-    note = writer.best_text(4, {"l1": 0.2})
-    write(writer.path, {"checkpoints/step_000000004/best.json": note, "best.json": note})
-    writer.write_config(preset(), {})
-    writer.publish()
-    store.pipe_file("bucket/run/best.json", writer.best_text(8, {"l1": 0.1}).encode())  # then it was killed
-    step = find_run(f"{address}@best").named_step
-    assert step == 4
-
-
 def test_damaged_file_in_a_store_is_refused(store, tmp_path, monkeypatch):
-    options = {"immutable": "checkpoints/"}
-    writer_of(files={**OLD, "tensorboard/events": "a"}, **options)
+    writer_of(files={**OLD, "tensorboard/events": "a"})
     store.pipe_file("bucket/run/tensorboard/events", b"ab")  # has grown since: the writer was killed
-    assert StoredFolder("s3://bucket/run", **options).fetch()
+    assert StoredRun("s3://bucket/run").fetch()
     store.pipe_file("bucket/run/checkpoints/step_2/state", b"tw")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     with pytest.raises(SystemFault):
-        StoredFolder("s3://bucket/run", **options).fetch()
+        StoredRun("s3://bucket/run").fetch()
 
 
 def test_leftovers_of_a_killed_writer_are_removed(store):
     store.pipe_file("bucket/run/checkpoints/step_9/state", b"orphan")
     store.pipe_file("bucket/run/another/checkpoints/step_1/state", b"of a run below")
-    writer = StoredFolder("s3://bucket/run", True, marker="config.json", immutable="checkpoints/")
+    writer = StoredRun("s3://bucket/run", writing=True)
     assert not writer.fetch()
     write(writer.copy, OLD)
     writer.publish()
@@ -203,8 +187,10 @@ def test_leftovers_of_a_killed_writer_are_removed(store):
     assert store.exists("bucket/run/another/checkpoints/step_1/state")
 
 
-def test_reader_during_a_publication_gets_the_new_files(store, monkeypatch):
-    writer, reader = writer_of(files=OLD), StoredFolder("s3://bucket/run")
+def test_reader_during_a_publication_gets_the_new_files(store, tmp_path, monkeypatch):
+    writer = writer_of(files=OLD)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    reader = StoredRun("s3://bucket/run")
     get = storage._get
     fetched = []
 
@@ -222,10 +208,9 @@ def test_reader_during_a_publication_gets_the_new_files(store, monkeypatch):
 
 def test_stopped_fetch_resumes(store, monkeypatch):
     writer_of(files=OLD)
-    reader = StoredFolder("s3://bucket/run")
+    reader = StoredRun("s3://bucket/run")
     reader.fetch()
-    for path in (reader.copy / "config.json", reader._list):  # killed before the last file and the note
-        path.unlink()
+    (reader.copy / "config.json").unlink()  # as if it had been killed before the last file
     write(reader.copy / "checkpoints/step_7", {"state": "of an earlier list", f".index{UNFINISHED}": ""})
     fetched = []
     get = storage._get
@@ -240,12 +225,12 @@ def test_folder_without_a_list(store):
     for name, text in OLD.items():
         store.pipe_file(f"bucket/run/{name}", text.encode())
     for writing in (False, True):
-        folder = StoredFolder("s3://bucket/run", writing, marker="config.json")
+        folder = StoredRun("s3://bucket/run", writing)
         assert folder.fetch()
         assert contents(folder.copy) == OLD
     write(folder.copy, NEW)
     folder.publish()
-    assert fetched(marker="config.json") == NEW
+    assert fetched() == NEW
 
 
 def test_path_traversal_is_refused(store, tmp_path):
@@ -255,7 +240,7 @@ def test_path_traversal_is_refused(store, tmp_path):
     listed = {"files": {"../../escaped": "1"}, "writer": "somebody"}
     store.pipe_file("bucket/other/files.json", json.dumps(listed).encode())
     with pytest.raises(DataError):
-        StoredFolder("s3://bucket/other").fetch()
+        StoredRun("s3://bucket/other").fetch()
     assert not list(tmp_path.rglob("escaped"))
 
 
@@ -283,9 +268,9 @@ def test_missing_addresses_are_reported(store, monkeypatch):
     with pytest.raises(DataError):
         local_folder("s3://bucket/nothing")
     with pytest.raises(SystemFault):
-        StoredFolder("s3://no-such-bucket/run", writing=True).fetch()
+        StoredRun("s3://no-such-bucket/run", writing=True).fetch()
     with pytest.raises(ConfigError):
-        StoredFolder("warp://b/run").fetch()
+        StoredRun("warp://b/run").fetch()
 
 
 def test_unreachable_store_is_a_system_fault(tmp_path):
@@ -303,4 +288,4 @@ def test_unreachable_store_is_a_system_fault(tmp_path):
         for name, value in variables.items():
             patch.setenv(name, value)
         with pytest.raises(SystemFault):
-            StoredFolder("s3://elsewhere/run").fetch()
+            StoredRun("s3://elsewhere/run").fetch()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +13,7 @@ from tyro.conf import Positional
 
 from pix2pix_tf.commands.parsing import parse, start_frameworks
 from pix2pix_tf.validation import limited
+from pix2pix_tf.wording import quoted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +33,12 @@ class DemoOptions:
 def run(arguments: list[str]) -> int:
     options = parse(DemoOptions, "demo", arguments)
     start_frameworks()
-    from pix2pix_tf.demo import demo
+    from pix2pix_tf.demo import Demo
 
-    demo(**vars(options))
+    with Demo(options.model, options.port, options.runtime) as demo:
+        print(f"{demo.url} serves {quoted(options.model)}; Ctrl-C stops it")
+        if options.open_browser:  # in a thread, because terminal browsers block until they are closed
+            threading.Thread(target=webbrowser.open, args=(demo.url,), daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            demo.serve_forever()
     return 0

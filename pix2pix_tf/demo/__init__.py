@@ -10,9 +10,6 @@ import http
 import http.server
 import json
 import sys
-import threading
-import webbrowser
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,6 @@ from pix2pix_tf.formats.shipped import shipped_models
 from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.formats.tflite.metadata import read_metadata
 from pix2pix_tf.formats.tflite.reader import TFLiteTranslator
-from pix2pix_tf.wording import quoted
 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {
@@ -43,8 +39,12 @@ _HEADERS = {
 }
 
 
-class Demo:
-    """The page and its server for one model: a .tflite file or a shipped model's name."""
+class Demo(http.server.ThreadingHTTPServer):
+    """Serves the page for one model, a .tflite file or a shipped model's name, on the loopback interface.
+
+    Attributes:
+        url: the address of the page.
+    """
 
     def __init__(self, model: str | Path, port: int = 0, runtime: Path | None = None):
         path = TFLite.find(model)
@@ -56,59 +56,27 @@ class Demo:
         translator = TFLite.load(path)
         _require_drawable(path, translator)
         metadata = json.dumps(_metadata(path, translator)).encode()
-        files: dict[str, Path | bytes] = {"/model.tflite": path, "/model.json": metadata}
-        files |= {f"/{file.name}": file for file in _PAGE.iterdir() if file.suffix in _TYPES}
-        files |= {f"/litert/{name}": file for name, file in runtime_files(runtime).items()}
-        files["/"] = _PAGE / "index.html"
+        self.files: dict[str, Path | bytes] = {"/model.tflite": path, "/model.json": metadata}
+        self.files |= {f"/{file.name}": file for file in _PAGE.iterdir() if file.suffix in _TYPES}
+        self.files |= {f"/litert/{name}": file for name, file in runtime_files(runtime).items()}
+        self.files["/"] = _PAGE / "index.html"
         try:
-            self._server = _Server(port, files)
+            super().__init__(("127.0.0.1", port), _Handler)
         except OSError as error:
             raise SystemFault(
                 f"--port {port}: {error.strerror or error}; give another port, or 0 for any free port"
             ) from error
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-
-    def serve(self) -> None:
-        """Serves until Ctrl-C, or until :meth:`stop` is called by another thread."""
-        with contextlib.suppress(KeyboardInterrupt):
-            self._server.serve_forever()
-        self._server.server_close()
-
-    def stop(self) -> None:
-        """Ends :meth:`serve`."""
-        self._server.shutdown()
-
-
-def demo(
-    model: str | Path,
-    port: int = 0,
-    runtime: Path | None = None,
-    open_browser: bool = True,
-    report: Callable[[str], None] = print,
-) -> None:
-    """Serves the page until Ctrl-C; see :class:`Demo`."""
-    page = Demo(model, port, runtime)
-    report(f"{page.url} serves {quoted(str(model))}; Ctrl-C stops it")
-    if open_browser:  # in a thread, because terminal browsers block until they are closed
-        threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
-    page.serve()
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    """Serves files on the loopback interface; ignores connections closed by the browser."""
-
-    def __init__(self, port: int, files: Mapping[str, Path | bytes]):
-        self.files = files
-        super().__init__(("127.0.0.1", port), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignores connections closed by the browser."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
+    server: Demo
 
     def do_GET(self) -> None:
         found = self.server.files.get(self.path.partition("?")[0])

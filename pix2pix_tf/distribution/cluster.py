@@ -6,8 +6,7 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pix2pix_tf.errors import ConfigError
 
@@ -74,20 +73,14 @@ def _from_tf_config() -> Cluster | None:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     try:
         jobs, task, index = resolver.cluster_spec().as_dict(), resolver.task_type, resolver.task_id
-        return _of_jobs(jobs, task, index)
+        if not jobs:
+            return None
+        if task not in ("chief", "worker") or task not in jobs:  # parameter servers and evaluators
+            raise ValueError(f"this process has the task '{task}'; use only 'chief' and 'worker'")
+        chief, workers = ([str(host) for host in jobs.get(job, ())] for job in ("chief", "worker"))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"the environment variable TF_CONFIG is invalid: {error}") from error
-
-
-def _of_jobs(jobs: Mapping[str, Any], task: str | None, index: int | None) -> Cluster | None:
-    """Lists the chief before the workers; raises for parameter servers and evaluators."""
-    if not jobs:
-        return None
-    if task not in ("chief", "worker") or task not in jobs:
-        raise ConfigError(f"TF_CONFIG gives this process the task '{task}'; use only 'chief' and 'worker'")
-    rows = {job: [str(host) for host in jobs.get(job, ())] for job in ("chief", "worker")}
-    before = len(rows["chief"]) if task == "worker" else 0
-    return Cluster((*rows["chief"], *rows["worker"]), before + int(index or 0))
+    return Cluster((*chief, *workers), int(index or 0) + (len(chief) if task == "worker" else 0))
 
 
 def _from_slurm() -> Cluster:

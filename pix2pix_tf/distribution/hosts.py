@@ -100,21 +100,18 @@ class Hosts:
         if self.cluster is None:
             return
 
-        def broadcast(ours: Sequence[tf.Variable]) -> None:
+        def broadcast() -> None:
             context = tf.distribute.get_replica_context()
             is_first = tf.equal(context.replica_id_in_sync_group, 0)
-            own = [tf.where(is_first, each, tf.zeros_like(each)) for each in ours]
-            values = context.all_reduce(tf.distribute.ReduceOp.SUM, own)
-            for variable, value in zip(ours, values, strict=True):
-                # `variable.assign` would require an aggregation over the devices.
-                tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+            for dtype in sorted({each.dtype.name for each in variables.values()}):  # one message per type
+                ours = [each for each in variables.values() if each.dtype.name == dtype]
+                own = [tf.where(is_first, each, tf.zeros_like(each)) for each in ours]
+                values = context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+                for variable, value in zip(ours, values, strict=True):
+                    # `variable.assign` would require an aggregation over the devices.
+                    tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
-        def broadcast_all() -> None:
-            # One message per type.
-            for dtype in sorted({each.dtype.name for each in variables.values()}):
-                broadcast([each for each in variables.values() if each.dtype.name == dtype])
-
-        tf.function(lambda: self.strategy.run(broadcast_all))()
+        tf.function(lambda: self.strategy.run(broadcast))()
 
     def _from_chief(self, text: str) -> str:
         own = np.frombuffer(text.encode() if self.is_chief else b"", np.uint8)

@@ -7,7 +7,6 @@ port, which TensorFlow uses afterwards. Each host sends a line of JSON, and all 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import socket
 import time
@@ -27,6 +26,8 @@ _LONGEST_LINE = 1 << 20
 # Errors from invalid data, which any program on the network may send.
 _BAD_ANSWER = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
+_ERRORS = {"missing": HostLost, "differing": ConfigError}
+
 Facts = Mapping[str, Any]
 
 
@@ -39,10 +40,8 @@ def rendezvous(cluster: Cluster, facts: Facts, seconds: float) -> None:
             outcome = _collect(cluster, facts, server, deadline)
         else:
             outcome = _report(cluster, facts, deadline)
-    if outcome["missing"]:
-        raise HostLost(outcome["missing"])
-    if outcome["differing"]:
-        raise ConfigError(outcome["differing"])
+    for kind, message in outcome.items():
+        raise _ERRORS[kind](message)
 
 
 @contextlib.contextmanager
@@ -64,8 +63,7 @@ def _collect(cluster: Cluster, facts: Facts, server: socket.socket, deadline: fl
     """On host 0: receives the facts of all hosts, sends them the outcome and returns it."""
     own = json.loads(json.dumps(facts))
     connections: dict[int, socket.socket] = {}
-    differing: dict[int, list[str]] = {}
-    stray = ""
+    differences: dict[int, str] = {}
 
     def absent() -> list[int]:
         others = range(1, len(cluster.hosts))
@@ -86,29 +84,26 @@ def _collect(cluster: Cluster, facts: Facts, server: socket.socket, deadline: fl
                         f"{cluster.named(0)} does not expect this process; give all hosts the same --hosts "
                         f"({own[_HOSTS]} on that host), and each its own --host-index"
                     )
-                    _send(connection, {"missing": "", "differing": refusal})
-                    claim = f"host {index!a} of {theirs.get(_HOSTS)!a}"[:200]
-                    stray = f", but {connection.getpeername()[0]} connected as {claim}"
+                    _send(connection, {"differing": refusal})
                     continue
-                differing[index] = [
+                differences[index] = "; ".join(
                     f"{name} {own.get(name)} on {cluster.named(0)}, {theirs.get(name)} on "
                     f"{cluster.named(index)}"
                     for name in {**own, **theirs}
                     if own.get(name) != theirs.get(name)
-                ]
+                )
                 connections[index] = connection
                 open_connections.push(until_accepted.pop_all())
-        outcome = {"missing": "", "differing": ""}
-        if differences := "; ".join(itertools.chain(*differing.values())):
-            outcome["differing"] = (
-                f"the hosts have different settings ({differences}); use the same on all hosts"
-            )
+        outcome = {}
         if missing:
             names = ", ".join(cluster.named(index) for index in missing)
             outcome["missing"] = (
-                f"{names} did not connect{stray}; start the same command on it, and check that it can reach "
+                f"{names} did not connect; start the same command on it, and check that it can reach "
                 f"{cluster.hosts[0]}"
             )
+        elif any(differences.values()):
+            found = "; ".join(filter(None, differences.values()))
+            outcome["differing"] = f"the hosts have different settings ({found}); use the same on all hosts"
         for connection in connections.values():
             with contextlib.suppress(OSError):  # TensorFlow detects a host that has stopped
                 _send(connection, outcome)
@@ -139,14 +134,13 @@ def _report(cluster: Cluster, facts: Facts, deadline: float) -> dict[str, str]:
                 if _receive(connection, min(left, _ANSWER_SECONDS))["greeting"] == _GREETING:
                     _send(connection, {"index": cluster.index, "facts": facts})
                     outcome = _receive(connection, left + 10.0)  # host 0's deadline may be later
-                    return {key: str(outcome[key]) for key in ("missing", "differing")}
+                    return {kind: str(outcome[kind]) for kind in _ERRORS if kind in outcome}
         except _BAD_ANSWER as error:
             reason = first_line(error)
         time.sleep(_RETRY_SECONDS)
     return {
         "missing": f"{cluster.named(0)} can't be reached ({reason}); start the same command on it, and "
-        "check that its port is open",
-        "differing": "",
+        "check that its port is open"
     }
 
 

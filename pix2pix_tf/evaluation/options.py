@@ -82,7 +82,7 @@ class EvaluateOptions:
             if not are_folders and full_name(defaults.data.dataset) != run_config.data.dataset:
                 defaults = preset(defaults.data.dataset)
             inherited = {name: getattr(run_config.data, name) for name in ("task", "upscale_factor", "fit")}
-            if runs[0].directory.imported() != {"direction": None}:
+            if runs[0].records_direction:
                 inherited["direction"] = run_config.data.direction
             defaults = configs.replace(defaults, **inherited)
         elif self.dataset is not None:

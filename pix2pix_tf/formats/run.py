@@ -81,7 +81,7 @@ class GeneratorTranslator(Translator):
         seed: int = 0,
     ) -> GeneratorTranslator:
         """Loads a generator of a run; see `pix2pix_tf.load` for the options."""
-        checkpoint = run.directory.checkpoint(run.step(step))
+        checkpoint = run.checkpoint(step)
         config = run.config_for(direction)
         described = model_for(config)
         generator = published_generator(described, direction)

@@ -52,8 +52,7 @@ def predict(options: PredictOptions) -> str:
     if direction is not None and half is None and not is_run:
         raise ConfigError("--direction selects the input half of a pair; it needs --side-by-side")
     # Checks the inputs before loading the model, which takes longer.
-    images, unread = _images_below(inputs, out)
-    jobs = _outputs_of(images, out)
+    jobs, unread = _jobs(inputs, out)
     translator = formats.load(
         model,
         step=options.step,
@@ -205,7 +204,7 @@ def _input_half(model: OpenedRun | ExportedModel, direction: Direction | None) -
         config = model.config
         if config.data.task != "pairs":  # inputs are made from the target side
             return 1 if config.data.direction == "AtoB" else 0
-        if model.directory.imported() != {"direction": None}:
+        if model.records_direction:
             side = next(iter(model_for(config).published_generators()))
     if side is None:
         raise ConfigError(
@@ -214,12 +213,12 @@ def _input_half(model: OpenedRun | ExportedModel, direction: Direction | None) -
     return 0 if side == "AtoB" else 1
 
 
-def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Returns (image, path below ``out``) pairs with the images' suffixes, and unsupported files.
+def _jobs(inputs: Sequence[Path], out: Path) -> tuple[dict[Path, Path], list[Path]]:
+    """Returns each image's output file, whose suffix may change, and the unsupported files.
 
     If ``out`` is inside an input folder, its files are earlier outputs and are skipped.
     """
-    images: list[tuple[Path, Path]] = []
+    images: list[tuple[Path, Path]] = []  # with the path below `out`
     unread: list[Path] = []
     for given in inputs:
         if given.is_dir():
@@ -234,12 +233,7 @@ def _images_below(inputs: Sequence[Path], out: Path) -> tuple[list[tuple[Path, P
             images.append((given, Path(given.name)))
         else:
             raise DataError(f"{given}: the image or folder doesn't exist")
-    return images, unread
-
-
-def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Path]:
-    """Returns each image's output file; `suffix_for` may change the suffix."""
-    outputs: dict[Path, Path] = {}
+    jobs: dict[Path, Path] = {}
     taken: dict[str, Path] = {}
     sources = {source.resolve() for source, _ in images}
     for source, name in images:
@@ -251,8 +245,8 @@ def _outputs_of(images: Sequence[tuple[Path, Path]], out: Path) -> dict[Path, Pa
             )
         if any(target.with_suffix(suffix).resolve() in sources for suffix in SUFFIXES):
             raise DataError(f"{target} is an input; choose another --out")
-        outputs[source] = target
-    return outputs
+        jobs[source] = target
+    return jobs, unread
 
 
 def _half_of(path: Path, pair: np.ndarray, half: int | None) -> np.ndarray:

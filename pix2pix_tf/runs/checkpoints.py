@@ -7,6 +7,7 @@ such as Adam's moments. Only the newest `KEPT` checkpoints have both files; olde
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -136,8 +137,8 @@ class CheckpointWriter:
             folder.mkdir(parents=True, exist_ok=True)
             for leftover in folder.glob(f"*{UNFINISHED}"):
                 shutil.rmtree(leftover)
-            run.recover_best()
             self._drop_old()
+            run.write_best()
         # The first use of memory can take more than a second on a virtual machine. Allocates it while the
         # first step is compiled.
         self._copies: dict[str, tf.Variable] = {}
@@ -166,9 +167,7 @@ class CheckpointWriter:
 
     def wait(self) -> None:
         """Waits until the last checkpoint is on disk."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self.close()
         if self._fault is not None:
             fault, self._fault = self._fault, None
             raise fault
@@ -190,9 +189,8 @@ class CheckpointWriter:
                 raise TrainingDiverged(f"'{bad}' is no longer finite at step {step}")
             with explain_disk_faults(self._folder):
                 self._write_whole(step, tensors, best)
-                if best is not None:
-                    self._run.write_best(step, best)
                 self._drop_old()
+                self._run.write_best()
             self._run.publish()
         except Exception as error:
             self._fault = error  # raised by `wait`
@@ -217,7 +215,7 @@ class CheckpointWriter:
                     tensors=[*part.values(), tf.constant(FORMAT)],
                 )
             if best is not None:
-                (unfinished / self._run.best_file.name).write_text(self._run.best_text(step, best))
+                (unfinished / self._run.best_file.name).write_text(json.dumps({"step": step, **best}))
             for file in unfinished.iterdir():
                 flush_to_disk(file)
             unfinished.replace(final)

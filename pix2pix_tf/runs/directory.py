@@ -21,7 +21,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.files import explain_disk_faults, locked, write_whole
 from pix2pix_tf.models.registry import config_from_json
-from pix2pix_tf.storage import StoredFolder, address_of
+from pix2pix_tf.storage import StoredRun, address_of
 from pix2pix_tf.wording import quoted
 
 FORMAT = 4  # version of config.json and checkpoints
@@ -42,9 +42,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, writing: bool = False):
         address = address_of(path)
-        self._stored: StoredFolder | None = None
-        if address is not None:
-            self._stored = StoredFolder(address, writing, marker="config.json", immutable="checkpoints/")
+        self._stored = None if address is None else StoredRun(address, writing)
         self.path = path.expanduser() if self._stored is None else self._stored.copy
         self.place = address or str(self.path)
         self.is_stored = address is not None
@@ -69,12 +67,8 @@ class RunDirectory:
 
     def fetch(self, only: str | None = None) -> None:
         """Updates the local copy from the object store, if the run is in one."""
-        if self._stored is None:
-            return
-        self._stored.fetch(only)
-        if only is None:
-            with contextlib.suppress(RunError):  # `best` reports a damaged file
-                self._recover_missing_best()
+        if self._stored is not None:
+            self._stored.fetch(only)
 
     def publish(self) -> None:
         """Writes changes to the object store atomically, if the run is in one."""
@@ -109,23 +103,10 @@ class RunDirectory:
     def set_aside(self, step: int) -> Path:
         """Renames a damaged checkpoint, so that training can write its step again."""
         aside = self.checkpoints / f"{self.checkpoint(step).name}.damaged"
-        best = self.best()
         with explain_disk_faults(self.checkpoints):
             shutil.rmtree(aside, ignore_errors=True)
             self.checkpoint(step).replace(aside)
-            if best is not None and best["step"] == step:
-                self.best_file.unlink()
-                self.recover_best()
         return aside
-
-    def is_finished(self, total_steps: int) -> bool:
-        """Whether training reached the last step and wrote final.png."""
-        return self.latest_step() == total_steps and self.final_grid.is_file()
-
-    def reopen(self) -> None:
-        """Marks the run as unfinished, by deleting final.png."""
-        with explain_disk_faults(self.final_grid):
-            self.final_grid.unlink(missing_ok=True)
 
     def refuse_unreadable_path(self) -> None:
         """Raises if a run can't be written to this path."""
@@ -222,57 +203,33 @@ class RunDirectory:
         except (OSError, ValueError, EOFError) as error:
             raise RunError(f"{self.images_file} can't be read ({error}); restore it, or delete it") from error
 
-    def best(self) -> dict[str, float] | None:
-        """Returns the step and metrics of the best checkpoint, or ``None``."""
-        try:
-            best = json.loads(self.best_file.read_text(encoding="utf-8"))
-            return {**best, "step": int(best["step"])}
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError) as error:
-            raise RunError(f"{self.best_file} can't be read ({error}); delete it") from error
+    def best(self) -> dict[str, Any] | None:
+        """Returns the step and metrics of the best checkpoint, or ``None``.
 
-    def _recover_missing_best(self) -> None:
-        # A writer can be killed after it stored best.json and before it stored the list of files.
-        best = self.best()
-        if best is not None and best["step"] not in self.checkpoint_steps():
-            self.recover_best()
-
-    def write_best(self, step: int, values: Mapping[str, float]) -> None:
-        write_whole(self.best_file, self.best_text(step, values))
-
-    @staticmethod
-    def best_text(step: int, values: Mapping[str, float]) -> str:
-        return json.dumps({"step": step, **values}) + "\n"
-
-    def recover_best(self) -> None:
-        """Restores best.json from the checkpoints, if it is missing or damaged.
-
-        The best checkpoint is the newest one that was the best when it was written.
+        It is the newest checkpoint that was the best when it was written. Checkpoints contain this fact, so
+        that a kill can't lose it.
         """
-        notes = [self.checkpoint(step) / self.best_file.name for step in self.checkpoint_steps()]
-        newest = next((note for note in reversed(notes) if note.is_file()), None)
-        if newest is not None:
-            write_whole(self.best_file, newest.read_bytes())
+        for step in reversed(self.checkpoint_steps()):
+            note = self.checkpoint(step) / self.best_file.name
+            if note.is_file():
+                try:
+                    return {**json.loads(note.read_text(encoding="utf-8")), "step": step}
+                except (OSError, ValueError, RecursionError, TypeError) as error:
+                    raise RunError(f"{note} can't be read ({error}); delete it") from error
+        return None
+
+    def write_best(self) -> None:
+        """Writes best.json, which shows users the best checkpoint."""
+        best = self.best()
+        if best is not None:
+            write_whole(self.best_file, json.dumps(best) + "\n")
+        else:
+            self.best_file.unlink(missing_ok=True)
 
     def locked(self) -> AbstractContextManager[None]:
         """Prevents a second process from training in this directory."""
         busy = f"another process is training in {self.place}; wait until it ends, or give another --run-dir"
         return locked(self.path, RunError(busy))
-
-    def existing_step(self, step: int | None = None) -> int:
-        """Returns ``step``, or the step of the newest checkpoint; raises if it doesn't exist."""
-        steps = self.checkpoint_steps()
-        if not steps:
-            raise RunError(
-                f"{self.place} has no checkpoint yet; pix2pix train --run-dir {quoted(self.place)} "
-                "continues, and Ctrl-C saves a checkpoint at once"
-            )
-        if step is not None and step not in steps:
-            raise RunError(
-                f"{self.place} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
-            )
-        return steps[-1] if step is None else step
 
 
 def _images_text(images: Any) -> str:

@@ -9,6 +9,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.runs.directory import RunDirectory
+from pix2pix_tf.wording import quoted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,14 +35,32 @@ class OpenedRun:
         """Returns the step of the checkpoint: the named one, else ``step``, else the newest."""
         if step is not None and self.named_step is not None:
             raise ConfigError(f"--step {step}: {self.name} already names a checkpoint; remove one of them")
-        return self.directory.existing_step(self.named_step if step is None else step)
+        place, steps = self.directory.place, self.directory.checkpoint_steps()
+        if not steps:
+            raise RunError(
+                f"{place} has no checkpoint yet; pix2pix train --run-dir {quoted(place)} continues, and "
+                "Ctrl-C saves a checkpoint at once"
+            )
+        found = next(each for each in (self.named_step, step, steps[-1]) if each is not None)
+        if found not in steps:
+            raise RunError(f"{place} has no checkpoint of step {found}; it has {', '.join(map(str, steps))}")
+        return found
+
+    def checkpoint(self, step: int | None = None) -> Path:
+        """Returns the path of the checkpoint of :meth:`step`."""
+        return self.directory.checkpoint(self.step(step))
 
     def at(self, step: int | None = None) -> OpenedRun:
         """Returns the run at the checkpoint of :meth:`step`, even if training saves newer ones meanwhile."""
         return dataclasses.replace(self, named_step=self.step(step))
 
+    @property
+    def records_direction(self) -> bool:
+        """Whether the config has the direction of training; the file of an imported run doesn't record it."""
+        return self.directory.imported() != {"direction": None}
+
     def config_for(self, direction: str | None) -> TrainConfig:
-        """Returns the config, with another direction if the run is imported: its file doesn't record one."""
+        """Returns the config, with another direction if the run is imported."""
         if direction and self.directory.imported():
             return configs.replace(self.config, direction=direction)
         return self.config

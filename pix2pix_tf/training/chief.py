@@ -87,7 +87,7 @@ class Chief:
     def recording(self, dataset: ImageDataset, first_step: int, last_step: int) -> Iterator[None]:
         """Opens logs and validation for the steps of a session."""
         data = self._config.data
-        self._run.reopen()
+        self._run.final_grid.unlink(missing_ok=True)  # marks a finished run
         self._last_step = last_step
         held_out = held_out_images(dataset, data.size, SAMPLE_ROWS, fit=data.fit)
         self._held_out = [images for _, *images in held_out]

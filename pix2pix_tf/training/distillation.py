@@ -67,9 +67,8 @@ def teacher_discriminator(model: Model) -> tuple[Path, dict[str, str]] | None:
 
 def _opened(teacher: Teacher) -> tuple[Model, PublishedGenerator, Path]:
     run = open_run(teacher.run)
-    checkpoint = run.directory.checkpoint(run.step())
     model = model_for(run.config_for(teacher.generator))
-    return model, published_generator(model, teacher.generator), checkpoint
+    return model, published_generator(model, teacher.generator), run.checkpoint()
 
 
 def _published_network(teacher: Teacher, precision: Precision) -> keras.Model:

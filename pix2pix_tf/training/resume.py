@@ -87,7 +87,8 @@ def _refuse_lost_checkpoints(run: RunDirectory) -> None:
 
 def is_finished(run: RunDirectory, config: TrainConfig) -> bool:
     """Whether all steps are done, as far as can be known without opening the data."""
-    if run.latest_step() is None or not run.is_finished(total_steps(config, run.image_count())):
+    latest = run.latest_step()
+    if latest is None or latest != total_steps(config, run.image_count()) or not run.final_grid.is_file():
         return False
     # If the folder is elsewhere, only its images show whether it is the same data set.
     return _absolute(run.read_config().data.dataset) == _absolute(config.data.dataset)
@@ -109,7 +110,7 @@ def _absolute(dataset: str) -> str:
 def initial_checkpoint(path: Path, config: TrainConfig) -> Path:
     """Returns the checkpoint that `--init-from` names; raises if its networks differ."""
     other = open_run(path)
-    checkpoint, theirs = other.directory.checkpoint(other.step()), other.config
+    checkpoint, theirs = other.checkpoint(), other.config
     if theirs.model.model != config.model.model:
         raise RunError(
             f"--init-from {quoted(path)}: that run trains {theirs.model.model}, not {config.model.model}"

@@ -67,13 +67,14 @@ def opened(browser):
 
     def at(model):
         demos.append(Demo(model, runtime=RUNTIME))
-        threading.Thread(target=demos[-1].serve, daemon=True).start()
+        threading.Thread(target=demos[-1].serve_forever, daemon=True).start()
         browser.get(demos[-1].url)
         return Page(browser).settled()
 
     yield at
     for demo in demos:
-        demo.stop()
+        demo.shutdown()
+        demo.server_close()
 
 
 class Page:

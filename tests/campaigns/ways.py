@@ -291,7 +291,7 @@ def _changed_json(data: bytes, draw: random.Random) -> tuple[str, bytes]:
 def _open_run(path: Path) -> None:
     from pix2pix_tf import formats
     from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
-    from pix2pix_tf.runs import RunDirectory
+    from pix2pix_tf.runs import RunDirectory, open_run
     from pix2pix_tf.runs.checkpoints import read_checkpoint
 
     run = RunDirectory(path)
@@ -301,8 +301,8 @@ def _open_run(path: Path) -> None:
     read_metrics(run.validation_file)
     formats.find_model(f"{path}@best")
     best = run.best()
-    read_checkpoint(run.checkpoint(run.existing_step(None if best is None else int(best["step"]))), [])
-    checkpoint = run.checkpoint(run.existing_step())
+    read_checkpoint(open_run(path).checkpoint(None if best is None else best["step"]), [])
+    checkpoint = open_run(path).checkpoint()
     read_checkpoint(checkpoint, _names(checkpoint))
     if random.random() < 0.2:
         formats.load(path)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import RunDirectory, open_run
 from tests.end_to_end.commands import SMALL, command, environment, error_line, typed
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ TRAIN = ("train", *SMALL, "--log-every", 3, "--sample-every", 25, "--checkpoint-
 
 
 def weights(run_dir: Path, step: int | None = None) -> dict[str, np.ndarray]:
-    checkpoint = RunDirectory(run_dir).checkpoint(RunDirectory(run_dir).existing_step(step))
+    checkpoint = open_run(run_dir).checkpoint(step)
     readers = [tf.train.load_checkpoint(str(checkpoint / part)) for part in ("state", "moments")]
     return {
         name: reader.get_tensor(name) for reader in readers for name in reader.get_variable_to_shape_map()
@@ -54,7 +54,7 @@ def stop(process: subprocess.Popen[str], run_dir: RunDirectory, number: int) -> 
         time.sleep(0.01)
     process.send_signal(number)
     errors = process.communicate()[1]
-    assert not run_dir.is_finished(STEPS), "the run was over before the signal came"
+    assert not run_dir.final_grid.exists(), "the run was over before the signal came"
     return errors
 
 
@@ -146,7 +146,7 @@ def cut(checkpoint: Path) -> None:
 def test_damaged_checkpoint_of_a_moved_run(undisturbed: Path, tmp_path: Path):
     run_dir = RunDirectory(Path(shutil.copytree(undisturbed, tmp_path / "옮긴 폴더" / "run")))
     run_dir.final_grid.unlink()  # a finished run does not read its checkpoints
-    newest = run_dir.checkpoint(run_dir.existing_step())
+    newest = open_run(run_dir.path).checkpoint()
     cut(newest)
     result = typed("train", "--run-dir", run_dir.path, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
