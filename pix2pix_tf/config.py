@@ -9,7 +9,6 @@ that may differ when a run is resumed.
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -19,7 +18,7 @@ import tyro
 from pix2pix_tf.data.names import looks_like_path
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.metrics import BEST_METRICS
-from pix2pix_tf.validation import Limits, check_limits, check_range, fits, limited
+from pix2pix_tf.validation import Limits, check_limits, check_range, fields_of, fits, limited
 from pix2pix_tf.wording import did_you_mean, flag, shown
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -271,10 +270,8 @@ def dataset_label(dataset: str) -> str:
 def each_setting(config: TrainConfig) -> Iterator[tuple[str, str, Any, Any]]:
     """Yields (group, field, annotation, value) of every setting, in the order of ``--help``."""
     for group in dataclasses.fields(config):
-        section = getattr(config, group.name)
-        hints = typing.get_type_hints(type(section), include_extras=True)
-        for field in dataclasses.fields(section):
-            yield group.name, field.name, hints[field.name], getattr(section, field.name)
+        for setting in fields_of(getattr(config, group.name)):
+            yield group.name, *setting
 
 
 def replace(config: TrainConfig, **settings: Any) -> TrainConfig:

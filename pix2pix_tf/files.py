@@ -58,7 +58,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Creates missing folders. Raises `SystemFault` if a write fails.
     """
-    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
+    unfinished = path.with_name(f".{path.stem}{UNFINISHED}{path.suffix}")  # Keras needs its suffix
     with explain_disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

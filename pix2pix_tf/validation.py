@@ -8,9 +8,9 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -49,10 +49,20 @@ def limited(low: float, high: float | None = None) -> tuple[Any, ...]:
     return limits, tyro.conf.arg(help_behavior_hint=lambda default: f"({limits}; default: {default})")
 
 
+def fields_of(settings: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yields name, annotation and value of the fields of a dataclass or instance.
+
+    The value of a dataclass' required field is ``dataclasses.MISSING``.
+    """
+    kind = settings if isinstance(settings, type) else type(settings)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(settings):
+        yield field.name, hints[field.name], getattr(settings, field.name, field.default_factory)
+
+
 def check_limits(settings: Any) -> None:
     """Raises `ConfigError` if a dataclass field has a wrong type or is outside its limits."""
-    for name, annotation in typing.get_type_hints(type(settings), include_extras=True).items():
-        value = getattr(settings, name)
+    for name, annotation, value in fields_of(settings):
         if not fits(annotation, value):
             raise ConfigError(f"{flag(name)} takes {description(annotation)}; got {value!r:.200}")
         for limits in getattr(annotation, "__metadata__", ()):
@@ -96,7 +106,7 @@ def fits(annotation: Any, value: Any) -> bool:
         return isinstance(value, tuple) and all(fits(parts[0], each) for each in value)
     if origin in (int, float):
         return isinstance(value, (int, origin)) and not isinstance(value, bool)
-    return origin in (Any, ClassVar) or isinstance(value, origin)
+    return origin is Any or isinstance(value, origin)
 
 
 def description(annotation: Any) -> str:

@@ -88,8 +88,9 @@ def test_a_range_has_its_ends_and_nothing_beyond(name, ends, outside):
 
 
 def test_one_image_side_means_a_square_and_paths_may_be_strings():
-    given = replace(defaults(), run_dir="runs/x", image_size=96)
-    assert given == replace(defaults(), run_dir=Path("runs/x"), image_size=(96, 96))
+    for size in (96, [96, 96]):
+        given = replace(defaults(), run_dir="runs/x", image_size=size)
+        assert given == replace(defaults(), run_dir=Path("runs/x"), image_size=(96, 96))
 
 
 def test_a_run_needs_a_length():
@@ -98,7 +99,7 @@ def test_a_run_needs_a_length():
 
 
 def test_a_name_that_is_no_setting_is_refused_and_a_model_is_not_changed_afterwards():
-    for wrong in ({"step": 3}, {"model": "cyclegan"}, {"recipe": "paper"}):
+    for wrong in ({"sed": 3}, {"model": "cyclegan"}, {"recipe": "paper"}):
         with pytest.raises(ConfigError):
             replace(defaults(), **wrong)
 
@@ -203,7 +204,7 @@ def test_the_first_run_is_small(model):
     assert config.optimization.epochs is None
 
 
-def test_a_run_is_kept_under_the_data_sets_and_the_models_name_unless_told():
+def test_the_run_directory_is_named_after_data_set_and_model():
     assert preset("maps").run_dir == Path("runs/maps")
     assert preset("maps", "cyclegan").run_dir == Path("runs/maps-cyclegan")
     assert preset("some/where/my photos/").run_dir == Path("runs/my photos")

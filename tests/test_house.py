@@ -1,4 +1,4 @@
-"""Who may import whom: the floors of the house, from the ground up, and no circles."""
+"""The architecture: which module may import which, without cycles; names and messages."""
 
 import ast
 import functools
@@ -10,8 +10,8 @@ import pix2pix_tf
 
 PACKAGE = Path(__file__).parents[1] / "pix2pix_tf"
 
-# A room may import from its own floor and from those below.
-FLOORS = (
+# A part may import from its own layer and from those above it in this list.
+LAYERS = (
     ("errors", "files", "fonts", "quiet", "storage", "validation", "web", "wording"),
     ("config", "devices", "effects", "distribution", "data", "metrics", "sample_grids"),
     ("losses", "networks"),
@@ -22,7 +22,7 @@ FLOORS = (
     ("training", "exporting", "importing", "inference", "timeline", "demo"),
     ("commands", "__init__", "__main__"),
 )
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 
 
 def modules():
@@ -30,7 +30,7 @@ def modules():
 
 
 def imports_of(path):
-    """What a module imports of the package, also inside functions, but not for type checkers only."""
+    """Yields what a module imports from the package, without imports for type checkers."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in list(ast.walk(tree)):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -48,7 +48,7 @@ def imports_of(path):
 
 @functools.cache
 def graph():
-    """For each module the modules that it imports."""
+    """Returns the imported modules of each module."""
     known = modules()
     names = set(known) | {name.removesuffix(".__init__") for name in known}
 
@@ -59,31 +59,31 @@ def graph():
     return {name: {resolved(*each) for each in imports_of(path)} - {name} for name, path in known.items()}
 
 
-def room(module):
+def part_of(module):
     return module.split(".")[0]
 
 
-def test_every_room_has_a_floor():
-    assert {room(module) for module in modules()} == set(FLOOR)
+def test_every_part_has_a_layer():
+    assert {part_of(module) for module in modules()} == set(LAYER_OF)
 
 
-def test_modules_import_from_their_floor_or_below():
+def test_modules_import_from_their_layer_or_below():
     above = {
         (module, other)
         for module, imported in graph().items()
         for other in imported
-        if FLOOR[room(other)] > FLOOR[room(module)]
+        if LAYER_OF[part_of(other)] > LAYER_OF[part_of(module)]
     }
     assert not above
 
 
-def test_there_are_no_circles():
+def test_there_are_no_cycles():
     # Raises CycleError, which names one.
     list(graphlib.TopologicalSorter(graph()).static_order())
 
 
 def test_no_package_registry_is_named():
-    """Installers know their own, which may be mirrors."""
+    """Installers know their registry, which may be a mirror."""
     hosts = ["npm" + "js.", "py" + "pi.org", "python" + "hosted.", "debian" + ".org"]
     root = PACKAGE.parent
     files = [path for path in root.iterdir() if path.is_file()]
@@ -95,18 +95,18 @@ def test_no_package_registry_is_named():
             assert not [host for host in hosts if host in text], path
 
 
-def test_no_part_of_training_or_of_what_paints_knows_a_model_by_name():
+def test_training_and_inference_know_no_model_by_name():
     from pix2pix_tf.models.registry import MODELS
 
-    rooms = ("training", "recording", "formats", "exporting", "runs", "inference")
+    parts = ("training", "recording", "formats", "exporting", "runs", "inference")
     for module, imported in graph().items():
-        if room(module) in rooms:
+        if part_of(module) in parts:
             assert not {f"models.{name}" for name in MODELS} & imported, module
 
 
 def test_exported_names_have_docstrings():
     for name in pix2pix_tf.__all__:
-        generated = f"{name}("  # how the docstring begins that a dataclass gets if it has none
+        generated = f"{name}("  # start of the docstring that Python gives a dataclass without one
         assert not (getattr(pix2pix_tf, name).__doc__ or generated).startswith(generated), name
 
 

@@ -11,7 +11,6 @@ from PIL import Image
 from pix2pix_tf import preset, replace, train
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.commands.train import train_args
-from pix2pix_tf.config import each_setting
 from pix2pix_tf.data.checking.report import check_dataset
 from pix2pix_tf.data.folder import FolderOptions
 from pix2pix_tf.data.packed import pack_folder
@@ -26,7 +25,7 @@ from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.train import dry_run
 from pix2pix_tf.wording import flag
-from tests.test_config import changed_value
+from tests.test_config import changed_value, values
 
 # What makes a setting be read, or leaves it without effect; the setting that decides comes first.
 READ = {
@@ -54,13 +53,9 @@ UNREAD = {
 SMALL = {"base_filters": 2, "image_size": 64, "precision": "float32", "critic_steps": 1}
 
 
-def settings_of(config):
-    return {name: value for _, name, _, value in each_setting(config)}
-
-
 def changed(config, settings):
     """A configuration with those of the settings that its model has."""
-    return replace(config, **{name: value for name, value in settings.items() if name in settings_of(config)})
+    return replace(config, **{name: value for name, value in settings.items() if name in values(config)})
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +79,7 @@ def refusals():
     """Each model with a setting of its own and what can take its effect away."""
     for model in MODELS:
         usual = preset("./pairs", model)
-        has = settings_of(usual)
+        has = values(usual)
         for name, conditions in READ_IF.items():
             for other, is_read in conditions.items():
                 if name not in has or other not in has or isinstance(is_read, str):
@@ -283,7 +278,7 @@ SEEN_ELSEWHERE = {
 def effects():
     for model in MODELS:
         usual = preset("./pairs", model)
-        for name in settings_of(usual):
+        for name in values(usual):
             conditions = READ_IF.get(name, {})
             fixed = {"model": usual.model}
             if name in SEEN_ELSEWHERE:
@@ -330,7 +325,7 @@ def batches(config, dataset):
 def state(config, dataset):
     """Weights, averages and the optimizers' moments after a step."""
     model = model_for(config)
-    is_student = "teacher" in settings_of(config)
+    is_student = "teacher" in values(config)
     trainer = Trainer(
         model, config, 9, teacher=model.networks()["generator"]("float32") if is_student else None
     )

@@ -21,7 +21,7 @@ from tests.exported_models import noise
 
 
 class Pointwise(Translator):
-    """Paints each pixel by itself, two channels of 16 bits, so that tiles can't be seen."""
+    """Translates each pixel by itself, to two channels of 16 bits, so that tiles are invisible."""
 
     input = PixelFormat(3)
 

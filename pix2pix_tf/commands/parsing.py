@@ -8,7 +8,6 @@ import io
 import itertools
 import os
 import re
-import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ import tyro
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.storage import address_of
-from pix2pix_tf.validation import check_limits, description
+from pix2pix_tf.validation import check_limits, description, fields_of
 from pix2pix_tf.wording import did_you_mean, flag
 
 Args = TypeVar("Args")
@@ -86,17 +85,12 @@ def parse(
 
 
 def _fields(group: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yields name, annotation and value of all fields of a dataclass or instance, including nested ones.
-
-    The value of a required field is ``dataclasses.MISSING``.
-    """
-    hints = typing.get_type_hints(group if isinstance(group, type) else type(group), include_extras=True)
-    for field in dataclasses.fields(group):
-        value = getattr(group, field.name, field.default_factory)
+    """Yields `fields_of` a dataclass or instance, with those of nested ones."""
+    for name, annotation, value in fields_of(group):
         if dataclasses.is_dataclass(value):
             yield from _fields(value)
         else:
-            yield field.name, hints[field.name], value
+            yield name, annotation, value
 
 
 def _problem(arguments: Sequence[str], options: Any) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from pix2pix_tf.files import written_whole
 from pix2pix_tf.models.base import Metric, SampleGrid
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
 from pix2pix_tf.recording.plots import Plots
@@ -16,7 +17,6 @@ from pix2pix_tf.recording.sample_grids import SampleGrids, write_grid
 from pix2pix_tf.recording.sink import Sink
 from pix2pix_tf.recording.tensorboard import TensorBoard
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.runs.checkpoints import write_network
 
 
 def open_sinks(
@@ -91,6 +91,7 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         for sink in self._sinks:
             sink.finish()
         for name, network in networks.items():
-            write_network(self._run.keras_file(name), network)
+            with written_whole(self._run.keras_file(name)) as unfinished:
+                network.save(unfinished)
         # Last, because this file marks the run as complete.
         write_grid(self._run.final_grid, f"{self._title}, step {step}", grid)

@@ -92,19 +92,6 @@ def restore(path: Path, state: Mapping[str, tf.Variable | keras.Variable]) -> No
         variable.assign(tensors[name])
 
 
-def write_network(path: Path, network: keras.Model) -> None:
-    """Writes a network as a .keras file, atomically."""
-    unfinished = path.with_name(".unfinished.keras")  # Keras needs the suffix
-    with explain_disk_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            network.save(unfinished)
-            flush_to_disk(unfinished)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-
 class CheckpointWriter:
     """Writes checkpoints in a background thread, one at a time.
 
@@ -179,7 +166,9 @@ class CheckpointWriter:
             self._thread = None
 
     def _write(self, step: int, best: Mapping[str, float] | None) -> None:
-        _lower_priority()
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # a lower priority, of this thread only
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         tensors = {name: copy.read_value() for name, copy in self._copies.items()}
         try:
             bad = next(
@@ -237,10 +226,3 @@ class CheckpointWriter:
                 else:
                     # Renames it first, so that a kill leaves no partial checkpoint under a valid name.
                     shutil.rmtree(old.replace(old.with_name(old.name + UNFINISHED)))
-
-
-def _lower_priority() -> None:
-    """Lowers the priority of this thread, on Linux only."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -9,12 +9,12 @@ import keras
 from pix2pix_tf.config import Precision
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import RunError
-from pix2pix_tf.files import first_line
+from pix2pix_tf.files import first_line, written_whole
 from pix2pix_tf.formats.run import published_generator
 from pix2pix_tf.models.base import Model, PublishedGenerator, Teacher
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory, open_run
-from pix2pix_tf.runs.checkpoints import restore_published, write_network
+from pix2pix_tf.runs.checkpoints import restore_published
 from pix2pix_tf.wording import quoted
 
 
@@ -31,7 +31,9 @@ def load_teacher(model: Model, run: RunDirectory, precision: Precision, hosts: H
 
     def read() -> str:
         if run.latest_step() is None:
-            write_network(run.keras_file(Teacher.NETWORK), _published_network(teacher, precision))
+            network = _published_network(teacher, precision)
+            with written_whole(run.keras_file(Teacher.NETWORK)) as unfinished:
+                network.save(unfinished)
         stored.append(_read(run))
         return stored[0].to_json()
 

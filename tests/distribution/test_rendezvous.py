@@ -67,8 +67,8 @@ def test_a_port_in_use_is_named(hosts):
     assert str(port) in str(found)
 
 
-def said_to_first(hosts, line):
-    """Sends a line to the first host as an answer to its greeting; returns what it says then."""
+def send_to_first(hosts, line):
+    """Answers the first host's greeting with a line; returns its reply."""
     host, _, port = hosts[0].rpartition(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         lines = connection.makefile("rb")
@@ -109,7 +109,7 @@ STRANGE = [
 def test_strange_input_does_not_stop_the_rendezvous(hosts):
     first = listening_first(hosts)
     for line in STRANGE:
-        said_to_first(hosts, line.replace(b"HOSTS", ",".join(hosts).encode()) + b"\n")
+        send_to_first(hosts, line.replace(b"HOSTS", ",".join(hosts).encode()) + b"\n")
     assert rendezvous_errors(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
     assert first.result() == [None]
 
@@ -142,7 +142,7 @@ def test_differing_hosts_and_duplicate_index_are_refused(hosts):
     )
     time.sleep(1.0)
     twice = json.dumps({"index": 1, "facts": {"--hosts": ",".join(hosts), **FACTS}}).encode() + b"\n"
-    assert "--host-index" in json.loads(said_to_first(hosts, twice))["differing"]
+    assert "--host-index" in json.loads(send_to_first(hosts, twice))["differing"]
     assert rendezvous_errors(hosts, [FACTS] * 3, indices=[2]) == [None]
     assert good.result() == first.result() == [None]
 

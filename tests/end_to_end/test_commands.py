@@ -164,9 +164,7 @@ def test_facades_from_an_archive(tmp_path: Path):
     [
         (["train", "--dataset", "empty"], "empty"),
         (["train", "--init-from", "nowhere"], "nowhere"),
-        (["predict", "nowhere", "image.png", "--out", "out"], "nowhere"),
         (["data", "check", "empty"], "empty"),
-        (["train", "--archive", "facades.tar.gz"], "--archive"),
         (["train", "--run-dir", "a[1]"], "a[1]"),
     ],
 )
