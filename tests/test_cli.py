@@ -21,7 +21,6 @@ from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.errors import ConfigError, Interrupted, RunError, SystemFault, TrainingDiverged
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.wording import flag, shown
-from tests.exported_models import noise, write_tflite
 
 
 def parse_train(arguments):
@@ -278,72 +277,31 @@ def test_importing_the_package_imports_nothing_heavy(python):
     assert done.stdout == "False False\n", done.stderr
 
 
-@pytest.fixture
-def train_help(capsys, monkeypatch):
+def test_help_lists_every_flag_of_every_group_with_its_limits_and_default(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "110")
-
-    def shown(*flags):
+    texts = []
+    for flags in ([], ["--dataset", "edges2shoes"]):
         with pytest.raises(SystemExit) as leaving:
             main(["train", *flags, "--help"])
         assert leaving.value.code in (0, None)
-        return capsys.readouterr().out
-
-    return shown
-
-
-def test_help_lists_every_flag_of_every_group_with_its_limits_and_default(train_help):
-    text = train_help()
-    titles = [line.strip("╭╮─ ") for line in text.splitlines() if " options" in line]
+        texts.append(capsys.readouterr().out)
+    titles = [line.strip("╭╮─ ") for line in texts[0].splitlines() if " options" in line]
     groups = [f"{group.name} options" for group in dataclasses.fields(TrainConfig)]
     assert [title for title in titles if title.endswith(" options")] == groups
-    plain = " ".join(text.partition(" options ")[2].replace("│", " ").split())
+    plain = [" ".join(text.partition(" options ")[2].replace("│", " ").split()) for text in texts]
     for _, name, _, value in each_setting(preset("procedural")):
-        described = re.search(rf"{flag(name)}[ ,].*?default: (.*?)\)", plain)
+        described = re.search(rf"{flag(name)}[ ,].*?default: (.*?)\)", plain[0])
         assert described is not None, name
         assert described[1] == shown(value), name
-    assert "(from 1 to 999999999; default: 3000)" in plain
-    assert "wgan" in text
-    assert "distilled" not in text  # students are trained by distill
+    assert "(from 1 to 999999999; default: 3000)" in plain[0]
+    assert "(at least 1; default: 4)" in plain[1]  # the data set's batch size
+    assert "wgan" in texts[0]
+    assert "distilled" not in texts[0]  # students are trained by distill
 
 
-def test_help_shows_the_defaults_of_the_data_set(train_help):
-    plain = " ".join(train_help("--dataset", "edges2shoes").replace("│", " ").split())
-    assert "(at least 1; default: 4)" in plain
-
-
-# ---------------------------------------------------------------- which models predict takes
-
-
-@pytest.fixture
-def one_image(empty_place, save_image):
+def test_a_url_reaches_the_client_as_it_was_typed(capsys, empty_place, save_image):
     save_image(empty_place / "one.png")
-
-
-def predict_error(capsys, model, *flags, exit_code=2):
-    return error_of(capsys, ["predict", str(model), "one.png", "--out", "out", *flags], exit_code)
-
-
-@pytest.mark.parametrize("model", ["nowhere", "nowhere.tflite", "one.png", "."])
-def test_a_missing_model_is_reported_with_what_a_model_may_be(capsys, one_image, model):
-    line = predict_error(capsys, model)
-    assert model in line
-    assert all(kind in line for kind in ("run directory", "SavedModel", ".tflite", "http://"))
-
-
-def test_a_url_reaches_the_client_as_it_was_typed(capsys, one_image):
     url = "http://127.0.0.1:1/v1/models/facades"
-    assert f"{url}: the server can't be reached" in predict_error(capsys, url, exit_code=1)
-    assert url in predict_error(capsys, url, "--step", "10")
-    assert f"{url}:predict: not the URL of a model" in predict_error(capsys, f"{url}:predict")
-    assert "--direction AtoB or BtoA" in predict_error(capsys, url, "--side-by-side")
-
-
-def test_a_tflite_translates_and_says_nothing_else(capfd, empty_place):
-    Image.fromarray(noise(32, 48)).save("one.png")
-    write_tflite(empty_place / "m.tflite", (32, 48))
-    assert main(["predict", "m.tflite", "one.png", "--out", "out"]) == 0
-    assert capfd.readouterr() == ("out: 1 image translated\n", "")
-    assert Image.open("out/one.png").size == (48, 32)
-    Image.new("RGB", (48, 30)).save("one.png")
-    line = predict_error(capfd, "m.tflite")
-    assert line.startswith("one.png: m.tflite takes images of 48x32 pixels")
+    predict = ["predict", url, "one.png", "--out", "out"]
+    assert f"{url}: the server can't be reached" in error_of(capsys, predict, exit_code=1)
+    assert "--direction AtoB or BtoA" in error_of(capsys, [*predict, "--side-by-side"])

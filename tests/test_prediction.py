@@ -147,13 +147,6 @@ def small_image(tmp_path):
     return image
 
 
-@pytest.mark.parametrize("name", ["contrast", "contrast.tflite"])
-def test_exported_models_translate_like_a_run(models, tmp_path, small_image, name):
-    predict(PredictOptions(models / name, [tmp_path / "one.png"], tmp_path / "out"))
-    written = pixels_of(tmp_path / "out" / "one.png").astype(int)
-    assert np.abs(written - expected(small_image)).max() <= 1
-
-
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_an_exported_model_needs_a_direction_for_pairs(models, tmp_path, small_image, direction):
     other = np.zeros_like(small_image)
@@ -314,10 +307,7 @@ def test_a_pair_too_narrow_to_be_cut_is_named(tiny_run, tmp_path, save_image):
 UNUSED = {  # options without effect, by model
     "run": {"seed": 4, "fit_input": True, "count": 2, "masks": Path("mask.png")},
     "contrast": {"direction": "AtoB", "seed": 3, "fit_input": True},
-    "contrast.tflite": {
-        **{"masks": Path("mask.png"), "count": 3, "seed": 4, "raw_weights": True, "stochastic": True},
-        **{"step": 3, "direction": "AtoB", "precision": "mixed_bfloat16"},
-    },
+    "contrast.tflite": {"masks": Path("mask.png"), "count": 3, "raw_weights": True},
 }
 
 

@@ -1,7 +1,6 @@
 """Every setting of every model has an effect, or is refused with what takes it away."""
 
 import functools
-import json
 
 import numpy as np
 import pytest
@@ -238,26 +237,6 @@ def test_evaluate_refuses_what_its_data_do_not_use(place, flags, split, tiny_run
     arguments = ["evaluate", str(tiny_run.path), "--dataset", str(dataset), "--out", str(tmp_path / "out")]
     assert main([*arguments, *flags.split()]) == 2
     assert f"{flags.split()[0]} has no effect" in capsys.readouterr().err
-
-
-def test_evaluate_leaves_ignored_pixels_out(tmp_path, capsys):
-    random = np.random.default_rng(0)
-    for number in range(2):
-        target = random.integers(8, 256, (64, 64), np.uint8)
-        target[:8, :8] = 7
-        picture = target.copy()
-        picture[:8, :8] = 200
-        for place, image in (("data/val/A", target), ("data/val/B", target), ("model", picture)):
-            (tmp_path / place).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(tmp_path / place / f"{number}.png")
-    arguments = ["evaluate", str(tmp_path / "model"), "--dataset", str(tmp_path / "data"), "--out"]
-    errors = []
-    for name, flags in (("all", []), ("some", ["--ignore", "7"])):
-        assert main([*arguments, str(tmp_path / name), *flags]) == 0, capsys.readouterr().err
-        results = json.loads((tmp_path / name / "metrics.json").read_text(encoding="utf-8"))
-        errors.append(results["models"]["model"]["values"]["l1"]["value"])
-    assert errors[0] > 0.01
-    assert errors[1] == 0
 
 
 def test_export_refuses_a_place_of_data_that_are_drawn(tiny_run, tmp_path):

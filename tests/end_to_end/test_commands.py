@@ -76,41 +76,6 @@ def test_tensorboard_reads_scalars_images_and_the_configuration(trained: Path):
     assert [event.step for event in events.Tensors("generator/l1")] == [5, 10, 12]
 
 
-def test_predict_keeps_image_sizes(trained: Path, user_folder: Path, tmp_path: Path):
-    images = tmp_path / "입력"
-    (images / "deeper").mkdir(parents=True)
-    sizes = {"a.png": (300, 200), "b.jpg": (33, 65), "deeper/c.webp": (1, 1)}
-    for name, size in sizes.items():
-        Image.effect_noise(size, 60).convert("RGB").save(images / name)
-    result = typed("predict", trained, images, "--out", tmp_path / "out put", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    for name, size in sizes.items():
-        with Image.open((tmp_path / "out put" / name).with_suffix(".png")) as output:
-            assert output.size == size
-            assert output.mode == "RGB"
-
-
-def test_predict_equals_training_samples(trained: Path, user_folder: Path, tmp_path: Path):
-    """The sample grid shows val pairs resized to the training size; predict translates the same pixels."""
-    from pix2pix_tf.data.pipeline import held_out_images
-    from pix2pix_tf.data.sources import open_dataset
-    from pix2pix_tf.models.registry import config_from_json
-
-    config = config_from_json(json.loads((trained / "config.json").read_text())["config"])
-    (tmp_path / "in").mkdir()
-    pairs = held_out_images(open_dataset(config), config.data.size, 3)
-    for number, (_, image, _) in enumerate(pairs):
-        Image.fromarray(image).save(tmp_path / "in" / f"{number}.png")
-    assert typed("predict", trained, tmp_path / "in", "--out", tmp_path, cwd=tmp_path).returncode == 0
-
-    grid = np.asarray(Image.open(trained / "final.png"))
-    for number in range(len(pairs)):
-        output = np.asarray(Image.open(tmp_path / f"{number}.png"))
-        windows = np.lib.stride_tricks.sliding_window_view(grid, output.shape)[:, :, 0]
-        first_row = (windows[..., 0, :, :] == output[0]).all(axis=(-1, -2))
-        assert any(np.array_equal(windows[at], output) for at in zip(*np.nonzero(first_row), strict=True))
-
-
 def test_resume_with_a_moved_or_changed_data_set(trained: Path, user_folder: Path, tmp_path: Path):
     there = tmp_path / "there"
     shutil.copytree(user_folder, there)
