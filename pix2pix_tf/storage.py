@@ -100,7 +100,7 @@ class StoredFolder:
             changed &= {only}
         for name in have.keys() & changed:
             del have[name]
-            _local_path(self.copy, name).unlink()
+            (self.copy / name).unlink()
         for path in sorted(self.copy.rglob("*"), reverse=True):
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()

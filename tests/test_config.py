@@ -55,7 +55,7 @@ def another_value(config, name):
     if typing.get_origin(kind) is typing.Literal:
         return next(choice for choice in typing.get_args(kind) if choice != value)
     if kind in (int, float):
-        return int(limits.low) + 2 if kind is int else (limits.low + min(limits.high or 1, 1)) / 2
+        return int(limits.low) + 2 if kind is int else (2 * limits.low + min(limits.high or 1, 1)) / 3
     return not value if kind is bool else kind("내 사진/1")
 
 

@@ -85,7 +85,6 @@ def predict(options: PredictOptions) -> str:
         return _from_noise(translator, options)
     if not inputs:
         raise DataError("no inputs; give at least one image or folder to translate")
-    fitted = translator.size if options.fit_input else None
     mask_of = {source: _mask_of(options.masks, target.relative_to(out)) for source, target in jobs.items()}
     skipped, clipped = 0, [0, 0]
     for source, target in tqdm(
@@ -101,7 +100,7 @@ def predict(options: PredictOptions) -> str:
             skipped += 1
             continue
         with naming(source):
-            _write_translation(translator, image, source, target, options.tile_size, fitted, half)
+            _write_translation(translator, image, source, target, options, half)
     summary = f"{out}: {counted(len(jobs) - skipped, 'image')} translated"
     summary += f", {skipped} unreadable skipped" if skipped else ""
     if unread:
@@ -119,13 +118,13 @@ def _write_translation(
     image: np.ndarray,
     source: Path,
     target: Path,
-    tile_size: int | None,
-    fitted: tuple[int, int] | None,
+    options: PredictOptions,
     half: int | None,
 ) -> None:
-    """Translates an image in one pass, in tiles, or resized to ``fitted``, and writes it."""
+    """Translates an image in one pass, in tiles, or resized to the model's size, and writes it."""
     image = translator.enlarged(image)
-    tile = None if fitted else tile_for(translator, image.shape[:2], tile_size)
+    fitted = translator.size if options.fit_input else None
+    tile = None if fitted else tile_for(translator, image.shape[:2], options.tile_size)
     if tile is not None:
         bands = translate_in_tiles(translator, image, tile)
         if (values := translator.output.value_range) is not None:
