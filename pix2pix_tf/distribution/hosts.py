@@ -139,26 +139,21 @@ class Hosts:
 def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[Hosts]:
     """Connects the hosts of a training; a single process uses as many GPUs as divide its batch evenly.
 
-    Call this before any other use of TensorFlow in the process.
+    Call this once, before any other use of TensorFlow in the process.
     """
     if cluster is None:
         yield Hosts(_strategy_alone(batch_size))
         return
-    is_connected = _connected.cache_info().currsize > 0
-    if not is_connected:
-        rendezvous(cluster, facts, CONNECT_SECONDS)
+    rendezvous(cluster, facts, CONNECT_SECONDS)
     with _missing_peers():
         strategy = _connected(cluster)
-        hosts = Hosts(strategy, cluster)
-        if is_connected:
-            hosts.refuse_difference("the settings", dict(facts))
         devices = strategy.num_replicas_in_sync
         if batch_size % devices:
             raise ConfigError(
                 f"--batch-size, divided by --accumulate, is {batch_size}; it must be a multiple of "
                 f"{devices}, the number of devices of all {len(cluster.hosts)} hosts"
             )
-        yield hosts
+        yield Hosts(strategy, cluster)
 
 
 def _strategy_alone(batch_size: int) -> tf.distribute.Strategy:
@@ -175,9 +170,8 @@ def _mirrored(devices: Sequence[str]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-@functools.cache
 def _connected(cluster: Cluster) -> tf.distribute.Strategy:
-    """Connects this host to the others, once per process."""
+    """Connects this host to the others."""
     spec = tf.train.ClusterSpec({"worker": cluster.hosts})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         spec, task_type="worker", task_id=cluster.index, rpc_layer="grpc"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import socketserver
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pix2pix_tf.distribution.cluster import Cluster
@@ -18,14 +20,8 @@ from pix2pix_tf.errors import ConfigError, HostLost, SystemFault
 from pix2pix_tf.files import first_line
 
 _HOSTS = "--hosts"
-_GREETING = "pix2pix rendezvous"
 _RETRY_SECONDS = 0.2
-_ANSWER_SECONDS = 5.0
 _LONGEST_LINE = 1 << 20
-
-# Errors from invalid data, which any program on the network may send.
-_BAD_ANSWER = (OSError, ValueError, KeyError, TypeError, RecursionError)
-
 _ERRORS = {"missing": HostLost, "differing": ConfigError}
 
 Facts = Mapping[str, Any]
@@ -35,126 +31,118 @@ def rendezvous(cluster: Cluster, facts: Facts, seconds: float) -> None:
     """Waits until all hosts are present, and compares their facts by key."""
     deadline = time.monotonic() + seconds
     facts = {_HOSTS: ",".join(cluster.hosts), **facts}
-    with _own_port(cluster) as server:
-        if cluster.index == 0:
-            outcome = _collect(cluster, facts, server, deadline)
-        else:
-            outcome = _report(cluster, facts, deadline)
-    for kind, message in outcome.items():
-        raise _ERRORS[kind](message)
-
-
-@contextlib.contextmanager
-def _own_port(cluster: Cluster) -> Iterator[socket.socket]:
-    """Listens on the port that TensorFlow will use, so that every host detects a port in use."""
     port = int(cluster.hosts[cluster.index].rpartition(":")[2])
-    try:
-        server = socket.create_server(("", port))
+    try:  # all hosts listen on the port that TensorFlow will use, to detect a port in use
+        server = _Server(("", port), _Connection)
     except OSError as error:
         raise SystemFault(
             f"port {port} of {cluster.named(cluster.index)} is not available ({error.strerror}); stop the "
             "program that uses it, or give another port in --hosts"
         ) from error
     with server:
-        yield server
+        if cluster.index == 0:
+            outcome = server.collect(cluster, json.loads(json.dumps(facts)), deadline)
+        else:
+            outcome = _report(cluster, facts, deadline)
+    if outcome["error"]:
+        raise _ERRORS[outcome["error"]](outcome["message"])
 
 
-def _collect(cluster: Cluster, facts: Facts, server: socket.socket, deadline: float) -> dict[str, str]:
-    """On host 0: receives the facts of all hosts, sends them the outcome and returns it."""
-    own = json.loads(json.dumps(facts))
-    connections: dict[int, socket.socket] = {}
-    differences: dict[int, str] = {}
+class _Server(socketserver.ThreadingTCPServer):
+    """Receives the facts of the other hosts; unrelated programs that connect can't block it."""
 
-    def absent() -> list[int]:
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def collect(self, cluster: Cluster, facts: Facts, deadline: float) -> dict[str, str]:
+        """Waits for the facts of all hosts, sends them the outcome and returns it."""
+        self.cluster, self.facts = cluster, facts
+        self.present: dict[int, tuple[socket.socket, Facts]] = {}
+        self.changed = threading.Condition()  # of `present`
         others = range(1, len(cluster.hosts))
-        return [index for index in others if index not in connections or _is_closed(connections[index])]
-
-    with contextlib.ExitStack() as open_connections:
-        while (missing := absent()) and (left := deadline - time.monotonic()) > 0:
-            server.settimeout(left)
-            with contextlib.suppress(*_BAD_ANSWER), contextlib.ExitStack() as until_accepted:
-                connection = until_accepted.enter_context(server.accept()[0])
-                connection.settimeout(_ANSWER_SECONDS)  # limits the delay by unrelated programs
-                _send(connection, {"greeting": _GREETING})
-                answer = _receive(connection, _ANSWER_SECONDS)
-                index, theirs = answer["index"], dict(answer["facts"])
-                is_ours = theirs.get(_HOSTS) == own[_HOSTS] and type(index) is int
-                if not is_ours or index not in absent():
-                    refusal = (
-                        f"{cluster.named(0)} does not expect this process; give all hosts the same --hosts "
-                        f"({own[_HOSTS]} on that host), and each its own --host-index"
-                    )
-                    _send(connection, {"differing": refusal})
-                    continue
-                differences[index] = "; ".join(
-                    f"{name} {own.get(name)} on {cluster.named(0)}, {theirs.get(name)} on "
-                    f"{cluster.named(index)}"
-                    for name in {**own, **theirs}
-                    if own.get(name) != theirs.get(name)
-                )
-                connections[index] = connection
-                open_connections.push(until_accepted.pop_all())
-        outcome = {}
-        if missing:
-            names = ", ".join(cluster.named(index) for index in missing)
-            outcome["missing"] = (
-                f"{names} did not connect; start the same command on it, and check that it can reach "
-                f"{cluster.hosts[0]}"
+        threading.Thread(target=self.serve_forever, args=(_RETRY_SECONDS,), daemon=True).start()
+        with self.changed:
+            self.changed.wait_for(
+                lambda: len(self.present) == len(others), max(0, deadline - time.monotonic())
             )
-        elif any(differences.values()):
-            found = "; ".join(filter(None, differences.values()))
-            outcome["differing"] = f"the hosts have different settings ({found}); use the same on all hosts"
-        for connection in connections.values():
-            with contextlib.suppress(OSError):  # TensorFlow detects a host that has stopped
-                _send(connection, outcome)
-    return outcome
+            outcome = {"error": "", "message": ""}
+            differences = [text for index in sorted(self.present) for text in self._differences(index)]
+            if missing := [cluster.named(index) for index in others if index not in self.present]:
+                advice = f"start the same command on it, and check that it can reach {cluster.hosts[0]}"
+                outcome = {"error": "missing", "message": f"{', '.join(missing)} did not connect; {advice}"}
+            elif differences:
+                message = f"the hosts have different settings ({'; '.join(differences)}); "
+                outcome = {"error": "differing", "message": f"{message}use the same on all hosts"}
+            for connection, _ in self.present.values():
+                with contextlib.suppress(OSError):  # TensorFlow detects a host that has stopped
+                    _send(connection, outcome)
+        self.shutdown()
+        return outcome
+
+    def _differences(self, index: int) -> list[str]:
+        first, other = self.cluster.named(0), self.cluster.named(index)
+        own, theirs = self.facts, self.present[index][1]
+        return [
+            f"{name} {own.get(name)} on {first}, {theirs.get(name)} on {other}"
+            for name in {**own, **theirs}
+            if own.get(name) != theirs.get(name)
+        ]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignores invalid data, which any program on the network may send, and broken connections."""
 
 
-def _is_closed(connection: socket.socket) -> bool:
-    """Returns whether a host that has sent its facts has disconnected. A waiting host sends nothing."""
-    connection.setblocking(False)
-    try:
-        return not connection.recv(1)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    finally:
-        connection.settimeout(_ANSWER_SECONDS)
+class _Connection(socketserver.StreamRequestHandler):
+    """A connection of another host, which waits for the outcome."""
+
+    server: _Server
+    timeout = 5.0  # seconds
+
+    def handle(self) -> None:
+        server, hosts = self.server, self.server.facts[_HOSTS]
+        answer = json.loads(self.rfile.readline(_LONGEST_LINE))
+        index, theirs = answer["index"], dict(answer["facts"])
+        is_ours = type(index) is int and 0 < index < len(server.cluster.hosts)
+        with server.changed:
+            # The earlier connection of a restarted host may be closing.
+            is_free = server.changed.wait_for(lambda: index not in server.present, _RETRY_SECONDS)
+            if not (is_ours and is_free and theirs.get(_HOSTS) == hosts):
+                message = (
+                    f"{server.cluster.named(0)} does not expect this process; give all hosts the same "
+                    f"--hosts ({hosts} on that host), and each its own --host-index"
+                )
+                return _send(self.connection, {"error": "differing", "message": message})
+            server.present[index] = self.connection, theirs
+            server.changed.notify_all()
+        try:
+            self.connection.settimeout(None)
+            self.connection.recv(1)  # until the host has the outcome, or is lost
+        finally:
+            with server.changed:
+                del server.present[index]
+                server.changed.notify_all()
 
 
 def _report(cluster: Cluster, facts: Facts, deadline: float) -> dict[str, str]:
     """On the other hosts: sends the facts to host 0 and returns the outcome."""
     host, _, port = cluster.hosts[0].rpartition(":")
-    reason: object = "no answer"
+    reason = "no answer"
     while (left := deadline - time.monotonic()) > 0:
         try:
             with socket.create_connection((host, int(port)), timeout=left) as connection:
-                # A process that remains from an earlier training sends no greeting.
-                if _receive(connection, min(left, _ANSWER_SECONDS))["greeting"] == _GREETING:
-                    _send(connection, {"index": cluster.index, "facts": facts})
-                    outcome = _receive(connection, left + 10.0)  # host 0's deadline may be later
-                    return {kind: str(outcome[kind]) for kind in _ERRORS if kind in outcome}
-        except _BAD_ANSWER as error:
+                _send(connection, {"index": cluster.index, "facts": facts})
+                connection.settimeout(left + 10.0)  # host 0's deadline may be later
+                outcome = json.loads(connection.makefile("rb").readline(_LONGEST_LINE))
+                return {key: str(outcome[key]) for key in ("error", "message")}
+        # Another program, such as a process that remains from an earlier training, may answer anything.
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             reason = first_line(error)
         time.sleep(_RETRY_SECONDS)
-    return {
-        "missing": f"{cluster.named(0)} can't be reached ({reason}); start the same command on it, and "
-        "check that its port is open"
-    }
+    advice = "start the same command on it, and check that its port is open"
+    return {"error": "missing", "message": f"{cluster.named(0)} can't be reached ({reason}); {advice}"}
 
 
 def _send(connection: socket.socket, content: Mapping[str, Any]) -> None:
     connection.sendall(json.dumps(content).encode() + b"\n")
-
-
-def _receive(connection: socket.socket, seconds: float) -> Any:
-    """Returns a JSON line, or raises one of `_BAD_ANSWER` if none arrives within ``seconds``."""
-    deadline, line = time.monotonic() + seconds, b""
-    while not line.endswith(b"\n"):
-        connection.settimeout(max(deadline - time.monotonic(), 0.001))
-        part = connection.recv(1 << 16)
-        line += part
-        if not part or len(line) > _LONGEST_LINE:
-            raise ValueError("no answer")
-    return json.loads(line)

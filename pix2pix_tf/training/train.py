@@ -48,8 +48,8 @@ def train(
         config: what to train. If the run directory holds a run, ``config`` must agree with it in everything
             that decides the weights; the length of the run may change.
         report: called with each line of information.
-        cluster: of several hosts, from `find_cluster`. All of them call ``train``, before anything else is
-            done with TensorFlow. Only the first one uses the run directory; each needs the data. If this
+        cluster: of several hosts, from `find_cluster`. All of them call ``train`` once, before anything else
+            is done with TensorFlow. Only the first one uses the run directory; each needs the data. If this
             raises, the process must exit: the other hosts wait for it until then.
 
     Returns:

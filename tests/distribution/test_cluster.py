@@ -101,7 +101,6 @@ def test_slurm_variables(monkeypatch):
 def test_uneven_batch_is_refused(monkeypatch):
     monkeypatch.setattr(hosts, "rendezvous", lambda *_: None)
     monkeypatch.setattr(hosts, "_connected", lambda _: types.SimpleNamespace(num_replicas_in_sync=2))
-    hosts._connected.cache_info = lambda: types.SimpleNamespace(currsize=0)
     with pytest.raises(ConfigError, match="--batch-size"), hosts.joined(Cluster(TWO, 0), 3, {}):
         pass
     with hosts.joined(Cluster(TWO, 0), 4, {}) as joined:
