@@ -77,15 +77,15 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, busy: Pix2pixError) -> Iterator[None]:
-    """Creates and locks a folder; raises ``busy`` if another process holds the lock."""
-    with explain_disk_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock")
+def locked(file: Path, busy: Pix2pixError | None = None) -> Iterator[None]:
+    """Holds a lock file. If another process holds it, raises ``busy``, or waits."""
+    with explain_disk_faults(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(file)
         try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise busy from None
+            lock.acquire(blocking=busy is None)
+        except filelock.Timeout as error:
+            raise busy or error from None
     try:
         yield
     finally:

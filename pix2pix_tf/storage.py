@@ -18,12 +18,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
 import fsspec
 from tqdm import tqdm
 
 from pix2pix_tf.errors import ConfigError, DataError, Pix2pixError, SystemFault
-from pix2pix_tf.files import UNFINISHED, explain_disk_faults, first_line, write_whole
+from pix2pix_tf.files import UNFINISHED, first_line, locked, write_whole
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.+)")  # pathlib changes gs://bucket to gs:/bucket
 _SERVERS = ("http", "https", "file")
@@ -76,7 +75,8 @@ class StoredFolder:
 
     def fetch(self, only: str | None = None) -> bool:
         """Updates the copy, or one file of it, from the store; returns whether the folder exists."""
-        with _converting_errors(self.address), _locked(self.copy):
+        lock = self.copy.with_name(f".{self.copy.name}.lock")
+        with _converting_errors(self.address), locked(lock):
             store, root = _store(self.address)
             for _ in range(_TRIES):
                 files = self._stored_files(store, root)
@@ -284,15 +284,6 @@ def _try_hard_link(source: Path, target: Path, digest: str) -> bool:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _locked(copy: Path) -> Iterator[None]:
-    """Locks a copy, so that other processes wait."""
-    with explain_disk_faults(copy):
-        copy.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(copy.with_name(f".{copy.name}.lock")):
-        yield
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ def export(options: ExportOptions) -> list[ModelExport]:
     busy = ConfigError(f"another export is writing to {out}; wait for it, or give another --out")
     with contextlib.ExitStack() as stack:
         stack.enter_context(explain_disk_faults(out, "another --out"))
-        stack.enter_context(locked(out, busy))
+        stack.enter_context(locked(out / ".lock", busy))
         _clear_leftovers(out)
         raise_if_pressed = stack.enter_context(_noting_ctrl_c())
         models = []

@@ -229,7 +229,7 @@ class RunDirectory:
     def locked(self) -> AbstractContextManager[None]:
         """Prevents a second process from training in this directory."""
         busy = f"another process is training in {self.place}; wait until it ends, or give another --run-dir"
-        return locked(self.path, RunError(busy))
+        return locked(self.path / ".lock", RunError(busy))
 
 
 def _images_text(images: Any) -> str:
