@@ -1,4 +1,4 @@
-"""A run directory: what is stored is read back, and a folder that is no run is refused."""
+"""Run directories: stored facts are read back, and other folders are refused."""
 
 import contextlib
 import json

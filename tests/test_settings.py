@@ -271,7 +271,7 @@ def effects():
 
 
 def described(config, dataset):
-    """What a model says of itself."""
+    """Returns facts that a model declares."""
     model = model_for(config)
     pools = {name: variable.shape for name, variable in model.extra_state().items()}
     return [
@@ -325,7 +325,7 @@ def opened(config):
 
 @functools.cache
 def observed(observe, config):
-    """What is observed with a configuration: the usual one is compared with many."""
+    """Returns an observation; cached, because the default config is compared with many."""
     return observe(*opened(config))
 
 
@@ -335,5 +335,5 @@ def test_a_setting_that_is_read_changes_something(model, name, folder):
     before = changed(preset(str(folder), model), {**SMALL, "teacher": "a run", **READ.get(name, {})})
     asked = changed_value(before, name)
     refuse_unread(asked, before)
-    observations = (described, schedule, networks, batches, state)  # what is cheap first
+    observations = (described, schedule, networks, batches, state)  # the cheap ones first
     assert any(observed(each, before) != observed(each, asked) for each in observations)

@@ -1,4 +1,4 @@
-"""The commands as a user types them: from nothing to a picture, and what happens when something is wrong."""
+"""The commands as a user types them: training, prediction, evaluation and errors."""
 
 from __future__ import annotations
 

@@ -51,15 +51,15 @@ def test_a_run_in_a_store_is_trained_continued_and_used(store, tmp_path, save_im
     assert (finished.returncode, "finished already" in finished.stdout) == (0, True), finished.stderr
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a third machine"))
-    pictures = {}
+    outputs = {}
     for model in (RUN, tmp_path / "here"):
-        out = tmp_path / f"of {len(pictures)}"
+        out = tmp_path / f"of {len(outputs)}"
         done = typed(
             "predict", model, tmp_path / "pairs/val/0.png", "--side-by-side", "--out", out, cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
-        pictures[model] = (out / "0.png").read_bytes()
-    assert pictures[RUN] == pictures[tmp_path / "here"]
+        outputs[model] = (out / "0.png").read_bytes()
+    assert outputs[RUN] == outputs[tmp_path / "here"]
     done = typed("evaluate", f"{RUN}@20", "--no-segmentation", "--out", tmp_path / "evaluated", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     refused = typed("export", RUN, "--formats", "tflite", cwd=tmp_path)
