@@ -10,7 +10,6 @@ import os
 import shutil
 import ssl
 import time
-import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import requests
 import urllib3
 
 from pix2pix_tf.errors import ConfigError, SystemFault
-from pix2pix_tf.files import explain_disk_faults
+from pix2pix_tf.files import explain_disk_faults, first_line
 from pix2pix_tf.web import anonymous, first_cause
 
 TIMEOUT_SECONDS = 30.0
@@ -83,7 +82,7 @@ def download_archive(url: str, target: Path, digest: str | None = None) -> Path:
     """
     import filelock
 
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    if not url.lower().startswith(("http://", "https://")):
         raise ConfigError(f"--mirror-url: {url!r} must begin with http:// or https://")
     with explain_disk_faults(target.parent, "another --data-dir"):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +159,9 @@ def _continue(part: _Part, bar: Any) -> None:
             raise _CutError(f"received only {part.size} of {total} bytes")
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _explained(part.url, first_cause(error)) from error
+    except ValueError as error:  # malformed headers, redirects or chunks
+        problem = f"invalid response: {first_line(error)}"
+        raise _UnavailableError(f"can't download {part.url} ({problem})") from error
 
 
 def _explained(url: str, reason: BaseException) -> Exception:

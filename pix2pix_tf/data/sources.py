@@ -135,6 +135,15 @@ def open_existing(config: TrainConfig) -> ImageDataset | None:
     return None
 
 
+def refuse_missing(dataset: str) -> None:
+    """Raises `DataError` if ``--dataset`` is neither a folder nor a data set's name; opens nothing."""
+    if looks_like_path(dataset):
+        if address_of(dataset) is None:
+            existing_folder(dataset)
+    elif full_name(dataset) not in (PROCEDURAL, UNKNOWN):
+        _check_name(dataset)
+
+
 def _with_task(images: ImageDataset, config: TrainConfig) -> ImageDataset:
     """Makes pairs from images with the configured task."""
     photos = dataclasses.replace(images.sides[0], labels=False)

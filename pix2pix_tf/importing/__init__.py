@@ -12,6 +12,7 @@ import tensorflow as tf
 from pix2pix_tf import config as configs
 from pix2pix_tf.config import Direction, TrainConfig
 from pix2pix_tf.data.names import UNKNOWN, looks_like_path
+from pix2pix_tf.data.sources import refuse_missing
 from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.importing.pytorch import Generator, read_generator
 from pix2pix_tf.models.registry import model_for, preset
@@ -39,6 +40,7 @@ def import_checkpoint(
     run.refuse_unreadable_path()
     if run.exists():
         raise RunError(f"--out {quoted(out)} already contains a run; give another directory")
+    refuse_missing(dataset)
     generator = read_generator(checkpoint, eval)
     if eval and generator.norm != "batch":
         raise ConfigError(f"--eval has no effect with {quoted(checkpoint)}, which has no batch normalization")

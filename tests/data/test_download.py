@@ -202,6 +202,29 @@ def test_silent_server_is_given_up(target, monkeypatch):
     assert "offline" not in message
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"200 OK\r\nContent-Length: \xb2",
+        b"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-4",
+        b"206 OK\r\nContent-Range: bytes 0-3/" + b"9" * 5000,
+        b"302 OK\r\nLocation: http://[",
+        b"302 OK\r\nLocation: http://a/\xff",
+    ],
+)
+def test_malformed_response_is_reported(target, response):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            with listening.accept()[0] as connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.1 " + response + b"\r\n\r\n\x1f\x8b")
+
+        threading.Thread(target=answer, daemon=True).start()
+        problem = fault_of(f"http://127.0.0.1:{listening.getsockname()[1]}/facades.tar.gz", target)
+    assert "invalid response" in problem
+
+
 def test_address_must_be_http(target):
     with pytest.raises(ConfigError, match="mirror-url"):
         download_archive("ftp://example.org/facades.tar.gz", target)

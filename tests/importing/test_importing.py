@@ -200,3 +200,13 @@ def test_dataset_path_is_absolute(save, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run, _ = import_checkpoint(path, tmp_path / "run", "pairs")
     assert run.read_config().data.dataset == str(tmp_path / "pairs")
+
+
+@pytest.mark.parametrize("dataset", ["facade", "./facades", "/nowhere"])
+def test_missing_dataset_is_refused_as_in_training(dataset, save, tmp_path, capsys):
+    _, path = save(UNet(8, 2, "batch"))
+    assert main(["train", "--dataset", dataset, "--run-dir", str(tmp_path / "trained")]) == 2
+    refused = capsys.readouterr().err
+    assert main(["import", str(path), "--out", str(tmp_path / "run"), "--dataset", dataset]) == 2
+    assert capsys.readouterr().err == refused
+    assert not (tmp_path / "run").exists()
