@@ -67,18 +67,11 @@ class ImageHeader:
 
 
 def read_image(source: Path | bytes, form: PixelFormat, most_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Reads an image file, or the bytes of one, as viewers show it.
+    """Reads an image file, or the bytes of one, as viewers show it, [height, width, channels].
 
     Gray is repeated to RGB; RGB is converted to gray by BT.601 luma. 8-bit samples are multiplied by 257 for
     16 bits; 16-bit samples are divided by 257 and rounded for 8 bits. Missing pixels are detected if
     ``form.missing`` is set.
-
-    Returns:
-        [height, width, channels] of the format's type.
-
-    Raises:
-        DataError: The file is missing, damaged, too large, unsupported or no image, or has different bands.
-        SystemFault: The file can't be read.
     """
     with _opened(source, most_pixels) as stored:
         return _converted(stored, form, form.bits)
