@@ -114,21 +114,15 @@ def inspect_image(
 ) -> tuple[ImageHeader, np.ndarray, tuple[int, int, int]]:
     """Returns the header of an image file, its pixels in the file's own format, and digests."""
     with _opened(source, MAX_PIXELS) as stored:
-        nodata, form = stored.nodata_and(ignore), PixelFormat(stored.channels)
+        form = PixelFormat(stored.channels)
         values = stored.raster if stored.raster is not None else _converted(stored, form, stored.bits)
-        numbers, pixels = numbers_of(values, nodata, stored.is_measured), values
+        numbers = numbers_of(values, stored.nodata_and(ignore), stored.is_measured)
+        pixels, value_range = values, None
         if stored.is_measured:
-            pixels = _converted(stored, dataclasses.replace(form, value_range=numbers.values), stored.bits)
+            value_range = numbers.values
+            pixels = _converted(stored, dataclasses.replace(form, value_range=value_range), stored.bits)
         height, width, channels = pixels.shape
-        header = ImageHeader(
-            height,
-            width,
-            channels,
-            stored.bits,
-            numbers.values if stored.is_measured else None,
-            numbers,
-            stored.has_alpha,
-        )
+        header = ImageHeader(height, width, channels, stored.bits, value_range, numbers, stored.has_alpha)
         return header, pixels, content_digests(values)
 
 
@@ -185,9 +179,9 @@ def _opened(source: Path | bytes, most_pixels: int) -> Iterator[StoredImage]:
         ) from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # a disk error
-            why = error.strerror or error
-            raise SystemFault(f"{prefix}can't be read ({why}); check its permissions") from None
-        # What decoders raise for damaged files isn't documented.
+            reason = error.strerror or error
+            raise SystemFault(f"{prefix}can't be read ({reason}); check its permissions") from None
+        # The exceptions of decoders for damaged files aren't documented.
         raise DataError(f"{prefix}{_why_unreadable(start)}") from None
 
 
