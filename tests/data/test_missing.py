@@ -40,6 +40,18 @@ def geotiff(path, numbers, nodata=None, **options):
     tifffile.imwrite(path, numbers, extratags=tags, **options)
 
 
+def tiffs(numbers, nodata=None, **options):
+    return lambda path: geotiff(path.with_suffix(".tif"), numbers, nodata, **options)
+
+
+def arrays(numbers):
+    return lambda path: np.save(path.with_suffix(".npy"), numbers)
+
+
+def pngs(numbers):
+    return lambda path: Image.fromarray(numbers).save(path.with_suffix(".png"))
+
+
 def with_corner(number, numbers=HEIGHTS):
     numbers = numbers.copy()
     numbers[CORNER] = number
@@ -87,7 +99,7 @@ def codes(folder, **options):
 )
 def test_missing_pixels_of_measurements_are_level_0_and_no_values(tmp_path, caplog, dtype, number, nodata):
     numbers = with_corner(number, HEIGHTS.astype(dtype))
-    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), numbers, nodata))
+    folder = folder_of(tmp_path, tiffs(numbers, nodata))
     dataset = opened(folder)
     side = dataset.sides[1]
     assert side.value_range == (numbers[0, 16], 250)
@@ -102,7 +114,7 @@ def test_missing_pixels_of_measurements_are_level_0_and_no_values(tmp_path, capl
 def test_a_pixel_is_missing_as_a_whole_where_a_band_has_no_value(tmp_path):
     bands = np.random.default_rng(0).random((64, 64, 5)).astype(np.float32)
     bands[0, 0, 2] = np.nan
-    folder = folder_of(tmp_path, lambda path: np.save(path.with_suffix(".npy"), bands))
+    folder = folder_of(tmp_path, arrays(bands))
     dataset = opened(folder)
     target = dataset.splits["train"][0].read(tf.constant(0))[1].numpy()
     assert (target[0, 0] == 0).all()
@@ -112,7 +124,7 @@ def test_a_pixel_is_missing_as_a_whole_where_a_band_has_no_value(tmp_path):
 @pytest.mark.parametrize(("dtype", "nodata"), [(np.uint8, 0), (np.uint8, 255), (np.uint16, 65535)])
 def test_levels_keep_the_declared_one_for_missing_pixels(tmp_path, dtype, nodata):
     numbers = with_corner(nodata, (HEIGHTS / 2 + 20).astype(dtype))
-    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), numbers, str(nodata)))
+    folder = folder_of(tmp_path, tiffs(numbers, str(nodata)))
     dataset = opened(folder)
     assert dataset.sides[1].missing == nodata
     assert dataset.sides[1].value_range is None
@@ -122,7 +134,7 @@ def test_levels_keep_the_declared_one_for_missing_pixels(tmp_path, dtype, nodata
 
 def test_levels_that_are_nodata_in_one_file_and_values_in_another_are_refused(tmp_path):
     numbers = with_corner(0, (HEIGHTS / 2 + 20).astype(np.uint8))
-    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), numbers, "0"))
+    folder = folder_of(tmp_path, tiffs(numbers, "0"))
     assert "other-nodata" not in codes(folder)
     geotiff(folder / "B" / "2.tif", with_corner(255, numbers), "255")
     assert "other-nodata" in codes(folder)
@@ -141,22 +153,20 @@ def test_levels_that_are_nodata_in_one_file_and_values_in_another_are_refused(tm
 def test_of_colors_all_channels_are_nodata_in_a_missing_pixel(tmp_path):
     colors = np.full((64, 64, 3), 100, np.uint8)
     colors[0, 0], colors[0, 1] = 0, (0, 0, 9)
-    folder = folder_of(
-        tmp_path, lambda path: geotiff(path.with_suffix(".tif"), colors, "0", photometric="rgb")
-    )
+    folder = folder_of(tmp_path, tiffs(colors, "0", photometric="rgb"))
     [found] = [finding for finding in findings(folder) if finding.code == "missing-pixels"]
     assert len(found.cases) == 4
     assert f"{1 / 4096:.2%}" in found.message
 
 
 def test_a_file_that_declares_nodata_and_has_none_changes_nothing(tmp_path):
-    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), HEIGHTS, "-9999"))
+    folder = folder_of(tmp_path, tiffs(HEIGHTS, "-9999"))
     assert opened(folder).sides[1].missing is None
     assert opened(folder).splits["train"][0].read(tf.constant(0))[1].numpy().min() == 1  # as where some are
 
 
 def test_an_image_without_any_value_is_refused(tmp_path):
-    folder = folder_of(tmp_path, lambda path: geotiff(path.with_suffix(".tif"), HEIGHTS, "-9999"))
+    folder = folder_of(tmp_path, tiffs(HEIGHTS, "-9999"))
     geotiff(folder / "B" / "2.tif", np.full_like(HEIGHTS, -9999), "-9999")
     with pytest.raises(DataError, match=r"2\.tif.*no"):
         opened(folder)
@@ -177,11 +187,8 @@ def test_an_image_without_any_value_is_refused(tmp_path):
 def test_undeclared_sentinels_are_named_and_can_be_declared(tmp_path, dtype, sentinel, suffix, swapped):
     numbers = with_corner(sentinel, HEIGHTS.astype(dtype))
 
-    def write(path):
-        path = path.with_suffix(suffix)
-        np.save(path, numbers) if suffix == ".npy" else geotiff(path, numbers)
-
-    folder = folder_of(tmp_path, write, 4, *("BA" if swapped else "AB"))
+    write = arrays if suffix == ".npy" else tiffs
+    folder = folder_of(tmp_path, write(numbers), 4, *("BA" if swapped else "AB"))
     letter = "A" if swapped else "B"
     (found,) = [each for each in findings(folder) if each.code == "sentinel"]
     assert f"{sentinel:.9g}" in found.message
@@ -206,7 +213,7 @@ def test_hardly_used_ranges_are_found_behind_a_few_extreme_values(tmp_path):
     """As a declared range shows what would fit."""
     numbers = HEIGHTS.copy()
     numbers[0, :8] = np.linspace(300, 20000, 8)
-    folder = folder_of(tmp_path, lambda path: np.save(path.with_suffix(".npy"), numbers))
+    folder = folder_of(tmp_path, arrays(numbers))
     (found,) = [each for each in findings(folder) if each.code == "faint"]
     low, high = map(float, re.findall(r"-?\d[\d.]*", found.fix))
     assert -20 < low < 10
@@ -219,7 +226,7 @@ def test_hardly_used_ranges_are_found_behind_a_few_extreme_values(tmp_path):
 def test_class_numbers_are_label_maps_whatever_stands_for_void(tmp_path, void):
     numbers = np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, 1)
     numbers = numbers if void is None else with_corner(void, numbers)
-    folder = folder_of(tmp_path, lambda path: Image.fromarray(numbers).save(path.with_suffix(".png")))
+    folder = folder_of(tmp_path, pngs(numbers))
     assert codes(folder) == {"faint", "undeclared-label-maps", *(["sentinel"] if void else [])}
     (found,) = [each for each in findings(folder) if each.code == "faint"]
     assert found.message.endswith("0, 1, 2, 3")
@@ -228,17 +235,14 @@ def test_class_numbers_are_label_maps_whatever_stands_for_void(tmp_path, void):
 @pytest.mark.parametrize("levels", [(0, 255), (0, 100, 200, 255), (0, 60, 64, 70, 255)])
 def test_masks_and_drawings_have_no_sentinels(tmp_path, levels):
     numbers = np.resize(np.repeat(np.array(levels, np.uint8), 16), (64, 64))
-    folder = folder_of(tmp_path, lambda path: Image.fromarray(numbers).save(path.with_suffix(".png")))
+    folder = folder_of(tmp_path, pngs(numbers))
     assert "sentinel" not in codes(folder)
 
 
 def test_what_is_ignored_is_so_where_label_maps_are_said_to_be(tmp_path):
     numbers = with_corner(255, np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, 1))
 
-    def write(path):
-        Image.fromarray(numbers).save(path.with_suffix(".png"))
-
-    folder = folder_of(folder_of(tmp_path, write), write, targets="A")
+    folder = folder_of(folder_of(tmp_path, pngs(numbers)), pngs(numbers), targets="A")
     both, named = (
         opened(folder, ignored=DataConfig(ignore=255, label_maps=maps).ignored).sides
         for maps in ("auto", "B")
@@ -249,7 +253,7 @@ def test_what_is_ignored_is_so_where_label_maps_are_said_to_be(tmp_path):
 
 def test_packs_have_the_missing_pixels_of_their_folders(tmp_path):
     numbers = with_corner(-9999)
-    folder = folder_of(tmp_path / "data", lambda path: geotiff(path.with_suffix(".tif"), numbers, "-9999"))
+    folder = folder_of(tmp_path / "data", tiffs(numbers, "-9999"))
     pack_folder(folder, tmp_path / "pack", FolderOptions())
     packed, found = open_pack(tmp_path / "pack"), opened(folder)
     assert packed.sides == found.sides
@@ -260,7 +264,7 @@ def test_packs_have_the_missing_pixels_of_their_folders(tmp_path):
 
 
 def test_what_is_ignored_is_looked_for_again_where_it_was_not(tmp_path):
-    folder = folder_of(tmp_path / "data", lambda path: np.save(path.with_suffix(".npy"), with_corner(-9999)))
+    folder = folder_of(tmp_path / "data", arrays(with_corner(-9999)))
     lowest = float(HEIGHTS[0, 16])
     for ignored, low in (((None, None), -9999), ((-9999, -9999), lowest), ((None, None), -9999)):
         dataset = opened(folder, cache_dir=tmp_path / "cache", ignored=ignored)
@@ -334,7 +338,7 @@ def test_verification_reads_images_as_the_model_is_given_them(tmp_path):
 
 @pytest.mark.slow
 def test_training_starts_with_ranges_and_names_what_looks_undeclared(tmp_path):
-    folder = folder_of(tmp_path / "data", lambda path: np.save(path.with_suffix(".npy"), with_corner(-9999)))
+    folder = folder_of(tmp_path / "data", arrays(with_corner(-9999)))
     config = replace(
         preset(str(folder)),
         image_size=64,
