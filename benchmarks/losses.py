@@ -27,9 +27,8 @@ from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.evaluation.measure import unit_range
 from pix2pix_tf.losses import GAN_LOSSES
 from pix2pix_tf.metrics import absolute_error
-from pix2pix_tf.models.base import SampleGrid
 from pix2pix_tf.recording.jsonl import read_metrics
-from pix2pix_tf.recording.sample_grids import write_grid
+from pix2pix_tf.sample_grids import write_grid
 
 SHOWN = 4
 RUNS: dict[str, dict[str, object]] = {loss: {"gan_loss": loss} for loss in GAN_LOSSES}
@@ -84,7 +83,7 @@ def main() -> None:
     chosen = np.linspace(0, len(rows) - 1, SHOWN).round().astype(int)
     columns = ("input", *pictures, "target")
     shown = [[rows[n][1], *(each[n] for each in pictures.values()), rows[n][2]] for n in chosen]
-    write_grid(args.out / "sheet.png", f"{args.dataset}, {args.steps} steps", SampleGrid(columns, shown))
+    write_grid(args.out / "sheet.png", f"{args.dataset}, {args.steps} steps", columns, shown)
 
 
 def plot_norms(metrics: dict[str, Path], out: Path) -> None:

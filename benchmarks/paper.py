@@ -25,8 +25,7 @@ from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
 from pix2pix_tf.evaluation.intervals import Estimate
 from pix2pix_tf.evaluation.results import Evaluation
-from pix2pix_tf.models.base import SampleGrid
-from pix2pix_tf.recording.sample_grids import write_grid
+from pix2pix_tf.sample_grids import write_grid
 
 L1_ALONE = {"gan_weight": 0.0}
 LOSSES: dict[str, dict[str, Any]] = {
@@ -125,7 +124,7 @@ def write_figure(path: Path, base: TrainConfig, runs: Mapping[str, Path]) -> Non
         for number, (_, image, target) in enumerate(pairs)
     ]
     title = f"{base.data.dataset}, {base.optimization.steps} steps"
-    write_grid(path, title, SampleGrid(("input", *pictures, "target"), shown))
+    write_grid(path, title, ("input", *pictures, "target"), shown)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ CONFUSION = "confusion"
 """Key of the flat confusion matrices that segmentation metrics are computed from."""
 
 _BEST_PSNR = 100.0
-_SSIM_WINDOW = 11  # pixels
+_WINDOW = 11  # pixels of the window of SSIM
 _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of MS-SSIM's scales, finest first
 _SMALLEST_FOR_MS_SSIM = 176  # pixels; at the coarsest scale, 1/16 of it is the width of a window
 _SPECTRUM_BINS = 64
@@ -99,11 +99,6 @@ class ImageMetric(Metric):
     smallest: int = 1
     in_training: bool = False
 
-    @property
-    def is_informative_for_targets(self) -> bool:
-        """Whether the metric of the targets themselves is informative."""
-        return self.better == "target" or self.measure == CONFUSION
-
 
 def luma(image: np.ndarray) -> np.ndarray:
     """Converts RGB to BT.601 luma, and other channels to their mean: float64 [height, width]."""
@@ -133,7 +128,7 @@ def ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None)
 
     if valid is not None:
         windows = tf.image.ssim(image, target, max_val=1.0, return_index_map=True).numpy()
-        whole = np.lib.stride_tricks.sliding_window_view(valid, (_SSIM_WINDOW,) * 2).all(axis=(-2, -1))
+        whole = np.lib.stride_tricks.sliding_window_view(valid, (_WINDOW,) * 2).all(axis=(-2, -1))
         return np.array([windows[whole if whole.any() else ...].mean()], np.float64)
     return np.array([tf.image.ssim(image, target, max_val=1.0).numpy()], np.float64)
 
@@ -171,7 +166,7 @@ def ms_ssim(image: np.ndarray, target: np.ndarray, valid: np.ndarray | None = No
 
 def _smoothed(image: np.ndarray) -> np.ndarray:
     """Returns the weighted means in SSIM's Gaussian windows, [height - 10, width - 10, channels]."""
-    window = np.exp(-np.square((np.arange(_SSIM_WINDOW) - _SSIM_WINDOW // 2) / 1.5) / 2)
+    window = np.exp(-np.square((np.arange(_WINDOW) - _WINDOW // 2) / 1.5) / 2)
     for _ in range(2):  # rows, then columns
         count = len(image) - len(window) + 1
         image = sum(part * image[at : at + count] for at, part in enumerate(window / window.sum()))
@@ -321,6 +316,10 @@ def _ratio(at: int) -> Value:
     return lambda means: means[..., at] / np.maximum(means[..., at + 1], 1e-12)
 
 
+def _of_confusion(value: Value, label: str, explanation: str) -> ImageMetric:
+    return ImageMetric(value.__name__, label, explanation, "higher", CONFUSION, 0.02, value)
+
+
 METRICS: tuple[ImageMetric, ...] = (
     ImageMetric(
         "l1", "L1", "mean absolute difference, 0 to 1", "lower", absolute_error, 0.002, in_training=True
@@ -333,7 +332,7 @@ METRICS: tuple[ImageMetric, ...] = (
         "higher",
         ssim,
         0.008,
-        smallest=_SSIM_WINDOW,
+        smallest=_WINDOW,
         in_training=True,
     ),
     ImageMetric(
@@ -379,33 +378,15 @@ METRICS: tuple[ImageMetric, ...] = (
         0.02,
         histogram_overlap,
     ),
-    ImageMetric(
-        "pixel_accuracy",
-        "pixel accuracy",
-        "share of pixels that a segmentation network classifies correctly",
-        "higher",
-        CONFUSION,
-        0.02,
-        pixel_accuracy,
+    _of_confusion(
+        pixel_accuracy, "pixel accuracy", "share of pixels that a segmentation network classifies correctly"
     ),
-    ImageMetric(
-        "class_accuracy",
+    _of_confusion(
+        class_accuracy,
         "class accuracy",
         "share of correctly classified pixels of a class, averaged over the classes",
-        "higher",
-        CONFUSION,
-        0.02,
-        class_accuracy,
     ),
-    ImageMetric(
-        "miou",
-        "mIoU",
-        "intersection over union of a class, averaged over the classes",
-        "higher",
-        CONFUSION,
-        0.02,
-        miou,
-    ),
+    _of_confusion(miou, "mIoU", "intersection over union of a class, averaged over the classes"),
 )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from pix2pix_tf.data.pixels import as_shown
+from pix2pix_tf.files import write_whole
 from pix2pix_tf.fonts import font_for
 
 _GAP = 8
@@ -41,6 +44,11 @@ def compose_grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[np.
             y += height + _GAP
         x += widths[column] + _GAP
     return np.asarray(grid)
+
+
+def write_grid(path: Path, title: str, columns: Sequence[str], rows: Sequence[Sequence[np.ndarray]]) -> None:
+    """Writes a sample grid as a PNG."""
+    write_whole(path, tf.io.encode_png(tf.constant(compose_grid(title, columns, rows))).numpy())
 
 
 def one_row(grid: np.ndarray, height: int, row: int) -> np.ndarray | None:

@@ -49,19 +49,14 @@ def timeline(run: str | Path, out: Path | None = None, row: int = 1) -> Path:
 
 
 def _small_enough(frames: list[Image.Image]) -> bytes:
+    """Encodes a GIF, scaled down until it has at most `LIMIT` bytes."""
+    durations = [_MILLISECONDS] * (len(frames) - 1) + [_MILLISECONDS_LAST]
     scale = 1.0
     while True:
-        encoded = _gif(
-            [frame.resize([max(1, round(scale * side)) for side in frame.size]) for frame in frames]
-        )
-        if len(encoded) <= LIMIT:
-            return encoded
+        scaled = (frame.resize([max(1, round(scale * side)) for side in frame.size]) for frame in frames)
+        first, *others = (frame.quantize(128, dither=Image.Dither.NONE) for frame in scaled)
+        gif = io.BytesIO()
+        first.save(gif, "gif", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
+        if gif.tell() <= LIMIT:
+            return gif.getvalue()
         scale *= _SHRINK
-
-
-def _gif(frames: list[Image.Image]) -> bytes:
-    first, *others = (frame.quantize(128, dither=Image.Dither.NONE) for frame in frames)
-    durations = [_MILLISECONDS] * len(others) + [_MILLISECONDS_LAST]
-    buffer = io.BytesIO()
-    first.save(buffer, "gif", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
-    return buffer.getvalue()

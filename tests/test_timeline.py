@@ -1,4 +1,4 @@
-"""The GIF of a run learning: one row of its sheets, within a megabyte."""
+"""The GIF of a run learning: one row of its sample grids, within a megabyte."""
 
 import shutil
 
@@ -19,16 +19,16 @@ def noise(*shape):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (100, 300), (256, 256)])
-def test_a_row_is_what_a_sheet_of_that_row_alone_shows(size):
+def test_a_row_equals_a_grid_of_that_row_alone(size):
     rows = [[noise(*size, 3), noise(*size, 1)] for _ in range(3)]
-    sheet = compose_grid("title", ("input", "output"), rows)
+    grid = compose_grid("title", ("input", "output"), rows)
     for number, row in enumerate(rows):
         alone = compose_grid("title", ("input", "output"), [row])
-        np.testing.assert_array_equal(one_row(sheet, size[0], number), alone)
-    assert one_row(sheet, size[0], 3) is None
+        np.testing.assert_array_equal(one_row(grid, size[0], number), alone)
+    assert one_row(grid, size[0], 3) is None
 
 
-def test_a_frame_a_sheet_the_last_one_for_longest(tiny_run, tmp_path):
+def test_there_is_a_frame_per_grid_and_the_last_one_stays_longest(tiny_run, tmp_path):
     found = timeline(tiny_run.path, tmp_path / "run.gif", row=2)
     with Image.open(found) as gif:
         assert gif.n_frames == len(list(tiny_run.samples.glob("*.png"))) == 2
@@ -36,10 +36,10 @@ def test_a_frame_a_sheet_the_last_one_for_longest(tiny_run, tmp_path):
         last = np.asarray(gif.convert("RGB")).astype(int)
         assert gif.info["duration"] == 2000
     grid = np.asarray(Image.open(sorted(tiny_run.samples.glob("*.png"))[-1]).convert("RGB"))
-    assert np.abs(last - one_row(grid, 64, 1)).mean() < 4  # but for the colours that a GIF has
+    assert np.abs(last - one_row(grid, 64, 1)).mean() < 4  # a GIF has fewer colors
 
 
-def test_frames_have_one_size_where_a_longer_title_widens_a_sheet(tiny_run, tmp_path):
+def test_frames_have_one_size_even_if_a_longer_title_widens_a_grid(tiny_run, tmp_path):
     run = shutil.copytree(tiny_run.path, tmp_path / "run")
     first, last = (Image.open(path).convert("RGB") for path in sorted((run / "samples").glob("*.png")))
     wide = Image.new("RGB", (last.width + 9, last.height), "white")
@@ -50,7 +50,7 @@ def test_frames_have_one_size_where_a_longer_title_widens_a_sheet(tiny_run, tmp_
         assert gif.size == (first.width, one_row(np.asarray(first), 64, 0).shape[0])
 
 
-def test_what_is_too_large_is_shrunk(tiny_run, tmp_path, monkeypatch):
+def test_a_large_timeline_is_scaled_down(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LIMIT", 8000)
     assert timeline(tiny_run.path, tmp_path / "small.gif").stat().st_size <= 8000
 
@@ -60,7 +60,7 @@ def test_the_timeline_of_a_checkpoint_ends_there(tiny_run, tmp_path):
         assert gif.n_frames == 1
 
 
-def test_what_has_no_samples_or_no_such_row_is_named(tiny_run, tmp_path):
+def test_a_run_without_samples_or_without_the_row_is_refused(tiny_run, tmp_path):
     with pytest.raises(RunError):
         timeline(tiny_run.path, tmp_path / "run.gif", row=9)
     with pytest.raises(RunError):

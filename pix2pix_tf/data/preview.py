@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import tensorflow as tf
-
 from pix2pix_tf.config import TrainConfig, dataset_label, replace
 from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, ImageDataset
 from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import to_uint8
-from pix2pix_tf.files import write_whole
-from pix2pix_tf.sample_grids import compose_grid
+from pix2pix_tf.sample_grids import write_grid
 
 
 def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: Path) -> None:
@@ -30,5 +27,4 @@ def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: P
         title += f", {task.name}"
     else:
         title += f" {config.data.direction}" if dataset.kind == "pairs" else f", {ITEMS[dataset.kind]}s"
-    grid = compose_grid(title, SIDE_NAMES[dataset.kind], rows)
-    write_whole(out, tf.io.encode_png(tf.constant(grid)).numpy())
+    write_grid(out, title, SIDE_NAMES[dataset.kind], rows)

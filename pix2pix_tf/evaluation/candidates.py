@@ -50,6 +50,17 @@ class Candidate(NamedTuple):
     def step(self) -> int | None:
         return None if self.run is None else self.run.named_step
 
+    def output(self, name: str, given: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Returns the output for an input; raises if its shape isn't the target's."""
+        output = self.generate(name, given, target)
+        if output.shape != target.shape:
+            sizes = [
+                f"{width}x{height} pixels with {counted(channels, 'channel')}"
+                for height, width, channels in (output.shape, target.shape)
+            ]
+            raise DataError(f"the outputs of {self.path} have {sizes[0]}, the targets have {sizes[1]}")
+        return output
+
 
 def open_candidates(
     models: Sequence[OpenedRun | str],

@@ -20,15 +20,16 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.evaluation import inception as inception_network
 from pix2pix_tf.evaluation.candidates import Candidate, open_candidates
 from pix2pix_tf.evaluation.inception import DISTANCES, ENOUGH_FOR_FID, FEATURES, Inception, distances
-from pix2pix_tf.evaluation.intervals import FEWEST, Comparison, Estimate, compare, estimate
-from pix2pix_tf.evaluation.measure import SIZE, Measured, Pairs, measure, outputs, unit_range
+from pix2pix_tf.evaluation.intervals import FEWEST, Comparison, compare, estimate
+from pix2pix_tf.evaluation.measure import SIZE, Measured, Pairs, measure, progress, unit_range
 from pix2pix_tf.evaluation.options import EvaluateOptions
 from pix2pix_tf.evaluation.report import ReportImage, write_report
 from pix2pix_tf.evaluation.report.answers import REAL, TAKEN_FOR_REAL, answers_key, read_answers
-from pix2pix_tf.evaluation.results import Evaluation, ModelResult, Result
+from pix2pix_tf.evaluation.results import Evaluation, Result
 from pix2pix_tf.evaluation.segmentation import ClassReader, load_or_train
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.metrics import (
+    CONFUSION,
     METRICS,
     ImageMetric,
     Metric,
@@ -83,8 +84,10 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     measured = {each.name: measure(each, pairs, reader, inception) for each in candidates}
     targets = measure(_TARGETS, pairs, reader, inception)
     metrics = _applicable(targets, left_out)
-    values = {name: _estimates(each, metrics) for name, each in measured.items()}
-    target_values = _estimates(targets, [metric for metric in metrics if metric.is_informative_for_targets])
+    results = [_result(each, measured[each.name], metrics) for each in candidates]
+    # The other metrics compare an image with its target.
+    own_metrics = [each for each in metrics if each.better == "target" or each.measure == CONFUSION]
+    target_result = _result(_TARGETS, targets, own_metrics)
     comparisons: list[Comparison] = []
     if len(pairs) >= FEWEST:
         comparisons = [
@@ -103,8 +106,8 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
             f"they have missing pixels; only the {complete} others are used"
         )
     if complete >= inception_network.FEWEST:
-        for name, model_rows in measured.items():
-            values[name] |= distances(model_rows[FEATURES], targets[FEATURES])
+        for result in results:
+            result.values.update(distances(measured[result.name][FEATURES], targets[FEATURES]))
         if complete < ENOUGH_FOR_FID:
             left_out["a reliable FID"] = (
                 f"FID is biased with {complete} images, at least {ENOUGH_FOR_FID} are needed; use KID"
@@ -112,9 +115,9 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
         shown_metrics += DISTANCES if complete >= ENOUGH_FOR_FID else reversed(DISTANCES)
     if answers:
         shown_metrics.append(TAKEN_FOR_REAL)
-        keyed = {answers_key(name): found for name, found in values.items()} | {REAL: target_values}
+        keyed = {answers_key(result.name): result for result in results} | {REAL: target_result}
         for key in keyed.keys() & answers.keys():
-            keyed[key][TAKEN_FOR_REAL.name] = answers[key]
+            keyed[key].values[TAKEN_FOR_REAL.name] = answers[key]
 
     evaluation = Evaluation(
         dataset=dataset.name,
@@ -124,18 +127,8 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
         image_size=pairs.size,
         packages=package_versions(),
         metrics=shown_metrics,
-        models=[
-            ModelResult(
-                name=each.name,
-                path=each.path,
-                step=each.step,
-                trained_on=each.trained_on,
-                values=values[each.name],
-                spectrum=spectrum(measured[each.name][radial_power]),
-            )
-            for each in candidates
-        ],
-        targets=Result(target_values, spectrum(targets[radial_power])),
+        models=results,
+        targets=target_result,
         frequencies=spectrum_frequencies().tolist(),
         comparisons=comparisons,
         left_out=left_out,
@@ -209,8 +202,15 @@ def _applicable(targets: Measured, left_out: dict[str, str]) -> list[ImageMetric
     return [metric for metric in METRICS if metric.smallest <= smallest and metric.measure in targets]
 
 
-def _estimates(measured: Measured, metrics: Sequence[ImageMetric]) -> dict[str, Estimate]:
-    return {metric.name: estimate(measured[metric.measure], metric.value) for metric in metrics}
+def _result(candidate: Candidate, measured: Measured, metrics: Sequence[ImageMetric]) -> Result:
+    return Result(
+        candidate.name,
+        candidate.path,
+        candidate.step,
+        candidate.trained_on,
+        values={metric.name: estimate(measured[metric.measure], metric.value) for metric in metrics},
+        spectrum=spectrum(measured[radial_power]),
+    )
 
 
 def spectrum(powers: np.ndarray) -> list[float]:
@@ -241,16 +241,14 @@ def _report_images(
         for name, each in measured.items()
     }
     images = []
-    for number in numbers:
+    for number in progress(numbers, "report"):
         name, given, target = pairs.read(number)
+        outputs = {each.name: each.output(name, given, target) for each in candidates}
         given = resized(tf.constant(given), target.shape[:2], pairs.dataset.sides[0]).numpy()
         given, target = (np.round(255 * unit_range(image)).astype(np.uint8) for image in (given, target))
         image_values = {
             model: {metric: float(metric_values[number]) for metric, metric_values in found.items()}
             for model, found in values.items()
         }
-        images.append(ReportImage(name, pairs.dataset.task.shown(given), target, {}, image_values))
-    for candidate in candidates:
-        for image, (*_, output) in zip(images, outputs(candidate, pairs, numbers), strict=True):
-            image.outputs[candidate.name] = output
+        images.append(ReportImage(name, pairs.dataset.task.shown(given), target, outputs, image_values))
     return images

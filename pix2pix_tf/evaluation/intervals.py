@@ -31,9 +31,6 @@ class Estimate:
     high: float
     count: int
 
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -79,7 +76,7 @@ def compare(
         estimate(rows, functools.partial(difference, in_badness=each)) for each in (False, True)
     )
     differs, is_ordered = (
-        len(rows) >= FEWEST and each.excludes_zero() and abs(each.value) > metric.seed_effect
+        len(rows) >= FEWEST and not each.low <= 0 <= each.high and abs(each.value) > metric.seed_effect
         for each in (value, badness)
     )
     better = models[0 if badness.value < 0 else 1] if differs and is_ordered else None

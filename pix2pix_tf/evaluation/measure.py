@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,6 @@ from pix2pix_tf.evaluation.candidates import Candidate, Size
 from pix2pix_tf.evaluation.inception import FEATURES, Inception
 from pix2pix_tf.evaluation.segmentation import ClassReader
 from pix2pix_tf.metrics import CONFUSION, METRICS, Measure, measures_of, radial_power
-from pix2pix_tf.wording import counted
 
 # By measure, or by key: rows [images, k].
 Measured = Mapping[Measure | str, np.ndarray]
@@ -88,23 +87,9 @@ class Pairs:
         return images.names[number], given.numpy(), target.numpy()
 
 
-def outputs(
-    candidate: Candidate, pairs: Pairs, numbers: Iterable[int]
-) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields name, input, target and output of some pairs, with a progress bar."""
-    for number in tqdm(numbers, candidate.name, unit="image", dynamic_ncols=True, leave=False, disable=None):
-        name, given, target = pairs.read(number)
-        output = candidate.generate(name, given, target)
-        if output.shape != target.shape:
-            sizes = [
-                f"{width}x{height} pixels with {counted(channels, 'channel')}"
-                for height, width, channels in (output.shape, target.shape)
-            ]
-            raise DataError(
-                f"the outputs of {candidate.path} have {sizes[0]}, the targets of {pairs.dataset.name} have "
-                f"{sizes[1]}"
-            )
-        yield name, given, target, output
+def progress(numbers: Sequence[int], title: str) -> tqdm[int]:
+    """Shows a progress bar of images on a terminal."""
+    return tqdm(numbers, title, unit="image", dynamic_ncols=True, leave=False, disable=None)
 
 
 def measure(
@@ -114,7 +99,9 @@ def measure(
     sides = pairs.dataset.sides
     labels_are_input = sides[0].labels and not sides[1].labels
     rows = collections.defaultdict[Measure | str, list[np.ndarray]](list)
-    for name, given, target, output in outputs(candidate, pairs, range(len(pairs))):
+    for number in progress(range(len(pairs)), candidate.name):
+        name, given, target = pairs.read(number)
+        output = candidate.output(name, given, target)
         images = comparable(output, target, sides[1].missing)
         if images.is_empty:
             raise DataError(

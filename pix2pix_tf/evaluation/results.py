@@ -18,20 +18,17 @@ from pix2pix_tf.wording import counted
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """Metrics by name, and the mean power spectrum of a set of images."""
+    """Metrics by name and the mean power spectrum of a model's outputs, or of the targets.
 
-    values: Mapping[str, Estimate]
-    spectrum: Sequence[float]
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelResult(Result):
-    """The metrics of a model's outputs; ``trained_on`` counts the evaluated pairs that it was trained on."""
+    ``trained_on`` counts the evaluated pairs that the model was trained on.
+    """
 
     name: str
     path: str
     step: int | None
     trained_on: int
+    values: dict[str, Estimate]
+    spectrum: Sequence[float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Evaluation:
     image_size: tuple[int, int] | None
     packages: Mapping[str, str]
     metrics: Sequence[Metric]
-    models: Sequence[ModelResult]
+    models: Sequence[Result]
     targets: Result
     frequencies: Sequence[float]
     comparisons: Sequence[Comparison]
@@ -70,6 +67,11 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of metrics.json."""
+
+        def numbers(result: Result) -> dict[str, Any]:
+            values = {name: _estimate_json(value) for name, value in result.values.items()}
+            return {"values": values, "spectrum": result.spectrum}
+
         return vars(self) | {
             "metrics": {
                 each.name: {"label": each.label, "better": each.better, "help": each.help}
@@ -80,11 +82,11 @@ class Evaluation:
                     "path": each.path,
                     "step": each.step,
                     "trained_on": each.trained_on,
-                    **_result_json(each),
+                    **numbers(each),
                 }
                 for each in self.models
             },
-            "targets": _result_json(self.targets),
+            "targets": numbers(self.targets),
             "comparisons": [
                 {
                     "metric": each.metric.name,
@@ -120,11 +122,6 @@ class Evaluation:
         for metric_name, because in self.left_out.items():
             console.print(f"left out: {metric_name}: {because}", markup=False, soft_wrap=True)
         return text.getvalue().rstrip()
-
-
-def _result_json(result: Result) -> dict[str, Any]:
-    values = {name: _estimate_json(value) for name, value in result.values.items()}
-    return {"values": values, "spectrum": result.spectrum}
 
 
 def _estimate_json(estimate: Estimate) -> dict[str, float]:

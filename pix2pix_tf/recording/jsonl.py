@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
 
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.recording.sink import Sink
@@ -17,33 +15,22 @@ class JsonLines(Sink):
     """Appends to both files; first removes lines of steps after ``first_step``."""
 
     def __init__(self, run: RunDirectory, first_step: int):
-        self._metrics = _reopened(run.metrics_file, first_step)
-        self._validation = _reopened(run.validation_file, first_step)
+        self._run = run
+        for path in (run.metrics_file, run.validation_file):
+            lines = [line for line in read_metrics(path) if line["step"] <= first_step]
+            write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        _append(self._metrics, step, values)
+        _append(self._run.metrics_file, step, values)
 
     def validate(self, step: int, values: Mapping[str, float]) -> None:
-        _append(self._validation, step, values)
-
-    def close(self) -> None:
-        for file in (self._metrics, self._validation):
-            with contextlib.suppress(OSError):
-                file.close()
+        _append(self._run.validation_file, step, values)
 
 
-def _reopened(path: Path, first_step: int) -> TextIO:
-    lines = [line for line in read_metrics(path) if line["step"] <= first_step]
-    write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
-    with explain_disk_faults(path):
-        return path.open("a", encoding="utf-8", newline="\n")
-
-
-def _append(file: TextIO, step: int, values: Mapping[str, float]) -> None:
-    with explain_disk_faults(Path(file.name)):
-        line = {"step": step, **{name: _short(value) for name, value in values.items()}}
+def _append(path: Path, step: int, values: Mapping[str, float]) -> None:
+    line = {"step": step, **{name: _short(value) for name, value in values.items()}}
+    with explain_disk_faults(path), path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps(line) + "\n")
-        file.flush()
 
 
 def _short(value: float) -> float:

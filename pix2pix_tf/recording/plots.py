@@ -8,7 +8,6 @@ import typing
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,10 +19,6 @@ from pix2pix_tf.models.base import Metric
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.recording.sink import Sink
 from pix2pix_tf.runs import RunDirectory
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Value and label of reference lines, by `Metric.better`.
 _LEVELS = {"one": (1.0, "1: as the targets"), "target": (1.0, "1: none")}
@@ -47,66 +42,55 @@ class Plots(Sink):
 
 def plot_metrics(lines: Sequence[dict[str, float]], metrics: Sequence[Metric], title: str) -> bytes:
     """Returns a PNG of the metrics with a plot label, and of their running means."""
-    shown = [metric for metric in metrics if metric.plot]
-    figure, axes = _panels(len(shown), title)
-    for axis, metric in zip(axes, shown, strict=True):
-        steps, values = _points(lines, metric.name)
-        axis.plot(steps, values, color="0.75", linewidth=1)
-        axis.plot(steps, running_mean(values), color="tab:blue", linewidth=1.6)
-        axis.set_ylabel(metric.plot)
-        _mark(axis, metric.level)
-    return _png(figure)
+    panels = [(metric.plot, [metric.name], metric.level) for metric in metrics if metric.plot]
+    return _plot(lines, panels, title, with_means=True)
 
 
 def plot_validation(lines: Sequence[dict[str, float]], title: str) -> bytes:
     """Returns a PNG of the validation metrics."""
-    validated = [metric for metric in METRICS if metric.in_training]
-    panels = [list(group) for _, group in itertools.groupby(validated, lambda metric: metric.measure)]
-    figure, axes = _panels(len(panels), title)
     names = list(dict.fromkeys(name for line in lines for name in line))
-    for axis, (first, *others) in zip(axes, panels, strict=True):
+    panels = []
+    validated = (metric for metric in METRICS if metric.in_training)
+    for _, group in itertools.groupby(validated, lambda metric: metric.measure):
+        first, *others = group
         prefixes = ("", *(f"{direction}_" for direction in typing.get_args(Direction)))
         shown = {f"{prefix}{metric.name}" for prefix in prefixes for metric in (first, *others)}
-        found = [name for name in names if name in shown]
-        for name in found:
-            axis.plot(*_points(lines, name), marker=".", linewidth=1.6, label=name if found[1:] else None)
         label = first.name.rpartition("_")[0] if others else first.label
         if first.better in ("lower", "higher"):
-            label += f" ({first.better} is better)"
-        axis.set_ylabel(label)
-        _mark(axis, _LEVELS.get(first.better))
-    return _png(figure)
+            label += f" ({first.direction})"
+        panels.append((label, [name for name in names if name in shown], _LEVELS.get(first.better)))
+    return _plot(lines, panels, title)
 
 
-def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:
+def _plot(
+    lines: Sequence[dict[str, float]],
+    panels: Sequence[tuple[str, Sequence[str], tuple[float, str] | None]],
+    title: str,
+    with_means: bool = False,
+) -> bytes:
+    """Returns a PNG of panels, each with a label, the names of its metrics and a reference line."""
     import matplotlib.figure  # imported here because it is slow
 
-    figure = matplotlib.figure.Figure(figsize=(9, 1 + 2 * count), layout="constrained")
-    axes = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
+    figure = matplotlib.figure.Figure(figsize=(9, 1 + 2 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     axes[-1].set_xlabel("step")
     file = font_file_for(title)
     axes[0].set_title(title, fontproperties=Path(file) if file else None, fontsize="large")
-    for axis in axes:
+    for axis, (label, names, level) in zip(axes, panels, strict=True):
         axis.grid(alpha=0.3)
-    return figure, list(axes)
-
-
-def _points(lines: Sequence[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the steps and values of a metric."""
-    points = [(line["step"], line[name]) for line in lines if name in line]
-    steps, values = np.array(points, np.float64).reshape(-1, 2).T
-    return steps, values
-
-
-def _mark(axis: Axes, level: tuple[float, str] | None) -> None:
-    """Draws a reference line if there is one, and a legend if anything has a label."""
-    if level is not None:
-        axis.axhline(level[0], color="tab:red", linestyle=":", linewidth=1, label=level[1])
-    if axis.get_legend_handles_labels()[1]:
-        axis.legend(loc="best", fontsize="small")
-
-
-def _png(figure: Figure) -> bytes:
+        axis.set_ylabel(label)
+        for name in names:
+            points = [(line["step"], line[name]) for line in lines if name in line]
+            steps, values = np.array(points, np.float64).reshape(-1, 2).T
+            if with_means:
+                axis.plot(steps, values, color="0.75", linewidth=1)
+                axis.plot(steps, running_mean(values), color="tab:blue", linewidth=1.6)
+            else:
+                axis.plot(steps, values, marker=".", linewidth=1.6, label=name if names[1:] else None)
+        if level is not None:
+            axis.axhline(level[0], color="tab:red", linestyle=":", linewidth=1, label=level[1])
+        if axis.get_legend_handles_labels()[1]:
+            axis.legend(loc="best", fontsize="small")
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # Ignores warnings about characters that the font lacks.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import keras
 
@@ -13,41 +14,38 @@ from pix2pix_tf.models.base import Metric, SampleGrid
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
 from pix2pix_tf.recording.plots import Plots
 from pix2pix_tf.recording.progress import Progress
-from pix2pix_tf.recording.sample_grids import SampleGrids, write_grid
 from pix2pix_tf.recording.sink import Sink
 from pix2pix_tf.recording.tensorboard import TensorBoard
 from pix2pix_tf.runs import RunDirectory
-
-
-def open_sinks(
-    run: RunDirectory,
-    metrics: Sequence[Metric],
-    first_step: int,
-    last_step: int,
-    title: str,
-    config_text: str,
-) -> list[Sink]:
-    """Opens all sinks; they discard records of an earlier session after ``first_step``."""
-    return [
-        JsonLines(run, first_step),
-        TensorBoard(run.tensorboard, first_step, metrics, config_text),
-        SampleGrids(run.samples),
-        Plots(run, metrics, title),
-        # Last, because other sinks can fail to open: an error message must not follow an open progress bar.
-        Progress(first_step, last_step, metrics),
-    ]
+from pix2pix_tf.sample_grids import write_grid
 
 
 class Recorder(contextlib.AbstractContextManager["Recorder"]):
-    """Context manager that records one training session; ``title`` is the title of sample grids."""
+    """Context manager that records one training session; ``title`` is the title of plots and sample grids.
+
+    Records of an earlier session after ``first_step`` are discarded.
+    """
 
     def __init__(
-        self, run: RunDirectory, sinks: Sequence[Sink], first_step: int, steps_per_epoch: float, title: str
+        self,
+        run: RunDirectory,
+        metrics: Sequence[Metric],
+        first_step: int,
+        last_step: int,
+        steps_per_epoch: float,
+        title: str,
+        config_text: str,
     ):
         self._run = run
-        self._sinks = sinks
         self._steps_per_epoch = steps_per_epoch
         self._title = title
+        self._sinks: list[Sink] = [
+            JsonLines(run, first_step),
+            TensorBoard(run.tensorboard, first_step, metrics, config_text),
+            Plots(run, metrics, title),
+            # Last, because the error of a sink that fails to open must not follow an open progress bar.
+            Progress(first_step, last_step, metrics),
+        ]
         earlier = read_metrics(run.metrics_file)
         self._seconds_before = earlier[-1]["seconds"] if earlier else 0.0
         self._logged_step = first_step
@@ -81,9 +79,14 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
             sink.validate(step, values)
 
     def sample(self, step: int, grid: SampleGrid) -> None:
-        """Records a sample grid."""
+        """Records a sample grid, also as a file."""
         for sink in self._sinks:
-            sink.images(step, f"{self._title}, step {step}", grid)
+            sink.images(step, grid)
+        self._write(self._run.samples / f"step_{step:09d}.png", step, grid)
+
+    def _write(self, path: Path, step: int, grid: SampleGrid) -> None:
+        title = "; ".join(filter(None, (f"{self._title}, step {step}", grid.caption)))
+        write_grid(path, title, grid.columns, grid.rows)
 
     def finish(self, step: int, grid: SampleGrid, networks: Mapping[str, keras.Model]) -> None:
         """Records the last sample grid and writes the published networks and final.png."""
@@ -94,4 +97,4 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
             with written_whole(self._run.keras_file(name)) as unfinished:
                 network.save(unfinished)
         # Last, because this file marks the run as complete.
-        write_grid(self._run.final_grid, f"{self._title}, step {step}", grid)
+        self._write(self._run.final_grid, step, grid)

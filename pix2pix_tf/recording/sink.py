@@ -10,7 +10,7 @@ from pix2pix_tf.models.base import SampleGrid
 class Sink:
     """Receives metrics and sample grids; subclasses implement the methods that they need.
 
-    To add a sink, write a subclass in this package and add it to `recorder.open_sinks`.
+    To add a sink, write a subclass in this package and add it to the list in `Recorder`.
     """
 
     def advance(self) -> None:
@@ -22,7 +22,7 @@ class Sink:
     def validate(self, step: int, values: Mapping[str, float]) -> None:
         """Records metrics of held-out images by name."""
 
-    def images(self, step: int, title: str, grid: SampleGrid) -> None:
+    def images(self, step: int, grid: SampleGrid) -> None:
         """Records a sample grid."""
 
     def finish(self) -> None:

@@ -40,7 +40,7 @@ class TensorBoard(Sink):
     def validate(self, step: int, values: Mapping[str, float]) -> None:
         self.log(step, {f"val/{name}": value for name, value in values.items()})
 
-    def images(self, step: int, title: str, grid: SampleGrid) -> None:
+    def images(self, step: int, grid: SampleGrid) -> None:
         """Writes one image per row."""
         with self._at(step):
             for number, row in enumerate(grid.rows, start=1):

@@ -14,7 +14,7 @@ from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.errors import DamagedCheckpoint, TrainingDiverged
 from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.models.base import Model, SampleGrid
-from pix2pix_tf.recording import Recorder, open_sinks
+from pix2pix_tf.recording import Recorder
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.runs.checkpoints import CheckpointWriter, has_moments, restore
 from pix2pix_tf.training.distillation import teacher_discriminator
@@ -98,9 +98,10 @@ class Chief:
         run_name = Path(self._run.place).absolute().name
         title = f"{run_name}: {configs.dataset_label(data.dataset)} ({dataset.held_out})"
         config_text = json.dumps(configs.to_json(self._config), indent=2)
-        sinks = open_sinks(self._run, self._model.metrics(), first_step, last_step, title, config_text)
         per_epoch = steps_per_epoch(self._config, dataset.count("train"))
-        self._recorder = Recorder(self._run, sinks, first_step, per_epoch, title)
+        self._recorder = Recorder(
+            self._run, self._model.metrics(), first_step, last_step, per_epoch, title, config_text
+        )
         with contextlib.closing(self._writer), self._recorder:
             yield
 

@@ -297,7 +297,7 @@ def _open_run(path: Path) -> None:
     run = RunDirectory(path)
     run.read_config()
     run.image_count()
-    JsonLines(run, first_step=1).close()
+    JsonLines(run, first_step=1)
     read_metrics(run.validation_file)
     formats.find_model(f"{path}@best")
     best = run.best()

@@ -17,38 +17,30 @@ def errors(count=100, mean=0.17, spread=0.05, seed=0):
     return np.random.default_rng(seed).normal(mean, spread, (count, 1))
 
 
-@pytest.fixture
-def many_resamples(monkeypatch):
-    """So many that the draws of two implementations no longer matter to 5e-4."""
+@pytest.mark.parametrize(
+    ("rows", "value", "statistic", "tolerance"),
+    [
+        ([errors()], L1.value, lambda a, axis=-1: a.mean(axis), 5e-4),
+        (
+            [errors(seed=1), errors(mean=0.2, seed=2)],
+            SHARPNESS.value,
+            lambda a, b, axis=-1: a.mean(axis) / b.mean(axis),
+            5e-3,
+        ),
+    ],
+)
+def test_intervals_equal_those_of_another_implementation(rows, value, statistic, tolerance, monkeypatch):
+    # So many resamples that the random numbers of two implementations don't matter.
     monkeypatch.setattr(intervals, "RESAMPLES", 30_000)
     intervals._weights.cache_clear()
-    yield
+    found = estimate(np.concatenate(rows, axis=1), value)
     intervals._weights.cache_clear()
-
-
-def test_an_interval_of_means_is_that_of_another_implementation(many_resamples):
-    rows = errors()
-    found = estimate(rows, L1.value)
+    samples = [each[:, 0] for each in rows]
     expected = scipy.stats.bootstrap(
-        (rows[:, 0],), np.mean, n_resamples=30_000, method="percentile", rng=np.random.default_rng(1)
+        samples, statistic, paired=True, n_resamples=30_000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
-    assert found.value == pytest.approx(rows.mean())
-    assert found.low == pytest.approx(expected.low, abs=5e-4)
-    assert found.high == pytest.approx(expected.high, abs=5e-4)
-
-
-def test_a_ratio_of_means_has_the_interval_of_the_ratio():
-    rows = np.concatenate([errors(seed=1), errors(mean=0.2, seed=2)], axis=1)
-    found = estimate(rows, SHARPNESS.value)
-    expected = scipy.stats.bootstrap(
-        (rows[:, 0], rows[:, 1]),
-        lambda a, b, axis=-1: a.mean(axis) / b.mean(axis),
-        paired=True,
-        n_resamples=5000,
-        method="percentile",
-        rng=np.random.default_rng(1),
-    ).confidence_interval
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=5e-3)
+    assert found.value == pytest.approx(statistic(*samples))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=tolerance)
 
 
 def test_a_class_of_one_image_counts_in_every_resample():

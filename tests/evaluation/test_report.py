@@ -18,7 +18,7 @@ from pix2pix_tf.evaluation import report
 from pix2pix_tf.evaluation.intervals import Comparison, Estimate
 from pix2pix_tf.evaluation.report import ReportImage, write_report
 from pix2pix_tf.evaluation.report.answers import TAKEN_FOR_REAL, read_answers, wilson_interval
-from pix2pix_tf.evaluation.results import Evaluation, ModelResult, Result
+from pix2pix_tf.evaluation.results import Evaluation, Result
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp; {x} 건물"
 METRICS = tuple(
@@ -33,7 +33,7 @@ def estimate(value):
 def evaluation(*names, better="", **others):
     """Of models that are better the earlier they come; ``better`` wins every comparison beyond chance."""
     models = [
-        ModelResult(
+        Result(
             name=name,
             path=f"runs/{name}",
             step=4000,
@@ -68,7 +68,7 @@ def evaluation(*names, better="", **others):
         "packages": {"keras": "3.13.0"},
         "metrics": METRICS,
         "models": models,
-        "targets": Result({"checkerboard_2": estimate(0.85)}, [5.0, 4.0, 0.4, 0.05]),
+        "targets": Result("targets", "", None, 0, {"checkerboard_2": estimate(0.85)}, [5.0, 4.0, 0.4, 0.05]),
         "frequencies": [0.0, 0.125, 0.25, 0.5],
         "comparisons": comparisons,
         "left_out": {"FID": "there are no weights"},

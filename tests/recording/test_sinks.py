@@ -8,7 +8,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pix2pix_tf.models.base import Metric, SampleGrid
-from pix2pix_tf.recording import Recorder, open_sinks
+from pix2pix_tf.recording import Recorder
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
 from pix2pix_tf.recording.plots import plot_metrics, plot_validation
 from pix2pix_tf.runs import RunDirectory
@@ -20,8 +20,7 @@ GRID = SampleGrid(
 
 
 def session(run, first_step, steps):
-    sinks = open_sinks(run, METRICS, first_step, 10, "title", "{}")
-    with Recorder(run, sinks, first_step, 4, "title") as recorder:
+    with Recorder(run, METRICS, first_step, 10, 4, "title", "{}") as recorder:
         for step in steps:
             recorder.advance()
             recorder.log(step, {"loss": 1 / step, "something new": float(step)})
@@ -58,7 +57,7 @@ def test_lines_after_the_checkpoint_are_dropped(run):
 @pytest.mark.parametrize("damage", [b'{"step": 2, "lo', b"\xff\xfe", b"3", b'{"step": "2"}', b"[" * 10**5])
 def test_a_damaged_line_ends_the_file(run, damage):
     run.metrics_file.write_bytes(b'{"step": 1}\n' + damage + b'\n{"step": 3}\n')
-    JsonLines(run, first_step=9).close()
+    JsonLines(run, first_step=9)
     assert run.metrics_file.read_text() == '{"step": 1}\n'
 
 

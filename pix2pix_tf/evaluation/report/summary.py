@@ -70,7 +70,8 @@ def _headline(evaluation: Evaluation, names: Sequence[str]) -> str:
     if len(names) == 2:
         rank = f"better than {names[1 - names.index(best)]}"
     of_own = counted(sum(best in each.models for each in evaluation.comparisons), "comparison")
-    return f"{best} is {rank}: beyond chance, better in {wins[best]} of {of_own} and worse in {losses[best]}"
+    worse = losses[best] or "none"
+    return f"{best} is {rank}: beyond chance, better in {wins[best]} of {of_own} and worse in {worse}"
 
 
 def _listing(names: Sequence[str]) -> str:
