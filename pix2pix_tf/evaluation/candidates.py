@@ -58,7 +58,10 @@ class Candidate(NamedTuple):
                 f"{width}x{height} pixels with {counted(channels, 'channel')}"
                 for height, width, channels in (output.shape, target.shape)
             ]
-            raise DataError(f"the outputs of {self.path} have {sizes[0]}, the targets have {sizes[1]}")
+            raise DataError(
+                f"{self.path}: the output for '{name}' has {sizes[0]}, its target {sizes[1]}; give images "
+                "like the targets, or --image-size"
+            )
         return output
 
 
@@ -191,14 +194,6 @@ def _open_folder(name: str, path: Path, names: Sequence[str], side: PixelFormat)
         )
 
     def read(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
-        file = files[image_name]
-        image = read_image(file, dataclasses.replace(side, missing=None))
-        (height, width), size = image.shape[:2], target.shape[:2]
-        if (height, width) != size:
-            raise DataError(
-                f"{file} has {width}x{height} pixels, its target {size[1]}x{size[0]}; give images of the "
-                f"same size as the targets, or --image-size {height} {width} (height and width)"
-            )
-        return image
+        return read_image(files[image_name], dataclasses.replace(side, missing=None))
 
     return Candidate(name, str(path), read)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -50,9 +49,9 @@ class Comparison:
 def estimate(rows: np.ndarray, value: Value) -> Estimate:
     """Estimates a metric from the measurements of each image, float [images, k]."""
     found = float(value(rows.mean(axis=0)))
-    low, high = np.quantile(
-        np.concatenate([value(means) for means in _means(rows)]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    )
+    parts = np.split(_weights(len(rows)), RESAMPLES // _AT_ONCE)
+    values = np.concatenate([value(weights.astype(np.float64) @ rows) for weights in parts])
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     # Histograms of a resample overlap less than those of the whole set. The interval must include the value.
     return Estimate(found, min(float(low), found), max(float(high), found), len(rows))
 
@@ -83,16 +82,9 @@ def compare(
     return Comparison(metric, models, value, differs, better)
 
 
-def _means(rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields weighted means [resamples, k] over the images; the weights are the same in every call."""
-    weights = _weights(len(rows))
-    for start in range(0, RESAMPLES, _AT_ONCE):
-        yield weights[start : start + _AT_ONCE].astype(np.float64) @ rows
-
-
 @functools.lru_cache(maxsize=1)
 def _weights(count: int) -> np.ndarray:
-    """Returns weights, float32 [resamples, images]; each resample sums to 1."""
+    """Returns weights, float32 [resamples, images], always the same; each resample sums to 1."""
     weights = np.empty((RESAMPLES, count), np.float32)
     random = np.random.default_rng(0)
     shape = max(count - 1, 1) / count  # the means get the variance of an ordinary bootstrap

@@ -53,7 +53,7 @@ class ClassReader:
         self.palette = palette
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Classifies the pixels of an image [height, width, channels]: int32 [height, width]."""
+        """Classifies the pixels of images [..., channels]: int32 [...]."""
         return classes_of(image, self.palette)
 
     def confusion(self, image: np.ndarray, labels: np.ndarray, missing: int | None = None) -> np.ndarray:
