@@ -1,4 +1,4 @@
-"""Letters of other scripts on pictures: what no font has is the same mark for all."""
+"""Letters of other scripts in images. A font draws the same mark for all letters that it lacks."""
 
 import numpy as np
 import pytest

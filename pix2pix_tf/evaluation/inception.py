@@ -40,26 +40,22 @@ def find_weights(given: Path | None) -> Path | None:
 
 
 class Inception:
-    """InceptionV3 up to its last pooling layer; random weights if no .h5 file is given.
+    """InceptionV3 up to its last pooling layer; ``description`` identifies the weights in metrics.json."""
 
-    ``description`` identifies the weights in metrics.json.
-    """
-
-    def __init__(self, weights: Path | None):
+    def __init__(self, weights: Path):
         self._network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
         self._graph = tf.function(
             lambda image: self._network(tf.clip_by_value(image, 0.0, 1.0) * 2 - 1, training=False)
         )
-        self.description = {"network": "keras.applications.InceptionV3", "sha256": ""}
-        if weights is not None:
-            try:
-                self._network.load_weights(weights)
-                self.description["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
-            except (OSError, ValueError, KeyError) as error:
-                raise ConfigError(
-                    f"--inception-weights {weights}: not the weights of InceptionV3 without its top "
-                    f"({' '.join(str(error).split())[:100]}); give {WEIGHTS}"
-                ) from error
+        try:
+            self._network.load_weights(weights)
+            digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        except (OSError, ValueError, KeyError) as error:
+            raise ConfigError(
+                f"--inception-weights {weights}: not the weights of InceptionV3 without its top "
+                f"({' '.join(str(error).split())[:100]}); give {WEIGHTS}"
+            ) from error
+        self.description = {"network": "keras.applications.InceptionV3", "sha256": digest}
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Converts an image, float32 [height, width, 1 or 3] in [0, 1], to features, float32 [2048]."""

@@ -1,9 +1,10 @@
-"""``pix2pix evaluate`` as a whole: runs and folders of outputs side by side, and what can't be compared."""
+"""``pix2pix evaluate``: runs and folders of outputs side by side, and models that can't be compared."""
 
 import json
 import shutil
 import unicodedata
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,7 +17,6 @@ from pix2pix_tf.errors import ConfigError, DataError, RunError, UserError
 from pix2pix_tf.evaluation import candidates, evaluator, inception
 from pix2pix_tf.evaluation.candidates import open_candidates, short_names
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
-from pix2pix_tf.evaluation.inception import Inception
 from pix2pix_tf.evaluation.measure import Pairs, unit_range
 from pix2pix_tf.formats.translator import Translator
 from pix2pix_tf.metrics import CONFUSION, METRICS, psnr
@@ -104,7 +104,7 @@ def test_every_output_has_every_metric(compared):
 
 
 def test_size_answers_and_weights_of_inception_are_options(tiny_run, tmp_path, monkeypatch):
-    """Answers about a model called real are its own."""
+    """A model with the name of the real images in answer files has its own answers."""
     run = shutil.copytree(tiny_run.path, tmp_path / "real")
     taken = {"real (model)": [True, False, False], "real": [True, False, True, True]}
     answers = [
@@ -115,7 +115,8 @@ def test_size_answers_and_weights_of_inception_are_options(tiny_run, tmp_path, m
     path = tmp_path / "answers.json"
     path.write_text(json.dumps({"format": 1, "answers": answers}), encoding="utf-8")
     weights = tmp_path / "weights.weights.h5"
-    Inception(None)._network.save_weights(weights)
+    network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
+    network.save_weights(weights)
     monkeypatch.setattr(inception, "SIDE", 75)
     options = {"image_size": (96, 80), "answers": [path], "inception_weights": weights}
     evaluation = evaluated([run], tmp_path / "out", **options)
@@ -133,7 +134,7 @@ def test_size_answers_and_weights_of_inception_are_options(tiny_run, tmp_path, m
 
 
 @pytest.mark.parametrize(("complete", "incomplete"), [(5, 2), (3, 2)])
-def test_images_with_missing_pixels_are_in_no_fid(complete, incomplete, tmp_path, monkeypatch):
+def test_images_with_missing_pixels_are_left_out_of_fid_and_kid(complete, incomplete, tmp_path, monkeypatch):
     class Means:
         def __init__(self, weights):
             self.description = {}
@@ -161,7 +162,7 @@ def test_images_with_missing_pixels_are_in_no_fid(complete, incomplete, tmp_path
 
 
 def test_outputs_are_compared_in_the_values_of_the_pairs(tmp_path, monkeypatch):
-    """Whatever range a model has learned from, and in files of its values, too."""
+    """For a model with other value ranges, and for files with the pairs' values."""
     heights = [np.random.default_rng(n).uniform(0, 200, (64, 64)).astype(np.float32) for n in range(4)]
     for folder, factor in (("data/A", 1), ("data/B", 2), ("files", 2)):
         (tmp_path / folder).mkdir(parents=True)
@@ -185,7 +186,7 @@ def test_outputs_are_compared_in_the_values_of_the_pairs(tmp_path, monkeypatch):
     assert max(model.values["l1"].value for model in found.models) < 1e-4
 
 
-def test_names_are_short_and_distinguish_models_from_wherever_they_are_given(tmp_path, monkeypatch):
+def test_short_names_distinguish_models_from_any_working_directory(tmp_path, monkeypatch):
     assert short_names(["runs/a", "runs/b@4000"]) == ["a", "b@4000"]
     assert short_names(["http://host:8501/v1/models/facades"]) == ["facades"]
     for place in ("a/run", "b/run"):
@@ -198,7 +199,7 @@ def test_names_are_short_and_distinguish_models_from_wherever_they_are_given(tmp
         short_names([".", "../run"])
 
 
-def test_what_can_not_be_compared_is_refused(tiny_run, tmp_path, monkeypatch):
+def test_models_that_can_not_be_compared_are_refused(tiny_run, tmp_path, monkeypatch):
     pairs = rows()
     (tmp_path / "empty").mkdir()
     some = write_images(tmp_path / "some", {"not one of them": pairs[0][2]})
@@ -224,7 +225,6 @@ def test_what_can_not_be_compared_is_refused(tiny_run, tmp_path, monkeypatch):
 
 
 def test_images_are_found_by_their_whole_names(tmp_path):
-    """In a folder that is all held out, or in its split."""
     pair = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
     names = [f"{'deep/' * (number % 2)}건물 {number}.v1" for number in range(60)]
     folder = str(write_images(tmp_path / "pairs", dict.fromkeys(names, pair)))
@@ -239,8 +239,8 @@ def test_images_are_found_by_their_whole_names(tmp_path):
         evaluated([wrong], tmp_path / "out", dataset=folder)
 
 
-def test_a_run_that_has_seen_the_pairs_is_refused_or_reported(tiny_run, tmp_path):
-    """Whatever they are called now: here a copy in two folders, of what the run has seen side by side."""
+def test_a_run_that_was_trained_on_the_pairs_is_refused_or_reported(tiny_run, tmp_path):
+    """Pairs are identified by pixels: the run was trained on side-by-side images, here are two folders."""
     for number, pair in enumerate(np.random.default_rng(0).integers(0, 256, (8, 64, 128, 3), np.uint8)):
         split = "train" if number < 4 else "val"
         write_images(tmp_path / "pairs", {f"{split}/{number}": pair})
@@ -251,8 +251,8 @@ def test_a_run_that_has_seen_the_pairs_is_refused_or_reported(tiny_run, tmp_path
     run = RunDirectory(shutil.copytree(tiny_run.path, tmp_path / "run"))
     trained_on, [held_out] = own.digests("train"), own.splits["val"]
 
-    def after_training_on(seen, **options):
-        run.write_training_images(seen)
+    def after_training_on(digests, **options):
+        run.write_training_images(digests)
         return evaluated([run.path], tmp_path / "out", dataset=str(tmp_path / "copy"), **options)
 
     assert after_training_on(trained_on).models[0].trained_on == 0
@@ -263,14 +263,14 @@ def test_a_run_that_has_seen_the_pairs_is_refused_or_reported(tiny_run, tmp_path
     with pytest.raises(ConfigError, match=f"{len(held_out)} of the"):
         after_training_on(seen.ravel())
     assert after_training_on(seen.ravel(), split="train").count == 4
-    # Of two pairs that share one image, one may be held out; of unpaired sets either image counts.
+    # A held-out pair may share one image with a training pair; for unpaired sets, one image is enough.
     assert after_training_on(seen[:, 0]).models[0].trained_on == 0
     run.write_config(replace(small_config(None, "cyclegan"), input_channels=3, output_channels=3), {})
     with pytest.raises(ConfigError, match=f"{len(held_out)} of the"):
         candidates.count_trained_on(open_run(run.path), held_out)
 
 
-def test_pairs_of_training_are_evaluated_on_only_if_asked_for(tiny_run, tmp_path):
+def test_training_pairs_are_evaluated_only_on_request(tiny_run, tmp_path):
     pair = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
     folder = write_images(tmp_path / "pairs" / "train", {"1": pair}).parent
     with pytest.raises(ConfigError, match="train"):
@@ -302,7 +302,7 @@ def test_an_exported_model_gets_the_image_that_its_run_gets(tiny_run, monkeypatc
     assert seen[0].shape == (64, 64, 3)
 
 
-def test_of_many_pairs_the_report_gets_the_worst_and_some_others(tiny_run, tmp_path, monkeypatch):
+def test_the_report_of_many_pairs_has_the_worst_and_some_others(tiny_run, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(evaluator, "_MOST_SHOWN", 4)
     monkeypatch.setattr(evaluator, "write_report", lambda path, found, images, curves: shown.extend(images))

@@ -46,7 +46,7 @@ def test_intervals_equal_those_of_another_implementation(rows, value, statistic,
 def test_a_class_of_one_image_counts_in_every_resample():
     confusion = np.zeros((100, 3, 3))
     confusion[:, 0, 0] = confusion[:, 1, 0] = 50
-    confusion[7, 2, 0] = 10  # never found
+    confusion[7, 2, 0] = 10  # never predicted
     for metric in OF_CLASSES:
         found = estimate(confusion.reshape(100, -1), metric.value)
         assert (found.low, found.high) == pytest.approx((found.value,) * 2, abs=0.01)
@@ -57,7 +57,7 @@ def test_a_class_of_one_image_counts_in_every_resample():
         assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
-def test_a_ratio_is_defined_where_few_targets_have_a_texture():
+def test_a_ratio_is_defined_if_few_targets_have_a_texture():
     rows = np.zeros((100, 2))
     rows[:, 0], rows[7, 1] = 1e-3, 0.1
     found = estimate(rows, SHARPNESS.value)
@@ -78,7 +78,7 @@ def compared(ours, theirs, metric=L1):
     return found.difference, found.larger_than_chance, found.better
 
 
-def test_what_all_images_share_cancels_in_a_paired_difference():
+def test_an_effect_on_all_images_cancels_in_a_paired_difference():
     rows = errors()
     difference, _, _ = compared(rows, rows + 0.01)
     assert (difference.low, difference.high) == pytest.approx((-0.01,) * 2)
@@ -90,8 +90,8 @@ def test_what_all_images_share_cancels_in_a_paired_difference():
         (0.0, 0.01, None),
         (0.02, 0.01, "ours"),
         (-0.02, 0.01, "theirs"),
-        (0.02, 0.3, None),  # other images might say the opposite
-        (0.001, 1e-4, None),  # no more than what another seed does
+        (0.02, 0.3, None),  # other images could reverse it
+        (0.001, 1e-4, None),  # not larger than the effect of another seed
     ],
 )
 def test_a_difference_counts_if_images_and_seeds_can_not_explain_it(by, noise, better):

@@ -181,13 +181,13 @@ def test_the_interval_of_kid_is_that_of_the_whole_set(monkeypatch):
     assert widths[1] == pytest.approx(widths[0], rel=0.3)
 
 
-def test_a_small_image_takes_no_power_from_frequencies_that_it_lacks(pair):
+def test_a_small_image_does_not_count_at_frequencies_that_it_lacks(pair):
     both = [radial_power(image, image) for image in (pair[0], pair[0][:32, :32])]
     assert evaluator.spectrum(np.stack(both))[1:3] == evaluator.spectrum(np.stack(both[:1]))[1:3]
 
 
 def test_missing_pixels_count_in_no_measurement(pair):
-    """Whatever is there: as if the output ended before them, where that can be said."""
+    """The content of missing pixels has no effect; most metrics equal those of an image without them."""
     output, target = ((each * 255).round().astype(np.uint8).copy() for each in pair)
     target[:, :40], target[target.min(-1) == 0] = 0, 1
     target[:, :40] = 0
@@ -204,7 +204,7 @@ def test_missing_pixels_count_in_no_measurement(pair):
 
 
 @pytest.mark.parametrize("size", [(256, 256), (203, 181)])
-def test_ms_ssim_weighs_missing_pixels_out(size):
+def test_missing_pixels_have_no_weight_in_ms_ssim(size):
     random = np.random.default_rng(0)
     target = random.random((*size, 3), np.float32)
     output = np.clip(target + random.normal(0, 0.2, target.shape), 0, 1).astype(np.float32)
@@ -223,7 +223,7 @@ def test_ms_ssim_weighs_missing_pixels_out(size):
 
 
 def test_scattered_values_are_measured_too():
-    """Where all windows, and all neighbors, have missing pixels."""
+    """All windows, and all pairs of neighbors, have missing pixels."""
     valid = np.zeros((192, 192), bool)
     valid[::2, ::2] = True
     images = np.random.default_rng(0).random((2, 192, 192, 3), np.float32)

@@ -31,7 +31,7 @@ def estimate(value):
 
 
 def evaluation(*names, better="", **others):
-    """Of models that are better the earlier they come; ``better`` wins every comparison beyond chance."""
+    """An evaluation in which earlier models have better values; ``better`` wins all of its comparisons."""
     models = [
         Result(
             name=name,
@@ -92,7 +92,7 @@ def report_image(place, *models, name="", size=32, **others):
 
 
 class Page(html.parser.HTMLParser):
-    """What a browser would see: elements, the text in each kind of them, and what the page's script gets."""
+    """A parsed page: its elements, the texts by element, and the data of its script."""
 
     def __init__(self, path):
         super().__init__()
@@ -174,7 +174,7 @@ def test_only_a_best_that_is_beyond_chance_is_marked_as_such(page):
         assert [kind for kind in marks if kind.startswith("tag")] == mark
 
 
-def test_names_are_text_wherever_they_stand(page):
+def test_names_are_escaped_everywhere(page):
     models = (f"1 {EVIL}", f"2 {EVIL}")
     given = evaluation(*models, better=models[0], dataset=EVIL, packages={EVIL: EVIL})
     given = dataclasses.replace(
@@ -192,12 +192,12 @@ def test_names_are_text_wherever_they_stand(page):
     assert models[0] in found.headline()
 
 
-def test_names_that_are_not_utf8_are_written_all_the_same(page):
+def test_names_that_are_not_utf8_are_written(page):
     found = page(evaluation("run \udcff"), [report_image(1, "run \udcff", name="\udce9.jpg")])
     assert found.data["images"][0]["name"] == "\udce9.jpg"
 
 
-def test_the_page_asks_nothing_of_any_server(page):
+def test_the_page_makes_no_requests(page):
     found = page(evaluation("a"), [report_image(1, "a")])
     addresses = [
         value for tag, _ in found.tags for key in ("src", "href") for value in found.attributes(tag, key)
@@ -207,7 +207,7 @@ def test_the_page_asks_nothing_of_any_server(page):
     assert "@import" not in found.source
 
 
-def test_images_are_those_that_were_given(page):
+def test_images_are_embedded_nearly_unchanged(page):
     smooth = np.broadcast_to(np.arange(0, 256, 8, np.uint8)[:, None, None], (32, 32, 3))
     labels = np.repeat(255 * (image(0, (32, 32, 1)) // 128), 3, axis=2)
     given = report_image(
@@ -216,12 +216,12 @@ def test_images_are_those_that_were_given(page):
     found = page(evaluation("a", "b"), [given])
     [entry] = found.data["images"]
     labels_shown, *shown = (found.pixels(index) for index in entry["views"])
-    np.testing.assert_array_equal(labels_shown, labels)  # of few colors
+    np.testing.assert_array_equal(labels_shown, labels)  # lossless, because it has few colors
     for pixels, expected in zip(shown, (*given.outputs.values(), given.target), strict=True):
         assert np.abs(pixels.astype(int) - expected).mean() < 3
 
 
-def test_every_distinct_image_is_there_once_and_large_ones_are_shrunk(page):
+def test_equal_images_are_embedded_once_and_large_ones_are_scaled_down(page):
     same = image(0, (30, 1200, 1))
     images = [
         report_image(place, "a", "b", input=same, outputs={"a": image(place), "b": same})
@@ -234,7 +234,7 @@ def test_every_distinct_image_is_there_once_and_large_ones_are_shrunk(page):
     assert found.pixels(index).shape == (13, report.LONGEST_SIDE, 3)
 
 
-def test_a_page_stays_below_its_limit_and_keeps_the_worst_and_the_best(page, monkeypatch):
+def test_a_page_stays_below_its_limit_and_shows_the_worst_and_the_best(page, monkeypatch):
     assert report.LIMIT <= 5_000_000
     monkeypatch.setattr(report, "LIMIT", len(page(evaluation("a", "b")).source.encode()) + 200_000)
     images = [report_image(place, "a", "b", size=48) for place in range(60)]
@@ -264,7 +264,7 @@ def polylines(found):
 
 def test_spectra_are_drawn_with_logarithmic_axes_beside_the_targets(page):
     found = page(evaluation("a", "b"))
-    # Frequency 0 has no place: three octaves apart by the same, in both plots.
+    # Frequency 0 is left out. The others are one octave apart.
     for mark in (0, 1, "targets"):
         power, share = lines(found, mark)
         assert [point.split(",")[0] for point in power.split()] == ["0", "500", "1000"]
@@ -274,7 +274,7 @@ def test_spectra_are_drawn_with_logarithmic_axes_beside_the_targets(page):
     assert heights == [round(1000 * math.log(4 / power) / math.log(400)) for power in (3, 0.2, 0.01)]
 
 
-def test_detail_is_compared_with_that_of_the_targets(page):
+def test_fine_detail_is_compared_with_the_targets(page):
     given = evaluation("a")
     [model] = given.models
     given = dataclasses.replace(given, models=[dataclasses.replace(model, spectrum=[0.0, 3.0, 0.0, 0.045])])
@@ -322,7 +322,7 @@ def answers(**changes):
 def test_answers_are_counted_with_intervals(tmp_path):
     path = tmp_path / "answers.json"
     path.write_text(json.dumps(answers()))
-    for count in (1, 2):  # of two people, all answers count
+    for count in (1, 2):  # the answers of two people are added up
         found = read_answers([path] * count)
         assert found.keys() == {"facades", "real"}
         assert found["facades"] == Estimate(0.5, *wilson_interval(count, 2 * count), 2 * count)

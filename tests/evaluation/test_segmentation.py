@@ -1,4 +1,4 @@
-"""Classes read off colors and photos: what the segmentation score is made from."""
+"""The segmentation score: class colors of label maps, and the network that classifies photos."""
 
 import dataclasses
 import io
@@ -39,7 +39,7 @@ def must_not_train(line):
 
 
 def made_of(label_maps, side=None):
-    """Pairs of black photos and these label maps."""
+    """Returns pairs of black photos and these label maps."""
     maps = tf.constant(np.stack(label_maps))
     images = Images([str(number) for number in range(len(maps))], lambda i: (tf.zeros_like(maps[i]), maps[i]))
     return ImageDataset("made up", (PixelFormat(), side or PixelFormat(labels=True)), {"train": (images,)})
@@ -76,7 +76,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segmenter(dataset, folder):
-    """A trained one, to be read only, and saved in ``folder``."""
+    """A trained network, saved in ``folder``; tests must not change it."""
     return load_or_train(dataset, SIZE, folder, ignore, steps=STEPS)
 
 
@@ -104,22 +104,22 @@ def test_classes_are_found_in_maps_that_jpeg_has_blurred():
     nearest = np.abs(found[:, None].astype(int) - np.array(COLORS)).max(-1)
     assert sorted(nearest.argmin(1)) == list(range(len(COLORS)))
     assert nearest.min(1).max() <= 6
-    # And what was one class stays one, but for the edges.
+    # The interior of each area has one class.
     own = classes_of(blurred[0], found)
     truth = nearest.argmin(1)[own]
     assert (np.array(COLORS)[truth] == maps[0]).all(-1).mean() > 0.9
 
 
-def test_classes_of_drawn_maps_are_their_colors_exactly_however_near_and_thin(dataset):
+def test_lossless_maps_have_exactly_their_colors_even_if_similar_and_thin(dataset):
     drawn = {tuple(color) for color in palette(dataset, 1).tolist()}
     assert drawn <= set(PALETTE.values())
     assert len(drawn) >= 10
     gray = np.zeros((2, 20, 20, 1), np.uint8)
-    gray[:, :, 7], gray[:, 3] = 1, 2  # one pixel wide, one level apart
+    gray[:, :, 7], gray[:, 3] = 1, 2  # lines of one pixel, 8-bit values that differ by one
     assert palette(made_of(gray, PixelFormat(1, labels=True)), 1).tolist() == [[0], [2], [1]]
 
 
-def test_the_most_frequent_class_is_the_first_and_stray_pixels_are_none():
+def test_the_most_frequent_class_is_first_and_stray_pixels_are_no_class():
     image = np.full((100, 100, 3), 200, np.uint8)
     image[:30] = (255, 0, 0)
     image[50, 50] = (1, 2, 3)
@@ -154,10 +154,10 @@ def test_a_pixel_has_the_class_of_the_nearest_color():
 # ---------------------------------------------------------------- the score
 
 
-def test_confusions_are_counted_pixel_by_pixel():
+def test_confusion_counts_pixels():
     random = np.random.default_rng(2)
     colors = np.array(COLORS[:5], np.uint8)
-    truth, found = random.integers(0, 4, (2, 24, 32))  # the fifth class does not occur in the truth
+    truth, found = random.integers(0, 4, (2, 24, 32))  # the fifth class has no true pixels
     found[:2] = 4
     found[truth == 1] = 1
     counts = ClassReader(colors).confusion(colors[found], colors[truth])
@@ -179,7 +179,7 @@ def test_it_learns_more_than_the_most_frequent_class(dataset, segmenter):
     assert f"mIoU {miou(flat):.3f} (6 of val)" in segmenter.scores
 
 
-def test_a_photo_of_any_size_is_read_at_the_networks(dataset, segmenter):
+def test_a_photo_of_any_size_is_classified_at_the_networks_size(dataset, segmenter):
     photo, labels = next(held_out(dataset))
     found = segmenter(photo)
     assert (found.dtype, found.shape) == (np.int32, SIZE)
@@ -190,12 +190,12 @@ def test_a_photo_of_any_size_is_read_at_the_networks(dataset, segmenter):
     np.testing.assert_array_equal(segmenter(photo[:, ::-1]), found[:, ::-1])
 
 
-def test_sizes_that_are_no_multiples_are_learned_at(dataset, tmp_path):
+def test_the_size_need_not_be_a_multiple(dataset, tmp_path):
     segmenter = load_or_train(dataset, (65, 78), tmp_path, ignore, steps=2)
     assert segmenter(next(held_out(dataset))[0]).shape == (65, 78)
 
 
-def test_a_network_does_not_depend_on_the_callers_randomness_and_leaves_it_alone(dataset, tmp_path):
+def test_training_does_not_depend_on_global_random_states_and_leaves_them_alone(dataset, tmp_path):
     networks = []
     for number in range(2):
         keras.utils.set_random_seed(number)
@@ -220,7 +220,9 @@ def test_a_network_is_trained_once(dataset, segmenter, folder):
     load_or_train(dataset.directed("BtoA"), SIZE, folder, must_not_train, steps=STEPS)
 
 
-def test_what_decides_a_network_decides_its_file(dataset, segmenter, folder, tmp_path, monkeypatch):
+def test_the_file_name_depends_on_all_that_determines_the_network(
+    dataset, segmenter, folder, tmp_path, monkeypatch
+):
     [trained_before] = folder.glob("*.npz")
     shutil.copy(trained_before, tmp_path)
     trained = []
@@ -251,7 +253,7 @@ def test_a_damaged_file_is_refused_by_name(damage, dataset, segmenter, folder, t
     assert "\n" not in str(caught.value)
 
 
-def test_what_has_no_score_is_refused(dataset, tmp_path):
+def test_data_without_exactly_one_side_of_label_maps_is_refused(dataset, tmp_path):
     neither = ImageDataset("made up", (PixelFormat(), PixelFormat()), dataset.splits)
     both = ImageDataset("made up", (PixelFormat(labels=True),) * 2, dataset.splits)
     for wrong in (neither, both):
@@ -262,8 +264,8 @@ def test_what_has_no_score_is_refused(dataset, tmp_path):
     assert not list(tmp_path.glob("*.npz"))
 
 
-def test_pixels_without_a_class_are_not_learned_from_and_not_scored(tmp_path):
-    """Whichever class they are nearest to."""
+def test_pixels_without_a_class_affect_neither_training_nor_scores(tmp_path):
+    """Whichever class has the most similar color."""
     photos = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8))
     networks = []
     for void in (3, 250):
