@@ -75,13 +75,14 @@ def select(evaluation: Evaluation, images: Sequence[ReportImage], room: int) -> 
             break
 
     uris: dict[str, int] = {}
-    for entry in entries.values():
+    shown = [entries[index] for index in sorted(entries)]
+    for entry in shown:
         entry["views"] = [uris.setdefault(uri, len(uris)) for uri in entry["views"]]
     worst, best = (
         next((place for place, index in enumerate(order) if index not in entries), 0)
         for order in (ranking, ranking[::-1])
     )
-    return Selection([entries[index] for index in sorted(entries)], list(uris), worst, best)
+    return Selection(shown, list(uris), worst, best)
 
 
 def _by_priority(ranking: Sequence[int]) -> list[int]:
