@@ -235,20 +235,15 @@ def _report_images(
         errors = np.mean([each[absolute_error][:, 0] for each in measured.values()], axis=0)
         worst = np.argsort(-errors)[: most // 2]
         numbers = sorted({*worst.tolist(), *spread(len(numbers), most // 2).tolist()})
-    # By model and metric: float [images].
-    values = {
-        name: {metric.name: metric.value(each[metric.measure]) for metric in metrics}
-        for name, each in measured.items()
-    }
     images = []
     for number in progress(numbers, "report"):
         name, given, target = pairs.read(number)
         outputs = {each.name: each.output(name, given, target) for each in candidates}
         given = resized(tf.constant(given), target.shape[:2], pairs.dataset.sides[0]).numpy()
         given, target = (np.round(255 * unit_range(image)).astype(np.uint8) for image in (given, target))
-        image_values = {
-            model: {metric: float(metric_values[number]) for metric, metric_values in found.items()}
-            for model, found in values.items()
+        values = {
+            model: {metric.name: float(metric.value(rows[metric.measure][number])) for metric in metrics}
+            for model, rows in measured.items()
         }
-        images.append(ReportImage(name, pairs.dataset.task.shown(given), target, outputs, image_values))
+        images.append(ReportImage(name, pairs.dataset.task.shown(given), target, outputs, values))
     return images
