@@ -180,9 +180,16 @@ def test_no_color_changes_the_lightness_not_even_one_that_srgb_lacks():
     np.testing.assert_allclose(task.network_input(picture), gray, atol=2e-4)
 
 
-def test_gray_photos_are_refused_for_want_of_colors():
-    with pytest.raises(ConfigError, match="gray"):
-        open_dataset(replace(preset(), image_size=64, task="colorize", output_channels=1))
+@pytest.mark.parametrize(
+    ("task", "channels"), [("colorize", 1), ("colorize", 4), ("inpaint", 2), ("inpaint", 4)]
+)
+def test_photos_of_other_channels_are_refused(task, channels, tmp_path):
+    for number in range(4):
+        image = np.full((16, 16, channels), 40 * number, np.uint8)
+        options = {"planarconfig": "contig", "extrasamples": [0] * (channels - 1)}
+        tifffile.imwrite(tmp_path / f"{number}.tif", image, photometric="minisblack", **options)
+    with pytest.raises(ConfigError, match=rf"{task} needs .*RGB photos.* have {channels} channel"):
+        open_dataset(replace(preset(str(tmp_path)), image_size=64, task=task))
 
 
 # ---------------------------------------------------------------- inpaint

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf.config import DataConfig
+from pix2pix_tf.data.pixel_format import MOST_BANDS
 from pix2pix_tf.data.pixels import filled, from_unit_range, to_unit_range
+from pix2pix_tf.errors import ConfigError
+from pix2pix_tf.wording import counted
 
 Tensors = tuple[tf.Tensor, ...]
 
@@ -99,10 +103,18 @@ class PhotoTask(Task, abc.ABC):
     """Makes pairs from photos: the degraded photo is the input, the photo the target."""
 
     makes_input: ClassVar[bool] = True
+    photo_channels: ClassVar[Sequence[int]] = range(1, MOST_BANDS + 1)
+    """Channel counts of supported photos."""
 
     @classmethod
     def of(cls, data: DataConfig, image_channels: int) -> Self:
         """Returns the configured task; raises `ConfigError` if it doesn't support this channel count."""
+        if image_channels not in cls.photo_channels:
+            needed = " or ".join({1: "gray", 3: "RGB"}[count] for count in cls.photo_channels)
+            raise ConfigError(
+                f"--task {cls.name} needs {needed} photos, but the images of {data.dataset} have "
+                f"{counted(image_channels, 'channel')}"
+            )
         return cls(image_channels)
 
     @abc.abstractmethod

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.tasks.base import PhotoTask
-from pix2pix_tf.errors import ConfigError
 
 # Linear sRGB to XYZ (IEC 61966-2-1). Rows are normalized to the D65 white, so that gray is exactly neutral.
 _XYZ = np.array(
@@ -40,14 +38,7 @@ class Colorize(PhotoTask):
     input_channels = 1
     output_channels = 2
     published_input_channels = 3
-
-    @classmethod
-    def of(cls, data: DataConfig, image_channels: int) -> Self:
-        if image_channels != 3:
-            raise ConfigError(
-                f"--task {cls.name} needs color photos, but the images of {data.dataset} are gray"
-            )
-        return cls(image_channels)
+    photo_channels = (3,)
 
     def degraded(self, photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return self.network_input(photo)

@@ -29,6 +29,7 @@ class Inpaint(PhotoTask):
     name: ClassVar[str] = "inpaint"
     adds_layers = True
     inpaints: ClassVar[bool] = True
+    photo_channels = (1, 3)  # predict reads masks from gray and RGB images only
 
     @property
     def input_channels(self) -> int:
