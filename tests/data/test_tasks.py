@@ -185,8 +185,8 @@ def test_no_color_changes_the_lightness_not_even_one_that_srgb_lacks():
 )
 def test_photos_of_other_channels_are_refused(task, channels, tmp_path):
     for number in range(4):
-        image = np.full((16, 16, channels), 40 * number, np.uint8)
-        options = {"planarconfig": "contig", "extrasamples": [0] * (channels - 1)}
+        image = np.full((16, 16, channels), 40 * number, np.uint8).squeeze()
+        options = {"planarconfig": "contig", "extrasamples": [0] * (channels - 1)} if channels > 1 else {}
         tifffile.imwrite(tmp_path / f"{number}.tif", image, photometric="minisblack", **options)
     with pytest.raises(ConfigError, match=rf"{task} needs .*RGB photos.* have {channels} channel"):
         open_dataset(replace(preset(str(tmp_path)), image_size=64, task=task))
