@@ -117,16 +117,18 @@ class WassersteinGAN(Model):
         filters = [first_filters * min(2**level, 8) for level in range(self.side.bit_length() - 3)]
         z = keras.Input((self.settings.noise,), name="z", dtype="float32")
         x = layers.Reshape((1, 1, self.settings.noise), name="pixel", dtype=dtype)(z)
+        first = conv_options(f"up_{len(filters) + 1}", dtype, use_bias=False)
         for level, width in reversed(list(enumerate(filters))):
             block = f"up_{level + 2}"
             if level == len(filters) - 1:  # upsamples 1×1 to 4×4 pixels
-                x = layers.Conv2DTranspose(width, 4, **conv_options(block, dtype, use_bias=False))(x)
+                x = layers.Conv2DTranspose(width, 4, **first)(x)
             else:
                 x = up(x, width, block)
             x = activated(x, block)
         if self.settings.last_convolution:
             x = activated(up(x, max(first_filters // 2, 1), "up_1"), "up_1")
-            x = layers.Conv2D(self.channels, 3, padding="same", **conv_options("out", dtype))(x)
+            out = first | {"name": "out_conv", "use_bias": True}  # draws from the same initializer
+            x = layers.Conv2D(self.channels, 3, padding="same", **out)(x)
         else:
             x = up(x, self.channels, "up_1", use_bias=True)
         return keras.Model(z, layers.Activation("tanh", name="output", dtype="float32")(x), name="generator")
