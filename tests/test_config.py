@@ -30,12 +30,13 @@ CHOSEN = {  # values that their types don't give, or that have no effect with ot
     "input_bits": 16,
     "output_bits": 16,
     "input_range": (0, 100),
-    "output_range": (-1.5, 3.0),
+    "output_range": (0, 100),
     "label_colors": (0, 0, 0, 255, 255, 255, 9, 9, 9),
     "label_maps": "both",
     "image_size": (128, 64),
     "norm": "none",
     "precision": "mixed_bfloat16",
+    "ema_decay": 0.0,  # averages follow the weights at first
     "ignore": -9999.0,
 }
 
