@@ -33,7 +33,7 @@ CHOSEN = {  # values that their types don't give, or that have no effect with ot
     "output_range": (0, 100),
     "label_colors": (0, 0, 0, 255, 255, 255, 9, 9, 9),
     "label_maps": "both",
-    "image_size": (128, 64),
+    "image_size": (128, 128),
     "norm": "none",
     "precision": "mixed_bfloat16",
     "ema_decay": 0.0,  # averages follow the weights at first
