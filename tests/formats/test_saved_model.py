@@ -146,7 +146,9 @@ REFUSED = {
     "not a supported image": [b"hello", b"<svg/>", b"II*\0" + bytes(99), b"GIF89a", b"BM", cut("WEBP")],
     "not an image: 0 bytes": [b""],
     # The library decodes such a file, whose size would not be known before.
-    "damaged PNG: its header": [SIGNATURE + png_chunk(b"abCd", bytes(13)) + png_header(1, 1)[8:]],
+    "damaged PNG: its header is not the first chunk": [
+        SIGNATURE + png_chunk(b"abCd", bytes(13)) + png_header(1, 1)[8:]
+    ],
     "Invalid PNG": [cut("PNG"), png_header(40, 30)],
     "Invalid JPEG": [cut("JPEG"), b"\xff\xd8\xff"],
     "image 0: 0x0, no pixels": [png_header(0, 0)],

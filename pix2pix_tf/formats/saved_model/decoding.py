@@ -23,7 +23,7 @@ _MAX_BLOCKS = 10_000
 _NOT_AN_IMAGE = "not a supported image: neither JPEG nor PNG"
 _EMPTY = "not an image: 0 bytes"
 _NO_ALPHA = "not a PNG; this model needs one whose transparent pixels are the masked area"
-_PNG_KIND = "damaged PNG: its header isn't the first chunk"
+_PNG_KIND = "damaged PNG: its header is not the first chunk"
 
 
 def decode_to_unit_range(data: tf.Tensor, channels: int) -> tf.Tensor:
