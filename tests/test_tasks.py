@@ -105,7 +105,7 @@ def test_samples_equal_predict(trained, tmp_path):
 def test_evaluate_a_task(trained, tmp_path):
     options = EvaluateOptions((str(trained.path),), out=tmp_path / "report")
     [model] = evaluate(options, lambda line: None).models
-    # Known pixels are the photo's own: what is left is the hole, at most 40 % and wrong by less than all.
+    # Known pixels are the photo's own: what is left is the mask, at most 40 % and wrong by less than all.
     assert 0 < model.values["l1"].value < 0.4
     with pytest.raises(ConfigError, match="inpaint"):
         evaluate(dataclasses.replace(options, task="deblur"))
@@ -175,25 +175,25 @@ def test_colorize_input_equals_training_input(runs, translate, photo, tmp_path):
 
 
 def test_inpaint_keeps_known_pixels(runs, photo, tmp_path):
-    hole = np.zeros(SIZE, bool)
-    hole[20:40, 30:60] = True
-    hidden = [np.where(hole[..., None], color, photo) for color in (0, 255)]
+    mask = np.zeros(SIZE, bool)
+    mask[20:40, 30:60] = True
+    hidden = [np.where(mask[..., None], color, photo) for color in (0, 255)]
     pictures = [
-        predicted(runs["inpaint"], np.dstack([rgb, np.where(hole, 0, 255)]).astype(np.uint8), tmp_path)
+        predicted(runs["inpaint"], np.dstack([rgb, np.where(mask, 0, 255)]).astype(np.uint8), tmp_path)
         for rgb in hidden
     ]
-    np.testing.assert_array_equal(pictures[0][~hole], photo[~hole])
-    assert not np.array_equal(pictures[0][hole], photo[hole])
-    np.testing.assert_array_equal(*pictures)  # what lies below the hole is not looked at
+    np.testing.assert_array_equal(pictures[0][~mask], photo[~mask])
+    assert not np.array_equal(pictures[0][mask], photo[mask])
+    np.testing.assert_array_equal(*pictures)  # what lies below the mask is not looked at
 
-    Image.fromarray(np.where(hole, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
     by_mask = predicted(runs["inpaint"], photo, tmp_path, masks=tmp_path / "mask.png")
     np.testing.assert_array_equal(by_mask, pictures[0])
 
 
 def test_folder_of_masks(runs, photo, tmp_path):
-    holes = {"a": 5, "deep/b": 30}
-    for name, top in holes.items():
+    tops = {"a": 5, "deep/b": 30}
+    for name, top in tops.items():
         for folder, pixels in (("in", photo), ("masks", np.zeros(SIZE, np.uint8))):
             path = tmp_path / folder / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +202,7 @@ def test_folder_of_masks(runs, photo, tmp_path):
                 pixels[top : top + 9] = 255
             Image.fromarray(pixels).save(path)
     predict(PredictOptions(runs["inpaint"], [tmp_path / "in"], tmp_path / "out", masks=tmp_path / "masks"))
-    for name, top in holes.items():
+    for name, top in tops.items():
         output = np.asarray(Image.open(tmp_path / "out" / f"{name}.png"))
         changed = np.flatnonzero((output != photo).any(axis=(1, 2)))
         assert (changed.min(), changed.max()) == (top, top + 8)
@@ -264,9 +264,9 @@ def test_alpha_is_read_with_orientation(mode, photo, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def holes(photos, tmp_path_factory):
-    """The photos with a hole each, as files."""
-    folder = tmp_path_factory.mktemp("holes")
+def masked_photos(photos, tmp_path_factory):
+    """Photos with a mask each, as files."""
+    folder = tmp_path_factory.mktemp("masked_photos")
     for number in range(3):
         photo = np.asarray(Image.open(photos / f"{number}.png"))
         alpha = np.full((*SIZE, 1), 255, np.uint8)
@@ -276,7 +276,7 @@ def holes(photos, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exported(runs, holes, tmp_path_factory):
+def exported(runs, masked_photos, tmp_path_factory):
     """Both formats of two tasks, verified without the seconds that a process takes to load TensorFlow."""
 
     def translate(path, samples):
@@ -290,7 +290,7 @@ def exported(runs, holes, tmp_path_factory):
         for name, kinds in {"colorize": ("none",), "inpaint": ("none", "int8")}.items():
             out = tmp_path_factory.mktemp("exported") / name
             settings = FormatSettings(tflite=TFLite(quantize=kinds))
-            options = ExportOptions(runs[name], out, settings=settings, verification_images=holes)
+            options = ExportOptions(runs[name], out, settings=settings, verification_images=masked_photos)
             [found[name]] = export(options)
     return found
 
@@ -304,25 +304,25 @@ def test_exports_of_tasks_equal_the_run(name, exported):
     assert mobile.difference.max_levels <= 1
 
 
-def test_exported_inpaint_keeps_known_pixels(exported, holes, tmp_path):
-    given = np.asarray(Image.open(holes / "1.png"))
+def test_exported_inpaint_keeps_known_pixels(exported, masked_photos, tmp_path):
+    given = np.asarray(Image.open(masked_photos / "1.png"))
     model = exported["inpaint"].published[0]
-    predict(PredictOptions(str(model), [holes / "1.png"], tmp_path))
+    predict(PredictOptions(str(model), [masked_photos / "1.png"], tmp_path))
     output = np.asarray(Image.open(tmp_path / "1.png"))
     known = given[..., 3] > 0
     np.testing.assert_array_equal(output[known], given[known][:, :3])
     signature = tf.saved_model.load(str(model)).signatures["bytes"]
-    of_file = signature(image_bytes=tf.io.read_file(str(holes / "1.png"))[tf.newaxis])["image_bytes"]
+    of_file = signature(image_bytes=tf.io.read_file(str(masked_photos / "1.png"))[tf.newaxis])["image_bytes"]
     np.testing.assert_array_equal(tf.io.decode_png(of_file[0]), output)
     with pytest.raises(tf.errors.InvalidArgumentError, match="not a PNG"):
         signature(image_bytes=tf.io.encode_jpeg(tf.zeros([8, 8, 3], tf.uint8))[tf.newaxis])
 
 
-def test_fitted_photo_keeps_known_pixels(exported, holes, tmp_path):
-    given = np.asarray(Image.open(holes / "1.png"))
+def test_fitted_photo_keeps_known_pixels(exported, masked_photos, tmp_path):
+    given = np.asarray(Image.open(masked_photos / "1.png"))
     assert given.shape[:2] != (64, 64)
     mobile = next(path for path in exported["inpaint"].published if path.name.endswith("_64x64.tflite"))
-    predict(PredictOptions(str(mobile), [holes / "1.png"], tmp_path, fit_input=True))
+    predict(PredictOptions(str(mobile), [masked_photos / "1.png"], tmp_path, fit_input=True))
     output = np.asarray(Image.open(tmp_path / "1.png"))
     known = given[..., 3] > 0
     np.testing.assert_array_equal(output[known], given[known][:, :3])

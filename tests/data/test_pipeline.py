@@ -1,5 +1,6 @@
 """From pairs to batches: every draw a pure function of seed and position, the same for both images."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -35,7 +36,7 @@ def noise(height, width, channels=3, seed=0, dtype=np.uint8):
     return np.random.default_rng(seed).integers(0, top, (height, width, channels), dtype)
 
 
-def dataset_of(pairs, sides=(PLAIN, PLAIN), split="train"):
+def dataset_of(pairs, sides=(PLAIN, PLAIN)):
     """A data set of arrays of any sizes."""
 
     def branch(pair):
@@ -44,12 +45,14 @@ def dataset_of(pairs, sides=(PLAIN, PLAIN), split="train"):
     def read(index):
         return tf.switch_case(tf.cast(index, tf.int32), [branch(pair) for pair in pairs])
 
-    return ImageDataset("made up", sides, {split: (Images([f"pair {i}" for i in range(len(pairs))], read),)})
+    return ImageDataset(
+        "made up", sides, {"train": (Images([f"pair {i}" for i in range(len(pairs))], read),)}
+    )
 
 
-def numbered(count, size=(64, 64)):
+def numbered(count):
     """Pairs whose every pixel is their number, in the target one more."""
-    flat = [np.full((*size, 3), number, np.uint8) for number in range(count + 1)]
+    flat = [np.full((64, 64, 3), number, np.uint8) for number in range(count + 1)]
     return dataset_of(list(itertools.pairwise(flat)))
 
 
@@ -319,10 +322,8 @@ def test_pixels_are_scaled_from_their_depth_to_minus_one_and_one(dtype, bits, la
 
 def test_held_out_images_are_the_same_every_time_and_spread_over_the_split():
     pairs = [(noise(30, 40, seed=i), noise(30, 40, seed=50 + i)) for i in range(9)]
-    dataset = dataset_of(pairs, (PLAIN, LABELS), split="train")
-    dataset = ImageDataset(
-        dataset.name, dataset.sides, {**dataset.splits, **dataset_of(pairs, split="val").splits}
-    )
+    dataset = dataset_of(pairs, (PLAIN, LABELS))
+    dataset = dataclasses.replace(dataset, splits={"train": (), "val": dataset.splits["train"]})
     found = held_out_images(dataset, (64, 80), 3)
     assert [name for name, _, _ in found] == ["pair 0", "pair 4", "pair 8"]
     for (_, image, target), (_, again, target_again), number in zip(
@@ -355,13 +356,13 @@ def alone(images):
     return read.mapped(lambda pair: pair[:1])
 
 
-def unpaired_dataset(*counts, size=(64, 64), sides=(PLAIN, LABELS)):
+def unpaired_dataset(*counts):
     """Unpaired sets whose every pixel is its number, of B from 100."""
     a, b = (
-        alone([np.full((*size, 3), first + number, np.uint8) for number in range(count)])
+        alone([np.full((64, 64, 3), first + number, np.uint8) for number in range(count)])
         for first, count in zip((0, 100), counts, strict=True)
     )
-    return ImageDataset("apart", sides, {"train": (a, b)})
+    return ImageDataset("apart", (PLAIN, LABELS), {"train": (a, b)})
 
 
 def values(batch):
@@ -469,7 +470,7 @@ def test_held_out_images_are_cropped_to_their_center():
 # ---------------------------------------------------------------- missing pixels
 
 
-def spoiled(image, missing, height, width, seed=0):
+def with_missing_blocks(image, missing, height, width, seed=0):
     """The image [height, width, channels] with some blocks of 5x7 missing."""
     gone = (np.random.default_rng(seed).random((height // 5 + 1, width // 7 + 1)) < 0.4).repeat(5, 0)
     return np.where(gone.repeat(7, 1)[:height, :width, None], missing, image).astype(image.dtype)
@@ -488,7 +489,7 @@ def spoiled(image, missing, height, width, seed=0):
 def test_missing_pixels_stay_out_of_their_neighbors(fit, side, kernel):
     level = 40000 if side.bits == 16 else 90
     flat = np.full((90, 130, side.channels), level, side.dtype.as_numpy_dtype)
-    image = spoiled(flat, side.missing, 90, 130)
+    image = with_missing_blocks(flat, side.missing, 90, 130)
     [held_out] = fitted((tf.constant(image),), (side,), (64, 80), fit)
     assert set(np.unique(held_out)) == {level, side.missing}
     config = config_of(image_size=(64, 80), fit=fit, photo_filter=kernel)
@@ -515,17 +516,20 @@ def same_but_for_the_level(kind):
     result = []
     images = [[noise(70, 90, 1, 10 * place + number) // 2 + 1 for number in range(3)] for place in range(2)]
     for level in (0, 200):
-        spoilt = [
-            [spoiled(image, level, 70, 90, 10 * place + number) for number, image in enumerate(of_side)]
+        degraded = [
+            [
+                with_missing_blocks(image, level, 70, 90, 10 * place + number)
+                for number, image in enumerate(of_side)
+            ]
             for place, of_side in enumerate(images)
         ]
         side = PixelFormat(1, missing=level)
         if kind == "pairs":
-            result.append(dataset_of(list(zip(*spoilt, strict=True)), (side, side)))
+            result.append(dataset_of(list(zip(*degraded, strict=True)), (side, side)))
         elif kind == "unpaired":
-            result.append(ImageDataset("", (side, side), {"train": tuple(map(alone, spoilt))}))
+            result.append(ImageDataset("", (side, side), {"train": tuple(map(alone, degraded))}))
         else:
-            lone = ImageDataset("", (side,), {"train": (alone(spoilt[0]),), "val": (alone(spoilt[0]),)})
+            lone = ImageDataset("", (side,), {"train": (alone(degraded[0]),), "val": (alone(degraded[0]),)})
             result.append(lone if kind == "images" else pairs_made_by(PHOTO_TASKS[kind](1), lone, 0))
     return result
 

@@ -88,13 +88,13 @@ def test_training_pairs_are_a_function_of_seed_and_position(name, photos):
     assert not np.array_equal(whole[1], inputs(replace(config, seed=1), 0)[1])
 
 
-def test_no_two_steps_have_the_same_hole(photos):
+def test_no_two_steps_have_the_same_mask(photos):
     config = replace(preset(), image_size=64, task="inpaint")
     dataset = pairs_made_by(PHOTO_TASKS["inpaint"](), photos, 0)
-    holes = [  # these two positions have the same 32-bit hash
+    masks = [  # these two positions have the same 32-bit hash
         next(iter(training_batches(dataset, config, step, step + 1)))[0][..., -1] for step in (45520, 47586)
     ]
-    assert not np.array_equal(*holes)
+    assert not np.array_equal(*masks)
 
 
 @pytest.mark.parametrize("name", PHOTO_TASKS)
@@ -111,7 +111,7 @@ def test_held_out_pairs_are_a_function_of_seed_and_place(name, photos):
         assert np.array_equal(row[1], another[at][1]) == (name not in RANDOM)
 
 
-def test_runs_of_other_seeds_are_judged_on_the_same_holes():
+def test_runs_of_other_seeds_are_evaluated_on_the_same_masks():
     config = replace(preset(), image_size=64, task="inpaint")
     seeds = [open_dataset(replace(config, **each)).task_seed for each in ({"seed": 5}, {"split_seed": 5})]
     assert seeds == [config.data.split_seed, 5]
@@ -196,7 +196,7 @@ def test_photos_of_other_channels_are_refused(task, channels, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (72, 130)])
-def test_a_hole_takes_from_10_to_40_per_cent(size):
+def test_a_mask_takes_from_10_to_40_per_cent(size):
     photo = tf.zeros((*size, 3))
     shares = [float((degraded("inpaint", photo, number)[..., 3] < 0).mean()) for number in range(20)]
     assert min(shares) >= 0.1
@@ -204,7 +204,7 @@ def test_a_hole_takes_from_10_to_40_per_cent(size):
     assert max(shares) - min(shares) > 0.1
 
 
-def test_colors_flow_into_a_hole_and_the_rest_is_the_photo_bit_for_bit(photo):
+def test_colors_flow_into_a_mask_and_the_rest_is_the_photo_bit_for_bit(photo):
     made = degraded("inpaint", photo)
     known = made[..., 3] > 0
     assert set(np.unique(made[..., 3])) == {-1.0, 1.0}
@@ -215,7 +215,7 @@ def test_colors_flow_into_a_hole_and_the_rest_is_the_photo_bit_for_bit(photo):
     assert np.abs(filled - lost).mean() < 0.8 * np.abs(lost).mean()  # nearer than mid-gray is
 
 
-def test_a_hole_in_an_even_wall_has_its_color_and_without_any_wall_there_is_mid_gray():
+def test_a_mask_in_an_even_wall_has_its_color_and_without_any_wall_there_is_mid_gray():
     task, wall = PHOTO_TASKS["inpaint"](), tf.constant([0.5, -0.25, 0.1])
     alpha = np.ones((50, 70, 1), np.float32)
     alpha[5:45, 20:] = -1
@@ -226,7 +226,7 @@ def test_a_hole_in_an_even_wall_has_its_color_and_without_any_wall_there_is_mid_
     assert not task.network_input(tf.fill((9, 9, 4), -1.0))[..., :3].numpy().any()
 
 
-def test_a_picture_is_the_photo_around_the_hole_and_the_output_in_it(photo):
+def test_a_picture_is_the_photo_around_the_mask_and_the_output_in_it(photo):
     task, output = PHOTO_TASKS["inpaint"](), tf.fill(photo.shape, 0.123)
     given = task.degraded(photo, seed(4))
     picture = task.to_image(given, task.composed(given, output)).numpy()
