@@ -37,29 +37,21 @@ _FEWEST_LEVELS = 16  # smallest width of a range for integer images
 class FolderOptions:
     """Options for opening a folder."""
 
+    # Images in one folder per split are side-by-side pairs; if images are requested, only if all are exactly
+    # twice as wide as high. Images in folders A and B are paired by name for pairs, and unpaired otherwise.
     kind: DataKind = "pairs"
-    """The requested kind. Images in one folder per split are side-by-side pairs; for 'images', only if all
-    are exactly twice as wide as high. Images in folders A and B are paired by name for 'pairs', and unpaired
-    for other kinds."""
-    seed: int = 0
-    """Selects the held-out images of a folder without splits."""
-    shares: tuple[float, float] = (0.1, 0.1)
-    """Shares of val and test in a folder without splits."""
-    layout: Layout = "auto"
-    """The layout of pairs: 'side-by-side' or 'folders'; 'auto' rejects files that don't look like two images
-    side by side."""
-    skip_bad_images: bool = False
-    """Skip unusable images and list them in ``skipped``, instead of raising an error."""
-    ignored: tuple[float | None, float | None] = (None, None)
-    """Values that mark missing pixels in measurements and gray images of A and B."""
+    seed: int = 0  # selects the held-out images of a folder without splits
+    shares: tuple[float, float] = (0.1, 0.1)  # of val and test in a folder without splits
+    layout: Layout = "auto"  # of pairs; 'auto' rejects files that don't look like two images side by side
+    skip_bad_images: bool = False  # skip unusable images and list them, instead of raising an error
+    ignored: tuple[float | None, float | None] = (None, None)  # values of missing pixels in A and B
+    # Values in the files of A and B that become the lowest and the highest pixel value; by default, the range
+    # of the integer type, or the extremes of measurements. Images alone use the last one.
     ranges: Sequence[ValueRange | None] = (None, None)
-    """Value ranges of A and B, mapped to the full range of pixel values; images alone use the last one.
-    ``None`` uses the range of the integer type, or the extremes of measurements."""
+    # Channels of A and B; images alone use the last one. Gray and RGB are converted to each other; one more
+    # than the files' channels reads alpha as a band.
     channels: Sequence[int | None] = (None, None)
-    """Channels of A and B; images alone use the last one. Gray and RGB are converted to each other; one more
-    than the files' channels reads alpha as a band."""
-    cache_dir: Path | None = None
-    """Folder for caching check results; ``None`` checks all files every time."""
+    cache_dir: Path | None = None  # for results of checks; without it, all files are checked every time
 
     @classmethod
     def of(cls, data: DataConfig, kind: DataKind, **more: Any) -> FolderOptions:
@@ -233,30 +225,14 @@ def _differences(survey: Survey, ranges: Sequence[ValueRange | None]) -> Iterato
         sizes = [f"{one.width}x{one.height}" for one in images]
         if len(set(sizes)) > 1:
             unequal.append(Case(item.files, " and ".join(sizes)))
-    yield from found(
-        "error",
-        "other-bands",
-        "image",
-        "with different channels or a different type (measurements or not) than the first on their side",
-        "make all images of a side equal in channels and type",
-        bands,
-    )
-    yield from found(
-        "error",
-        "other-nodata",
-        "image",
-        "of one side with different nodata values: one file's nodata may be a valid value in another",
-        "use one nodata value for all images of a side, or set --output-range or --input-range",
-        nodata,
-    )
-    yield from found(
-        "error",
-        "different-sizes",
-        "pair",
-        "with sides of different sizes",
-        "crop or resize both sides to the same size",
-        unequal,
-    )
+    message = "with different channels or a different type (measurements or not) than the first on their side"
+    fix = "make all images of a side equal in channels and type"
+    yield from found("error", "other-bands", "image", message, fix, bands)
+    message = "of one side with different nodata values: one file's nodata may be a valid value in another"
+    fix = "use one nodata value for all images of a side, or set --output-range or --input-range"
+    yield from found("error", "other-nodata", "image", message, fix, nodata)
+    message, fix = "with sides of different sizes", "crop or resize both sides to the same size"
+    yield from found("error", "different-sizes", "pair", message, fix, unequal)
 
 
 def _unlike_pairs(survey: Survey, layout: Layout) -> Iterator[Finding]:

@@ -118,11 +118,7 @@ def augmented(
 ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
     """Jitters and mirrors an image, or both images of a pair in the same way (paper, section 6.2).
 
-    Args:
-        images: One image, or input and target, ``uint8`` or ``uint16`` [height, width, channels].
-        sides: Formats of the images.
-        config: Augmentation settings.
-        seed: Random seed, int64 [2].
+    ``images`` are ``uint8`` or ``uint16`` [height, width, channels], ``seed`` is int64 [2].
 
     Returns:
         The images, float32 [*config.size, channels] in [-1, 1] with missing pixels as 0.0, and weights,

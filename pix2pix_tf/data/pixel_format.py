@@ -19,25 +19,19 @@ ValueRange = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class PixelFormat:
-    """Properties shared by the images of one side of a data set, or by a model's inputs or outputs.
+    """Properties shared by the images of one side of a data set, or by a model's inputs or outputs."""
 
-    Args:
-        channels: 1 (gray), 3 (RGB), one more with an alpha channel, or up to 16 bands; 0 for noise.
-        labels: Whether images are label maps, whose colors must not be mixed.
-        bits: 8 (``uint8``) or 16 (``uint16``).
-        value_range: Measurements that the lowest and highest pixel value represent; ``None`` for photos.
-        missing: Pixel value that marks missing pixels in all channels; ``None`` if no pixels are missing.
-        ignore: Value in the files that marks missing pixels, in addition to their own nodata value.
-        has_alpha: Whether all files have an alpha channel, even if ``channels`` doesn't count it.
-    """
-
-    channels: int = 3
-    labels: bool = False
-    bits: Literal[8, 16] = 8
-    value_range: ValueRange | None = None
-    missing: int | None = None
-    ignore: float | None = None
-    has_alpha: bool = False
+    channels: int = 3  # 1 (gray), 3 (RGB), one more with an alpha channel, or up to 16 bands; 0 for noise
+    labels: bool = False  # whether images are label maps, whose colors must not be mixed
+    bits: Literal[8, 16] = 8  # of uint8 or uint16
+    value_range: ValueRange | None = (
+        None  # what the lowest and highest pixel value represent; None for photos
+    )
+    missing: int | None = (
+        None  # pixel value that marks missing pixels in all channels; None if there are none
+    )
+    ignore: float | None = None  # value in the files that marks missing pixels, besides their nodata value
+    has_alpha: bool = False  # whether all files have an alpha channel, even if ``channels`` doesn't count it
 
     @property
     def dtype(self) -> tf.DType:

@@ -24,29 +24,19 @@ class Task:
     """Converts images of a data set to a network's inputs and targets; this class is the identity.
 
     Images are float32 in [-1, 1], [..., height, width, channels]. All conversions are TensorFlow operations.
-
-    Args:
-        image_channels: Channels of the published model's output: 1 (gray) or 3 (RGB) for photos.
-
-    Attributes:
-        name: Value of ``--task``.
-        makes_input: Whether inputs are made from targets, so that the data set needs targets only.
-        adds_layers: Whether the published model wraps the network in layers of the task.
-        inpaints: Whether transparent input pixels are the mask to fill.
-        takes_photos: Whether inputs have the same value range as the photos.
-        enlarges: Ratio of output size to input size.
     """
 
-    image_channels: int = 3
+    image_channels: int = 3  # of the published model's output: 1 (gray) or 3 (RGB) for photos
 
-    name: ClassVar[str]
-    makes_input: ClassVar[bool] = False
-    inpaints: ClassVar[bool] = False
-    takes_photos: ClassVar[bool] = False
-    enlarges = 1
+    name: ClassVar[str]  # value of --task
+    makes_input: ClassVar[bool] = False  # whether inputs are made from targets, which suffice then
+    inpaints: ClassVar[bool] = False  # whether transparent input pixels are the mask to fill
+    takes_photos: ClassVar[bool] = False  # whether inputs have the same value range as the photos
+    enlarges = 1  # ratio of output size to input size
 
     @property
     def adds_layers(self) -> bool:
+        """Whether the published model wraps the network in layers of the task."""
         return False
 
     @property

@@ -14,15 +14,10 @@ from pix2pix_tf.data.tasks.base import Task
 
 @dataclasses.dataclass(frozen=True)
 class Pairs(Task):
-    """Returns pairs unchanged, except for optional one-hot encoding of input label maps.
+    """Returns pairs unchanged, except for optional one-hot encoding of input label maps."""
 
-    Args:
-        published_input_channels: Channels of the input files.
-        label_colors: One-hot palette; empty if inputs aren't one-hot encoded.
-    """
-
-    published_input_channels: int = 3
-    label_colors: Sequence[Sequence[int]] = ()
+    published_input_channels: int = 3  # of the input files
+    label_colors: Sequence[Sequence[int]] = ()  # one-hot palette; empty if inputs aren't one-hot encoded
 
     name: ClassVar[str] = "pairs"
 

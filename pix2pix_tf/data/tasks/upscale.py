@@ -15,15 +15,10 @@ from pix2pix_tf.data.tasks.base import PhotoTask
 
 @dataclasses.dataclass(frozen=True)
 class Upscale(PhotoTask):
-    """The input is the photo downsampled by averaging and enlarged again.
-
-    Args:
-        enlarges: Ratio of output size to input size.
-        bits: Bits per sample of the files.
-    """
+    """The input is the photo downsampled by averaging and enlarged again."""
 
     enlarges: int = 4
-    bits: Literal[8, 16] = 8
+    bits: Literal[8, 16] = 8  # per sample of the files
 
     name: ClassVar[str] = "upscale"
     takes_photos: ClassVar[bool] = True
