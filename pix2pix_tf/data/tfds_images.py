@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
@@ -59,6 +60,10 @@ def write_images(name: str, root: Path, folder: Path) -> None:
         feature = features[_FEATURE] if _FEATURE in features.keys() else None  # noqa: SIM118 (no mapping)
         if not isinstance(feature, tfds.features.Image):
             raise DataError(f"{name} has no images (features: {', '.join(features.keys())})")
+        if feature.np_dtype == np.float32:  # stored as PNGs of the numbers' bits
+            raise DataError(
+                f"{name} has images of real numbers; give a folder of them as TIFF with --dataset"
+            )
         if not builder.is_prepared():
             # Fail early without a connection: tensorflow-datasets would retry for minutes.
             url = next((url for url in builder.url_infos or () if url.startswith("http")), None)

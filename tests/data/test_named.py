@@ -355,6 +355,12 @@ class Noise(tfds.core.GeneratorBasedBuilder):
             yield number, {"image": np.full((4, 5, 1), 40 * number, np.uint8), "label": "gray"}
 
 
+class RealNoise(Noise):
+    def _info(self):
+        features = {"image": tfds.features.Image(shape=(4, 5, 1), dtype=np.float32)}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+
 @pytest.mark.parametrize("file_format", [None, "tfrecord", "array_record"])
 def test_images_of_any_other_data_set_are_written_once(root, file_format):
     if file_format is not None:
@@ -390,6 +396,8 @@ def test_other_data_sets_that_are_no_use_cost_one_line(root, monkeypatch):
         open_named_dataset("noise", root)
     with pytest.raises(DataError, match="no images"):
         open_named_dataset("imdb_reviews", root)
+    with pytest.raises(DataError, match=r"real numbers.*--dataset"):
+        open_named_dataset("real_noise", root)
     assert not list((root / "images").iterdir())
 
 
