@@ -22,6 +22,7 @@ from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
 from pix2pix_tf.exporting import verification
 from pix2pix_tf.exporting.export import export
 from pix2pix_tf.exporting.options import ExportOptions, FormatSettings
+from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.formats.tflite import TFLite
 from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.predict import predict
@@ -53,13 +54,13 @@ def translate(runs):
 @pytest.fixture(autouse=True)
 def loaded_once(monkeypatch, runs, translate):
     """Loads no run twice: each load traces the generator."""
-    load = formats.load
+    load = GeneratorTranslator.load
 
-    def loaded(model, **options):
-        name = next((name for name, run in runs.items() if run == model), None)
-        return load(model, **options) if name is None else translate[name]
+    def loaded(run, **options):
+        name = next((name for name, path in runs.items() if path == run.directory.path), None)
+        return load(run, **options) if name is None else translate[name]
 
-    monkeypatch.setattr(formats, "load", loaded)
+    monkeypatch.setattr(GeneratorTranslator, "load", loaded)
 
 
 @pytest.fixture(scope="module")
