@@ -38,6 +38,8 @@ class Candidate(NamedTuple):
             output, uint8 [height, width, channels], in the target's height and width.
         run: the run at the evaluated checkpoint, if the candidate is a run.
         trained_on: number of evaluated pairs that the run was trained on.
+        clipped: numbers of values outside of the targets' range and of all values in a folder's measurements;
+            ``generate`` adds to them.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Candidate(NamedTuple):
     generate: Callable[[str, np.ndarray, np.ndarray], np.ndarray]
     run: OpenedRun | None = None
     trained_on: int = 0
+    clipped: Sequence[int] = (0, 0)
 
     @property
     def step(self) -> int | None:
@@ -193,7 +196,28 @@ def _open_folder(name: str, path: Path, names: Sequence[str], side: PixelFormat)
             f"'{missing[0]}'; name its files like the inputs (it has {', '.join(list(files)[:3])} ...)"
         )
 
-    def read(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return read_image(files[image_name], dataclasses.replace(side, missing=None))
+    clipped = [0, 0]
 
-    return Candidate(name, str(path), read)
+    def read(image_name: str, _: np.ndarray, target: np.ndarray) -> np.ndarray:
+        file = files[image_name]
+        image = read_image(file, dataclasses.replace(side, missing=None))
+        if side.value_range is not None and image.shape == target.shape:  # other sizes are refused later
+            known = np.True_ if side.missing is None else has_value(target, side.missing).numpy()
+            outside, is_missing = _without_level(file, side)
+            if (is_missing & known).any():
+                raise DataError(f"{file} has missing pixels where its target has values; fill them")
+            clipped[0] += int(np.count_nonzero(outside & known))
+            clipped[1] += int(np.count_nonzero(np.broadcast_to(known, target.shape)))
+        return image
+
+    return Candidate(name, str(path), read, clipped=clipped)
+
+
+def _without_level(file: Path, side: PixelFormat) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which values of a file are outside of the side's range, and which pixels are missing."""
+    low, high = side.stored_range
+    wide = (2 * low - high, 2 * high - low)
+    levels = read_image(file, dataclasses.replace(side, value_range=wide, missing=0))
+    values, rounding = dequantize(levels, wide), (high - low) / 2**14
+    is_missing = (levels == 0).all(-1, keepdims=True)
+    return ((values < low - rounding) | (values > high + rounding)) & ~is_missing, is_missing

@@ -82,6 +82,12 @@ def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     inception = _inception(options, len(pairs), left_out)
 
     measured = {each.name: measure(each, pairs, reader, inception) for each in candidates}
+    for each in candidates:
+        outside, total = each.clipped
+        if outside:
+            left_out[f"values of {each.name} outside of the targets' range"] = (
+                f"{outside / total:.2%} of them are clipped to it; errors are larger than measured"
+            )
     targets = measure(_TARGETS, pairs, reader, inception)
     metrics = _applicable(targets, left_out)
     results = [_result(each, measured[each.name], metrics) for each in candidates]

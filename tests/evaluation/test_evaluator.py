@@ -186,6 +186,28 @@ def test_outputs_are_compared_in_the_values_of_the_pairs(tmp_path, monkeypatch):
     assert max(model.values["l1"].value for model in found.models) < 1e-4
 
 
+def test_measurements_without_a_level_are_no_values(tmp_path):
+    """Values outside of the targets' range are reported, missing pixels refused where targets have values."""
+    targets = [np.random.default_rng(n).uniform(0, 200, (64, 64)).astype(np.float32) for n in range(4)]
+    for target in targets:
+        target[:8] = np.nan
+    outputs = {"same": targets, "missing": [], "far": []}
+    for target in targets:
+        for name, value in (("missing", np.nan), ("far", 1e6)):
+            outputs[name].append(target.copy())
+            outputs[name][-1][8:22] = value
+    for folder, images in {"data/val/A": targets, "data/val/B": targets, **outputs}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for number, image in enumerate(images):
+            np.save(tmp_path / folder / f"{number}.npy", image)
+    options = {"dataset": str(tmp_path / "data"), "data_dir": tmp_path}
+    found = evaluated([tmp_path / "same", tmp_path / "far"], tmp_path / "out", **options)
+    [clipped] = [reason for name, reason in found.left_out.items() if "outside" in name]
+    assert clipped.startswith("25.00%")
+    with pytest.raises(DataError, match=r"missing pixels.*fill"):
+        evaluated([tmp_path / "missing"], tmp_path / "out", **options)
+
+
 def test_short_names_distinguish_models_from_any_working_directory(tmp_path, monkeypatch):
     assert short_names(["runs/a", "runs/b@4000"]) == ["a", "b@4000"]
     assert short_names(["http://host:8501/v1/models/facades"]) == ["facades"]
