@@ -53,8 +53,8 @@ class ClassReader:
         self.palette = palette
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Classifies the pixels of images [..., channels]: int32 [...]."""
-        return classes_of(image, self.palette)
+        """Classifies the pixels of images [..., channels], uint8 or uint16: int32 [...]."""
+        return classes_of(image / np.float32(np.iinfo(image.dtype).max / 255), self.palette)
 
     def confusion(self, image: np.ndarray, labels: np.ndarray, missing: int | None = None) -> np.ndarray:
         """Returns the confusion matrix of an image, int64 [true classes, predicted classes].

@@ -208,6 +208,27 @@ def test_measurements_without_a_level_are_no_values(tmp_path):
         evaluated([tmp_path / "missing"], tmp_path / "out", **options)
 
 
+def test_outputs_of_16_bits_have_the_classes_of_8_bit_label_maps(tmp_path, monkeypatch):
+    for number in range(4):
+        classes = np.random.default_rng(number).integers(0, 3, (64, 64))
+        image = np.array([[10, 20, 30], [90, 0, 200], [255, 250, 60]], np.uint8)[classes]
+        for place in ("A", "B"):
+            write_images(tmp_path / "val" / place, {str(number): image})
+
+    class Repeating(Translator):
+        input, output = PixelFormat(), PixelFormat(bits=16)
+
+        def _translate(self, given):
+            return given.numpy().astype(np.uint16) * 257
+
+    monkeypatch.setattr(candidates.formats, "load", lambda *_, **__: Repeating())
+    options = EvaluateOptions(
+        ("model",), str(tmp_path), tmp_path / "out", data_dir=tmp_path, label_maps="both", image_size=(64,)
+    )
+    found = evaluate(options, lambda line: None)
+    assert found.models[0].values["pixel_accuracy"].value == 1
+
+
 def test_short_names_distinguish_models_from_any_working_directory(tmp_path, monkeypatch):
     assert short_names(["runs/a", "runs/b@4000"]) == ["a", "b@4000"]
     assert short_names(["http://host:8501/v1/models/facades"]) == ["facades"]
