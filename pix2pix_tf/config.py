@@ -267,11 +267,42 @@ def dataset_label(dataset: str) -> str:
     )
 
 
+# The groups that all models share.
+_SHARED = {"data": DataConfig, "optimization": OptimizationConfig, "record": RecordConfig}
+
+
 def each_setting(config: TrainConfig) -> Iterator[tuple[str, str, Any, Any]]:
     """Yields (group, field, annotation, value) of every setting, in the order of ``--help``."""
     for group in dataclasses.fields(config):
         for setting in fields_of(getattr(config, group.name)):
             yield group.name, *setting
+
+
+def build(model: type[ModelSettings], settings: Mapping[str, Any]) -> TrainConfig:
+    """Returns a model's config with these settings, given by field name, and defaults for the others.
+
+    Paths can be strings, tuples can be lists, and ``image_size`` can be one number for squares.
+    """
+    groups: dict[str, Any] = {}
+    unknown = dict(settings)
+    known: list[str] = []
+    for group, kind in {"model": model, **_SHARED}.items():
+        given = {}
+        for name, annotation, _ in fields_of(kind):
+            known.append(name)
+            if name not in unknown:
+                continue
+            value = unknown.pop(name)
+            if isinstance(value, str) and fits(annotation, Path()):
+                value = Path(value)
+            if name == "image_size" and isinstance(value, int):
+                value = (value,)
+            given[name] = tuple(value) if isinstance(value, list) else value
+        groups[group] = kind(**given)
+    for name in unknown:
+        meant = did_you_mean(name, known) or f"; choose from {', '.join(known)}"
+        raise ConfigError(f"unknown setting '{name}'{meant}")
+    return TrainConfig(**groups)
 
 
 def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
@@ -282,22 +313,11 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
     Raises:
         ConfigError: a setting doesn't exist, or a value is outside its limits.
     """
-    known = {name: (group, kind) for group, name, kind, _ in each_setting(config)}
-    groups: dict[str, dict[str, Any]] = {}
-    for name, value in settings.items():
-        if name not in known:
-            meant = did_you_mean(name, known) or f"; choose from {', '.join(known)}"
-            raise ConfigError(f"unknown setting '{name}'{meant}")
-        if name in ("model", "recipe") and value != getattr(config.model, name):
+    before = {name: value for _, name, _, value in each_setting(config)}
+    for name in ("model", "recipe"):
+        if settings.get(name, before[name]) != before[name]:
             raise ConfigError(f"{name} determines other settings; use preset(dataset, model, recipe)")
-        group, kind = known[name]
-        if isinstance(value, str) and fits(kind, Path()):
-            value = Path(value)
-        if name == "image_size" and isinstance(value, int):
-            value = (value,)
-        groups.setdefault(group, {})[name] = tuple(value) if isinstance(value, list) else value
-    sections = {group: dataclasses.replace(getattr(config, group), **new) for group, new in groups.items()}
-    return dataclasses.replace(config, **sections)
+    return build(type(config.model), {**before, **settings})
 
 
 def override(config: TrainConfig, options: Any) -> TrainConfig:
@@ -339,13 +359,14 @@ def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:
     return plain
 
 
-def from_json(plain: Mapping[str, Mapping[str, Any]], defaults: TrainConfig) -> TrainConfig:
-    """Inverse of `to_json`; ``defaults`` is a config of the same model.
+def from_json(plain: Mapping[str, Mapping[str, Any]], model: type[ModelSettings]) -> TrainConfig:
+    """Inverse of `to_json`, for the settings of a model.
 
     Raises:
         ConfigError: a setting is missing, unknown or has the wrong type.
     """
     given = {name: value for section in plain.values() for name, value in section.items()}
-    if odd := sorted(given.keys() ^ {name for _, name, _, _ in each_setting(defaults)}):
+    known = {name for kind in (model, *_SHARED.values()) for name, *_ in fields_of(kind)}
+    if odd := sorted(given.keys() ^ known):
         raise ConfigError(f"missing or unknown settings: {', '.join(odd):.200}")
-    return replace(defaults, **given)
+    return build(model, given)

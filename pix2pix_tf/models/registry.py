@@ -41,13 +41,12 @@ def model_for(config: TrainConfig) -> Model:
 _PAPER = {"photo_filter": "triangle", "ema_decay": 0.0}
 
 
-def defaults(model: str = DEFAULT_MODEL, recipe: Recipe = "default") -> TrainConfig:
-    """Returns a model's default config."""
+def defaults(model: str = DEFAULT_MODEL, recipe: Recipe = "default", **settings: Any) -> TrainConfig:
+    """Returns a model's default config, with some settings changed."""
     kind = model_class(model)
-    config = configs.replace(TrainConfig(kind.Settings(model=model, recipe=recipe)), **kind.defaults)
-    if recipe == "default":
-        return config
-    return configs.replace(config, **{**_PAPER, **kind.paper})
+    paper = {} if recipe == "default" else {**_PAPER, **kind.paper}
+    named = {"model": model, "recipe": recipe}
+    return configs.build(kind.Settings, {**named, **kind.defaults, **paper, **settings})
 
 
 def preset(
@@ -67,17 +66,15 @@ def preset(
         ConfigError: the model or recipe doesn't exist.
     """
     kind = model_class(model)
-    if dataset == PROCEDURAL:
-        return configs.replace(defaults(model, recipe), dataset=dataset, **kind.procedural)
-    settings = dict(facts_of(dataset).settings)
-    if kind.Settings.data == "images":  # the papers' training lengths apply to translation only
-        settings = {name: value for name, value in settings.items() if name not in ("epochs", "batch_size")}
+    settings = dict(kind.procedural if dataset == PROCEDURAL else facts_of(dataset).settings)
+    if dataset != PROCEDURAL and kind.Settings.data == "images":
+        for name in ("epochs", "batch_size"):  # the papers' training lengths apply to translation only
+            settings.pop(name, None)
     if kind.Settings.data == "unpaired":  # both directions are trained
         settings.pop("direction", None)
-    return configs.replace(defaults(model, recipe), dataset=dataset, **settings)
+    return defaults(model, recipe, dataset=dataset, **settings)
 
 
 def config_from_json(plain: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
     """Inverse of `config.to_json`; raises `ConfigError` for missing, unknown or wrongly typed settings."""
-    settings = plain.get("model", {})
-    return configs.from_json(plain, defaults(settings.get("model", ""), settings.get("recipe", "default")))
+    return configs.from_json(plain, model_class(plain.get("model", {}).get("model", "")).Settings)
