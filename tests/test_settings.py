@@ -11,8 +11,6 @@ from pix2pix_tf import preset, replace, train
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.data.checking.report import check_dataset
-from pix2pix_tf.data.folder import FolderOptions
-from pix2pix_tf.data.packed import pack_folder
 from pix2pix_tf.data.pipeline import held_out_images, training_batches
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.effects import READ_IF, refuse_unread
@@ -24,6 +22,7 @@ from pix2pix_tf.training.schedules import learning_rate
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.train import dry_run
 from pix2pix_tf.wording import flag
+from tests.data.folders import pack_folder
 from tests.test_config import changed_value, values
 
 # What makes a setting be read, or leaves it without effect; the setting that decides comes first.
@@ -128,7 +127,7 @@ def test_what_only_opened_data_can_tell(folder, tmp_path):
             "label_maps"
         }
 
-    pack_folder(folder, tmp_path / "pack", FolderOptions())
+    pack_folder(folder, tmp_path / "pack")
     (tmp_path / "photos").mkdir()
     for image in (folder / "A").iterdir():
         (tmp_path / "photos" / image.name).write_bytes(image.read_bytes())
@@ -157,7 +156,7 @@ def test_label_maps_are_of_the_side_that_is_taken(folder, direction, label_maps,
 
 @pytest.mark.parametrize("name", ["split_seed", "val_share", "skip_bad_images", "evaluate_every"])
 def test_training_refuses_what_its_data_do_not_use(name, folder, tmp_path):
-    pack_folder(folder, tmp_path / "pack", FolderOptions("unpaired"))
+    pack_folder(folder, tmp_path / "pack", "unpaired")
     usual = replace(preset(str(tmp_path / "pack"), "cyclegan"), run_dir=tmp_path / "run", **SMALL)
     with pytest.raises(ConfigError, match=f"{flag(name)} has no effect with --dataset"):
         train(changed_value(usual, name))
@@ -187,9 +186,9 @@ def split(tmp_path_factory):
 
 
 def test_data_preview_and_check_refuse_what_their_data_do_not_use(split, tmp_path, capsys):
-    pack_folder(split, tmp_path / "pack", FolderOptions())
+    pack_folder(split, tmp_path / "pack")
     with pytest.raises(ConfigError, match="--seed"):
-        pack_folder(split, tmp_path / "again", FolderOptions(seed=3))
+        pack_folder(split, tmp_path / "again", split_seed=3)
     preview = f"--out {tmp_path / 'preview.png'} --kind unpaired"
     for action, place, flags in (
         ("check", tmp_path / "pack", "--skip-bad-images"),
@@ -209,7 +208,7 @@ def test_a_number_is_ignored_in_measurements_and_gray_images_only(split, tmp_pat
     with pytest.raises(ConfigError, match="--ignore has no effect with --dataset"):
         check_dataset(replace(usual, ignore=7), usual)
     with pytest.raises(ConfigError, match="--ignore has no effect"):
-        pack_folder(split, tmp_path / "pack", FolderOptions(ignored=(7, 7)))
+        pack_folder(split, tmp_path / "pack", ignore=7)
     for side in "AB":
         (tmp_path / "gray" / side).mkdir(parents=True)
         for number in range(3):
@@ -217,7 +216,7 @@ def test_a_number_is_ignored_in_measurements_and_gray_images_only(split, tmp_pat
             Image.fromarray(shades + ord(side)).save(tmp_path / "gray" / side / f"{number}.png")
     usual = preset(str(tmp_path / "gray"))
     assert check_dataset(replace(usual, ignore=7, val_share=0.5), usual).is_good
-    pack_folder(tmp_path / "gray", tmp_path / "packed", FolderOptions(ignored=(7, 7)))
+    pack_folder(tmp_path / "gray", tmp_path / "packed", ignore=7)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +232,7 @@ def test_evaluate_refuses_what_its_data_do_not_use(place, flags, split, tiny_run
     dataset = split
     if place == "pack":
         dataset = tmp_path / "pack"
-        pack_folder(split, dataset, FolderOptions())
+        pack_folder(split, dataset)
     arguments = ["evaluate", str(tiny_run.path), "--dataset", str(dataset), "--out", str(tmp_path / "out")]
     assert main([*arguments, *flags.split()]) == 2
     assert f"{flags.split()[0]} has no effect" in capsys.readouterr().err

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pix2pix_tf import storage
-from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import UNFINISHED
 from pix2pix_tf.storage import StoredRun, address_of, local_folder
+from tests.data.folders import open_folder
 from tests.stores import object_store
 
 
@@ -250,8 +250,8 @@ def test_data_set_in_a_store_is_synchronized(store, tmp_path, save_image):
     store.pipe_file("bucket/pairs/train/", b"")  # as consoles make for folders
     folder = local_folder("s3://bucket/pairs")
     assert folder.name == "pairs"
-    found = open_folder(folder, FolderOptions())
-    assert found.identity() == open_folder(tmp_path / "pairs", FolderOptions()).identity()
+    found = open_folder(folder)
+    assert found.identity() == open_folder(tmp_path / "pairs").identity()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
     save_image(tmp_path / "new.png", 80, 30, seed=9)
     store.put_file(str(tmp_path / "new.png"), "bucket/pairs/train/2.png")

@@ -218,18 +218,12 @@ def _opened(options: DataOptions) -> ImageDataset:
 
 def _pack(options: DataPackOptions) -> None:
     start_frameworks()
-    from pix2pix_tf.data.folder import FolderOptions
-    from pix2pix_tf.data.named import data_root
     from pix2pix_tf.data.packed import pack_folder
     from pix2pix_tf.data.sources import existing_folder, usual_kind
 
     is_stored = address_of(options.folder) is not None
     folder = existing_folder(options.folder if is_stored else str(Path(options.folder).absolute()))
     kind = options.kind or usual_kind(str(folder))
-    data = configs.override(preset(), options).data
-    dataset = pack_folder(
-        folder,
-        options.out,
-        FolderOptions.of(data, kind, seed=options.seed, cache_dir=data_root(options.data_dir)),
-    )
+    config = configs.replace(configs.override(preset(), options), split_seed=options.seed)
+    dataset = pack_folder(folder, options.out, config, kind)
     print(f"{dataset.description()}; to train on it: pix2pix train --dataset {quoted(options.out)}")

@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
     options = parse(TrainSegmenterOptions, "train-segmenter", arguments)
     config = configs.override(preset(options.dataset), options)
     start_frameworks()
-    from pix2pix_tf.data.named import data_root
+    from pix2pix_tf.data.names import data_root
     from pix2pix_tf.data.sources import open_dataset
     from pix2pix_tf.evaluation.segmentation import load_or_train
 

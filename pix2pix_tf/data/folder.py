@@ -10,17 +10,18 @@ import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.config import DataConfig, DataKind, Layout
+from pix2pix_tf.config import DataKind, Layout, TrainConfig
 from pix2pix_tf.data.checking.decoding import CheckedImage, check_images
 from pix2pix_tf.data.checking.findings import MOST_NAMED, Case, Finding, found
 from pix2pix_tf.data.checking.values import suspicious_values
 from pix2pix_tf.data.dataset import ImageDataset, Images, sides_of_sets
 from pix2pix_tf.data.layout import UNSPLIT, Item, Sets, Survey, list_folder, split_by_hash
+from pix2pix_tf.data.names import data_root
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.pixels import split_side_by_side
 from pix2pix_tf.data.reading import load_in_pipeline
@@ -33,42 +34,11 @@ _SEAMLESS = 1.6  # limit on `seam_of`: photos have about 1, pairs 4 or more
 _FEWEST_LEVELS = 16  # smallest width of a range for integer images
 
 
-@dataclasses.dataclass(frozen=True)
-class FolderOptions:
-    """Options for opening a folder."""
-
-    # Images in one folder per split are side-by-side pairs; if images are requested, only if all are exactly
-    # twice as wide as high. Images in folders A and B are paired by name for pairs, and unpaired otherwise.
-    kind: DataKind = "pairs"
-    seed: int = 0  # selects the held-out images of a folder without splits
-    shares: tuple[float, float] = (0.1, 0.1)  # of val and test in a folder without splits
-    layout: Layout = "auto"  # of pairs; 'auto' rejects files that don't look like two images side by side
-    skip_bad_images: bool = False  # skip unusable images and list them, instead of raising an error
-    ignored: tuple[float | None, float | None] = (None, None)  # values of missing pixels in A and B
-    # Values in the files of A and B that become the lowest and the highest pixel value; by default, the range
-    # of the integer type, or the extremes of measurements. Images alone use the last one.
-    ranges: Sequence[ValueRange | None] = (None, None)
-    # Channels of A and B; images alone use the last one. Gray and RGB are converted to each other; one more
-    # than the files' channels reads alpha as a band.
-    channels: Sequence[int | None] = (None, None)
-    cache_dir: Path | None = None  # for results of checks; without it, all files are checked every time
-
-    @classmethod
-    def of(cls, data: DataConfig, kind: DataKind, **more: Any) -> FolderOptions:
-        """Creates options from a configuration."""
-        shares = data.val_share, data.test_share
-        return cls(
-            kind,
-            shares=shares,
-            layout=data.layout,
-            skip_bad_images=data.skip_bad_images,
-            ignored=data.ignored,
-            **more,
-        )
-
-
-def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
+def open_folder(folder: Path, config: TrainConfig, kind: DataKind) -> ImageDataset:
     """Opens a folder in one of the layouts of `LAYOUTS`, after decoding every image once.
+
+    Images in one folder per split are side-by-side pairs; if images are requested, only if all are exactly
+    twice as wide as high. Images in folders A and B are paired by name for pairs, and unpaired otherwise.
 
     Returns:
         The data set, of the folder's own kind: side-by-side files are always pairs, and folders A and B are
@@ -79,8 +49,8 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
         DataError: The folder has problems that stop training.
         SystemFault: The folder or a file in it can't be read.
     """
-    survey = usable_survey(folder, options)
-    sides = requested_formats(formats_of(survey), options.ranges, options.channels, folder)
+    survey = usable_survey(folder, config, kind)
+    sides = requested_formats(formats_of(survey), config, kind, folder)
     return ImageDataset(
         name=printable(folder.resolve().name),
         sides=sides,
@@ -101,9 +71,9 @@ def open_folder(folder: Path, options: FolderOptions) -> ImageDataset:
     )
 
 
-def usable_survey(folder: Path, options: FolderOptions) -> Survey:
+def usable_survey(folder: Path, config: TrainConfig, kind: DataKind) -> Survey:
     """Surveys a folder; raises ``DataError`` if a problem stops training."""
-    survey = survey_folder(folder, options)
+    survey = survey_folder(folder, config, kind)
     refused = [each for each in survey.findings if each.severity == "error" or each.code == "not-pairs"]
     check = f"pix2pix data check {quoted(folder)}"
     if refused:
@@ -115,27 +85,26 @@ def usable_survey(folder: Path, options: FolderOptions) -> Survey:
     return survey
 
 
-def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = False) -> Survey:
+def survey_folder(folder: Path, config: TrainConfig, kind: DataKind, with_appearance: bool = False) -> Survey:
     """Lists and checks the files of a folder; ``with_appearance`` adds a summary of every image.
 
     Raises:
         SystemFault: The folder or a file in it can't be read.
     """
-    survey = list_folder(folder, options.kind, options.layout)
+    data = config.data
+    survey = list_folder(folder, kind, data.layout)
     if not survey.splits:
         return survey
-    sides, ignored = survey.files_by_side(), options.ignored
+    sides, ignored = survey.files_by_side(), data.ignored
     if len(sides) == 1:  # one value applies to both sides
         ignored = (ignored[0] if ignored[1] is None else ignored[1],) * 2
-    index_file = None
-    if options.cache_dir:
-        digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
-        index_file = options.cache_dir / f"checked-images-{digest[:16]}.json"
+    digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
+    index_file = data_root(data.data_dir) / f"checked-images-{digest[:16]}.json"
     ignored_in = {file: value for files, value in zip(sides, ignored, strict=False) for file in files}
     checked = check_images(ignored_in, index_file, with_appearance)
     layout, is_halved = survey.layout, survey.is_halved
-    if options.kind == "images" and len(sides) == 1:
-        is_halved = options.layout == "side-by-side" or _are_square_pairs(list(checked.values()))
+    if kind == "images" and len(sides) == 1:
+        is_halved = data.layout == "side-by-side" or _are_square_pairs(list(checked.values()))
         layout = layout.replace("images", "side-by-side images", 1) if is_halved else layout
     problems = _problems_of_files(checked, parts=2 if is_halved else 1)
     splits: Mapping[str, Sets] = {
@@ -144,7 +113,7 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
     }
     is_split_here = UNSPLIT in splits
     if is_split_here:
-        splits = split_by_hash(splits[UNSPLIT], options.seed, options.shares)
+        splits = split_by_hash(splits[UNSPLIT], config.split_seed, (data.val_share, data.test_share))
     survey = dataclasses.replace(
         survey,
         layout=layout,
@@ -156,9 +125,9 @@ def survey_folder(folder: Path, options: FolderOptions, with_appearance: bool = 
     )
     findings = [
         *survey.findings,
-        *_unusable(problems, options.skip_bad_images),
-        *_differences(survey, options.ranges),
-        *_unlike_pairs(survey, options.layout),
+        *_unusable(problems, data.skip_bad_images),
+        *_differences(survey, config, kind),
+        *_unlike_pairs(survey, data.layout),
     ]
     return dataclasses.replace(survey, findings=findings)
 
@@ -200,11 +169,12 @@ def _unusable(problems: Mapping[Path, str], skip: bool) -> Iterator[Finding]:
         yield from found("error", "unreadable", "image", message, fix, cases)
 
 
-def _differences(survey: Survey, ranges: Sequence[ValueRange | None]) -> Iterator[Finding]:
+def _differences(survey: Survey, config: TrainConfig, kind: DataKind) -> Iterator[Finding]:
     """Yields images that differ from the others of their side, or from the other image of their pair."""
     bands, nodata = [], []
     sides = survey.files_by_side()
-    ranges_of = [ranges] if survey.is_halved else [[each] for each in ranges[_requests(len(sides))]]
+    ranges = [values for values, _ in _requests(config, kind, 2 if survey.is_halved else len(sides))]
+    ranges_of = [ranges] if survey.is_halved else [[values] for values in ranges]
     for files, side_ranges in zip(sides, ranges_of, strict=False):
         first = survey.checked[files[0]]
         first_with: dict[int, Path] = {}
@@ -283,20 +253,18 @@ def formats_of(survey: Survey) -> list[PixelFormat]:
 
 
 def requested_formats(
-    sides: Sequence[PixelFormat],
-    ranges: Sequence[ValueRange | None],
-    channels: Sequence[int | None],
-    dataset: object,
+    sides: Sequence[PixelFormat], config: TrainConfig, kind: DataKind, dataset: object
 ) -> tuple[PixelFormat, ...]:
-    """Applies the requested ranges and channels of `FolderOptions` to the formats of the files.
+    """Applies the configured ranges and channels to the formats of the files.
+
+    Gray and RGB are converted to each other; one channel more than the files have reads alpha as a band.
 
     Raises:
         ConfigError: Images can't be converted to the requested channels.
         DataError: The range is too narrow for integer images, so that nearly all values would be clipped.
     """
-    which = _requests(len(sides))
     requested = []
-    for side, values, wanted in zip(sides, ranges[which], channels[which], strict=True):
+    for side, (values, wanted) in zip(sides, _requests(config, kind, len(sides)), strict=True):
         count = wanted or side.channels
         is_alpha = side.has_alpha and count == side.channels + 1
         if count != side.channels and not is_alpha and not {count, side.channels} <= {1, 3}:
@@ -318,9 +286,17 @@ def requested_formats(
     return tuple(requested)
 
 
-def _requests(sides: int) -> slice:
-    """Returns which ranges or channels of `FolderOptions` apply to one or two sides."""
-    return slice(-1, None) if sides == 1 else slice(2)
+def _requests(config: TrainConfig, kind: DataKind, sides: int) -> list[tuple[ValueRange | None, int | None]]:
+    """Returns the configured value range and channels of A and B, or of images alone."""
+    data, model = config.data, config.model
+    requests = [(data.input_range, data.input_channels), (data.output_range, data.output_channels)]
+    if sides == 1:
+        return [requests[model.side]]
+    if kind == "images":
+        requests[1 - model.side] = (None, None)  # the other side of pairs is not used
+    if model.data != "unpaired" and data.direction == "BtoA":  # B is the input
+        requests.reverse()
+    return requests
 
 
 def digests_of(items: Sequence[Item], survey: Survey) -> np.ndarray:

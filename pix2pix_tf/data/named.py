@@ -6,26 +6,19 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix_tf.data.names import CATALOG, facts_of
-from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.config import DataKind, TrainConfig, replace
+from pix2pix_tf.data.names import CATALOG, data_root, facts_of
+from pix2pix_tf.errors import DataError
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults
 
 if TYPE_CHECKING:
     from pix2pix_tf.data.dataset import ImageDataset
 
 PUBLIC_SERVER = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
-
-
-def data_root(data_dir: Path | None) -> Path:
-    """Returns `--data-dir`, by default the folder of tensorflow-datasets."""
-    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"--data-dir: {root} is a file; give a folder")
-    return root
 
 
 def named_folder(name: str, data_dir: Path | None) -> Path:
@@ -41,28 +34,16 @@ def stored_counts(name: str, data_dir: Path | None) -> dict[str, int]:
     return {path.name: len(os.listdir(path)) for path in sorted(folder.iterdir()) if path.is_dir()}
 
 
-def open_named_dataset(
-    name: str,
-    data_dir: Path | None,
-    archive: Path | None = None,
-    mirror: str | None = None,
-    skip_bad_images: bool = False,
-    channels: Sequence[int | None] = (None, None),
-) -> ImageDataset:
-    """Opens a data set by its full name, after preparing it with `prepare_folder`; see `FolderOptions`."""
+def open_named_dataset(name: str, config: TrainConfig, kind: DataKind) -> ImageDataset:
+    """Opens a data set by its full name, after preparing it with `prepare_folder`."""
     from pix2pix_tf.data.dataset import with_label_maps
-    from pix2pix_tf.data.folder import FolderOptions, open_folder
+    from pix2pix_tf.data.folder import open_folder
 
-    kind = facts_of(name).kind
-    options = FolderOptions(
-        kind,
-        layout="side-by-side" if kind == "pairs" else "auto",
-        skip_bad_images=skip_bad_images,
-        channels=channels,
-        cache_dir=data_root(data_dir),
-    )
-    dataset = open_folder(prepare_folder(name, data_dir, archive, mirror), options)
-    return with_label_maps(dataclasses.replace(dataset, name=name), facts_of(name).labels)
+    data, facts = config.data, facts_of(name)
+    layout = "side-by-side" if facts.kind == "pairs" else "auto"
+    folder = prepare_folder(name, data.data_dir, data.archive, data.mirror_url)
+    dataset = open_folder(folder, replace(config, layout=layout), kind)
+    return with_label_maps(dataclasses.replace(dataset, name=name), facts.labels)
 
 
 def prepare_folder(

@@ -6,10 +6,13 @@ This module imports no framework, which keeps ``--help`` and parsing of a config
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pix2pix_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from pix2pix_tf.config import DataConfig, DataKind
@@ -164,3 +167,11 @@ def looks_like_path(dataset: str) -> bool:
     if name == PROCEDURAL or name in NAMED:
         return False
     return _TFDS_NAME.fullmatch(dataset) is None or Path(dataset).exists()
+
+
+def data_root(data_dir: Path | None) -> Path:
+    """Returns `--data-dir`, by default the folder of tensorflow-datasets."""
+    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"--data-dir: {root} is a file; give a folder")
+    return root

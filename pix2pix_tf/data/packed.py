@@ -18,16 +18,10 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from pix2pix_tf.config import DataConfig, DataKind, TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset, Images, LazyNames, sides_of_sets
-from pix2pix_tf.data.folder import (
-    FolderOptions,
-    digests_of,
-    formats_of,
-    read_sides,
-    requested_formats,
-    usable_survey,
-)
-from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
+from pix2pix_tf.data.folder import digests_of, formats_of, read_sides, requested_formats, usable_survey
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.reading import decode_in_pipeline
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import write_whole, written_whole
@@ -47,20 +41,21 @@ def is_pack(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def pack_folder(folder: Path, out: Path, options: FolderOptions) -> ImageDataset:
+def pack_folder(folder: Path, out: Path, config: TrainConfig, kind: DataKind) -> ImageDataset:
     """Checks and packs a folder of images."""
     if is_pack(out):
         raise ConfigError(f"--out {out} already has a packed data set; give a different folder, or delete it")
     if out.resolve() == folder.resolve():
         raise ConfigError(f"--out {out} is the folder of the images; give a different folder")
-    survey, usual = usable_survey(folder, options), FolderOptions()
+    survey = usable_survey(folder, config, kind)
     sides = formats_of(survey)
-    if not survey.is_split_here and (options.seed, options.shares) != (usual.seed, usual.shares):
+    settings = ("split_seed", "val_share", "test_share")
+    is_usual = all(getattr(config.data, name) == getattr(DataConfig, name) for name in settings)
+    if not (survey.is_split_here or is_usual):
         raise ConfigError(
             f"--seed and shares have no effect on {folder}, which already has splits; omit them"
         )
-    ignore = options.ignored[0]
-    if ignore not in {None, *(side.ignore for side in sides)}:
+    if config.data.ignore not in {None, *(side.ignore for side in sides)}:
         raise ConfigError(f"--ignore has no effect with {folder}, which has no measurements or gray images")
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, sets in survey.splits.items():
@@ -115,12 +110,8 @@ def write_records(
     return {"name": name, "count": len(index), "shards": shards}
 
 
-def open_pack(
-    folder: Path,
-    ranges: Sequence[ValueRange | None] = (None, None),
-    channels: Sequence[int | None] = (None, None),
-) -> ImageDataset:
-    """Opens a packed data set; see `FolderOptions` for ``ranges`` and ``channels``."""
+def open_pack(folder: Path, config: TrainConfig | None = None, kind: DataKind = "pairs") -> ImageDataset:
+    """Opens a packed data set, as it is stored or with the configured ranges and channels."""
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if stored["format"] != _FORMAT:
@@ -129,8 +120,9 @@ def open_pack(
             )
         if not stored["splits"]:
             raise ValueError("no splits")
-        stored_sides = list(map(PixelFormat.from_json, stored["sides"]))
-        sides = requested_formats(stored_sides, ranges, channels, folder)
+        sides = tuple(map(PixelFormat.from_json, stored["sides"]))
+        if config is not None:
+            sides = requested_formats(sides, config, kind, folder)
         return ImageDataset(
             name=stored["name"],
             sides=sides,

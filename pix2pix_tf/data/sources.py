@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,9 +16,9 @@ from pix2pix_tf.data.dataset import (
     unpaired,
     with_label_maps,
 )
-from pix2pix_tf.data.folder import FolderOptions, open_folder, requested_formats
+from pix2pix_tf.data.folder import open_folder, requested_formats
 from pix2pix_tf.data.layout import likely_kind
-from pix2pix_tf.data.named import data_root, existing_archive, named_folder, open_named_dataset
+from pix2pix_tf.data.named import existing_archive, named_folder, open_named_dataset
 from pix2pix_tf.data.names import (
     CATALOG,
     CYCLE_GAN,
@@ -170,33 +169,23 @@ def _opened(config: TrainConfig, kind: DataKind) -> ImageDataset:
     refuse_unread(config, replace(config, archive=None, mirror_url=None))
     if name == UNKNOWN:
         raise DataError("the imported run doesn't record its training data set; add --dataset")
-    requests = [(data.input_range, data.input_channels), (data.output_range, data.output_channels)]
-    of_images_alone = requests[config.model.side]
-    if kind == "images":
-        requests[1 - config.model.side] = (None, None)  # the other side of pairs is not used
-    if config.model.data != "unpaired" and data.direction == "BtoA":  # B is the input
-        requests.reverse()
-    ranges, channels = zip(*requests, of_images_alone, strict=True)
-    if name == PROCEDURAL:
-        return _procedural(config, channels)
     if looks_like_path(data.dataset):
         folder = existing_folder(data.dataset)
         used = {*_FILE_SETTINGS, "input_range", "output_range"}
         if is_pack(folder):
-            pack = open_pack(folder, ranges, channels)
+            pack = open_pack(folder, config, kind)
             _refuse_kind(pack.name, pack.kind, kind, f"; pack it with --kind {kind}")
             return pack.using(*used)
-        seed, cache_dir = config.split_seed, data_root(data.data_dir)
-        options = FolderOptions.of(
-            data, kind, seed=seed, ranges=ranges, channels=channels, cache_dir=cache_dir
-        )
-        return open_folder(folder, options).using(*used, "layout", "skip_bad_images", "data_dir")
+        opened = open_folder(folder, config, kind)
+        return opened.using(*used, "layout", "skip_bad_images", "data_dir")
+    # Only folders and packs are read with these settings.
+    config = replace(config, input_range=None, output_range=None, ignore=None)
+    if name == PROCEDURAL:
+        return _procedural(config, kind)
     _check_name(data.dataset)
     _refuse_kind(f"'{data.dataset}'", facts_of(name).kind, kind)
     try:
-        opened = open_named_dataset(
-            name, data.data_dir, data.archive, data.mirror_url, data.skip_bad_images, channels
-        )
+        opened = open_named_dataset(name, config, kind)
     except SystemFault as error:
         if not Path(data.dataset).is_dir():
             raise
@@ -204,9 +193,9 @@ def _opened(config: TrainConfig, kind: DataKind) -> ImageDataset:
     return opened.using(*_FILE_SETTINGS, "skip_bad_images", "data_dir")
 
 
-def _procedural(config: TrainConfig, channels: Sequence[int | None]) -> ImageDataset:
+def _procedural(config: TrainConfig, kind: DataKind) -> ImageDataset:
     dataset = procedural_dataset(config.optimization.seed, config.data.size)
-    sides = requested_formats(dataset.sides, (None, None), channels, PROCEDURAL)
+    sides = requested_formats(dataset.sides, config, kind, PROCEDURAL)
 
     def convert(images: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
         return tuple(

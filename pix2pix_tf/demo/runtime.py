@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pix2pix_tf.data.named import data_root
+from pix2pix_tf.data.names import data_root
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.files import first_line, write_whole
 

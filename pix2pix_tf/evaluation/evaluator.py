@@ -12,7 +12,7 @@ import tensorflow as tf
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset, spread, with_all
 from pix2pix_tf.data.label_maps import palette
-from pix2pix_tf.data.named import data_root
+from pix2pix_tf.data.names import data_root
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.effects import refuse_unread

@@ -4,22 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from pix2pix_tf.config import DataConfig
 from pix2pix_tf.data.checking import decoding
-from pix2pix_tf.data.checking.report import check_folder
-from pix2pix_tf.data.folder import FolderOptions, open_folder
 from pix2pix_tf.errors import DataError
+from tests.data.folders import check_folder, open_folder
 
 SIZE = 64
 COUNT = 60
 CLASSES = [(0, 0, 170), (0, 85, 255), (0, 170, 255), (255, 85, 0), (170, 0, 0), (255, 255, 0)]
 
 
-def data(label_maps="none", size=SIZE, **options):
-    return DataConfig(image_size=(size,), label_maps=label_maps, **options)
-
-
-DATA = data()
+def check(folder, kind="pairs", label_maps="none", image_size=SIZE, **settings):
+    return check_folder(folder, kind, label_maps=label_maps, image_size=image_size, **settings)
 
 
 def photo(seed, width=SIZE, height=SIZE, mode="RGB"):
@@ -88,9 +83,9 @@ def in_two_folders(place, make_a, make_b, suffix="png", count=COUNT, **options):
     return place
 
 
-def examine(folder, data=DATA, **options):
+def examine(folder, *kind, **settings):
     """What was found: the names of the files by code."""
-    report = check_folder(folder, data, 0, None, **options)
+    report = check(folder, *kind, **settings)
     return {
         finding.code: [[file.relative_to(folder).as_posix() for file in case.files] for case in finding.cases]
         for finding in report.findings
@@ -101,11 +96,11 @@ def examine(folder, data=DATA, **options):
 
 
 def test_good_pairs_have_at_most_undeclared_label_maps(folder, tmp_path):
-    assert examine(folder, data("A")) == {}
-    assert examine(folder, data("auto")) == {"undeclared-label-maps": []}
+    assert examine(folder, label_maps="A") == {}
+    assert examine(folder, label_maps="auto") == {"undeclared-label-maps": []}
     # Different photos of the same map are not copies.
     in_two_folders(tmp_path / "two", lambda seed: label_map(seed // 2), photo)
-    assert examine(tmp_path / "two", data("auto")) == {"undeclared-label-maps": []}
+    assert examine(tmp_path / "two", label_maps="auto") == {"undeclared-label-maps": []}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +114,7 @@ def test_good_pairs_have_at_most_undeclared_label_maps(folder, tmp_path):
     ids=["photos", "coloring", "sketches", "poor photos"],
 )
 def test_nothing_is_found_in_good_pairs_in_two_folders(tmp_path, make_a, make_b, options):
-    assert examine(in_two_folders(tmp_path, make_a, make_b, **options), data("auto")) == {}
+    assert examine(in_two_folders(tmp_path, make_a, make_b, **options), label_maps="auto") == {}
 
 
 # ---------------------------------------------------------------- copies
@@ -182,7 +177,7 @@ def test_images_of_one_color(folder):
     red = Image.new("RGB", (SIZE, SIZE), (200, 10, 10))
     save(beside(label_map(1), red), folder / "train" / "1.jpg", subsampling="4:2:0")
     save(beside(Image.new("RGB", (SIZE, SIZE), CLASSES[0]), photo(2)), path_of(folder, 2))  # a map may
-    assert examine(folder, data("A")) == {
+    assert examine(folder, label_maps="A") == {
         "constant": [["train/1.jpg"]],
         "blurred-label-maps": [["train/1.jpg"]],
     }
@@ -202,11 +197,11 @@ def test_label_maps_that_went_through_jpeg(tmp_path, quality):
     for number in range(COUNT):
         path = path_of(tmp_path, number).with_suffix(".jpg")
         save(beside(photo(number), label_map(number)), path, quality=quality)
-    found = examine(tmp_path, data("auto"))
+    found = examine(tmp_path, label_maps="auto")
     assert set(found) == {"blurred-label-maps", "undeclared-label-maps"}
     assert len(found["blurred-label-maps"]) >= 0.9 * COUNT
-    assert set(examine(tmp_path, data("B"))) == {"blurred-label-maps"}
-    assert examine(tmp_path, DATA) == {}
+    assert set(examine(tmp_path, label_maps="B")) == {"blurred-label-maps"}
+    assert examine(tmp_path) == {}
 
 
 @pytest.mark.parametrize("is_band", [False, True])
@@ -217,7 +212,7 @@ def test_a_band_that_is_declared_as_alpha(tmp_path, is_band):
         image.putalpha(alpha)
         save(image, tmp_path / "train" / f"{number}.png")
     assert ("band-as-alpha" in examine(tmp_path, kind="images")) is is_band
-    assert "band-as-alpha" not in examine(tmp_path, kind="images", data=data(input_channels=4))
+    assert "band-as-alpha" not in examine(tmp_path, kind="images", input_channels=4)
 
 
 def test_measurements_are_no_label_maps_and_may_have_missing_pixels(tmp_path):
@@ -234,10 +229,10 @@ def test_measurements_are_no_label_maps_and_may_have_missing_pixels(tmp_path):
 
 
 def test_sizes_that_do_not_fit(folder):
-    assert len(examine(folder, data(size=128))["enlarged"]) == COUNT
+    assert len(examine(folder, image_size=128)["enlarged"]) == COUNT
     save(beside(label_map(5, 170), photo(5, 170)), path_of(folder, 5))
     assert examine(folder) == {"distorted": [["train/5.png"]]}
-    sizes = check_folder(folder, DATA, 0, None).summary[2]
+    sizes = check(folder).summary[2]
     assert sizes.split(maxsplit=1)[1] == f"64x64 ({COUNT - 1}), 170x64 (1)"
 
 
@@ -256,7 +251,7 @@ def test_what_may_not_be_intended(tmp_path, files, size, codes):
             save(photo(seed, *size), tmp_path / name)
         else:
             (tmp_path / name).write_bytes(b"some other format")
-    assert check_folder(tmp_path, DATA, 0, None).is_good
+    assert check(tmp_path).is_good
     assert set(examine(tmp_path)) - {"enlarged", "distorted"} == codes | {"too-few"}
 
 
@@ -269,13 +264,13 @@ def test_photos_are_not_taken_for_pairs(tmp_path, size):
         save(photo(number, *size), tmp_path / f"{number}.png")
     assert "not-pairs" in examine(tmp_path)
     with pytest.raises(DataError, match="layout"):
-        open_folder(tmp_path, FolderOptions())
-    single = open_folder(tmp_path, FolderOptions("images"))
+        open_folder(tmp_path)
+    single = open_folder(tmp_path, "images")
     assert [len(single.sides), sum(len(sets[0]) for sets in single.splits.values())] == [1, 12]
-    assert len(open_folder(tmp_path, FolderOptions(layout="side-by-side")).sides) == 2
-    assert "not-pairs" not in examine(tmp_path, data(layout="side-by-side"))
+    assert len(open_folder(tmp_path, layout="side-by-side").sides) == 2
+    assert "not-pairs" not in examine(tmp_path, layout="side-by-side")
     with pytest.raises(DataError):
-        open_folder(tmp_path, FolderOptions(layout="folders"))
+        open_folder(tmp_path, layout="folders")
 
 
 PAIRS = {
@@ -295,7 +290,7 @@ def test_pairs_are_not_taken_for_photos(tmp_path, kind, quality):
     for number in range(10):
         options = {"quality": quality} if quality else {}
         save(PAIRS[kind](number), tmp_path / f"{number}.{'jpg' if quality else 'png'}", **options)
-    assert len(open_folder(tmp_path, FolderOptions()).sides) == 2
+    assert len(open_folder(tmp_path).sides) == 2
 
 
 def test_errors_have_their_files(folder):
@@ -304,7 +299,7 @@ def test_errors_have_their_files(folder):
     path_of(folder, 8).write_bytes(whole[: len(whole) // 2])
     save(Image.new("RGB", (1, 9)), folder / "train" / "thin.png")
     save(beside(photo(1), photo(2)), folder / "train" / "9.jpg")
-    report = check_folder(folder, DATA, 0, None)
+    report = check(folder)
     assert not report.is_good
     assert [(finding.severity, finding.code) for finding in report.findings] == [
         ("error", "same-name"),
@@ -322,7 +317,7 @@ def test_unpaired_sets_are_counted_and_compared_each_with_itself(tmp_path):
         save(photo(number + 100, 90), tmp_path / "trainB" / f"zebra {number}.png")
     save(photo(3), tmp_path / "testA" / "again.png")
     save(photo(999), tmp_path / "testB" / "other.png")
-    report = check_folder(tmp_path, DATA, 0, None, "unpaired")
+    report = check(tmp_path, "unpaired")
     assert report.counts == {"train": (COUNT, COUNT), "test": (1, 1)}
     assert [line.split()[1::2] for line in report.summary[2:4]] == [["64x64"], ["90x64", "64x64"]]
     assert examine(tmp_path, kind="unpaired") == {
@@ -335,11 +330,11 @@ def test_arrays_that_do_not_fit_are_named_with_the_reason(tmp_path, other):
     for number in range(4):
         save(photo(number, 8, 8), tmp_path / "A" / f"{number}.png")
         save(other if number == 2 else np.zeros((8, 8, 4), np.uint8), tmp_path / "B" / f"{number}")
-    (finding,) = [each for each in check_folder(tmp_path, DATA, 0, None).findings if each.severity == "error"]
+    (finding,) = [each for each in check(tmp_path).findings if each.severity == "error"]
     assert (finding.code, finding.files) == ("other-bands", [str(tmp_path / "B" / "2.npy")])
     assert finding.cases[0].remark
     with pytest.raises(DataError, match=r"2\.npy"):
-        open_folder(tmp_path, FolderOptions())
+        open_folder(tmp_path)
 
 
 # ---------------------------------------------------------------- what is remembered
@@ -347,10 +342,9 @@ def test_arrays_that_do_not_fit_are_named_with_the_reason(tmp_path, other):
 
 def test_no_file_is_decoded_again(folder, tmp_path, monkeypatch):
     save(Image.open(path_of(folder, 3)), folder / "train" / "again.png")
-    cache = tmp_path / "cache"
-    open_folder(folder, FolderOptions(cache_dir=cache))
-    first = check_folder(folder, DATA, 0, cache)  # decodes again, because training needs no appearances
+    open_folder(folder)
+    first = check(folder)  # decodes again, because training needs no appearances
     assert [finding.code for finding in first.findings] == ["duplicates"]
     monkeypatch.setattr(decoding, "check_image", None)
-    assert check_folder(folder, DATA, 0, cache) == first
-    open_folder(folder, FolderOptions(cache_dir=cache))
+    assert check(folder) == first
+    open_folder(folder)

@@ -15,17 +15,15 @@ import tensorflow as tf
 from PIL import Image
 
 from pix2pix_tf import preset, replace
-from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data import folder as folders
 from pix2pix_tf.data.checking import decoding
-from pix2pix_tf.data.checking.report import check_dataset, check_folder
-from pix2pix_tf.data.folder import FolderOptions, survey_folder
+from pix2pix_tf.data.checking.report import check_dataset
 from pix2pix_tf.data.layout import FEWEST_HELD_OUT, Item, likely_kind, split_by_hash
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.preview import write_preview
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import printable
+from tests.data.folders import check_folder, open_folder, survey_folder
 
 
 def save(path, width=8, height=4, seed=0, mode="RGB"):
@@ -35,10 +33,6 @@ def save(path, width=8, height=4, seed=0, mode="RGB"):
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
     return np.asarray(image.convert("RGB"))
-
-
-def open_folder(folder, cache_dir=None, seed=0, **options):
-    return folders.open_folder(folder, FolderOptions(cache_dir=cache_dir, seed=seed, **options))
 
 
 def problem_of(folder, **options):
@@ -88,7 +82,7 @@ def test_names_that_end_in_a_and_b_are_pairs(tmp_path, place):
     for name, (a, b) in zip(pairs.names, read_all(pairs), strict=True):
         np.testing.assert_array_equal(a, pictures[name, "A"])
         np.testing.assert_array_equal(b, pictures[name, "B"])
-    assert check_folder(tmp_path, DataConfig(), 0, None).counts == {
+    assert check_folder(tmp_path).counts == {
         split: (len(pairs),) for split, (pairs,) in dataset.splits.items()
     }
     assert [len(side) for side in open_folder(tmp_path, kind="unpaired").splits["train"]] == [len(pairs)] * 2
@@ -117,7 +111,7 @@ def test_of_medical_images_it_is_said_how_to_convert_them(tmp_path, name, packag
         save(tmp_path / "B" / "scan0.png")
     line = problem_of(tmp_path)
     assert package in line
-    [finding, *_] = check_folder(tmp_path, DataConfig(), 0, None).findings
+    [finding, *_] = check_folder(tmp_path).findings
     assert package in finding.fix
 
 
@@ -225,7 +219,7 @@ def test_korean_names_pair_across_normal_forms(tmp_path):
     composed = unicodedata.normalize("NFC", "한글 사진")
     save(folder / "trainA" / f"{composed}.png")
     save(folder / "trainB" / f"{unicodedata.normalize('NFD', composed)}.png")
-    dataset = open_folder(folder, tmp_path / "캐시")
+    dataset = open_folder(folder)
     assert names(dataset) == {"train": [composed]}
     assert len(read_all(dataset.splits["train"][0])) == 1
 
@@ -271,23 +265,23 @@ def test_names_that_are_not_unicode(tmp_path, sides):
         (folder / side).mkdir(parents=True, exist_ok=True)
         shutil.copy(tmp_path / "1.png", os.fsencode(folder / side) + b"/\xff.png")
     for _ in range(2):  # as they are, and as they are remembered
-        dataset = open_folder(folder, tmp_path / "cache")
+        dataset = open_folder(folder)
         assert dataset.name == r"\udcfe"
         assert names(dataset) == {"train": [r"\udcff"]}
         ((a, _),) = read_all(dataset.splits["train"][0])
         np.testing.assert_array_equal(a, picture[:, :4] if len(sides) == 1 else picture)
-        assert not survey_folder(folder, FolderOptions(cache_dir=tmp_path / "cache")).findings
+        assert not survey_folder(folder).findings
 
     for side in sides:
         save(folder / side / "2.png")
     with open(os.fsencode(folder / sides[0]) + b"/\xff.png", "wb") as file:
         file.write(b"text")
     for _ in range(2):
-        (bad,) = survey_folder(folder, FolderOptions(cache_dir=tmp_path / "cache")).findings
+        (bad,) = survey_folder(folder).findings
         line = bad.line(folder)
         assert r"\udcff.png (not an image" in line.encode().decode()
-        assert problem_of(folder, cache_dir=tmp_path / "cache") == printable(f"{folder}: {line}")
-        (skipped,) = open_folder(folder, tmp_path / "cache", skip_bad_images=True).skipped
+        assert problem_of(folder) == printable(f"{folder}: {line}")
+        (skipped,) = open_folder(folder, skip_bad_images=True).skipped
         assert skipped.endswith(r"\udcff.png")
     (folder / sides[0] / os.fsdecode(b"\xff.jpg")).touch()
     assert r"\udcff.jpg = " in problem_of(folder)
@@ -348,7 +342,7 @@ def test_a_folder_that_is_none_and_one_of_nothing_usable(tmp_path):
     assert "none of its images can be used" in problem_of(tmp_path, skip_bad_images=True)
     save(tmp_path / "x.png")
     with pytest.raises(DataError, match="from 0 to 255"):
-        open_folder(tmp_path, ranges=(None, (0.0, 1.0)))
+        open_folder(tmp_path, output_range=(0.0, 1.0))
 
 
 @pytest.fixture
@@ -390,14 +384,14 @@ def test_images_are_known_by_their_pixels(tmp_path):
         image.convert("RGB").save(tmp_path / f"other/train/image {at}.bmp")
         image.crop((0, 0, 4, 6)).save(tmp_path / f"apart/trainA/{at}.tif")
         image.crop((4, 0, 8, 6)).save(tmp_path / f"apart/trainB/{at}.webp", lossless=True)
-    own = open_folder(tmp_path / "own", tmp_path / "cache")
-    assert own.identity() == open_folder(tmp_path / "own", tmp_path / "cache").identity()
+    own = open_folder(tmp_path / "own")
+    assert own.identity() == open_folder(tmp_path / "own").identity()
     for same in ("other", "apart"):
         assert open_folder(tmp_path / same).identity() == own.identity()
     read = dataclasses.replace(own.splits["train"][0], known=None)
     np.testing.assert_array_equal(read.digests(), own.splits["train"][0].digests())
     Image.new("RGB", (8, 6), (9, 9, 9)).save(tmp_path / "own/train/17.png")
-    assert open_folder(tmp_path / "own", tmp_path / "cache").identity() != own.identity()
+    assert open_folder(tmp_path / "own").identity() != own.identity()
 
 
 def test_measurements_are_known_by_their_own_numbers(tmp_path):
@@ -432,15 +426,14 @@ def decoded(monkeypatch):
 
 
 def test_unchanged_files_are_not_decoded_again(damaged_folder, tmp_path, decoded):
-    cache = tmp_path / "cache"
-    first = survey_folder(damaged_folder, FolderOptions(cache_dir=cache))
+    first = survey_folder(damaged_folder)
     assert len(decoded) == 8
     decoded.clear()
-    assert survey_folder(damaged_folder, FolderOptions(cache_dir=cache)) == first
+    assert survey_folder(damaged_folder) == first
     assert decoded == []
     save(damaged_folder / "train" / "6.png", seed=3)
     save(damaged_folder / "train" / "7.png")
-    assert len(survey_folder(damaged_folder, FolderOptions(cache_dir=cache)).bad_files) == 2
+    assert len(survey_folder(damaged_folder).bad_files) == 2
     assert sorted(decoded) == ["6.png", "7.png"]
 
 
@@ -456,11 +449,11 @@ def test_unchanged_files_are_not_decoded_again(damaged_folder, tmp_path, decoded
 def test_file_changed_in_place_is_decoded_again(tmp_path, decoded, later_ns):
     picture = tmp_path / "data" / "train" / "1.bmp"
     save(picture)
-    before = open_folder(tmp_path / "data", tmp_path / "cache").identity()
+    before = open_folder(tmp_path / "data").identity()
     times = picture.stat()
     save(picture, seed=1)
     os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns + later_ns))
-    assert open_folder(tmp_path / "data", tmp_path / "cache").identity() != before
+    assert open_folder(tmp_path / "data").identity() != before
     assert decoded == ["1.bmp", "1.bmp"]
 
 
@@ -476,24 +469,23 @@ def test_interrupted_check_goes_on_where_it_was(tmp_path, decoded, monkeypatch):
 
     monkeypatch.setattr(decoding, "check_image", fail_late)
     with pytest.raises(SystemFault):
-        open_folder(tmp_path / "data", tmp_path / "cache")
+        open_folder(tmp_path / "data")
     monkeypatch.setattr(decoding, "check_image", check_image)
     decoded.clear()
-    open_folder(tmp_path / "data", tmp_path / "cache")
+    open_folder(tmp_path / "data")
     assert decoded == ["29.png"]
 
 
 @pytest.mark.parametrize("index", ["", "[]", "{}", '{"version": 1, "files": [1]}', '{"version": 0}', "\xff"])
-def test_unreadable_index_is_ignored(tmp_path, decoded, index):
+def test_unreadable_index_is_ignored(tmp_path, decoded, index, data_dir):
     save(tmp_path / "data" / "train" / "1.png")
-    cache = tmp_path / "cache"
-    open_folder(tmp_path / "data", cache)
-    (file,) = cache.iterdir()
+    open_folder(tmp_path / "data")
+    (file,) = data_dir.iterdir()
     file.write_text(index, encoding="latin-1")
-    open_folder(tmp_path / "data", cache)
+    open_folder(tmp_path / "data")
     assert decoded == ["1.png", "1.png"]
     assert json.loads(file.read_text())["files"]
-    assert open_folder(tmp_path / "data", cache_dir=file).splits  # nothing can be remembered in a file
+    assert open_folder(tmp_path / "data", data_dir=file / "data").splits  # where nothing can be stored
 
 
 # ---------------------------------------------------------------- unpaired, and images alone
@@ -580,7 +572,7 @@ def test_a_broken_image_of_one_side_is_left_out_alone(tmp_path):
 
 def test_the_halves_of_an_image_may_have_ranges_of_their_own(tmp_path):
     picture = save(tmp_path / "a.png").astype(np.int64)
-    (pairs,) = open_folder(tmp_path, ranges=((0, 510), None)).splits["train"]
+    (pairs,) = open_folder(tmp_path, input_range=(0, 510)).splits["train"]
     ((left, right),) = read_all(pairs)
     expected = np.round(picture[:, :4] / 510 * 65535).clip(1)  # level 0 is that of missing pixels
     np.testing.assert_array_equal(left, expected)

@@ -9,11 +9,8 @@ import tifffile
 from PIL import Image
 
 from pix2pix_tf import load, preset, replace, train
-from pix2pix_tf.config import DataConfig
-from pix2pix_tf.data.checking.report import check_folder
 from pix2pix_tf.data.dataset import ImageDataset, Images
-from pix2pix_tf.data.folder import FolderOptions, open_folder
-from pix2pix_tf.data.packed import open_pack, pack_folder
+from pix2pix_tf.data.packed import open_pack
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value
@@ -26,6 +23,7 @@ from pix2pix_tf.models.base import PublishedGenerator
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.validation import Validation
 from tests.conftest import small_config
+from tests.data.folders import check_folder, open_folder, pack_folder
 
 GDAL_NODATA = 42113
 LOWEST = float(np.finfo(np.float32).min)
@@ -69,12 +67,8 @@ def folder_of(tmp_path, write, count=4, inputs="A", targets="B"):
     return tmp_path
 
 
-def opened(folder, **options):
-    return open_folder(folder, FolderOptions(**options))
-
-
 def findings(folder, **options):
-    return check_folder(folder, DataConfig(image_size=(64,), **options), 0, None).findings
+    return check_folder(folder, image_size=64, **options).findings
 
 
 def codes(folder, **options):
@@ -100,7 +94,7 @@ def codes(folder, **options):
 def test_missing_pixels_of_measurements_are_level_0_and_no_values(tmp_path, caplog, dtype, number, nodata):
     numbers = with_corner(number, HEIGHTS.astype(dtype))
     folder = folder_of(tmp_path, tiffs(numbers, nodata))
-    dataset = opened(folder)
+    dataset = open_folder(folder)
     side = dataset.sides[1]
     assert side.value_range == (numbers[0, 16], 250)
     assert side.missing == 0
@@ -115,7 +109,7 @@ def test_a_pixel_is_missing_as_a_whole_where_a_band_has_no_value(tmp_path):
     bands = np.random.default_rng(0).random((64, 64, 5)).astype(np.float32)
     bands[0, 0, 2] = np.nan
     folder = folder_of(tmp_path, arrays(bands))
-    dataset = opened(folder)
+    dataset = open_folder(folder)
     target = dataset.splits["train"][0].read(tf.constant(0))[1].numpy()
     assert (target[0, 0] == 0).all()
     assert (target > 0).sum() == target.size - 5
@@ -125,11 +119,11 @@ def test_a_pixel_is_missing_as_a_whole_where_a_band_has_no_value(tmp_path):
 def test_levels_keep_the_declared_one_for_missing_pixels(tmp_path, dtype, nodata):
     numbers = with_corner(nodata, (HEIGHTS / 2 + 20).astype(dtype))
     folder = folder_of(tmp_path, tiffs(numbers, str(nodata)))
-    dataset = opened(folder)
+    dataset = open_folder(folder)
     assert dataset.sides[1].missing == nodata
     assert dataset.sides[1].value_range is None
     np.testing.assert_array_equal(dataset.splits["train"][0].read(tf.constant(0))[1][..., 0], numbers)
-    assert opened(folder, ranges=(None, (0.0, 300.0))).sides[1].missing == 0
+    assert open_folder(folder, output_range=(0.0, 300.0)).sides[1].missing == 0
 
 
 def test_levels_that_are_nodata_in_one_file_and_values_in_another_are_refused(tmp_path):
@@ -138,16 +132,16 @@ def test_levels_that_are_nodata_in_one_file_and_values_in_another_are_refused(tm
     assert "other-nodata" not in codes(folder)
     geotiff(folder / "B" / "2.tif", with_corner(255, numbers), "255")
     assert "other-nodata" in codes(folder)
-    for ranges in ((None, None), ((0, 255), None)):
+    for input_range in (None, (0, 255)):
         with pytest.raises(DataError, match=r"2\.tif"):
-            opened(folder, ranges=ranges)
-    dataset = opened(folder, ranges=(None, (0, 255)))
+            open_folder(folder, input_range=input_range)
+    dataset = open_folder(folder, output_range=(0, 255))
     for pairs in dataset.splits.values():
         for at in range(len(pairs[0])):
             target = pairs[0].read(tf.constant(at))[1].numpy()[..., 0]
             np.testing.assert_array_equal(target == 0, with_corner(0, np.ones((64, 64))) == 0)
     for kind in ("unpaired", "images"):
-        opened(folder, kind=kind, ranges=(None, (0, 255)))
+        open_folder(folder, kind=kind, output_range=(0, 255))
 
 
 def test_of_colors_all_channels_are_nodata_in_a_missing_pixel(tmp_path):
@@ -161,16 +155,17 @@ def test_of_colors_all_channels_are_nodata_in_a_missing_pixel(tmp_path):
 
 def test_a_file_that_declares_nodata_and_has_none_changes_nothing(tmp_path):
     folder = folder_of(tmp_path, tiffs(HEIGHTS, "-9999"))
-    assert opened(folder).sides[1].missing is None
-    assert opened(folder).splits["train"][0].read(tf.constant(0))[1].numpy().min() == 1  # as where some are
+    assert open_folder(folder).sides[1].missing is None
+    target = open_folder(folder).splits["train"][0].read(tf.constant(0))[1]
+    assert target.numpy().min() == 1  # as where some are
 
 
 def test_an_image_without_any_value_is_refused(tmp_path):
     folder = folder_of(tmp_path, tiffs(HEIGHTS, "-9999"))
     geotiff(folder / "B" / "2.tif", np.full_like(HEIGHTS, -9999), "-9999")
     with pytest.raises(DataError, match=r"2\.tif.*no"):
-        opened(folder)
-    assert opened(folder, skip_bad_images=True).sides[1].value_range == (1, 250)
+        open_folder(folder)
+    assert open_folder(folder, skip_bad_images=True).sides[1].value_range == (1, 250)
 
 
 @pytest.mark.parametrize(
@@ -196,9 +191,9 @@ def test_undeclared_sentinels_are_named_and_can_be_declared(tmp_path, dtype, sen
     assert f"side {letter}" in found.message
     assert f"--ignore {sentinel:.9g}" in found.fix
     assert len(found.cases) == 4
-    assert any(f"--ignore {sentinel:.9g}" in note for note in opened(folder).notes)
+    assert any(f"--ignore {sentinel:.9g}" in note for note in open_folder(folder).notes)
 
-    dataset = opened(folder, ignored=(sentinel, sentinel))
+    dataset = open_folder(folder, ignore=sentinel)
     assert "sentinel" not in codes(folder, ignore=sentinel)
     side = dataset.sides["AB".index(letter)]
     level = side.missing
@@ -218,8 +213,8 @@ def test_hardly_used_ranges_are_found_behind_a_few_extreme_values(tmp_path):
     low, high = map(float, re.findall(r"-?\d[\d.]*", found.fix))
     assert -20 < low < 10
     assert 240 < high < 280
-    assert any("--output-range" in note for note in opened(folder).notes)
-    assert not opened(folder, ranges=(None, (low, high))).notes
+    assert any("--output-range" in note for note in open_folder(folder).notes)
+    assert not open_folder(folder, output_range=(low, high)).notes
 
 
 @pytest.mark.parametrize("void", [None, 255])
@@ -243,10 +238,7 @@ def test_what_is_ignored_is_so_where_label_maps_are_said_to_be(tmp_path):
     numbers = with_corner(255, np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, 1))
 
     folder = folder_of(folder_of(tmp_path, pngs(numbers)), pngs(numbers), targets="A")
-    both, named = (
-        opened(folder, ignored=DataConfig(ignore=255, label_maps=maps).ignored).sides
-        for maps in ("auto", "B")
-    )
+    both, named = (open_folder(folder, ignore=255, label_maps=maps).sides for maps in ("auto", "B"))
     assert [side.missing for side in both] == [255, 255]
     assert [side.missing for side in named] == [None, 255]
 
@@ -254,8 +246,8 @@ def test_what_is_ignored_is_so_where_label_maps_are_said_to_be(tmp_path):
 def test_packs_have_the_missing_pixels_of_their_folders(tmp_path):
     numbers = with_corner(-9999)
     folder = folder_of(tmp_path / "data", tiffs(numbers, "-9999"))
-    pack_folder(folder, tmp_path / "pack", FolderOptions())
-    packed, found = open_pack(tmp_path / "pack"), opened(folder)
+    pack_folder(folder, tmp_path / "pack")
+    packed, found = open_pack(tmp_path / "pack"), open_folder(folder)
     assert packed.sides == found.sides
     for one, other in zip(
         *(each.splits["train"][0].read(tf.constant(0)) for each in (packed, found)), strict=True
@@ -266,8 +258,8 @@ def test_packs_have_the_missing_pixels_of_their_folders(tmp_path):
 def test_what_is_ignored_is_looked_for_again_where_it_was_not(tmp_path):
     folder = folder_of(tmp_path / "data", arrays(with_corner(-9999)))
     lowest = float(HEIGHTS[0, 16])
-    for ignored, low in (((None, None), -9999), ((-9999, -9999), lowest), ((None, None), -9999)):
-        dataset = opened(folder, cache_dir=tmp_path / "cache", ignored=ignored)
+    for ignore, low in ((None, -9999), (-9999, lowest), (None, -9999)):
+        dataset = open_folder(folder, ignore=ignore)
         assert dataset.sides[1].value_range == (low, 250)
 
 
@@ -281,7 +273,7 @@ def test_values_are_none_of_a_level_that_is_nodata_in_another_file(tmp_path, dec
         is_first = path.name == "0"
         geotiff(path.with_suffix(".tif"), gray if is_first else other, declared if is_first else None)
 
-    dataset = opened(folder_of(tmp_path, write), ignored=(None, ignore))
+    dataset = open_folder(folder_of(tmp_path, write), ignore=ignore)
     side = dataset.sides[1]
     for [pairs] in dataset.splits.values():
         for number, name in enumerate(pairs.names):
@@ -303,7 +295,7 @@ def test_a_model_is_given_the_pixels_of_its_training(tmp_path, corner):
         targets="A",
         inputs="B",
     )
-    dataset = opened(folder)
+    dataset = open_folder(folder)
     side = dataset.sides[0]
     for split, (pairs,) in dataset.splits.items():
         for name, (_, given, _) in zip(

@@ -20,9 +20,9 @@ from PIL import Image
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
 from pix2pix_tf import preset, replace
-from pix2pix_tf.data import archives, download, tfds_images
-from pix2pix_tf.data.named import named_folder, open_named_dataset, stored_counts
-from pix2pix_tf.data.names import CYCLE_GAN
+from pix2pix_tf.data import archives, download, named, tfds_images
+from pix2pix_tf.data.named import named_folder, stored_counts
+from pix2pix_tf.data.names import CYCLE_GAN, facts_of
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.sources import open_dataset, open_existing
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
@@ -80,6 +80,11 @@ def decoded(data: bytes) -> np.ndarray:
 
 def read_all(images) -> list[tuple[np.ndarray, ...]]:
     return [tuple(image.numpy() for image in images.read(index)) for index in range(len(images))]
+
+
+def open_named_dataset(name, data_dir, **settings):
+    config = replace(preset(name), data_dir=data_dir, **settings)
+    return named.open_named_dataset(name, config, facts_of(name).kind)
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +183,7 @@ def test_a_download_is_extracted_and_deleted(name, tmp_path, maps, horses, monke
             if name == HORSES:
                 digest = hashlib.sha256(archive.read_bytes()).hexdigest()
                 monkeypatch.setattr(tfds_images, "cycle_gan_source", lambda _, digest=digest: ("", digest))
-            dataset = open_named_dataset(name, data_dir, mirror=mirror)
+            dataset = open_named_dataset(name, data_dir, mirror_url=mirror)
             left = [path for path in data_dir.rglob("*") if path.suffix not in ("", ".jpg", ".json", ".lock")]
             assert not left
     assert [Path(path).name for path in server.paths] == [file_name, "OTHER.ZIP"]
@@ -187,14 +192,14 @@ def test_a_download_is_extracted_and_deleted(name, tmp_path, maps, horses, monke
 
 def test_a_download_with_another_digest_is_refused(root, horses):
     with serving(Server(content=horses.read_bytes())) as server, pytest.raises(SystemFault, match="SHA-256"):
-        open_named_dataset(HORSES, root, mirror=server.url)
+        open_named_dataset(HORSES, root, mirror_url=server.url)
     assert not [path for path in root.rglob("*") if path.suffix in (".zip", ".part", ".gz")]
 
 
 @pytest.mark.parametrize("name", ["maps", HORSES])
 def test_offline_costs_one_line_that_says_what_to_do(name, root):
     with pytest.raises(SystemFault, match=r"offline.*archive FILE.*mirror-url URL") as fault:
-        open_named_dataset(name, root, mirror="http://127.0.0.1:9")
+        open_named_dataset(name, root, mirror_url="http://127.0.0.1:9")
     assert "\n" not in str(fault.value)
     assert stored_counts(name, root) == {}
 
@@ -432,8 +437,7 @@ def test_plain_tfds_load_reads_what_is_extracted(tmp_path, maps):
 @pytest.mark.slow
 def test_preparing_prints_nothing(tmp_path):
     done = run_python(
-        "from pathlib import Path; from tests.data.test_named import Noise\n"
-        "from pix2pix_tf.data.named import open_named_dataset\n"
+        "from pathlib import Path; from tests.data.test_named import Noise, open_named_dataset\n"
         f"open_named_dataset('noise', Path({str(tmp_path / 'data')!r}))",
         tmp_path,
     )

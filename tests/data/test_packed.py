@@ -10,10 +10,10 @@ from PIL import Image
 
 from pix2pix_tf import preset
 from pix2pix_tf.data.checking.report import check_dataset
-from pix2pix_tf.data.folder import FolderOptions, open_folder
-from pix2pix_tf.data.packed import MANIFEST, is_pack, open_pack, pack_folder, write_records
+from pix2pix_tf.data.packed import MANIFEST, is_pack, open_pack, write_records
 from pix2pix_tf.data.sources import open_dataset, usual_kind
 from pix2pix_tf.errors import ConfigError, DataError
+from tests.data.folders import config_of, open_folder, pack_folder
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ KINDS = {"pairs": "pairs", "deep": "pairs", "unpaired": "unpaired", "images": "i
 def test_a_pack_reads_what_its_folder_reads(folders, name):
     folder, out = folders / name, folders / "packed 한글" / name
     seed = 0 if (folder / "train").exists() or (folder / "trainA").exists() else 3
-    expected = open_folder(folder, FolderOptions(KINDS[name], seed=seed))
-    pack_folder(folder, out, FolderOptions(KINDS[name], seed=seed))
+    expected = open_folder(folder, KINDS[name], split_seed=seed)
+    pack_folder(folder, out, KINDS[name], split_seed=seed)
     found = open_pack(out)
     assert (found.sides, found.kind, found.name) == (expected.sides, expected.kind, expected.name)
     assert usual_kind(str(out)) == found.kind
@@ -71,13 +71,13 @@ def test_records_go_on_in_the_next_shard(folders):
 
 def test_a_pack_is_whole_or_none_and_is_not_written_over(folders):
     out = folders / "packed"
-    pack_folder(folders / "pairs", out, FolderOptions())
+    pack_folder(folders / "pairs", out)
     for place in (out, folders / "pairs", folders / "pairs" / "train" / ".."):
         with pytest.raises(ConfigError, match="--out"):
-            pack_folder(folders / "pairs", place, FolderOptions())
+            pack_folder(folders / "pairs", place)
     (out / MANIFEST).unlink()  # written last
     assert not is_pack(out)
-    pack_folder(folders / "pairs", out, FolderOptions())
+    pack_folder(folders / "pairs", out)
     assert len(open_pack(out).splits["train"][0]) == 12
 
 
@@ -87,7 +87,7 @@ def test_a_pack_is_whole_or_none_and_is_not_written_over(folders):
 )
 def test_a_damaged_pack_is_refused(folders, damage):
     out = folders / "packed"
-    pack_folder(folders / "pairs", out, FolderOptions())
+    pack_folder(folders / "pairs", out)
     manifest = json.loads((out / MANIFEST).read_text())
     index = np.load(out / "train.index.npy")
     if damage == "no shard":
@@ -111,7 +111,7 @@ def test_a_damaged_pack_is_refused(folders, damage):
 
 def test_a_damaged_record_is_noticed_where_it_is_read(folders):
     out = folders / "packed"
-    pack_folder(folders / "pairs", out, FolderOptions())
+    pack_folder(folders / "pairs", out)
     shard = out / "train-00000.tfrecord"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
@@ -126,14 +126,14 @@ def test_a_damaged_record_is_noticed_where_it_is_read(folders):
 
 def test_a_pack_of_another_kind_is_refused(folders):
     for name in ("unpaired", "images"):
-        pack_folder(folders / name, folders / "packed" / name, FolderOptions(KINDS[name]))
+        pack_folder(folders / name, folders / "packed" / name, KINDS[name])
         with pytest.raises(DataError):
             open_dataset(preset(str(folders / "packed" / name)), "pairs")
     assert open_dataset(preset(str(folders / "packed/unpaired")), "images").kind == "images"
 
 
 def test_pairs_taken_apart_are_told_from_others_without_reading_their_names(folders):
-    pack_folder(folders / "pairs", folders / "packed", FolderOptions())
+    pack_folder(folders / "pairs", folders / "packed")
     apart = open_dataset(preset(str(folders / "packed"), "cyclegan"))
     assert [list(images.names) for images in apart.splits["train"]] == [
         [f"Fassade {number}" for number in range(first, 12, 2)] for first in range(2)
@@ -142,6 +142,6 @@ def test_pairs_taken_apart_are_told_from_others_without_reading_their_names(fold
 
 
 def test_ranges_are_those_that_are_asked_for(folders):
-    pack_folder(folders / "measured", folders / "packed", FolderOptions("images"))
-    [side] = open_pack(folders / "packed", (None, (-8.0, 8.0))).sides
+    pack_folder(folders / "measured", folders / "packed", "images")
+    [side] = open_pack(folders / "packed", config_of("./measured", output_range=(-8.0, 8.0)), "images").sides
     assert side == dataclasses.replace(open_pack(folders / "packed").sides[0], value_range=(-8.0, 8.0))

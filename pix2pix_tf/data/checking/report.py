@@ -13,13 +13,12 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
-from pix2pix_tf.config import DataConfig, DataKind, Direction, TrainConfig
+from pix2pix_tf.config import DataKind, Direction, TrainConfig
 from pix2pix_tf.data.checking.checks import CHECKS
 from pix2pix_tf.data.checking.findings import Case, Finding, found
 from pix2pix_tf.data.checking.sides import CheckedFolder, checked_folder
 from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, ImageDataset, Images
-from pix2pix_tf.data.folder import FolderOptions, survey_folder
-from pix2pix_tf.data.named import data_root
+from pix2pix_tf.data.folder import survey_folder
 from pix2pix_tf.data.names import PROCEDURAL, full_name, looks_like_path
 from pix2pix_tf.data.packed import is_pack
 from pix2pix_tf.data.sources import chosen_kind, existing_folder, open_any
@@ -88,18 +87,16 @@ def check_dataset(config: TrainConfig, usual: TrainConfig, kind: DataKind | None
             )
         return _check_records(open_any(config, usual, kind), config)
     refuse_unread(config, usual)
-    report = check_folder(existing_folder(name), data, config.split_seed, data_root(data.data_dir), kind)
+    report = check_folder(existing_folder(name), config, kind)
     if report.is_good:
         refuse_unread(config, usual, READ_IF.keys() - report.unread)
     return report
 
 
-def check_folder(
-    folder: Path, data: DataConfig, seed: int, cache_dir: Path | None, kind: DataKind = "pairs"
-) -> Report:
-    """Runs all checks on a folder of images; see `FolderOptions` for the arguments."""
-    options = FolderOptions.of(data, kind, seed=seed, cache_dir=cache_dir)
-    survey = survey_folder(folder, options, with_appearance=True)
+def check_folder(folder: Path, config: TrainConfig, kind: DataKind) -> Report:
+    """Runs all checks on a folder of images."""
+    data = config.data
+    survey = survey_folder(folder, config, kind, with_appearance=True)
     if survey.is_halved:
         kind = "pairs"
     checked = checked_folder(folder, kind, survey, data)
