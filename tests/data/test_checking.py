@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from pix2pix_tf.data.checking import decoding
 from pix2pix_tf.errors import DataError
 from tests.data.folders import check_folder, open_folder
 
@@ -335,16 +334,3 @@ def test_arrays_that_do_not_fit_are_named_with_the_reason(tmp_path, other):
     assert finding.cases[0].remark
     with pytest.raises(DataError, match=r"2\.npy"):
         open_folder(tmp_path)
-
-
-# ---------------------------------------------------------------- what is remembered
-
-
-def test_no_file_is_decoded_again(folder, tmp_path, monkeypatch):
-    save(Image.open(path_of(folder, 3)), folder / "train" / "again.png")
-    open_folder(folder)
-    first = check(folder)  # decodes again, because training needs no appearances
-    assert [finding.code for finding in first.findings] == ["duplicates"]
-    monkeypatch.setattr(decoding, "check_image", None)
-    assert check(folder) == first
-    open_folder(folder)

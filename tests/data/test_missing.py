@@ -10,7 +10,6 @@ from PIL import Image
 
 from pix2pix_tf import load, preset, replace, train
 from pix2pix_tf.data.dataset import ImageDataset, Images
-from pix2pix_tf.data.packed import open_pack
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import filled, has_value
@@ -23,31 +22,29 @@ from pix2pix_tf.models.base import PublishedGenerator
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.training.validation import Validation
 from tests.conftest import small_config
-from tests.data.folders import check_folder, open_folder, pack_folder
+from tests.data.folders import check_folder, open_folder
 
 GDAL_NODATA = 42113
 LOWEST = float(np.finfo(np.float32).min)
 HEIGHTS = np.linspace(1, 250, 64 * 64, dtype=np.float32).reshape(64, 64)
 CORNER = (slice(0, 10), slice(0, 16))
 SHARE = 160 / 4096
+HALF = (HEIGHTS / 2 + 20).astype(np.uint8)
+IN_CORNER = np.zeros((64, 64), bool)
+IN_CORNER[CORNER] = True
+CLASSES = np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, 1)
 
 
-def geotiff(path, numbers, nodata=None, **options):
+def write(path, numbers, nodata=None, **options):
+    """Writes an image in the format of its suffix; a TIFF declares ``nodata`` as GDAL does."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tags = [] if nodata is None else [(GDAL_NODATA, 2, 0, nodata, True)]
-    tifffile.imwrite(path, numbers, extratags=tags, **options)
-
-
-def tiffs(numbers, nodata=None, **options):
-    return lambda path: geotiff(path.with_suffix(".tif"), numbers, nodata, **options)
-
-
-def arrays(numbers):
-    return lambda path: np.save(path.with_suffix(".npy"), numbers)
-
-
-def pngs(numbers):
-    return lambda path: Image.fromarray(numbers).save(path.with_suffix(".png"))
+    if path.suffix == ".npy":
+        np.save(path, numbers)
+    elif path.suffix == ".png":
+        Image.fromarray(numbers).save(path)
+    else:
+        tags = [] if nodata is None else [(GDAL_NODATA, 2, 0, nodata, True)]
+        tifffile.imwrite(path, numbers, extratags=tags, **options)
 
 
 def with_corner(number, numbers=HEIGHTS):
@@ -56,15 +53,17 @@ def with_corner(number, numbers=HEIGHTS):
     return numbers
 
 
-def folder_of(tmp_path, write, count=4, inputs="A", targets="B"):
-    """Pairs of photos and of what ``write(path without suffix)`` writes."""
-    for number in range(count):
+def folder_of(folder, numbers, suffix=".tif", *nodata, sides="AB", **options):
+    """Four pairs of a photo and of ``numbers``."""
+    for number in range(4):
         photo = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
-        (tmp_path / inputs).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(photo).save(tmp_path / inputs / f"{number}.png")
-        (tmp_path / targets).mkdir(exist_ok=True)
-        write(tmp_path / targets / f"{number}")
-    return tmp_path
+        write(folder / sides[0] / f"{number}.png", photo)
+        write(folder / sides[1] / f"{number}{suffix}", numbers, *nodata, **options)
+    return folder
+
+
+def first_pair(dataset):
+    return [image.numpy() for image in dataset.splits["train"][0].read(tf.constant(0))]
 
 
 def findings(folder, **options):
@@ -91,46 +90,46 @@ def codes(folder, **options):
         (np.int32, 0, " 0 "),
     ],
 )
-def test_missing_pixels_of_measurements_are_level_0_and_no_values(tmp_path, caplog, dtype, number, nodata):
+def test_missing_pixels_of_measurements_become_0(tmp_path, caplog, dtype, number, nodata):
     numbers = with_corner(number, HEIGHTS.astype(dtype))
-    folder = folder_of(tmp_path, tiffs(numbers, nodata))
+    folder = folder_of(tmp_path, numbers, ".tif", nodata)
     dataset = open_folder(folder)
     side = dataset.sides[1]
     assert side.value_range == (numbers[0, 16], 250)
     assert side.missing == 0
-    target = dataset.splits["train"][0].read(tf.constant(0))[1].numpy()[..., 0]
-    np.testing.assert_array_equal(target == 0, with_corner(0, np.ones((64, 64))) == 0)
+    target = first_pair(dataset)[1][..., 0]
+    np.testing.assert_array_equal(target == 0, IN_CORNER)
     assert target[0, 16] == 1  # the lowest value
     assert not caplog.records
     assert codes(folder) == {"missing-pixels"}
 
 
-def test_a_pixel_is_missing_as_a_whole_where_a_band_has_no_value(tmp_path):
+def test_a_pixel_without_a_value_in_one_band_is_missing(tmp_path):
     bands = np.random.default_rng(0).random((64, 64, 5)).astype(np.float32)
     bands[0, 0, 2] = np.nan
-    folder = folder_of(tmp_path, arrays(bands))
+    folder = folder_of(tmp_path, bands, ".npy")
     dataset = open_folder(folder)
-    target = dataset.splits["train"][0].read(tf.constant(0))[1].numpy()
+    target = first_pair(dataset)[1]
     assert (target[0, 0] == 0).all()
     assert (target > 0).sum() == target.size - 5
 
 
 @pytest.mark.parametrize(("dtype", "nodata"), [(np.uint8, 0), (np.uint8, 255), (np.uint16, 65535)])
-def test_levels_keep_the_declared_one_for_missing_pixels(tmp_path, dtype, nodata):
+def test_integer_images_keep_their_declared_nodata_value(tmp_path, dtype, nodata):
     numbers = with_corner(nodata, (HEIGHTS / 2 + 20).astype(dtype))
-    folder = folder_of(tmp_path, tiffs(numbers, str(nodata)))
+    folder = folder_of(tmp_path, numbers, ".tif", str(nodata))
     dataset = open_folder(folder)
     assert dataset.sides[1].missing == nodata
     assert dataset.sides[1].value_range is None
-    np.testing.assert_array_equal(dataset.splits["train"][0].read(tf.constant(0))[1][..., 0], numbers)
+    np.testing.assert_array_equal(first_pair(dataset)[1][..., 0], numbers)
     assert open_folder(folder, output_range=(0.0, 300.0)).sides[1].missing == 0
 
 
-def test_levels_that_are_nodata_in_one_file_and_values_in_another_are_refused(tmp_path):
-    numbers = with_corner(0, (HEIGHTS / 2 + 20).astype(np.uint8))
-    folder = folder_of(tmp_path, tiffs(numbers, "0"))
+def test_different_nodata_values_are_refused(tmp_path):
+    numbers = with_corner(0, HALF)
+    folder = folder_of(tmp_path, numbers, ".tif", "0")
     assert "other-nodata" not in codes(folder)
-    geotiff(folder / "B" / "2.tif", with_corner(255, numbers), "255")
+    write(folder / "B" / "2.tif", with_corner(255, numbers), "255")
     assert "other-nodata" in codes(folder)
     for input_range in (None, (0, 255)):
         with pytest.raises(DataError, match=r"2\.tif"):
@@ -139,30 +138,29 @@ def test_levels_that_are_nodata_in_one_file_and_values_in_another_are_refused(tm
     for pairs in dataset.splits.values():
         for at in range(len(pairs[0])):
             target = pairs[0].read(tf.constant(at))[1].numpy()[..., 0]
-            np.testing.assert_array_equal(target == 0, with_corner(0, np.ones((64, 64))) == 0)
+            np.testing.assert_array_equal(target == 0, IN_CORNER)
     for kind in ("unpaired", "images"):
         open_folder(folder, kind=kind, output_range=(0, 255))
 
 
-def test_of_colors_all_channels_are_nodata_in_a_missing_pixel(tmp_path):
+def test_colors_are_missing_if_all_channels_are_nodata(tmp_path):
     colors = np.full((64, 64, 3), 100, np.uint8)
     colors[0, 0], colors[0, 1] = 0, (0, 0, 9)
-    folder = folder_of(tmp_path, tiffs(colors, "0", photometric="rgb"))
+    folder = folder_of(tmp_path, colors, ".tif", "0", photometric="rgb")
     [found] = [finding for finding in findings(folder) if finding.code == "missing-pixels"]
     assert len(found.cases) == 4
     assert f"{1 / 4096:.2%}" in found.message
 
 
 def test_a_file_that_declares_nodata_and_has_none_changes_nothing(tmp_path):
-    folder = folder_of(tmp_path, tiffs(HEIGHTS, "-9999"))
+    folder = folder_of(tmp_path, HEIGHTS, ".tif", "-9999")
     assert open_folder(folder).sides[1].missing is None
-    target = open_folder(folder).splits["train"][0].read(tf.constant(0))[1]
-    assert target.numpy().min() == 1  # as where some are
+    assert first_pair(open_folder(folder))[1].min() == 1  # as if some were missing
 
 
 def test_an_image_without_any_value_is_refused(tmp_path):
-    folder = folder_of(tmp_path, tiffs(HEIGHTS, "-9999"))
-    geotiff(folder / "B" / "2.tif", np.full_like(HEIGHTS, -9999), "-9999")
+    folder = folder_of(tmp_path, HEIGHTS, ".tif", "-9999")
+    write(folder / "B" / "2.tif", np.full_like(HEIGHTS, -9999), "-9999")
     with pytest.raises(DataError, match=r"2\.tif.*no"):
         open_folder(folder)
     assert open_folder(folder, skip_bad_images=True).sides[1].value_range == (1, 250)
@@ -180,11 +178,8 @@ def test_an_image_without_any_value_is_refused(tmp_path):
 )
 @pytest.mark.parametrize("swapped", [False, True])
 def test_undeclared_sentinels_are_named_and_can_be_declared(tmp_path, dtype, sentinel, suffix, swapped):
-    numbers = with_corner(sentinel, HEIGHTS.astype(dtype))
-
-    write = arrays if suffix == ".npy" else tiffs
-    folder = folder_of(tmp_path, write(numbers), 4, *("BA" if swapped else "AB"))
-    letter = "A" if swapped else "B"
+    numbers, letter = with_corner(sentinel, HEIGHTS.astype(dtype)), "A" if swapped else "B"
+    folder = folder_of(tmp_path, numbers, suffix, sides="BA" if swapped else "AB")
     (found,) = [each for each in findings(folder) if each.code == "sentinel"]
     assert f"{sentinel:.9g}" in found.message
     assert f"{SHARE:.2%}" in found.message
@@ -198,8 +193,7 @@ def test_undeclared_sentinels_are_named_and_can_be_declared(tmp_path, dtype, sen
     side = dataset.sides["AB".index(letter)]
     level = side.missing
     assert level == (sentinel if side.value_range is None else 0)
-    target = dataset.splits["train"][0].read(tf.constant(0))["AB".index(letter)].numpy()
-    assert (target == level).mean() == SHARE
+    assert (first_pair(dataset)["AB".index(letter)] == level).mean() == SHARE
     photo = dataset.sides["BA".index(letter)]
     assert (photo.missing, photo.ignore) == (None, None)
 
@@ -208,7 +202,7 @@ def test_hardly_used_ranges_are_found_behind_a_few_extreme_values(tmp_path):
     """As a declared range shows what would fit."""
     numbers = HEIGHTS.copy()
     numbers[0, :8] = np.linspace(300, 20000, 8)
-    folder = folder_of(tmp_path, arrays(numbers))
+    folder = folder_of(tmp_path, numbers, ".npy")
     (found,) = [each for each in findings(folder) if each.code == "faint"]
     low, high = map(float, re.findall(r"-?\d[\d.]*", found.fix))
     assert -20 < low < 10
@@ -218,10 +212,8 @@ def test_hardly_used_ranges_are_found_behind_a_few_extreme_values(tmp_path):
 
 
 @pytest.mark.parametrize("void", [None, 255])
-def test_class_numbers_are_label_maps_whatever_stands_for_void(tmp_path, void):
-    numbers = np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, 1)
-    numbers = numbers if void is None else with_corner(void, numbers)
-    folder = folder_of(tmp_path, pngs(numbers))
+def test_class_numbers_with_and_without_void_are_label_maps(tmp_path, void):
+    folder = folder_of(tmp_path, CLASSES if void is None else with_corner(void, CLASSES), ".png")
     assert codes(folder) == {"faint", "undeclared-label-maps", *(["sentinel"] if void else [])}
     (found,) = [each for each in findings(folder) if each.code == "faint"]
     assert found.message.endswith("0, 1, 2, 3")
@@ -230,33 +222,19 @@ def test_class_numbers_are_label_maps_whatever_stands_for_void(tmp_path, void):
 @pytest.mark.parametrize("levels", [(0, 255), (0, 100, 200, 255), (0, 60, 64, 70, 255)])
 def test_masks_and_drawings_have_no_sentinels(tmp_path, levels):
     numbers = np.resize(np.repeat(np.array(levels, np.uint8), 16), (64, 64))
-    folder = folder_of(tmp_path, pngs(numbers))
-    assert "sentinel" not in codes(folder)
+    assert "sentinel" not in codes(folder_of(tmp_path, numbers, ".png"))
 
 
-def test_what_is_ignored_is_so_where_label_maps_are_said_to_be(tmp_path):
-    numbers = with_corner(255, np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, 1))
-
-    folder = folder_of(folder_of(tmp_path, pngs(numbers)), pngs(numbers), targets="A")
-    both, named = (open_folder(folder, ignore=255, label_maps=maps).sides for maps in ("auto", "B"))
+def test_ignore_applies_to_the_sides_of_label_maps(tmp_path):
+    for file in ("A/1.png", "A/2.png", "B/1.png", "B/2.png"):
+        write(tmp_path / file, with_corner(255, CLASSES))
+    both, named = (open_folder(tmp_path, ignore=255, label_maps=maps).sides for maps in ("auto", "B"))
     assert [side.missing for side in both] == [255, 255]
     assert [side.missing for side in named] == [None, 255]
 
 
-def test_packs_have_the_missing_pixels_of_their_folders(tmp_path):
-    numbers = with_corner(-9999)
-    folder = folder_of(tmp_path / "data", tiffs(numbers, "-9999"))
-    pack_folder(folder, tmp_path / "pack")
-    packed, found = open_pack(tmp_path / "pack"), open_folder(folder)
-    assert packed.sides == found.sides
-    for one, other in zip(
-        *(each.splits["train"][0].read(tf.constant(0)) for each in (packed, found)), strict=True
-    ):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_what_is_ignored_is_looked_for_again_where_it_was_not(tmp_path):
-    folder = folder_of(tmp_path / "data", arrays(with_corner(-9999)))
+def test_a_changed_ignore_checks_the_images_again(tmp_path):
+    folder = folder_of(tmp_path / "data", with_corner(-9999), ".npy")
     lowest = float(HEIGHTS[0, 16])
     for ignore, low in ((None, -9999), (-9999, lowest), (None, -9999)):
         dataset = open_folder(folder, ignore=ignore)
@@ -264,16 +242,12 @@ def test_what_is_ignored_is_looked_for_again_where_it_was_not(tmp_path):
 
 
 @pytest.mark.parametrize(("declared", "ignore", "is_color"), [("0", None, False), (None, 0, True)])
-def test_values_are_none_of_a_level_that_is_nodata_in_another_file(tmp_path, declared, ignore, is_color):
+def test_valid_pixels_never_get_the_value_of_missing_ones(tmp_path, declared, ignore, is_color):
     """Neither where a file declares nothing, nor in colors beside gray images that have an `ignore`."""
-    gray = with_corner(0, (HEIGHTS / 2 + 20).astype(np.uint8))
-    other = gray[..., None].repeat(3, 2) if is_color else gray
-
-    def write(path):
-        is_first = path.name == "0"
-        geotiff(path.with_suffix(".tif"), gray if is_first else other, declared if is_first else None)
-
-    dataset = open_folder(folder_of(tmp_path, write), ignore=ignore)
+    gray = with_corner(0, HALF)
+    folder_of(tmp_path, gray[..., None].repeat(3, 2) if is_color else gray)
+    write(tmp_path / "B" / "0.tif", gray, declared)
+    dataset = open_folder(tmp_path, ignore=ignore)
     side = dataset.sides[1]
     for [pairs] in dataset.splits.values():
         for number, name in enumerate(pairs.names):
@@ -285,16 +259,10 @@ def test_values_are_none_of_a_level_that_is_nodata_in_another_file(tmp_path, dec
 
 
 @pytest.mark.parametrize("corner", [-9999, 5])
-def test_a_model_is_given_the_pixels_of_its_training(tmp_path, corner):
+def test_predict_reads_the_pixels_of_training(tmp_path, corner):
     """Whether or not an image has missing pixels, and its data set has some."""
-    folder = folder_of(
-        tmp_path,
-        lambda path: geotiff(
-            path.with_suffix(".tif"), with_corner(-9999 if path.name == "0" else corner), "-9999"
-        ),
-        targets="A",
-        inputs="B",
-    )
+    folder = folder_of(tmp_path, with_corner(corner), ".tif", "-9999", sides="BA")
+    write(folder / "A" / "0.tif", with_corner(-9999), "-9999")
     dataset = open_folder(folder)
     side = dataset.sides[0]
     for split, (pairs,) in dataset.splits.items():
@@ -305,19 +273,19 @@ def test_a_model_is_given_the_pixels_of_its_training(tmp_path, corner):
             np.testing.assert_array_equal(given, read)
 
 
-def test_inputs_missing_pixels_are_read_as_the_middle_level(tmp_path):
+def test_missing_pixels_of_inputs_become_middle_gray(tmp_path):
     path = tmp_path / "a.tif"
-    geotiff(path, with_corner(-9999), "-9999")
+    write(path, with_corner(-9999), "-9999")
     clipped = [0, 0]
     image = read_input(path, PixelFormat(1, value_range=(1, 200)), clipped=clipped)
     assert set(image[CORNER].ravel()) == {32768}
     valid = HEIGHTS[with_corner(-1) != -1]
     assert clipped == [(valid > 200).sum(), valid.size]
-    geotiff(path, with_corner(0, HEIGHTS.astype(np.uint8)), "0")
+    write(path, with_corner(0, HEIGHTS.astype(np.uint8)), "0")
     assert set(read_input(path, PixelFormat(1))[CORNER].ravel()) == {128}
 
 
-def test_verification_reads_images_as_the_model_is_given_them(tmp_path):
+def test_verification_reads_images_as_predict_does(tmp_path):
     Image.fromarray(with_corner(7, np.full((64, 64), 99, np.uint8))).save(tmp_path / "1.png")
     config = replace(preset(), input_channels=1, ignore=7, image_size=64, base_filters=2, output_channels=3)
     model = model_for(config)
@@ -329,8 +297,8 @@ def test_verification_reads_images_as_the_model_is_given_them(tmp_path):
 
 
 @pytest.mark.slow
-def test_training_starts_with_ranges_and_names_what_looks_undeclared(tmp_path):
-    folder = folder_of(tmp_path / "data", arrays(with_corner(-9999)))
+def test_training_reports_ranges_and_undeclared_nodata(tmp_path):
+    folder = folder_of(tmp_path / "data", with_corner(-9999), ".npy")
     config = replace(
         preset(str(folder)),
         image_size=64,

@@ -27,6 +27,7 @@ from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.sources import open_dataset, open_existing
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import UNFINISHED
+from tests.data.folders import read_all
 from tests.data.test_download import Server, serving
 
 HORSES = "cycle_gan/horse2zebra"
@@ -76,10 +77,6 @@ def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
 
 def decoded(data: bytes) -> np.ndarray:
     return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE").numpy()
-
-
-def read_all(images) -> list[tuple[np.ndarray, ...]]:
-    return [tuple(image.numpy() for image in images.read(index)) for index in range(len(images))]
 
 
 def open_named_dataset(name, data_dir, **settings):

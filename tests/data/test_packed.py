@@ -28,6 +28,7 @@ def folders(tmp_path, save_image):
         save_image(tmp_path / f"images/{number}.webp", 40, 30 + number, seed=number)
         measured = np.random.default_rng(number).normal(size=(30, 40)).astype(np.float32)
         (tmp_path / "measured").mkdir(exist_ok=True)
+        measured[0, :number] = np.nan
         Image.fromarray(measured).save(tmp_path / f"measured/{number}.tif")
     for number in range(5):
         save_image(tmp_path / f"unpaired/trainB/b{number}.png", 50, 60, mode="RGBA", seed=number)
