@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 
-from pix2pix_tf.errors import Pix2pixError, SystemFault
+from pix2pix_tf.errors import Pix2pixError, SystemFault, UserError
 
 UNFINISHED = ".unfinished"
+_OF_OPERATIONS = re.compile(r"\{\{function_node [^}]*\}\} ?| \[Op:\w+\]( name:)?")  # in TensorFlow's messages
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quota error
 
 
 @contextlib.contextmanager
 def explain_disk_faults(path: Path, elsewhere: str = "another place") -> Iterator[None]:
-    """Converts errors from writing to ``path``, or below it, to a one-line `SystemFault`.
+    """Converts errors from writing to ``path``, or below it, to one line.
 
-    ``elsewhere`` is the alternative that the message suggests.
+    They are a `SystemFault`, or a `UserError` if a file is where a folder is needed. ``elsewhere`` is the
+    alternative that the message suggests.
     """
     try:
         yield
@@ -30,6 +33,9 @@ def explain_disk_faults(path: Path, elsewhere: str = "another place") -> Iterato
         reason = _reason(error)
         if reason is None:
             raise
+        for place in path.parents:
+            if place.is_file():
+                raise UserError(f"{place} is a file, not a folder; give {elsewhere}") from error
         if "No space left" in reason or "Disk quota exceeded" in reason:
             raise SystemFault(
                 f"the disk is full: {path} could not be written; free space and run again"
@@ -105,7 +111,8 @@ def flush_to_disk(path: Path) -> None:
 
 def first_line(error: Exception) -> str:
     """Returns the first line of an error's message, or its type's name if the message is empty."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    message = _OF_OPERATIONS.sub("", str(error)).strip()
+    return next(iter(message.splitlines()), type(error).__name__)
 
 
 def printable(name: str) -> str:

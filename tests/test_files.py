@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from pix2pix_tf.errors import SystemFault
+from pix2pix_tf.errors import SystemFault, UserError
 from pix2pix_tf.files import explain_disk_faults, write_whole
 
 
@@ -47,8 +47,9 @@ def test_a_failed_write_leaves_the_old_content(tmp_path, monkeypatch, module, na
 
 def test_a_file_in_place_of_a_folder_is_explained(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(SystemFault, match=r"taken.* could not be written: .*; give another place"):
-        write_whole(tmp_path / "taken" / "file", "new")
+    for place in ("taken/file", "taken/folder/file"):
+        with pytest.raises(UserError, match=r"taken is a file.*; give another place"):
+            write_whole(tmp_path / place, "new")
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,9 @@ def test_a_damaged_record_is_noticed_where_it_is_read(folders):
         list(tf.data.Dataset.range(len(images)).map(images.read))
     report = check_dataset(preset(str(out)), preset(str(out)))
     assert not report.is_good
-    assert [len(finding.files) for finding in report.findings] == [1]
+    [[case]] = [finding.cases for finding in report.findings]
+    assert case.remark.startswith("corrupted record at ")
+    assert "[" not in case.remark
 
 
 def test_a_pack_of_another_kind_is_refused(folders):

@@ -14,7 +14,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from pix2pix_tf.data.reading import MAX_PIXELS
-from pix2pix_tf.errors import ConfigError, SystemFault
+from pix2pix_tf.errors import ConfigError, UserError
 from pix2pix_tf.formats.saved_model import SavedModel
 from pix2pix_tf.formats.saved_model.graph import write_saved_model
 from tests.data.image_files import encode, png_chunk
@@ -225,7 +225,7 @@ def test_its_graph_computes_without_python_training_or_chance(directory):
 
 def test_a_place_that_cannot_be_written_is_one_line(translate, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SystemFault) as caught:
+    with pytest.raises(UserError) as caught:
         write_saved_model(translate, tmp_path / "file" / "1", LIMITS)
     assert str(tmp_path / "file") in str(caught.value)
     assert "\n" not in str(caught.value)

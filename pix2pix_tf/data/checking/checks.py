@@ -129,8 +129,13 @@ def undeclared_label_maps(checked: CheckedFolder) -> Iterator[Finding]:
 
 
 def too_few(checked: CheckedFolder) -> Iterator[Finding]:
-    count = min(len(items) for items in checked.survey.splits.get("train", ((),)))
-    if count < _FEW:
+    splits = checked.survey.splits
+    count = min(len(items) for items in splits.get("train", ((),)))
+    if "train" not in splits:
+        message = f"nothing to train on (only {' and '.join(splits)})"
+        fix = "add images in train/, or evaluate models on it with 'pix2pix evaluate'"
+        yield Finding("warning", "no-training", message, fix)
+    elif count < _FEW:
         message = f"only {counted(count, checked.item)} to train on: the model will overfit"
         yield Finding("warning", "too-few", message, "collect more; several hundred are usual")
 
