@@ -152,6 +152,7 @@ def test_a_moved_run_is_continued_where_it_is_now(tmp_path):
         ("train --steps", ["--steps"]),
         ("train --image-size 7", ["--image-size", "from 64 to 2048", "got 7"]),
         ("train --image-size 256 300 1", ["--image-size", "one or two", "got 256 300 1"]),
+        ("train --image-size 256,300", ["--image-size takes a size, such as 256 or 256x384", "256,300"]),
         ("train --norm layer", ["--norm", "layer", "instance", "batch", "none"]),
         ("train --learning-rate nan", ["--learning-rate", "from 1e-08 to 1.0", "got nan"]),
         ("train stray", ["stray"]),
@@ -167,7 +168,7 @@ def test_a_moved_run_is_continued_where_it_is_now(tmp_path):
         ("predict run in.png", ["--out"]),
         ("predict run in.png --out o --direction up", ["--direction", "AtoB"]),
         ("timeline run --out film.mp4", ["film.mp4", ".gif"]),
-        ("export run --tflite-sizes 64", ["--tflite-sizes", "'64'"]),
+        ("export run --tflite-sizes 64", ["--tflite-sizes takes sizes, such as 256x384", "'64'"]),
         ("evaluate runs/none", ["runs/none"]),
     ],
 )

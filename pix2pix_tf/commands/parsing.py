@@ -29,6 +29,7 @@ _ELSEWHERE = {  # flags of other pix2pix programs
     "--lambda_L1": "--l1-weight",
     "--dataroot": "--dataset",
 }
+_SIZES = {"--image-size": "a size, such as 256 or 256x384", "--tflite-sizes": "sizes, such as 256x384"}
 _MAY_BE_STORED = ("run", "run_dir", "init_from", "teacher")  # settings that may be in an object store
 
 
@@ -110,7 +111,8 @@ def _problem(arguments: Sequence[str], options: Any) -> str | None:
             following = itertools.takewhile(lambda each: not each.startswith("--"), arguments[at + 1 :])
             words = [value] if joined else list(following)
             if annotations[name] is not bool and not _can_parse(annotations[name], words):
-                return f"{name} takes {description(annotations[name])}; got {' '.join(words)!r}"
+                allowed = _SIZES.get(name) or description(annotations[name])
+                return f"{name} takes {allowed}; got {' '.join(words)!r}"
             given.add(name)
         elif name.startswith("--"):
             known = _ELSEWHERE.get(spelled)
