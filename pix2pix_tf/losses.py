@@ -42,7 +42,7 @@ GAN_LOSSES: dict[GanLoss, GanLosses] = {
     ),
 }
 
-_PIXEL_LOSSES: dict[PixelLoss, Callable[[tf.Tensor], tf.Tensor]] = {"l1": tf.abs, "l2": tf.square}
+PIXEL_LOSSES: dict[PixelLoss, Callable[[tf.Tensor], tf.Tensor]] = {"l1": tf.abs, "l2": tf.square}
 
 
 def pixel_loss(
@@ -52,7 +52,7 @@ def pixel_loss(
 
     ``weight`` has pixel weights, [batch, height, width, 1] in [0, 1]. An image without weight has loss 0.
     """
-    distance = _PIXEL_LOSSES[kind](target - fake)
+    distance = PIXEL_LOSSES[kind](target - fake)
     if weight is None:
         return tf.reduce_mean(distance)
     # Normalized per image, so that the loss doesn't depend on how devices divide a batch.

@@ -72,6 +72,7 @@ class EvaluateOptions:
         ``runs`` are those of the models that are runs. Both configs include ``direction``, which also selects
         a run's generator.
         """
+        from pix2pix_tf.data.tasks import TASKS
         from pix2pix_tf.formats import find_model
 
         if runs:
@@ -81,7 +82,8 @@ class EvaluateOptions:
             are_folders = all(map(looks_like_path, (defaults.data.dataset, run_config.data.dataset)))
             if not are_folders and full_name(defaults.data.dataset) != run_config.data.dataset:
                 defaults = preset(defaults.data.dataset)
-            inherited = {name: getattr(run_config.data, name) for name in ("task", "upscale_factor", "fit")}
+            names = ("task", "fit", *TASKS[run_config.data.task].settings)
+            inherited = {name: getattr(run_config.data, name) for name in names}
             if runs[0].records_direction:
                 inherited["direction"] = run_config.data.direction
             defaults = configs.replace(defaults, **inherited)
@@ -94,8 +96,8 @@ class EvaluateOptions:
             raise ConfigError("--dataset is missing: only runs record their data set; name the pairs")
         if self.direction is not None:
             defaults = configs.replace(defaults, direction=self.direction)
-        names = ("val_share", "test_share", "image_size", "data_dir", "archive", "layout", "task", "ignore")
-        given = {name: getattr(self, name) for name in (*names, "upscale_factor")}
+        options = ("val_share", "test_share", "image_size", "data_dir", "archive", "layout", "ignore")
+        given = {name: getattr(self, name) for name in (*options, "task", "upscale_factor")}
         given["label_maps"] = None if self.label_maps == "auto" else self.label_maps
         given["skip_bad_images"] = self.skip_bad_images or None
         given = {name: value for name, value in given.items() if value is not None}

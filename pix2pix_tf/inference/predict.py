@@ -85,7 +85,7 @@ def predict(options: PredictOptions) -> str:
         return _from_noise(translator, options)
     if not inputs:
         raise DataError("no inputs; give at least one image or folder to translate")
-    mask_of = {source: _mask_of(options.masks, target.relative_to(out)) for source, target in jobs.items()}
+    masks = {source: _mask_file(options.masks, target.relative_to(out)) for source, target in jobs.items()}
     skipped, clipped = 0, [0, 0]
     for source, target in tqdm(
         jobs.items(), unit="image", desc="translating", dynamic_ncols=True, leave=False, disable=None
@@ -93,7 +93,7 @@ def predict(options: PredictOptions) -> str:
         try:
             image = translator.load_input(source, MOST_PIXELS, clipped)
             image = _half_of(source, image, half)
-            image = _with_mask(image, source, mask_of[source], translator)
+            image = _with_mask(image, source, masks[source], translator)
         except DataError:
             if not options.skip_bad_images:
                 raise
@@ -161,7 +161,7 @@ def _from_noise(translator: Translator, options: PredictOptions) -> str:
     return f"{options.out}: {counted(count, 'image')} generated from noise"
 
 
-def _mask_of(masks: Path | None, name: Path) -> Path | None:
+def _mask_file(masks: Path | None, name: Path) -> Path | None:
     """Returns the mask file for an input; ``name`` is the output's path below the output folder."""
     if masks is not None and not masks.exists():
         raise DataError(f"--masks {quoted(masks)}: the image or folder doesn't exist")

@@ -109,7 +109,7 @@ class RunDirectory:
         return aside
 
     def refuse_unreadable_path(self) -> None:
-        """Raises if a run can't be written to this path."""
+        """Raises `RunError` if this path can't be the directory of a run."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"--run-dir {self.place} is a file; give a folder, which is created if needed")
         whole, _, which = self.place.rpartition("@")

@@ -29,6 +29,7 @@ class Task:
     image_channels: int = 3  # of the published model's output: 1 (gray) or 3 (RGB) for photos
 
     name: ClassVar[str]  # value of --task
+    settings: ClassVar[Sequence[str]] = ()  # settings that only this task uses
     makes_input: ClassVar[bool] = False  # whether inputs are made from targets, which suffice then
     inpaints: ClassVar[bool] = False  # whether transparent input pixels are the mask to fill
     takes_photos: ClassVar[bool] = False  # whether inputs have the same value range as the photos

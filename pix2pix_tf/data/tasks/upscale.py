@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ class Upscale(PhotoTask):
     bits: Literal[8, 16] = 8  # per sample of the files
 
     name: ClassVar[str] = "upscale"
+    settings: ClassVar[Sequence[str]] = ("upscale_factor",)
     takes_photos: ClassVar[bool] = True
 
     @classmethod
