@@ -28,7 +28,7 @@ from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.models.registry import model_for
 from tests.conftest import small_config
-from tests.formats.models import write_run
+from tests.formats.models import translate_in_this_process, write_run
 
 pytestmark = pytest.mark.slow
 
@@ -279,15 +279,9 @@ def masked_photos(photos, tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(runs, masked_photos, tmp_path_factory):
     """Both formats of two tasks, verified without the seconds that a process takes to load TensorFlow."""
-
-    def translate(path, samples):
-        signatures = formats.load(path).signatures()
-        outputs = {name: [each(sample) for sample in samples] for name, each in signatures.items()}
-        return outputs, [0.1] * len(samples)
-
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "translate_in_fresh_process", translate)
+        patch.setattr(verification, "translate_in_fresh_process", translate_in_this_process)
         for name, kinds in {"colorize": ("none",), "inpaint": ("none", "int8")}.items():
             out = tmp_path_factory.mktemp("exported") / name
             settings = FormatSettings(tflite=TFLite(quantize=kinds))

@@ -102,22 +102,3 @@ def test_a_killed_run_of_two_hosts_ends_with_equal_weights(killed: RunDirectory,
         assert ("continuing after step" in found[0][1]) == (name == "killed")
         assert "step/s" not in found[1][2]
     assert_same_weights(tmp_path / "undisturbed", tmp_path / "killed")
-
-
-def test_differing_hosts_are_refused(tmp_path: Path):
-    flags = ("--run-dir", tmp_path / "run", "--hosts", f"localhost:{free_port()},localhost:{free_port()}")
-    train = command("train", *SMALL, "--steps", 5, *flags, "--batch-size")
-    found = end(
-        [
-            subprocess.Popen(
-                [*train, str(size), "--host-index", str(index)],
-                env=environment(),
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-            )
-            for index, size in enumerate((2, 4))
-        ]
-    )
-    assert [code for code, *_ in found] == [2, 2], found
-    assert all(len(errors.splitlines()) == 1 and "--batch-size" in errors for *_, errors in found)
-    assert not (tmp_path / "run").exists()

@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -23,12 +21,12 @@ from PIL import Image
 
 from benchmarks import serving
 from pix2pix_tf import formats
-from pix2pix_tf.errors import ConfigError, DataError
+from pix2pix_tf.errors import DataError
 from pix2pix_tf.formats.run import GeneratorTranslator
 from pix2pix_tf.formats.saved_model import SavedModel
 from pix2pix_tf.formats.saved_model.graph import write_saved_model
 from pix2pix_tf.runs import open_run
-from tests.end_to_end.commands import environment, free_port, run
+from tests.end_to_end.commands import free_port, run
 
 pytestmark = pytest.mark.slow
 
@@ -108,45 +106,6 @@ def test_tensorflow_serving(tiny_run, tmp_path):
         check_served_outputs(url, local, tmp_path)
         (tmp_path / "again").mkdir()
         check_served_outputs(f"{url}/versions/1", local, tmp_path / "again")
-
-
-# KServe leaves it to the model to read a request and to write the answer: as TensorFlow Serving documents.
-KSERVE = """
-import base64, sys
-import kserve, tensorflow as tf
-
-class Facades(kserve.Model):
-    def __init__(self, path):
-        super().__init__("facades")
-        self.model = tf.saved_model.load(path)
-        self.ready = True
-
-    def predict(self, payload, headers=None, response_headers=None):
-        files = [base64.b64decode(instance["b64"]) for instance in payload["instances"]]
-        try:
-            output = self.model.signatures[payload["signature_name"]](image_bytes=tf.constant(files))
-        except tf.errors.InvalidArgumentError as error:
-            raise kserve.errors.InvalidInput(error.message)
-        pictures = output["image_bytes"].numpy()
-        return {"predictions": [{"b64": base64.b64encode(image).decode()} for picture in pictures]}
-
-if __name__ == "__main__":
-    kserve.ModelServer(http_port=int(sys.argv[1]), enable_grpc=False, workers=1).start([Facades(sys.argv[2])])
-"""
-
-
-@pytest.mark.skipif(importlib.util.find_spec("kserve") is None, reason="KServe is not installed")
-def test_kserve(tiny_run, tmp_path):
-    local = export(tiny_run.path, tmp_path / "facades" / "1")
-    script = Path(tmp_path / "server.py")
-    script.write_text(KSERVE, encoding="utf-8")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/v1/models/facades"
-    command = [sys.executable, str(script), str(port), str(tmp_path / "facades" / "1")]
-    with started(command, url, tmp_path / "log.txt", **environment()):
-        check_served_outputs(url, local, tmp_path)
-        with pytest.raises(ConfigError, match=r"the server doesn.t have this model"):
-            formats.load(url.replace("facades", "maps"))
 
 
 def test_concurrent_grpc_clients_and_bad_requests(tiny_run, tmp_path):

@@ -190,11 +190,6 @@ def test_a_photo_of_any_size_is_classified_at_the_networks_size(dataset, segment
     np.testing.assert_array_equal(segmenter(photo[:, ::-1]), found[:, ::-1])
 
 
-def test_the_size_need_not_be_a_multiple(dataset, tmp_path):
-    segmenter = load_or_train(dataset, (65, 78), tmp_path, ignore, steps=2)
-    assert segmenter(next(held_out(dataset))[0]).shape == (65, 78)
-
-
 def test_training_does_not_depend_on_global_random_states_and_leaves_them_alone(dataset, tmp_path):
     networks = []
     for number in range(2):

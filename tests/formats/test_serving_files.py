@@ -69,9 +69,9 @@ def code_block(out, language, word):
 @pytest.fixture(scope="module")
 def out_of_bands(tmp_path_factory):
     """The same for a model of more channels than image files have."""
-    folder, translate = tmp_path_factory.mktemp("bands"), untrained(input_channels=6, output_channels=5)
-    write_saved_model(translate, folder / "facades" / "1", LIMITS)
-    _write_files(folder, translate, SIZE)
+    folder = tmp_path_factory.mktemp("bands")
+    ContrastModel(6, 5).save(folder / "facades" / "1", bytes=None)
+    _write_files(folder, formats.load(folder / "facades"), SIZE)
     return folder
 
 

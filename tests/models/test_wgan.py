@@ -9,13 +9,10 @@ from PIL import Image
 
 from pix2pix_tf import load, train
 from pix2pix_tf.errors import ConfigError, DataError
-from pix2pix_tf.exporting.export import export
-from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.models.wgan import interpolated
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
-from tests.end_to_end.commands import typed
 from tests.training.steps import distance, eagerly, first_gradients, pairs, reset, values, without_fast_layers
 
 TINY = {"generator_filters": 8, "critic_filters": 2, "batch_size": 4}
@@ -110,20 +107,3 @@ def test_run_generates_its_sample_grid(run):
     for wrong in (z[:3], z.astype(int), np.full(10, np.nan, np.float32)):
         with pytest.raises(DataError):
             translate(wrong)
-
-
-@pytest.mark.slow
-def test_predict_and_exports_give_the_same_images(run, tmp_path):
-    [model] = export(ExportOptions(run.path, tmp_path / "export"))
-    assert not [each for each in model.verifications if each.shortfall]
-    [tflite] = (tmp_path / "export").rglob("*.tflite")
-    saved_model = next((tmp_path / "export").rglob("saved_model.pb")).parent
-    images = {}
-    for name, place in (("run", run.path), ("tflite", tflite), ("saved", saved_model)):
-        done = typed("predict", place, "--count", 3, "--seed", 5, "--out", tmp_path / name, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        files = sorted((tmp_path / name).iterdir())
-        images[name] = np.stack([np.asarray(Image.open(path)) for path in files]).astype(int)
-    assert images["run"].shape == (3, 64, 64, 3)
-    assert np.abs(images["saved"] - images["run"]).max() == 0
-    assert np.abs(images["tflite"] - images["run"]).max() <= 1

@@ -45,10 +45,9 @@ def output_and_gradients(layer, x, training):
 
 
 FILTERED = [
-    (DownsamplingConvolution, (3, 17, 20, 3)),
-    (DownsamplingConvolution, (2, 1, 5, 3)),
+    (DownsamplingConvolution, (3, 9, 12, 3)),
     (TransposedConvolution, (2, 5, 8, 4)),
-    (FlatConvolution, (2, 11, 6, 5)),
+    (FlatConvolution, (2, 7, 6, 5)),
 ]
 
 

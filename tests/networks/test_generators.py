@@ -50,13 +50,6 @@ def test_output_has_the_input_size(generator):
         np.testing.assert_allclose(traced(image), output, atol=1e-6)
 
 
-@KIND
-def test_input_and_output_have_their_own_channels(kind):
-    channels = {"input_channels": 1, "output_channels": 2}
-    generator = build_generator(kind, image_size=(9, 8), base_filters=1, **channels)
-    assert generator(images(2, 9, 8, 1)).shape == (2, 9, 8, 2)
-
-
 @pytest.mark.parametrize(
     ("kind", "norm"), [("unet", "instance"), ("encoder_decoder", "none"), ("resnet", "batch")]
 )
