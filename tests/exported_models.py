@@ -88,29 +88,6 @@ def write_tflite(path, size=SIZE, levels=False, name="image", signature="serving
     return path
 
 
-def write_onnx(path, output="translated"):
-    """Writes an .onnx for any size; needs the package onnx."""
-    from onnx import TensorProto, helper
-
-    def batch(name):
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", "height", "width", 3])
-
-    def number(name, value):
-        return helper.make_tensor(name, TensorProto.FLOAT, [], [value])
-
-    nodes = [
-        helper.make_node("Mul", ["images", "gain"], ["more"]),
-        helper.make_node("Clip", ["more", "least", "most"], ["clipped"]),
-        helper.make_node("ReduceMax", ["clipped"], ["gray"], axes=[3], keepdims=1),
-        helper.make_node("Concat", ["gray"] * 3, [output], axis=3),
-    ]
-    numbers = [number("gain", GAIN), number("least", -1.0), number("most", 1.0)]
-    graph = helper.make_graph(nodes, "contrast", [batch("images")], [batch(output)], numbers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
 # ---------------------------------------------------------------- servers
 
 

@@ -1,25 +1,19 @@
 """Exported models of every kind, and how one line of refusal is looked at."""
 
-import importlib.util
-
 import pytest
 
 from pix2pix_tf import formats
-from tests.exported_models import SIZE, ContrastModel, write_onnx, write_tflite
-
-HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
+from tests.exported_models import SIZE, ContrastModel, write_tflite
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """A SavedModel in two versions, two .tflite files and, with the extra, an .onnx; to be read only."""
+    """A SavedModel in two versions and two .tflite files, to be read only."""
     folder = tmp_path_factory.mktemp("models")
     ContrastModel().save(folder / "contrast" / "9")
     ContrastModel(output_channels=1).save(folder / "contrast" / "10")
     write_tflite(folder / "floats.tflite", SIZE)
     write_tflite(folder / "levels.TFLITE", SIZE, levels=True)
-    if HAS_ONNX:
-        write_onnx(folder / "contrast.onnx")
     return folder
 
 
@@ -29,8 +23,6 @@ def load(models):
     loaded = {}
 
     def load(name):
-        if name.endswith(".onnx") and not HAS_ONNX:
-            pytest.skip("the extra onnx is not installed")
         if name not in loaded:
             loaded[name] = formats.load(models / name)
         return loaded[name]

@@ -10,15 +10,12 @@ import tensorflow as tf
 from pix2pix_tf import formats
 from pix2pix_tf.errors import ConfigError, DataError, RunError
 from pix2pix_tf.formats.saved_model.reader import PIXEL_FACTS
-from tests.exported_models import SIZE, ContrastModel, expected, noise, write_onnx, write_tflite
-from tests.formats.conftest import HAS_ONNX
+from tests.exported_models import SIZE, ContrastModel, expected, noise, write_tflite
 
 pytestmark = pytest.mark.slow
 
-EXPORTED = ["contrast/9", "floats.tflite", "levels.TFLITE", "contrast.onnx"]
 
-
-@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize("name", ["contrast/9", "floats.tflite", "levels.TFLITE"])
 def test_arrays_and_files_are_taken_as_a_run_takes_them(load, name, tmp_path):
     translate, image = load(name), noise(*SIZE)
     output = translate(image)
@@ -33,7 +30,7 @@ def test_arrays_and_files_are_taken_as_a_run_takes_them(load, name, tmp_path):
     np.testing.assert_array_equal(translate(gray), translate(np.stack([gray] * 3, axis=-1)))
 
 
-@pytest.mark.parametrize("name", ["contrast/9", "floats.tflite", "contrast.onnx"])
+@pytest.mark.parametrize("name", ["contrast/9", "floats.tflite"])
 def test_16_bits_keep_their_depth(load, name):
     # A quarter of a level of 8 bits between neighbours, which the contrast makes 3 or 4 levels.
     ramp = (32767 + 64 * np.arange(-24, 24)).astype(np.uint16)
@@ -197,21 +194,3 @@ def test_a_damaged_or_another_tflite_is_named(models, tmp_path, refused):
         assert str(path) in refused(ConfigError, formats.load, path)
     for change in ({"name": "x"}, {"signature": "other"}):
         assert str(path) in refused(ConfigError, formats.load, write_tflite(path, **change))
-
-
-def test_a_tflite_says_nothing_when_it_is_loaded(models, capfd):
-    formats.load(models / "floats.tflite")
-    assert capfd.readouterr().err == ""
-
-
-# ---------------------------------------------------------------- ONNX
-
-
-@pytest.mark.skipif(not HAS_ONNX, reason="the extra onnx is not installed")
-def test_a_damaged_or_another_onnx_is_named(models, tmp_path, refused):
-    whole = (models / "contrast.onnx").read_bytes()
-    path = tmp_path / "m.onnx"
-    for content in (b"", b"hello there, this is text", whole[: len(whole) // 2]):
-        path.write_bytes(content)
-        assert str(path) in refused(ConfigError, formats.load, path)
-    assert str(path) in refused(ConfigError, formats.load, write_onnx(path, output="y"))

@@ -45,6 +45,21 @@ def test_onnx_generates_the_networks_output_at_any_size(tmp_path, settings):
     for size in ((64, 64), (35, 90), (1, 1)):
         image = noise(*size, loaded.input.channels)
         assert np.abs(loaded(image).astype(int) - translate(image)).max() <= 1
+    deep = noise(64, 64, loaded.input.channels, dtype=np.uint16)
+    assert np.abs(loaded(deep).astype(int) - translate(deep)).max() <= 1
+
+
+@needs_extra
+def test_a_damaged_or_another_onnx_is_named(tmp_path, refused):
+    import onnx
+
+    path = tmp_path / "tiny.onnx"
+    write_onnx(untrained("wgan"), path)
+    model, whole = onnx.load(path), path.read_bytes()
+    model.graph.input[0].name = "x"
+    for content in (b"", b"hello there, this is text", whole[: len(whole) // 2], model.SerializeToString()):
+        path.write_bytes(content)
+        assert str(path) in refused(ConfigError, formats.load, path)
 
 
 @pytest.mark.skipif(INSTALLED, reason="the extra onnx is installed")
