@@ -86,8 +86,8 @@ def test_unsupported_models_are_refused(tmp_path, litert, model):
     for other in (tmp_path / "none.tflite", tmp_path / "text.tflite", tmp_path):
         with pytest.raises(ConfigError):
             Demo(other, runtime=litert)
-    noise = model_file(tmp_path / "noise.tflite", untrained("wgan"))
-    bands = model_file(tmp_path / "bands.tflite", untrained(input_channels=4))
+    noise = model_file(tmp_path / "noise.tflite", untrained("wgan", generator_filters=2))
+    bands = model_file(tmp_path / "bands.tflite", untrained(input_channels=4, base_filters=2))
     for other in (noise, bands):
         with pytest.raises(ConfigError, match=other.name):
             Demo(other, runtime=litert)

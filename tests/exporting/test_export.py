@@ -308,7 +308,7 @@ def test_the_process_that_verifies_ends_with_whoever_started_it(exported, tmp_pa
     ("error", "options"),
     [
         (ConfigError, {"formats": ()}),
-        (ConfigError, {"name": "a/b"}),
+        *((ConfigError, {"name": name}) for name in ("a/b", "a b", "../x", "façade", "-v", "a:b", ".hidden")),
         (ConfigError, {"direction": "AtoB"}),  # the run's is BtoA
         (ConfigError, {"noise": "keep"}),  # which no .tflite can be
         (ConfigError, {"settings": FormatSettings(saved_model=SavedModel(max_pixels_per_image=64 * 64 - 1))}),

@@ -162,12 +162,6 @@ def test_another_size_names_the_files_size_and_the_images(load, models, tmp_path
         assert all(part in message for part in (str(path), str(models / name), "48x32", "32x48"))
 
 
-def test_16_bits_are_rounded_for_a_model_of_levels(load):
-    image = noise(*SIZE)
-    deep = image.astype(np.uint16) * 257 + 100
-    np.testing.assert_array_equal(load("levels.TFLITE")(deep), load("levels.TFLITE")(image))
-
-
 def test_threads_may_share_a_tflite(load):
     translate = load("floats.tflite")
     images = [noise(*SIZE, seed=seed) for seed in range(8)]

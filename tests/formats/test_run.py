@@ -49,18 +49,18 @@ def test_files_are_read_at_least_at_the_depth_of_training(tmp_path, bits):
     assert translate.pixel_facts()["input_format"]["bits"] == bits
 
 
-@pytest.mark.parametrize(
-    ("name", "step"), [("step_000000010.png", 10), ("step_000000020.png", 20), ("final.png", 20)]
-)
-def test_sample_grids_show_the_same_outputs(tiny_run, name, step):
+@pytest.mark.parametrize("step", [10, 20])
+def test_sample_grids_show_the_same_outputs(tiny_run, step):
     translate, config = formats.load(tiny_run.path, step=step), tiny_run.read_config()
     held_out = held_out_images(open_dataset(config), config.data.size, 4)
     assert len(held_out) == 4
     rows = [(image, translate(image), target) for _, image, target in held_out]
     expected = compose_grid(f"run: procedural (val), step {step}", ("input", "output", "target"), rows)
-    path = tiny_run.final_grid if name == "final.png" else tiny_run.samples / name
-    grid = np.asarray(Image.open(path))
-    np.testing.assert_array_equal(grid, expected)
+    paths = [tiny_run.samples / f"step_{step:09d}.png"]
+    if step == 20:
+        paths.append(tiny_run.final_grid)
+    for path in paths:
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), expected)
 
 
 ONLY_KERAS = """
@@ -107,25 +107,6 @@ def test_the_output_has_the_inputs_size(translate):
         assert translate(noise(*size)).shape == (*size, 3)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_alpha_is_laid_over_white(translate, dtype):
-    top = np.iinfo(dtype).max
-    color = noise(40, 50, dtype=dtype)
-    alpha = np.full((40, 50, 1), top, dtype)
-    np.testing.assert_array_equal(translate(np.concatenate([color, alpha], axis=-1)), translate(color))
-    alpha[:, 25:] = 0
-    white = color.copy()
-    white[:, 25:] = top
-    np.testing.assert_array_equal(translate(np.concatenate([color, alpha], axis=-1)), translate(white))
-
-
-def test_16_bits_of_the_same_image_give_the_same_output(translate):
-    image = noise(40, 50)
-    # 257 times a level of 8 bits is the same gray of 16: equal but for the last bit of float32.
-    deep = translate(image.astype(np.uint16) * 257)
-    assert np.abs(deep.astype(int) - translate(image)).max() <= 1
-
-
 # ---------------------------------------------------------------- noise and precision
 
 
@@ -157,11 +138,6 @@ def test_an_array_that_is_no_image_is_refused(translate, refused):
     wrong += [np.zeros((4, 4, 3), dtype) for dtype in (np.float32, np.int64, bool)]
     for array in wrong:
         refused(DataError, translate, array)
-
-
-def test_a_step_that_is_not_there_is_named(tiny_run, refused):
-    message = refused(RunError, formats.load, tiny_run.path, step=7)
-    assert all(step in message for step in ("7", "10", "20"))
 
 
 def test_a_run_whose_settings_no_longer_fit_its_weights_is_refused(tiny_run, tmp_path, refused):

@@ -172,15 +172,6 @@ def test_arrays_have_the_same_limits(model, signature):
 # ---------------------------------------------------------------- what is written
 
 
-def test_it_holds_the_weights_and_nothing_else(directory, translate):
-    variables = dict(tf.train.list_variables(str(directory / "variables" / "variables")))
-    variables.pop("_CHECKPOINTABLE_OBJECT_GRAPH")
-    assert not any("optimizer" in name.lower() or "seed" in name for name in variables)
-    stored = sorted(int(np.prod(shape)) for shape in variables.values())
-    called = [weight for weight in translate._fast.weights if "seed" not in weight.path]
-    assert stored == sorted(int(np.prod(weight.shape)) for weight in called)
-
-
 def test_its_graph_computes_without_python_training_or_chance(directory):
     saved = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
     graph = saved.meta_graphs[0].graph_def

@@ -8,7 +8,6 @@ import tensorflow as tf
 from pix2pix_tf.networks.layers import (
     CropToMatch,
     InstanceNormalization,
-    ReflectionPadding,
     ReflectToAtLeast,
 )
 from tests.networks.inputs import second_derivatives
@@ -62,16 +61,6 @@ def test_reflection_equals_numpy(height, width, minimum):
     layer = ReflectToAtLeast(minimum)
     np.testing.assert_array_equal(layer(x), expected)
     np.testing.assert_array_equal(traced(layer)(x), expected)
-
-
-@pytest.mark.parametrize(("pixels", "size"), [(1, (2, 2)), (1, (5, 3)), (3, (4, 9))])
-def test_reflection_padding_equals_numpy(pixels, size):
-    x = random((2, *size, 3))
-    layer = ReflectionPadding(pixels)
-    expected = np.pad(x, [(0, 0), (pixels, pixels), (pixels, pixels), (0, 0)], mode="reflect")
-    np.testing.assert_array_equal(layer(x), expected)
-    np.testing.assert_array_equal(traced(layer)(x), expected)
-    assert layer(keras.Input((None, 7, 3))).shape == (None, None, 7 + 2 * pixels, 3)
 
 
 @pytest.mark.parametrize("reference", [(4, 6), (3, 6), (4, 5), (1, 1)])
