@@ -191,18 +191,6 @@ def test_what_is_larger_than_a_tile_becomes_a_tiff(tiny_run, translate, tmp_path
     np.testing.assert_array_equal(pixels_of(tmp_path / "out" / "large.tif"), tiled)
 
 
-def test_a_model_of_one_size_takes_any_that_is_fitted(models, tmp_path, save_image):
-    image = noise(33, 40)
-    Image.fromarray(image).resize((80, 66), Image.Resampling.NEAREST).save(tmp_path / "twice.png")
-    predict(
-        PredictOptions(models / "contrast.tflite", [tmp_path / "twice.png"], tmp_path / "out", fit_input=True)
-    )
-    written = pixels_of(tmp_path / "out" / "twice.png")
-    assert written.shape == (66, 80, 3)
-    half = np.asarray(Image.fromarray(written).resize((40, 33), Image.Resampling.BOX)).astype(int)
-    assert np.abs(half - expected(image)).mean() < 40
-
-
 class Identity(Translator):
     """Returns 8-bit gray images of one size as they are, and keeps them."""
 

@@ -27,20 +27,8 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **extra}
 
 
-def run(*arguments: object, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Runs ``pix2pix ARGUMENTS`` in a process of its own, to its end."""
-    return subprocess.run(
-        command(*arguments),
-        cwd=cwd,
-        env=environment(**extra),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-    )
-
-
 def typed(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs ``pix2pix ARGUMENTS`` without the seconds that a process takes to load TensorFlow."""
+    """Runs ``pix2pix ARGUMENTS`` here: a process takes seconds to load TensorFlow."""
     written, errors = io.StringIO(), io.StringIO()
     with contextlib.chdir(cwd), contextlib.redirect_stdout(written), contextlib.redirect_stderr(errors):
         exit_code = main(list(map(str, arguments)))
