@@ -104,8 +104,8 @@ def test_int8_generates_images_beyond_its_calibration(translate, models):
     ("size", "settings"),
     [
         ((1, 2), {}),
-        ((65, 99), {"norm": "none", "input_channels": 1, "output_channels": 1}),
-        ((33, 51), {"generator": "encoder_decoder"}),
+        ((65, 99), {"norm": "none", "input_channels": 1}),
+        ((33, 51), {"generator": "encoder_decoder", "output_channels": 1}),
         ((3, 50), {"generator": "resnet", "norm": "batch", "upsampling": "resize"}),
     ],
     ids=str,
