@@ -120,11 +120,7 @@ def test_unwritable_directory_is_one_line_and_exit_code_1(tmp_path: Path):
     assert "locked" in error_line(result)
 
 
-def test_evaluate_and_timeline_of_a_run(trained: Path, tmp_path: Path):
-    result = typed("evaluate", trained, "--no-segmentation", "--out", tmp_path / "evaluated", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "SSIM" in result.stdout
-    assert {each.name for each in (tmp_path / "evaluated").iterdir()} == {"metrics.json", "report.html"}
+def test_timeline_of_a_run(trained: Path, tmp_path: Path):
     result = typed("timeline", trained, "--out", tmp_path / "run.gif", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "run.gif").read_bytes().startswith(b"GIF8")

@@ -6,12 +6,14 @@ import tifffile
 from PIL import Image
 
 from pix2pix_tf.evaluation.evaluator import EvaluateOptions, evaluate
+from pix2pix_tf.exporting import verification
 from pix2pix_tf.exporting.export import export
 from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.training.train import train
 from tests.conftest import small_config
+from tests.formats.models import translate_in_this_process
 
 
 def scene(number):
@@ -51,7 +53,7 @@ def as_deep_colors(path, picture):
     ("write_a", "write_b", "suffix"),
     [(as_real_numbers, as_bands_of_int16, ".npy"), (as_deep_colors, as_deep_gray, ".png")],
 )
-def test_measurements_and_16_bit_images_end_to_end(tmp_path, write_a, write_b, suffix):
+def test_measurements_and_16_bit_images_end_to_end(tmp_path, monkeypatch, write_a, write_b, suffix):
     pairs = folder_of_pairs(tmp_path / "pairs", write_a, write_b)
     run = tmp_path / "run"
     train(small_config(run, dataset=str(pairs), direction="AtoB", steps=2), report=lambda line: None)
@@ -67,6 +69,7 @@ def test_measurements_and_16_bit_images_end_to_end(tmp_path, write_a, write_b, s
         assert output.dtype == np.float32
         target = read(next((pairs / "B").iterdir()))
         assert target.min() <= output.mean() <= target.max()
+    monkeypatch.setattr(verification, "translate_in_fresh_process", translate_in_this_process)
     export(ExportOptions(run, tmp_path / "exported", formats=("saved_model",)))
     predict(PredictOptions(tmp_path / "exported" / "run", [pairs / "A"], tmp_path / "by export"))
     for file in files:

@@ -62,5 +62,7 @@ def test_a_run_in_a_store_is_trained_continued_and_used(store, tmp_path, save_im
     assert outputs[RUN] == outputs[tmp_path / "here"]
     done = typed("evaluate", f"{RUN}@20", "--no-segmentation", "--out", tmp_path / "evaluated", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "SSIM" in done.stdout
+    assert {each.name for each in (tmp_path / "evaluated").iterdir()} == {"metrics.json", "report.html"}
     refused = typed("export", RUN, "--formats", "tflite", cwd=tmp_path)
     assert (refused.returncode, "--out" in refused.stderr) == (2, True), refused.stderr
