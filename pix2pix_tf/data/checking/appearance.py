@@ -74,10 +74,11 @@ def joined(left: Appearance, right: Appearance) -> Appearance:
     both = np.concatenate([thumbnail_of(left), thumbnail_of(right)], axis=1).astype(np.uint16)
     thumbnail = ((both[:, ::2] + both[:, 1::2] + 1) // 2).astype(np.uint8)
     colors = sorted([*left.colors, *right.colors], key=lambda each: -each[1])
-    shares: dict[int, float] = {}  # similar colors are merged
-    for (_, share), near in zip(colors, _near(rgb([code for code, _ in colors])), strict=True):
-        code = colors[near.argmax()][0]
-        shares[code] = shares.get(code, 0.0) + share / 2
+    is_near = _near(rgb([code for code, _ in colors]))
+    shares: dict[int, float] = {}
+    for (_, share), is_near_this in zip(colors, is_near, strict=True):
+        most_frequent, _ = colors[is_near_this.argmax()]  # the first one that is near
+        shares[most_frequent] = shares.get(most_frequent, 0.0) + share / 2
     return Appearance(
         thumbnail.tobytes().hex(),
         [min(each) for each in zip(left.low, right.low, strict=True)],

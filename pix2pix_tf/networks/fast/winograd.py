@@ -123,11 +123,11 @@ class _Tiling:
         self._join_width, self._join_height = compiled(self._width_loop), compiled(self._height_loop)
 
     def split(self, x: tf.Tensor) -> Parts:
-        size = self._matrix.shape[1]
-        padding = [
-            (self._before, self._phases * (self._step * (tiles - 1) + size) - side - self._before)
-            for tiles, side in zip(self._tiles, self._sides, strict=True)
-        ]
+        """Returns a tensor for each product, [batch · tiles, phases² channels]."""
+        padding = []
+        for tiles, side in zip(self._tiles, self._sides, strict=True):
+            covered = self._phases * (self._step * (tiles - 1) + self._matrix.shape[1])
+            padding.append((self._before, covered - side - self._before))
         if any(map(any, padding)):
             x = tf.pad(x, [(0, 0), *padding, (0, 0)])
         return [tf.reshape(part, [-1, self._phases**2 * x.shape[3]]) for part in self._split(x)]
