@@ -1,5 +1,7 @@
 """What `data check` finds in folders of images: nothing in good ones, and every fault with its files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
@@ -60,6 +62,12 @@ def save(image, path, **options):
         np.save(path.with_suffix(".npy"), image)
     else:
         image.save(path, **options)
+
+
+def save_all(make, pattern, count=COUNT, **options):
+    """Saves ``make(number)`` at a path that contains {} for the number."""
+    for number in range(count):
+        save(make(number), Path(str(pattern).format(number)), **options)
 
 
 def path_of(folder, number):
@@ -193,9 +201,9 @@ def test_gray_among_colors_and_the_reverse(tmp_path):
 
 @pytest.mark.parametrize("quality", [50, 75, 95])
 def test_label_maps_that_went_through_jpeg(tmp_path, quality):
-    for number in range(COUNT):
-        path = path_of(tmp_path, number).with_suffix(".jpg")
-        save(beside(photo(number), label_map(number)), path, quality=quality)
+    pattern = tmp_path / "train" / "{}.jpg"
+    save_all(lambda seed: beside(photo(seed), label_map(seed)), pattern, quality=quality)
+    save(beside(photo(COUNT), label_map(COUNT)), tmp_path / "val" / "1.jpg", quality=quality)
     found = examine(tmp_path, label_maps="auto")
     assert set(found) == {"blurred-label-maps", "undeclared-label-maps"}
     assert len(found["blurred-label-maps"]) >= 0.9 * COUNT
@@ -206,10 +214,7 @@ def test_label_maps_that_went_through_jpeg(tmp_path, quality):
 @pytest.mark.parametrize("is_band", [False, True])
 def test_a_band_that_is_declared_as_alpha(tmp_path, is_band):
     alpha = gray(1) if is_band else gray(1).point(lambda level: 255 * (level > 127))
-    for number in range(COUNT):
-        image = photo(number)
-        image.putalpha(alpha)
-        save(image, tmp_path / "train" / f"{number}.png")
+    save_all(lambda seed: Image.merge("RGBA", (*photo(seed).split(), alpha)), tmp_path / "train" / "{}.png")
     assert ("band-as-alpha" in examine(tmp_path, kind="images")) is is_band
     assert "band-as-alpha" not in examine(tmp_path, kind="images", input_channels=4)
 
@@ -260,8 +265,7 @@ def test_what_may_not_be_intended(tmp_path, files, size, codes):
 
 @pytest.mark.parametrize("size", [(96, 64), (128, 64), (65, 90)])
 def test_photos_are_not_taken_for_pairs(tmp_path, size):
-    for number in range(12):
-        save(photo(number, *size), tmp_path / f"{number}.png")
+    save_all(lambda seed: photo(seed, *size), tmp_path / "{}.png", 12)
     assert "not-pairs" in examine(tmp_path)
     with pytest.raises(DataError, match="layout"):
         open_folder(tmp_path)
@@ -287,34 +291,16 @@ PAIRS = {
 @pytest.mark.parametrize("quality", [None, 75])
 @pytest.mark.parametrize("kind", PAIRS)
 def test_pairs_are_not_taken_for_photos(tmp_path, kind, quality):
-    for number in range(10):
-        options = {"quality": quality} if quality else {}
-        save(PAIRS[kind](number), tmp_path / f"{number}.{'jpg' if quality else 'png'}", **options)
+    if quality:
+        save_all(PAIRS[kind], tmp_path / "{}.jpg", 10, quality=quality)
+    else:
+        save_all(PAIRS[kind], tmp_path / "{}.png", 10)
     assert len(open_folder(tmp_path).sides) == 2
 
 
-def test_errors_have_their_files(folder):
-    (folder / "train" / "text.png").write_text("text")
-    whole = path_of(folder, 8).read_bytes()
-    path_of(folder, 8).write_bytes(whole[: len(whole) // 2])
-    save(Image.new("RGB", (1, 9)), folder / "train" / "thin.png")
-    save(beside(photo(1), photo(2)), folder / "train" / "9.jpg")
-    report = check(folder)
-    assert not report.is_good
-    assert [(finding.severity, finding.code) for finding in report.findings] == [
-        ("error", "same-name"),
-        ("error", "unreadable"),
-    ]
-    assert [finding.files for finding in report.findings] == [
-        [str(folder / "train" / name) for name in names]
-        for names in (("9.jpg", "9.png"), ("8.png", "text.png", "thin.png"))
-    ]
-
-
 def test_unpaired_sets_are_counted_and_compared_each_with_itself(tmp_path):
-    for number in range(COUNT):
-        save(photo(number), tmp_path / "trainA" / f"horse {number}.png")
-        save(photo(number + 100, 90), tmp_path / "trainB" / f"zebra {number}.png")
+    save_all(photo, tmp_path / "trainA" / "horse {}.png")
+    save_all(lambda seed: photo(seed + 100, 90), tmp_path / "trainB" / "zebra {}.png")
     save(photo(3), tmp_path / "testA" / "again.png")
     save(photo(999), tmp_path / "testB" / "other.png")
     report = check(tmp_path, "unpaired")

@@ -55,7 +55,7 @@ def config_of(dataset, tmp_path, **settings):
 # ---------------------------------------------------------------- list, download
 
 
-def test_every_named_data_set_is_listed_with_where_it_is(run, tmp_path):
+def test_list_of_named_data_sets(run, tmp_path):
     code, listed, errors = run("list")
     assert (code, errors) == (0, [])
     assert listed.splitlines()[0].startswith("procedural ")
@@ -78,7 +78,7 @@ def test_a_data_set_is_described_in_a_line(direction):
 # ---------------------------------------------------------------- check
 
 
-def test_a_good_folder_is_described_and_nothing_is_wrong(run, folder):
+def test_the_report_of_a_good_folder(run, folder):
     code, out, errors = run("check", folder, "--image-size", 64)
     assert (code, errors) == (0, [])
     lines = out.splitlines()
@@ -93,7 +93,7 @@ def test_a_good_folder_is_described_and_nothing_is_wrong(run, folder):
     assert f"160x70 ({COUNT})" in out
 
 
-def test_of_many_bad_files_a_few_are_named_and_all_in_the_json(run, folder):
+def test_the_report_of_many_bad_files(run, folder):
     bad = [folder / "train" / f"bad {number} 글자.png" for number in range(20)]
     for path in bad:
         path.write_text("text")
@@ -115,7 +115,7 @@ def test_of_many_bad_files_a_few_are_named_and_all_in_the_json(run, folder):
     assert [finding["code"] for finding in json.loads(out)["findings"]] == ["unreadable", "enlarged"]
 
 
-def test_photos_are_checked_as_what_a_task_makes_pairs_of(run, tmp_path, save_image):
+def test_photos_for_a_task(run, tmp_path, save_image):
     folder = tmp_path / "photos"
     for number in range(COUNT):
         save_image(folder / "train" / f"{number}.png", 64, 64, seed=number)
@@ -128,15 +128,11 @@ def test_photos_are_checked_as_what_a_task_makes_pairs_of(run, tmp_path, save_im
     assert "--task" in errors[0]
 
 
-def test_a_named_data_set_has_a_json_report_too():
+def test_the_report_of_a_named_data_set():
     report = check_dataset(preset("procedural"), preset("procedural"))
-    assert report.is_good
-    assert json.loads(report.to_json()) == {
-        "kind": "pairs",
-        "layout": "procedural",
-        "counts": {"train": [400], "val": [50], "test": [50]},
-        "findings": [],
-    }
+    counts = {"train": [400], "val": [50], "test": [50]}
+    expected = {"kind": "pairs", "layout": "procedural", "counts": counts, "findings": []}
+    assert (report.is_good, json.loads(report.to_json())) == (True, expected)
 
 
 def test_check_reports_which_kind_it_found(run, unpaired_folder):
@@ -152,7 +148,7 @@ def test_check_reports_which_kind_it_found(run, unpaired_folder):
 
 
 @pytest.mark.parametrize("action", ["check", "preview"])
-def test_a_folder_that_is_not_there_costs_one_line(run, tmp_path, action, monkeypatch):
+def test_a_missing_folder_is_reported_in_one_line(run, tmp_path, action, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for place, words in (("./nowhere", ("procedural", *CATALOG)), (tmp_path / "nowhere", ("moved",))):
         code, out, errors = run(action, place)
@@ -160,7 +156,7 @@ def test_a_folder_that_is_not_there_costs_one_line(run, tmp_path, action, monkey
         assert all(word in errors[0] for word in ("nowhere", *words))
 
 
-def test_what_is_held_out_of_a_flat_folder_is_what_check_and_pack_are_told(run, tmp_path, save_image):
+def test_shares_of_check_and_pack(run, tmp_path, save_image):
     for number in range(8):
         save_image(tmp_path / "flat" / f"{number}.png", width=160, height=70, seed=number)
     code, out, _ = run("check", tmp_path / "flat", "--json", "--val-share", 0.9, "--test-share", 0)
@@ -202,7 +198,7 @@ def test_a_preview_of_another_kind_or_size_is_refused(run, folder, tmp_path, opt
 
 
 @pytest.mark.slow
-def test_an_unpaired_data_set_is_previewed_as_a_and_b(run, capsys, unpaired_folder, tmp_path):
+def test_preview_of_unpaired_data_sets(run, capsys, unpaired_folder, tmp_path):
     size = ("--image-size", "64", "--count", "2")
     code, out, errors = run("preview", unpaired_folder, "--out", tmp_path / "x.png", *size)
     assert (code, errors) == (0, [])
