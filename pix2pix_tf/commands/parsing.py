@@ -86,8 +86,10 @@ def parse(
 
 
 def _fields(group: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yields `fields_of` a dataclass or instance, with those of nested ones."""
+    """Yields the fields of a dataclass or instance that have flags, with those of nested ones."""
     for name, annotation, value in fields_of(group):
+        if tyro.conf.Fixed in getattr(annotation, "__metadata__", ()):
+            continue
         if dataclasses.is_dataclass(value):
             yield from _fields(value)
         else:

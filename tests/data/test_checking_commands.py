@@ -75,6 +75,16 @@ def test_a_data_set_is_described_in_a_line(direction):
     )
 
 
+@pytest.mark.parametrize(
+    ("action", "flag"),
+    [("check", "--flip"), ("check", "--direction"), ("preview", "--val-share"), ("download", "--task")],
+)
+def test_settings_that_a_command_ignores_have_no_flag(run, tmp_path, action, flag):
+    code, _, [error] = run(action, tmp_path, flag)
+    assert code == 2
+    assert f"{flag} is unknown" in error
+
+
 # ---------------------------------------------------------------- check
 
 
