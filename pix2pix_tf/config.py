@@ -320,13 +320,6 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
     return build(type(config.model), {**before, **settings})
 
 
-def override(config: TrainConfig, options: Any) -> TrainConfig:
-    """Returns a copy of ``config`` with all fields of ``options`` that are settings and not ``None``."""
-    settings = {name for _, name, _, _ in each_setting(config)}
-    given = {name: value for name, value in vars(options).items() if value is not None}
-    return replace(config, **{name: value for name, value in given.items() if name in settings})
-
-
 def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
     """Lists the changes that prevent resuming a run, as ``--flag: stored → asked``.
 

@@ -29,7 +29,7 @@ class TrainSegmenterOptions:
 
 def run(arguments: list[str]) -> int:
     options = parse(TrainSegmenterOptions, "train-segmenter", arguments)
-    config = configs.override(preset(options.dataset), options)
+    config = configs.replace(preset(options.dataset), **vars(options))
     start_frameworks()
     from pix2pix_tf.data.names import data_root
     from pix2pix_tf.data.sources import open_dataset

@@ -15,6 +15,7 @@ from pix2pix_tf.data.pipeline import training_batches
 from pix2pix_tf.data.pixels import to_uint8
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.sample_grids import compose_grid
+from tests.data.folders import config_of
 
 COUNT = 51
 
@@ -46,10 +47,6 @@ def run(capsys, tmp_path):
         return code, shown.out, [line for line in shown.err.splitlines() if "error" in line]
 
     return run
-
-
-def config_of(dataset, tmp_path, **settings):
-    return replace(preset(str(dataset)), data_dir=tmp_path / "cache", image_size=(64,), **settings)
 
 
 # ---------------------------------------------------------------- list, download
@@ -176,7 +173,7 @@ def test_shares_of_check_and_pack(run, tmp_path, save_image):
     assert counts["val"] > 4
     out = tmp_path / "pack"
     assert run("pack", tmp_path / "flat", "--out", out, "--val-share", 0.9, "--test-share", 0)[0] == 0
-    packed = open_dataset(config_of(out, tmp_path))
+    packed = open_dataset(config_of(out))
     assert {split: packed.count(split) for split in packed.splits} == counts
     assert run("check", tmp_path / "flat", "--val-share", 0.5, "--test-share", 0.6)[0] == 2
 
@@ -185,7 +182,7 @@ def test_shares_of_check_and_pack(run, tmp_path, save_image):
 
 
 def test_a_preview_shows_the_first_batches_of_training(run, folder, tmp_path):
-    config = config_of(folder, tmp_path, seed=3)
+    config = config_of(folder, image_size=64, seed=3)
     out = tmp_path / "그림" / "preview.png"
     code, printed, errors = run(
         "preview", folder, "--out", out, "--count", 3, "--image-size", 64, "--seed", 3

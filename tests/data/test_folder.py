@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pix2pix_tf import preset, replace
+from pix2pix_tf import replace
 from pix2pix_tf.data.checking import decoding
 from pix2pix_tf.data.checking.report import check_dataset
 from pix2pix_tf.data.layout import FEWEST_HELD_OUT, Item, likely_kind, split_by_hash
@@ -23,7 +23,7 @@ from pix2pix_tf.data.preview import write_preview
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import printable
-from tests.data.folders import check_folder, open_folder, read_all, save, survey_folder
+from tests.data.folders import check_folder, config_of, open_folder, read_all, save, survey_folder
 
 
 def problem_of(folder, **options):
@@ -175,7 +175,7 @@ def test_the_split_stays_when_files_are_added():
 def test_a_folder_of_held_out_pairs_is_for_evaluation_only(tmp_path, files):
     for file in files:
         save(tmp_path / "data" / file, 16, 16)
-    config = replace(preset(str(tmp_path / "data")), data_dir=tmp_path / "cache")
+    config = config_of(tmp_path / "data")
     with pytest.raises(DataError, match="nothing to train on"):
         open_dataset(config)
     dataset = open_dataset(config, to_train=False)
@@ -211,7 +211,7 @@ def test_an_additional_channel_reads_alpha(tmp_path):
     for number in range(12):
         save(tmp_path / "A" / f"{number}.png", mode="RGBA", seed=number)
         save(tmp_path / "B" / f"{number}.png", seed=number)
-    config = replace(preset(str(tmp_path)), data_dir=tmp_path / "cache")
+    config = config_of(tmp_path)
     assert open_dataset(config).sides[0].channels == 3
     four = open_dataset(replace(config, input_channels=4))
     [pairs] = four.splits["train"]
@@ -457,7 +457,15 @@ def test_unreadable_index_is_ignored(tmp_path, decoded, index, data_dir):
     open_folder(tmp_path / "data")
     assert decoded == ["1.png", "1.png"]
     assert json.loads(file.read_text())["files"]
-    assert open_folder(tmp_path / "data", data_dir=file / "data").splits  # where nothing can be stored
+
+
+def test_checks_do_not_need_their_index(tmp_path, monkeypatch):
+    def fail(file, _):
+        raise SystemFault(f"{file}: no space left")
+
+    save(tmp_path / "data" / "train" / "1.png")
+    monkeypatch.setattr(decoding, "write_whole", fail)
+    assert open_folder(tmp_path / "data").splits
 
 
 # ---------------------------------------------------------------- unpaired, and images alone

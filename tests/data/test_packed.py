@@ -59,7 +59,7 @@ def test_a_pack_reads_what_its_folder_reads(folders, name):
                     np.testing.assert_array_equal(image, same)
 
 
-def test_records_go_on_in_the_next_shard(folders):
+def test_records_continue_in_the_next_shard(folders):
     records = [(f"{number}", [bytes([number]) * 50]) for number in range(10)]
     digests = np.arange(20, dtype=np.uint64).reshape(10, 2)
     written = write_records(folders / "out", "train", records, digests, shard_bytes=200)
@@ -70,7 +70,7 @@ def test_records_go_on_in_the_next_shard(folders):
     assert {path.name for path in (folders / "out").iterdir()} == {*written["shards"], "train.index.npy"}
 
 
-def test_a_pack_is_whole_or_none_and_is_not_written_over(folders):
+def test_packs_are_complete_or_absent_and_never_overwritten(folders):
     out = folders / "packed"
     pack_folder(folders / "pairs", out)
     for place in (out, folders / "pairs", folders / "pairs" / "train" / ".."):
@@ -82,35 +82,44 @@ def test_a_pack_is_whole_or_none_and_is_not_written_over(folders):
     assert len(open_pack(out).splits["train"][0]) == 12
 
 
-@pytest.mark.parametrize(
-    "damage",
-    ["no shard", "no index", "short index", "no JSON", "later", "keys", "no splits", "channels", "missing"],
-)
+def write_manifest(**changes):
+    def write(out):
+        manifest = json.loads((out / MANIFEST).read_text())
+        (out / MANIFEST).write_text(json.dumps({**manifest, **changes}))
+
+    return write
+
+
+def change_side(**changes):
+    def write(out):
+        first, *others = json.loads((out / MANIFEST).read_text())["sides"]
+        write_manifest(sides=[{**first, **changes}, *others])(out)
+
+    return write
+
+
+DAMAGES = {
+    "no shard": lambda out: (out / "train-00000.tfrecord").unlink(),
+    "no index": lambda out: (out / "train.index.npy").unlink(),
+    "short index": lambda out: np.save(out / "train.index.npy", np.load(out / "train.index.npy")[:-1]),
+    "no JSON": lambda out: (out / MANIFEST).write_text("{"),
+    "no keys": lambda out: (out / MANIFEST).write_text('{"format": 1}'),
+    "later format": write_manifest(format=9),
+    "no splits": write_manifest(splits={}),
+    "channels": change_side(channels=70000),
+    "missing": change_side(missing=70000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_pack_is_refused(folders, damage):
-    out = folders / "packed"
-    pack_folder(folders / "pairs", out)
-    manifest = json.loads((out / MANIFEST).read_text())
-    index = np.load(out / "train.index.npy")
-    if damage == "no shard":
-        (out / "train-00000.tfrecord").unlink()
-    elif damage == "no index":
-        (out / "train.index.npy").unlink()
-    elif damage == "short index":
-        np.save(out / "train.index.npy", index[:-1])
-    else:
-        sides = {
-            key: {"sides": [{**manifest["sides"][0], key: 70000}, *manifest["sides"][1:]]}
-            for key in ("channels", "missing")
-        }
-        changes = {"later": {"format": 9}, "no splits": {"splits": {}}, **sides}
-        texts = {name: json.dumps({**manifest, **change}) for name, change in changes.items()}
-        texts |= {"no JSON": "{", "keys": '{"format": 1}'}
-        (out / MANIFEST).write_text(texts[damage])
+    pack_folder(folders / "pairs", folders / "packed")
+    DAMAGES[damage](folders / "packed")
     with pytest.raises(DataError):
-        open_pack(out)
+        open_pack(folders / "packed")
 
 
-def test_a_damaged_record_is_noticed_where_it_is_read(folders):
+def test_a_damaged_record_is_reported_by_reading_and_by_check(folders):
     out = folders / "packed"
     pack_folder(folders / "pairs", out)
     shard = out / "train-00000.tfrecord"
@@ -135,7 +144,7 @@ def test_a_pack_of_another_kind_is_refused(folders):
     assert open_dataset(preset(str(folders / "packed/unpaired")), "images").kind == "images"
 
 
-def test_pairs_taken_apart_are_told_from_others_without_reading_their_names(folders):
+def test_pairs_of_a_pack_as_unpaired_sets(folders):
     pack_folder(folders / "pairs", folders / "packed")
     apart = open_dataset(preset(str(folders / "packed"), "cyclegan"))
     assert [list(images.names) for images in apart.splits["train"]] == [
@@ -144,7 +153,7 @@ def test_pairs_taken_apart_are_told_from_others_without_reading_their_names(fold
     assert apart.identity() != open_pack(folders / "packed").identity()
 
 
-def test_ranges_are_those_that_are_asked_for(folders):
+def test_requested_ranges(folders):
     pack_folder(folders / "measured", folders / "packed", "images")
     [side] = open_pack(folders / "packed", config_of("./measured", output_range=(-8.0, 8.0)), "images").sides
     assert side == dataclasses.replace(open_pack(folders / "packed").sides[0], value_range=(-8.0, 8.0))
