@@ -95,6 +95,16 @@ def test_writer_starts_from_the_published_folder(store, tmp_path, monkeypatch):
         assert contents(writer_of().copy) == OLD
 
 
+def test_publishing_reads_only_what_changed(store, monkeypatch):
+    writer = writer_of(files=OLD)
+    digest, read = storage._digest, []
+    monkeypatch.setattr(storage, "_digest", lambda path: (read.append(path.name), digest(path))[1])
+    (writer.copy / "new").write_text("three")
+    writer.publish()
+    writer.publish()
+    assert read == ["new"]
+
+
 class Failing:
     """A store that fails at one of its writing operations, before it or after it."""
 
