@@ -32,7 +32,7 @@ def model_file(path, translator):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return model_file(tmp_path_factory.mktemp("demo") / "façades of mine.tflite", untrained())
+    return model_file(tmp_path_factory.mktemp("demo") / "façades of mine.TFLITE", untrained())
 
 
 def write_runtime(folder):
