@@ -10,6 +10,7 @@ from PIL import Image
 from pix2pix_tf import preset, replace, train
 from pix2pix_tf.commands.main import main
 from pix2pix_tf.commands.train import train_args
+from pix2pix_tf.config import DEFAULT_MODEL, each_setting
 from pix2pix_tf.data.checking.report import check_dataset
 from pix2pix_tf.data.pipeline import held_out_images, training_batches
 from pix2pix_tf.data.sources import open_dataset
@@ -17,8 +18,8 @@ from pix2pix_tf.effects import READ_IF, refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.samples import run_dataset
 from pix2pix_tf.models.registry import MODELS, model_for
-from pix2pix_tf.training.resume import completed_config, total_steps
-from pix2pix_tf.training.schedules import learning_rate
+from pix2pix_tf.training.schedules import learning_rate, total_steps
+from pix2pix_tf.training.start import FROM_DATA, completed_config
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.train import dry_run
 from pix2pix_tf.wording import flag
@@ -48,7 +49,7 @@ UNREAD = {
     "lr_schedule": {"lr_schedule": "constant"},
     "one_hot_labels": {"one_hot_labels": False},
 }
-SMALL = {"base_filters": 2, "image_size": 64, "precision": "float32", "critic_steps": 1}
+SMALL = {"base_filters": 2, "image_size": 64, "precision": "float32", "critic_steps": 1, "generator": "unet"}
 
 
 def changed(config, settings):
@@ -253,20 +254,25 @@ SEEN_ELSEWHERE = {
 }
 
 
+# Students are pix2pix with other losses and, without targets, other sides.
+OF_STUDENTS = {"teacher_weight", "l1_weight", "pixel_loss", "feature_matching", "direction", "label_maps"}
+
+
 def effects():
     for model in MODELS:
         usual = preset("./pairs", model)
-        for name in values(usual):
-            conditions = READ_IF.get(name, {})
-            fixed = {"model": usual.model}
-            if name in SEEN_ELSEWHERE:
+        is_student = "teacher" in values(usual)
+        for group, name, *_ in each_setting(usual):
+            # The optimization knows no model.
+            is_shared = name not in {*OF_STUDENTS, *FROM_DATA} if is_student else group == "optimization"
+            if name in SEEN_ELSEWHERE or (is_shared and model != DEFAULT_MODEL):
                 continue
             needs_pairs = name in ("upscale_factor", "label_colors") and usual.model.data != "pairs"
             if not needs_pairs and not any(
-                other == "model" and not isinstance(is_read, str) and not is_read(fixed)
-                for other, is_read in conditions.items()
+                other == "model" and not isinstance(is_read, str) and not is_read({"model": usual.model})
+                for other, is_read in READ_IF.get(name, {}).items()
             ):
-                yield model, name
+                yield model, group, name
 
 
 def described(config, dataset):
@@ -316,6 +322,13 @@ def state(config, dataset):
     return {name: variable.numpy().tobytes() for name, variable in trainer.state().items()}
 
 
+OBSERVATIONS = {  # the cheap ones first
+    "model": (described, networks, batches, state),
+    "data": (described, batches, networks, state),
+    "optimization": (schedule, batches, state),
+}
+
+
 @functools.cache
 def opened(config):
     dataset = open_dataset(config)
@@ -329,10 +342,9 @@ def observed(observe, config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "name"), list(effects()))
-def test_a_setting_that_is_read_changes_something(model, name, folder):
+@pytest.mark.parametrize(("model", "group", "name"), list(effects()))
+def test_a_setting_that_is_read_changes_something(model, group, name, folder):
     before = changed(preset(str(folder), model), {**SMALL, "teacher": "a run", **READ.get(name, {})})
     asked = changed_value(before, name)
     refuse_unread(asked, before)
-    observations = (described, schedule, networks, batches, state)  # the cheap ones first
-    assert any(observed(each, before) != observed(each, asked) for each in observations)
+    assert any(observed(each, before) != observed(each, asked) for each in OBSERVATIONS[group])

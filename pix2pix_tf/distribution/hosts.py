@@ -9,7 +9,7 @@ import math
 import re
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +25,12 @@ from pix2pix_tf.files import first_line
 # connections, and an unresponsive host after ten seconds.
 CONNECT_SECONDS = 60
 
+Value = TypeVar("Value")
 _PEER_ERROR = re.compile("collective|coordination|remote target", re.IGNORECASE)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 class Hosts:
@@ -65,20 +70,29 @@ class Hosts:
         endless = self.strategy.distribute_datasets_from_function(lambda _: make(share).repeat())
         return iter(endless)
 
-    def chief_decides(self, decide: Callable[[], Any]) -> Any:
-        """Calls ``decide`` on host 0. Every host returns its result or raises its error."""
+    def chief_decides(
+        self,
+        decide: Callable[[], Value],
+        to_json: Callable[[Value], Any] = _unchanged,
+        from_json: Callable[[Any], Value] = _unchanged,
+    ) -> Value:
+        """Calls ``decide`` on host 0. Every host returns its result or raises its error.
+
+        The others get the result as JSON.
+        """
         if self.cluster is None:
             return decide()
         outcome: dict[str, Any] = {}
         if self.is_chief:
             try:
-                outcome = {"value": decide()}
+                decided = decide()
+                outcome = {"value": to_json(decided)}
             except Pix2pixError as error:
                 outcome = {"error": type(error).__name__, "message": str(error)}
         outcome = json.loads(self._from_chief(json.dumps(outcome)))
         if "error" in outcome:
             raise getattr(errors, outcome["error"])(outcome["message"])
-        return outcome["value"]
+        return decided if self.is_chief else from_json(outcome["value"])
 
     def refuse_difference(self, what: str, value: Any) -> None:
         """Raises `ConfigError` if a value differs between hosts."""
@@ -145,7 +159,7 @@ def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[H
         yield Hosts(_strategy_alone(batch_size))
         return
     rendezvous(cluster, facts, CONNECT_SECONDS)
-    with _missing_peers():
+    try:
         strategy = _connected(cluster)
         devices = strategy.num_replicas_in_sync
         if batch_size % devices:
@@ -154,6 +168,13 @@ def joined(cluster: Cluster | None, batch_size: int, facts: Facts) -> Iterator[H
                 f"{devices}, the number of devices of all {len(cluster.hosts)} hosts"
             )
         yield Hosts(strategy, cluster)
+    except tf.errors.OpError as error:
+        if not _PEER_ERROR.search(str(error)):
+            raise
+        raise HostLost(
+            "another host has stopped or is unreachable; start all hosts again to continue from the last "
+            "checkpoint"
+        ) from error
 
 
 def _strategy_alone(batch_size: int) -> tf.distribute.Strategy:
@@ -188,17 +209,3 @@ def _connected(cluster: Cluster) -> tf.distribute.Strategy:
         ) from error
     finally:
         signal.alarm(0)
-
-
-@contextlib.contextmanager
-def _missing_peers() -> Iterator[None]:
-    """Raises `HostLost` if a TensorFlow operation fails because another host is unreachable."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if not _PEER_ERROR.search(str(error)):
-            raise
-        raise HostLost(
-            "another host has stopped or is unreachable; start all hosts again to continue from the last "
-            "checkpoint"
-        ) from error

@@ -7,8 +7,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.errors import DamagedCheckpoint, TrainingDiverged
@@ -18,7 +19,8 @@ from pix2pix_tf.recording import Recorder
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.runs.checkpoints import CheckpointWriter, has_moments, restore
 from pix2pix_tf.training.distillation import teacher_discriminator
-from pix2pix_tf.training.resume import initial_checkpoint, steps_per_epoch
+from pix2pix_tf.training.schedules import schedule_change, steps_per_epoch
+from pix2pix_tf.training.start import Start
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.validation import Validation
 
@@ -33,9 +35,13 @@ class Chief:
         damaged: where damaged checkpoints were moved.
     """
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, model: Model, trainer: Trainer):
-        self._config = config
+    def __init__(
+        self, start: Start, run: RunDirectory, dataset: ImageDataset, model: Model, trainer: Trainer
+    ):
+        self._start = start
+        self._config = config = start.config
         self._run = run
+        self._dataset = dataset
         self._model = model
         self._trainer = trainer
         record = config.record
@@ -65,28 +71,37 @@ class Chief:
                 f"no checkpoint in {run.checkpoints} can be continued from: the last are damaged, earlier "
                 "ones have weights only; restore one, or train in another --run-dir with --init-from"
             )
-        start: tuple[Path, Mapping[str, str] | None] | None
-        if self._config.record.init_from is not None:
-            start = initial_checkpoint(self._config.record.init_from, self._config), None
-        else:
-            start = teacher_discriminator(self._model)
-        if start is not None:
-            self._trainer.load_weights(*start)
-        self._has_initial_weights = start is not None
+        init_from, teacher = self._start.init_from, self._start.teacher
+        if init_from is not None:
+            self._trainer.load_weights(init_from.checkpoint())
+            self._has_initial_weights = True
+        elif teacher is not None and (networks := teacher_discriminator(self._model, teacher)):
+            self._trainer.load_weights(teacher.checkpoint(), networks)
+            self._has_initial_weights = True
         return 0
 
-    def save_start(self) -> None:
-        """Saves weights that come from another run, which may be trained on meanwhile."""
-        if self._has_initial_weights:
+    def record_start(self, first_step: int) -> list[str]:
+        """Writes what the run starts with; returns lines to report."""
+        start, run, dataset = self._start, self._run, self._dataset
+        line = None
+        if first_step:
+            line = schedule_change(start.usual, start.config, first_step, dataset.count("train"))
+        run.write_config(start.config, start.images)  # before a checkpoint, which would be no run without it
+        if run.latest_step() is None:
+            sources = [each.directory for each in (start.init_from, start.teacher) if each is not None]
+            digests = [dataset.digests("train"), *(each.training_images() for each in sources)]
+            run.write_training_images(np.unique(np.concatenate(digests)))
+        if self._has_initial_weights:  # the other run may be trained on meanwhile
             self._writer.save(0)  # which publishes
             self._writer.wait()
         else:
-            self._run.publish()
+            run.publish()
+        return [] if line is None else [line]
 
     @contextlib.contextmanager
-    def recording(self, dataset: ImageDataset, first_step: int, last_step: int) -> Iterator[None]:
+    def recording(self, first_step: int, last_step: int) -> Iterator[None]:
         """Opens logs and validation for the steps of a session."""
-        data = self._config.data
+        dataset, data = self._dataset, self._config.data
         self._run.final_grid.unlink(missing_ok=True)  # marks a finished run
         self._last_step = last_step
         held_out = held_out_images(dataset, data.size, SAMPLE_ROWS, fit=data.fit)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.pipeline import in_memory, training_batches
 from pix2pix_tf.distribution import Hosts
@@ -21,8 +20,9 @@ from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.training.chief import Chief
 from pix2pix_tf.training.distillation import load_teacher
-from pix2pix_tf.training.resume import total_steps
+from pix2pix_tf.training.schedules import total_steps
 from pix2pix_tf.training.signals import caught_signals
+from pix2pix_tf.training.start import Start
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.wording import counted, quoted
 
@@ -30,7 +30,7 @@ from pix2pix_tf.wording import counted, quoted
 class Session:
     """Trains from the newest checkpoint to the last step, or until a signal; each host has a session.
 
-    ``config`` is completed, ``run`` is locked by the first host, and ``clock`` returns seconds.
+    ``start`` is completed, ``run`` is locked by the first host, and ``clock`` returns seconds.
 
     Attributes:
         first_step: steps done before this session.
@@ -39,22 +39,22 @@ class Session:
 
     def __init__(
         self,
-        config: TrainConfig,
+        start: Start,
         run: RunDirectory,
         dataset: ImageDataset,
         hosts: Hosts,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.config = config
+        self.config = config = start.config
         self.run_directory = run
         self.dataset = dataset
         self.hosts = hosts
         self._clock = clock
         self.last_step = total_steps(config, dataset.count("train"))
         model = model_for(config)
-        teacher = load_teacher(model, run, config.optimization.precision, hosts)
+        teacher = load_teacher(model, start.teacher, run, hosts)
         self.trainer = Trainer(model, config, self.last_step, hosts.strategy, teacher)
-        self.chief = Chief(config, run, model, self.trainer) if hosts.is_chief else None
+        self.chief = Chief(start, run, dataset, model, self.trainer) if hosts.is_chief else None
         self.first_step = hosts.chief_decides(lambda: self._on_chief().restore_or_initialize())
         hosts.share(self.trainer.state())
         self._pending: list[tf.Tensor] = []  # metrics since the last log
@@ -63,9 +63,9 @@ class Session:
         assert self.chief is not None
         return self.chief
 
-    def save_start(self) -> None:
-        """On the first host: saves the weights that a new run takes from another."""
-        self._on_chief().save_start()
+    def record_start(self) -> list[str]:
+        """On the first host: writes what the run starts with. Returns lines to report."""
+        return self.hosts.chief_decides(lambda: self._on_chief().record_start(self.first_step))
 
     def description(self) -> list[str]:
         """Returns lines that describe what is about to happen."""
@@ -103,7 +103,7 @@ class Session:
                 dataset, self.config, first, last, self.trainer.batches_per_step, share
             )
         )
-        recording = self.chief.recording(dataset, first, last) if self.chief else contextlib.nullcontext()
+        recording = self.chief.recording(first, last) if self.chief else contextlib.nullcontext()
         with recording, caught_signals() as signals:
             self._train(batches, signals)
             self.hosts.chief_decides(lambda: self._on_chief().finish())

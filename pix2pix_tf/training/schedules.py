@@ -1,4 +1,4 @@
-"""The learning rate over a run, a function of how far it is."""
+"""The length of a run, and the learning rate as a function of how far it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from pix2pix_tf.config import LearningRateSchedule, OptimizationConfig
+from pix2pix_tf.config import LearningRateSchedule, OptimizationConfig, TrainConfig
+from pix2pix_tf.models.registry import model_for
 
 
 def _constant(progress: tf.Tensor) -> tf.Tensor:
@@ -36,3 +37,30 @@ def learning_rate(options: OptimizationConfig, step: tf.Tensor | int, total_step
     end = options.lr_end_step or total_steps
     progress = tf.cast(tf.minimum(step, end - 1), tf.float32) / float(end)
     return options.learning_rate * _SCHEDULES[options.lr_schedule](progress)
+
+
+def steps_per_epoch(config: TrainConfig, image_count: int) -> float:
+    """Returns the steps in one pass over ``image_count`` training pairs or images."""
+    return image_count / (config.optimization.batch_size * model_for(config).batches_per_step())
+
+
+def total_steps(config: TrainConfig, image_count: int) -> int:
+    """Returns the steps of the whole run over ``image_count`` training pairs or images."""
+    if config.optimization.steps is not None:
+        return config.optimization.steps
+    assert config.optimization.epochs is not None  # the configuration has checked that
+    return math.ceil(config.optimization.epochs * steps_per_epoch(config, image_count))
+
+
+def schedule_change(stored: TrainConfig, config: TrainConfig, step: int, image_count: int) -> str | None:
+    """Returns a message if ``config`` moves the end of the schedule, which changes the rate at ``step``."""
+    before, now = (total_steps(each, image_count) for each in (stored, config))
+    ends = (stored.optimization.lr_end_step or before, config.optimization.lr_end_step or now)
+    if config.optimization.lr_schedule == "constant" or ends[0] == ends[1]:
+        return None
+    old = float(learning_rate(stored.optimization, step - 1, before))
+    new = float(learning_rate(config.optimization, step, now))
+    return (
+        f"learning rate {old:.3g} → {new:.3g}: --lr-schedule {config.optimization.lr_schedule} ends at step "
+        f"{ends[1]}, no longer at {ends[0]}; --lr-end-step {ends[0]} keeps that end"
+    )

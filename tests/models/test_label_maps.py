@@ -15,7 +15,7 @@ from pix2pix_tf.data.tasks.pairs import one_hot
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats.run import translators_for
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.training.resume import completed_config
+from pix2pix_tf.training.start import completed_config
 from tests.conftest import small_config
 
 

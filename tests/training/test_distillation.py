@@ -15,7 +15,7 @@ from pix2pix_tf.errors import ConfigError, RunError
 from pix2pix_tf.models.distilled import student_defaults
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.recording.jsonl import read_metrics
-from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.runs import RunDirectory, open_run
 from pix2pix_tf.runs.checkpoints import read_checkpoint
 from pix2pix_tf.training.distillation import load_teacher, teacher_discriminator
 from pix2pix_tf.training.step import Trainer
@@ -52,13 +52,12 @@ def quietly(config):
 def test_student_starts_from_its_teacher(tiny_run, tmp_path):
     config = student_config(tiny_run, tmp_path / "student")
     model = model_for(config)
-    teacher = load_teacher(
-        model, RunDirectory(config.run_dir), "float32", Hosts(tf.distribute.get_strategy())
-    )
+    source = open_run(tiny_run.path)
+    teacher = load_teacher(model, source, RunDirectory(config.run_dir), ALONE)
     assert_equal_outputs(teacher, tiny_run)
 
     trainer = Trainer(model, config, 10, teacher=teacher)
-    trainer.load_weights(*teacher_discriminator(model))
+    trainer.load_weights(source.checkpoint(), teacher_discriminator(model, source))
     own = trainer.weights(["discriminator"])
     theirs = read_checkpoint(tiny_run.checkpoint(tiny_run.latest_step()), list(own))
     assert own
@@ -70,9 +69,8 @@ def test_student_starts_from_its_teacher(tiny_run, tmp_path):
 def test_student_without_targets_learns_teacher_outputs(tiny_run, tmp_path):
     config = student_config(tiny_run, tmp_path / "student", inputs_only=True)
     model = model_for(config)
-    teacher = load_teacher(
-        model, RunDirectory(config.run_dir), "float32", Hosts(tf.distribute.get_strategy())
-    )
+    source = open_run(tiny_run.path)
+    teacher = load_teacher(model, source, RunDirectory(config.run_dir), ALONE)
     trainer = Trainer(model, config, 10, teacher=teacher)
     student = trainer.networks["generator"]
     # Without dropout's noise the student's image is known beforehand.
@@ -184,7 +182,7 @@ def test_teacher_of_a_failed_start_is_replaced(tiny_run, tmp_path):
     run.keras_file("teacher").parent.mkdir()
     run.keras_file("teacher").write_bytes(b"another network")
     model = model_for(student_config(tiny_run, run.path))
-    teacher = load_teacher(model, run, "float32", ALONE)
+    teacher = load_teacher(model, open_run(tiny_run.path), run, ALONE)
     assert_equal_outputs(teacher, tiny_run)
 
 

@@ -36,22 +36,15 @@ def test_an_average_is_the_plain_recursion(decay):
     assert np.abs(average - variable).max() > 0.1
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.9])
 @pytest.mark.parametrize("model", ["pix2pix", "cyclegan", "wgan"])
-def test_published_weights_are_averaged(model):
-    config = small_config(None, model, input_channels=3, output_channels=3)
+def test_published_weights_are_averaged(model, decay):
+    config = small_config(None, model, input_channels=3, output_channels=3, ema_decay=decay)
     described = model_for(config)
-    state = Trainer(described, config, 10).state()
-    averaged = {name for name in state if name.startswith(average_name(""))}
-    published = {generator.network for generator in described.published_generators().values()}
-    weights = {name for name in state if name.split("/")[0] in published}
-    assert averaged == {average_name(name) for name in weights}
-
-
-def test_without_averages_the_weights_are_published():
-    trainer = Trainer(
-        model_for(config := small_config(None, ema_decay=0.0, input_channels=3, output_channels=3)),
-        config,
-        10,
-    )
-    weights = trainer.published_weights()
-    assert all(weights[name] is variable for name, variable in trainer.weights().items())
+    trainer = Trainer(described, config, 10)
+    averaged = {name for name in trainer.state() if name.startswith(average_name(""))}
+    networks = {generator.network for generator in described.published_generators().values()}
+    assert averaged == ({average_name(name) for name in trainer.weights(networks)} if decay else set())
+    published = trainer.published_weights()
+    for name, variable in trainer.weights().items():
+        assert (published[name] is variable) == (average_name(name) not in averaged)

@@ -73,10 +73,3 @@ def test_good_updates_double_the_scale_and_overflows_halve_it(initial, patience,
         scale.update(tf.constant(bool(each)))
         seen.append((float(scale.scale), int(scale.good_updates)))
     assert seen == expected
-
-
-def test_gradients_are_divided_by_the_scale():
-    scale = LossScale(initial=2.0**15)
-    small, large = scale.unscale([tf.constant([2.0**-5, 2.0**15]), tf.constant(-(2.0**16))])
-    np.testing.assert_array_equal(small, [2.0**-20, 1.0])
-    np.testing.assert_array_equal(large, -2.0)

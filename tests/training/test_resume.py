@@ -6,7 +6,7 @@ import pytest
 
 from pix2pix_tf.errors import RunError
 from pix2pix_tf.runs import RunDirectory
-from pix2pix_tf.training.resume import requested_config
+from pix2pix_tf.training.start import prepare
 from pix2pix_tf.training.train import _facts_to_compare
 from tests.conftest import small_config
 
@@ -23,7 +23,7 @@ def test_run_without_its_checkpoints_is_refused(run, lost):
         run.checkpoints.mkdir()
         run.metrics_file.write_text('{"step": 21}\n')
     with pytest.raises(RunError, match="checkpoints"):
-        requested_config(small_config(run.path), run)
+        prepare(small_config(run.path), run)
 
 
 def test_run_without_a_first_checkpoint_may_restart(run):
@@ -31,14 +31,14 @@ def test_run_without_a_first_checkpoint_may_restart(run):
         shutil.rmtree(checkpoint)
     run.metrics_file.write_text('{"step": 10}\n')
     config = small_config(run.path, learning_rate=1e-3)
-    assert requested_config(config, run) == config
+    assert prepare(config, run).config == config
 
 
 def test_a_file_is_no_run_directory(tmp_path):
     place = tmp_path / "file"
     place.touch()
     with pytest.raises(RunError, match="file"):
-        requested_config(small_config(place), RunDirectory(place))
+        prepare(small_config(place), RunDirectory(place))
 
 
 def test_hosts_may_have_different_init_from_paths():

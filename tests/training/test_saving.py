@@ -14,7 +14,7 @@ from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.runs.checkpoints import read_checkpoint
 from pix2pix_tf.training import train as training
 from pix2pix_tf.training.loop import Session
-from pix2pix_tf.training.resume import initial_checkpoint, with_absolute_paths
+from pix2pix_tf.training.start import prepare
 from tests.conftest import small_config
 
 
@@ -58,10 +58,6 @@ def test_init_from_is_read_once(tiny_run, tmp_path, monkeypatch):
     assert set(run.training_images()) == {5, *tiny_run.training_images()}
     stored = run.read_config()
     assert stored.record.init_from == tmp_path / "first" / "source"
-    assert (
-        with_absolute_paths(replace(config, data_dir=Path("data"))).data.data_dir
-        == tmp_path / "first" / "data"
-    )
 
     Path("source").rename("moved")
     monkeypatch.chdir(tmp_path / "second")
@@ -98,11 +94,11 @@ def started(place, model="pix2pix", **settings):
     ],
 )
 def test_init_from_another_network_is_refused(tmp_path, model, settings, expected):
-    config = replace(started(tmp_path / "run", model), **settings)
+    config = replace(started(tmp_path / "run", model), init_from=tmp_path / "run", **settings)
     if expected is None:
-        assert initial_checkpoint(tmp_path / "run", config) == tmp_path / "run/checkpoints/step_000000001"
+        assert prepare(config, RunDirectory(tmp_path / "new")).init_from.named_step is None
         return
     with pytest.raises(RunError) as caught:
-        initial_checkpoint(tmp_path / "run", config)
+        prepare(config, RunDirectory(tmp_path / "new"))
     assert all(words in str(caught.value) for words in expected), caught.value
     assert "l1_weight" not in str(caught.value)

@@ -5,8 +5,7 @@ import pytest
 from pix2pix_tf import preset, replace
 from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.config import OptimizationConfig
-from pix2pix_tf.training.resume import schedule_change
-from pix2pix_tf.training.schedules import learning_rate
+from pix2pix_tf.training.schedules import learning_rate, schedule_change
 from pix2pix_tf.training.train import train
 from tests.conftest import small_config
 

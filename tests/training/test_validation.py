@@ -12,13 +12,11 @@ from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.sources import open_dataset
-from pix2pix_tf.errors import RunError
 from pix2pix_tf.evaluation.measure import unit_range
 from pix2pix_tf.metrics import ssim
 from pix2pix_tf.models.base import PublishedGenerator
 from pix2pix_tf.recording.jsonl import read_metrics
 from pix2pix_tf.runs import RunDirectory, find_run
-from pix2pix_tf.runs.checkpoints import CheckpointWriter
 from pix2pix_tf.training.validation import VALIDATION_IMAGES, Validation
 from tests.conftest import small_config
 
@@ -69,15 +67,6 @@ def test_best_of_other_held_out_images_is_ignored(run, tmp_path, images):
     assert (json.loads(copy.best_file.read_text())["step"] > 20) == (images == "others")
 
 
-def test_best_checkpoint_outlives_newer_ones(run):
-    writer = CheckpointWriter(run, {"w": tf.Variable(1.0)})
-    best = find_run(f"{run.path}@best").named_step
-    for step in range(101, 106):
-        writer.save(step)
-    writer.wait()
-    assert run.checkpoint_steps() == [best, 104, 105]
-
-
 @pytest.mark.parametrize(
     ("best_metric", "best"), [("l1", [True, True, False]), ("psnr", [True, False, True])]
 )
@@ -97,9 +86,3 @@ def test_best_metric(best_metric, best):
     _, stored = Validation(dataset, config, generators).measure({"AtoB": lambda _: dark})
     del stored[best_metric]
     assert Validation(dataset, config, generators, stored).measure({"AtoB": lambda _: spot})[1] is not None
-
-
-@pytest.mark.parametrize("which", ["worst", "-1", "7"])
-def test_unknown_checkpoint_is_refused(run, which):
-    with pytest.raises(RunError):
-        load(f"{run.path}@{which}")
