@@ -19,7 +19,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.exporting.samples import run_dataset
 from pix2pix_tf.models.registry import MODELS, model_for
 from pix2pix_tf.training.schedules import learning_rate, total_steps
-from pix2pix_tf.training.start import FROM_DATA, completed_config
+from pix2pix_tf.training.start import completed_config
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.training.train import dry_run
 from pix2pix_tf.wording import flag
@@ -264,7 +264,7 @@ def effects():
         is_student = "teacher" in values(usual)
         for group, name, *_ in each_setting(usual):
             # The optimization knows no model.
-            is_shared = name not in {*OF_STUDENTS, *FROM_DATA} if is_student else group == "optimization"
+            is_shared = name not in OF_STUDENTS if is_student else group == "optimization"
             if name in SEEN_ELSEWHERE or (is_shared and model != DEFAULT_MODEL):
                 continue
             needs_pairs = name in ("upscale_factor", "label_colors") and usual.model.data != "pairs"
@@ -323,7 +323,7 @@ def state(config, dataset):
 
 
 OBSERVATIONS = {  # the cheap ones first
-    "model": (described, networks, batches, state),
+    "model": (described, networks, state),
     "data": (described, batches, networks, state),
     "optimization": (schedule, batches, state),
 }

@@ -66,13 +66,21 @@ def test_a_port_in_use_is_named(hosts):
     assert str(port) in str(found)
 
 
+def connected_to_first(hosts):
+    host, _, port = hosts[0].rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
 def send_to_first(hosts, line):
     """Sends a line to the first host; returns its reply."""
-    host, _, port = hosts[0].rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with connected_to_first(hosts) as connection:
         connection.sendall(line)
         connection.shutdown(socket.SHUT_WR)
         return connection.makefile("rb").readline()
+
+
+def facts_of_second(hosts):
+    return json.dumps({"index": 1, "facts": {"--hosts": ",".join(hosts), **FACTS}}).encode() + b"\n"
 
 
 def listening_first(hosts):
@@ -80,7 +88,7 @@ def listening_first(hosts):
     pool = concurrent.futures.ThreadPoolExecutor(1)
     first = pool.submit(lambda: rendezvous_errors(hosts, [FACTS] * 3, seconds=40.0, indices=[0]))
     for _ in range(100):
-        with contextlib.suppress(OSError), socket.create_connection(hosts[0].split(":"), timeout=1):
+        with contextlib.suppress(OSError), connected_to_first(hosts):
             return first
         time.sleep(0.05)
     raise AssertionError("the first host does not listen")
@@ -113,8 +121,7 @@ def test_strange_input_does_not_stop_the_rendezvous(hosts):
 
 def test_an_endless_sender_does_not_block(hosts):
     first = listening_first(hosts)
-    host, _, port = hosts[0].rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with connected_to_first(hosts) as connection:
 
         def drip():
             with contextlib.suppress(OSError):
@@ -137,19 +144,15 @@ def test_differing_hosts_and_duplicate_index_are_refused(hosts):
         lambda: rendezvous_errors(hosts, [FACTS] * 3, indices=[1])
     )
     time.sleep(1.0)
-    twice = json.dumps({"index": 1, "facts": {"--hosts": ",".join(hosts), **FACTS}}).encode() + b"\n"
-    assert "--host-index" in json.loads(send_to_first(hosts, twice))["message"]
+    assert "--host-index" in json.loads(send_to_first(hosts, facts_of_second(hosts)))["message"]
     assert rendezvous_errors(hosts, [FACTS] * 3, indices=[2]) == [None]
     assert good.result() == first.result() == [None]
 
 
 def test_a_restarted_host_is_accepted(hosts):
     first = listening_first(hosts)
-    host, _, port = hosts[0].rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as killed:
-        killed.sendall(
-            json.dumps({"index": 1, "facts": {"--hosts": ",".join(hosts), **FACTS}}).encode() + b"\n"
-        )
+    with connected_to_first(hosts) as killed:
+        killed.sendall(facts_of_second(hosts))
         time.sleep(0.5)
     assert rendezvous_errors(hosts, [FACTS] * 3, indices=[1, 2]) == [None] * 2
     assert first.result() == [None]
