@@ -13,8 +13,8 @@ from pix2pix_tf.evaluation.options import EvaluateOptions
 from pix2pix_tf.importing import import_checkpoint
 from pix2pix_tf.importing.pytorch import read_generator
 from pix2pix_tf.models.registry import model_for
-from pix2pix_tf.runs import open_run
-from pix2pix_tf.training.resume import initial_checkpoint
+from pix2pix_tf.runs import RunDirectory, open_run
+from pix2pix_tf.training.start import prepare
 from pix2pix_tf.training.step import Trainer
 from tests.conftest import small_config
 
@@ -92,9 +92,9 @@ def test_an_imported_run_predicts_and_starts_others(save, tmp_path, capsys, save
     assert main(["import", str(path), "--out", str(run)]) == 2  # there is one
     network = {"generator": "unet_of_pytorch", "upsampling": "transposed", "last_convolution": False}
     size = {"base_filters": 2, "image_size": (128, 128), "input_channels": 3, "output_channels": 3}
-    config = small_config(tmp_path / "next", **network, **size)
+    config = small_config(tmp_path / "next", init_from=run, **network, **size)
     trainer = Trainer(model_for(config), config, total_steps=1)
-    trainer.load_weights(initial_checkpoint(run, config), None)
+    trainer.load_weights(prepare(config, RunDirectory(config.run_dir)).init_from.checkpoint())
     expected = load(run).network.get_weights()
     for weight, given in zip(trainer.networks["generator"].get_weights(), expected, strict=True):
         np.testing.assert_array_equal(weight, given)
