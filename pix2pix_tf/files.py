@@ -11,11 +11,18 @@ from pathlib import Path
 
 import filelock
 
-from pix2pix_tf.errors import Pix2pixError, SystemFault, UserError
+from pix2pix_tf.errors import ConfigError, Pix2pixError, SystemFault, UserError
+from pix2pix_tf.wording import quoted
 
 UNFINISHED = ".unfinished"
 _OF_OPERATIONS = re.compile(r"\{\{function_node [^}]*\}\} ?| \[Op:\w+\]( name:)?")  # in TensorFlow's messages
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quota error
+
+
+def refuse_file(out: Path) -> None:
+    """Raises `ConfigError` if ``--out``, which must be a folder, is a file."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {quoted(out)} is a file; give a folder")
 
 
 @contextlib.contextmanager

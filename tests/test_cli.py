@@ -179,6 +179,12 @@ def test_a_wrong_command_costs_one_line_and_exit_code_2(capsys, empty_place, com
     assert list(empty_place.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["predict run in.png", "evaluate run --dataset data"])
+def test_outputs_are_refused_in_the_place_of_a_file_before_anything_else(capsys, empty_place, command):
+    (empty_place / "taken").write_text("mine", encoding="utf-8")
+    assert "taken is a file" in error_of(capsys, [*command.split(), "--out", "taken"])
+
+
 @pytest.mark.parametrize("arguments", [[], ["data"]])
 def test_no_command_shows_the_usage_and_exits_2(capsys, arguments):
     assert main(arguments) == 2

@@ -27,7 +27,7 @@ from pix2pix_tf.evaluation.report import ReportImage, write_report
 from pix2pix_tf.evaluation.report.answers import REAL, TAKEN_FOR_REAL, answers_key, read_answers
 from pix2pix_tf.evaluation.results import Evaluation, Result
 from pix2pix_tf.evaluation.segmentation import ClassReader, load_or_train
-from pix2pix_tf.files import write_whole
+from pix2pix_tf.files import refuse_file, write_whole
 from pix2pix_tf.metrics import (
     CONFUSION,
     METRICS,
@@ -52,6 +52,7 @@ _TARGETS = Candidate("targets", "the targets", lambda name, given, target: targe
 
 def evaluate(options: EvaluateOptions, log: Log = print) -> Evaluation:
     """Compares models by their outputs; writes ``metrics.json`` and ``report.html``."""
+    refuse_file(options.out)
     models = [find_run(model) or model for model in options.models]
     config, defaults = options.configs([model for model in models if isinstance(model, OpenedRun)])
     answers = read_answers(options.answers)

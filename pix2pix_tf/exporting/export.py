@@ -25,7 +25,7 @@ from pix2pix_tf.errors import ConfigError, RunError, VerificationFailed
 from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.exporting.samples import open_samples
 from pix2pix_tf.exporting.verification import SAMPLES, Verification, to_8_bit, verify_all
-from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, write_whole
+from pix2pix_tf.files import UNFINISHED, explain_disk_faults, locked, refuse_file, write_whole
 from pix2pix_tf.formats.base import Artifact, ExportFormat, Subject, check_model_name, model_name_for
 from pix2pix_tf.formats.run import GeneratorTranslator, published_generator
 from pix2pix_tf.models.registry import model_for
@@ -73,8 +73,7 @@ def export(options: ExportOptions) -> list[ModelExport]:
 
 
 def _refuse_foreign(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out} is a file; give a folder")
+    refuse_file(out)
     if not out.exists() or any(out.glob("*-*/export.json")):
         return
     found = next((path.name for path in out.iterdir() if not path.name.startswith(".")), None)

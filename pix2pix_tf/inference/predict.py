@@ -21,7 +21,7 @@ from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.data.reading.numbers import dequantize
 from pix2pix_tf.data.writing import SUFFIXES, encode_image, suffix_for, write_tiff
 from pix2pix_tf.errors import ConfigError, DataError
-from pix2pix_tf.files import write_whole
+from pix2pix_tf.files import refuse_file, write_whole
 from pix2pix_tf.formats import ExportedModel, find_model
 from pix2pix_tf.formats.translator import Translator, naming
 from pix2pix_tf.inference.options import PredictOptions
@@ -44,8 +44,7 @@ def predict(options: PredictOptions) -> str:
     inputs, out, direction = options.inputs, options.out, options.direction
     check_range("input_range", options.input_range)
     check_range("output_range", options.output_range)
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {quoted(out)} is a file; it must be a folder")
+    refuse_file(out)
     model = find_model(options.model)
     is_run = isinstance(model, OpenedRun)
     half = _input_half(model, direction) if options.side_by_side else None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.files import written_whole
 from pix2pix_tf.models.base import Metric, SampleGrid
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
@@ -29,19 +30,19 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
     def __init__(
         self,
         run: RunDirectory,
+        config: TrainConfig,
         metrics: Sequence[Metric],
         first_step: int,
         last_step: int,
         steps_per_epoch: float,
         title: str,
-        config_text: str,
     ):
         self._run = run
         self._steps_per_epoch = steps_per_epoch
         self._title = title
         self._sinks: list[Sink] = [
             JsonLines(run, first_step),
-            TensorBoard(run.tensorboard, first_step, metrics, config_text),
+            TensorBoard(run.tensorboard, first_step, metrics, config),
             Plots(run, metrics, title),
             # Last, because the error of a sink that fails to open must not follow an open progress bar.
             Progress(first_step, last_step, metrics),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import time
@@ -13,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
+from pix2pix_tf import config as configs
+from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.files import explain_disk_faults
 from pix2pix_tf.models.base import Metric, SampleGrid
 from pix2pix_tf.recording.sink import Sink
@@ -22,7 +25,7 @@ from pix2pix_tf.sample_grids import compose_grid
 class TensorBoard(Sink):
     """Writes TensorBoard event files; hides events of an earlier session after ``first_step``."""
 
-    def __init__(self, folder: Path, first_step: int, metrics: Sequence[Metric], config_text: str):
+    def __init__(self, folder: Path, first_step: int, metrics: Sequence[Metric], config: TrainConfig):
         self._folder = folder
         self._tags = {metric.name: metric.tag for metric in metrics}
         with explain_disk_faults(folder.parent):
@@ -30,7 +33,8 @@ class TensorBoard(Sink):
                 _drop_beyond(folder, first_step)
             self._writer = tf.summary.create_file_writer(str(folder))
         with self._at(first_step):
-            tf.summary.text("config", f"```json\n{config_text}\n```")
+            settings = json.dumps(configs.to_json(config), indent=2)
+            tf.summary.text("config", f"```json\n{settings}\n```")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         with self._at(step):

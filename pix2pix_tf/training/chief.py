@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -112,10 +111,9 @@ class Chief:
             self._validation = Validation(dataset, self._config, generators, self._run.best())
         run_name = Path(self._run.place).absolute().name
         title = f"{run_name}: {configs.dataset_label(data.dataset)} ({dataset.held_out})"
-        config_text = json.dumps(configs.to_json(self._config), indent=2)
         per_epoch = steps_per_epoch(self._config, dataset.count("train"))
         self._recorder = Recorder(
-            self._run, self._model.metrics(), first_step, last_step, per_epoch, title, config_text
+            self._run, self._config, self._model.metrics(), first_step, last_step, per_epoch, title
         )
         with contextlib.closing(self._writer), self._recorder:
             yield

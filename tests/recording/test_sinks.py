@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from pix2pix_tf import preset
 from pix2pix_tf.models.base import Metric, SampleGrid
 from pix2pix_tf.recording import Recorder
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
@@ -20,7 +21,7 @@ GRID = SampleGrid(
 
 
 def session(run, first_step, steps):
-    with Recorder(run, METRICS, first_step, 10, 4, "title", "{}") as recorder:
+    with Recorder(run, preset(), METRICS, first_step, 10, 4, "title") as recorder:
         for step in steps:
             recorder.advance()
             recorder.log(step, {"loss": 1 / step, "something new": float(step)})
