@@ -17,6 +17,14 @@ from PIL import Image
 from pix2pix_tf import preset, replace
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks the tests of `tiny_run` as slow, because that run must be trained first."""
+    for item in items:
+        if "tiny_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 def small_config(run_dir, model="pix2pix", **settings):
     """The smallest training that goes through every part of the program."""
     small = {

@@ -28,7 +28,7 @@ FULL = "the disk is full: .*file could not be written; free space and run again"
     [
         (os, "fsync", OSError(errno.ENOSPC, "full"), SystemFault, FULL),
         (Path, "replace", OSError(errno.EDQUOT, "full"), SystemFault, FULL),
-        (os, "fsync", KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (os, "fsync", KeyboardInterrupt(), KeyboardInterrupt, None),
     ],
 )
 def test_a_failed_write_leaves_the_old_content(tmp_path, monkeypatch, module, name, fault, expected, message):

@@ -307,10 +307,3 @@ def test_an_image_that_a_model_does_not_take_is_named(models, tmp_path, save_ima
     save_image(path, width=200, height=200)
     for name in ("contrast", "contrast.tflite"):
         assert str(path) in message_of(DataError, models / name, [tmp_path / "in"], tmp_path / "out")
-
-
-def test_an_output_folder_that_is_a_file_is_named(tiny_run, tmp_path, save_image):
-    save_image(tmp_path / "one.png")
-    (tmp_path / "taken").write_text("a file")
-    message = message_of(ConfigError, tiny_run.path, [tmp_path / "one.png"], tmp_path / "taken")
-    assert str(tmp_path / "taken") in message

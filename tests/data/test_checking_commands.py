@@ -181,6 +181,7 @@ def test_shares_of_check_and_pack(run, tmp_path, save_image):
 # ---------------------------------------------------------------- preview
 
 
+@pytest.mark.slow
 def test_a_preview_shows_the_first_batches_of_training(run, folder, tmp_path):
     config = config_of(folder, image_size=64, seed=3)
     out = tmp_path / "그림" / "preview.png"

@@ -63,6 +63,7 @@ def adam(weight, gradients):
     return weight
 
 
+@pytest.mark.slow
 def test_updates_and_batches_per_phase(trainer):
     assert trainer.batches_per_step == 4
     state = trainer.state()

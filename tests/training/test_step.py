@@ -74,7 +74,7 @@ def expected_gradients(trainer, name, inputs, targets):
     return gradients, {key: float(value) for key, value in measured.items()}
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_losses_and_gradients_equal_a_plain_step(trained, count):
     trainer, stored = trained
     reset(trainer, stored)

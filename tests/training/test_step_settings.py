@@ -74,9 +74,10 @@ def test_float16_skips_an_update_that_overflows_and_halves_its_scale():
     assert (state["generator/down_1_conv/kernel"].numpy() != before["generator/down_1_conv/kernel"]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "settings", "missing"),
-    [*MODELS[:2], *(pytest.param(*each, marks=pytest.mark.slow) for each in MODELS[2:])],
+    MODELS,
 )
 def test_accumulated_parts_give_the_step_of_the_batch(model, settings, missing):
     config = config_of(model=model, batch_size=4, **settings)
