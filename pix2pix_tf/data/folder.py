@@ -302,8 +302,8 @@ def _requests(config: TrainConfig, kind: DataKind, sides: int) -> list[tuple[Val
 def digests_of(items: Sequence[Item], survey: Survey) -> np.ndarray:
     """Returns the digests of each item's images, ``uint64`` [items, images]."""
     # The digests of a file are of the whole image, its left half and its right half.
-    kept = slice(1, 3) if survey.is_halved else slice(0, 1)
-    digests = [[survey.checked[file].digests[kept] for file in item.files] for item in items]
+    sides = slice(1, 3) if survey.is_halved else slice(0, 1)
+    digests = [[survey.checked[file].digests[sides] for file in item.files] for item in items]
     return np.array(digests, np.uint64).reshape(len(items), -1)
 
 

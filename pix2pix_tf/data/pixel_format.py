@@ -24,12 +24,8 @@ class PixelFormat:
     channels: int = 3  # 1 (gray), 3 (RGB), one more with an alpha channel, or up to 16 bands; 0 for noise
     labels: bool = False  # whether images are label maps, whose colors must not be mixed
     bits: Literal[8, 16] = 8  # of uint8 or uint16
-    value_range: ValueRange | None = (
-        None  # what the lowest and highest pixel value represent; None for photos
-    )
-    missing: int | None = (
-        None  # pixel value that marks missing pixels in all channels; None if there are none
-    )
+    value_range: ValueRange | None = None  # what the extreme pixel values represent; None for photos
+    missing: int | None = None  # pixel value that marks missing pixels, in all channels; None if none do
     ignore: float | None = None  # value in the files that marks missing pixels, besides their nodata value
     has_alpha: bool = False  # whether all files have an alpha channel, even if ``channels`` doesn't count it
 

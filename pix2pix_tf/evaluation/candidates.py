@@ -203,7 +203,7 @@ def _open_folder(name: str, path: Path, names: Sequence[str], side: PixelFormat)
         image = read_image(file, dataclasses.replace(side, missing=None))
         if side.value_range is not None and image.shape == target.shape:  # other sizes are refused later
             known = np.True_ if side.missing is None else has_value(target, side.missing).numpy()
-            outside, is_missing = _without_level(file, side)
+            outside, is_missing = _outside_and_missing(file, side)
             if (is_missing & known).any():
                 raise DataError(f"{file} has missing pixels where its target has values; fill them")
             clipped[0] += int(np.count_nonzero(outside & known))
@@ -213,7 +213,7 @@ def _open_folder(name: str, path: Path, names: Sequence[str], side: PixelFormat)
     return Candidate(name, str(path), read, clipped=clipped)
 
 
-def _without_level(file: Path, side: PixelFormat) -> tuple[np.ndarray, np.ndarray]:
+def _outside_and_missing(file: Path, side: PixelFormat) -> tuple[np.ndarray, np.ndarray]:
     """Returns which values of a file are outside of the side's range, and which pixels are missing."""
     low, high = side.stored_range
     wide = (2 * low - high, 2 * high - low)

@@ -22,7 +22,7 @@ _PART: contextvars.ContextVar[tuple[int | tf.Tensor, int]] = contextvars.Context
 
 @contextlib.contextmanager
 def part_of_batch(index: int | tf.Tensor, count: int) -> Iterator[None]:
-    """Tells dropout layers that their input is part ``index`` of a batch of ``count`` equal parts."""
+    """Makes dropout layers draw for part ``index`` of a batch that is split into ``count`` equal parts."""
     token = _PART.set((index, count))
     try:
         yield
@@ -85,7 +85,7 @@ class InstanceNormalization(layers.Layer):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         if training and x.shape[0] is not None and x.shape[0] <= self._MOST_FUSED:
-            # TensorFlow's fused batch normalization of each image, whose gradient is fused too.
+            # Normalizes each image with TensorFlow's fused batch normalization, which has a fused gradient.
             fused = functools.partial(
                 tf.raw_ops.FusedBatchNormV3,
                 scale=ops.convert_to_tensor(self.gamma),

@@ -37,7 +37,7 @@ def load_teacher(
     def read() -> keras.Model:
         if source is not None:
             theirs, generator = teacher_generator(teacher, source)
-            # Without the layers that a task adds.
+            # The network alone, without the layers that a task adds.
             network = theirs.networks()[generator.network](model.config.optimization.precision)
             averaged = theirs.config.optimization.ema_decay > 0
             restore_published(source.checkpoint(), generator.network, network, averaged)

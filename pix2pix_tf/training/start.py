@@ -137,7 +137,9 @@ def _resumed(config: TrainConfig, run: RunDirectory, done: int) -> Start:
     stored = run.read_config()
     given, before = ({name: value for _, name, _, value in each_setting(each)} for each in (config, stored))
     left_open = {"precision": "auto", **dict.fromkeys((*FROM_DATA, "init_from", "teacher"))}
-    taken = {name: before.get(name) for name, unset in left_open.items() if given.get(name, 0) == unset}
+    taken = {
+        name: before.get(name) for name, unset in left_open.items() if name in given and given[name] == unset
+    }
     config = configs.replace(config, **_absolute_paths(config), **taken)
     if changes := configs.differences(stored, config):
         raise RunError(
@@ -220,7 +222,7 @@ def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
 
 
 def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:
-    """Returns the colors of the input's classes, flattened: those given, else those in the data."""
+    """Returns the colors of the input's classes, flattened: `--label-colors` if given, else the data's."""
     if not dataset.sides[0].labels:
         raise ConfigError(
             "--one-hot-labels needs a label map as the input; --label-maps says which side is one, and "

@@ -187,7 +187,7 @@ def test_outputs_are_compared_in_the_values_of_the_pairs(tmp_path, monkeypatch):
 
 
 def test_measurements_without_a_level_are_no_values(tmp_path):
-    """Values outside of the targets' range are reported, missing pixels refused where targets have values."""
+    """Reports values outside of the targets' range; refuses missing pixels where targets have values."""
     targets = [np.random.default_rng(n).uniform(0, 200, (64, 64)).astype(np.float32) for n in range(4)]
     for target in targets:
         target[:8] = np.nan

@@ -146,7 +146,7 @@ def test_noise_becomes_the_networks_output_and_converting_writes_nothing_to_the_
     assert is_one_partition(model)
     side = read_metadata(model)["input"]
     assert (side["name"], side["shape"], side["dtype"]) == ("z", [1, NOISE], "float32")
-    # At full size, where the image is made, the last upsampling and the last convolution stay float32.
+    # The last upsampling and the last convolution, which work at full size, stay float32.
     found = convolution_types(model)
     assert (found[(np.float32,) * 3], sum(found.values())) == (2, 6)
 

@@ -70,7 +70,7 @@ def test_receptive_field_is_the_patch(patch, condition_channels):
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         assert np.ptp(rows) + 1 == np.ptp(columns) + 1 == patch
         assert seen[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].all()
-        # The column is one less than the row, which shifts the patch by the total stride.
+        # The logit is one column left of the middle, which shifts its patch by the total stride.
         assert rows.min() - columns.min() == 2 ** PATCHES[patch]
 
 

@@ -1,7 +1,7 @@
 """Finds images that occur more than once, with the same or nearly the same pixels.
 
-Saving an image again as JPEG, or resizing it, changes its pixels. So thumbnails are compared, of images whose
-64-bit difference hashes are similar.
+Saving an image again as JPEG, or resizing it, changes its pixels. So the thumbnails of images with similar
+64-bit difference hashes are compared.
 """
 
 from __future__ import annotations
