@@ -62,7 +62,7 @@ class HostLost(Pix2pixError):
 
 
 class Interrupted(Pix2pixError):
-    """Training stopped on a signal, after saving; the exit code is 128 + ``signal_number``."""
+    """A command stopped on a signal, after saving; the exit code is 128 + ``signal_number``."""
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "pix2pix_tf"
 
 # A part may import from its own layer and from those above it in this list.
 LAYERS = (
-    ("errors", "files", "fonts", "quiet", "storage", "validation", "web", "wording"),
+    ("errors", "files", "fonts", "quiet", "signals", "storage", "validation", "web", "wording"),
     ("config", "devices", "effects", "distribution", "data", "metrics", "sample_grids"),
     ("losses", "networks"),
     ("models",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,46 +41,16 @@ def predict(options: PredictOptions) -> str:
     TIFFs, or ``.npy`` files if the input is one. Large images are translated in tiles, to a TIFF. Returns a
     one-line summary.
     """
-    inputs, out, direction = options.inputs, options.out, options.direction
+    inputs, out = options.inputs, options.out
     check_range("input_range", options.input_range)
     check_range("output_range", options.output_range)
     refuse_file(out)
     model = find_model(options.model)
-    is_run = isinstance(model, OpenedRun)
-    half = _input_half(model, direction) if options.side_by_side else None
-    if direction is not None and half is None and not is_run:
-        raise ConfigError("--direction selects the input half of a pair; it needs --side-by-side")
+    half = _input_half(model, options.direction) if options.side_by_side else None
     # Checks the inputs before loading the model, which takes longer.
     jobs, unread = _jobs(inputs, out)
-    translator = formats.load(
-        model,
-        step=options.step,
-        direction=direction if is_run else None,
-        precision=options.precision,
-        stochastic=options.stochastic or None,
-        raw_weights=options.raw_weights,
-        seed=options.seed if is_run else 0,
-    )
-    if options.input_range is not None:
-        translator.input = dataclasses.replace(translator.input, value_range=options.input_range)
-    if options.output_range is not None:
-        translator.output = dataclasses.replace(translator.output, value_range=options.output_range)
-    noise = bool(translator.noise)
-    from_noise = "which generates images from noise"
-    conditions = (  # option, whether the model uses it, and the reason if it doesn't
-        ("count", noise, "which translates images"),
-        ("seed", noise or translator.stochastic, "which has no seeded noise"),
-        ("masks", translator.inpaints, "which was not trained with --task inpaint"),
-        ("fit_input", translator.size is not None, "which accepts images of any size"),
-        *((name, not noise, from_noise) for name in ("tile_size", "side_by_side", "input_range")),
-        ("skip_bad_images", not noise, from_noise),
-    )
-    for name, is_used, reason in conditions:
-        if getattr(options, name) not in (None, False, 0) and not is_used:
-            raise ConfigError(f"{flag(name)} has no effect with {model}, {reason}")
-    if options.fit_input and options.tile_size is not None:
-        raise ConfigError("--fit-input and --tile-size can't be combined; give one of them")
-    if noise:
+    translator = _load(model, options)
+    if translator.noise:
         return _from_noise(translator, options)
     if not inputs:
         raise DataError("no inputs; give at least one image or folder to translate")
@@ -112,6 +82,42 @@ def predict(options: PredictOptions) -> str:
     return summary
 
 
+def _load(model: OpenedRun | ExportedModel, options: PredictOptions) -> Translator:
+    """Loads the model; raises `ConfigError` if an option has no effect with it."""
+    is_run = isinstance(model, OpenedRun)
+    if options.direction is not None and not options.side_by_side and not is_run:
+        raise ConfigError("--direction selects the input half of a pair; it needs --side-by-side")
+    translator = formats.load(
+        model,
+        step=options.step,
+        direction=options.direction if is_run else None,
+        precision=options.precision,
+        stochastic=options.stochastic or None,
+        raw_weights=options.raw_weights,
+        seed=options.seed if is_run else 0,
+    )
+    if options.input_range is not None:
+        translator.input = dataclasses.replace(translator.input, value_range=options.input_range)
+    if options.output_range is not None:
+        translator.output = dataclasses.replace(translator.output, value_range=options.output_range)
+    noise = bool(translator.noise)
+    from_noise = "which generates images from noise"
+    conditions = (  # option, whether the model uses it, and the reason if it doesn't
+        ("count", noise, "which translates images"),
+        ("seed", noise or translator.stochastic, "which has no seeded noise"),
+        ("masks", translator.inpaints, "which was not trained with --task inpaint"),
+        ("fit_input", translator.size is not None, "which accepts images of any size"),
+        *((name, not noise, from_noise) for name in ("tile_size", "side_by_side", "input_range")),
+        ("skip_bad_images", not noise, from_noise),
+    )
+    for name, is_used, reason in conditions:
+        if getattr(options, name) not in (None, False, 0) and not is_used:
+            raise ConfigError(f"{flag(name)} has no effect with {model}, {reason}")
+    if options.fit_input and options.tile_size is not None:
+        raise ConfigError("--fit-input and --tile-size can't be combined; give one of them")
+    return translator
+
+
 def _write_translation(
     translator: Translator,
     image: np.ndarray,
@@ -130,14 +136,27 @@ def _write_translation(
             bands = (dequantize(band, values) for band in bands)
         write_tiff(target.with_suffix(TILED_SUFFIX), bands, len(image))
         return
-    if fitted is None:
-        _write(target, translator(image), source, translator)
-        return
 
     def with_missing() -> np.ndarray:
         return _half_of(source, translator.load_input(source, MOST_PIXELS, missing=0), half)
 
-    if translator.inpaints or translator.enlarges > 1:  # keeps masks and enlarged values
+    _write(target, _translated(translator, image, fitted, with_missing), source, translator)
+
+
+def _translated(
+    translator: Translator,
+    image: np.ndarray,
+    fitted: tuple[int, int] | None,
+    with_missing: Callable[[], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Translates an image in one pass, resized to the model's size if ``fitted``.
+
+    ``with_missing`` returns the image with 0 in missing pixels, if it may have some.
+    """
+    if fitted is None:
+        return translator(image)
+    # Masks and enlarged values are kept.
+    if with_missing is None or translator.inpaints or translator.enlarges > 1:
         given = resized(tf.constant(image), fitted, translator.input).numpy()
     else:
         given = resized_input(image, with_missing, fitted, translator.input)
@@ -145,7 +164,7 @@ def _write_translation(
     if translator.inpaints:  # keeps the photo's known pixels without resizing
         known = from_unit_range(to_unit_range(tf.constant(image[..., :-1])), output.dtype)
         output = tf.where(mask_of(image), output, known)
-    _write(target, output.numpy(), source, translator)
+    return output.numpy()
 
 
 def _from_noise(translator: Translator, options: PredictOptions) -> str:

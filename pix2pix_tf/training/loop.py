@@ -18,10 +18,10 @@ from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import Interrupted, TrainingDiverged
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import RunDirectory
+from pix2pix_tf.signals import caught_signals
 from pix2pix_tf.training.chief import Chief
 from pix2pix_tf.training.distillation import load_teacher
 from pix2pix_tf.training.schedules import total_steps
-from pix2pix_tf.training.signals import caught_signals
 from pix2pix_tf.training.start import Start
 from pix2pix_tf.training.step import Trainer
 from pix2pix_tf.wording import counted, quoted

@@ -1,4 +1,4 @@
-"""Signal handling, so that an interrupted run saves first."""
+"""Signal handling, so that an interrupted command saves first."""
 
 from __future__ import annotations
 
