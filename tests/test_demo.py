@@ -16,6 +16,8 @@ import requests
 from pix2pix_tf import load
 from pix2pix_tf.demo import Demo, runtime
 from pix2pix_tf.errors import ConfigError, RunError, SystemFault
+from pix2pix_tf.formats.shipped import shipped_models
+from pix2pix_tf.formats.tflite import samples_file
 from pix2pix_tf.formats.tflite.conversion import convert
 from tests.formats.models import untrained
 
@@ -71,14 +73,32 @@ def test_served_files(served, model, litert):
         assert answer.ok
         assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
         assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
-    assert requests.get(f"{url}model.tflite", timeout=10).content == model.read_bytes()
-    described = requests.get(f"{url}model.json", timeout=10).json()
+    described, *others = requests.get(f"{url}models.json", timeout=10).json()
+    assert requests.get(url + described["url"], timeout=10).content == model.read_bytes()
+    assert described["samples"] is None
+    assert [each["name"] for each in others] == shipped_models()
     assert described["classes"] == [{"name": "wall", "color": [0, 0, 255]}]
     assert (described["height"], described["width"], described["name"]) == (SIDE, SIDE, "façades of mine")
     for name in ("__init__.py", "litert/../model.py", "etc/passwd", "%2e%2e/cli.py"):
         assert requests.get(url + name, timeout=10).status_code == 404
     foreign = requests.get(url, headers={"Host": "elsewhere.example:80"}, timeout=10)
     assert foreign.status_code == 404
+
+
+def test_samples_beside_a_model_are_served(served, model, litert, tmp_path):
+    copy = tmp_path / "copy.tflite"
+    copy.write_bytes(model.read_bytes())
+    samples_file(copy).write_bytes(b"samples")
+    url = served(copy, runtime=litert)
+    described = requests.get(f"{url}models.json", timeout=10).json()[0]
+    answer = requests.get(url + described["samples"], timeout=10)
+    assert (answer.content, answer.headers["Content-Type"]) == (b"samples", "image/png")
+
+
+def test_the_menu_lists_a_shipped_model_once(served, litert):
+    name = shipped_models()[-1]
+    found = requests.get(f"{served(name, runtime=litert)}models.json", timeout=10).json()
+    assert [each["name"] for each in found] == [name, *shipped_models()[:-1]]
 
 
 def test_unsupported_models_are_refused(tmp_path, litert, model):

@@ -12,16 +12,17 @@ from typing import Annotated
 from tyro.conf import Positional
 
 from pix2pix_tf.commands.parsing import parse, start_frameworks
+from pix2pix_tf.formats.shipped import shipped_models
 from pix2pix_tf.validation import limited
 from pix2pix_tf.wording import quoted
 
 
 @dataclasses.dataclass(frozen=True)
 class DemoOptions:
-    """Serves a web page to draw on; an exported generator translates in the browser."""
+    """Serves a web page to draw on or use the camera; an exported generator translates in the browser."""
 
-    model: Positional[str] = "facades-small"
-    """A .tflite written by 'pix2pix export', or a shipped model."""
+    model: Positional[str] = shipped_models()[0]
+    """A .tflite written by 'pix2pix export', or a shipped model; the page has a menu of all shipped ones."""
     port: Annotated[int, *limited(0, 65535)] = 0
     """Port of the page on the loopback interface; 0 selects a free one."""
     open_browser: bool = True

@@ -1,6 +1,6 @@
 """``pix2pix demo``: a web page to draw on; a .tflite model translates the drawing in the browser.
 
-This process only serves files on the loopback interface: the page, LiteRT.js and the model.
+This process only serves files on the loopback interface: the page, LiteRT.js and the models.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from pix2pix_tf.demo.runtime import runtime_files
 from pix2pix_tf.errors import ConfigError, SystemFault
 from pix2pix_tf.formats.shipped import shipped_models
-from pix2pix_tf.formats.tflite import TFLite
+from pix2pix_tf.formats.tflite import TFLite, samples_file
 from pix2pix_tf.formats.tflite.metadata import read_metadata
 from pix2pix_tf.formats.tflite.reader import TFLiteTranslator
 
@@ -28,6 +28,7 @@ _TYPES = {
     ".json": "application/json",
     ".wasm": "application/wasm",
     ".tflite": "application/octet-stream",
+    ".png": "image/png",
 }
 # WebAssembly threads need shared memory, which browsers only allow on cross-origin isolated pages.
 _HEADERS = {
@@ -40,7 +41,7 @@ _HEADERS = {
 
 
 class Demo(http.server.ThreadingHTTPServer):
-    """Serves the page for one model, a .tflite file or a shipped model's name, on the loopback interface.
+    """Serves the page on the loopback interface; its menu lists the given model first, then the shipped ones.
 
     Attributes:
         url: the address of the page.
@@ -53,10 +54,12 @@ class Demo(http.server.ThreadingHTTPServer):
                 f"{model}: not a .tflite model; 'pix2pix export RUN' writes one, and "
                 f"{' and '.join(shipped_models())} are included in this package"
             )
-        translator = TFLite.load(path)
-        _require_drawable(path, translator)
-        metadata = json.dumps(_metadata(path, translator)).encode()
-        self.files: dict[str, Path | bytes] = {"/model.tflite": path, "/model.json": metadata}
+        shipped = (TFLite.find(name) for name in shipped_models())
+        paths = dict.fromkeys([path, *(each for each in shipped if each is not None)])
+        models = [_described(number, path) for number, path in enumerate(paths)]
+        self.files: dict[str, Path | bytes] = {"/models.json": json.dumps(models).encode()}
+        for each, path in zip(models, paths, strict=True):
+            self.files |= {f"/{each['url']}": path, f"/{each['samples']}": samples_file(path)}
         self.files |= {f"/{file.name}": file for file in _PAGE.iterdir() if file.suffix in _TYPES}
         self.files |= {f"/litert/{name}": file for name, file in runtime_files(runtime).items()}
         self.files["/"] = _PAGE / "index.html"
@@ -105,17 +108,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def _require_drawable(path: Path, model: TFLiteTranslator) -> None:
     if model.noise or model.inpaints or model.enlarges > 1:
         raise ConfigError(f"{path}: the demo supports plain image-to-image models only")
-    if not {model.input.channels, model.output.channels} <= {1, 3} or model.output.bits != 8:
+    channels = model.input.channels, model.output.channels
+    if channels[0] not in (1, 3) or channels[1] not in (1, 3, 4) or model.output.bits != 8:
         raise ConfigError(
-            f"{path}: the demo supports 8-bit gray and RGB images only; this model translates "
-            f"{model.input.channels} channels to {model.output.channels}"
+            f"{path}: the demo supports 8-bit images, from gray or RGB to gray, RGB or RGBA; this model "
+            f"translates {channels[0]} channels to {channels[1]}"
         )
 
 
-def _metadata(path: Path, model: TFLiteTranslator) -> dict[str, Any]:
+def _described(number: int, path: Path) -> dict[str, Any]:
+    """Describes a model for the page."""
+    model = TFLite.load(path)
+    _require_drawable(path, model)
     height, width = model.size
     return {
         "name": path.stem,
+        "url": f"models/{number}.tflite",
+        "samples": f"models/{number}.png" if samples_file(path).is_file() else None,
         "height": height,
         "width": width,
         "input_channels": model.input.channels,

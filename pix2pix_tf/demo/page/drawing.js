@@ -1,14 +1,18 @@
-// A drawing without antialiasing, so that it stays a valid label map.
+// A drawing without antialiasing, so that fills leave no seams and label maps stay valid. Drawings for networks that
+// take any colors have several pixels for each of the network's; their average antialiases the edges.
 
-const MOST_REMEMBERED = 100;
+const MOST_REMEMBERED_BYTES = 100e6;
 
 export class Drawing {
-  // color: [red, green, blue] of the background.
-  constructor(width, height, color) {
-    this.width = width;
-    this.height = height;
+  // width, height: size of the network's input. color: [red, green, blue] of the background.
+  // scale: pixels of the drawing along one pixel of the input.
+  constructor(width, height, color, scale = 1) {
+    this.width = width * scale;
+    this.height = height * scale;
+    this.scale = scale;
     this.empty = packed(color);
-    this.pixels = new Uint32Array(width * height).fill(this.empty);
+    this.pixels = new Uint32Array(this.width * this.height).fill(this.empty);
+    this.average = scale > 1 ? new Uint32Array(width * height) : null;
     this.past = [];
     this.future = [];
   }
@@ -18,10 +22,30 @@ export class Drawing {
     return new Uint8ClampedArray(this.pixels.buffer);
   }
 
+  // The network's input in the same format.
+  get input() {
+    if (this.scale === 1) return this.bytes;
+    const { pixels, average, width, scale } = this;
+    const columns = width / scale, count = scale * scale;
+    for (let place = 0; place < average.length; place++) {
+      const corner = Math.floor(place / columns) * scale * width + (place % columns) * scale;
+      let redAndBlue = 0, green = 0;  // the first is two sums of 16 bits
+      for (let row = corner; row < corner + scale * width; row += width) {
+        for (let at = row; at < row + scale; at++) {
+          redAndBlue += pixels[at] & 0xff00ff;
+          green += pixels[at] >> 8 & 0xff;
+        }
+      }
+      const red = (redAndBlue & 0xffff) / count + 0.5 | 0, blue = (redAndBlue >>> 16) / count + 0.5 | 0;
+      average[place] = 255 << 24 | blue << 16 | (green / count + 0.5 | 0) << 8 | red;
+    }
+    return new Uint8ClampedArray(average.buffer);
+  }
+
   // Call this before a change; undo reverts to this state.
   remember() {
     this.past.push(this.pixels.slice());
-    if (this.past.length > MOST_REMEMBERED) this.past.shift();
+    if (this.past.length * this.pixels.byteLength > MOST_REMEMBERED_BYTES) this.past.shift();
   }
 
   // Call this after a change; it discards the states for redo.
@@ -60,58 +84,72 @@ export class Drawing {
 
   // Fills a rectangle, including both corners.
   rectangle(from, to, color) {
-    const [left, right] = inside(from.x, to.x, this.width);
-    const [top, bottom] = inside(from.y, to.y, this.height);
+    const [left, right] = sorted(from.x, to.x), [top, bottom] = sorted(from.y, to.y);
+    for (let y = top; y <= bottom; y++) this.#span(y, left, right, packed(color));
+  }
+
+  // Fills the ellipse in a rectangle.
+  ellipse(from, to, color) {
+    const [left, right] = sorted(from.x, to.x), [top, bottom] = sorted(from.y, to.y);
+    const middle = (left + right) / 2, width = (right - left + 1) / 2, height = (bottom - top + 1) / 2;
     for (let y = top; y <= bottom; y++) {
-      this.pixels.fill(packed(color), y * this.width + left, y * this.width + right + 1);
+      const half = width * Math.sqrt(1 - ((y - (top + bottom) / 2) / height) ** 2);
+      this.#span(y, Math.ceil(middle - half), Math.floor(middle + half), packed(color));
     }
   }
 
   // Draws a line with a round brush; width is its diameter in pixels.
   line(from, to, width, color) {
-    const steps = Math.max(Math.abs(to.x - from.x), Math.abs(to.y - from.y), 1);
-    for (let step = 0; step <= steps; step++) {
-      const part = step / steps;
-      this.#dot(from.x + part * (to.x - from.x), from.y + part * (to.y - from.y), width / 2, packed(color));
+    const radius = Math.max(width / 2, 0.5), filled = packed(color);
+    const [left, right] = sorted(from.x, to.x), [top, bottom] = sorted(from.y, to.y);
+    const [across, down] = [to.x - from.x, to.y - from.y], length = across ** 2 + down ** 2 || 1;
+    for (let y = Math.max(Math.ceil(top - radius), 0); y <= Math.min(bottom + radius, this.height - 1); y++) {
+      for (let x = Math.max(Math.ceil(left - radius), 0); x <= Math.min(right + radius, this.width - 1); x++) {
+        const part = Math.min(Math.max(((x - from.x) * across + (y - from.y) * down) / length, 0), 1);
+        const near = (x - from.x - part * across) ** 2 + (y - from.y - part * down) ** 2 <= radius ** 2;
+        if (near) this.pixels[y * this.width + x] = filled;
+      }
     }
   }
 
-  #dot(x, y, radius, color) {
-    const [left, right] = inside(Math.round(x - radius), Math.round(x + radius), this.width);
-    const [top, bottom] = inside(Math.round(y - radius), Math.round(y + radius), this.height);
-    for (let row = top; row <= bottom; row++) {
-      for (let column = left; column <= right; column++) {
-        const near = (column - x) ** 2 + (row - y) ** 2 <= radius ** 2;
-        if (near || (row === Math.round(y) && column === Math.round(x))) {
-          this.pixels[row * this.width + column] = color;
+  #span(y, left, right, color) {
+    if (y < 0 || y >= this.height || right < 0) return;
+    const row = y * this.width;
+    this.pixels.fill(color, row + Math.max(left, 0), row + Math.min(right, this.width - 1) + 1);
+  }
+
+  // Flood fill: recolors the connected area of similar color around a pixel.
+  // tolerance: largest difference of a channel; 0 fills one color.
+  fill(at, color, tolerance = 0) {
+    const { pixels, width } = this;
+    const before = pixels[at.y * width + at.x], after = packed(color);
+    const belongs = (place) => pixels[place] !== after && similar(pixels[place], before, tolerance);
+    const open = [at.y * width + at.x];
+    while (open.length) {
+      const place = open.pop();
+      if (!belongs(place)) continue;
+      const row = place - (place % width);
+      let left = place, right = place;
+      while (left > row && belongs(left - 1)) left--;
+      while (right < row + width - 1 && belongs(right + 1)) right++;
+      pixels.fill(after, left, right + 1);
+      for (const step of [-width, width]) {
+        if (row + step < 0 || row + step >= pixels.length) continue;
+        for (let next = left + step, inside = false; next <= right + step; next++) {
+          const was = inside;
+          inside = belongs(next);
+          if (inside && !was) open.push(next);
         }
       }
     }
   }
 
-  // Flood fill: recolors the connected area of one color around a pixel.
-  fill(at, color) {
-    const before = this.pixels[at.y * this.width + at.x], after = packed(color);
-    if (before === after) return;
-    const open = [at.y * this.width + at.x];
-    while (open.length) {
-      const place = open.pop();
-      if (this.pixels[place] !== before) continue;
-      this.pixels[place] = after;
-      const column = place % this.width;
-      if (column > 0) open.push(place - 1);
-      if (column < this.width - 1) open.push(place + 1);
-      if (place >= this.width) open.push(place - this.width);
-      if (place < this.pixels.length - this.width) open.push(place + this.width);
-    }
-  }
-
   // Replaces the drawing by an image of the same size; with colors, each pixel gets the nearest one.
   load(image, colors = null) {
-    const bytes = image.data;
+    this.pixels.set(new Uint32Array(image.data.buffer));
+    if (!colors) return;
     for (let place = 0; place < this.pixels.length; place++) {
-      const pixel = bytes.subarray(4 * place, 4 * place + 3);
-      this.pixels[place] = packed(colors ? nearest(pixel, colors) : pixel);
+      this.pixels[place] = packed(nearest(image.data.subarray(4 * place, 4 * place + 3), colors));
     }
   }
 }
@@ -120,8 +158,13 @@ function packed([red, green, blue]) {
   return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;  // ImageData's byte order on little-endian CPUs
 }
 
-function inside(one, other, size) {
-  return [Math.max(Math.min(one, other), 0), Math.min(Math.max(one, other), size - 1)];
+function sorted(one, other) {
+  return one < other ? [one, other] : [other, one];
+}
+
+function similar(one, other, tolerance) {
+  if (one === other || !tolerance) return one === other;
+  return [0, 8, 16].every((shift) => Math.abs((one >> shift & 255) - (other >> shift & 255)) <= tolerance);
 }
 
 function nearest(pixel, colors) {

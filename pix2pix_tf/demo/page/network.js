@@ -3,11 +3,10 @@
 import { isWebGPUSupported, loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
 export class Network {
-  // model: the content of /model.json. device: "wasm" or "webgpu".
+  // model: an entry of /models.json. device: "wasm" or "webgpu".
   static async load(model, device = "wasm") {
     await (Network.runtime ??= loadRuntime());
-    const compiled = await loadAndCompile("/model.tflite", { accelerator: device });
-    return new Network(model, compiled);
+    return new Network(model, await loadAndCompile(model.url, { accelerator: device }));
   }
 
   static async hasGpu() {
@@ -15,51 +14,49 @@ export class Network {
     return (await Promise.resolve(adapter).catch(() => null)) !== null;
   }
 
+  constructor(model, compiled) {
+    this.model = model;
+    this.compiled = compiled;
+    const count = model.height * model.width;
+    this.takesBytes = compiled.getInputDetails()[0].dtype === "uint8";
+    this.values = new (this.takesBytes ? Uint8Array : Float32Array)(count * model.input_channels);
+    this.output = new Uint8ClampedArray(4 * count).fill(255);
+  }
+
   delete() {
     this.compiled.delete();
   }
 
-  constructor(model, compiled) {
-    this.model = model;
-    this.compiled = compiled;
-    this.takesBytes = compiled.getInputDetails()[0].dtype === "uint8";
-  }
-
-  // Converts the RGBA bytes of an image to the RGBA bytes of the output.
+  // Converts the RGBA bytes of an image to those of the output, which the next call overwrites.
   async translate(bytes) {
     const { height, width, input_channels: channels } = this.model;
-    const input = Tensor.fromTypedArray(this.#values(bytes), [1, height, width, channels]);
+    this.#readInput(bytes);
+    const input = Tensor.fromTypedArray(this.values, [1, height, width, channels]);
     const outputs = await this.compiled.run([input]);
-    const values = await outputs[0].data();
-    const output = this.#output(values);
+    this.#readOutput(await outputs[0].data());
     for (const tensor of [input, ...outputs]) tensor.delete();
-    return output;
+    return this.output;
   }
 
-  #values(bytes) {
-    const channels = this.model.input_channels;
-    const count = bytes.length / 4;
-    const values = this.takesBytes ? new Uint8Array(count * channels) : new Float32Array(count * channels);
-    for (let pixel = 0; pixel < count; pixel++) {
+  #readInput(bytes) {
+    const { values, takesBytes, model: { input_channels: channels } } = this;
+    for (let from = 0, to = 0; to < values.length; from += 4) {
       for (let channel = 0; channel < channels; channel++) {
-        const level = channels === 1 ? gray(bytes, 4 * pixel) : bytes[4 * pixel + channel];
-        values[pixel * channels + channel] = this.takesBytes ? level : level / 127.5 - 1;
+        const level = channels === 1 ? gray(bytes, from) : bytes[from + channel];
+        values[to++] = takesBytes ? level : level / 127.5 - 1;
       }
     }
-    return values;
   }
 
-  #output(values) {
-    const channels = this.model.output_channels;
-    const bytes = new Uint8ClampedArray(4 * (values.length / channels)).fill(255);
+  #readOutput(values) {
+    const { output, model: { output_channels: channels } } = this;
     const isByte = values instanceof Uint8Array;
-    for (let pixel = 0; pixel < bytes.length / 4; pixel++) {
-      for (let channel = 0; channel < 3; channel++) {
-        const value = values[pixel * channels + (channels === 1 ? 0 : channel)];
-        bytes[4 * pixel + channel] = isByte ? value : (value + 1) * 127.5;  // Uint8ClampedArray rounds and clamps
+    for (let from = 0, to = 0; to < output.length; from += channels, to += 4) {
+      for (let channel = 0; channel < Math.max(channels, 3); channel++) {
+        const value = values[channels === 1 ? from : from + channel];
+        output[to + channel] = isByte ? value : (value + 1) * 127.5;  // Uint8ClampedArray rounds and clamps
       }
     }
-    return bytes;
   }
 }
 

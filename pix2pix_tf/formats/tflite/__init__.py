@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Quantization = Literal["none", "float16", "dynamic", "int8"]
 
 _CALIBRATION_SAMPLES = 64
+_DEMO_SAMPLES = 6
 _LARGEST_SIDE = 4096
 
 
@@ -104,9 +105,26 @@ class TFLite(ExportFormat):
             shape, suffix = f"{size[0]}x{size[1]}", "" if kind == "none" else f"_{kind}"
             path = files / f"{subject.name}_{shape}{suffix}.tflite"
             write_whole(path, content)
+            _write_samples(path, subject, size)
             yield Artifact(
                 label=f"TFLite {'float32' if kind == 'none' else kind} {shape}",
                 path=path,
                 tolerance=self.tolerances[kind],
                 size=None if subject.translator.noise else size,
             )
+
+
+def samples_file(model: Path) -> Path:
+    """Returns the place of the held-out inputs of a .tflite file, which ``pix2pix demo`` offers."""
+    return model.with_suffix(".samples.png")
+
+
+def _write_samples(model: Path, subject: Subject, size: Size) -> None:
+    """Writes a few held-out inputs, one below the other, if they are 8-bit gray or RGB images."""
+    import numpy as np
+    import tensorflow as tf
+
+    form = subject.translator.input
+    if form.channels in (1, 3) and form.bits == 8:
+        stacked = np.concatenate(subject.samples.held_out(size, _DEMO_SAMPLES))
+        write_whole(samples_file(model), tf.io.encode_png(tf.constant(stacked)).numpy())
