@@ -11,20 +11,24 @@ from tyro.conf import Positional
 from pix2pix_tf.config import Direction, Precision
 from pix2pix_tf.validation import limited
 
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+
 
 @dataclasses.dataclass(frozen=True)
 class PredictOptions:
-    """Translates images or folders with a trained model. Outputs have the size of their inputs. They are
-    PNGs, or TIFFs if the image is translated in tiles or a PNG can't store it."""
+    """Translates images, folders or a video with a trained model. Outputs have the size of their inputs.
+    They are PNGs, or TIFFs if the image is translated in tiles or a PNG can't store it."""
 
     model: Positional[str]
     """A run directory or one of its checkpoints (RUN@best, RUN@4000), a SavedModel directory, a .tflite
     or .onnx file, the URL of a served model (http://host:8501/v1/models/NAME), or a shipped model:
     facades-small, procedural-small."""
     inputs: Positional[tuple[Path, ...]]
-    """Images, or folders of images (searched recursively); none if the model generates images from noise."""
+    """Images, or folders of images (searched recursively); none if the model generates images from noise.
+    For a video: one video, or one folder of frames."""
     out: Path
-    """Output folder."""
+    """Output folder, or a video: a file with the suffix .mp4, .mov, .mkv or .webm. Needs the extra
+    'video'."""
     masks: Path | None = None
     """Masks for '--task inpaint', white where the model fills in pixels: an image for all inputs, or a folder
     with an image of the same name for each input. Transparent pixels are filled in too."""
@@ -49,10 +53,14 @@ class PredictOptions:
     """Use a run's raw weights instead of their moving average."""
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
     """Seed of the noise, for --stochastic and for images from noise."""
+    side_by_side_output: bool = False
+    """Write a video with the input on the left and the output on the right."""
+    frame_rate: Annotated[float | None, *limited(0.1, 1000)] = None
+    """Frames per second of a video made from a folder; 25 by default."""
     tile_size: Annotated[int | None, *limited(64)] = None
     """Translate images with a longer side in tiles of this size, to TIFF. By default, images of more than
     16.7 million pixels are translated in tiles of 1024."""
     fit_input: bool = False
     """For models of a fixed size (.tflite): resize inputs to this size, and outputs back."""
     skip_bad_images: bool = False
-    """Skip and count unreadable images instead of stopping."""
+    """Skip and count unreadable images or frames instead of stopping."""

@@ -1,4 +1,4 @@
-"""``pix2pix predict``: translates images and folders of images."""
+"""``pix2pix predict``: translates images, folders of images, and videos."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import refuse_file, write_whole
 from pix2pix_tf.formats import ExportedModel, find_model
 from pix2pix_tf.formats.translator import Translator, naming
-from pix2pix_tf.inference.options import PredictOptions
+from pix2pix_tf.inference.options import VIDEO_SUFFIXES, PredictOptions
 from pix2pix_tf.inference.tiling import MOST_PIXELS, tile_for, translate_in_tiles
 from pix2pix_tf.models.registry import model_for
 from pix2pix_tf.runs import OpenedRun
@@ -38,12 +38,17 @@ def predict(options: PredictOptions) -> str:
     """Translates every image of the inputs to a file below ``out``, or generates images from noise.
 
     Gray and RGB outputs are PNGs with the model's bit depth. Measurements and outputs with other channels are
-    TIFFs, or ``.npy`` files if the input is one. Large images are translated in tiles, to a TIFF. Returns a
-    one-line summary.
+    TIFFs, or ``.npy`` files if the input is one. Large images are translated in tiles, to a TIFF. If ``out``
+    is a video, translates the frames of one input to it. Returns a one-line summary.
     """
     inputs, out = options.inputs, options.out
     check_range("input_range", options.input_range)
     check_range("output_range", options.output_range)
+    if out.suffix.lower() in VIDEO_SUFFIXES:
+        return _to_video(options)
+    for name in ("side_by_side_output", "frame_rate"):
+        if getattr(options, name):
+            raise ConfigError(f"{flag(name)} is for videos; give a video as --out, such as out.mp4")
     refuse_file(out)
     model = find_model(options.model)
     half = _input_half(model, options.direction) if options.side_by_side else None
@@ -80,6 +85,35 @@ def predict(options: PredictOptions) -> str:
         summary += f"; {clipped[0] / clipped[1]:.2%} of the inputs' values were clipped to the model's range "
         summary += f"from {low:.6g} to {high:.6g}"
     return summary
+
+
+def _to_video(options: PredictOptions) -> str:
+    """Translates a video or a folder of frames to a video, each frame as an image."""
+    try:
+        from pix2pix_tf.inference.video import check_options, open_clip, translate_clip
+    except ImportError as error:
+        raise ConfigError(
+            f"--out {quoted(options.out)}: videos need PyAV; pip install 'pix2pix-tf[video]', or in a clone "
+            "pip install -e '.[video]'"
+        ) from error
+    check_options(options)
+    [source] = options.inputs
+    with open_clip(source, options.frame_rate) as clip:
+        model = find_model(options.model)
+        translator = _load(model, options)
+        if translator.noise or translator.inpaints:
+            reason = "generates images from noise" if translator.noise else "needs a mask for each image"
+            raise ConfigError(f"--out {quoted(options.out)} is a video, but {model} {reason}; give a folder")
+        if translator.input.value_range is not None and not source.is_dir():
+            raise DataError(f"{source}: a video, but {model} takes measurements; give a folder of frames")
+
+        def translated(image: np.ndarray) -> np.ndarray:
+            tile = None if options.fit_input else tile_for(translator, image.shape[:2], options.tile_size)
+            if tile is not None:
+                return np.concatenate(list(translate_in_tiles(translator, image, tile)))
+            return _translated(translator, image, translator.size if options.fit_input else None)
+
+        return translate_clip(clip, translator, translated, options)
 
 
 def _load(model: OpenedRun | ExportedModel, options: PredictOptions) -> Translator:
@@ -246,6 +280,8 @@ def _jobs(inputs: Sequence[Path], out: Path) -> tuple[dict[Path, Path], list[Pat
             if not found:
                 raise DataError(f"{given} and its subfolders have no images ({KINDS})")
             images += [(path, path.relative_to(given)) for path in found]
+        elif given.suffix.lower() in VIDEO_SUFFIXES and given.exists():
+            raise DataError(f"{given} is a video; give a video as --out too, such as --out out.mp4")
         elif given.exists():
             images.append((given, Path(given.name)))
         else:
