@@ -18,7 +18,9 @@ from pix2pix_tf import load
 from pix2pix_tf.data.procedural.canvas import PALETTE
 from pix2pix_tf.demo import Demo
 from pix2pix_tf.demo.runtime import _FILES, runtime_files
+from pix2pix_tf.formats.tflite import samples_file
 from pix2pix_tf.formats.tflite.conversion import convert
+from tests.formats.models import untrained
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the extra browser-test is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
@@ -26,6 +28,7 @@ from selenium.webdriver.common.actions.action_builder import ActionBuilder  # no
 from selenium.webdriver.common.actions.pointer_input import PointerInput  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.select import Select  # noqa: E402
 from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 RUNTIME = Path(__file__).parents[2] / "web" / "node_modules" / "@litertjs"
@@ -44,11 +47,18 @@ def test_the_pinned_files_are_those_of_npm():
 
 
 @pytest.fixture(scope="module")
-def browser():
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads):
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--window-size=1280,860"):
+    fake_camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    for argument in ("--headless=new", "--no-sandbox", "--window-size=1280,860", *fake_camera):
         options.add_argument(argument)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     with webdriver.Chrome(options=options) as driver:
         yield driver
 
@@ -57,6 +67,16 @@ def browser():
 def float_model(tiny_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("demo") / "façades.tflite"
     path.write_bytes(convert(load(tiny_run.path), (SIDE, SIDE), "none", classes=PALETTE))
+    return path
+
+
+@pytest.fixture(scope="module")
+def free_model(tiny_run, tmp_path_factory):
+    """A model without classes, and two held-out samples of it."""
+    path = tmp_path_factory.mktemp("free") / "free.tflite"
+    path.write_bytes(convert(load(tiny_run.path), (SIDE, SIDE), "none"))
+    samples = np.random.default_rng(0).integers(0, 255, (2 * SIDE, SIDE, 3), np.uint8)
+    Image.fromarray(samples).save(samples_file(path))
     return path
 
 
@@ -97,6 +117,15 @@ class Page:
         png = base64.b64decode(self.browser.execute_script(script, canvas))
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
+    def saved(self, button, downloads):
+        """The image that a button saves."""
+        [path.unlink() for path in downloads.iterdir()]
+        self.click(button)
+        file = downloads / f"{button.removeprefix('#save-')}.png"
+        WebDriverWait(self.browser, 10).until(lambda browser: file.exists())
+        with Image.open(file) as image:
+            return np.asarray(image)
+
     def click(self, *selectors):
         for selector in selectors:
             self.browser.find_element(By.CSS_SELECTOR, selector).click()
@@ -106,9 +135,9 @@ class Page:
         return self.browser.find_element(By.ID, "drawing")
 
     def to_screen(self, x, y):
-        """From a pixel of the drawing to its place on the screen, from the canvas' middle."""
+        """From a pixel of the network's input to its place on the screen, from the canvas' middle."""
         size = self.canvas().size
-        side = self.pixels("drawing").shape[0]
+        side = self.pixels("output").shape[0]
         return [
             round((at + 0.5) / side * size[key] - size[key] / 2) for at, key in ((x, "width"), (y, "height"))
         ]
@@ -205,9 +234,120 @@ def test_a_browser_without_webassembly_is_told(opened, float_model, browser):
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
 
 
-@pytest.mark.parametrize("size", [(1280, 860), (820, 1180), (390, 844)])
-def test_the_model_that_comes_along_fits_on_every_screen(opened, browser, size):
-    browser.set_window_size(*size)
+def test_free_drawings_are_translated_as_predict_translates_the_saved_ones(
+    opened, free_model, tiny_run, downloads
+):
+    page = opened(free_model)
+    page.click("#clear").settled()
+    blank = page.pixels("output")
+    page.click("[data-name=circle]", "[data-name=yellow]").drag((8, 8), (30, 30), (56, 54))
+    page.browser.execute_script(
+        "const picker = document.querySelector('#picker input'); picker.value = '#123456';"
+        "picker.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    page.click("[data-name=brush]").drag((20, 28), (24, 28))
+    drawing, output = page.saved("#save-input", downloads)[..., :3], page.saved("#save-output", downloads)
+    assert tuple(drawing[40, 32]) == (255, 176, 46)
+    assert tuple(drawing[28, 22]) == (0x12, 0x34, 0x56)
+    for model in (free_model, tiny_run.path):
+        apart = np.abs(load(model)(drawing).astype(int) - output[..., :3])
+        assert (apart <= 1).mean() >= 0.999
+    assert np.abs(blank.astype(int) - output[..., :3]).mean() > 1
+
+
+def test_edges_of_free_drawings_are_antialiased_and_filled_without_seams(opened, free_model, downloads):
+    page = opened(free_model)
+    page.click("#clear", "[data-name=circle]", "[data-name=black]").drag((8, 8), (30, 30), (56, 55))
+    rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
+    drawing = page.saved("#save-input", downloads)[..., 0]
+    distance = np.hypot(rows - 32.5, columns - 32.5)
+    assert (drawing[distance < 22] == 0).all()
+    assert (drawing[distance > 27] == 255).all()
+    levels = np.unique(drawing)
+    assert len(levels) > 8
+    page.click("[data-name=fill]", "[data-name=white]").drag((32, 32))
+    assert (page.saved("#save-input", downloads) == 255).all()
+
+
+def test_held_out_samples_are_offered_as_they_are(opened, free_model, downloads):
+    samples = np.asarray(Image.open(samples_file(free_model)))
+    page = opened(free_model)
+    np.testing.assert_array_equal(page.saved("#save-input", downloads)[..., :3], samples[:SIDE])
+    page.click("#starters button:nth-child(2)").settled()
+    np.testing.assert_array_equal(page.saved("#save-input", downloads)[..., :3], samples[SIDE:])
+
+
+def test_the_menu_switches_the_model(opened, free_model):
+    page = opened(free_model)
+    for name, side in (("procedural-small", 128), ("free", SIDE)):
+        Select(page.browser.find_element(By.ID, "model")).select_by_visible_text(name)
+        WebDriverWait(page.browser, 60).until(
+            lambda browser, side=side: page.pixels("output").shape[0] == side
+        )
+        page.settled()
+    Select(page.browser.find_element(By.ID, "model")).select_by_visible_text("procedural-small")
+    WebDriverWait(page.browser, 60).until(lambda browser: page.pixels("output").shape[0] == 128)
+    page.settled().click("[data-name=roof]").drag((5, 5), (60, 60))
+    assert not page.browser.find_element(By.ID, "tabs").is_displayed()
+    apart = np.abs(load("procedural-small")(page.pixels("drawing")).astype(int) - page.pixels("output"))
+    assert apart.mean() < 1
+
+
+def test_frames_of_the_camera_are_translated_until_it_is_frozen(opened, free_model):
+    page = opened(free_model)
+    page.click("[data-name=camera]")
+    frames = set()
+
+    def moves(browser):
+        frames.add(page.pixels("output").tobytes())
+        return len(frames) > 3
+
+    WebDriverWait(page.browser, 30).until(moves)
+    page.click("#freeze").settled()
+    photo, output = page.pixels("camera"), page.pixels("output")
+    assert (np.abs(load(free_model)(photo).astype(int) - output) <= 1).mean() >= 0.999
+    assert photo.std() > 1
+    page.browser.execute_async_script("setTimeout(arguments[0], 300)")
+    np.testing.assert_array_equal(page.pixels("output"), output)
+    page.click("#freeze")
+    WebDriverWait(page.browser, 30).until(lambda browser: (page.pixels("output") != output).any())
+    page.click("[data-name=draw]").settled()
+
+
+def test_dropped_files_are_cropped_and_opened(opened, free_model, downloads, tmp_path):
+    page = opened(free_model)
+    stripes = np.zeros((64, 128, 3), np.uint8)
+    stripes[:, 32:64], stripes[:, 64:96] = (255, 0, 0), (0, 0, 255)
+    Image.fromarray(stripes).save(tmp_path / "stripes.png")
+    page.browser.execute_script(
+        "const bytes = Uint8Array.from(atob(arguments[0]), (each) => each.charCodeAt());"
+        "const dataTransfer = new DataTransfer();"
+        "dataTransfer.items.add(new File([bytes], 'stripes.png', {type: 'image/png'}));"
+        "delete document.body.dataset.ready;"
+        "document.body.dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}))",
+        base64.b64encode((tmp_path / "stripes.png").read_bytes()).decode(),
+    )
+    assert not page.settled().trouble()
+    drawing = page.saved("#save-input", downloads)
+    assert (drawing[:, 2:30, :3] == (255, 0, 0)).all()
+    assert (drawing[:, 34:-2, :3] == (0, 0, 255)).all()
+
+
+def test_transparent_outputs_keep_their_alpha(opened, tmp_path, downloads):
+    path = tmp_path / "sprites.tflite"
+    path.write_bytes(convert(untrained(output_channels=4), (SIDE, SIDE), "none"))
+    page = opened(path)
+    drawing = page.saved("#save-input", downloads)[..., :3]
+    expected, output = load(path)(drawing), page.saved("#save-output", downloads)
+    assert np.abs(expected[..., 3].astype(int) - output[..., 3]).max() <= 1
+    opaque = expected[..., 3] > 128  # browsers store colors multiplied by alpha, which rounds them
+    assert np.abs(expected[opaque].astype(int) - output[opaque]).max() <= 3
+
+
+@pytest.mark.parametrize("size", [(1280, 860), (820, 1180), (390, 844), (390, 664)])
+def test_drawing_and_output_fit_on_every_screen(opened, browser, size):
+    screen = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     try:
         page = opened("facades-small")
         output, drawing = page.pixels("output"), page.pixels("drawing")
@@ -216,5 +356,12 @@ def test_the_model_that_comes_along_fits_on_every_screen(opened, browser, size):
         assert apart.mean() < 1
         wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert browser.execute_script(wide) <= 0
+        for name in ("drawing", "output"):
+            frame = browser.find_element(By.ID, name).rect
+            assert min(frame["width"], frame["height"]) > 200
+            assert frame["x"] + frame["width"] <= size[0]
+            assert frame["y"] + frame["height"] <= size[1]
+        for control in browser.find_elements(By.CSS_SELECTOR, "button, select, label.button"):
+            assert not control.is_displayed() or min(control.size.values()) >= 40
     finally:
-        browser.set_window_size(1280, 860)
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

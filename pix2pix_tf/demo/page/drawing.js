@@ -26,18 +26,19 @@ export class Drawing {
   get input() {
     if (this.scale === 1) return this.bytes;
     const { pixels, average, width, scale } = this;
-    const columns = width / scale, count = scale * scale;
-    for (let place = 0; place < average.length; place++) {
-      const corner = Math.floor(place / columns) * scale * width + (place % columns) * scale;
-      let redAndBlue = 0, green = 0;  // the first is two sums of 16 bits
-      for (let row = corner; row < corner + scale * width; row += width) {
-        for (let at = row; at < row + scale; at++) {
-          redAndBlue += pixels[at] & 0xff00ff;
-          green += pixels[at] >> 8 & 0xff;
+    const share = 1 / (scale * scale);
+    for (let place = 0, top = 0; place < average.length; top += scale * width) {
+      for (let left = top; left < top + width; left += scale) {
+        let redAndBlue = 0, green = 0;  // the first is two sums of 16 bits
+        for (let row = left; row < left + scale * width; row += width) {
+          for (let at = row; at < row + scale; at++) {
+            redAndBlue += pixels[at] & 0xff00ff;
+            green += pixels[at] & 0xff00;
+          }
         }
+        const mean = (sum) => sum * share + 0.5 | 0;
+        average[place++] = 255 << 24 | mean(redAndBlue >>> 16) << 16 | mean(green >>> 8) << 8 | mean(redAndBlue & 0xffff);
       }
-      const red = (redAndBlue & 0xffff) / count + 0.5 | 0, blue = (redAndBlue >>> 16) / count + 0.5 | 0;
-      average[place] = 255 << 24 | blue << 16 | (green / count + 0.5 | 0) << 8 | red;
     }
     return new Uint8ClampedArray(average.buffer);
   }
