@@ -252,7 +252,7 @@ export class Editor {
       if (this.tool === "rectangle") this.drawing.rectangle(this.started, place, color);
       else this.drawing.ellipse(this.started, rounded(this.started, place), color);
     } else {
-      this.drawing.line(this.last, place, Number(by("width").value) * this.drawing.scale, color);
+      this.drawing.line(this.last, place, (Number(by("width").value) / 256) * Math.max(this.drawing.width, this.drawing.height), color);
     }
     this.last = place;
     this.show();
