@@ -76,6 +76,9 @@ class DataConfig:
     """Minimum bits per sample of the input (of both sides if unpaired); the data's by default."""
     output_bits: Literal[8, 16] | None = None
     """Bits per sample of the output (of both sides if unpaired); the data's by default."""
+    output_alpha: bool | None = None
+    """Whether the last of 2 or 4 output channels is alpha, which decides where the colors count; by default
+    if the target files have alpha and --output-channels includes it."""
     input_range: tuple[float, float] | None = None
     """Minimum and maximum of the input's values (A's if unpaired); the range of the type, or of the data, by
     default."""

@@ -36,6 +36,7 @@ READ_IF: Mapping[str, _Conditions] = {
     "upscale_factor": {"task": _is("task", "upscale")},
     "input_channels": _TRANSLATES,
     "input_bits": _TRANSLATES,
+    "output_alpha": {"task": _is("task", "pairs"), "model": lambda given: given["model"].data == "pairs"},
     "input_range": {**_TRANSLATES, **_NO_MEASUREMENTS},
     "output_range": _NO_MEASUREMENTS,
     "ignore": {"dataset": "which has no measurements or gray images, or was packed without it"},

@@ -23,7 +23,7 @@ from pix2pix_tf.data.dataset import ImageDataset, Images, sides_of_sets
 from pix2pix_tf.data.layout import UNSPLIT, Item, Sets, Survey, list_folder, split_by_hash
 from pix2pix_tf.data.names import data_root
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
-from pix2pix_tf.data.pixels import split_side_by_side
+from pix2pix_tf.data.pixels import WITH_ALPHA, split_side_by_side
 from pix2pix_tf.data.reading import load_in_pipeline
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import printable
@@ -173,7 +173,7 @@ def _differences(survey: Survey, config: TrainConfig, kind: DataKind) -> Iterato
     """Yields images that differ from the others of their side, or from the other image of their pair."""
     bands, nodata = [], []
     sides = survey.files_by_side()
-    ranges = [values for values, _ in _requests(config, kind, 2 if survey.is_halved else len(sides))]
+    ranges = [values for values, *_ in _requests(config, kind, 2 if survey.is_halved else len(sides))]
     ranges_of = [ranges] if survey.is_halved else [[values] for values in ranges]
     for files, side_ranges in zip(sides, ranges_of, strict=False):
         first = survey.checked[files[0]]
@@ -257,14 +257,15 @@ def requested_formats(
 ) -> tuple[PixelFormat, ...]:
     """Applies the configured ranges and channels to the formats of the files.
 
-    Gray and RGB are converted to each other; one channel more than the files have reads alpha as a band.
+    Gray and RGB are converted to each other; one channel more than the files have reads alpha: as the alpha
+    of pix2pix's outputs, unless --output-alpha is false, else as a band.
 
     Raises:
         ConfigError: Images can't be converted to the requested channels.
         DataError: The range is too narrow for integer images, so that nearly all values would be clipped.
     """
     requested = []
-    for side, (values, wanted) in zip(sides, _requests(config, kind, len(sides)), strict=True):
+    for side, (values, wanted, has_alpha) in zip(sides, _requests(config, kind, len(sides)), strict=True):
         count = wanted or side.channels
         is_alpha = side.has_alpha and count == side.channels + 1
         if count != side.channels and not is_alpha and not {count, side.channels} <= {1, 3}:
@@ -272,7 +273,8 @@ def requested_formats(
                 f"{dataset}: can't convert images with {counted(side.channels, 'channel')} to {count}; only "
                 "gray and RGB can be converted to each other, and alpha to a band"
             )
-        side = dataclasses.replace(side, channels=count)
+        has_alpha = count in WITH_ALPHA and (is_alpha if has_alpha is None else has_alpha)
+        side = dataclasses.replace(side, channels=count, has_alpha=has_alpha)
         if values is not None:
             if side.value_range is None and values[1] - values[0] < _FEWEST_LEVELS:
                 raise DataError(
@@ -286,14 +288,20 @@ def requested_formats(
     return tuple(requested)
 
 
-def _requests(config: TrainConfig, kind: DataKind, sides: int) -> list[tuple[ValueRange | None, int | None]]:
-    """Returns the configured value range and channels of A and B, or of images alone."""
+def _requests(
+    config: TrainConfig, kind: DataKind, sides: int
+) -> list[tuple[ValueRange | None, int | None, bool | None]]:
+    """Returns the configured value range, channels and use of alpha of A and B, or of images alone."""
     data, model = config.data, config.model
-    requests = [(data.input_range, data.input_channels), (data.output_range, data.output_channels)]
+    alpha = data.output_alpha if kind == model.data == "pairs" else False
+    requests: list[tuple[ValueRange | None, int | None, bool | None]] = [
+        (data.input_range, data.input_channels, False),
+        (data.output_range, data.output_channels, alpha),
+    ]
     if sides == 1:
         return [requests[model.side]]
     if kind == "images":
-        requests[1 - model.side] = (None, None)  # the other side of pairs is not used
+        requests[1 - model.side] = (None, None, False)  # the other side of pairs is not used
     if model.data != "unpaired" and data.direction == "BtoA":  # B is the input
         requests.reverse()
     return requests

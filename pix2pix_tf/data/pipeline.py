@@ -161,7 +161,14 @@ class _Place:
         """Returns the crop, as `resized_crop`, and which pixels have a value (``None`` if all have).
 
         An output pixel is the mean of input pixels with a value, and missing if their weight is below half.
+        Colors are weighted by alpha, so that those of transparent pixels don't show at edges.
         """
+        if side.has_alpha:
+            alpha = tf.cast(image[..., -1:], tf.float32)
+            cut = self._cut(
+                tf.concat([tf.cast(image[..., :-1], tf.float32) * alpha, alpha], -1), False, kernel
+            )
+            return tf.concat([tf.math.divide_no_nan(cut[..., :-1], cut[..., -1:]), cut[..., -1:]], -1), None
         if side.missing is None:
             return self._cut(image, side.labels, kernel), None
         valid = tf.cast(has_value(image, side.missing), tf.float32)

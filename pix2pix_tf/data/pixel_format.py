@@ -27,7 +27,7 @@ class PixelFormat:
     value_range: ValueRange | None = None  # what the extreme pixel values represent; None for photos
     missing: int | None = None  # pixel value that marks missing pixels, in all channels; None if none do
     ignore: float | None = None  # value in the files that marks missing pixels, besides their nodata value
-    has_alpha: bool = False  # whether all files have an alpha channel, even if ``channels`` doesn't count it
+    has_alpha: bool = False  # whether the last channel is alpha; of files: whether alpha follows the channels
 
     @property
     def dtype(self) -> tf.DType:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.errors import DataError
 
 WITH_ALPHA = (2, 4)
@@ -61,7 +62,7 @@ def convert_channels(image: tf.Tensor, channels: int, with_alpha: bool = False) 
         return tf.cast(wide, image.dtype)
 
 
-# ---------------------------------------------------------------- alpha as the mask of inpainting
+# ---------------------------------------------------------------- alpha
 
 
 def over_checkerboard(image: np.ndarray) -> np.ndarray:
@@ -70,6 +71,11 @@ def over_checkerboard(image: np.ndarray) -> np.ndarray:
     board = np.where((rows + columns) % 2, 0.8, 1.0)[..., np.newaxis] * np.iinfo(image.dtype).max
     alpha = image[..., -1:] / np.iinfo(image.dtype).max
     return np.round(image[..., :-1] * alpha + board * (1 - alpha)).astype(image.dtype)
+
+
+def shown_as(form: PixelFormat, image: np.ndarray) -> np.ndarray:
+    """Blends an image of a format with a checkerboard if it has alpha."""
+    return over_checkerboard(image) if form.has_alpha else image
 
 
 def mask_of(image: np.ndarray) -> np.ndarray:

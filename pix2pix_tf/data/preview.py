@@ -8,7 +8,7 @@ from pathlib import Path
 from pix2pix_tf.config import TrainConfig, dataset_label, replace
 from pix2pix_tf.data.dataset import ITEMS, SIDE_NAMES, ImageDataset
 from pix2pix_tf.data.pipeline import training_batches
-from pix2pix_tf.data.pixels import to_uint8
+from pix2pix_tf.data.pixels import shown_as, to_uint8
 from pix2pix_tf.sample_grids import write_grid
 
 
@@ -21,7 +21,8 @@ def write_preview(dataset: ImageDataset, config: TrainConfig, count: int, out: P
     for batch in batches:
         first, *others = batch[: len(dataset.sides)]
         shown = task.shown(to_uint8(first[0]).numpy())
-        rows.append([shown, *(to_uint8(task.to_image(first, other)[0]).numpy() for other in others)])
+        images = (to_uint8(task.to_image(first, other)[0]).numpy() for other in others)
+        rows.append([shown, *(shown_as(dataset.sides[-1], image) for image in images)])
     title = dataset_label(config.data.dataset)
     if task.makes_input:
         title += f", {task.name}"

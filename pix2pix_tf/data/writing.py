@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tifffile
 
-from pix2pix_tf.data.pixel_format import ValueRange
+from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
 from pix2pix_tf.data.reading.numbers import dequantize
 from pix2pix_tf.files import written_whole
 
@@ -23,9 +23,9 @@ _TIFF_TILE = 256
 _CLASSIC_TIFF = 2**32 - 2**25  # largest size in bytes for 32-bit offsets, with a margin
 
 
-def suffix_for(source: Path, channels: int, is_measured: bool) -> str:
+def suffix_for(source: Path, form: PixelFormat) -> str:
     """Returns the suffix of a format that supports a translation."""
-    if channels in (1, 3) and not is_measured:
+    if (form.channels in (1, 3) or form.has_alpha) and form.value_range is None:
         return ".png"
     return ".npy" if source.suffix.lower() == ".npy" else ".tif"
 
@@ -44,16 +44,17 @@ def encode_image(image: np.ndarray, suffix: str, values: ValueRange | None = Non
     return file.getvalue()
 
 
-def _layout(channels: int) -> dict[str, Any]:
+def _layout(channels: int, has_alpha: bool = False) -> dict[str, Any]:
     """Returns tifffile's options for a number of channels."""
     return {
-        "photometric": "rgb" if channels == 3 else "minisblack",
+        "photometric": "rgb" if channels - has_alpha == 3 else "minisblack",
         "planarconfig": "contig" if channels > 1 else None,
+        "extrasamples": ["unassalpha"] if has_alpha else None,
         "compression": "zlib",
     }
 
 
-def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
+def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int, has_alpha: bool = False) -> None:
     """Writes a compressed TIFF from an iterator of row bands; the file is created atomically."""
     with written_whole(path) as unfinished:  # fail early if the file can't be written
         unfinished.touch()
@@ -67,7 +68,7 @@ def write_tiff(path: Path, bands: Iterator[np.ndarray], height: int) -> None:
                 dtype=first.dtype,
                 tile=(_TIFF_TILE, _TIFF_TILE),
                 predictor=first.dtype.kind == "u",  # few programs read the predictor for floats
-                **_layout(shape[2]),
+                **_layout(shape[2], has_alpha),
             )
 
 

@@ -17,7 +17,7 @@ from pix2pix_tf.data.dataset import ImageDataset, Images
 from pix2pix_tf.data.layout import files_by_name, is_image_file
 from pix2pix_tf.data.pipeline import resized
 from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
-from pix2pix_tf.data.pixels import has_value
+from pix2pix_tf.data.pixels import convert_channels, has_value
 from pix2pix_tf.data.reading import read_image
 from pix2pix_tf.data.reading.numbers import dequantize, quantize
 from pix2pix_tf.errors import ConfigError, DataError
@@ -166,7 +166,10 @@ def _open_model(
         given = _rescaled(given, side, translate.input.value_range, is_input=True)
         given = np.where(known, given, given.dtype.type(np.iinfo(given.dtype).max // 2 + 1))
         output = _rescaled(translate(given), dataset.sides[1], translate.output.value_range, is_input=False)
-        return resized(tf.constant(output), target.shape[:2], translate.output).numpy()
+        output = resized(tf.constant(output), target.shape[:2], translate.output)
+        if translate.output.has_alpha and not dataset.sides[1].has_alpha:  # compared over white
+            output = convert_channels(output, target.shape[-1])
+        return output.numpy()
 
     return Candidate(name, str(model), generate, run)
 

@@ -14,6 +14,7 @@ from pix2pix_tf.data.dataset import ImageDataset, spread, with_all
 from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.names import data_root
 from pix2pix_tf.data.pipeline import resized
+from pix2pix_tf.data.pixels import shown_as
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError
@@ -248,6 +249,8 @@ def _report_images(
         outputs = {each.name: each.output(name, given, target) for each in candidates}
         given = resized(tf.constant(given), target.shape[:2], pairs.dataset.sides[0]).numpy()
         given, target = (np.round(255 * unit_range(image)).astype(np.uint8) for image in (given, target))
+        target, *shown = (shown_as(pairs.dataset.sides[1], each) for each in (target, *outputs.values()))
+        outputs = dict(zip(outputs, shown, strict=True))
         values = {
             model: {metric.name: float(metric.value(rows[metric.measure][number])) for metric in metrics}
             for model, rows in measured.items()

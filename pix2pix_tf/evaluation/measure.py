@@ -14,6 +14,7 @@ from tqdm import tqdm
 from pix2pix_tf.config import Fit
 from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.pipeline import fitted, held_out_row
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.pixels import has_value
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.evaluation.candidates import Candidate, Size
@@ -41,10 +42,13 @@ class Comparable(NamedTuple):
         return self.valid is not None and not self.valid.any()
 
 
-def comparable(output: np.ndarray, target: np.ndarray, missing: int | None) -> Comparable:
-    """Converts integer images; target pixels equal to ``missing`` have no value."""
+def comparable(output: np.ndarray, target: np.ndarray, side: PixelFormat) -> Comparable:
+    """Converts integer images of the targets' side; colors are multiplied by alpha, if there is any."""
     scaled, scaled_target = unit_range(output), unit_range(target)
-    valid = None if missing is None else has_value(target, missing).numpy()[..., 0]
+    if side.has_alpha:
+        for image in (scaled, scaled_target):
+            image[..., :-1] *= image[..., -1:]
+    valid = None if side.missing is None else has_value(target, side.missing).numpy()[..., 0]
     if valid is None or valid.all():
         return Comparable(scaled, scaled_target, None)
     fill = scaled_target[valid].mean(axis=0) if valid.any() else 0.0
@@ -102,7 +106,7 @@ def measure(
     for number in progress(range(len(pairs)), candidate.name):
         name, given, target = pairs.read(number)
         output = candidate.output(name, given, target)
-        images = comparable(output, target, sides[1].missing)
+        images = comparable(output, target, sides[1])
         if images.is_empty:
             raise DataError(
                 f"{pairs.dataset.name}: no pixel of the target of '{name}' has a value; remove the pair"

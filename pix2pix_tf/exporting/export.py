@@ -20,7 +20,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.data.pixels import over_checkerboard
+from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.pixels import over_checkerboard, shown_as
 from pix2pix_tf.errors import ConfigError, RunError, VerificationFailed
 from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.exporting.samples import open_samples
@@ -187,6 +188,7 @@ class ModelExport:
             [] if subject.translator.noise else shown,
             [subject.translator(each) for each in inputs],
             [each for each in self.verifications if each.artifact.size in (None, subject.size)],
+            subject.translator.output,
         )
         write_whole(self.staging / self.files / "parity.png", tf.io.encode_png(tf.constant(image)).numpy())
 
@@ -260,8 +262,9 @@ def parity_image(
     images: Sequence[np.ndarray],
     expected: Sequence[np.ndarray],
     verifications: Sequence[Verification],
+    form: PixelFormat,
 ) -> np.ndarray:
-    """Returns a grid uint8 [height, width, 3] of inputs, outputs and, below them, differences.
+    """Returns a grid uint8 [height, width, 3] of inputs, outputs of a format and, below them, differences.
 
     ``images`` is empty if the model takes noise. The first outputs of ``verifications`` belong to ``images``.
     """
@@ -270,8 +273,10 @@ def parity_image(
         return np.minimum(np.abs(to_8_bit(one) - to_8_bit(other)) * _MAGNIFIED, 255).astype(np.uint8)
 
     rows: list[list[np.ndarray]] = []
-    for number, trained in enumerate(expected):
-        outputs = [each.outputs[number] for each in verifications]
+    for number, image in enumerate(expected):
+        trained, *outputs = (
+            shown_as(form, each) for each in (image, *(each.outputs[number] for each in verifications))
+        )
         blank = np.full_like(trained, np.iinfo(trained.dtype).max)
         shown = list(images[number : number + 1])
         rows.append([*shown, trained, *outputs])

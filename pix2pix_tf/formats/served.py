@@ -85,7 +85,8 @@ class ServingTranslator(Translator):
             probe = np.full((1, 1, 3), 255, np.uint8)
             answer = self._predict(probe, probing=True)
             (_, _, channels), bits = _png_header(answer)
-            self.input, self.output = PixelFormat(3), PixelFormat(channels, bits=bits)
+            has_alpha = channels in WITH_ALPHA
+            self.input, self.output = PixelFormat(3), PixelFormat(channels, bits=bits, has_alpha=has_alpha)
         else:
             self._refuse_status(status, content)
             if not self._take_metadata(content):
@@ -125,10 +126,10 @@ class ServingTranslator(Translator):
             return False
         if not self._take_shapes(takes_noise, source, self._made):
             return False
-        self.output = dataclasses.replace(self.output, bits=16 if is_deep else 8)
-        # `bytes` takes no other images with 2 or 4 channels.
-        self.inpaints = self.input.channels in WITH_ALPHA
-        return 0 <= self.noise <= _MOST_NOISE and self.input.channels <= 4 and self.output.channels in (1, 3)
+        # `bytes` takes and returns no other images with 2 or 4 channels.
+        self.inpaints, has_alpha = (each.channels in WITH_ALPHA for each in (self.input, self.output))
+        self.output = dataclasses.replace(self.output, bits=16 if is_deep else 8, has_alpha=has_alpha)
+        return 0 <= self.noise <= _MOST_NOISE and max(self.input.channels, self.output.channels) <= 4
 
     def _predict(self, given: np.ndarray, probing: bool = False) -> bytes:
         """Sends an image or noise; returns the output as PNG."""
@@ -230,8 +231,9 @@ def _shape(tensor: Any) -> list[int]:
 
 
 def _png_header(png: bytes) -> tuple[tuple[int, int, int], Literal[8, 16]]:
-    """Returns (height, width, channels) and bits of a PNG; raises `ValueError` if it isn't gray or RGB."""
-    if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 26 or png[25] not in (0, 2):
+    """Returns (height, width, channels) and bits of a PNG; raises `ValueError` if it has a palette."""
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}  # by color type
+    if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 26 or png[25] not in channels:
         raise ValueError("not a PNG, gray or RGB")
     width, height = struct.unpack(">II", png[16:24])
-    return (height, width, 1 if png[25] == 0 else 3), 16 if png[24] == 16 else 8
+    return (height, width, channels[png[25]]), 16 if png[24] == 16 else 8

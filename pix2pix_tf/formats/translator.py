@@ -156,8 +156,9 @@ class Translator(abc.ABC):
                 for name, form in (("input_format", self.input), ("output_format", self.output))
             )
             self.inpaints = bool(facts.get("inpaints", False))
-            if self.inpaints and self.input.channels not in (2, 4):
-                raise ValueError("an inpainting model needs an alpha channel")
+            for has_alpha, form in ((self.inpaints, self.input), (self.output.has_alpha, self.output)):
+                if has_alpha and form.channels not in (2, 4):
+                    raise ValueError(f"alpha needs 2 or 4 channels, not {form.channels}")
             self.enlarges = int(facts.get("enlarges", 1))
             if not 1 <= self.enlarges <= _MOST_ENLARGED:
                 raise ValueError(f"the scale must be from 1 to {_MOST_ENLARGED}")

@@ -168,7 +168,7 @@ def _write_translation(
         bands = translate_in_tiles(translator, image, tile)
         if (values := translator.output.value_range) is not None:
             bands = (dequantize(band, values) for band in bands)
-        write_tiff(target.with_suffix(TILED_SUFFIX), bands, len(image))
+        write_tiff(target.with_suffix(TILED_SUFFIX), bands, len(image), translator.output.has_alpha)
         return
 
     def with_missing() -> np.ndarray:
@@ -244,7 +244,7 @@ def _with_mask(image: np.ndarray, source: Path, mask: Path | None, translator: T
 
 def _write(target: Path, image: np.ndarray, source: Path, translator: Translator) -> None:
     """Writes an output in a format that can store it."""
-    suffix = suffix_for(source, image.shape[2], translator.output.value_range is not None)
+    suffix = suffix_for(source, translator.output)
     write_whole(target.with_suffix(suffix), encode_image(image, suffix, translator.output.value_range))
 
 

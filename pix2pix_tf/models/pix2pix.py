@@ -62,6 +62,14 @@ class Pix2PixSettings(AdversarialSettings):
             raise ConfigError("--stochastic needs a generator with dropout: unet or encoder_decoder")
 
 
+def premultiplied(image: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+    """Multiplies colors by alpha; images are float32 [batch, height, width, channels] in [-1, 1]."""
+    import tensorflow as tf
+
+    colors = (image[..., :-1] + 1.0) * (alpha + 1.0) / 2.0 - 1.0
+    return tf.concat([colors, image[..., -1:]], axis=-1)
+
+
 class Batch(NamedTuple):
     """The networks' inputs, the targets, and pixel weights, which are 0 for missing target pixels."""
 
@@ -139,9 +147,7 @@ class Pix2Pix(Model):
         total, metrics = self._pixel_losses(forward, batch, fake)
         losses = {}
         if self.settings.gan_weight:
-            gan, losses["discriminator"], measured = self.adversarial.compute(
-                forward, batch.targets, fake, batch.inputs
-            )
+            gan, losses["discriminator"], measured = self._adversarial_losses(forward, batch, fake)
             total = self.settings.gan_weight * gan + total
             metrics |= {"gen_gan": gan, **measured}
         return {"generator": total, **losses}, {"gen_total": total, **metrics}
@@ -149,7 +155,7 @@ class Pix2Pix(Model):
     def _discriminator_loss(self, tensors: Tensors, forward: ForwardPass) -> LossesAndMetrics:
         batch = self._prepare(tensors, forward)
         fake = self._composed(batch, forward.run("generator", batch.inputs))
-        _, loss, metrics = self.adversarial.compute(forward, batch.targets, fake, batch.inputs)
+        _, loss, metrics = self._adversarial_losses(forward, batch, fake)
         return {"discriminator": loss}, metrics
 
     def _prepare(self, tensors: Tensors, forward: ForwardPass) -> Batch:
@@ -158,6 +164,14 @@ class Pix2Pix(Model):
 
     def _composed(self, batch: Batch, output: tf.Tensor) -> tf.Tensor:
         return masked(self.task.composed(batch.inputs, output), batch.weight)
+
+    def _adversarial_losses(
+        self, forward: ForwardPass, batch: Batch, fake: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        images = (batch.targets, fake)
+        if self.config.data.output_alpha:  # the discriminator sees colors as far as they are visible
+            images = tuple(premultiplied(each, each[..., -1:]) for each in images)
+        return self.adversarial.compute(forward, *images, batch.inputs)
 
     def _pixel_losses(
         self, forward: ForwardPass, batch: Batch, fake: tf.Tensor
@@ -169,6 +183,9 @@ class Pix2Pix(Model):
     def _distance(self, batch: Batch, fake: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         from pix2pix_tf.losses import pixel_loss
 
+        if self.config.data.output_alpha:  # colors count where the target is visible
+            alpha = targets[..., -1:]
+            fake, targets = premultiplied(fake, alpha), premultiplied(targets, alpha)
         # The mean over the pixels that the network generates, so that λ has the same effect for every task.
         weight = self.task.weight(batch.inputs)
         weight = batch.weight if weight is None else masked(weight, batch.weight)
@@ -185,7 +202,10 @@ class Pix2Pix(Model):
             "generator",
             input=input_format(files, self.config),
             output=PixelFormat(
-                task.image_channels, bits=data.output_bits or 8, value_range=data.output_range
+                task.image_channels,
+                bits=data.output_bits or 8,
+                value_range=data.output_range,
+                has_alpha=bool(data.output_alpha),
             ),
             stochastic=self.settings.stochastic,
             task=task,
@@ -195,5 +215,14 @@ class Pix2Pix(Model):
 
     def sample_grid(self, held_out: Rows, generators: Mapping[str, Translate]) -> SampleGrid:
         (translate,) = generators.values()
-        rows = [(self.task.shown(image), translate(image), target) for image, target in held_out]
+        from pix2pix_tf.data.pixels import shown_as
+
+        [generator] = self.published_generators().values()
+        rows = [
+            (
+                self.task.shown(image),
+                *(shown_as(generator.output, each) for each in (translate(image), target)),
+            )
+            for image, target in held_out
+        ]
         return SampleGrid(("input", "output", "target"), rows)

@@ -13,6 +13,7 @@ from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.pixels import WITH_ALPHA
 from pix2pix_tf.data.tasks.pairs import colors_in
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.effects import refuse_unread
@@ -33,6 +34,7 @@ FROM_DATA = (
     "output_channels",
     "input_bits",
     "output_bits",
+    "output_alpha",
     "input_range",
     "output_range",
     "label_colors",
@@ -215,10 +217,24 @@ def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
         output_channels=data.output_channels or last.channels,
         input_bits=(data.input_bits or (first.bits if is_paired else most_bits)) if has_input else None,
         output_bits=data.output_bits or (last.bits if is_paired else most_bits),
+        output_alpha=_output_alpha(config, dataset),
         input_range=data.input_range or first.value_range if has_input else None,
         output_range=data.output_range or last.value_range,
         label_colors=_label_colors(data, dataset) if data.one_hot_labels else None,
     )
+
+
+def _output_alpha(config: TrainConfig, dataset: ImageDataset) -> bool | None:
+    """Returns whether the last output channel is alpha; ``None`` if the model makes no difference of it."""
+    if config.model.data != "pairs" or config.data.task != "pairs":
+        return None
+    given, target = config.data.output_alpha, dataset.sides[-1]
+    if given and target.channels not in WITH_ALPHA:
+        raise ConfigError(
+            f"--output-alpha needs targets of 2 or 4 channels, but they have {target.channels}; give "
+            "--output-channels 4 if the files have alpha"
+        )
+    return target.has_alpha if given is None else given
 
 
 def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:

@@ -73,8 +73,8 @@ class Validation:
             rows: dict[Measure | str, list[np.ndarray]] = {measure: [] for measure in measures}
             for images in self._rows:
                 given = np.asarray(filled(images[generator.side], self._sides[generator.side].missing))
-                target, missing = images[1 - generator.side], self._sides[1 - generator.side].missing
-                compared = comparable(translate[name](given), target, missing)
+                target, side = images[1 - generator.side], self._sides[1 - generator.side]
+                compared = comparable(translate[name](given), target, side)
                 if not compared.is_empty:
                     for measure in measures:
                         rows[measure].append(measure(*compared))

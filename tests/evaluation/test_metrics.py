@@ -8,6 +8,7 @@ import skimage.color
 import skimage.metrics
 
 from pix2pix_tf import metrics
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.procedural import draw_pair
 from pix2pix_tf.evaluation import evaluator, inception
 from pix2pix_tf.evaluation.measure import comparable
@@ -181,11 +182,11 @@ def test_missing_pixels_count_in_no_measurement(pair):
     output[:, :40] = np.random.default_rng(0).integers(0, 256, (SIZE[0], 40, 3))
     blank = output.copy()
     blank[:, :40] = 0
-    whole = comparable(output[:, 40:], target[:, 40:], 0)
+    whole = comparable(output[:, 40:], target[:, 40:], PixelFormat(missing=0))
     assert whole[2] is None
     for measure in (*measures_of(METRICS), radial_power):
-        found = measure(*comparable(output, target, 0))
-        np.testing.assert_array_equal(found, measure(*comparable(blank, target, 0)))
+        found = measure(*comparable(output, target, PixelFormat(missing=0)))
+        np.testing.assert_array_equal(found, measure(*comparable(blank, target, PixelFormat(missing=0))))
         if measure not in (ms_ssim, checkerboard_power, radial_power):
             np.testing.assert_allclose(found, measure(*whole), rtol=1e-4, atol=1e-6)
 

@@ -61,8 +61,9 @@ def write_saved_model(translator: GeneratorTranslator, path: Path, limits: Saved
 
 def takes_files(translator: Translator) -> bool:
     """Whether the model has the signature ``bytes``: JPEG and PNG have no other channels."""
-    channels = (translator.input.channels - translator.inpaints, translator.output.channels)
-    return bool(translator.noise) or {*channels} <= {1, 3}
+    of_input = translator.input.channels - translator.inpaints
+    of_output = translator.output.channels - translator.output.has_alpha
+    return bool(translator.noise) or {of_input, of_output} <= {1, 3}
 
 
 def _signatures(
