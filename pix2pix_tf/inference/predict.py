@@ -280,7 +280,7 @@ def _jobs(inputs: Sequence[Path], out: Path) -> tuple[dict[Path, Path], list[Pat
             if not found:
                 raise DataError(f"{given} and its subfolders have no images ({KINDS})")
             images += [(path, path.relative_to(given)) for path in found]
-        elif given.suffix.lower() in VIDEO_SUFFIXES and given.exists():
+        elif given.suffix.lower() in (*VIDEO_SUFFIXES, ".avi", ".mpg", ".ts", ".m4v") and given.exists():
             raise DataError(f"{given} is a video; give a video as --out too, such as --out out.mp4")
         elif given.exists():
             images.append((given, Path(given.name)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -95,7 +96,7 @@ def open_clip(source: Path, frame_rate: float | None) -> Iterator[Clip]:
             raise DataError(f"{source}: has no video, or of an unknown codec; convert it to H.264")
         stream = videos[0]
         if stream.width * stream.height > MAX_PIXELS:
-            raise DataError(f"{source}: frames of {stream.width}x{stream.height} pixels are too large")
+            raise DataError(f"{source}: frames of more than {MAX_PIXELS} pixels; make them smaller")
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
         stream.thread_type = "AUTO"
         audio = [each for each in container.streams.audio if each.codec_context is not None]
@@ -133,11 +134,10 @@ def _decoded(
             if frame.is_corrupt or (frame.width, frame.height) != size:
                 yield DataError(f"{source}: frame {number} is damaged or has another size than the first")
                 continue
-            time = last + max(round(1 / rate / stream.time_base), 1)
-            if frame.pts is not None:
-                time = max(frame.pts - round(start / stream.time_base), last + 1)
-            yield Frame(frame, time, frame.duration or 0)
-            last = time
+            step = max(round(1 / rate / stream.time_base), 1)
+            here = last + step if frame.pts is None else frame.pts - round(start / stream.time_base)
+            last = max(here, last + 1)
+            yield Frame(frame, last, frame.duration or 0)
         if is_damaged:
             yield DataError(f"{source}: damaged after frame {number}")
         if packet is None:
@@ -248,6 +248,7 @@ def translate_clip(
     [source], out = options.inputs, options.out
     stopped: Pix2pixError | None = None
     skipped, muxer = 0, {"movflags": "faststart"} if out.suffix.lower() in (".mp4", ".mov") else {}
+    begun = time.perf_counter()
     bar = tqdm(
         total=clip.count, unit="frame", desc="translating", dynamic_ncols=True, leave=False, disable=None
     )
@@ -290,7 +291,8 @@ def translate_clip(
             raise stopped or DataError(f"{source}: no frame can be read; replace it")
     if stopped:
         raise stopped
-    summary = f"{out}: {counted(writer.count, 'frame')} translated"
+    rate = writer.count / (time.perf_counter() - begun)
+    summary = f"{out}: {counted(writer.count, 'frame')} translated, {rate:.2g} per second"
     summary += f", {counted(skipped, 'damaged part')} left out" if skipped else ""
     if writer.without:
         summary += f"; without its audio ({', '.join(writer.without)}), which {out.suffix} can't hold"
