@@ -131,6 +131,16 @@ def test_audio_is_copied_where_the_container_can_hold_it(identity, tmp_path):
     assert not read_video(tmp_path / "out.webm")[2]
 
 
+def test_a_frame_of_another_size_is_named_or_left_out(identity, tmp_path, save_image):
+    save_image(tmp_path / "frames" / "1.png")
+    save_image(tmp_path / "frames" / "2.png", width=20)
+    inputs, out = [tmp_path / "frames"], tmp_path / "out.mp4"
+    with pytest.raises(DataError, match=r"2\.png"):
+        predict(PredictOptions("model", inputs, out))
+    predict(PredictOptions("model", inputs, out, skip_bad_images=True))
+    assert read_video(out)[0].shape == (1, 30, 40, 3)
+
+
 @pytest.mark.parametrize("tags", [(1, 1), (5, 1), (5, 2)])
 def test_colors_are_kept_whatever_the_color_space_and_range(identity, tmp_path, tags):
     images = write_video(tmp_path / "in.mp4", form="yuv444p", tags=tags, encoder={"crf": "1"})
@@ -149,6 +159,15 @@ def test_a_folder_of_frames_becomes_a_video_beside_its_input(identity, tmp_path)
     found, seconds, _ = read_video(out)
     assert seconds == [0, 0.1, 0.2]
     assert_similar(found, [np.concatenate([images[at]] * 2, axis=1) for at in (2, 0, 1)])
+
+
+def test_transparent_outputs_are_shown_over_white(identity, tmp_path, monkeypatch):
+    identity.output = PixelFormat(4, has_alpha=True)
+    half = lambda given: np.concatenate([given.numpy(), given.numpy()[..., :1] * 0 + 128], axis=-1)  # noqa: E731
+    monkeypatch.setattr(identity, "_translate", half)
+    images = write_video(tmp_path / "in.mp4")
+    predict(PredictOptions("model", [tmp_path / "in.mp4"], tmp_path / "out.mp4"))
+    assert_similar(read_video(tmp_path / "out.mp4")[0], 127 + np.array(images) // 2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -20,7 +20,7 @@ from av.video.reformatter import Colorspace, Interpolation
 from tqdm import tqdm
 
 from pix2pix_tf.data.layout import KINDS, natural_key, walk
-from pix2pix_tf.data.pixels import as_shown
+from pix2pix_tf.data.pixels import as_shown, over_white
 from pix2pix_tf.data.reading import MAX_PIXELS
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, SystemFault
 from pix2pix_tf.files import written_whole
@@ -63,9 +63,7 @@ def check_options(options: PredictOptions) -> None:
     if not inputs[0].exists():
         raise DataError(f"{inputs[0]}: the video or folder doesn't exist")
     if options.out.exists() and (options.out.is_dir() or options.out.samefile(inputs[0])):
-        raise ConfigError(
-            f"{out} is {'a folder' if options.out.is_dir() else 'the input'}; give another file"
-        )
+        raise ConfigError(f"{out} is a folder or the input; give another file")
     unused = ["masks", "count", "side_by_side"] + ([] if inputs[0].is_dir() else ["frame_rate"])
     for name in unused:
         if getattr(options, name) not in (None, False):
@@ -97,7 +95,7 @@ def open_clip(source: Path, frame_rate: float | None) -> Iterator[Clip]:
         stream = videos[0]
         if stream.width * stream.height > MAX_PIXELS:
             raise DataError(f"{source}: frames of more than {MAX_PIXELS} pixels; make them smaller")
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "crccheck"}
         stream.thread_type = "AUTO"
         audio = [each for each in container.streams.audio if each.codec_context is not None]
         rate = stream.average_rate or stream.guessed_rate or Fraction(_DEFAULT_RATE)
@@ -115,7 +113,7 @@ def _decoded(
 ) -> Iterator[Frame | av.Packet | DataError]:
     """Decodes the frames; times begin at 0, also in containers that begin later."""
     start = Fraction(container.start_time or 0, av.time_base)
-    number, last, end, size = 0, -1, Fraction(0), None
+    number, last, end = 0, -1, Fraction(0)
     packets = container.demux(stream, *audio)
     while True:
         frames, is_damaged = [], False
@@ -130,16 +128,14 @@ def _decoded(
             is_damaged = True
         for frame in frames:
             number += 1
-            size = size or (frame.width, frame.height)
-            if frame.is_corrupt or (frame.width, frame.height) != size:
-                yield DataError(f"{source}: frame {number} is damaged or has another size than the first")
-                continue
             step = max(round(1 / rate / stream.time_base), 1)
             here = last + step if frame.pts is None else frame.pts - round(start / stream.time_base)
             last = max(here, last + 1)
-            yield Frame(frame, last, frame.duration or 0)
+            is_damaged |= frame.is_corrupt
+            if not frame.is_corrupt:
+                yield Frame(frame, last, frame.duration or 0)
         if is_damaged:
-            yield DataError(f"{source}: damaged after frame {number}")
+            yield DataError(f"{source}: damaged at or before frame {number + 1}")
         if packet is None:
             break
         if packet.dts is None:
@@ -247,6 +243,7 @@ def translate_clip(
     """
     [source], out = options.inputs, options.out
     stopped: Pix2pixError | None = None
+    size: tuple[int, ...] | None = None
     skipped, muxer = 0, {"movflags": "faststart"} if out.suffix.lower() in (".mp4", ".mov") else {}
     begun = time.perf_counter()
     bar = tqdm(
@@ -269,6 +266,10 @@ def translate_clip(
                         if isinstance(part, DataError):
                             raise part
                         image = _image(part.source, translator)
+                        size = size or image.shape
+                        if image.shape != size:
+                            name = part.source if source.is_dir() else f"{source}, frame {writer.count + 1}"
+                            raise DataError(f"{name}: another size than the first frame's")
                     except DataError as error:
                         if options.skip_bad_images:
                             skipped += 1
@@ -277,7 +278,11 @@ def translate_clip(
                         break
                     with naming(source):
                         image = translator.enlarged(image)
-                        output = as_shown(translate(image))
+                        output = translate(image)
+                    if translator.output.has_alpha:
+                        white = translator.output.dtype.max
+                        output = over_white(output.astype(np.int64), white).astype(output.dtype)
+                    output = as_shown(output)
                     if options.side_by_side_output:
                         output = np.concatenate([as_shown(image), output], axis=1)
                     writer.add(output, part)
