@@ -103,8 +103,10 @@ def test_it_is_laid_out_as_servers_and_people_look_for_it(exported):
     assert {path.name for path in out.iterdir()} == {".lock", "tiny", "tiny-1", *served}
     assert (out / "tiny" / "1" / "saved_model.pb").is_file()
     assert (out / "tiny" / "1" / "assets.extra" / "tf_serving_warmup_requests").is_file()
-    files = ["export.json", "parity.png", "tiny_64x64.tflite"]
+    files = ["export.json", "parity.png", "tiny_64x64.samples.png", "tiny_64x64.tflite"]
     assert below(out / "tiny-1") == files
+    with Image.open(out / "tiny-1" / "tiny_64x64.samples.png") as samples:  # one below the other
+        assert (samples.width, samples.height % SIZE[0], samples.mode) == (SIZE[1], 0, "RGB")
     assert model.published == [out / "tiny" / "1", out / "tiny-1" / "tiny_64x64.tflite"]
 
 
@@ -173,8 +175,10 @@ def test_one_of_several_generators_and_several_sizes_can_be_chosen(
     command = ["export", str(cyclegan), "--out", str(tmp_path), *flags.split()]
     assert main([*command, "--verification-images", str(images)]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "tiny_BtoA-1"}
-    files = ["export.json", "parity.png", "tiny_BtoA_64x96.tflite", "tiny_BtoA_65x99.tflite"]
-    assert below(tmp_path / "tiny_BtoA-1") == files
+    models = [
+        f"tiny_BtoA_{size}{suffix}" for size in ("64x96", "65x99") for suffix in (".samples.png", ".tflite")
+    ]
+    assert below(tmp_path / "tiny_BtoA-1") == ["export.json", "parity.png", *models]
 
 
 def test_a_model_of_noise_is_verified_with_noise(quickly, small, tmp_path):
