@@ -108,7 +108,7 @@ def test_frames_times_and_odd_sizes_are_kept(identity, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("codec", ["ffv1", "libx264rgb"])
-def test_a_frame_is_translated_as_its_image(tiny_run, identity, tmp_path, codec):
+def test_a_frame_is_translated_as_its_image(identity, tmp_path, codec):
     form = {"ffv1": "bgr0", "libx264rgb": "rgb24"}[codec]
     images = write_video(tmp_path / "in.mkv", codec=codec, form=form, encoder={"qp": "0"})
     predict(PredictOptions("model", [tmp_path / "in.mkv"], tmp_path / "out.mp4"))

@@ -29,7 +29,7 @@ from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.signals import caught_signals
 from pix2pix_tf.wording import counted, flag, quoted
 
-_BT709, _BT601, _UNSPECIFIED, _LIMITED = 1, 5, 2, 1  # FFmpeg's color spaces, and a range
+_BT709, _BT601, _UNSPECIFIED, _LIMITED = 1, 5, 2, 1  # of FFmpeg; the last is a color range
 _ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _DEFAULT_RATE = 25.0
 _MOST_MISSING = 1  # second; a file that is shorter than declared by more is truncated
@@ -64,8 +64,7 @@ def check_options(options: PredictOptions) -> None:
         raise DataError(f"{inputs[0]}: the video or folder doesn't exist")
     if options.out.exists() and (options.out.is_dir() or options.out.samefile(inputs[0])):
         raise ConfigError(f"{out} is a folder or the input; give another file")
-    unused = ["masks", "count", "side_by_side"] + ([] if inputs[0].is_dir() else ["frame_rate"])
-    for name in unused:
+    for name in ["masks", "count", "side_by_side"] + ["frame_rate"] * inputs[0].is_file():
         if getattr(options, name) not in (None, False):
             raise ConfigError(f"{flag(name)} has no effect with {inputs[0]} and {out}, a video")
 
@@ -157,11 +156,9 @@ def _image(source: Path | av.VideoFrame, translator: Translator) -> np.ndarray:
     if source.colorspace == _UNSPECIFIED:  # as players assume
         source.colorspace = _BT709 if source.width >= 1280 or source.height > 576 else _BT601
     parts = source.format.components
-    form = "rgba" if any(part.is_alpha for part in parts) else "rgb"
-    if any(part.bits > 8 for part in parts):
-        form += "64le" if form == "rgba" else "48le"
-    pixels = source.to_ndarray(format="rgb24" if form == "rgb" else form, interpolation=_ACCURATE)
-    pixels = np.rot90(pixels, source.rotation // 90)
+    formats = ("rgba", "rgba64le") if any(part.is_alpha for part in parts) else ("rgb24", "rgb48le")
+    form = formats[any(part.bits > 8 for part in parts)]
+    pixels = np.rot90(source.to_ndarray(format=form, interpolation=_ACCURATE), source.rotation // 90)
     return converted(tf.constant(np.ascontiguousarray(pixels)), translator.input.channels).numpy()
 
 
@@ -242,10 +239,10 @@ def translate_clip(
     If a signal or a damaged frame stops it, the frames before are saved.
     """
     [source], out = options.inputs, options.out
+    damage: DataError | None = None
     stopped: Pix2pixError | None = None
-    size: tuple[int, ...] | None = None
-    skipped, muxer = 0, {"movflags": "faststart"} if out.suffix.lower() in (".mp4", ".mov") else {}
-    begun = time.perf_counter()
+    skipped, begun = 0, time.perf_counter()
+    muxer = {"movflags": "faststart"} if out.suffix.lower() in (".mp4", ".mov") else {}
     bar = tqdm(
         total=clip.count, unit="frame", desc="translating", dynamic_ncols=True, leave=False, disable=None
     )
@@ -253,45 +250,29 @@ def translate_clip(
         try:
             with av.open(f"file:{unfinished}", "w", container_options=muxer) as container:
                 writer = _Writer(container, clip)
-                for part in clip.parts:
-                    before = f"; {out} has the {counted(writer.count, 'frame')} before" * bool(writer.count)
-                    if signals:
-                        name = signal.Signals(signals[0]).name
-                        stopped = Interrupted(f"stopped by {name}{before}", signals[0])
-                        break
+                for part in _outputs(clip, translator, translate, options):
                     if isinstance(part, av.Packet):
                         writer.add_audio(part)
-                        continue
-                    try:
-                        if isinstance(part, DataError):
-                            raise part
-                        image = _image(part.source, translator)
-                        size = size or image.shape
-                        if image.shape != size:
-                            name = part.source if source.is_dir() else f"{source}, frame {writer.count + 1}"
-                            raise DataError(f"{name}: another size than the first frame's")
-                    except DataError as error:
-                        if options.skip_bad_images:
-                            skipped += 1
-                            continue
-                        stopped = DataError(f"{error}; --skip-bad-images leaves out what is damaged{before}")
+                    elif not isinstance(part, DataError):
+                        writer.add(*part)
+                        bar.update()
+                    elif options.skip_bad_images:
+                        skipped += 1
+                    else:
+                        damage = part
+                    if signals or damage:
                         break
-                    with naming(source):
-                        image = translator.enlarged(image)
-                        output = translate(image)
-                    if translator.output.has_alpha:
-                        white = translator.output.dtype.max
-                        output = over_white(output.astype(np.int64), white).astype(output.dtype)
-                    output = as_shown(output)
-                    if options.side_by_side_output:
-                        output = np.concatenate([as_shown(image), output], axis=1)
-                    writer.add(output, part)
-                    bar.update()
                 writer.finish()
         except av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise
             raise SystemFault(f"{out}: the encoder failed ({error}); give another suffix") from error
+        before = f"; {out} has the {counted(writer.count, 'frame')} before" if writer.count else ""
+        if signals:
+            name = signal.Signals(signals[0]).name
+            stopped = Interrupted(f"stopped by {name}{before}", signals[0])
+        elif damage:
+            stopped = DataError(f"{damage}; --skip-bad-images leaves out what is damaged{before}")
         if not writer.count:
             raise stopped or DataError(f"{source}: no frame can be read; replace it")
     if stopped:
@@ -302,3 +283,35 @@ def translate_clip(
     if writer.without:
         summary += f"; without its audio ({', '.join(writer.without)}), which {out.suffix} can't hold"
     return summary
+
+
+def _outputs(
+    clip: Clip,
+    translator: Translator,
+    translate: Callable[[np.ndarray], np.ndarray],
+    options: PredictOptions,
+) -> Iterator[tuple[np.ndarray, Frame] | av.Packet | DataError]:
+    """Translates the frames to RGB; yields the other parts, and an error for each unreadable frame."""
+    [source] = options.inputs
+    size: tuple[int, ...] | None = None
+    for part in clip.parts:
+        if not isinstance(part, Frame):
+            yield part
+            continue
+        try:
+            image = _image(part.source, translator)
+        except DataError as error:
+            yield error
+            continue
+        size = size or image.shape
+        if image.shape != size:
+            name = part.source if isinstance(part.source, Path) else source
+            yield DataError(f"{name}: a frame of another size than the first")
+            continue
+        with naming(source):
+            image = translator.enlarged(image)
+            output = translate(image)
+        if translator.output.has_alpha:
+            output = over_white(output.astype(np.int64), translator.output.dtype.max).astype(output.dtype)
+        shown = [as_shown(image), as_shown(output)] if options.side_by_side_output else [as_shown(output)]
+        yield np.concatenate(shown, axis=1), part
