@@ -314,6 +314,15 @@ def test_frames_of_the_camera_are_translated_until_it_is_frozen(opened, free_mod
     page.click("[data-name=draw]").settled()
 
 
+def test_a_denied_camera_is_reported_and_drawing_goes_on(opened, free_model):
+    page = opened(free_model)
+    page.browser.execute_script("navigator.mediaDevices.getUserMedia = () => Promise.reject(Error('denied'))")
+    page.click("[data-name=camera]")
+    WebDriverWait(page.browser, 10).until(lambda browser: "denied" in page.trouble())
+    page.click("[data-name=black]").drag((5, 5), (20, 20))
+    assert not page.trouble()
+
+
 def test_dropped_files_are_cropped_and_opened(opened, free_model, downloads, tmp_path):
     page = opened(free_model)
     stripes = np.zeros((64, 128, 3), np.uint8)

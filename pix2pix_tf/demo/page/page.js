@@ -121,7 +121,9 @@ class Page {
     }
   }
 
+  // Called for each new input.
   translateFrom(source) {
+    by("trouble").hidden = true;
     if (source === this.source) this.#wake();
   }
 
@@ -141,7 +143,6 @@ class Page {
         const output = await this.network.translate(this.source.input);
         by("output").getContext("2d").putImageData(new ImageData(output, this.model.width), 0, 0);
         by("status").textContent = `${(performance.now() - begin).toFixed(0)} ms`;
-        by("trouble").hidden = true;
         await new Promise(requestAnimationFrame);
       }
       if (!this.changed) document.body.dataset.ready = "yes";
