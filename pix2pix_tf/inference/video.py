@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from pix2pix_tf.data.layout import KINDS, natural_key, walk
 from pix2pix_tf.data.pixels import as_shown, over_white
 from pix2pix_tf.data.reading import MAX_PIXELS
-from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError, SystemFault
+from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError
 from pix2pix_tf.files import written_whole
 from pix2pix_tf.formats.translator import Translator, converted, naming
 from pix2pix_tf.inference.options import PredictOptions
@@ -221,11 +222,22 @@ class _Writer:
             is_turned = frame.source.rotation % 180
             context.sample_aspect_ratio = 1 / self._clip.aspect if is_turned else self._clip.aspect
         for stream in self._clip.audio:
-            try:
+            if _can_hold(self._container.format.name, stream):
                 self._audio[stream] = self._container.add_stream_from_template(stream)
-            except ValueError:
+            else:
                 self.without.append(stream.codec_context.name)
         return video
+
+
+def _can_hold(form: str, stream: av.AudioStream) -> bool:
+    """Whether a container format takes a stream, which some refuse only when the header is written."""
+    try:
+        with av.open(io.BytesIO(), "w", format=form) as container:
+            container.add_stream_from_template(stream)
+            container.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def translate_clip(
@@ -236,10 +248,9 @@ def translate_clip(
 ) -> str:
     """Writes the translated frames to ``--out``; returns a one-line summary.
 
-    If a signal or a damaged frame stops it, the frames before are saved.
+    If a signal, a damaged frame or a lost server stops it, the frames before are saved.
     """
     [source], out = options.inputs, options.out
-    damage: DataError | None = None
     stopped: Pix2pixError | None = None
     skipped, begun = 0, time.perf_counter()
     muxer = {"movflags": "faststart"} if out.suffix.lower() in (".mp4", ".mov") else {}
@@ -247,9 +258,9 @@ def translate_clip(
         total=clip.count, unit="frame", desc="translating", dynamic_ncols=True, leave=False, disable=None
     )
     with bar, caught_signals() as signals, written_whole(out) as unfinished:
-        try:
-            with av.open(f"file:{unfinished}", "w", container_options=muxer) as container:
-                writer = _Writer(container, clip)
+        with av.open(f"file:{unfinished}", "w", container_options=muxer) as container:
+            writer = _Writer(container, clip)
+            try:
                 for part in _outputs(clip, translator, translate, options):
                     if isinstance(part, av.Packet):
                         writer.add_audio(part)
@@ -259,23 +270,16 @@ def translate_clip(
                     elif options.skip_bad_images:
                         skipped += 1
                     else:
-                        damage = part
-                    if signals or damage:
-                        break
-                writer.finish()
-        except av.FFmpegError as error:
-            if isinstance(error, OSError):
-                raise
-            raise SystemFault(f"{out}: the encoder failed ({error}); give another suffix") from error
-        before = f"; {out} has the {counted(writer.count, 'frame')} before" if writer.count else ""
-        if signals:
-            name = signal.Signals(signals[0]).name
-            stopped = Interrupted(f"stopped by {name}{before}", signals[0])
-        elif damage:
-            stopped = DataError(f"{damage}; --skip-bad-images leaves out what is damaged{before}")
+                        raise DataError(f"{part}; --skip-bad-images leaves out what is damaged")
+                    if signals:
+                        raise Interrupted(f"stopped by {signal.Signals(signals[0]).name}", signals[0])
+            except Pix2pixError as error:
+                stopped = error
+            writer.finish()
         if not writer.count:
             raise stopped or DataError(f"{source}: no frame can be read; replace it")
     if stopped:
+        stopped.args = (f"{stopped}; {out} has the {counted(writer.count, 'frame')} before",)
         raise stopped
     rate = writer.count / (time.perf_counter() - begun)
     summary = f"{out}: {counted(writer.count, 'frame')} translated, {rate:.2g} per second"
