@@ -269,6 +269,19 @@ def test_edges_of_free_drawings_are_antialiased_and_filled_without_seams(opened,
     assert (page.saved("#save-input", downloads) == 255).all()
 
 
+def test_fills_recolor_the_antialiased_edges_of_opened_images(opened, free_model, downloads, tmp_path):
+    rows, columns = np.mgrid[: 8 * SIDE, : 8 * SIDE] / 8
+    is_outside = np.hypot(rows - 32, columns - 32) > 20
+    outside = is_outside.reshape(SIDE, 8, SIDE, 8).mean((1, 3))[..., np.newaxis]
+    Image.fromarray(np.repeat(np.round(255 * outside), 3, 2).astype(np.uint8)).save(tmp_path / "disc.png")
+    page = opened(free_model)
+    page.browser.find_element(By.ID, "upload").send_keys(str(tmp_path / "disc.png"))
+    WebDriverWait(page.browser, 10).until(lambda browser: page.pixels("drawing")[0, 0].min() == 255)
+    page.click("[data-name=fill]", "[data-name=blue]").drag((2, 2))
+    off = np.abs(page.saved("#save-input", downloads)[..., :3] - outside * (0, 166, 237)).max(-1)
+    assert (off <= 2).mean() > 0.99
+
+
 def test_held_out_samples_are_offered_as_they_are(opened, free_model, downloads):
     samples = np.asarray(Image.open(samples_file(free_model)))
     page = opened(free_model)

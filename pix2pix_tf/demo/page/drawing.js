@@ -2,6 +2,7 @@
 // take any colors have several pixels for each of the network's; their average antialiases the edges.
 
 const MOST_REMEMBERED_BYTES = 100e6;
+const MOST_OFF = 8;  // of a mixture of colors, in a channel
 
 export class Drawing {
   // width, height: size of the network's input. color: [red, green, blue] of the background.
@@ -120,9 +121,10 @@ export class Drawing {
   }
 
   // Flood fill: recolors the connected area of similar color around a pixel.
-  // tolerance: largest difference of a channel; 0 fills one color.
+  // tolerance: largest difference of a channel; 0 fills one color. Otherwise antialiased edges are recolored, too.
   fill(at, color, tolerance = 0) {
     const { pixels, width } = this;
+    const former = tolerance ? pixels.slice() : null;
     const before = pixels[at.y * width + at.x], after = packed(color);
     const belongs = (place) => pixels[place] !== after && similar(pixels[place], before, tolerance);
     const open = [at.y * width + at.x];
@@ -143,6 +145,33 @@ export class Drawing {
         }
       }
     }
+    if (former) this.#recolorEdges(former, channels(before), color);
+  }
+
+  // Edges of opened images are mixtures of the colors of two areas. Where a filled area is one of the two, replaces its
+  // color by the new one.
+  #recolorEdges(former, before, color) {
+    const { pixels, width, height, scale } = this;
+    const margin = 2 * scale;
+    const filled = (place) => pixels[place] !== former[place];
+    const steps = [-1, 0, 1].flatMap((down) => [-1, 0, 1].map((across) => scale * (down * width + across))).filter(Boolean);
+    const recolored = [];
+    for (let y = margin; y < height - margin; y++) {
+      for (let place = y * width + margin; place < (y + 1) * width - margin; place++) {
+        if (filled(place)) continue;
+        for (const step of steps) {
+          if (!filled(place + step)) continue;
+          // The farther pixel of the other area is less likely to be a mixture.
+          for (const inner of [place - 2 * step, place - step]) {
+            const other = channels(former[inner]);
+            const share = filled(inner) ? 0 : shareOf(before, other, channels(former[place]));
+            if (share) recolored.push([place, packed(other.map((level, at) => Math.round(level + share * (color[at] - level))))]);
+            if (share) break;
+          }
+        }
+      }
+    }
+    for (const [place, mixed] of recolored) pixels[place] = mixed;
   }
 
   // Replaces the drawing by an image of the same size; with colors, each pixel gets the nearest one.
@@ -157,6 +186,18 @@ export class Drawing {
 
 function packed([red, green, blue]) {
   return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;  // ImageData's byte order on little-endian CPUs
+}
+
+function channels(pixel) {
+  return [pixel & 255, pixel >> 8 & 255, pixel >> 16 & 255];
+}
+
+// Returns how much of one color is in its mixture with another; 0 if the given color isn't such a mixture.
+function shareOf(one, other, color) {
+  const length = one.reduce((sum, level, at) => sum + (level - other[at]) ** 2, 0);
+  const share = one.reduce((sum, level, at) => sum + (level - other[at]) * (color[at] - other[at]), 0) / (length || 1);
+  const isMixed = one.every((level, at) => Math.abs(other[at] + share * (level - other[at]) - color[at]) <= MOST_OFF);
+  return isMixed && share > 0 && share <= 1 ? share : 0;
 }
 
 function sorted(one, other) {
