@@ -58,7 +58,8 @@ class DataConfig:
     data_dir: Annotated[Path | None, CHANGEABLE] = None
     """Directory of data sets; the one of tensorflow-datasets by default."""
     archive: Annotated[Path | None, CHANGEABLE] = None
-    """A local copy of the data set's .tar.gz or .zip, used instead of a download."""
+    """A local copy of the data set's .tar.gz or .zip, used instead of a download; for emoji, the folder with
+    its two .tgz files."""
     mirror_url: Annotated[str | None, CHANGEABLE] = None
     """Server to download from instead of the public one: MIRROR/NAME.tar.gz or NAME.zip."""
     direction: Direction = "AtoB"

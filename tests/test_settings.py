@@ -36,6 +36,7 @@ READ = {
     "epochs": {"steps": None},
     "lr_end_step": {"lr_schedule": "linear"},
     "accumulate": {"batch_size": 6},
+    "output_alpha": {"output_channels": 4, "output_alpha": False},
     **{name: {"identity_weight": 0.0} for name in ("input_channels", "output_channels")},
 }
 UNREAD = {
@@ -59,7 +60,7 @@ def changed(config, settings):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Pairs in A/ and B/ that aren't split; one side could be a label map."""
+    """Pairs in A/ and B/ that aren't split; one side could be a label map, B has alpha."""
     place = tmp_path_factory.mktemp("pairs")
     draw = np.random.default_rng(0)
     for side in "AB":
@@ -67,6 +68,8 @@ def folder(tmp_path_factory):
         for number in range(12):
             flat = draw.integers(0, 2, (9, 11, 1), np.uint8).repeat(3, -1) * 255
             image = Image.fromarray(flat).resize((90, 70), Image.NEAREST)
+            if side == "B":
+                image.putalpha(255)
             image.save(place / side / f"{number}.png")
     return place
 

@@ -157,7 +157,8 @@ def _list(options: DataListOptions) -> None:
         if stored:
             where = f"in {named_folder(name, options.data_dir)}"
         elif facts.archive_bytes:
-            where += f": {PUBLIC_SERVER}/{name}.tar.gz, {facts.archive_bytes / 1e6:,.0f} MB"
+            source = facts.source or f"{PUBLIC_SERVER}/{name}.tar.gz"
+            where += f": {source}, {facts.archive_bytes / 1e6:,.0f} MB"
         print(f"{short if full_name(short) == name else name:<22} {facts.kind}: {facts.description}")
         print(f"{'':<22} {'; '.join(filter(None, (', '.join(counts), where)))}")
         if facts.license:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import re
@@ -26,6 +27,9 @@ _DAMAGE = (  # errors raised for damaged, encrypted or unknown content
     RuntimeError, ValueError,
 )  # fmt: skip
 
+Members = Iterator[tuple[str, int, Callable[[], Any]]]
+"""Path, size and an opener of each regular file; read it before advancing to the next."""
+
 
 def extract_images(
     archive: Path, folder: Path, name: str, splits: Sequence[str], counts: Mapping[str, int]
@@ -36,46 +40,35 @@ def extract_images(
     numbers of images in ``counts``.
     """
 
+    advice = "give a different file with --archive, or delete the downloaded file to fetch it again"
+
     def refusal(problem: str) -> DataError:
-        advice = "give a different file with --archive, or delete the downloaded file to fetch it again"
         return DataError(f"{archive}: {printable(problem)}; {advice}")
 
-    try:
-        file = archive.open("rb")
-    except OSError as error:
-        raise SystemFault(f"can't read {archive} ({error.strerror or error})") from error
     total, what = archive.stat().st_size, f"extracting {archive.name}"
     bar = tqdm(None, what, total, unit="B", unit_scale=True, delay=2, leave=False, disable=None)
     found = dict.fromkeys(splits, 0)
     left = _LARGEST_IMAGE + _MOST_EXPANSION * total
-    with file, bar:
-        try:
-            for path, size, open_member in _members(file):
-                path = path.replace("\\", "/")  # apply Windows' rules on every system
-                parts = PurePosixPath(path).parts
-                if path.startswith("/") or re.match("[A-Za-z]:", path) or ".." in parts:
-                    raise refusal(f"unsafe path {path!r} points outside of the folder")
-                if (
-                    len(parts) != 3
-                    or parts[0] != name
-                    or parts[1] not in found
-                    or not is_image_file(Path(path))
-                ):
-                    continue
-                left -= size
-                if size > _LARGEST_IMAGE or left < 0:
-                    raise refusal(f"{path} is too large for an image when extracted")
-                target = folder.joinpath(*parts[1:])
-                target.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    with open_member() as content, target.open("xb") as written:
-                        shutil.copyfileobj(content, written)
-                except FileExistsError:
-                    raise refusal(f"duplicate file {path}") from None
-                found[parts[1]] += 1
-                bar.update(file.tell() - bar.n)
-        except _DAMAGE as error:
-            raise refusal(f"damaged, or not a .tar.gz or .zip file ({error})") from error
+    with open_archive(archive, advice) as (file, members), bar:
+        for path, size, open_member in members:
+            path = path.replace("\\", "/")  # apply Windows' rules on every system
+            parts = PurePosixPath(path).parts
+            if path.startswith("/") or re.match("[A-Za-z]:", path) or ".." in parts:
+                raise refusal(f"unsafe path {path!r} points outside of the folder")
+            if len(parts) != 3 or parts[0] != name or parts[1] not in found or not is_image_file(Path(path)):
+                continue
+            left -= size
+            if size > _LARGEST_IMAGE or left < 0:
+                raise refusal(f"{path} is too large for an image when extracted")
+            target = folder.joinpath(*parts[1:])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with open_member() as content, target.open("xb") as written:
+                    shutil.copyfileobj(content, written)
+            except FileExistsError:
+                raise refusal(f"duplicate file {path}") from None
+            found[parts[1]] += 1
+            bar.update(file.tell() - bar.n)
     for split, count in found.items():
         if count == 0 and split.startswith("train"):
             raise refusal(f"no images in {name}/{split}")
@@ -83,8 +76,22 @@ def extract_images(
             raise refusal(f"{count} images in {name}/{split} instead of {counts[split]}")
 
 
-def _members(file: IO[bytes]) -> Iterator[tuple[str, int, Callable[[], Any]]]:
-    """Yields path, size and an opener of each regular file; read it before advancing to the next."""
+@contextlib.contextmanager
+def open_archive(archive: Path, advice: str) -> Iterator[tuple[IO[bytes], Members]]:
+    """Opens an archive; errors in reading it are one line that ends with ``advice``."""
+    try:
+        file = archive.open("rb")
+    except OSError as error:
+        raise SystemFault(f"can't read {archive} ({error.strerror or error})") from error
+    with file:
+        try:
+            yield file, _members(file)
+        except _DAMAGE as error:
+            problem = printable(f"damaged, or not a .tar.gz or .zip file ({error})")
+            raise DataError(f"{archive}: {problem}; {advice}") from error
+
+
+def _members(file: IO[bytes]) -> Members:
     is_zip = file.read(2) == b"PK"
     file.seek(0)
     if is_zip:

@@ -1,7 +1,9 @@
-"""Downloads archives into the cache, resumes interrupted downloads, and publishes complete files only."""
+"""Downloads archives and small files into the cache; resumes interrupted downloads."""
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import hashlib
 import http
 import http.client
@@ -10,8 +12,9 @@ import os
 import shutil
 import ssl
 import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -25,8 +28,12 @@ PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 """Waiting times before retries; progress restarts the sequence."""
 
 _CHUNK_BYTES = 1 << 18
+_HEADERS = {"User-Agent": "pix2pix-tf"}
+_PORTAL = " (possibly a network's login page)"
 _MAGIC = (b"\x1f\x8b", b"PK")  # first bytes of gzip and zip files
-_OTHER_WAYS = "give a local copy with --archive FILE, or another server with --mirror-url URL"
+_OTHER_WAYS = "give a local copy with --archive PATH, or another server with --mirror-url URL"
+_CONNECTIONS = 8
+_T = TypeVar("_T")
 
 
 class _CutError(Exception):
@@ -82,8 +89,7 @@ def download_archive(url: str, target: Path, digest: str | None = None) -> Path:
     """
     import filelock
 
-    if not url.lower().startswith(("http://", "https://")):
-        raise ConfigError(f"--mirror-url: {url!r} must begin with http:// or https://")
+    _refuse_other_protocols(url)
     with explain_disk_faults(target.parent, "another --data-dir"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{target}.lock"):
@@ -99,26 +105,84 @@ def download_archive(url: str, target: Path, digest: str | None = None) -> Path:
     return target
 
 
+def download_files(server: str, digests: Mapping[str, str], folder: Path) -> Generator[tuple[str, bytes]]:
+    """Downloads small files to ``folder`` and yields their paths and contents.
+
+    Args:
+        server: URL that the files' paths are relative to.
+        digests: Beginning of the SHA-256 of each file, in hexadecimal, by path.
+        folder: Cache; intact files in it are not downloaded again.
+    """
+    _refuse_other_protocols(server)
+    received = 0  # bytes
+
+    def read(path: str) -> tuple[str, bytes]:
+        nonlocal received
+        url, target = f"{server.rstrip('/')}/{path}", folder / path
+        content = target.read_bytes() if target.exists() else b""
+        if not has_digest(content, digests[path]):
+            try:
+                content = _retry(lambda: _get(session, url), lambda: received, 0, url)
+                if not has_digest(content, digests[path]):
+                    raise _UnavailableError(f"{url} answered with a file of another SHA-256{_PORTAL}")
+            except _UnavailableError as error:
+                raise SystemFault(f"{error}; {_OTHER_WAYS}") from error
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        received += len(content)
+        return path, content
+
+    with requests.Session() as session, concurrent.futures.ThreadPoolExecutor(_CONNECTIONS) as threads:
+        yield from threads.map(read, digests)  # in order; an error cancels what hasn't begun
+
+
+def has_digest(content: bytes, digest: str) -> bool:
+    return hashlib.sha256(content).hexdigest().startswith(digest)
+
+
+def _refuse_other_protocols(url: str) -> None:
+    if not url.lower().startswith(("http://", "https://")):
+        raise ConfigError(f"--mirror-url: {url!r} must begin with http:// or https://")
+
+
 def _fetch(part: _Part) -> None:
-    """Retries until the file is complete or too many attempts in a row make no progress."""
+    """Downloads the rest of a file."""
     from tqdm import tqdm
 
-    before = most = part.size
-    failures = 0
     with tqdm(desc=part.url.rsplit("/", 1)[-1], unit="B", unit_scale=True, disable=None) as bar:
-        while True:
-            try:
-                return _continue(part, bar)
-            except _CutError as error:
-                cut = error
-            failures = 1 if part.size > most else failures + 1
-            most = max(most, part.size)
-            # Fail at once if offline from the start; after some progress, the connection may come back.
-            hopeless = isinstance(cut, _OfflineError) and most == before
-            if hopeless or failures > len(PAUSES_SECONDS):
-                resumable = f"; the same command resumes after {_megabytes(most)}" if most else ""
-                raise _UnavailableError(f"can't download {part.url} ({cut}){resumable}") from cut
-            time.sleep(PAUSES_SECONDS[failures - 1])
+        _retry(lambda: _continue(part, bar), lambda: part.size, part.size, part.url)
+
+
+def _retry(attempt: Callable[[], _T], received: Callable[[], int], before: int, url: str) -> _T:
+    """Repeats an attempt until it succeeds, or too many in a row make no progress.
+
+    ``received`` returns the number of bytes received so far, ``before`` is the number at the start.
+    """
+    most = received()
+    failures = 0
+    while True:
+        try:
+            return attempt()
+        except _CutError as error:
+            cut = error
+        failures = 1 if received() > most else failures + 1
+        most = max(most, received())
+        # Fail at once if offline from the start; after some progress, the connection may come back.
+        hopeless = isinstance(cut, _OfflineError) and most == before
+        if hopeless or failures > len(PAUSES_SECONDS):
+            resumable = f"; the same command resumes after {_megabytes(most)}" if most else ""
+            raise _UnavailableError(f"can't download {url} ({cut}){resumable}") from cut
+        time.sleep(PAUSES_SECONDS[failures - 1])
+
+
+def _get(session: requests.Session, url: str) -> bytes:
+    with (
+        _explain(url),
+        session.get(url, headers=_HEADERS, timeout=TIMEOUT_SECONDS, auth=anonymous) as response,
+    ):
+        if response.status_code != http.HTTPStatus.OK:
+            raise _refusal(response)
+        return response.content
 
 
 def _continue(part: _Part, bar: Any) -> None:
@@ -126,13 +190,13 @@ def _continue(part: _Part, bar: Any) -> None:
     if part.size and part.size == part.total:
         return
     # With compression by a proxy, lengths and offsets would not match the file's.
-    headers = {"User-Agent": "pix2pix-tf", "Accept-Encoding": "identity"}
+    headers = {**_HEADERS, "Accept-Encoding": "identity"}
     if part.size:
         headers["Range"] = f"bytes={part.size}-"
         if part.validator:
             headers["If-Range"] = part.validator
     options: Any = {"timeout": TIMEOUT_SECONDS, "auth": anonymous, "stream": True}
-    try:
+    with _explain(part.url):
         with requests.get(part.url, headers=headers, **options) as response:
             start, total = _extent(response, part)
             needed, free = (total or start) - start, shutil.disk_usage(part.path.parent).free
@@ -157,11 +221,18 @@ def _continue(part: _Part, bar: Any) -> None:
                     bar.update(len(chunk))
         if total is not None and part.size != total:  # the server may send less than requested
             raise _CutError(f"received only {part.size} of {total} bytes")
+
+
+@contextlib.contextmanager
+def _explain(url: str) -> Iterator[None]:
+    """Converts errors of requests."""
+    try:
+        yield
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _explained(part.url, first_cause(error)) from error
+        raise _explained(url, first_cause(error)) from error
     except ValueError as error:  # malformed headers, redirects or chunks
         problem = f"invalid response: {first_line(error)}"
-        raise _UnavailableError(f"can't download {part.url} ({problem})") from error
+        raise _UnavailableError(f"can't download {url} ({problem})") from error
 
 
 def _explained(url: str, reason: BaseException) -> Exception:
@@ -190,10 +261,16 @@ def _extent(response: requests.Response, part: _Part) -> tuple[int, int | None]:
             return part.size, total
         part.discard()
         raise _CutError("the file on the server changed")
+    raise _refusal(response)
+
+
+def _refusal(response: requests.Response) -> Exception:
+    """Returns an error for a response without content."""
+    status = response.status_code
     answer = f"HTTP {status} {response.reason}"
     if status >= 500 or status in (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS):
-        raise _CutError(answer)
-    raise _UnavailableError(f"can't download {response.url} ({answer})")
+        return _CutError(answer)
+    return _UnavailableError(f"can't download {response.url} ({answer})")
 
 
 def _megabytes(size: int) -> str:
@@ -205,7 +282,7 @@ def _verify(part: _Part, digest: str | None) -> None:
         begins = file.read(2)
         file.seek(0)
         if begins not in _MAGIC:
-            problem = "a file that isn't an archive (possibly a network's login page)"
+            problem = f"a file that isn't an archive{_PORTAL}"
         elif digest is not None and hashlib.file_digest(file, "sha256").hexdigest() != digest:
             problem = f"a file whose SHA-256 isn't {digest}"
         else:

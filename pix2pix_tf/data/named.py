@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pix2pix_tf.config import DataKind, TrainConfig, replace
-from pix2pix_tf.data.names import CATALOG, data_root, facts_of
+from pix2pix_tf.data.names import CATALOG, EMOJI, data_root, facts_of
 from pix2pix_tf.errors import DataError
 from pix2pix_tf.files import UNFINISHED, explain_disk_faults
 
@@ -40,7 +40,7 @@ def open_named_dataset(name: str, config: TrainConfig, kind: DataKind) -> ImageD
     from pix2pix_tf.data.folder import open_folder
 
     data, facts = config.data, facts_of(name)
-    layout = "side-by-side" if facts.kind == "pairs" else "auto"
+    layout = "side-by-side" if facts.kind == "pairs" and name != EMOJI else "auto"
     folder = prepare_folder(name, data.data_dir, data.archive, data.mirror_url)
     dataset = open_folder(folder, replace(config, layout=layout), kind)
     return with_label_maps(dataclasses.replace(dataset, name=name), facts.labels)
@@ -53,13 +53,14 @@ def prepare_folder(
 
     The images come from ``archive``, or from a download that is deleted afterwards. ``mirror`` replaces the
     public server; it is the address of a folder or of the archive itself. The folder is created atomically.
+    ``archive`` is a file, or for emoji a folder with two.
     """
     import filelock
 
     folder, root, facts = named_folder(name, data_dir), data_root(data_dir), facts_of(name)
     if folder.is_dir():
         return folder
-    archive = existing_archive(archive)
+    archive = existing_archive(archive, name)
     downloads = root / "downloads" / "pix2pix"
     downloaded = None
     with explain_disk_faults(root, "another --data-dir"):
@@ -73,6 +74,10 @@ def prepare_folder(
                     from pix2pix_tf.data.tfds_images import write_images
 
                     write_images(name, root, unfinished)
+                elif name == EMOJI:
+                    from pix2pix_tf.data.emoji import write_pairs
+
+                    write_pairs(unfinished, downloads / name, archive, mirror)
                 else:
                     from pix2pix_tf.data.archives import extract_images
 
@@ -81,13 +86,18 @@ def prepare_folder(
                     extract_images(archive, unfinished, Path(name).name, facts.splits, facts.counts)
             if downloaded is not None:
                 downloaded.unlink(missing_ok=True)
+            shutil.rmtree(downloads / name, ignore_errors=True)  # files that were downloaded one by one
     return folder
 
 
-def existing_archive(archive: Path | None) -> Path | None:
-    """Expands the path of ``--archive``; raises `DataError` if the file doesn't exist."""
+def existing_archive(archive: Path | None, name: str) -> Path | None:
+    """Expands the path of ``--archive``; raises `DataError` if the file or its folder doesn't exist."""
     archive = archive and archive.expanduser()
-    if archive is not None and not archive.is_file():
+    if archive is not None and name == EMOJI:
+        from pix2pix_tf.data.emoji import check_tarballs
+
+        check_tarballs(archive)
+    elif archive is not None and not archive.is_file():
         what = "is a folder; give an archive file" if archive.is_dir() else "does not exist"
         raise DataError(f"--archive: {archive} {what}")
     return archive

@@ -20,8 +20,6 @@ from pix2pix_tf.data.folder import open_folder, requested_formats
 from pix2pix_tf.data.layout import likely_kind
 from pix2pix_tf.data.named import existing_archive, named_folder, open_named_dataset
 from pix2pix_tf.data.names import (
-    CATALOG,
-    CYCLE_GAN,
     NAMED,
     PROCEDURAL,
     UNKNOWN,
@@ -129,7 +127,7 @@ def open_existing(config: TrainConfig) -> ImageDataset | None:
         return None if address_of(data.dataset) else open_dataset(config)
     if name in (PROCEDURAL, UNKNOWN) or named_folder(name, data.data_dir).is_dir():
         return open_dataset(config)
-    existing_archive(data.archive)
+    existing_archive(data.archive, name)
     _check_name(data.dataset)
     return None
 
@@ -233,6 +231,6 @@ def existing_folder(dataset: str) -> Path:
 
 
 def _no_such_dataset(dataset: str) -> DataError:
-    names = dict.fromkeys([PROCEDURAL, *CATALOG, *(Path(name).name for name in CYCLE_GAN)])
+    names = dict.fromkeys([PROCEDURAL, *(Path(name).name for name in NAMED)])
     meant = did_you_mean(dataset, names) or f" ({', '.join(names)})"
     return DataError(f"'{dataset}' is neither a folder nor the name of a data set{meant}")
