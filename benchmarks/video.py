@@ -3,12 +3,13 @@
     python benchmarks/video.py RUN [--frames 250]
 
 Makes clips from held-out pairs of the run's data set. Flicker is the mean difference of the output between
-frames, where the input changes by at most 2 of 255, with noise 8. The average (decay 0.9) restarts at a cut.
+frames, where the input changes by at most 2 of 255, with noise 8. The average is over 10 frames of a shot.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import os
 import subprocess
 import sys
@@ -18,16 +19,12 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import av
 import numpy as np
 import tensorflow as tf
 
 from pix2pix_tf import load, open_dataset
 from pix2pix_tf.data.pipeline import held_out_images
-from pix2pix_tf.data.pixels import to_unit_range
-from pix2pix_tf.formats.run import GeneratorTranslator
-from pix2pix_tf.networks.phases import set_phases
-from pix2pix_tf.networks.statistics import set_statistics
+from pix2pix_tf.formats.translator import Translator
 from pix2pix_tf.runs import open_run
 
 COUNT = 24
@@ -88,7 +85,7 @@ def clips(pairs: list[tuple[np.ndarray, ...]]) -> dict[str, tuple[list[np.ndarra
         return frames
 
     first, second, third = pairs
-    cameras = [np.concatenate([a, b], axis=1) for a, b in zip(first, second, strict=True)]
+    cameras = [np.concatenate(sides, axis=1) for sides in zip(first, second, strict=True)]
     one, other = ([moving(*sides) for sides in zip(pair, second, strict=True)] for pair in (first, third))
     noise = [first[0] + draw.normal(0, 2, first[0].shape) for _ in range(COUNT)]
     return {
@@ -100,22 +97,23 @@ def clips(pairs: list[tuple[np.ndarray, ...]]) -> dict[str, tuple[list[np.ndarra
     }
 
 
-def averaged(translate: GeneratorTranslator, frames: list[np.ndarray]) -> list[np.ndarray]:
-    """Translates frames with a running average of the statistics."""
-    found, outputs, last = {}, [], None
+def averaged(translate: Translator, frames: list[np.ndarray]) -> list[np.ndarray]:
+    """Translates frames with the average statistics of the last frames, as if they were tiles."""
+    last, outputs, window = None, [], collections.deque(maxlen=10)
     for frame in frames:
         small = tf.image.resize(frame, (16, 16), "area").numpy()
-        decay = 0.9 if last is not None and np.abs(small - last).mean() < 20 else 0
-        own, last = translate._moments(to_unit_range(tf.constant(frame))[tf.newaxis]), small
-        found = {name: decay * found.get(name, 0) + (1 - decay) * value for name, value in own.items()}
-        set_statistics(translate._of_tiles.network, translate.network, found)
-        set_phases(translate._of_tiles._fast, translate.network)
-        outputs.append(translate._of_tiles(frame))
+        if last is not None and np.abs(small - last).mean() > 20:
+            window.clear()  # a cut
+        window.append(frame)
+        last = small
+        outputs.append(translate.for_tiles(window)(frame))
     return outputs
 
 
 def write(path: Path, still: np.ndarray, frames: int) -> None:
     """Writes a clip of a moving camera."""
+    import av
+
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", 25)
         video.height, video.width = 360, 640
