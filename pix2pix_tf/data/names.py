@@ -136,16 +136,13 @@ _EMOJI = NamedSet(
     name=EMOJI,
     description="Microsoft's Fluent Emoji: A flat drawings, B the same emoji in 3D. Flat to 3D is AtoB.",
     # Emoji are lit from one side, and jitter blurs their edges.
-    settings={
-        "direction": "AtoB", "epochs": None, "steps": 20_000, "jitter": False, "flip": False,
-        "feature_matching": 10.0, "l1_weight": 50.0,
-    },
+    settings={"direction": "AtoB", "epochs": None, "steps": 12_000, "jitter": False, "flip": False},
     archive_bytes=20_000_000,
     counts={"train": 1273, "val": 143, "test": 153},
     homepage="https://github.com/microsoft/fluentui-emoji",
     license="MIT, Microsoft Corporation; the file LICENSE is stored with the images",
     source="cdn.jsdelivr.net",
-)  # fmt: skip
+)
 
 NAMED: Mapping[str, NamedSet] = {EMOJI: _EMOJI, **CATALOG, **CYCLE_GAN}
 
