@@ -17,7 +17,7 @@ from pix2pix_tf.wording import did_you_mean
 # Module and summary. Modules are imported when needed, to start fast.
 _COMMANDS = {
     "train": ("train", "train a model on pairs, on two unpaired sets or on one set; resumes an existing run"),
-    "predict": ("predict", "translate images or folders, or generate images, with any model"),
+    "predict": ("predict", "translate images, folders or a video, or generate images, with any model"),
     "evaluate": ("evaluate", "compare models: metrics with intervals, and a report"),
     "export": ("export", "SavedModel for TensorFlow Serving, TFLite, ONNX; each verified against the run"),
     "distill": ("distill", "train a small student of a run, for phones and browsers"),

@@ -282,7 +282,7 @@ def translate_clip(
         stopped.args = (f"{stopped}; {out} has the {counted(writer.count, 'frame')} before",)
         raise stopped
     rate = writer.count / (time.perf_counter() - begun)
-    summary = f"{out}: {counted(writer.count, 'frame')} translated, {rate:.2g} per second"
+    summary = f"{out}: {counted(writer.count, 'frame')} translated, {rate:.1f} per second"
     summary += f", {counted(skipped, 'damaged part')} left out" if skipped else ""
     if writer.without:
         summary += f"; without its audio ({', '.join(writer.without)}), which {out.suffix} can't hold"
