@@ -27,8 +27,7 @@ class PredictOptions:
     """Images, or folders of images (searched recursively); none if the model generates images from noise.
     For a video: one video, or one folder of frames."""
     out: Path
-    """Output folder, or a video: a file with the suffix .mp4, .mov, .mkv or .webm. Needs the extra
-    'video'."""
+    """Output folder; or a video, if the suffix is .mp4, .mov, .mkv or .webm (needs the extra 'video')."""
     masks: Path | None = None
     """Masks for '--task inpaint', white where the model fills in pixels: an image for all inputs, or a folder
     with an image of the same name for each input. Transparent pixels are filled in too."""
