@@ -11,6 +11,7 @@ from PIL import Image
 from pix2pix_tf import load, replace, train
 from pix2pix_tf.data.pipeline import augmented, fitted
 from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.pixels import over_checkerboard
 from pix2pix_tf.data.sources import open_dataset
 from pix2pix_tf.data.writing import write_tiff
 from pix2pix_tf.errors import ConfigError
@@ -22,7 +23,9 @@ from pix2pix_tf.exporting.options import ExportOptions
 from pix2pix_tf.inference.options import PredictOptions
 from pix2pix_tf.inference.predict import predict
 from pix2pix_tf.metrics import METRICS, absolute_error, ssim
+from pix2pix_tf.models.distilled import student_defaults
 from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.runs import open_run
 from pix2pix_tf.training.start import completed_config
 from tests.conftest import small_config
 from tests.models.test_missing_pixels import Watched
@@ -150,3 +153,25 @@ def test_a_run_translates_to_sprites(folder, run, tmp_path):
         options = EvaluateOptions(models, str(folder), tmp_path / "evaluation")
         [result] = evaluate(options, log=lambda line: None).models
         assert names <= result.values.keys()
+
+
+@pytest.mark.slow
+def test_a_student_of_inputs_alone_keeps_alpha(folder, run, tmp_path):
+    teacher = open_run(run.path)
+    config = replace(
+        student_defaults(teacher.config, run.path, inputs_only=True), run_dir=tmp_path / "student"
+    )
+    student = train(replace(config, steps=1, epochs=None), report=lambda line: None)
+    assert load(student.path).output == SPRITE
+    [side] = open_dataset(open_run(student.path).config).sides
+    assert not side.has_alpha
+    assert open_dataset(open_run(student.path).config, "pairs").sides[1].has_alpha
+
+
+@pytest.mark.parametrize(("model", "inputs"), [("pix2pix", 2), ("distilled_from_inputs", 1)])
+def test_sample_grids_show_a_checkerboard(model, inputs):
+    config = small_config(None, model, input_channels=3, output_channels=4, output_alpha=True)
+    held_out = [(sprite(1)[..., :3], sprite(2))[:inputs]]
+    grid = model_for(config).sample_grid(held_out, {"AtoB": lambda image: sprite(2)})
+    for output in grid.rows[0][1:]:
+        np.testing.assert_array_equal(output, over_checkerboard(sprite(2)))

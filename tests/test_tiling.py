@@ -25,6 +25,8 @@ class Pointwise(Translator):
 
     input = PixelFormat(3)
 
+    output = PixelFormat(2, bits=16)
+
     def __init__(self, size=None):
         self.size = size
         self.shapes = set()
@@ -134,3 +136,26 @@ def test_unfinished_tiff_is_removed(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_tiff(tmp_path / "one.tif", bands(), 600)
     assert not list(tmp_path.iterdir())
+
+
+class Faded(Translator):
+    """Returns blue whose alpha is the input's gray; where that is 0, invisible colors are random."""
+
+    input, output = PixelFormat(1), PixelFormat(4, has_alpha=True)
+
+    def _translate(self, given):
+        alpha = given.numpy()
+        hidden = np.random.default_rng(alpha.size).integers(0, 256, (*alpha.shape[:2], 3))
+        return np.concatenate([np.where(alpha, (0, 0, 255), hidden), alpha], axis=-1).astype(np.uint8)
+
+
+def test_invisible_colors_of_one_tile_do_not_show_in_another():
+    image = np.full((97, 200, 1), 255, np.uint8)
+    model, shown = Faded(), iter(range(100))
+    translate = model._translate
+    # Every second tile is transparent, so that overlaps are half transparent.
+    model._translate = lambda given: translate(given * (next(shown) % 2))
+    output = np.concatenate(list(translate_in_tiles(model, image, (128, 64))))
+    visible = output[output[..., 3] > 0]
+    assert (visible[:, 3] < 255).any()
+    np.testing.assert_array_equal(visible[:, :3], np.broadcast_to([0, 0, 255], (len(visible), 3)))

@@ -293,7 +293,9 @@ def _requests(
 ) -> list[tuple[ValueRange | None, int | None, bool | None]]:
     """Returns the configured value range, channels and use of alpha of A and B, or of images alone."""
     data, model = config.data, config.model
-    alpha = data.output_alpha if kind == model.data == "pairs" else False
+    # The files' declaration applies to pix2pix only; a student that has inputs alone inherits it.
+    alpha = data.output_alpha if model.data == "pairs" else bool(data.output_alpha)
+    alpha = alpha if kind == "pairs" else False
     requests: list[tuple[ValueRange | None, int | None, bool | None]] = [
         (data.input_range, data.input_channels, False),
         (data.output_range, data.output_channels, alpha),

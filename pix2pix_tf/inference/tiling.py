@@ -90,7 +90,7 @@ def translate_in_tiles(
             bar.update()
             return translate_tile(image[row.span, column.span])
 
-        yield from _blended(translated, rows, columns, image.shape[:2])
+        yield from _blended(translated, rows, columns, image.shape[:2], translate.output.has_alpha)
 
 
 def _sample(image: np.ndarray, places: list[tuple[Window, Window]]) -> Iterator[np.ndarray]:
@@ -106,8 +106,12 @@ def _blended(
     rows: list[Window],
     columns: list[Window],
     size: tuple[int, int],
+    has_alpha: bool,
 ) -> Iterator[np.ndarray]:
-    """Yields rows of blended tiles as soon as no further tile overlaps them."""
+    """Yields rows of blended tiles as soon as no further tile overlaps them.
+
+    Colors are weighted by alpha, because those of transparent pixels are arbitrary.
+    """
     band = np.zeros((len(rows[0].weights), size[1], 0), np.float32)  # the rows that the current tiles cover
     ends = [row.start for row in rows[1:]] + [size[0]]
     for row, end in zip(rows, ends, strict=True):
@@ -115,10 +119,15 @@ def _blended(
             output = translated(row, column)
             if not band.shape[2]:
                 band = np.zeros((*band.shape[:2], output.shape[2]), np.float32)
-            band[: len(row.weights), column.span] += (
-                np.outer(row.weights, column.weights)[..., np.newaxis] * output
-            )
+            weights = np.outer(row.weights, column.weights)[..., np.newaxis]
+            if has_alpha:
+                alpha = weights * output[..., -1:]
+                band[: len(row.weights), column.span] += np.concatenate([output[..., :-1] * alpha, alpha], -1)
+            else:
+                band[: len(row.weights), column.span] += weights * output
         done = end - row.start
+        if has_alpha:
+            band[:done, :, :-1] /= np.maximum(band[:done, :, -1:], 1e-6)
         yield np.rint(band[:done], out=band[:done]).astype(output.dtype)
         band[: len(band) - done] = band[done:]
         band[len(band) - done :] = 0

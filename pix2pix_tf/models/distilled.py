@@ -100,8 +100,11 @@ class DistilledFromInputs(_Student):
     Settings = InputsSettings
 
     def sample_grid(self, held_out: Rows, generators: Mapping[str, Translate]) -> SampleGrid:
-        (translate,) = generators.values()
-        return SampleGrid(("input", "output"), [(image, translate(image)) for (image,) in held_out])
+        from pix2pix_tf.data.pixels import shown_as
+
+        (translate,), (generator,) = generators.values(), self.published_generators().values()
+        rows = [(image, shown_as(generator.output, translate(image))) for (image,) in held_out]
+        return SampleGrid(("input", "output"), rows)
 
     def _prepare(self, tensors: Tensors, forward: ForwardPass) -> Batch:
         inputs, *weight = tensors

@@ -226,6 +226,8 @@ def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
 
 def _output_alpha(config: TrainConfig, dataset: ImageDataset) -> bool | None:
     """Returns whether the last output channel is alpha; ``None`` if the model makes no difference of it."""
+    if config.model.data == "images":
+        return config.data.output_alpha  # the teacher's, because inputs alone don't show it
     if config.model.data != "pairs" or config.data.task != "pairs":
         return None
     given, target = config.data.output_alpha, dataset.sides[-1]
