@@ -22,7 +22,7 @@ class PredictOptions:
     model: Positional[str]
     """A run directory or one of its checkpoints (RUN@best, RUN@4000), a SavedModel directory, a .tflite
     or .onnx file, the URL of a served model (http://host:8501/v1/models/NAME), or a shipped model:
-    facades-small, procedural-small."""
+    emoji-small, facades-small, procedural-small."""
     inputs: Positional[tuple[Path, ...]]
     """Images, or folders of images (searched recursively); none if the model generates images from noise.
     For a video: one video, or one folder of frames."""
