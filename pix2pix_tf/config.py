@@ -181,7 +181,7 @@ class OptimizationConfig:
     """Decay per step of the moving average of the generator's weights, with a warm-up; 0 publishes the raw
     weights."""
     precision: Precision = "auto"
-    """'auto' is mixed_bfloat16 if this machine has hardware for it, else float32."""
+    """'auto' is mixed_bfloat16 if that is faster on this machine, else float32."""
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
     """Seed of the initial weights, the order, the jitter and the dropout."""
 
