@@ -9,8 +9,8 @@ import tensorflow as tf
 from pix2pix_tf.config import Precision
 
 _BFLOAT16_TILES = "amx_bf16"
-# AVX-512's products of bfloat16 are faster than float32 on AMD's CPUs (1.6 times, Zen 4), and slower on Intel's
-# (0.7 times, Sapphire Rapids with AMX disabled).
+# AVX-512 multiplies bfloat16 faster than float32 on AMD's CPUs (1.6 times, Zen 4), and slower on Intel's
+# (0.7 times, Sapphire Rapids without AMX).
 _BFLOAT16_VECTORS = {"avx512_bf16", "AuthenticAMD"}
 _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 
@@ -33,7 +33,7 @@ def is_bfloat16_fast() -> bool:
             tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus
         )
         return all(found is not None and found >= _BFLOAT16_COMPUTE_CAPABILITY for found in capabilities)
-    return has_bfloat16_tiles() or _BFLOAT16_VECTORS <= _cpu_words()
+    return has_bfloat16_tiles() or _cpu_words() >= _BFLOAT16_VECTORS
 
 
 def has_bfloat16_tiles() -> bool:
