@@ -27,6 +27,9 @@ TIMEOUT_SECONDS = 30.0
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 """Waiting times before retries; progress restarts the sequence."""
 
+LARGEST_FILE = 1 << 25
+"""Bytes that are read at most of a file that is read as a whole; its digest shows whether it was larger."""
+
 _CHUNK_BYTES = 1 << 18
 _HEADERS = {"User-Agent": "pix2pix-tf"}
 _PORTAL = " (possibly a network's login page)"
@@ -114,7 +117,7 @@ def download_files(server: str, digests: Mapping[str, str], folder: Path) -> Gen
         folder: Cache; intact files in it are not downloaded again.
     """
     _refuse_other_protocols(server)
-    received = 0  # bytes
+    received = 0  # bytes, without those that were in the cache
 
     def read(path: str) -> tuple[str, bytes]:
         nonlocal received
@@ -129,7 +132,7 @@ def download_files(server: str, digests: Mapping[str, str], folder: Path) -> Gen
                 raise SystemFault(f"{error}; {_OTHER_WAYS}") from error
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        received += len(content)
+            received += len(content)
         return path, content
 
     with requests.Session() as session, concurrent.futures.ThreadPoolExecutor(_CONNECTIONS) as threads:
@@ -176,13 +179,11 @@ def _retry(attempt: Callable[[], _T], received: Callable[[], int], before: int, 
 
 
 def _get(session: requests.Session, url: str) -> bytes:
-    with (
-        _explain(url),
-        session.get(url, headers=_HEADERS, timeout=TIMEOUT_SECONDS, auth=anonymous) as response,
-    ):
+    options: Any = {"timeout": TIMEOUT_SECONDS, "auth": anonymous, "stream": True}
+    with _explain(url), session.get(url, headers=_HEADERS, **options) as response:
         if response.status_code != http.HTTPStatus.OK:
             raise _refusal(response)
-        return response.content
+        return response.raw.read(LARGEST_FILE, decode_content=True)
 
 
 def _continue(part: _Part, bar: Any) -> None:

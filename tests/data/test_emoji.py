@@ -115,7 +115,11 @@ def test_an_interrupted_download_fetches_only_what_is_missing(tmp_path, packages
     assert [Path(path.split()[1] if " " in path else path).name for path in paths[before:]] == ["1f600.webp"]
 
 
-def test_offline_costs_one_line(tmp_path):
+def test_offline_costs_one_line_at_once(tmp_path, monkeypatch):
+    cached = tmp_path / "downloads" / "pix2pix" / "emoji" / emoji.FLAT
+    cached.mkdir(parents=True)
+    shutil.copy(FILES / "icons.json", cached)
+    monkeypatch.setattr(download, "PAUSES_SECONDS", (600.0,))
     with pytest.raises(SystemFault, match="offline") as fault:
         opened(tmp_path, mirror_url="http://127.0.0.1:9")
     assert "\n" not in str(fault.value)

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pix2pix_tf.data.archives import open_archive
-from pix2pix_tf.data.download import download_files, has_digest
+from pix2pix_tf.data.download import LARGEST_FILE, download_files, has_digest
 from pix2pix_tf.errors import DataError
 
 SERVER = "https://cdn.jsdelivr.net/npm"
@@ -22,8 +22,6 @@ FLAT, THREE_D = "@iconify-json/fluent-emoji-flat@1.2.6", "@lobehub/fluent-emoji-
 ICONS = f"{FLAT}/icons.json"  # all drawings
 ICONS_DIGEST = "f5f4cf457c0db2ad5a2e42e033e02e0c"
 PAIRS = Path(__file__).with_name("pairs.txt")
-
-_LARGEST_FILE = 2**25  # bytes; icons.json has 9 million
 
 
 def write_pairs(folder: Path, downloads: Path, archive: Path | None, mirror: str | None) -> None:
@@ -75,7 +73,7 @@ def _read_tarballs(folder: Path, digests: Mapping[str, str]) -> Generator[tuple[
                 file = path.replace("package", package, 1)
                 if file in missing:
                     with open_member() as stored:
-                        content = stored.read(_LARGEST_FILE)
+                        content = stored.read(LARGEST_FILE)
                     if not has_digest(content, missing.pop(file)):
                         raise DataError(f"{tarball}: {path} is damaged; {_creation(package)}")
                     yield file, content
