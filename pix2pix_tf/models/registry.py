@@ -68,7 +68,7 @@ def preset(
     kind = model_class(model)
     settings = dict(kind.procedural if dataset == PROCEDURAL else facts_of(dataset).settings)
     if dataset != PROCEDURAL and kind.Settings.data == "images":
-        for name in ("epochs", "batch_size"):  # the papers' training lengths apply to translation only
+        for name in ("epochs", "steps", "batch_size"):  # these lengths of training apply to translation only
             settings.pop(name, None)
     if kind.Settings.data == "unpaired":  # both directions are trained
         settings.pop("direction", None)
