@@ -43,7 +43,7 @@ def test_a_pack_reads_what_its_folder_reads(folders, name):
     seed = 0 if (folder / "train").exists() or (folder / "trainA").exists() else 3
     expected = open_folder(folder, KINDS[name], split_seed=seed)
     pack_folder(folder, out, KINDS[name], split_seed=seed)
-    found = open_pack(out)
+    found = open_pack(out, config_of(out), KINDS[name])
     assert (found.sides, found.kind, found.name) == (expected.sides, expected.kind, expected.name)
     assert usual_kind(str(out)) == found.kind
     assert found.identity() == expected.identity()

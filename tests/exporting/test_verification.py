@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.exporting import verification
 from pix2pix_tf.exporting.export import parity_image
 from pix2pix_tf.exporting.verification import Difference, compare, shortfall, verify
@@ -100,7 +101,7 @@ def test_the_grid_shows_images_and_magnified_differences(other_process):
     worse = changed(trained, [1, -2, 100])
     other_process({"serving_default": [worse]}, [0.1])
     found = verify(Artifact("TFLite int8", Path("missing"), Tolerance(psnr=35)), [image], [trained])
-    grid = parity_image("title", [image], [trained], [found])
+    grid = parity_image("title", [image], [trained], [found], PixelFormat())
 
     def shown(cell):
         windows = np.lib.stride_tricks.sliding_window_view(grid, cell.shape)
@@ -110,6 +111,6 @@ def test_the_grid_shows_images_and_magnified_differences(other_process):
     magnified.reshape(-1)[:3] = (16, 32, 255)
     assert all(map(shown, (image, trained, worse, magnified)))
     assert not shown(random_image(3))
-    grid = parity_image("title", [], [trained], [found])  # of noise there is nothing to see
+    grid = parity_image("title", [], [trained], [found], PixelFormat())  # of noise there is nothing to see
     assert not shown(image)
     assert all(map(shown, (trained, worse, magnified)))
