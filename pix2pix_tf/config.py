@@ -61,7 +61,8 @@ class DataConfig:
     """A local copy of the data set's .tar.gz or .zip, used instead of a download; for emoji, the folder with
     its two .tgz files."""
     mirror_url: Annotated[str | None, CHANGEABLE] = None
-    """Server to download from instead of the public one: MIRROR/NAME.tar.gz or NAME.zip."""
+    """Server to download from instead of the public one: MIRROR/NAME.tar.gz or NAME.zip; for emoji, a
+    server of npm packages file by file."""
     direction: Direction = "AtoB"
     """Input side and output side: A is the left half or folder A."""
     task: TaskName = "pairs"
@@ -78,8 +79,8 @@ class DataConfig:
     output_bits: Literal[8, 16] | None = None
     """Bits per sample of the output (of both sides if unpaired); the data's by default."""
     output_alpha: bool | None = None
-    """Whether the last of 2 or 4 output channels is alpha, which decides where the colors count; by default
-    if the target files have alpha and --output-channels includes it."""
+    """Treat the last of 2 or 4 output channels as alpha; by default, if the target files have alpha and
+    --output-channels includes it."""
     input_range: tuple[float, float] | None = None
     """Minimum and maximum of the input's values (A's if unpaired); the range of the type, or of the data, by
     default."""

@@ -45,6 +45,12 @@ GAN_LOSSES: dict[GanLoss, GanLosses] = {
 PIXEL_LOSSES: dict[PixelLoss, Callable[[tf.Tensor], tf.Tensor]] = {"l1": tf.abs, "l2": tf.square}
 
 
+def premultiplied(image: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+    """Multiplies colors by alpha; images are float32 [batch, height, width, channels] in [-1, 1]."""
+    colors = (image[..., :-1] + 1.0) * (alpha + 1.0) / 2.0 - 1.0
+    return tf.concat([colors, image[..., -1:]], axis=-1)
+
+
 def pixel_loss(
     kind: PixelLoss, fake: tf.Tensor, target: tf.Tensor, weight: tf.Tensor | None = None
 ) -> tf.Tensor:

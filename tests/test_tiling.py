@@ -139,7 +139,7 @@ def test_unfinished_tiff_is_removed(tmp_path):
 
 
 class Faded(Translator):
-    """Returns blue whose alpha is the input's gray; where that is 0, invisible colors are random."""
+    """Returns blue with the input's gray as alpha; transparent pixels have random colors."""
 
     input, output = PixelFormat(1), PixelFormat(4, has_alpha=True)
 

@@ -28,7 +28,7 @@ _DAMAGE = (  # errors raised for damaged, encrypted or unknown content
 )  # fmt: skip
 
 Members = Iterator[tuple[str, int, Callable[[], Any]]]
-"""Path, size and an opener of each regular file; read it before advancing to the next."""
+"""Path, size and opener of each regular file. A file must be read before the next one is taken."""
 
 
 def extract_images(

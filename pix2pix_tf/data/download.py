@@ -28,7 +28,7 @@ PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 """Waiting times before retries; progress restarts the sequence."""
 
 LARGEST_FILE = 1 << 25
-"""Bytes that are read at most of a file that is read as a whole; its digest shows whether it was larger."""
+"""Most bytes read of a file that is held in memory; a larger file fails the check of its digest."""
 
 _CHUNK_BYTES = 1 << 18
 _HEADERS = {"User-Agent": "pix2pix-tf"}

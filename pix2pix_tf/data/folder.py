@@ -22,8 +22,8 @@ from pix2pix_tf.data.checking.values import suspicious_values
 from pix2pix_tf.data.dataset import ImageDataset, Images, sides_of_sets
 from pix2pix_tf.data.layout import UNSPLIT, Item, Sets, Survey, list_folder, split_by_hash
 from pix2pix_tf.data.names import data_root
-from pix2pix_tf.data.pixel_format import PixelFormat, ValueRange
-from pix2pix_tf.data.pixels import WITH_ALPHA, split_side_by_side
+from pix2pix_tf.data.pixel_format import WITH_ALPHA, PixelFormat, ValueRange
+from pix2pix_tf.data.pixels import split_side_by_side
 from pix2pix_tf.data.reading import load_in_pipeline
 from pix2pix_tf.errors import ConfigError, DataError
 from pix2pix_tf.files import printable

@@ -40,7 +40,7 @@ def open_named_dataset(name: str, config: TrainConfig, kind: DataKind) -> ImageD
     from pix2pix_tf.data.folder import open_folder
 
     data, facts = config.data, facts_of(name)
-    layout = "side-by-side" if facts.kind == "pairs" and name != EMOJI else "auto"
+    layout = "side-by-side" if name in CATALOG else "auto"
     folder = prepare_folder(name, data.data_dir, data.archive, data.mirror_url)
     dataset = open_folder(folder, replace(config, layout=layout), kind)
     return with_label_maps(dataclasses.replace(dataset, name=name), facts.labels)
@@ -52,8 +52,8 @@ def prepare_folder(
     """Returns the folder of a data set by its full name; creates the folder if it is missing.
 
     The images come from ``archive``, or from a download that is deleted afterwards. ``mirror`` replaces the
-    public server; it is the address of a folder or of the archive itself. The folder is created atomically.
-    ``archive`` is a file, or for emoji a folder with two.
+    public server; it is the address of a folder or of the archive itself. For emoji, ``archive`` is a folder
+    with two archives. The data set's folder is created atomically.
     """
     import filelock
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 MOST_BANDS = 16
 """Largest number of channels of an image."""
 
+WITH_ALPHA = (2, 4)
+"""Channel counts of gray and RGB images with alpha."""
+
 ValueRange = tuple[float, float]
 """The measurements that the lowest and the highest pixel value represent."""
 

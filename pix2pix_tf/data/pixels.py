@@ -11,11 +11,9 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-from pix2pix_tf.data.pixel_format import PixelFormat
+from pix2pix_tf.data.pixel_format import WITH_ALPHA, PixelFormat
 from pix2pix_tf.errors import DataError
 
-WITH_ALPHA = (2, 4)
-"""Channel counts of gray and RGB images with alpha."""
 _SQUARE = 8  # side of the checkerboard's squares in pixels
 _TOO_NARROW = "a side-by-side pair must be at least 2 pixels wide"
 

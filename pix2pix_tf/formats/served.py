@@ -20,8 +20,7 @@ import requests
 import tensorflow as tf
 import urllib3
 
-from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.pixels import WITH_ALPHA
+from pix2pix_tf.data.pixel_format import WITH_ALPHA, PixelFormat
 from pix2pix_tf.data.reading import MAX_PIXELS, read_image
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.formats.base import Format
@@ -231,7 +230,7 @@ def _shape(tensor: Any) -> list[int]:
 
 
 def _png_header(png: bytes) -> tuple[tuple[int, int, int], Literal[8, 16]]:
-    """Returns (height, width, channels) and bits of a PNG; raises `ValueError` if it has a palette."""
+    """Returns (height, width, channels) and bits of a PNG; raises `ValueError` for anything else."""
     channels = {0: 1, 2: 3, 4: 2, 6: 4}  # by color type
     if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 26 or png[25] not in channels:
         raise ValueError("not a PNG, gray or RGB")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pix2pix_tf.data.pixel_format import MOST_BANDS, PixelFormat
+from pix2pix_tf.data.pixel_format import MOST_BANDS, WITH_ALPHA, PixelFormat
 from pix2pix_tf.errors import ConfigError, DataError, SystemFault
 from pix2pix_tf.files import first_line
 from pix2pix_tf.models.base import Translate
@@ -157,7 +157,7 @@ class Translator(abc.ABC):
             )
             self.inpaints = bool(facts.get("inpaints", False))
             for has_alpha, form in ((self.inpaints, self.input), (self.output.has_alpha, self.output)):
-                if has_alpha and form.channels not in (2, 4):
+                if has_alpha and form.channels not in WITH_ALPHA:
                     raise ValueError(f"alpha needs 2 or 4 channels, not {form.channels}")
             self.enlarges = int(facts.get("enlarges", 1))
             if not 1 <= self.enlarges <= _MOST_ENLARGED:

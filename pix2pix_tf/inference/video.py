@@ -21,7 +21,7 @@ from av.video.reformatter import Colorspace, Interpolation
 from tqdm import tqdm
 
 from pix2pix_tf.data.layout import KINDS, natural_key, walk
-from pix2pix_tf.data.pixels import as_shown, over_white
+from pix2pix_tf.data.pixels import as_shown, convert_channels
 from pix2pix_tf.data.reading import MAX_PIXELS
 from pix2pix_tf.errors import ConfigError, DataError, Interrupted, Pix2pixError
 from pix2pix_tf.files import written_whole
@@ -91,7 +91,7 @@ def open_clip(source: Path, frame_rate: float | None) -> Iterator[Clip]:
     with container:
         videos = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
         if not videos or videos[0].codec_context is None:
-            raise DataError(f"{source}: has no video, or of an unknown codec; convert it to H.264")
+            raise DataError(f"{source}: no video stream with a known codec; convert it to H.264")
         stream = videos[0]
         if stream.width * stream.height > MAX_PIXELS:
             raise DataError(f"{source}: frames of more than {MAX_PIXELS} pixels; make them smaller")
@@ -316,6 +316,6 @@ def _outputs(
             image = translator.enlarged(image)
             output = translate(image)
         if translator.output.has_alpha:
-            output = over_white(output.astype(np.int64), translator.output.dtype.max).astype(output.dtype)
+            output = convert_channels(tf.constant(output), output.shape[2] - 1).numpy()  # over white
         shown = [as_shown(image), as_shown(output)] if options.side_by_side_output else [as_shown(output)]
         yield np.concatenate(shown, axis=1), part

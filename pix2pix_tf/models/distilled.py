@@ -100,10 +100,8 @@ class DistilledFromInputs(_Student):
     Settings = InputsSettings
 
     def sample_grid(self, held_out: Rows, generators: Mapping[str, Translate]) -> SampleGrid:
-        from pix2pix_tf.data.pixels import shown_as
-
-        (translate,), (generator,) = generators.values(), self.published_generators().values()
-        rows = [(image, shown_as(generator.output, translate(image))) for (image,) in held_out]
+        (translate,) = generators.values()
+        rows = [(image, self._shown(translate(image))) for (image,) in held_out]
         return SampleGrid(("input", "output"), rows)
 
     def _prepare(self, tensors: Tensors, forward: ForwardPass) -> Batch:

@@ -27,6 +27,7 @@ from pix2pix_tf.validation import limited
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
     from pix2pix_tf.models.forward import ForwardPass
@@ -60,14 +61,6 @@ class Pix2PixSettings(AdversarialSettings):
             )
         if self.stochastic and self.generator in ("resnet", "resnet_of_pytorch"):
             raise ConfigError("--stochastic needs a generator with dropout: unet or encoder_decoder")
-
-
-def premultiplied(image: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-    """Multiplies colors by alpha; images are float32 [batch, height, width, channels] in [-1, 1]."""
-    import tensorflow as tf
-
-    colors = (image[..., :-1] + 1.0) * (alpha + 1.0) / 2.0 - 1.0
-    return tf.concat([colors, image[..., -1:]], axis=-1)
 
 
 class Batch(NamedTuple):
@@ -168,6 +161,8 @@ class Pix2Pix(Model):
     def _adversarial_losses(
         self, forward: ForwardPass, batch: Batch, fake: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        from pix2pix_tf.losses import premultiplied
+
         images = (batch.targets, fake)
         if self.config.data.output_alpha:  # the discriminator sees colors as far as they are visible
             images = tuple(premultiplied(each, each[..., -1:]) for each in images)
@@ -181,7 +176,7 @@ class Pix2Pix(Model):
         return self.settings.l1_weight * distance, {f"gen_{self.settings.pixel_loss}": distance}
 
     def _distance(self, batch: Batch, fake: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        from pix2pix_tf.losses import pixel_loss
+        from pix2pix_tf.losses import pixel_loss, premultiplied
 
         if self.config.data.output_alpha:  # colors count where the target is visible
             alpha = targets[..., -1:]
@@ -215,14 +210,14 @@ class Pix2Pix(Model):
 
     def sample_grid(self, held_out: Rows, generators: Mapping[str, Translate]) -> SampleGrid:
         (translate,) = generators.values()
-        from pix2pix_tf.data.pixels import shown_as
-
-        [generator] = self.published_generators().values()
         rows = [
-            (
-                self.task.shown(image),
-                *(shown_as(generator.output, each) for each in (translate(image), target)),
-            )
+            (self.task.shown(image), self._shown(translate(image)), self._shown(target))
             for image, target in held_out
         ]
         return SampleGrid(("input", "output", "target"), rows)
+
+    def _shown(self, image: np.ndarray) -> np.ndarray:
+        """Blends an output or target with a checkerboard if it has alpha."""
+        from pix2pix_tf.data.pixels import over_checkerboard
+
+        return over_checkerboard(image) if self.config.data.output_alpha else image

@@ -12,8 +12,7 @@ from pix2pix_tf.config import DataConfig, TrainConfig, each_setting
 from pix2pix_tf.data.dataset import ImageDataset
 from pix2pix_tf.data.label_maps import palette
 from pix2pix_tf.data.names import full_name, looks_like_path
-from pix2pix_tf.data.pixel_format import PixelFormat
-from pix2pix_tf.data.pixels import WITH_ALPHA
+from pix2pix_tf.data.pixel_format import WITH_ALPHA, PixelFormat
 from pix2pix_tf.data.tasks.pairs import colors_in
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.effects import refuse_unread
@@ -225,7 +224,7 @@ def completed_config(config: TrainConfig, dataset: ImageDataset) -> TrainConfig:
 
 
 def _output_alpha(config: TrainConfig, dataset: ImageDataset) -> bool | None:
-    """Returns whether the last output channel is alpha; ``None`` if the model makes no difference of it."""
+    """Returns whether the last output channel is alpha; ``None`` if the model doesn't use alpha."""
     if config.model.data == "images":
         return config.data.output_alpha  # the teacher's, because inputs alone don't show it
     if config.model.data != "pairs" or config.data.task != "pairs":
