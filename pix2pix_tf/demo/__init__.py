@@ -52,7 +52,7 @@ class Demo(http.server.ThreadingHTTPServer):
         if path is None:
             raise ConfigError(
                 f"{model}: not a .tflite model; 'pix2pix export RUN' writes one, and "
-                f"{' and '.join(shipped_models())} are included in this package"
+                f"{', '.join(shipped_models())} are included in this package"
             )
         shipped = (TFLite.find(name) for name in shipped_models())
         paths = dict.fromkeys([path, *(each for each in shipped if each is not None)])
