@@ -122,7 +122,8 @@ class Page:
         [path.unlink() for path in downloads.iterdir()]
         self.click(button)
         file = downloads / f"{button.removeprefix('#save-')}.png"
-        WebDriverWait(self.browser, 10).until(lambda browser: file.exists())
+        # Chromium reserves the name with an empty file.
+        WebDriverWait(self.browser, 10).until(lambda browser: file.exists() and file.stat().st_size)
         with Image.open(file) as image:
             return np.asarray(image)
 
