@@ -1,4 +1,4 @@
-"""Records how an emoji is drawn on the page of ``pix2pix demo``: ``python web/record.py docs/demo.gif``."""
+"""Records how an emoji is drawn on the page of ``pix2pix demo``: ``python web/record.py docs/images/demo.gif``."""
 
 import io
 import shutil

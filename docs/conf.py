@@ -1,0 +1,20 @@
+"""Settings of the documentation: ``sphinx-build -W docs build/docs``."""
+
+from importlib.metadata import version as version_of
+
+project = "pix2pix_tf"
+author = "pix2pix_tf contributors"
+copyright = author
+release = version = version_of("pix2pix-tf")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx_copybutton"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]
+nitpicky = True
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+
+html_theme = "furo"
+html_title = project
+html_show_sphinx = False
