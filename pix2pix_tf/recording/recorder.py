@@ -24,7 +24,7 @@ from pix2pix_tf.sample_grids import write_grid
 class Recorder(contextlib.AbstractContextManager["Recorder"]):
     """Context manager that records one training session; ``title`` is the title of plots and sample grids.
 
-    Records of an earlier session after ``first_step`` are discarded.
+    ``sinks`` are the caller's. Records of an earlier session after ``first_step`` are discarded.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
         last_step: int,
         steps_per_epoch: float,
         title: str,
+        sinks: Sequence[Sink] = (),
     ):
         self._run = run
         self._steps_per_epoch = steps_per_epoch
@@ -46,6 +47,7 @@ class Recorder(contextlib.AbstractContextManager["Recorder"]):
             Plots(run, metrics, title),
             # Last, because the error of a sink that fails to open must not follow an open progress bar.
             Progress(first_step, last_step, metrics),
+            *sinks,
         ]
         earlier = read_metrics(run.metrics_file)
         self._seconds_before = earlier[-1]["seconds"] if earlier else 0.0

@@ -10,7 +10,8 @@ from pix2pix_tf.models.base import SampleGrid
 class Sink:
     """Receives metrics and sample grids; subclasses implement the methods that they need.
 
-    To add a sink, write a subclass in this package and add it to the list in `Recorder`.
+    Pass instances to ``train(config, sinks=[...])``. For a sink that all runs have, write a subclass in this
+    package and add it to the list in `Recorder`.
     """
 
     def advance(self) -> None:

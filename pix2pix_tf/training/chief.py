@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from pix2pix_tf.data.pipeline import held_out_images
 from pix2pix_tf.errors import DamagedCheckpoint, TrainingDiverged
 from pix2pix_tf.formats.run import GeneratorTranslator, translators_for
 from pix2pix_tf.models.base import Model, SampleGrid
-from pix2pix_tf.recording import Recorder
+from pix2pix_tf.recording import Recorder, Sink
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.runs.checkpoints import CheckpointWriter, has_moments, restore
 from pix2pix_tf.training.distillation import teacher_discriminator
@@ -98,7 +98,7 @@ class Chief:
         return [] if line is None else [line]
 
     @contextlib.contextmanager
-    def recording(self, first_step: int, last_step: int) -> Iterator[None]:
+    def recording(self, first_step: int, last_step: int, sinks: Sequence[Sink]) -> Iterator[None]:
         """Opens logs and validation for the steps of a session."""
         dataset, data = self._dataset, self._config.data
         self._run.final_grid.unlink(missing_ok=True)  # marks a finished run
@@ -113,7 +113,7 @@ class Chief:
         title = f"{run_name}: {configs.dataset_label(data.dataset)} ({dataset.held_out})"
         per_epoch = steps_per_epoch(self._config, dataset.count("train"))
         self._recorder = Recorder(
-            self._run, self._config, self._model.metrics(), first_step, last_step, per_epoch, title
+            self._run, self._config, self._model.metrics(), first_step, last_step, per_epoch, title, sinks
         )
         with contextlib.closing(self._writer), self._recorder:
             yield

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from pix2pix_tf.data.pipeline import in_memory, training_batches
 from pix2pix_tf.distribution import Hosts
 from pix2pix_tf.errors import Interrupted, TrainingDiverged
 from pix2pix_tf.models.registry import model_for
+from pix2pix_tf.recording import Sink
 from pix2pix_tf.runs import RunDirectory
 from pix2pix_tf.signals import caught_signals
 from pix2pix_tf.training.chief import Chief
@@ -94,8 +95,8 @@ class Session:
         ]
         return [first_line, *ranges, *self.dataset.notes]
 
-    def run(self) -> None:
-        """Trains to the last step."""
+    def run(self, sinks: Sequence[Sink] = ()) -> None:
+        """Trains to the last step; the first host also records to ``sinks``."""
         dataset = in_memory(self.dataset, "train", self.hosts.processes_here)
         first, last = self.first_step, self.last_step
         batches = self.hosts.batches(
@@ -103,7 +104,7 @@ class Session:
                 dataset, self.config, first, last, self.trainer.batches_per_step, share
             )
         )
-        recording = self.chief.recording(first, last) if self.chief else contextlib.nullcontext()
+        recording = self.chief.recording(first, last, sinks) if self.chief else contextlib.nullcontext()
         with recording, caught_signals() as signals:
             self._train(batches, signals)
             self.hosts.chief_decides(lambda: self._on_chief().finish())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +14,7 @@ from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.data.sources import open_dataset, open_existing
 from pix2pix_tf.devices import resolve_precision
 from pix2pix_tf.distribution import Cluster, joined
+from pix2pix_tf.recording import Sink
 from pix2pix_tf.runs import RunDirectory, package_versions
 from pix2pix_tf.training.framework_errors import framework_errors_explained
 from pix2pix_tf.training.loop import Session
@@ -25,7 +26,10 @@ _OF_CHIEF = ("run_dir", "dataset", "init_from", "teacher", "precision", *FROM_DA
 
 
 def train(
-    config: TrainConfig, report: Callable[[str], None] = print, cluster: Cluster | None = None
+    config: TrainConfig,
+    report: Callable[[str], None] = print,
+    cluster: Cluster | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> RunDirectory:
     """Trains a model, from the start or from the newest checkpoint in the run directory.
 
@@ -38,6 +42,8 @@ def train(
         cluster: of several hosts, from `find_cluster`. All of them call ``train`` once, before anything else
             is done with TensorFlow. Only the first one uses the run directory; each needs the data. If this
             raises, the process must exit: the other hosts wait for it until then.
+        sinks: receive metrics and sample grids during training, such as to show them in a notebook; on the
+            first host only.
 
     Returns:
         The finished run.
@@ -75,7 +81,7 @@ def train(
             session = Session(decided_by_chief(lock_and_complete), run, dataset, hosts)
             for line in (*session.record_start(), *session.description()):
                 report(line)
-            session.run()
+            session.run(sinks)
     return run
 
 

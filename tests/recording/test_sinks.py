@@ -7,12 +7,13 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pix2pix_tf import preset
+from pix2pix_tf import preset, train
 from pix2pix_tf.models.base import Metric, SampleGrid
-from pix2pix_tf.recording import Recorder
+from pix2pix_tf.recording import Recorder, Sink
 from pix2pix_tf.recording.jsonl import JsonLines, read_metrics
 from pix2pix_tf.recording.plots import plot_metrics, plot_validation
 from pix2pix_tf.runs import RunDirectory
+from tests.conftest import small_config
 
 METRICS = (Metric("loss", "network/loss", bar="L", plot="loss", level=(0.5, "half")), Metric("other", "tag"))
 GRID = SampleGrid(
@@ -80,3 +81,28 @@ def test_plot_of_validation():
         orange = ((pixels[..., 0] > 240) & (abs(pixels[..., 1] - 127) < 30) & (pixels[..., 2] < 60)).sum()
         curves.append((blue > 500, orange > 500))
     assert curves == [(True, False), (True, True)]
+
+
+class Seen(Sink):
+    def __init__(self):
+        self.calls = []
+
+    def log(self, step, values):
+        self.calls.append(("log", step))
+
+    def images(self, step, grid):
+        self.calls.append(("images", step, *grid.columns))
+
+    def finish(self):
+        self.calls.append("finish")
+
+    def close(self):
+        self.calls.append("close")
+
+
+@pytest.mark.slow
+def test_train_records_to_sinks_of_the_caller(tmp_path):
+    seen = Seen()
+    train(small_config(tmp_path / "run", steps=2, log_every=1, sample_every=1), sinks=[seen])
+    grids = [("images", step, "input", "output", "target") for step in (1, 2)]
+    assert seen.calls == [("log", 1), grids[0], ("log", 2), grids[1], "finish", "close"]
