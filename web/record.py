@@ -1,4 +1,4 @@
-"""Records how an emoji is drawn on the page of ``pix2pix demo``: ``python web/record.py docs/images/demo.gif``."""
+"""Records the drawing of an emoji on the demo page: ``python web/record.py docs/images/demo.gif``."""
 
 import io
 import shutil
