@@ -1,6 +1,7 @@
 """The folder in which commands of the documentation run: small data sets, runs and an exported model."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,7 +45,10 @@ def examples(tmp_path_factory):
     photo, labels = (Image.fromarray(image) for image in draw_pair(6, 0, SIDE, SIDE))
     photo.save(home / "photo.jpg", quality=95)
     labels.save(home / "labels.png")
-    labels.resize((256, 256)).save(home / "drawing.png")
+    drawing = Path(__file__).parents[2] / "docs" / "images" / "drawing.png"
+    for place in (home, home / "docs" / "images"):
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(drawing, place)
     _write_video(home / "clip.mp4")
 
     config = replace(
