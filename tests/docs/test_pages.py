@@ -80,7 +80,7 @@ def short(steps):
 def small_train(config, *arguments, **options):
     from pix2pix_tf.training.train import train
 
-    steps = short(config.steps or 4000)
+    steps = short(config.optimization.steps or 4000)
     config = replace(config, image_size=(64, 64), base_filters=8, steps=steps, epochs=None)
     config = replace(config, log_every=2, sample_every=2, checkpoint_every=2, evaluate_every=2)
     return train(config, *arguments, **options)
