@@ -18,7 +18,7 @@ import tyro
 from pix2pix_tf.data.names import looks_like_path
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.metrics import BEST_METRICS
-from pix2pix_tf.validation import Limits, check_limits, check_range, fields_of, fits, limited
+from pix2pix_tf.validation import COMMON, Limits, check_limits, check_range, fields_of, fits, limited
 from pix2pix_tf.wording import did_you_mean, flag, shown
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -52,9 +52,9 @@ MOST_STEPS = 999_999_999  # checkpoint and sample names have nine digits
 class DataConfig:
     """The images to train on, and their preprocessing."""
 
-    dataset: str = "procedural"
-    """'procedural' (generated facades), a name such as 'facades', the path of a folder, or its address in an
-    object store."""
+    dataset: Annotated[str, COMMON] = "procedural"
+    """'procedural' (generated facades), a name such as 'facades', or the path or object-store address of a
+    folder."""
     data_dir: Annotated[Path | None, CHANGEABLE] = None
     """Directory of data sets; the one of tensorflow-datasets by default."""
     archive: Annotated[Path | None, CHANGEABLE] = None
@@ -63,11 +63,10 @@ class DataConfig:
     mirror_url: Annotated[str | None, CHANGEABLE] = None
     """Server to download from instead of the public one: MIRROR/NAME.tar.gz or NAME.zip; for emoji, a
     server of npm packages file by file."""
-    direction: Direction = "AtoB"
+    direction: Annotated[Direction, COMMON] = "AtoB"
     """Input side and output side: A is the left half or folder A."""
-    task: TaskName = "pairs"
-    """'pairs' trains on the data set's pairs. The others make pairs from photos, or from the target side:
-    gray to color, masked to complete, edges to photo, blurred to sharp, small to large."""
+    task: Annotated[TaskName, COMMON] = "pairs"
+    """'pairs' uses the data set's pairs; the others make pairs from photos or from the target side."""
     upscale_factor: Literal[2, 4] = 4
     """Enlargement of the task 'upscale'."""
     input_channels: Annotated[int | None, *limited(1, 16)] = None
@@ -89,16 +88,16 @@ class DataConfig:
     ignore: float | None = None
     """Value of pixels without data (nodata, void classes), in measurements and gray images. Applies to both
     sides, or only to the sides in --label-maps. NaN and declared nodata (GDAL_NODATA) are always ignored."""
-    image_size: tuple[int, ...] = (256, 256)
-    """Height and width of the training images, each from 64 to 2048; one number means a square."""
+    image_size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="H [W]"), COMMON] = (256, 256)
+    """Height and width of the training images, from 64 to 2048; one number means a square."""
     fit: Fit = "resize"
     """How images with a different aspect ratio get the image size: 'resize' stretches, 'crop' fills and
     crops, 'pad' fits inside and pads by reflection."""
     layout: Layout = "auto"
     """How a folder stores pairs: 'side-by-side' in one image, or in two 'folders'; 'auto' detects it and
     rejects folders of plain photos."""
-    label_maps: LabelMaps = "auto"
-    """Sides that are label maps, resized without mixing colors; 'auto' uses the data set's declaration."""
+    label_maps: Annotated[LabelMaps, COMMON] = "auto"
+    """Sides that are label maps, whose colors must not be mixed; 'auto' uses the data set's declaration."""
     one_hot_labels: bool = False
     """Feed an input label map to the networks as one channel per class instead of its colors."""
     label_colors: tuple[int, ...] | None = None
@@ -144,9 +143,9 @@ class ModelSettings:
     side: ClassVar[int] = 1  # for models of single images: the side of pairs to use, 0 input or 1 target
     takes_images: ClassVar[bool] = True  # false for models that generate images from noise
 
-    model: Annotated[str, tyro.conf.arg(metavar="NAME")]
+    model: Annotated[str, COMMON]
     """Model to train."""
-    recipe: Recipe = "default"
+    recipe: Annotated[Recipe, COMMON] = "default"
     """Defaults for the best results, or the networks and training of the paper."""
 
     def check(self, config: TrainConfig) -> None:
@@ -157,11 +156,11 @@ class ModelSettings:
 class OptimizationConfig:
     """Optimizers, precision and length of training."""
 
-    steps: Annotated[int | None, *limited(1, MOST_STEPS), CHANGEABLE] = None
+    steps: Annotated[int | None, *limited(1, MOST_STEPS), CHANGEABLE, COMMON] = None
     """Total number of steps, instead of --epochs; a step updates every network at least once."""
-    epochs: Annotated[float | None, *limited(0.001, 1_000_000), CHANGEABLE] = 200
+    epochs: Annotated[float | None, *limited(0.001, 1_000_000), CHANGEABLE, COMMON] = 200
     """Total number of passes over the training images."""
-    batch_size: Annotated[int, *limited(1)] = 1
+    batch_size: Annotated[int, *limited(1), COMMON] = 1
     """Pairs (or images per side) per step, over all devices."""
     accumulate: Annotated[int, *limited(1), CHANGEABLE] = 1
     """Number of parts that a batch is split into to save memory; gradients are accumulated. Batch
@@ -181,8 +180,8 @@ class OptimizationConfig:
     ema_decay: Annotated[float, *limited(0.0, 0.99999)] = 0.999
     """Decay per step of the moving average of the generator's weights, with a warm-up; 0 publishes the raw
     weights."""
-    precision: Precision = "auto"
-    """'auto' is mixed_bfloat16 if that is faster on this machine, else float32."""
+    precision: Annotated[Precision, COMMON] = "auto"
+    """'auto' is mixed_bfloat16 if faster on this machine, else float32."""
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
     """Seed of the initial weights, the order, the jitter and the dropout."""
 
@@ -191,10 +190,10 @@ class OptimizationConfig:
 class RecordConfig:
     """What a run writes, how often, and where."""
 
-    run_dir: Annotated[Path | None, CHANGEABLE] = None
-    """Directory of the run, or its address in an object store (s3://…); runs/DATASET, runs/DATASET-MODEL or
-    runs/DATASET-TASK by default. An existing run is resumed."""
-    init_from: Path | None = None
+    run_dir: Annotated[Path | None, CHANGEABLE, COMMON] = None
+    """Directory or object-store address (s3://…) of the run; an existing run is resumed. By default
+    runs/DATASET, runs/DATASET-MODEL or runs/DATASET-TASK."""
+    init_from: Annotated[Path | None, COMMON] = None
     """Run whose weights are the initial weights."""
     log_every: Annotated[int, *limited(1), CHANGEABLE] = 50
     """Number of steps between log lines (metrics.jsonl, TensorBoard)."""

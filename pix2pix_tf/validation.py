@@ -18,6 +18,9 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.wording import flag, shown
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+COMMON = "common"
+"""Annotates an option that ``--help`` lists; ``--help-all`` lists all."""
+
 _LARGEST = sys.float_info.max
 _DESCRIPTIONS = {
     int: "a whole number",
@@ -97,7 +100,7 @@ def checked(function: Function) -> Function:
 
 def fits(annotation: Any, value: Any) -> bool:
     """Returns whether a value has the annotated type. Integers are valid floats; bools are not numbers."""
-    origin, parts = _parts(annotation)
+    origin, parts = parts_of(annotation)
     if origin is types.UnionType:
         return any(fits(part, value) for part in parts)
     if origin is Literal:
@@ -111,7 +114,7 @@ def fits(annotation: Any, value: Any) -> bool:
 
 def description(annotation: Any) -> str:
     """Describes the values that an annotation allows."""
-    origin, parts = _parts(annotation)
+    origin, parts = parts_of(annotation)
     if origin is types.UnionType:
         return " or ".join(description(part) for part in parts if part is not types.NoneType)
     if origin is Literal:
@@ -121,9 +124,9 @@ def description(annotation: Any) -> str:
     return _DESCRIPTIONS.get(origin, origin.__name__)
 
 
-def _parts(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+def parts_of(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     """Returns a type without ``Annotated``, and its type arguments; all unions become ``UnionType``."""
     origin, parts = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if origin is Annotated:
-        return _parts(parts[0])
+        return parts_of(parts[0])
     return (types.UnionType if origin is typing.Union else origin), parts

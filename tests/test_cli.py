@@ -4,7 +4,6 @@ import dataclasses
 import io
 import itertools
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from PIL import Image
 
 from pix2pix_tf import preset, replace
 from pix2pix_tf.commands import train as train_command
-from pix2pix_tf.commands.main import main
+from pix2pix_tf.commands.main import command_options, main
+from pix2pix_tf.commands.options import options_of
 from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.commands.train import train_args
 from pix2pix_tf.config import TrainConfig, each_setting, to_json
@@ -258,7 +258,8 @@ def test_a_dry_run_opens_what_is_here(capsys, empty_place):
 
 HELP = """
 import contextlib, sys
-from pix2pix_tf.commands.main import main
+from pix2pix_tf.commands.main import command_options, main
+from pix2pix_tf.commands.options import options_of
 code = 0
 try:
     code = main(sys.argv[1:])
@@ -284,26 +285,32 @@ def test_importing_the_package_imports_nothing_heavy(python):
     assert done.stdout == "False False\n", done.stderr
 
 
-def test_help_lists_every_flag_of_every_group_with_its_limits_and_default(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "110")
-    texts = []
-    for flags in ([], ["--dataset", "edges2shoes"]):
-        with pytest.raises(SystemExit) as leaving:
-            main(["train", *flags, "--help"])
-        assert leaving.value.code in (0, None)
-        texts.append(capsys.readouterr().out)
-    titles = [line.strip("╭╮─ ") for line in texts[0].splitlines() if " options" in line]
-    groups = [f"{group.name} options" for group in dataclasses.fields(TrainConfig)]
-    assert [title for title in titles if title.endswith(" options")] == groups
-    plain = [" ".join(text.partition(" options ")[2].replace("│", " ").split()) for text in texts]
+def help_of(capsys, *arguments):
+    with pytest.raises(SystemExit) as leaving:
+        main([*arguments])
+    assert leaving.value.code in (0, None)
+    return capsys.readouterr().out
+
+
+def test_help_of_everything_lists_every_flag_in_its_group_with_limits_and_default(capsys):
+    texts = [help_of(capsys, "train", *flags, "--help-all") for flags in ([], ["--dataset", "edges2shoes"])]
+    titles = [line.partition(" options:")[0].lower() for line in texts[0].splitlines() if " options:" in line]
+    assert titles == [group.name for group in dataclasses.fields(TrainConfig)]
+    plain = [" ".join(text.split()) for text in texts]
+    entries = {entry.split()[0].strip(","): " ".join(entry.split()) for entry in texts[0].split("\n  --")}
     for _, name, _, value in each_setting(preset("procedural")):
-        described = re.search(rf"{flag(name)}[ ,].*?default: (.*?)\)", plain[0])
-        assert described is not None, name
-        assert described[1] == shown(value), name
+        entry = entries[flag(name).removeprefix("--")]
+        assert value in (None, False) or f"default: {shown(value)})" in entry, name
     assert "(from 1 to 999999999; default: 3000)" in plain[0]
     assert "(at least 1; default: 4)" in plain[1]  # the data set's batch size
     assert "wgan" in texts[0]
     assert "distilled" not in texts[0]  # students are trained by distill
+
+
+@pytest.mark.parametrize("command", command_options())
+def test_help_is_short_and_every_option_has_a_text(capsys, command):
+    assert len(help_of(capsys, *command.split(), "--help").splitlines()) <= 48
+    assert all(option.help for option in options_of(command_options()[command]))
 
 
 def test_a_url_reaches_the_client_as_it_was_typed(capsys, empty_place, save_image):

@@ -18,7 +18,7 @@ from pix2pix_tf.data.names import NAMED, full_name, looks_like_path
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
-from pix2pix_tf.validation import fields_of, limited
+from pix2pix_tf.validation import COMMON, fields_of, limited
 from pix2pix_tf.wording import counted, did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class DataCheckOptions(DataOptions):
     """Reports problems of a data set or a folder; the exit code is 2 if it can't be used."""
 
     data: _Data = _CHECKED
-    json: bool = False
+    json: Annotated[bool, COMMON] = False
     """Print a JSON object that names every file."""
 
 
@@ -93,9 +93,9 @@ class DataPreviewOptions(DataOptions):
     """Writes a grid of pairs as used in training: resized, jittered, cropped and flipped."""
 
     data: _Data = _PREVIEWED
-    out: Path = Path("preview.png")
+    out: Annotated[Path, COMMON] = Path("preview.png")
     """Output file."""
-    count: Annotated[int, *limited(1, 64)] = 6
+    count: Annotated[int, *limited(1, 64), COMMON] = 6
     """Number of pairs."""
     seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
     """Seed of the order, the jitter and the flips, as in training."""
@@ -117,25 +117,18 @@ class DataPackOptions:
 
 
 def run(arguments: list[str]) -> int:
-    actions: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
-        "list": (DataListOptions, _list),
-        "download": (DataDownloadOptions, _download),
-        "check": (DataCheckOptions, _check),
-        "preview": (DataPreviewOptions, _preview),
-        "pack": (DataPackOptions, _pack),
-    }
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: pix2pix data list | download NAME | check DATASET | preview DATASET | pack FOLDER\n")
-        for name, (kind, _) in actions.items():
+        for name, kind in OPTIONS.items():
             print(f"  {name:<9} {kind.__doc__}")
         print("\n'pix2pix data COMMAND --help' lists the options.")
         return 0 if arguments else 2
-    if arguments[0] not in actions:
-        meant = did_you_mean(arguments[0], actions)
+    if arguments[0] not in OPTIONS:
+        meant = did_you_mean(arguments[0], OPTIONS)
         raise UserError(
-            f"unknown command 'pix2pix data {arguments[0]}'{meant}; use one of {', '.join(actions)}"
+            f"unknown command 'pix2pix data {arguments[0]}'{meant}; use one of {', '.join(OPTIONS)}"
         )
-    kind, action = actions[arguments[0]]
+    kind, action = _ACTIONS[arguments[0]]
     command = f"data {arguments[0]}"
     options = parse(kind, command, arguments[1:])
     if isinstance(options, DataOptions):  # again, with the defaults of the data set's preset
@@ -218,3 +211,13 @@ def _pack(options: DataPackOptions) -> None:
     config = configs.replace(preset(), **{**vars(options.data), "split_seed": options.seed})
     dataset = pack_folder(folder, options.out, config, kind)
     print(f"{dataset.description()}; to train on it: pix2pix train --dataset {quoted(options.out)}")
+
+
+_ACTIONS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
+    "list": (DataListOptions, _list),
+    "download": (DataDownloadOptions, _download),
+    "check": (DataCheckOptions, _check),
+    "preview": (DataPreviewOptions, _preview),
+    "pack": (DataPackOptions, _pack),
+}
+OPTIONS = {name: kind for name, (kind, _) in _ACTIONS.items()}

@@ -31,6 +31,9 @@ class DemoOptions:
     """LiteRT.js: node_modules/@litertjs after 'npm ci' in web/; by default downloaded once (12 MB)."""
 
 
+OPTIONS = DemoOptions
+
+
 def run(arguments: list[str]) -> int:
     options = parse(DemoOptions, "demo", arguments)
     start_frameworks()

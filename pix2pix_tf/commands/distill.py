@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.commands.parsing import parse
+from pix2pix_tf.commands.parsing import HELP_FLAGS, parse
 from pix2pix_tf.commands.train import TrainArgs, early, refuse_unread_flags, run_training, with_length
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.distilled import StudentSettings, student_defaults, student_directory
-from pix2pix_tf.models.registry import preset
+from pix2pix_tf.models.registry import defaults
 from pix2pix_tf.storage import absolute
+from pix2pix_tf.validation import COMMON
 from pix2pix_tf.wording import quoted
 
 
@@ -21,13 +23,20 @@ from pix2pix_tf.wording import quoted
 class DistillArgs(TrainArgs):
     """Trains a small student of a run; the same command again resumes it.
 
-    Usage: 'pix2pix distill RUN [options]'. RUN is the teacher's run directory or one of its checkpoints. By
-    default all settings are the teacher's, including the data and the number of steps.
+    RUN is the teacher's run directory or one of its checkpoints. By default all settings are the teacher's,
+    including the data and the number of steps.
+
+    Examples:
+      pix2pix distill runs/facades
+      pix2pix distill runs/facades@best --base-filters 8 --run-dir runs/facades-tiny
     """
 
-    inputs_only: bool = False
+    inputs_only: Annotated[bool, COMMON] = False
     """Train only on the teacher's outputs, without targets: --dataset can be a folder of input images.
     Always on if the teacher was not trained on pairs."""
+
+
+OPTIONS = DistillArgs(student_defaults(defaults(), Path("RUN")))
 
 
 def run(arguments: list[str]) -> int:
@@ -36,9 +45,8 @@ def run(arguments: list[str]) -> int:
 
 def distill_args(arguments: Sequence[str]) -> DistillArgs:
     """Parses the flags of ``pix2pix distill``; the defaults are the teacher's settings."""
-    if any(help_flag in arguments for help_flag in ("-h", "--help")) and arguments[0].startswith("-"):
-        student = student_defaults(preset(), Path("RUN"))
-        return parse(DistillArgs, "distill RUN", ["--help"], DistillArgs(student))
+    if not set(arguments).isdisjoint(HELP_FLAGS) and arguments[0].startswith("-"):
+        return parse(DistillArgs, "distill RUN", arguments, OPTIONS)
     if not arguments or arguments[0].startswith("-"):
         raise ConfigError("the teacher is missing; give its run first: pix2pix distill RUN")
     run, *flags = arguments

@@ -6,6 +6,8 @@ from pix2pix_tf.commands.parsing import parse, start_frameworks
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.evaluation.options import EvaluateOptions
 
+OPTIONS = EvaluateOptions
+
 
 def run(arguments: list[str]) -> int:
     options = parse(EvaluateOptions, "evaluate", arguments)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pix2pix_tf.commands.parsing import parse, start_frameworks
 from pix2pix_tf.exporting.options import ExportOptions
 
+OPTIONS = ExportOptions
+
 
 def run(arguments: list[str]) -> int:
     options = parse(ExportOptions, "export", arguments)

@@ -31,6 +31,9 @@ class ImportOptions:
     each image's statistics, like the original test.py."""
 
 
+OPTIONS = ImportOptions
+
+
 def run(arguments: list[str]) -> int:
     options = parse(ImportOptions, "import", arguments)
     start_frameworks()

@@ -9,6 +9,7 @@ import importlib
 import io
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.errors import Pix2pixError, UserError
@@ -55,6 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return report_error(UserError(f"{path}: the user doesn't exist; give the full path"), "")
 
 
+def command_options() -> dict[str, Any]:
+    """Returns the options of each command (also "data check"): a dataclass, or an instance of one."""
+    modules = {name: _module(name) for name in _COMMANDS if name != "data"}
+    actions = {f"data {name}": kind for name, kind in _module("data").OPTIONS.items()}
+    return {**{name: module.OPTIONS for name, module in modules.items()}, **actions}
+
+
+def _module(command: str) -> Any:
+    return importlib.import_module(f"pix2pix_tf.commands.{_COMMANDS[command][0]}")
+
+
 def _run_command(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: pix2pix COMMAND [options]\n")
@@ -74,4 +86,4 @@ def _run_command(arguments: list[str]) -> int:
     if command not in _COMMANDS:
         meant = did_you_mean(command, _COMMANDS)
         raise UserError(f"unknown command '{command}'{meant}; use one of {', '.join(_COMMANDS)}")
-    return int(importlib.import_module(f"pix2pix_tf.commands.{_COMMANDS[command][0]}").run(arguments[1:]))
+    return int(_module(command).run(arguments[1:]))

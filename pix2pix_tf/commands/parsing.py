@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
+from pix2pix_tf.commands.options import help_text, options_of
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.storage import address_of
-from pix2pix_tf.validation import check_limits, description, fields_of
-from pix2pix_tf.wording import did_you_mean, flag
+from pix2pix_tf.validation import check_limits, description
+from pix2pix_tf.wording import did_you_mean
 
 Args = TypeVar("Args")
 _ELSEWHERE = {  # flags of other pix2pix programs
@@ -30,6 +30,7 @@ _ELSEWHERE = {  # flags of other pix2pix programs
     "--dataroot": "--dataset",
 }
 _SIZES = {"--image-size": "a size, such as 256 or 256x384", "--tflite-sizes": "sizes, such as 256x384"}
+HELP_FLAGS = frozenset(("-h", "--help", "--help-all"))
 _MAY_BE_STORED = ("run", "run_dir", "init_from", "teacher")  # settings that may be in an object store
 
 
@@ -41,70 +42,47 @@ def start_frameworks() -> None:
     keras.utils.disable_interactive_logging()
 
 
-def parse(
-    kind: type[Args],
-    command: str,
-    arguments: Sequence[str],
-    default: Args | None = None,
-    summary: str | None = None,
-) -> Args:
+def parse(kind: type[Args], command: str, arguments: Sequence[str], default: Args | None = None) -> Args:
     """Parses flags into a dataclass; ``--help`` prints and exits 0."""
+    options: Any = default or kind
+    given: dict[str, Any] = {} if default is None else {"default": default}
+    if not HELP_FLAGS.isdisjoint(arguments):
+        print(help_text(options, command, everything="--help-all" in arguments))
+        raise SystemExit(0)
     text = "\0".join(arguments)  # splits --image-size HEIGHTxWIDTH into two numbers
     text = re.sub(r"(^|\0)(--image[-_]size)[\0=](\d+)x(\d+)(?=\0|$)", r"\1\2\0\3\0\4", text)
     arguments = text.split("\0") if arguments else []
-    options: dict[str, Any] = {} if default is None else {"default": default}
     problem = ""
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # hides tyro's multi-line messages
             parsed, unknown = tyro.cli(
                 kind,
-                prog=f"pix2pix {command}",
                 args=arguments,
-                description=summary,
+                add_help=False,
                 return_unknown_args=True,
-                config=(
-                    tyro.conf.OmitArgPrefixes,
-                    tyro.conf.HelptextFromCommentsOff,
-                    tyro.conf.PositionalMetavarFromFieldName,
-                ),
-                **options,
+                config=(tyro.conf.OmitArgPrefixes,),
+                **given,
             )
         if unknown:
-            problem = _problem(arguments, default or kind) or f"{unknown[0]} is unknown"
-    except SystemExit as leaving:
-        if not leaving.code:
-            raise
-        problem = _problem(arguments, default or kind) or "an argument is missing"
+            problem = _problem(arguments, options) or f"{unknown[0]} is unknown"
+    except SystemExit:
+        problem = _problem(arguments, options) or "an argument is missing"
     if problem:
         raise ConfigError(f"{problem}; 'pix2pix {command} --help' lists the flags")
     check_limits(parsed)
-    for name, _, value in _fields(parsed):
-        for path in value if isinstance(value, tuple) else [value]:
-            if isinstance(path, Path) and name not in _MAY_BE_STORED and address_of(path) is not None:
-                raise ConfigError(f"{flag(name)} {address_of(path)} is in an object store; give a local path")
+    for option in options_of(parsed):
+        for path in option.value if isinstance(option.value, tuple) else [option.value]:
+            if isinstance(path, Path) and option.field not in _MAY_BE_STORED and address_of(path) is not None:
+                raise ConfigError(
+                    f"{option.name} {address_of(path)} is in an object store; give a local path"
+                )
     return parsed
-
-
-def _fields(group: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yields the fields of a dataclass or instance that have flags, with those of nested ones."""
-    for name, annotation, value in fields_of(group):
-        if tyro.conf.Fixed in getattr(annotation, "__metadata__", ()):
-            continue
-        if dataclasses.is_dataclass(value):
-            yield from _fields(value)
-        else:
-            yield name, annotation, value
 
 
 def _problem(arguments: Sequence[str], options: Any) -> str | None:
     """Describes the first unknown flag, invalid value or missing flag."""
-    fields = {name: (annotation, value) for name, annotation, value in _fields(options)}
-    positional = {
-        name
-        for name, (kind, _) in fields.items()
-        if tyro.conf.Positional in getattr(kind, "__metadata__", ())
-    }
-    annotations = {flag(name): kind for name, (kind, _) in fields.items() if name not in positional}
+    listed = list(options_of(options))
+    annotations = {each.name: each.annotation for each in listed if not each.is_positional}
     given = set()
     for at, argument in enumerate(arguments):
         spelled, joined, value = argument.partition("=")
@@ -120,9 +98,8 @@ def _problem(arguments: Sequence[str], options: Any) -> str | None:
             known = _ELSEWHERE.get(spelled)
             meant = f" (did you mean {known}?)" if known else did_you_mean(spelled, annotations)
             return f"{spelled} is unknown{meant}"
-    required = [name for name, (_, value) in fields.items() if value is dataclasses.MISSING]
-    missing = [flag(name) for name in required if name not in positional and flag(name) not in given]
-    missing = missing or [name.upper() for name in required if name in positional]
+    required = [each for each in listed if each.is_required and each.name not in given]
+    missing = [each.name for each in required if not each.is_positional] or [each.name for each in required]
     return f"{', '.join(missing)} is missing" if missing else None
 
 

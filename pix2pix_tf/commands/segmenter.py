@@ -27,6 +27,9 @@ class TrainSegmenterOptions:
     """Side that is a label map; 'auto' uses the data set's declaration."""
 
 
+OPTIONS = TrainSegmenterOptions
+
+
 def run(arguments: list[str]) -> int:
     options = parse(TrainSegmenterOptions, "train-segmenter", arguments)
     config = configs.replace(preset(options.dataset), **vars(options))

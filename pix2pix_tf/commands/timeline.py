@@ -26,6 +26,9 @@ class TimelineOptions:
     """Row of the sample grids."""
 
 
+OPTIONS = TimelineOptions
+
+
 def run(arguments: list[str]) -> int:
     options = parse(TimelineOptions, "timeline", arguments)
     if options.out is not None and options.out.suffix.lower() != ".gif":

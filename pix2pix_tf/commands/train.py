@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import inspect
 import json
 import os
 import sys
@@ -21,7 +20,8 @@ from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.config import Recipe, TrainConfig
 from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.models.registry import TRAINED, preset
+from pix2pix_tf.models.registry import defaults, preset
+from pix2pix_tf.validation import COMMON
 from pix2pix_tf.wording import quoted
 
 if TYPE_CHECKING:
@@ -32,18 +32,24 @@ if TYPE_CHECKING:
 class TrainArgs:
     """Trains a model; the same command again resumes the run.
 
-    Settings and defaults depend on the model and the data set, or on the resumed run. For example, see
-    'pix2pix train --model cyclegan --dataset horse2zebra --help'.
+    Options and defaults depend on --model and --dataset, or on the resumed run.
+
+    Examples:
+      pix2pix train --dataset facades
+      pix2pix train --dataset my_pairs --direction BtoA --epochs 100
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
-    dry_run: bool = False
-    """Check settings and local data, print the resolved config, and stop."""
+    dry_run: Annotated[bool, COMMON] = False
+    """Check the settings and local data, print the complete config as JSON, and stop."""
     hosts: str | None = None
     """Addresses of all hosts, such as node1:2222,node2:2222; the first host writes the run. Not needed with
     TF_CONFIG or srun."""
     host_index: int | None = None
     """Index of this host, from 0."""
+
+
+OPTIONS = TrainArgs(defaults())
 
 
 def run(arguments: list[str]) -> int:
@@ -76,8 +82,7 @@ def run_training(args: TrainArgs) -> int:
 def train_args(arguments: Sequence[str]) -> TrainArgs:
     """Parses the flags. Defaults come from the resumed run, or else from the data set's preset."""
     default = with_length(_train_defaults(arguments), arguments)
-    description = f"{inspect.cleandoc(str(TrainArgs.__doc__))}\n\nModels: {', '.join(TRAINED)}."
-    args = parse(TrainArgs, "train", arguments, TrainArgs(default), description)
+    args = parse(TrainArgs, "train", arguments, TrainArgs(default))
     refuse_unread_flags(args.config, arguments)
     return args
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
 from tyro.conf import Positional
 
 from pix2pix_tf import config as configs
@@ -15,6 +16,7 @@ from pix2pix_tf.data.names import full_name, looks_like_path
 from pix2pix_tf.effects import refuse_unread
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import preset
+from pix2pix_tf.validation import COMMON
 
 if TYPE_CHECKING:
     from pix2pix_tf.runs import OpenedRun
@@ -22,24 +24,29 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Measures outputs with intervals and shows them side by side: metrics.json, report.html."""
+    """Compares models on a data set's held-out pairs; writes metrics.json and report.html.
+
+    Examples:
+      pix2pix evaluate runs/facades
+      pix2pix evaluate runs/facades@best runs/facades@4000 --out evaluations/facades
+    """
 
     models: Positional[tuple[str, ...]]
     """Run directories, checkpoints (RUN@4000, RUN@best), exported models, URLs of served models, or folders
     of outputs from any program, with the same names as the inputs."""
-    dataset: str | None = None
+    dataset: Annotated[str | None, COMMON] = None
     """The pairs to evaluate on: a data set's name or a folder. Default: the data set of the first run."""
-    out: Path = Path("evaluation")
+    out: Annotated[Path, COMMON] = Path("evaluation")
     """Output folder of metrics.json and report.html."""
-    split: Literal["train", "val", "test", "all"] | None = None
+    split: Annotated[Literal["train", "val", "test", "all"] | None, COMMON] = None
     """The split to evaluate on. Default: the held-out pairs. 'all' is for folders without training pairs."""
     val_share: float | None = None
     """Share of a folder's pairs to hold out, if its subfolders don't define splits; as in training."""
     test_share: float | None = None
     """Share of a folder's pairs to hold out for --split test."""
-    direction: configs.Direction | None = None
+    direction: Annotated[configs.Direction | None, COMMON] = None
     """Translation direction; also selects a generator of a run. Default: the first run's value."""
-    image_size: tuple[int, ...] | None = None
+    image_size: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="H [W]"), COMMON] = None
     """Height and width to compare at. Default: the largest training size of the runs."""
     data_dir: Path | None = None
     """Folder of the named data sets. Default: the first run's value."""
@@ -47,13 +54,13 @@ class EvaluateOptions:
     """Local copy of the data set's .tar.gz, used instead of a download."""
     layout: configs.Layout | None = None
     """How a folder stores pairs, as in training. Default: the first run's value."""
-    label_maps: Literal["auto", "none", "A", "B", "both"] = "auto"
+    label_maps: Annotated[Literal["auto", "none", "A", "B", "both"], COMMON] = "auto"
     """Sides that are label maps, for the segmentation score. 'auto' detects them."""
     skip_bad_images: bool = False
     """Skip unreadable images instead of stopping. Also enabled if the first run was trained with it."""
     ignore: float | None = None
     """Value that marks missing pixels in measurements and gray images. Default: the first run's value."""
-    task: configs.TaskName | None = None
+    task: Annotated[configs.TaskName | None, COMMON] = None
     """Task that makes pairs from plain photos. Default: the first run's value."""
     upscale_factor: Literal[2, 4] | None = None
     """Scale factor of the task 'upscale'. Default: the first run's value."""
@@ -63,7 +70,7 @@ class EvaluateOptions:
     """Weights of InceptionV3 without its top, for FID and KID. Default: the file in Keras' cache."""
     answers: tuple[Path, ...] = ()
     """Answer files saved by the 'real or fake?' game of a report; the new report includes them."""
-    raw_weights: bool = False
+    raw_weights: Annotated[bool, COMMON] = False
     """Evaluate a run's raw weights instead of their moving average."""
 
     def configs(self, runs: Sequence[OpenedRun]) -> tuple[TrainConfig, TrainConfig]:

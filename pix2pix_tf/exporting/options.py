@@ -13,6 +13,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.formats import DEFAULT_FORMATS, EXPORT_FORMATS, export_format
 from pix2pix_tf.formats.base import ExportFormat
+from pix2pix_tf.validation import COMMON
 from pix2pix_tf.wording import flag
 
 if TYPE_CHECKING:
@@ -33,18 +34,23 @@ else:
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Exports a run for servers and devices, and verifies each file against the trained model."""
+    """Exports a run for servers and devices, and verifies each file against the trained model.
+
+    Examples:
+      pix2pix export runs/facades
+      pix2pix export runs/facades --formats tflite --quantize float16 --tflite-sizes 512x512
+    """
 
     run: Positional[Path]
     """A run directory."""
-    out: Path | None = None
+    out: Annotated[Path | None, COMMON] = None
     """Output folder; RUN/export if not given."""
-    name: str | None = None
+    name: Annotated[str | None, COMMON] = None
     """Name of the model for clients; the run directory's name if not given. A run with two generators becomes
     two models, NAME_AtoB and NAME_BtoA."""
-    direction: configs.Direction | None = None
+    direction: Annotated[configs.Direction | None, COMMON] = None
     """Export only this generator of the run; all if not given."""
-    formats: tuple[FormatName, ...] = DEFAULT_FORMATS
+    formats: Annotated[tuple[FormatName, ...], COMMON] = DEFAULT_FORMATS
     """Formats to write; onnx needs the extra 'onnx'."""
     step: int | None = None
     """Export the checkpoint of this step instead of the newest."""
@@ -56,7 +62,7 @@ class ExportOptions:
     """Folder of input images for verification and calibration, instead of the run's data set."""
     data_dir: Path | None = None
     """Directory of data sets, if it moved since training."""
-    allow_worse: bool = False
+    allow_worse: Annotated[bool, COMMON] = False
     """Also publish models that exceed their tolerance; the report says so."""
     settings: Annotated[FormatSettings, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=FormatSettings

@@ -9,15 +9,22 @@ from typing import Annotated
 from tyro.conf import Positional
 
 from pix2pix_tf.config import Direction, Precision
-from pix2pix_tf.validation import limited
+from pix2pix_tf.validation import COMMON, limited
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictOptions:
-    """Translates images, folders or a video with a trained model. Outputs have the size of their inputs.
-    They are PNGs, or TIFFs if the image is translated in tiles or a PNG can't store it."""
+    """Translates images, folders or a video with a trained model.
+
+    Outputs have the size of their inputs. They are PNGs, or TIFFs if the image is translated in tiles or a
+    PNG can't store it.
+
+    Examples:
+      pix2pix predict emoji-small drawing.png --out outputs
+      pix2pix predict runs/facades@best photos --out outputs
+    """
 
     model: Positional[str]
     """A run directory or one of its checkpoints (RUN@best, RUN@4000), a SavedModel directory, a .tflite
@@ -28,19 +35,19 @@ class PredictOptions:
     For a video: one video, or one folder of frames."""
     out: Path
     """Output folder; or a video, if the suffix is .mp4, .mov, .mkv or .webm (needs the extra 'video')."""
-    masks: Path | None = None
+    masks: Annotated[Path | None, COMMON] = None
     """Masks for '--task inpaint', white where the model fills in pixels: an image for all inputs, or a folder
     with an image of the same name for each input. Transparent pixels are filled in too."""
-    side_by_side: bool = False
+    side_by_side: Annotated[bool, COMMON] = False
     """The inputs are side-by-side pairs: translate the input half."""
-    direction: Direction | None = None
+    direction: Annotated[Direction | None, COMMON] = None
     """Generator, if a run has two, and input side of a pair (A is the left half). Exported models have no
     default."""
-    count: Annotated[int | None, *limited(1, 1_000_000)] = None
+    count: Annotated[int | None, *limited(1, 1_000_000), COMMON] = None
     """Number of images to generate from noise; 16 by default."""
     step: int | None = None
     """Step of a run's checkpoint; the newest by default."""
-    precision: Precision = "float32"
+    precision: Annotated[Precision, COMMON] = "float32"
     """'float32' gives identical outputs everywhere; mixed precision may be faster and differs slightly."""
     stochastic: bool = False
     """Keep dropout as a source of noise, even if the run was trained without --stochastic."""
@@ -61,5 +68,5 @@ class PredictOptions:
     16.7 million pixels are translated in tiles of 1024."""
     fit_input: bool = False
     """For models of a fixed size (.tflite): resize inputs to this size, and outputs back."""
-    skip_bad_images: bool = False
+    skip_bad_images: Annotated[bool, COMMON] = False
     """Skip and count unreadable images or frames instead of stopping."""

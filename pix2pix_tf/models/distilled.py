@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import tyro
+
 from pix2pix_tf import config as configs
-from pix2pix_tf.config import DataKind, TrainConfig
+from pix2pix_tf.config import DataKind, Recipe, TrainConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric, Rows, SampleGrid, Teacher, Tensors, Translate
 from pix2pix_tf.models.pix2pix import Batch, Pix2Pix, Pix2PixSettings
@@ -31,8 +33,10 @@ _STUDENT_FILTERS = 16
 class StudentSettings(Pix2PixSettings):
     """Settings shared by students with and without targets."""
 
-    teacher: Path | None = None
-    """Run to learn from, or one of its checkpoints, RUN@STEP. It is needed at the start only."""
+    # The teacher determines these, so they are no flags.
+    model: Annotated[str, tyro.conf.Fixed]
+    recipe: Annotated[Recipe, tyro.conf.Fixed] = "default"
+    teacher: Annotated[Path | None, tyro.conf.Fixed] = None
 
 
 class _Student(Pix2Pix):

@@ -15,6 +15,7 @@ from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.files import write_whole
 from pix2pix_tf.formats.base import Artifact, ExportFormat, Size, Subject, Tolerance
 from pix2pix_tf.formats.shipped import shipped_file
+from pix2pix_tf.validation import COMMON
 
 if TYPE_CHECKING:
     from pix2pix_tf.formats.tflite.reader import TFLiteTranslator
@@ -57,9 +58,9 @@ class TFLite(ExportFormat):
         "int8": Tolerance(psnr=35.0),
     }
 
-    quantize: tuple[Quantization, ...] = ("none",)
+    quantize: Annotated[tuple[Quantization, ...], COMMON] = ("none",)
     """One .tflite for each: float32, float16 weights, int8 weights, or int8 convolutions."""
-    tflite_sizes: tuple[_SizeFlag, ...] = ()
+    tflite_sizes: Annotated[tuple[_SizeFlag, ...], COMMON] = ()
     """Image sizes, with one .tflite for each; the run's size if not given."""
 
     def __post_init__(self) -> None:
