@@ -1,4 +1,4 @@
-"""``pix2pix data``."""
+"""Lists, downloads, checks, previews and packs data sets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from pix2pix_tf import config as configs
+from pix2pix_tf.commands.options import HELP_FLAGS, overview
 from pix2pix_tf.commands.parsing import parse, start_frameworks
 from pix2pix_tf.config import DataConfig, TrainConfig
 from pix2pix_tf.data.names import NAMED, full_name, looks_like_path
@@ -81,7 +82,7 @@ class DataDownloadOptions(DataOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataCheckOptions(DataOptions):
-    """Reports problems of a data set or a folder; the exit code is 2 if it can't be used."""
+    """Reports problems of a data set; exit code 2 if it can't be used."""
 
     data: _Data = _CHECKED
     json: Annotated[bool, COMMON] = False
@@ -90,7 +91,7 @@ class DataCheckOptions(DataOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataPreviewOptions(DataOptions):
-    """Writes a grid of pairs as used in training: resized, jittered, cropped and flipped."""
+    """Writes a grid of pairs as training sees them: resized and jittered."""
 
     data: _Data = _PREVIEWED
     out: Annotated[Path, COMMON] = Path("preview.png")
@@ -103,7 +104,7 @@ class DataPreviewOptions(DataOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataPackOptions:
-    """Packs a folder's images into a few large files, which open fast and support random access."""
+    """Packs a folder's images into a few large files, which open fast."""
 
     folder: Positional[str]
     """Folder of images."""
@@ -117,11 +118,9 @@ class DataPackOptions:
 
 
 def run(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: pix2pix data list | download NAME | check DATASET | preview DATASET | pack FOLDER\n")
-        for name, kind in OPTIONS.items():
-            print(f"  {name:<9} {kind.__doc__}")
-        print("\n'pix2pix data COMMAND --help' lists the options.")
+    if not arguments or arguments[0] in HELP_FLAGS:
+        print(f"usage: pix2pix data COMMAND [options]\n\n{overview(OPTIONS)}")
+        print("\n'pix2pix data COMMAND --help' shows the options of a command.")
         return 0 if arguments else 2
     if arguments[0] not in OPTIONS:
         meant = did_you_mean(arguments[0], OPTIONS)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.commands.parsing import HELP_FLAGS, parse
+from pix2pix_tf.commands.options import HELP_FLAGS
+from pix2pix_tf.commands.parsing import parse
 from pix2pix_tf.commands.train import TrainArgs, early, refuse_unread_flags, run_training, with_length
 from pix2pix_tf.config import TrainConfig
 from pix2pix_tf.errors import ConfigError
@@ -21,10 +22,10 @@ from pix2pix_tf.wording import quoted
 
 @dataclasses.dataclass(frozen=True)
 class DistillArgs(TrainArgs):
-    """Trains a small student of a run; the same command again resumes it.
+    """Trains a small student of a run, for phones and browsers.
 
-    RUN is the teacher's run directory or one of its checkpoints. By default all settings are the teacher's,
-    including the data and the number of steps.
+    The same command again resumes it. RUN is the teacher's run directory or one of its checkpoints; all
+    settings are the teacher's by default.
 
     Examples:
       pix2pix distill runs/facades

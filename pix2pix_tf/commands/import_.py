@@ -15,7 +15,10 @@ from pix2pix_tf.wording import quoted
 
 @dataclasses.dataclass(frozen=True)
 class ImportOptions:
-    """Converts a generator of pytorch-CycleGAN-and-pix2pix to a run; needs the extra torch."""
+    """Converts a generator of pytorch-CycleGAN-and-pix2pix to a run.
+
+    Needs the extra 'torch'.
+    """
 
     checkpoint: Positional[Path]
     """latest_net_G.pth or latest_net_G_A.pth: unet_128, unet_256, resnet_6blocks or resnet_9blocks."""

@@ -11,26 +11,33 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from pix2pix_tf.commands.options import HELP_FLAGS, overview
 from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.errors import Pix2pixError, UserError
 from pix2pix_tf.wording import did_you_mean
 
-# Module and summary. Modules are imported when needed, to start fast.
-_COMMANDS = {
-    "train": ("train", "train a model on pairs, on two unpaired sets or on one set; resumes an existing run"),
-    "predict": ("predict", "translate images, folders or a video, or generate images, with any model"),
-    "evaluate": ("evaluate", "compare models: metrics with intervals, and a report"),
-    "export": ("export", "SavedModel for TensorFlow Serving, TFLite, ONNX; each verified against the run"),
-    "distill": ("distill", "train a small student of a run, for phones and browsers"),
-    "import": ("import_", "convert a PyTorch generator to a run"),
-    "demo": ("demo", "a web page to draw on, translated in the browser"),
-    "timeline": ("timeline", "a GIF of a run's samples over training"),
-    "train-segmenter": (
-        "segmenter",
-        "train the segmentation network of 'evaluate'; it does so itself if needed",
-    ),
-    "data": ("data", "list, download, check, preview and pack data sets"),
-}
+_COMMANDS = [
+    "train",
+    "predict",
+    "evaluate",
+    "export",
+    "distill",
+    "demo",
+    "data",
+    "timeline",
+    "import",
+    "train-segmenter",
+]
+_START = """usage: pix2pix COMMAND [options]
+
+Trains and applies networks that translate images to images.
+
+First steps:
+  pix2pix predict emoji-small DRAWING.png --out images  # with an included model
+  pix2pix demo                                          # draw in the browser
+  pix2pix train                                         # on generated facades
+
+Commands:"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,24 +65,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command_options() -> dict[str, Any]:
     """Returns the options of each command (also "data check"): a dataclass, or an instance of one."""
-    modules = {name: _module(name) for name in _COMMANDS if name != "data"}
-    actions = {f"data {name}": kind for name, kind in _module("data").OPTIONS.items()}
-    return {**{name: module.OPTIONS for name, module in modules.items()}, **actions}
+    options = {name: _module(name).OPTIONS for name in _COMMANDS if name != "data"}
+    return options | {f"data {name}": kind for name, kind in _module("data").OPTIONS.items()}
 
 
 def _module(command: str) -> Any:
-    return importlib.import_module(f"pix2pix_tf.commands.{_COMMANDS[command][0]}")
+    """Imports a command's module when it is needed, to start fast."""
+    name = {"import": "import_"}.get(command, command.replace("-", "_"))
+    return importlib.import_module(f"pix2pix_tf.commands.{name}")
 
 
 def _run_command(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: pix2pix COMMAND [options]\n")
-        for name, (_, summary) in _COMMANDS.items():
-            print(f"  {name:<15}  {summary}")
+    if not arguments or arguments[0] in HELP_FLAGS:
+        modules = {name: _module(name) for name in _COMMANDS}
+        print(_START)
         print(
-            "\n'pix2pix COMMAND --help' lists a command's options. 'pix2pix train' alone trains on generated"
+            overview({name: module if name == "data" else module.OPTIONS for name, module in modules.items()})
         )
-        print("facades: no download, an image within minutes.")
+        print("\n'pix2pix COMMAND --help' shows examples and the main options of a command.")
         return 0 if arguments else 2
     command = arguments[0]
     if command == "--version":

@@ -11,7 +11,7 @@ import itertools
 import shutil
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from pix2pix_tf.models.registry import TRAINED
 from pix2pix_tf.validation import COMMON, Limits, fields_of, parts_of
 from pix2pix_tf.wording import flag, shown
 
+HELP_FLAGS = frozenset(("-h", "--help", "--help-all"))
 _VALUES = {int: "INT", float: "NUMBER", Path: "PATH", str: "TEXT", bool: "True|False"}
 
 
@@ -95,27 +96,36 @@ def options_of(options: Any, group: str = "") -> Iterator[Option]:
             yield Option(kind, group, name, annotation, value)
 
 
+def overview(commands: Mapping[str, Any]) -> str:
+    """Lists commands with the first line of the documentation of their options."""
+    summaries = {name: inspect.getdoc(options) or "" for name, options in commands.items()}
+    return "\n".join(f"  {name:<15}  {text.splitlines()[0]}" for name, text in summaries.items())
+
+
 def help_text(options: Any, command: str, everything: bool) -> str:
     """Returns the help of a command: the common options, or all options in groups and with their limits."""
     width = min(shutil.get_terminal_size().columns, 100)
+    fill = functools.partial(textwrap.fill, break_on_hyphens=False)
     listed = list(options_of(options))
     if not everything and any(COMMON in option.marks for option in listed):
         shown_options = [dataclasses.replace(option, group="") for option in listed if option.is_common]
     else:
         shown_options = listed
-    required = [option.usage for option in listed if option.is_positional or option.is_required]
-    lines = [" ".join(["usage: pix2pix", command, *required, "[options]"])]
-    kind = options if isinstance(options, type) else type(options)
-    for paragraph in (inspect.getdoc(kind) or "").split("\n\n"):
-        lines += ["", paragraph if "\n  " in paragraph else textwrap.fill(paragraph, width)]
+    arguments = [
+        each.usage if each.is_required else f"[{each.name}]"
+        for each in listed
+        if each.is_required or each.is_positional
+    ]
+    lines = [" ".join(["usage: pix2pix", command, *arguments, "[options]"])]
+    for paragraph in (inspect.getdoc(options) or "").split("\n\n"):
+        lines += ["", paragraph if "\n  " in paragraph else fill(paragraph, width)]
     for group, members in itertools.groupby(shown_options, lambda option: option.group):
         lines += ["", f"{group.replace('_', ' ')} options:".strip().capitalize()]
         for option in members:
             default = f"default: {option.default}" if option.value is not False and option.default else ""
             notes = list(filter(None, (option.limits if everything else "", default)))
             note = f" ({'; '.join(notes)})" if notes else ""
-            column = " " * 26
-            text = textwrap.fill(option.help + note, width, initial_indent=column, subsequent_indent=column)
+            text = textwrap.indent(fill(option.help + note, width - 26), " " * 26)
             head = f"  {option.usage}"
             lines.append(head + (text[len(head) :] if len(head) < 25 else f"\n{text}"))
     if len(shown_options) < len(listed):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from pix2pix_tf.commands.options import help_text, options_of
+from pix2pix_tf.commands.options import HELP_FLAGS, help_text, options_of
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.storage import address_of
@@ -30,7 +30,6 @@ _ELSEWHERE = {  # flags of other pix2pix programs
     "--dataroot": "--dataset",
 }
 _SIZES = {"--image-size": "a size, such as 256 or 256x384", "--tflite-sizes": "sizes, such as 256x384"}
-HELP_FLAGS = frozenset(("-h", "--help", "--help-all"))
 _MAY_BE_STORED = ("run", "run_dir", "init_from", "teacher")  # settings that may be in an object store
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Compares models on a data set's held-out pairs; writes metrics.json and report.html.
+    """Measures and compares models; writes metrics.json and report.html.
 
     Examples:
       pix2pix evaluate runs/facades

@@ -34,7 +34,7 @@ else:
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Exports a run for servers and devices, and verifies each file against the trained model.
+    """Exports a run to SavedModel, TFLite or ONNX, and verifies each file.
 
     Examples:
       pix2pix export runs/facades

@@ -13,7 +13,10 @@ from pix2pix_tf.models.registry import preset
 
 @dataclasses.dataclass(frozen=True)
 class TrainSegmenterOptions:
-    """Trains the segmentation network for 'evaluate', which otherwise trains it when needed."""
+    """Trains the segmentation network that 'evaluate' uses.
+
+    Without it, 'evaluate' trains the network when needed.
+    """
 
     dataset: str
     """Pairs with a label map on one side: a name, or the path of a folder."""
