@@ -105,6 +105,18 @@ def test_no_color_of_transparent_pixels_shows_at_edges():
         assert pixels[is_visible][:, 0].max() < -0.95
 
 
+def test_missing_pixels_beside_alpha_have_no_weight():
+    pixels = tf.fill([64, 64, 2], tf.constant(200, tf.uint8))
+    pixels = tf.concat([tf.zeros([20, 64, 2], tf.uint8), pixels[20:]], axis=0)
+    side = PixelFormat(2, missing=0, has_alpha=True)
+    config = dataclasses.replace(sprite_config("x").data, image_size=(96, 64))
+    (trained,), weight = augmented((pixels,), (side,), config, tf.constant([1, 2], tf.int64))
+    np.testing.assert_array_equal(weight[:, 0, 0], np.arange(96) >= 30)
+    np.testing.assert_allclose(trained[30:], 200 / 127.5 - 1, atol=1e-5)
+    held_out = fitted((pixels,), (side,), (32, 32), "resize")[0].numpy()
+    np.testing.assert_array_equal(held_out[:, 0, 0], 200 * (np.arange(32) >= 10))
+
+
 def test_images_that_look_the_same_measure_the_same():
     images = comparable(sprite(5, (0, 0, 0)), sprite(5, (255, 255, 255)), SPRITE)
     assert absolute_error(*images) == 0
@@ -149,10 +161,18 @@ def test_a_run_translates_to_sprites(folder, run, tmp_path):
             assert np.abs(model(given).astype(int) - predicted)[..., 3].mean() < 4
 
     names = {metric.name for metric in METRICS if metric.in_training}
-    for models in ((str(run.path),), (str(paths[0]),)):  # with alpha, and over white
-        options = EvaluateOptions(models, str(folder), tmp_path / "evaluation")
-        [result] = evaluate(options, log=lambda line: None).models
-        assert names <= result.values.keys()
+    for model, label_maps in ((run.path, "A"), (paths[0], "none")):  # with alpha, and over white
+        options = EvaluateOptions((str(model),), str(folder), tmp_path / "evaluation", label_maps=label_maps)
+        evaluation = evaluate(options, log=lambda line: None)
+        assert names <= evaluation.models[0].values.keys()
+        assert "segmentation score" in evaluation.left_out
+
+    def compared(*models):
+        config, _ = EvaluateOptions(models).configs([open_run(run.path)])
+        return [side.channels for side in open_dataset(config).sides]
+
+    assert compared("run") == [3, 4]
+    assert compared("run", "a model that may have no alpha") == [3, 3]
 
 
 @pytest.mark.slow

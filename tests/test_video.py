@@ -163,6 +163,15 @@ def test_a_folder_of_frames_becomes_a_video_beside_its_input(identity, tmp_path)
     assert_similar(found, [np.concatenate([images[at]] * 2, axis=1) for at in (2, 0, 1)])
 
 
+@pytest.mark.parametrize(("suffix", "width"), [(".mp4", 20_000), (".webm", 70_000)])
+def test_frames_too_large_for_the_codec_cost_one_line(identity, tmp_path, suffix, width):
+    (tmp_path / "frames").mkdir()
+    Image.new("RGB", (width, 2)).save(tmp_path / "frames" / "1.png")
+    with pytest.raises(DataError, match=f"{width}x2"):
+        predict(PredictOptions("model", [tmp_path / "frames"], tmp_path / f"out{suffix}"))
+    assert [path.name for path in tmp_path.iterdir()] == ["frames"]
+
+
 def test_transparent_outputs_are_shown_over_white(identity, tmp_path, monkeypatch):
     identity.output = PixelFormat(4, has_alpha=True)
     half = lambda given: np.concatenate([given.numpy(), given.numpy()[..., :1] * 0 + 128], axis=-1)  # noqa: E731
@@ -242,7 +251,8 @@ def test_a_file_without_frames_is_named(identity, tmp_path, content):
 def test_what_cannot_be_a_video_is_refused(identity, tmp_path):
     path, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
     write_video(path)
-    for options in ({"count": 2}, {"masks": path}, {"side_by_side": True}, {"frame_rate": 5.0}):
+    ranges = {"input_range": (0.0, 5.0)}, {"output_range": (0.0, 5.0)}
+    for options in ({"count": 2}, {"masks": path}, {"side_by_side": True}, {"frame_rate": 5.0}, *ranges):
         with pytest.raises(ConfigError, match=flag(*options)):
             predict(PredictOptions("model", [path], out, **options))
     for inputs, name in (([], out), ([path, path], out), ([path], path)):

@@ -163,17 +163,20 @@ class _Place:
         An output pixel is the mean of input pixels with a value, and missing if their weight is below half.
         Colors are weighted by alpha, so that those of transparent pixels don't show at edges.
         """
+        pixels, valid = image, None
         if side.has_alpha:
-            alpha = tf.cast(image[..., -1:], tf.float32)
-            cut = self._cut(
-                tf.concat([tf.cast(image[..., :-1], tf.float32) * alpha, alpha], -1), False, kernel
-            )
-            return tf.concat([tf.math.divide_no_nan(cut[..., :-1], cut[..., -1:]), cut[..., -1:]], -1), None
+            pixels = tf.cast(pixels, tf.float32)
+            pixels = tf.concat([pixels[..., :-1] * pixels[..., -1:], pixels[..., -1:]], -1)
         if side.missing is None:
-            return self._cut(image, side.labels, kernel), None
-        valid = tf.cast(has_value(image, side.missing), tf.float32)
-        cut = self._cut(tf.concat([tf.cast(image, tf.float32) * valid, valid], -1), side.labels, kernel)
-        return cut[..., :-1] / tf.maximum(cut[..., -1:], 0.5), cut[..., -1:] >= 0.5
+            pixels = self._cut(pixels, side.labels, kernel)
+        else:
+            known = tf.cast(has_value(image, side.missing), tf.float32)
+            cut = self._cut(tf.concat([tf.cast(pixels, tf.float32) * known, known], -1), side.labels, kernel)
+            pixels, valid = cut[..., :-1] / tf.maximum(cut[..., -1:], 0.5), cut[..., -1:] >= 0.5
+        if side.has_alpha:
+            colors = tf.math.divide_no_nan(pixels[..., :-1], pixels[..., -1:])
+            pixels = tf.concat([colors, pixels[..., -1:]], -1)
+        return pixels, valid
 
     def _cut(self, image: tf.Tensor, labels: bool, kernel: str) -> tf.Tensor:
         if not self.padded:

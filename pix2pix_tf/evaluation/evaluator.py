@@ -175,6 +175,9 @@ def _class_reader(
 ) -> ClassReader | None:
     """Returns a classifier of the outputs' pixels, or ``None`` if neither side is a label map."""
     dataset = pairs.dataset
+    if dataset.sides[1].has_alpha:
+        left_out["segmentation score"] = "the colors of transparent pixels would change it"
+        return None
     if dataset.sides[1].labels:
         return ClassReader(palette(dataset, 1))
     if dataset.sides[0].labels and "train" in dataset.splits:

@@ -91,6 +91,10 @@ class EvaluateOptions:
                 defaults = preset(defaults.data.dataset)
             names = ("task", "fit", *TASKS[run_config.data.task].settings)
             inherited = {name: getattr(run_config.data, name) for name in names}
+            have_alpha = [run.config.data.output_alpha for run in runs]
+            if defaults.data.output_alpha and not (all(have_alpha) and len(runs) == len(self.models)):
+                # Other models may have no alpha, so all are compared over white.
+                inherited |= {"output_channels": None, "output_alpha": False}
             if runs[0].records_direction:
                 inherited["direction"] = run_config.data.direction
             defaults = configs.replace(defaults, **inherited)

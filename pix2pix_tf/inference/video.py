@@ -65,7 +65,8 @@ def check_options(options: PredictOptions) -> None:
         raise DataError(f"{inputs[0]}: the video or folder doesn't exist")
     if options.out.exists() and (options.out.is_dir() or options.out.samefile(inputs[0])):
         raise ConfigError(f"{out} is a folder or the input; give another file")
-    for name in ["masks", "count", "side_by_side"] + ["frame_rate"] * inputs[0].is_file():
+    of_folders = ["frame_rate", "input_range"] * inputs[0].is_file()
+    for name in ["masks", "count", "side_by_side", "output_range", *of_folders]:
         if getattr(options, name) not in (None, False):
             raise ConfigError(f"{flag(name)} has no effect with {inputs[0]} and {out}, a video")
 
@@ -221,6 +222,11 @@ class _Writer:
         if self._clip.aspect and isinstance(frame.source, av.VideoFrame):
             is_turned = frame.source.rotation % 180
             context.sample_aspect_ratio = 1 / self._clip.aspect if is_turned else self._clip.aspect
+        try:
+            context.open()
+        except av.FFmpegError as error:
+            size = f"{video.width}x{video.height}"
+            raise DataError(f"{codec} can't encode frames of {size} pixels; make them smaller") from error
         for stream in self._clip.audio:
             if _can_hold(self._container.format.name, stream):
                 self._audio[stream] = self._container.add_stream_from_template(stream)
