@@ -1,6 +1,10 @@
 """Settings of the documentation: ``sphinx-build -W docs build/docs``."""
 
+import sys
 from importlib.metadata import version as version_of
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # for command_reference
 
 project = "pix2pix_tf"
 author = "pix2pix_tf contributors"
@@ -13,11 +17,13 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
+    "command_reference",
 ]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
 nitpicky = True
+smartquotes = False  # they would change --flags
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 
