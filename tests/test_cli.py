@@ -4,6 +4,8 @@ import dataclasses
 import io
 import itertools
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -311,6 +313,36 @@ def test_help_of_everything_lists_every_flag_in_its_group_with_limits_and_defaul
 def test_help_is_short_and_every_option_has_a_text(capsys, command):
     assert len(help_of(capsys, *command.split(), "--help").splitlines()) <= 48
     assert all(option.help for option in options_of(command_options()[command]))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("tim", "timeline"),
+        ("data pr", "preview"),
+        ("data check fac", "facades"),
+        ("predict em", "emoji-small"),
+        ("predict em@", ""),  # then bash completes paths
+        ("train --dir", "--direction"),
+        ("train --dataset photos --direction B", "BtoA"),
+        ("train --cycle", "--cycle-weight"),  # an option of one model
+        ("export run --no-al", "--no-allow-worse"),
+    ],
+)
+def test_the_script_completes_commands_options_and_choices(capsys, words, completed):
+    assert main(["--completion"]) == 0
+    script = (
+        capsys.readouterr().out
+        + f"""
+        COMP_WORDS=(pix2pix {words})
+        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _pix2pix
+        echo "${{COMPREPLY[@]}}"
+    """
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == (completed, "")
 
 
 def test_a_url_reaches_the_client_as_it_was_typed(capsys, empty_place, save_image):

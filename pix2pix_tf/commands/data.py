@@ -15,7 +15,7 @@ from pix2pix_tf import config as configs
 from pix2pix_tf.commands.options import HELP_FLAGS, overview
 from pix2pix_tf.commands.parsing import parse, start_frameworks
 from pix2pix_tf.config import DataConfig, TrainConfig
-from pix2pix_tf.data.names import NAMED, full_name, looks_like_path
+from pix2pix_tf.data.names import NAMED, looks_like_path, short_name
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
@@ -142,7 +142,6 @@ def _list(options: DataListOptions) -> None:
 
     print(f"{'procedural':<22} generated, no download")
     for name, facts in NAMED.items():
-        short = Path(name).name  # may also be the name of a data set of pairs
         stored = stored_counts(name, options.data_dir)
         counts = [f"{count} {split}" for split, count in (stored or facts.counts).items()]
         where = "not downloaded"
@@ -151,7 +150,7 @@ def _list(options: DataListOptions) -> None:
         elif facts.archive_bytes:
             source = facts.source or f"{PUBLIC_SERVER}/{name}.tar.gz"
             where += f": {source}, {facts.archive_bytes / 1e6:,.0f} MB"
-        print(f"{short if full_name(short) == name else name:<22} {facts.kind}: {facts.description}")
+        print(f"{short_name(name):<22} {facts.kind}: {facts.description}")
         print(f"{'':<22} {'; '.join(filter(None, (', '.join(counts), where)))}")
         if facts.license:
             print(f"{'':<22} license: {facts.license}")

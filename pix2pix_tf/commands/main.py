@@ -83,8 +83,14 @@ def _run_command(arguments: list[str]) -> int:
             overview({name: module if name == "data" else module.OPTIONS for name, module in modules.items()})
         )
         print("\n'pix2pix COMMAND --help' shows examples and the main options of a command.")
+        print("'pix2pix --completion' prints a script that completes all of this in bash and zsh.")
         return 0 if arguments else 2
     command = arguments[0]
+    if command == "--completion":
+        from pix2pix_tf.commands.completion import completion_script
+
+        print(completion_script(command_options()))
+        return 0
     if command == "--version":
         from importlib.metadata import version
 

@@ -57,10 +57,15 @@ class Option:
         return self.field.upper() if self.is_positional else flag(self.field)
 
     @property
+    def flags(self) -> tuple[str, ...]:
+        """The name, and for a flag without a value also its opposite."""
+        return (self.name, flag(f"no-{self.field}")) if parts_of(self.annotation)[0] is bool else (self.name,)
+
+    @property
     def usage(self) -> str:
         """The name with its values: ``--direction AtoB|BtoA``."""
-        if parts_of(self.annotation)[0] is bool:
-            return f"{self.name}, {flag('no-' + self.field)}" if self.value else self.name
+        if len(self.flags) > 1:
+            return ", ".join(self.flags) if self.value else self.name
         if self.is_positional:
             return self.name
         return f"{self.name} {'|'.join(TRAINED) if self.name == '--model' else _values(self.annotation)}"

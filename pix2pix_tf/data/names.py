@@ -160,6 +160,12 @@ def full_name(dataset: str) -> str:
     return f"cycle_gan/{dataset}" if dataset in _CYCLE_GAN else dataset
 
 
+def short_name(name: str) -> str:
+    """Returns 'horse2zebra' for 'cycle_gan/horse2zebra', unless this is the name of another data set."""
+    short = name.rpartition("/")[2]
+    return short if full_name(short) == name else name
+
+
 def facts_of(dataset: str) -> NamedSet:
     """Returns what is known about a data set by its name; nothing but the kind of other data sets."""
     return _FACTS.get(full_name(dataset), _OTHER)
