@@ -337,6 +337,26 @@ def test_a_denied_camera_is_reported_and_drawing_goes_on(opened, free_model):
     assert not page.trouble()
 
 
+def test_only_errors_of_the_camera_that_is_shown_are_reported(opened, free_model):
+    page = opened(free_model)
+    run = page.browser.execute_script
+    run(
+        "window.camera = navigator.mediaDevices.getUserMedia;"
+        "navigator.mediaDevices.getUserMedia = () => new Promise((_, reject) => { window.refuse = reject; })"
+    )
+    page.click("[data-name=camera]", "[data-name=draw]")
+    run("refuse(Error('late'))")
+    page.browser.execute_async_script("setTimeout(arguments[0], 100)")
+    assert not page.trouble()
+    run("navigator.mediaDevices.getUserMedia = window.camera")
+    page.click("[data-name=camera]").settled()
+    run("navigator.mediaDevices.getUserMedia = () => Promise.reject(Error('in use'))")
+    run("turn.disabled = false")  # as with two cameras
+    page.click("#turn")
+    WebDriverWait(page.browser, 10).until(lambda browser: "in use" in page.trouble())
+    page.click("[data-name=black]").drag((5, 5), (20, 20))
+
+
 def test_dropped_files_are_cropped_and_opened(opened, free_model, downloads, tmp_path):
     page = opened(free_model)
     stripes = np.zeros((64, 128, 3), np.uint8)

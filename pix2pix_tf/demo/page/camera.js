@@ -3,9 +3,9 @@
 const by = (id) => document.getElementById(id);
 
 export class Camera {
-  // changed: called when there is a new input.
-  constructor(changed) {
-    this.changed = changed;
+  // changed: called when there is a new input. failed: called with an error if the camera can't be used.
+  constructor(changed, failed) {
+    Object.assign(this, { changed, failed });
     this.video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
     this.facing = "user";
     this.context = by("camera").getContext("2d", { willReadFrequently: true });
@@ -27,6 +27,14 @@ export class Camera {
   async start() {
     this.stop();
     const asked = this.asked = {};
+    try {
+      await this.#open(asked);
+    } catch (error) {
+      if (asked === this.asked) this.failed(error);  // else stopped meanwhile
+    }
+  }
+
+  async #open(asked) {
     const video = { facingMode: this.facing, width: { ideal: 640 }, height: { ideal: 480 } };
     const stream = await navigator.mediaDevices.getUserMedia({ video });
     const stopTracks = () => stream.getTracks().forEach((track) => track.stop());
@@ -45,9 +53,9 @@ export class Camera {
     this.stream = this.video.srcObject = null;
   }
 
-  async #turn() {
+  #turn() {
     this.facing = this.facing === "user" ? "environment" : "user";
-    await this.start();
+    this.start();
   }
 
   #freeze() {

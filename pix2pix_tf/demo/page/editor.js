@@ -216,7 +216,7 @@ export class Editor {
   }
 
   #chooseByKey(event) {
-    if (document.body.dataset.tab !== "draw" || event.target.closest("input, select")) return;
+    if (!this.drawing || document.body.dataset.tab !== "draw" || event.target.closest("input, select")) return;
     const key = event.key.toLowerCase();
     if (event.ctrlKey || event.metaKey) {
       const change = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" ? "undo" : null;

@@ -18,7 +18,10 @@ class Page {
   constructor(models, Network) {
     this.Network = Network;
     this.editor = new Editor(() => this.translateFrom(this.editor));
-    this.camera = new Camera(() => this.translateFrom(this.camera));
+    this.camera = new Camera(() => this.translateFrom(this.camera), (error) => {
+      this.chooseTab("draw");
+      showError(`The camera can't be used: ${error.message ?? error}`);
+    });
     this.source = this.editor;
     this.busy = this.changed = false;
     by("model").append(...models.map(({ name }) => new Option(name)));
@@ -41,14 +44,15 @@ class Page {
     delete document.body.dataset.ready;
     let network, strip;
     try {
-      network = await this.Network.load(model, device);
       strip = model.samples && await createImageBitmap(await (await fetch(model.samples)).blob(), { colorSpaceConversion: "none" });
+      network = await this.Network.load(model, device);
     } catch (error) {
       if (asked !== this.asked) return;
       if (!this.network) throw error;
       showError(`${device === "webgpu" ? "The GPU" : "This browser"} can't run ${model.name}: ${error.message ?? error}`);
       by("device").value = this.device;
       by("model").value = this.model.name;
+      this.#wake();
       return;
     }
     while (this.busy && asked === this.asked) {
@@ -68,6 +72,7 @@ class Page {
   }
 
   #show(model, strip) {
+    for (const part of document.querySelectorAll("[inert]")) part.inert = false;
     document.title = `${model.name} – pix2pix`;
     const hasClasses = model.classes.length > 0;
     by("tabs").hidden = hasClasses;
@@ -82,27 +87,22 @@ class Page {
     this.editor.open(model, strip);
   }
 
-  async chooseTab(name) {
+  chooseTab(name) {
     if (name === document.body.dataset.tab) return;
     document.body.dataset.tab = name;
     for (const tab of by("tabs").children) tab.setAttribute("aria-selected", tab.dataset.name === name);
     by("save-input").textContent = name === "camera" ? "Save photo" : "Save drawing";
     this.source = this[name === "camera" ? "camera" : "editor"];
-    if (name === "draw") {
-      this.camera.stop();
-      this.#wake();
+    if (name === "camera") {
+      this.camera.start();
       return;
     }
-    try {
-      await this.camera.start();
-    } catch (error) {
-      showError(`The camera can't be used: ${error.message ?? error}`);
-      this.chooseTab("draw");
-    }
+    this.camera.stop();
+    this.#wake();
   }
 
   async #openFile(file) {
-    if (!file) return;
+    if (!file || !this.model) return;
     try {
       await this.editor.openFile(file);
       this.chooseTab("draw");
@@ -123,7 +123,7 @@ class Page {
 
   // Called for each new input.
   translateFrom(source) {
-    by("trouble").hidden = true;
+    if (source === this.editor) by("trouble").hidden = true;
     if (source === this.source) this.#wake();
   }
 
