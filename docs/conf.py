@@ -23,8 +23,10 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
 nitpicky = True
+nitpick_ignore_regex = [("py:class", ".*")]  # types of other packages and of internal modules
 smartquotes = False  # they would change --flags
 autodoc_typehints = "description"
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 
 html_theme = "furo"

@@ -64,7 +64,7 @@ def load(
     Args:
         model: one of
 
-            - a run directory or one of its checkpoints (RUN@best, RUN@4000);
+            - a run directory or one of its checkpoints (``RUN@best``, ``RUN@4000``);
             - a SavedModel directory, or the parent of its versions, where the highest version is loaded;
             - a .tflite or .onnx file;
             - the name of a model that comes with the package;
