@@ -51,7 +51,7 @@ def assert_training_shows_progress(notebook, shown):
 def test_first_model(tmp_path, monkeypatch):
     notebook, shown = execute("first_model.ipynb", tmp_path, monkeypatch, DATASET="procedural", **SMALL)
     assert_training_shows_progress(notebook, shown)
-    assert len(shown) == 4  # preview, training, prediction, exported model
+    assert len(shown) == 5  # preview, training, metrics, prediction, exported model
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_own_pairs(tmp_path, monkeypatch):
             Image.fromarray(image).save(tmp_path / folder / f"{index}.png")
     notebook, shown = execute("own_pairs.ipynb", tmp_path, monkeypatch, **SMALL)
     assert_training_shows_progress(notebook, shown)
-    assert len(shown) == 3  # preview, training, outputs
+    assert len(shown) == 4  # preview, training, metrics, outputs
     with zipfile.ZipFile(tmp_path / "result.zip") as result:
         assert {".tflite", ".html", ".png"} <= {Path(name).suffix for name in result.namelist()}
 
