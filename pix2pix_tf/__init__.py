@@ -22,6 +22,8 @@ from pix2pix_tf.models import registry as _registry
 from pix2pix_tf.quiet import import_frameworks
 from pix2pix_tf.validation import checked
 
+__version__ = "0.1.0"  # setup.cfg reads it
+
 preset = checked(_registry.preset)
 replace = checked(_config.replace)
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from pix2pix_tf import __version__
 from pix2pix_tf.commands.options import HELP_FLAGS, overview
 from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.errors import Pix2pixError, UserError
@@ -92,9 +93,7 @@ def _run_command(arguments: list[str]) -> int:
         print(completion_script(command_options()))
         return 0
     if command == "--version":
-        from importlib.metadata import version
-
-        print(f"pix2pix-tf {version('pix2pix-tf')}")
+        print(f"pix2pix-tf {__version__}")
         return 0
     if command not in _COMMANDS:
         meant = did_you_mean(command, _COMMANDS)
