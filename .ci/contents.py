@@ -1,4 +1,4 @@
-"""Fails unless a wheel and a source archive (contents.py FOLDER) have the files that git tracks and no others."""
+"""Fails unless a wheel and a source archive have the tracked files and no others: contents.py FOLDER."""
 
 import subprocess
 import sys

@@ -5,35 +5,65 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import string
+import sys
+from collections.abc import Iterable
 
 from PIL import ImageFont
+from tqdm import tqdm
 
 _NO_CHARACTER = "\U0010fffe"  # a noncharacter; fonts draw the glyph for missing characters
 
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Returns a font with all characters of a text: Pillow's font, or one from matplotlib or the system."""
+    """Returns Pillow's own font if it has all characters of a text, else that of `font_file_for`."""
     own = ImageFont.load_default(size)
-    file = None if _has(own, text) else font_file_for(text)
-    return own if file is None else ImageFont.truetype(file, size)
+    return ImageFont.truetype(font_file_for(text), size) if _missing(own, text) else own
+
+
+def font_file_for(text: str) -> str:
+    """Returns the font file, from matplotlib or the system, that has the most characters of a text.
+
+    A line on stderr names characters that this font lacks, each once in a process.
+    """
+    # Digits always belong to the cached key, as the number of the step changes.
+    file, missing = _best_font(frozenset(text + string.digits))
+    unreported = missing - _reported
+    if unreported:
+        _reported.update(unreported)
+        tqdm.write(  # above the progress bar
+            f"labels of images and plots show boxes for the characters {''.join(sorted(unreported))}; "
+            "install a font that has these and Latin letters, such as a Noto font",
+            file=sys.stderr,
+        )
+    return file
+
+
+_reported: set[str] = set()
 
 
 @functools.cache
-def font_file_for(text: str) -> str | None:
-    """Returns the first font file, from matplotlib or the system, that has all characters of a text."""
+def _best_font(characters: frozenset[str]) -> tuple[str, frozenset[str]]:
+    """Returns the file of the font that lacks the fewest characters, and these characters."""
     import matplotlib
     from matplotlib import font_manager
 
-    bundled = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    for file in itertools.chain([bundled], sorted(font_manager.findSystemFonts())):
+    best = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    missing = characters
+    for file in itertools.chain([best], sorted(font_manager.findSystemFonts())):
         try:
-            if _has(ImageFont.truetype(file, 16), text):
-                return file
+            lacking = _missing(ImageFont.truetype(file, 16), characters)
         except OSError:  # a font that FreeType can't read
             continue
-    return None
+        if len(lacking) < len(missing):
+            best, missing = file, lacking
+        if not missing:
+            break
+    return best, missing
 
 
-def _has(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: str) -> bool:
-    missing = bytes(font.getmask(_NO_CHARACTER))
-    return all(bytes(font.getmask(letter)) != missing for letter in set(text) if letter.isprintable())
+def _missing(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: Iterable[str]) -> frozenset[str]:
+    """Returns the characters of a text that a font lacks; spaces can be as blank as its missing glyph."""
+    blank = bytes(font.getmask(_NO_CHARACTER))
+    drawn = {character for character in text if character.isprintable() and not character.isspace()}
+    return frozenset(character for character in drawn if bytes(font.getmask(character)) == blank)

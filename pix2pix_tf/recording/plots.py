@@ -74,8 +74,7 @@ def _plot(
     figure = matplotlib.figure.Figure(figsize=(9, 1 + 2 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     axes[-1].set_xlabel("step")
-    file = font_file_for(title)
-    axes[0].set_title(title, fontproperties=Path(file) if file else None, fontsize="large")
+    axes[0].set_title(title, fontproperties=Path(font_file_for(title)), fontsize="large")
     for axis, (label, names, level) in zip(axes, panels, strict=True):
         axis.grid(alpha=0.3)
         axis.set_ylabel(label)
