@@ -14,15 +14,16 @@ from tyro.conf import Positional
 from pix2pix_tf import config as configs
 from pix2pix_tf.commands.options import HELP_FLAGS, overview
 from pix2pix_tf.commands.parsing import parse, start_frameworks
-from pix2pix_tf.config import DataConfig, TrainConfig
+from pix2pix_tf.config import DataConfig, TrainConfig, each_setting
 from pix2pix_tf.data.names import NAMED, looks_like_path, short_name
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
 from pix2pix_tf.validation import COMMON, fields_of, limited
-from pix2pix_tf.wording import counted, did_you_mean, quoted
+from pix2pix_tf.wording import counted, did_you_mean, flag, quoted
 
 if TYPE_CHECKING:
+    from pix2pix_tf.data.checking.report import Report
     from pix2pix_tf.data.dataset import ImageDataset
 
 
@@ -172,10 +173,30 @@ def _check(options: DataCheckOptions) -> None:
     start_frameworks()
     from pix2pix_tf.data.checking.report import check_dataset
 
-    report = check_dataset(options.config(), preset(options.dataset), options.kind)
+    config, usual = options.config(), preset(options.dataset)
+    report = check_dataset(config, usual, options.kind)
     print(report.to_json() if options.json else report.text())
     if not report.is_good:
-        raise DataError(f"{options.dataset} can't be trained on; see the errors above")
+        raise DataError(f"{options.dataset} can't be trained on; fix the errors above")
+    if "train" in report.counts and not options.json:
+        print(f"To train: {_training_command(config, usual, report)}")
+
+
+def _training_command(config: TrainConfig, usual: TrainConfig, report: Report) -> str:
+    """Returns the command that trains on a data set, with the given settings and those of the findings."""
+    given, before = ({name: value for _, name, _, value in each_setting(each)} for each in (config, usual))
+    settings = {name: value for name, value in given.items() if value != before[name]}
+    for finding in report.findings if report.kind == "pairs" else ():
+        settings |= finding.settings
+    if report.kind == "unpaired":
+        settings["model"] = "cyclegan"
+    elif report.kind == "images" and config.data.task == "pairs":
+        settings["task"] = "colorize"
+    words = ["pix2pix train --dataset", quoted(config.data.dataset)]
+    for name, value in settings.items():
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        words += [flag(name), *map(quoted, map(str, values))]
+    return " ".join(words)
 
 
 def _preview(options: DataPreviewOptions) -> None:

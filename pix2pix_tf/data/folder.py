@@ -220,7 +220,8 @@ def _unlike_pairs(survey: Survey, layout: Layout) -> Iterator[Finding]:
         "if they are pairs, add --layout side-by-side; else put A and B side by side into one image or into "
         "folders A/ and B/, or use a --task, which makes pairs from photos"
     )
-    yield Finding("warning", code, f"{why}: they may not be side-by-side pairs", fix)
+    message = f"{why}: they may not be side-by-side pairs"
+    yield Finding("warning", code, message, fix, settings={"task": "colorize"})
 
 
 def _bands(image: CheckedImage) -> str:

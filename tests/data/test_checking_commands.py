@@ -1,5 +1,6 @@
 """pix2pix data list, download, check and preview: what they print, write and refuse."""
 
+import itertools
 import json
 import shutil
 
@@ -94,7 +95,8 @@ def test_the_report_of_a_good_folder(run, folder):
     assert f"80x70 ({COUNT})" in lines[2]
     assert "70x64 (1)" in lines[2]
     assert lines[3].endswith("RGB and RGB, 8 and 8 bits")
-    assert lines[-1] == "nothing is wrong"
+    assert lines[-2] == "nothing is wrong"
+    assert lines[-1].startswith(f"To train: pix2pix train --dataset '{folder}' ")
     code, out, errors = run("check", folder, "--image-size", 64, "--kind", "images")
     assert (code, errors) == (0, [])
     assert f"160x70 ({COUNT})" in out
@@ -122,6 +124,30 @@ def test_the_report_of_many_bad_files(run, folder):
     assert [finding["code"] for finding in json.loads(out)["findings"]] == ["unreadable", "enlarged"]
 
 
+@pytest.mark.parametrize(
+    ("sides", "flags"),
+    [
+        (("A/{}.png", "B/{}.png"), "--label-maps B --direction BtoA"),
+        (("trainA/{}.png", "trainB/zebra {}.png"), "--model cyclegan"),
+        (("{}.png",), "--task colorize"),
+    ],
+)
+def test_check_ends_with_the_command_that_trains(run, tmp_path, monkeypatch, save_image, sides, flags):
+    monkeypatch.chdir(tmp_path)
+    for number, (seed, place) in itertools.product(range(12), enumerate(sides)):
+        path = tmp_path / "images" / place.format(number)
+        save_image(path, 64, 64, seed=number + 100 * seed)
+        if path.parent.name == "B":
+            colors = np.repeat(np.eye(3, dtype=np.uint8) * 255, 22, 0)[:64]
+            Image.fromarray(np.roll(np.tile(colors[:, np.newaxis], (1, 64, 1)), number, 0)).save(path)
+    code, out, _ = run("check", "./images", "--image-size", "64", "--layout", "auto")
+    command = out.splitlines()[-1]
+    assert code == 0
+    assert command.startswith("To train: pix2pix train --dataset ./images ")
+    assert command.endswith(flags)
+    assert main([*command.split()[3:], "--dry-run"]) == 0
+
+
 def test_photos_for_a_task(run, tmp_path, save_image):
     folder = tmp_path / "photos"
     for number in range(COUNT):
@@ -129,7 +155,7 @@ def test_photos_for_a_task(run, tmp_path, save_image):
     save_image(folder / "val" / "0.png", 64, 64, seed=COUNT)
     _, out, _ = run("check", folder, "--image-size", 64, "--task", "colorize")
     assert out.splitlines()[1].split() == ["images", str(COUNT), "train,", "1", "val"]
-    assert out.splitlines()[-1] == "nothing is wrong"
+    assert out.splitlines()[-2] == "nothing is wrong"
     code, _, errors = run("check", folder, "--task", "colorize", "--kind", "unpaired")
     assert code == 2
     assert "--task" in errors[0]

@@ -123,9 +123,14 @@ def undeclared_label_maps(checked: CheckedFolder) -> Iterator[Finding]:
         both = len(letters) == 2
         sides = "both sides look" if both else f"side {letters[0]} looks"
         message = f"{sides} like label maps: all images share a few flat colors or numbers"
-        setting = f"--label-maps {'both' if both else letters[0]}"
-        fix = f"if they are label maps, add {setting}: it resizes them without mixing colors"
-        yield Finding("note", "undeclared-label-maps", message, fix)
+        settings = {"label_maps": "both" if both else letters[0]}
+        fix = (
+            f"if they are label maps, add --label-maps {settings['label_maps']}: it doesn't mix their colors"
+        )
+        if letters == ["B"]:
+            settings["direction"] = "BtoA"
+            fix += "; --direction BtoA translates them to images"
+        yield Finding("note", "undeclared-label-maps", message, fix, settings=settings)
 
 
 def too_few(checked: CheckedFolder) -> Iterator[Finding]:

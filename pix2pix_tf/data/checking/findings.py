@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,6 +32,7 @@ class Finding:
     message: str  # the problem and its consequence, without file names
     fix: str  # what to do
     cases: Sequence[Case] = ()  # the files concerned
+    settings: Mapping[str, str] = dataclasses.field(default_factory=dict)  # to train with
 
     @property
     def files(self) -> list[str]:
