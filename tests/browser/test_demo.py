@@ -325,6 +325,15 @@ def test_frames_of_the_camera_are_translated_until_it_is_frozen(opened, free_mod
     np.testing.assert_array_equal(page.pixels("output"), output)
     page.click("#freeze")
     WebDriverWait(page.browser, 30).until(lambda browser: (page.pixels("output") != output).any())
+    page.browser.execute_script(
+        "window.seen = []; const { prototype } = HTMLVideoElement, { requestVideoFrameCallback } = prototype;"
+        "prototype.requestVideoFrameCallback = function (react) { return requestVideoFrameCallback.call("
+        "  this, (now, frame) => { seen.push(frame.presentedFrames); react(now, frame); }); };"
+        "for (let count = 0; count < 6; count++) freeze.click();"
+    )
+    WebDriverWait(page.browser, 30).until(lambda browser: browser.execute_script("return seen.length > 4"))
+    seen = page.browser.execute_script("return seen")
+    assert len(seen) == len(set(seen))  # each frame is translated once
     page.click("[data-name=draw]").settled()
 
 
@@ -349,7 +358,8 @@ def test_only_errors_of_the_camera_that_is_shown_are_reported(opened, free_model
     page.browser.execute_async_script("setTimeout(arguments[0], 100)")
     assert not page.trouble()
     run("navigator.mediaDevices.getUserMedia = window.camera")
-    page.click("[data-name=camera]").settled()
+    page.click("[data-name=camera]")
+    WebDriverWait(page.browser, 30).until(lambda browser: page.pixels("camera").std() > 1)
     run("navigator.mediaDevices.getUserMedia = () => Promise.reject(Error('in use'))")
     run("turn.disabled = false")  # as with two cameras
     page.click("#turn")

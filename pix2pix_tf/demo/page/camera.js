@@ -9,12 +9,15 @@ export class Camera {
     this.video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
     this.facing = "user";
     this.context = by("camera").getContext("2d", { willReadFrequently: true });
-    by("freeze").addEventListener("click", () => this.#freeze());
-    by("turn").addEventListener("click", () => this.#turn());
+    by("freeze").addEventListener("click", () => this.#setFrozen(!this.frozen));
+    by("turn").addEventListener("click", () => {
+      this.facing = this.facing === "user" ? "environment" : "user";
+      this.start();
+    });
     document.addEventListener("keydown", (event) => {
       if (event.key !== " " || !this.stream || event.target.closest("button, input, select")) return;
       event.preventDefault();
-      this.#freeze();
+      this.#setFrozen(!this.frozen);
     });
   }
 
@@ -53,15 +56,6 @@ export class Camera {
     this.stream = this.video.srcObject = null;
   }
 
-  #turn() {
-    this.facing = this.facing === "user" ? "environment" : "user";
-    this.start();
-  }
-
-  #freeze() {
-    this.#setFrozen(!this.frozen);
-  }
-
   #setFrozen(frozen) {
     this.frozen = frozen;
     by("freeze").setAttribute("aria-pressed", frozen);
@@ -70,9 +64,9 @@ export class Camera {
   }
 
   #awaitFrame() {
-    const { stream } = this;
-    this.video.requestVideoFrameCallback(() => {
-      if (this.frozen || stream !== this.stream) return;
+    this.video.cancelVideoFrameCallback(this.awaited);
+    this.awaited = this.video.requestVideoFrameCallback(() => {
+      if (this.frozen || !this.stream) return;
       this.changed();
       this.#awaitFrame();
     });
