@@ -248,6 +248,14 @@ def test_a_file_without_frames_is_named(identity, tmp_path, content):
     assert sorted(tmp_path.iterdir()) == [path]
 
 
+def test_a_list_of_other_files_is_no_video(identity, tmp_path):
+    write_video(tmp_path / "other.mp4")
+    path = tmp_path / "in.mp4"
+    path.write_text("ffconcat version 1.0\nfile other.mp4\n", encoding="utf-8")
+    with pytest.raises(DataError, match=str(path)):
+        predict(PredictOptions("model", [path], tmp_path / "out.mp4"))
+
+
 def test_what_cannot_be_a_video_is_refused(identity, tmp_path):
     path, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
     write_video(path)

@@ -90,6 +90,8 @@ def open_clip(source: Path, frame_rate: float | None) -> Iterator[Clip]:
     except (av.FFmpegError, ValueError) as error:
         raise DataError(f"{source}: not a video, or damaged or truncated; replace it") from error
     with container:
+        if container.format.name == "concat":
+            raise DataError(f"{source}: a list of other files; give a video")
         videos = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
         if not videos or videos[0].codec_context is None:
             raise DataError(f"{source}: no video stream with a known codec; convert it to H.264")
