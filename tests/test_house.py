@@ -87,7 +87,17 @@ def test_no_package_registry_is_named():
     hosts = ["npm" + "js.", "py" + "pi.org", "python" + "hosted.", "debian" + ".org"]
     root = PACKAGE.parent
     files = [path for path in root.iterdir() if path.is_file()]
-    for folder in (".ci", ".github", "benchmarks", "docs", "pix2pix_tf", "tests", "web"):
+    for folder in (
+        ".ci",
+        ".github",
+        "benchmarks",
+        "docker",
+        "docs",
+        "notebooks",
+        "pix2pix_tf",
+        "tests",
+        "web",
+    ):
         files += [path for path in (root / folder).rglob("*") if "node_modules" not in path.parts]
     for path in files:
         if path.is_file() and path.suffix not in (".png", ".jpg", ".gif", ".tflite", ".pyc"):
