@@ -229,7 +229,8 @@ def _pack(options: DataPackOptions) -> None:
     kind = options.kind or usual_kind(str(folder))
     config = configs.replace(preset(), **{**vars(options.data), "split_seed": options.seed})
     dataset = pack_folder(folder, options.out, config, kind)
-    print(f"{dataset.description()}; to train on it: pix2pix train --dataset {quoted(options.out)}")
+    print(dataset.description())
+    print(f"To train: pix2pix train --dataset {quoted(options.out)}")
 
 
 _ACTIONS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {

@@ -49,7 +49,7 @@ def distill_args(arguments: Sequence[str]) -> DistillArgs:
     if not set(arguments).isdisjoint(HELP_FLAGS) and arguments[0].startswith("-"):
         return parse(DistillArgs, "distill RUN", arguments, OPTIONS)
     if not arguments or arguments[0].startswith("-"):
-        raise ConfigError("the teacher is missing; give its run first: pix2pix distill RUN")
+        raise ConfigError("RUN is missing; give the teacher's run first: pix2pix distill RUN")
     run, *flags = arguments
     given = early(flags, "--model", "--recipe", "--teacher", "--direction", "--run-dir")
     for name in ("--model", "--recipe", "--teacher"):

@@ -12,7 +12,7 @@ OPTIONS = EvaluateOptions
 def run(arguments: list[str]) -> int:
     options = parse(EvaluateOptions, "evaluate", arguments)
     if not options.models:
-        raise ConfigError("no models; give at least one to evaluate")
+        raise ConfigError("MODELS is missing; give at least one model to evaluate")
     start_frameworks()
     from pix2pix_tf.evaluation.evaluator import evaluate
 

@@ -45,6 +45,6 @@ def run(arguments: list[str]) -> int:
     run, generator = import_checkpoint(**vars(options))
     print(f"{run.path}: {generator.description}, {generator.base_filters} filters, norm {generator.norm}")
     direction = run.read_config().data.direction
-    print(f"  input side: {direction[0]}; --direction changes it, here or later")
-    print(f"  pix2pix predict {quoted(run.path)} IMAGE_OR_FOLDER --out translated")
+    print(f"Input side: {direction[0]}; --direction changes it, here or later")
+    print(f"To create images: pix2pix predict {quoted(run.path)} IMAGE_OR_FOLDER --out outputs")
     return 0

@@ -96,6 +96,6 @@ def _run_command(arguments: list[str]) -> int:
         print(f"pix2pix-tf {__version__}")
         return 0
     if command not in _COMMANDS:
-        meant = did_you_mean(command, _COMMANDS)
+        meant = did_you_mean(command, (*_COMMANDS, "--help", "--version", "--completion"))
         raise UserError(f"unknown command '{command}'{meant}; use one of {', '.join(_COMMANDS)}")
     return int(_module(command).run(arguments[1:]))

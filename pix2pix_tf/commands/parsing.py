@@ -67,7 +67,7 @@ def parse(kind: type[Args], command: str, arguments: Sequence[str], default: Arg
     except SystemExit:
         problem = _problem(arguments, options) or "an argument is missing"
     if problem:
-        raise ConfigError(f"{problem}; 'pix2pix {command} --help' lists the flags")
+        raise ConfigError(f"{problem}; 'pix2pix {command} --help-all' lists the options")
     check_limits(parsed)
     for option in options_of(parsed):
         for path in option.value if isinstance(option.value, tuple) else [option.value]:
@@ -91,15 +91,17 @@ def _problem(arguments: Sequence[str], options: Any) -> str | None:
             words = [value] if joined else list(following)
             if annotations[name] is not bool and not _can_parse(annotations[name], words):
                 allowed = _SIZES.get(name) or description(annotations[name])
-                return f"{name} takes {allowed}; got {' '.join(words)!r}"
+                return f"{name} takes {allowed}; got {repr(' '.join(words)) if words else 'nothing'}"
             given.add(name)
         elif name.startswith("--"):
             known = _ELSEWHERE.get(spelled)
             meant = f" (did you mean {known}?)" if known else did_you_mean(spelled, annotations)
             return f"{spelled} is unknown{meant}"
-    required = [each for each in listed if each.is_required and each.name not in given]
-    missing = [each.name for each in required if not each.is_positional] or [each.name for each in required]
-    return f"{', '.join(missing)} is missing" if missing else None
+    missing = [each for each in listed if each.is_required and each.name not in given]
+    if arguments:  # they may be the positional ones
+        missing = [each for each in missing if not each.is_positional] or missing
+    names = " and ".join(each.name for each in missing)
+    return f"{names} {'is' if len(missing) == 1 else 'are'} missing" if missing else None
 
 
 def _can_parse(annotation: Any, words: list[str]) -> bool:

@@ -136,21 +136,18 @@ def _train_defaults(arguments: Sequence[str]) -> TrainConfig:
 def _what_next(run: RunDirectory) -> str:
     from pix2pix_tf.models.registry import model_for
 
-    longer = 2 * (run.latest_step() or 0)
+    place = quoted(run.place)
     is_validated = run.validation_file.is_file() and run.validation_file.stat().st_size > 0
     generators = model_for(run.read_config()).published_generators()
-    uses = []
+    hints = [("see the losses", f"tensorboard --logdir {quoted(run.path)}")]
     for name, generator in generators.items():
-        inputs = "" if generator.noise else "IMAGE_OR_FOLDER "
-        direction = f"--direction {name} " if len(generators) > 1 else ""
-        uses.append(f"pix2pix predict {quoted(run.place)} {inputs}{direction}--out outputs")
-    return "\n".join(
-        (
-            f"{run.final_grid} shows outputs of the generator{' for held-out pairs' if is_validated else ''}",
-            f"  losses            tensorboard --logdir {quoted(run.path)}",
-            *(f"  create images     {use}" for use in uses),
-            *([f"  evaluate          pix2pix evaluate {quoted(run.place)}"] if is_validated else []),
-            f"  train for longer  pix2pix train --run-dir {quoted(run.place)} --steps {longer}",
-            "  another run       the same flags with another --run-dir",
-        )
-    )
+        inputs = "" if generator.noise else " IMAGE_OR_FOLDER"
+        direction = f" --direction {name}" if len(generators) > 1 else ""
+        hints.append(("create images", f"pix2pix predict {place}{inputs}{direction} --out outputs"))
+    hints += [("evaluate", f"pix2pix evaluate {place}")] if is_validated else []
+    hints += [
+        ("train for longer", f"pix2pix train --run-dir {place} --steps {2 * (run.latest_step() or 0)}"),
+        ("start another run", "the same command with another --run-dir"),
+    ]
+    shown = f"{run.final_grid} shows outputs of the generator{' for held-out pairs' if is_validated else ''}"
+    return "\n".join((shown, *(f"{f'To {aim}:':<22}{command}" for aim, command in hints)))

@@ -42,5 +42,5 @@ def run(arguments: list[str]) -> int:
     from pix2pix_tf.evaluation.segmentation import load_or_train
 
     segmenter = load_or_train(open_dataset(config, "pairs"), config.data.size, data_root(options.data_dir))
-    print(f"scores of real photos: {segmenter.scores}")
+    print(f"segmentation network on real photos: {segmenter.scores}")
     return 0

@@ -131,7 +131,6 @@ def load_or_train(
                 f"{pairs.name} at {image_size[1]}x{image_size[0]} for {steps} steps; it is saved as {path}"
             )
             segmenter = _train(pairs, image_size, steps)
-            log(f"segmentation network on real photos: {segmenter.scores}")
             with written_whole(path) as unfinished, unfinished.open("wb") as file:
                 np.savez(file, segmenter.scores, segmenter.palette, *segmenter.network.get_weights())
             return segmenter

@@ -16,7 +16,7 @@ from pix2pix_tf.formats.base import ExportFormat, Format
 from pix2pix_tf.formats.shipped import shipped_models
 from pix2pix_tf.runs import OpenedRun, RunDirectory, find_run
 from pix2pix_tf.storage import address_of, local_folder
-from pix2pix_tf.wording import flag
+from pix2pix_tf.wording import did_you_mean, flag
 
 if TYPE_CHECKING:
     from pix2pix_tf.formats.translator import Translator
@@ -147,7 +147,8 @@ def find_model(model: str | Path) -> OpenedRun | ExportedModel:
     models = f"MODEL may be a run directory, {', '.join(each.example for each in classes)} or {shipped}"
     if not path.exists():
         is_address = "/v1/models/" in str(model) and ":/" not in str(model)
-        meant = f" (did you mean http://{model}?)" if is_address else ""
+        known = [f"http://{model}"] if is_address else shipped_models()
+        meant = did_you_mean(str(model), known)
         raise RunError(f"there is no model at {path}{meant}; {models}")
     if not path.is_dir():
         raise ConfigError(f"{path} is not a model file; {models}")

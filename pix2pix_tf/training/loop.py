@@ -79,13 +79,13 @@ class Session:
             continuing += f", as later checkpoints are damaged (see {', '.join(map(str, damaged))})"
         steps, minutes = config.record.checkpoint_every, config.record.checkpoint_minutes
         no_lock = ", where no lock prevents others from training too" if self.run_directory.is_stored else ""
-        first_line = (
-            f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.chief.translators)}; "
-            f"{self.last_step} steps of {config.optimization.batch_size} at {width}x{height} in "
-            f"{config.optimization.precision}{self.hosts.description()}; run directory "
-            f"{self.run_directory.place}, saved every {counted(steps, 'step')} and {minutes:g} "
-            f"minutes{no_lock}{continuing}"
-        )
+        lines = [
+            f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.chief.translators)}, "
+            f"{width}x{height}, batch size {config.optimization.batch_size}, "
+            f"{config.optimization.precision}{self.hosts.description()}",
+            f"{self.run_directory.place}: {counted(self.last_step, 'step')}, saved every "
+            f"{counted(steps, 'step')} and {minutes:g} minutes{no_lock}{continuing}",
+        ]
         names = ("A", "B") if self.dataset.kind == "unpaired" else ("input", "target")
         ranges = [
             f"{name}: values from {side.value_range[0]:.6g} to {side.value_range[1]:.6g}"
@@ -93,7 +93,7 @@ class Session:
             for name, side in zip(names, self.dataset.sides, strict=False)
             if side.value_range is not None
         ]
-        return [first_line, *ranges, *self.dataset.notes]
+        return [*lines, *ranges, *self.dataset.notes]
 
     def run(self, sinks: Sequence[Sink] = ()) -> None:
         """Trains to the last step; the first host also records to ``sinks``."""

@@ -62,7 +62,7 @@ def train(
         )
         start = decided_by_chief(lambda: prepare(config, RunDirectory(config.run_dir)))
         if start.finished:
-            report(f"this run is finished already: all {start.done} steps are done")
+            report(f"{start.config.run_dir} is finished already: all {start.done} steps are done")
             return RunDirectory(start.config.run_dir)
 
         run = RunDirectory(start.config.run_dir, writing=True)

@@ -124,6 +124,15 @@ def test_the_report_of_many_bad_files(run, folder):
     assert [finding["code"] for finding in json.loads(out)["findings"]] == ["unreadable", "enlarged"]
 
 
+def test_check_of_a_folder_with_bad_files_only(run, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.png").write_text("text")
+    code, out, errors = run("check", tmp_path / "bad")
+    assert (code, len(errors)) == (2, 1)
+    assert "a.png" in out
+    assert "To train" not in out
+
+
 @pytest.mark.parametrize(
     ("sides", "flags"),
     [

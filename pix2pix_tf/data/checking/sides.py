@@ -93,7 +93,7 @@ class CheckedFolder:
     @property
     def distinct_sides(self) -> Sequence[CheckedSide]:
         """The sides, merged into one if both are halves of the same files."""
-        return [self.sides[0]._replace(letter="")] if self.survey.is_halved else self.sides
+        return [self.sides[0]._replace(letter="")] if self.survey.is_halved and self.sides else self.sides
 
 
 def checked_folder(folder: Path, kind: DataKind, survey: Survey, data: DataConfig) -> CheckedFolder:
