@@ -150,6 +150,7 @@ def test_a_moved_run_is_continued_where_it_is_now(tmp_path):
     ("command", "expected"),
     [
         ("train --bogus 3", ["--bogus"]),
+        ("train --dry-run --bogus 3", ["--bogus is unknown"]),
         ("train --steps -1", ["--steps must be from 1 to 999999999, got -1"]),
         ("train --steps many", ["--steps takes a whole number", "many"]),
         ("train --steps", ["--steps"]),

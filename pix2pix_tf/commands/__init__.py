@@ -1,1 +1,4 @@
-"""The command line. Each command is a module with its options and ``run()``; `main` selects the command."""
+"""The command line. `main` selects the command, a module with ``run(options)``.
+
+Where defaults depend on the arguments, it is ``run(arguments)``, and ``OPTIONS`` has the usual defaults.
+"""

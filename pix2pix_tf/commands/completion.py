@@ -40,7 +40,8 @@ def completion_script(commands: Mapping[str, Any]) -> str:
         listed = list(options_of(options))
         if command == "train":
             listed += [option for model in TRAINED for option in options_of(defaults(model).model)]
-        flags = {spelled for option in listed if not option.is_positional for spelled in option.flags}
+        flags = {option.name for option in listed if not option.is_positional}
+        flags |= {f"--no-{option.name[2:]}" for option in listed if option.is_bool}
         words[f"{command} -"] = sorted(flags | HELP_FLAGS)
         for option in listed:
             # The first argument follows the command.

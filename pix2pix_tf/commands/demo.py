@@ -11,7 +11,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from pix2pix_tf.commands.parsing import parse, start_frameworks
+from pix2pix_tf.commands.parsing import start_frameworks
 from pix2pix_tf.formats.shipped import shipped_models
 from pix2pix_tf.validation import limited
 from pix2pix_tf.wording import quoted
@@ -31,11 +31,7 @@ class DemoOptions:
     """LiteRT.js: node_modules/@litertjs after 'npm ci' in web/; by default downloaded once (12 MB)."""
 
 
-OPTIONS = DemoOptions
-
-
-def run(arguments: list[str]) -> int:
-    options = parse(DemoOptions, "demo", arguments)
+def run(options: DemoOptions) -> None:
     start_frameworks()
     from pix2pix_tf.demo import Demo
 
@@ -45,4 +41,3 @@ def run(arguments: list[str]) -> int:
             threading.Thread(target=webbrowser.open, args=(demo.url,), daemon=True).start()
         with contextlib.suppress(KeyboardInterrupt):
             demo.serve_forever()
-    return 0

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pix2pix_tf.commands.parsing import parse, start_frameworks
+from pix2pix_tf.commands.parsing import start_frameworks
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.evaluation.options import EvaluateOptions
 
-OPTIONS = EvaluateOptions
 
-
-def run(arguments: list[str]) -> int:
-    options = parse(EvaluateOptions, "evaluate", arguments)
+def run(options: EvaluateOptions) -> None:
     if not options.models:
         raise ConfigError("MODELS is missing; give at least one model to evaluate")
     start_frameworks()
@@ -18,4 +15,3 @@ def run(arguments: list[str]) -> int:
 
     print(evaluate(options).table())
     print(f"{options.out / 'report.html'} shows the images, {options.out / 'metrics.json'} has the numbers")
-    return 0

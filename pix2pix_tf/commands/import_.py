@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.commands.parsing import parse, start_frameworks
+from pix2pix_tf.commands.parsing import start_frameworks
 from pix2pix_tf.data.names import UNKNOWN
 from pix2pix_tf.wording import quoted
 
@@ -34,11 +34,7 @@ class ImportOptions:
     each image's statistics, like the original test.py."""
 
 
-OPTIONS = ImportOptions
-
-
-def run(arguments: list[str]) -> int:
-    options = parse(ImportOptions, "import", arguments)
+def run(options: ImportOptions) -> None:
     start_frameworks()
     from pix2pix_tf.importing import import_checkpoint
 
@@ -47,4 +43,3 @@ def run(arguments: list[str]) -> int:
     direction = run.read_config().data.direction
     print(f"Input side: {direction[0]}; --direction changes it, here or later")
     print(f"To create images: pix2pix predict {quoted(run.path)} IMAGE_OR_FOLDER --out outputs")
-    return 0

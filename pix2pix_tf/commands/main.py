@@ -8,11 +8,13 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+import typing
 from collections.abc import Sequence
 from typing import Any
 
 from pix2pix_tf import __version__
 from pix2pix_tf.commands.options import HELP_FLAGS, overview
+from pix2pix_tf.commands.parsing import parse
 from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.errors import Pix2pixError, UserError
 from pix2pix_tf.wording import did_you_mean
@@ -66,8 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command_options() -> dict[str, Any]:
     """Returns the options of each command (also "data check"): a dataclass, or an instance of one."""
-    options = {name: _module(name).OPTIONS for name in _COMMANDS if name != "data"}
+    options = {name: _options(_module(name)) for name in _COMMANDS if name != "data"}
     return options | {f"data {name}": kind for name, kind in _module("data").OPTIONS.items()}
+
+
+def _options(module: Any) -> Any:
+    return getattr(module, "OPTIONS", None) or typing.get_type_hints(module.run)["options"]
 
 
 def _module(command: str) -> Any:
@@ -78,11 +84,8 @@ def _module(command: str) -> Any:
 
 def _run_command(arguments: list[str]) -> int:
     if not arguments or arguments[0] in HELP_FLAGS:
-        modules = {name: _module(name) for name in _COMMANDS}
-        print(_START)
-        print(
-            overview({name: module if name == "data" else module.OPTIONS for name, module in modules.items()})
-        )
+        documented = {name: _options(_module(name)) for name in _COMMANDS} | {"data": _module("data")}
+        print(_START, overview(documented), sep="\n")
         print("\n'pix2pix COMMAND --help' shows examples and the main options of a command.")
         print("'pix2pix --completion' prints a script that completes all of this in bash and zsh.")
         return 0 if arguments else 2
@@ -98,4 +101,8 @@ def _run_command(arguments: list[str]) -> int:
     if command not in _COMMANDS:
         meant = did_you_mean(command, (*_COMMANDS, "--help", "--version", "--completion"))
         raise UserError(f"unknown command '{command}'{meant}; use one of {', '.join(_COMMANDS)}")
-    return int(_module(command).run(arguments[1:]))
+    module = _module(command)
+    if hasattr(module, "OPTIONS"):
+        return int(module.run(arguments[1:]))
+    module.run(parse(_options(module), command, arguments[1:]))
+    return 0

@@ -13,7 +13,7 @@ import textwrap
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import tyro
 
@@ -25,80 +25,57 @@ HELP_FLAGS = frozenset(("-h", "--help", "--help-all"))
 _VALUES = {int: "INT", float: "NUMBER", Path: "PATH", str: "TEXT", bool: "True|False"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """A flag or a positional argument; ``value`` is its default, or ``MISSING`` if it is required."""
 
-    kind: Any  # the dataclass of the field
-    group: str  # such as "data" in training, or an empty text
+    name: str  # --image-size, or MODEL if it is positional
     field: str
     annotation: Any
     value: Any
-
-    @property
-    def marks(self) -> tuple[Any, ...]:
-        return getattr(self.annotation, "__metadata__", ())
-
-    @property
-    def is_positional(self) -> bool:
-        return tyro.conf.Positional in self.marks
+    group: str  # such as "data" in training, or an empty text
+    is_positional: bool
+    is_bool: bool  # a flag without a value, with --no- for the opposite
+    is_common: bool  # listed in the short help
+    help: str
+    choices: tuple[str, ...]  # empty if other values are possible
+    usage: str  # the name with its values: --direction AtoB|BtoA
+    default: str  # as on the command line; empty if the help text describes it or there is none
+    limits: str
 
     @property
     def is_required(self) -> bool:
         return self.value is dataclasses.MISSING
 
     @property
-    def is_common(self) -> bool:
-        """Whether the short help lists it."""
-        return COMMON in self.marks or self.is_positional or self.is_required
-
-    @property
-    def name(self) -> str:
-        return self.field.upper() if self.is_positional else flag(self.field)
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The name, and for a flag without a value also its opposite."""
-        return (self.name, flag(f"no-{self.field}")) if parts_of(self.annotation)[0] is bool else (self.name,)
-
-    @property
-    def usage(self) -> str:
-        """The name with its values: ``--direction AtoB|BtoA``."""
-        if len(self.flags) > 1:
-            return ", ".join(self.flags) if self.value else self.name
-        if self.is_positional:
-            return self.name
-        return f"{self.name} {'|'.join(TRAINED) if self.name == '--model' else _values(self.annotation)}"
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The values to choose from; empty if others are possible."""
-        return TRAINED if self.name == "--model" else _choices(self.annotation)
-
-    @property
-    def help(self) -> str:
-        return _docstrings(self.kind).get(self.field, "")
-
-    @property
-    def limits(self) -> str:
-        return next((str(mark) for mark in self.marks if isinstance(mark, Limits)), "")
-
-    @property
-    def default(self) -> str:
-        """The default as on the command line; empty if the help text describes it or there is none."""
-        return "" if self.value in (None, (), dataclasses.MISSING) else shown(self.value)
+    def is_argument(self) -> bool:
+        """Whether it is part of the command's usage."""
+        return self.is_positional or self.is_required
 
 
 def options_of(options: Any, group: str = "") -> Iterator[Option]:
     """Yields the options of a dataclass, or of an instance with the defaults, and of nested ones."""
-    kind = options if isinstance(options, type) else type(options)
-    for name, annotation, value in fields_of(options):
-        if tyro.conf.Fixed in getattr(annotation, "__metadata__", ()):
+    helps = _docstrings(options if isinstance(options, type) else type(options))
+    for field, annotation, value in fields_of(options):
+        marks = getattr(annotation, "__metadata__", ())
+        if tyro.conf.Fixed in marks:
             continue
         if dataclasses.is_dataclass(value):
-            yield from options_of(value, name)
-        else:
-            yield Option(kind, group, name, annotation, value)
+            yield from options_of(value, field)
+            continue
+        is_positional = tyro.conf.Positional in marks
+        name = field.upper() if is_positional else flag(field)
+        choices = TRAINED if name == "--model" else _choices(annotation)
+        values = (
+            "" if is_positional else f" {'|'.join(choices) if name == '--model' else _values(annotation)}"
+        )
+        is_bool = parts_of(annotation)[0] is bool
+        if is_bool:
+            values = f", {flag(f'no-{field}')}" if value else ""
+        default = "" if value in (None, (), False, dataclasses.MISSING) else shown(value)
+        limits = next((str(mark) for mark in marks if isinstance(mark, Limits)), "")
+        is_common = COMMON in marks
+        texts = helps.get(field, ""), choices, name + values, default, limits
+        yield Option(name, field, annotation, value, group, is_positional, is_bool, is_common, *texts)
 
 
 def overview(commands: Mapping[str, Any]) -> str:
@@ -112,28 +89,22 @@ def help_text(options: Any, command: str, everything: bool) -> str:
     width = min(shutil.get_terminal_size().columns, 100)
     fill = functools.partial(textwrap.fill, break_on_hyphens=False)
     listed = list(options_of(options))
-    if not everything and any(COMMON in option.marks for option in listed):
-        shown_options = [dataclasses.replace(option, group="") for option in listed if option.is_common]
-    else:
-        shown_options = listed
-    arguments = [
-        each.usage if each.is_required else f"[{each.name}]"
-        for each in listed
-        if each.is_required or each.is_positional
-    ]
+    chosen = listed
+    if not everything and any(each.is_common for each in listed):
+        chosen = [each._replace(group="") for each in listed if each.is_common or each.is_argument]
+    arguments = [each.usage if each.is_required else f"[{each.name}]" for each in listed if each.is_argument]
     lines = [" ".join(["usage: pix2pix", command, *arguments, "[options]"])]
     for paragraph in (inspect.getdoc(options) or "").split("\n\n"):
         lines += ["", paragraph if "\n  " in paragraph else fill(paragraph, width)]
-    for group, members in itertools.groupby(shown_options, lambda option: option.group):
+    for group, members in itertools.groupby(chosen, lambda option: option.group):
         lines += ["", f"{group.replace('_', ' ')} options:".strip().capitalize()]
         for option in members:
-            default = f"default: {option.default}" if option.value is not False and option.default else ""
-            notes = list(filter(None, (option.limits if everything else "", default)))
-            note = f" ({'; '.join(notes)})" if notes else ""
+            notes = [option.limits if everything else "", option.default and f"default: {option.default}"]
+            note = f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
             text = textwrap.indent(fill(option.help + note, width - 26), " " * 26)
             head = f"  {option.usage}"
             lines.append(head + (text[len(head) :] if len(head) < 25 else f"\n{text}"))
-    if len(shown_options) < len(listed):
+    if len(chosen) < len(listed):
         lines += ["", f"'pix2pix {command} --help-all' lists all {len(listed)} options."]
     return "\n".join(lines)
 

@@ -81,21 +81,21 @@ def parse(kind: type[Args], command: str, arguments: Sequence[str], default: Arg
 def _problem(arguments: Sequence[str], options: Any) -> str | None:
     """Describes the first unknown flag, invalid value or missing flag."""
     listed = list(options_of(options))
-    annotations = {each.name: each.annotation for each in listed if not each.is_positional}
+    flags = {each.name: each for each in listed if not each.is_positional}
     given = set()
     for at, argument in enumerate(arguments):
         spelled, joined, value = argument.partition("=")
         name = spelled.replace("_", "-").replace("--no-", "--", 1)
-        if name in annotations:
+        if name in flags:
             following = itertools.takewhile(lambda each: not each.startswith("--"), arguments[at + 1 :])
             words = [value] if joined else list(following)
-            if annotations[name] is not bool and not _can_parse(annotations[name], words):
-                allowed = _SIZES.get(name) or description(annotations[name])
+            if not flags[name].is_bool and not _can_parse(flags[name].annotation, words):
+                allowed = _SIZES.get(name) or description(flags[name].annotation)
                 return f"{name} takes {allowed}; got {repr(' '.join(words)) if words else 'nothing'}"
             given.add(name)
         elif name.startswith("--"):
             known = _ELSEWHERE.get(spelled)
-            meant = f" (did you mean {known}?)" if known else did_you_mean(spelled, annotations)
+            meant = f" (did you mean {known}?)" if known else did_you_mean(spelled, flags)
             return f"{spelled} is unknown{meant}"
     missing = [each for each in listed if each.is_required and each.name not in given]
     if arguments:  # they may be the positional ones

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from pix2pix_tf.commands.parsing import parse, start_frameworks
+from pix2pix_tf.commands.parsing import start_frameworks
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.validation import limited
 from pix2pix_tf.wording import quoted
@@ -26,15 +26,10 @@ class TimelineOptions:
     """Row of the sample grids."""
 
 
-OPTIONS = TimelineOptions
-
-
-def run(arguments: list[str]) -> int:
-    options = parse(TimelineOptions, "timeline", arguments)
+def run(options: TimelineOptions) -> None:
     if options.out is not None and options.out.suffix.lower() != ".gif":
         raise ConfigError(f"--out {quoted(options.out)}: the timeline is a GIF; the name must end in .gif")
     start_frameworks()
     from pix2pix_tf.timeline import timeline
 
     print(timeline(**vars(options)))
-    return 0

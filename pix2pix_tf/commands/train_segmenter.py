@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pix2pix_tf import config as configs
-from pix2pix_tf.commands.parsing import parse, start_frameworks
+from pix2pix_tf.commands.parsing import start_frameworks
 from pix2pix_tf.models.registry import preset
 
 
@@ -30,11 +30,7 @@ class TrainSegmenterOptions:
     """Side that is a label map; 'auto' uses the data set's declaration."""
 
 
-OPTIONS = TrainSegmenterOptions
-
-
-def run(arguments: list[str]) -> int:
-    options = parse(TrainSegmenterOptions, "train-segmenter", arguments)
+def run(options: TrainSegmenterOptions) -> None:
     config = configs.replace(preset(options.dataset), **vars(options))
     start_frameworks()
     from pix2pix_tf.data.names import data_root
@@ -43,4 +39,3 @@ def run(arguments: list[str]) -> int:
 
     segmenter = load_or_train(open_dataset(config, "pairs"), config.data.size, data_root(options.data_dir))
     print(f"segmentation network on real photos: {segmenter.scores}")
-    return 0
