@@ -18,7 +18,7 @@ import tyro
 from pix2pix_tf.data.names import looks_like_path
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.metrics import BEST_METRICS
-from pix2pix_tf.validation import COMMON, Limits, check_limits, check_range, fields_of, fits, limited
+from pix2pix_tf.validation import COMMON, Limits, check_limits, check_range, fields_of, fits
 from pix2pix_tf.wording import did_you_mean, flag, shown
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -69,9 +69,9 @@ class DataConfig:
     """'pairs' uses the data set's pairs; the others make pairs from photos or from the target side."""
     upscale_factor: Literal[2, 4] = 4
     """Enlargement of the task 'upscale'."""
-    input_channels: Annotated[int | None, *limited(1, 16)] = None
+    input_channels: Annotated[int | None, Limits(1, 16)] = None
     """Channels of the input (of A if unpaired); the data's by default."""
-    output_channels: Annotated[int | None, *limited(1, 16)] = None
+    output_channels: Annotated[int | None, Limits(1, 16)] = None
     """Channels of the output (of B if unpaired); the data's by default."""
     input_bits: Literal[8, 16] | None = None
     """Minimum bits per sample of the input (of both sides if unpaired); the data's by default."""
@@ -105,11 +105,11 @@ class DataConfig:
     the data."""
     photo_filter: Literal["cubic", "triangle"] = "cubic"
     """Interpolation that resizes training photos; 'cubic' is sharper."""
-    split_seed: Annotated[int | None, *limited(0, 2**31 - 1)] = 0
+    split_seed: Annotated[int | None, Limits(0, 2**31 - 1)] = 0
     """Seed of the split of a folder without train/, val/ and test/; None uses --seed."""
-    val_share: Annotated[float, *limited(0, 0.9)] = 0.1
+    val_share: Annotated[float, Limits(0, 0.9)] = 0.1
     """Share of such a folder held out for validation. Of 50 or more images, at least ten, unless it is 0."""
-    test_share: Annotated[float, *limited(0, 0.9)] = 0.1
+    test_share: Annotated[float, Limits(0, 0.9)] = 0.1
     """Share of such a folder held out for evaluate's --split test."""
     jitter: bool = True
     """Resize to 286/256 of the image size, then crop randomly (paper, section 6.2)."""
@@ -156,33 +156,33 @@ class ModelSettings:
 class OptimizationConfig:
     """Optimizers, precision and length of training."""
 
-    steps: Annotated[int | None, *limited(1, MOST_STEPS), CHANGEABLE, COMMON] = None
+    steps: Annotated[int | None, Limits(1, MOST_STEPS), CHANGEABLE, COMMON] = None
     """Total number of steps, instead of --epochs; a step updates every network at least once."""
-    epochs: Annotated[float | None, *limited(0.001, 1_000_000), CHANGEABLE, COMMON] = 200
+    epochs: Annotated[float | None, Limits(0.001, 1_000_000), CHANGEABLE, COMMON] = 200
     """Total number of passes over the training images."""
-    batch_size: Annotated[int, *limited(1), COMMON] = 1
+    batch_size: Annotated[int, Limits(1), COMMON] = 1
     """Pairs (or images per side) per step, over all devices."""
-    accumulate: Annotated[int, *limited(1), CHANGEABLE] = 1
+    accumulate: Annotated[int, Limits(1), CHANGEABLE] = 1
     """Number of parts that a batch is split into to save memory; gradients are accumulated. Batch
     normalization computes its statistics for each part."""
     all_reduce: Annotated[AllReduce, CHANGEABLE] = "float32"
     """Type of the gradients sent between devices; bfloat16 halves the traffic but rounds."""
-    learning_rate: Annotated[float, *limited(1e-8, 1.0)] = 2e-4
+    learning_rate: Annotated[float, Limits(1e-8, 1.0)] = 2e-4
     """Learning rate of Adam, for all networks."""
     lr_schedule: LearningRateSchedule = "constant"
     """'linear' is constant for half of the run, then decays to 0; 'cosine' decays over the whole run."""
-    lr_end_step: Annotated[int | None, *limited(1, MOST_STEPS), CHANGEABLE] = None
+    lr_end_step: Annotated[int | None, Limits(1, MOST_STEPS), CHANGEABLE] = None
     """Step at which --lr-schedule ends; later steps keep the last rate. The run's last step by default."""
-    beta_1: Annotated[float, *limited(0.0, 0.9999)] = 0.5
+    beta_1: Annotated[float, Limits(0.0, 0.9999)] = 0.5
     """Decay of Adam's first moment."""
-    beta_2: Annotated[float, *limited(0.0, 0.9999999)] = 0.999
+    beta_2: Annotated[float, Limits(0.0, 0.9999999)] = 0.999
     """Decay of Adam's second moment."""
-    ema_decay: Annotated[float, *limited(0.0, 0.99999)] = 0.999
+    ema_decay: Annotated[float, Limits(0.0, 0.99999)] = 0.999
     """Decay per step of the moving average of the generator's weights, with a warm-up; 0 publishes the raw
     weights."""
     precision: Annotated[Precision, COMMON] = "auto"
     """'auto' is mixed_bfloat16 if faster on this machine, else float32."""
-    seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
+    seed: Annotated[int, Limits(0, 2**31 - 1)] = 0
     """Seed of the initial weights, the order, the jitter and the dropout."""
 
 
@@ -195,20 +195,20 @@ class RecordConfig:
     runs/DATASET, runs/DATASET-MODEL or runs/DATASET-TASK."""
     init_from: Annotated[Path | None, COMMON] = None
     """Run whose weights are the initial weights."""
-    log_every: Annotated[int, *limited(1), CHANGEABLE] = 50
+    log_every: Annotated[int, Limits(1), CHANGEABLE] = 50
     """Number of steps between log lines (metrics.jsonl, TensorBoard)."""
-    sample_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
+    sample_every: Annotated[int, Limits(1), CHANGEABLE] = 1000
     """Number of steps between sample grids."""
-    evaluate_every: Annotated[int | None, *limited(1), CHANGEABLE] = None
+    evaluate_every: Annotated[int | None, Limits(1), CHANGEABLE] = None
     """Number of steps between validations on held-out pairs (validation.jsonl, TensorBoard); by default the
     same as --sample-every, or more if validation would take over 3 % of the time."""
     best_metric: Annotated[BestMetric, CHANGEABLE] = "ssim"
     """Metric that selects the best checkpoint, RUN@best."""
-    checkpoint_every: Annotated[int, *limited(1), CHANGEABLE] = 1000
+    checkpoint_every: Annotated[int, Limits(1), CHANGEABLE] = 1000
     """Number of steps between checkpoints; the last two are kept."""
-    checkpoint_minutes: Annotated[float, *limited(0.1, 1e6), CHANGEABLE] = 5.0
+    checkpoint_minutes: Annotated[float, Limits(0.1, 1e6), CHANGEABLE] = 5.0
     """Maximum number of minutes between checkpoints."""
-    keep_every: Annotated[int | None, *limited(1), CHANGEABLE] = None
+    keep_every: Annotated[int | None, Limits(1), CHANGEABLE] = None
     """Number of steps between weights that are kept permanently; none by default."""
 
 

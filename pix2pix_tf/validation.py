@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import tyro
-
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.wording import flag, shown
 
@@ -44,12 +42,6 @@ class Limits:
     def contain(self, value: float) -> bool:
         """Returns whether ``value`` is in the range; False for NaN, infinity and too large integers."""
         return self.low <= value <= (_LARGEST if self.high is None else self.high)
-
-
-def limited(low: float, high: float | None = None) -> tuple[Any, ...]:
-    """Returns annotations that limit a number and show the limits in ``--help``."""
-    limits = Limits(low, high)
-    return limits, tyro.conf.arg(help_behavior_hint=lambda default: f"({limits}; default: {default})")
 
 
 def fields_of(settings: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from pix2pix_tf.data.names import NAMED, looks_like_path, short_name
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
-from pix2pix_tf.validation import COMMON, fields_of, limited
+from pix2pix_tf.validation import COMMON, Limits, fields_of
 from pix2pix_tf.wording import counted, did_you_mean, flag, quoted
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class DataListOptions:
 
     data_dir: Path | None = None
     """Directory of data sets; the one of tensorflow-datasets by default."""
+    json: bool = False
+    """Print a JSON list; without a download, 'folder' is null."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,9 +100,9 @@ class DataPreviewOptions(DataOptions):
     data: _Data = _PREVIEWED
     out: Annotated[Path, COMMON] = Path("preview.png")
     """Output file."""
-    count: Annotated[int, *limited(1, 64), COMMON] = 6
+    count: Annotated[int, Limits(1, 64), COMMON] = 6
     """Number of pairs."""
-    seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
+    seed: Annotated[int, Limits(0, 2**31 - 1)] = 0
     """Seed of the order, the jitter and the flips, as in training."""
 
 
@@ -114,7 +117,7 @@ class DataPackOptions:
     data: _Data = _PACKED
     out: Path
     """Folder of the pack, for --dataset."""
-    seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
+    seed: Annotated[int, Limits(0, 2**31 - 1)] = 0
     """Seed of the split, if the folder has no val/ and test/."""
 
 
@@ -141,20 +144,27 @@ def run(arguments: list[str]) -> int:
 def _list(options: DataListOptions) -> None:
     from pix2pix_tf.data.named import PUBLIC_SERVER, named_folder, stored_counts
 
-    print(f"{'procedural':<22} generated, no download")
+    listed, lines = [], [f"{'procedural':<22} generated, no download"]
     for name, facts in NAMED.items():
         stored = stored_counts(name, options.data_dir)
-        counts = [f"{count} {split}" for split, count in (stored or facts.counts).items()]
-        where = "not downloaded"
-        if stored:
-            where = f"in {named_folder(name, options.data_dir)}"
-        elif facts.archive_bytes:
+        counts = stored or dict(facts.counts)
+        folder = str(named_folder(name, options.data_dir)) if stored else None
+        row = {
+            "name": short_name(name),
+            "kind": facts.kind,
+            "description": facts.description,
+            "counts": counts,
+        }
+        listed.append(row | {"folder": folder, "license": facts.license or None})
+        where = f"in {folder}" if stored else "not downloaded"
+        if facts.archive_bytes and not stored:
             source = facts.source or f"{PUBLIC_SERVER}/{name}.tar.gz"
             where += f": {source}, {facts.archive_bytes / 1e6:,.0f} MB"
-        print(f"{short_name(name):<22} {facts.kind}: {facts.description}")
-        print(f"{'':<22} {'; '.join(filter(None, (', '.join(counts), where)))}")
-        if facts.license:
-            print(f"{'':<22} license: {facts.license}")
+        numbers = ", ".join(f"{count} {split}" for split, count in counts.items())
+        lines.append(f"{short_name(name):<22} {facts.kind}: {facts.description}")
+        lines.append(f"{'':<22} {'; '.join(filter(None, (numbers, where)))}")
+        lines += [f"{'':<22} license: {facts.license}"] if facts.license else []
+    print(json.dumps(listed, indent=2) if options.json else "\n".join(lines))
 
 
 def _download(options: DataDownloadOptions) -> None:

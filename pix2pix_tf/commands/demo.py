@@ -13,7 +13,7 @@ from tyro.conf import Positional
 
 from pix2pix_tf.commands.parsing import start_frameworks
 from pix2pix_tf.formats.shipped import shipped_models
-from pix2pix_tf.validation import limited
+from pix2pix_tf.validation import Limits
 from pix2pix_tf.wording import quoted
 
 
@@ -23,7 +23,7 @@ class DemoOptions:
 
     model: Positional[str] = shipped_models()[0]
     """A .tflite written by 'pix2pix export', or a shipped model; the page has a menu of all shipped ones."""
-    port: Annotated[int, *limited(0, 65535)] = 0
+    port: Annotated[int, Limits(0, 65535)] = 0
     """Port of the page on the loopback interface; 0 selects a free one."""
     open_browser: bool = True
     """Open the page in a browser."""

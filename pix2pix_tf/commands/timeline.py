@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from pix2pix_tf.commands.parsing import start_frameworks
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.validation import limited
+from pix2pix_tf.validation import Limits
 from pix2pix_tf.wording import quoted
 
 
@@ -22,7 +22,7 @@ class TimelineOptions:
     """Run directory, or a checkpoint (RUN@4000, RUN@best), where the timeline ends."""
     out: Path | None = None
     """Output file; RUN/timeline.gif by default."""
-    row: Annotated[int, *limited(1)] = 1
+    row: Annotated[int, Limits(1)] = 1
     """Row of the sample grids."""
 
 

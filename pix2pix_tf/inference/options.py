@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional
 
 from pix2pix_tf.config import Direction, Precision
-from pix2pix_tf.validation import COMMON, limited
+from pix2pix_tf.validation import COMMON, Limits
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
@@ -43,7 +43,7 @@ class PredictOptions:
     direction: Annotated[Direction | None, COMMON] = None
     """Generator, if a run has two, and input side of a pair (A is the left half). Exported models have no
     default."""
-    count: Annotated[int | None, *limited(1, 1_000_000), COMMON] = None
+    count: Annotated[int | None, Limits(1, 1_000_000), COMMON] = None
     """Number of images to generate from noise; 16 by default."""
     step: int | None = None
     """Step of a run's checkpoint; the newest by default."""
@@ -57,13 +57,13 @@ class PredictOptions:
     """Minimum and maximum of the outputs' values; outputs are written in this range."""
     raw_weights: bool = False
     """Use a run's raw weights instead of their moving average."""
-    seed: Annotated[int, *limited(0, 2**31 - 1)] = 0
+    seed: Annotated[int, Limits(0, 2**31 - 1)] = 0
     """Seed of the noise, for --stochastic and for images from noise."""
     side_by_side_output: bool = False
     """Write a video with the input on the left and the output on the right."""
-    frame_rate: Annotated[float | None, *limited(0.1, 1000)] = None
+    frame_rate: Annotated[float | None, Limits(0.1, 1000)] = None
     """Frames per second of a video made from a folder; 25 by default."""
-    tile_size: Annotated[int | None, *limited(64)] = None
+    tile_size: Annotated[int | None, Limits(64)] = None
     """Translate images with a longer side in tiles of this size, to TIFF. By default, images of more than
     16.7 million pixels are translated in tiles of 1024."""
     fit_input: bool = False

@@ -11,7 +11,7 @@ from pix2pix_tf.config import GanLoss, ModelSettings, Normalization, TrainConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric
 from pix2pix_tf.models.pool import create_pool, from_pool
-from pix2pix_tf.validation import limited
+from pix2pix_tf.validation import Limits
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +30,7 @@ class AdversarialSettings(ModelSettings):
     generator: GeneratorKind = "unet"
     """U-Net, the same without skip connections, or CycleGAN's residual network (9 blocks from 256 pixels on,
     6 below). The variants 'of_pytorch' match the authors' PyTorch code, for imported weights."""
-    base_filters: Annotated[int, *limited(1, 512)] = 64
+    base_filters: Annotated[int, Limits(1, 512)] = 64
     """Filters of the first convolution; the other layers scale with it (64 in the paper)."""
     norm: Normalization = "instance"
     """Normalization: 'instance' treats each image alone, 'batch' uses running averages after training."""
@@ -39,7 +39,7 @@ class AdversarialSettings(ModelSettings):
     convolution; 'transposed' is the papers' convolution, which leaves checkerboard artifacts."""
     last_convolution: bool = True
     """End a U-Net with a 3×3 convolution at full size instead of its last upsampling step."""
-    discriminator_filters: Annotated[int | None, *limited(1, 512)] = None
+    discriminator_filters: Annotated[int | None, Limits(1, 512)] = None
     """Filters of the discriminator's first convolution; the same as --base-filters by default."""
     patch: Patch = 70
     """Side in pixels of the patch that each discriminator output sees; 286 covers a 256×256 image."""
@@ -47,19 +47,19 @@ class AdversarialSettings(ModelSettings):
     """Divide the discriminator's kernels by their largest singular value (Miyato et al. 2018)."""
     gan_loss: GanLoss = "vanilla"
     """Adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
-    gan_weight: Annotated[float, *limited(0.0)] = 1.0
+    gan_weight: Annotated[float, Limits(0.0)] = 1.0
     """Weight of the adversarial loss; 0 trains without a discriminator."""
-    feature_matching: Annotated[float, *limited(0.0)] = 0.0
+    feature_matching: Annotated[float, Limits(0.0)] = 0.0
     """Weight of the distance between the discriminator's features of real and generated images (Wang et al.
     2018); 0 disables it."""
-    gradient_penalty: Annotated[float, *limited(0.0)] = 10.0
+    gradient_penalty: Annotated[float, Limits(0.0)] = 10.0
     """Weight of wgan-gp's penalty on gradients with a norm other than 1 (Gulrajani et al. 2017)."""
-    critic_steps: Annotated[int, *limited(1, 100)] = 1
+    critic_steps: Annotated[int, Limits(1, 100)] = 1
     """Number of discriminator updates per generator update."""
     diff_augment: bool = False
     """Augment real and generated images for the discriminator by color, translation and cutout (Zhao et al.
     2020). Prevents it from memorizing small data sets in long runs."""
-    pool_size: Annotated[int, *limited(0, 10_000)] = 0
+    pool_size: Annotated[int, Limits(0, 10_000)] = 0
     """Size of the pool of earlier generated images for the discriminator; 0 shows it new images only."""
 
     def check(self, config: TrainConfig) -> None:

@@ -28,7 +28,7 @@ from pix2pix_tf.models.base import (
     input_format,
     masked,
 )
-from pix2pix_tf.validation import limited
+from pix2pix_tf.validation import Limits
 
 if TYPE_CHECKING:
     import keras
@@ -45,13 +45,13 @@ class CycleGANSettings(AdversarialSettings):
 
     gan_loss: GanLoss = "lsgan"
     """Adversarial loss: cross entropy, least squares, hinge, or Wasserstein with gradient penalty."""
-    pool_size: Annotated[int, *limited(0, 10_000)] = 50
+    pool_size: Annotated[int, Limits(0, 10_000)] = 50
     """Size of the pool of earlier generated images for the discriminator; 0 shows it new images only."""
     generator: GeneratorKind = "resnet"
     """CycleGAN's residual network (9 blocks from 256 pixels on, 6 below), or a generator of pix2pix."""
-    cycle_weight: Annotated[float, *limited(0.0)] = 10.0
+    cycle_weight: Annotated[float, Limits(0.0)] = 10.0
     """Weight λ of the cycle consistency loss relative to the adversarial loss."""
-    identity_weight: Annotated[float, *limited(0.0)] = 0.5
+    identity_weight: Annotated[float, Limits(0.0)] = 0.5
     """Weight, relative to λ, of the identity loss: images of the output side should not change. Preserves
     colors."""
 

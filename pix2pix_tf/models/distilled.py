@@ -19,7 +19,7 @@ from pix2pix_tf.config import DataKind, Recipe, TrainConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric, Rows, SampleGrid, Teacher, Tensors, Translate
 from pix2pix_tf.models.pix2pix import Batch, Pix2Pix, Pix2PixSettings
-from pix2pix_tf.validation import limited
+from pix2pix_tf.validation import Limits
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -61,9 +61,9 @@ class _Student(Pix2Pix):
 class PairsSettings(StudentSettings):
     """Settings of students that learn from targets and from their teacher."""
 
-    l1_weight: Annotated[float, *limited(0.0)] = 50.0
+    l1_weight: Annotated[float, Limits(0.0)] = 50.0
     """Weight of the pixel loss relative to the adversarial loss."""
-    teacher_weight: Annotated[float, *limited(0.0)] = 50.0
+    teacher_weight: Annotated[float, Limits(0.0)] = 50.0
     """Weight of the pixel loss with the teacher's output as the target."""
 
 

@@ -23,7 +23,7 @@ from pix2pix_tf.models.base import (
     input_format,
     masked,
 )
-from pix2pix_tf.validation import limited
+from pix2pix_tf.validation import Limits
 
 if TYPE_CHECKING:
     import keras
@@ -41,7 +41,7 @@ class Pix2PixSettings(AdversarialSettings):
     """Show the discriminator outputs only, without the inputs."""
     pixel_loss: PixelLoss = "l1"
     """Distance between output and target: mean absolute or mean squared error."""
-    l1_weight: Annotated[float, *limited(0.0)] = 100.0
+    l1_weight: Annotated[float, Limits(0.0)] = 100.0
     """Weight λ of the pixel loss relative to the adversarial loss (paper, section 3.1)."""
     stochastic: Annotated[bool, CHANGEABLE] = False
     """Keep dropout active after training, as the paper's source of noise."""

@@ -23,7 +23,7 @@ from pix2pix_tf.models.base import (
     Translate,
     masked,
 )
-from pix2pix_tf.validation import limited
+from pix2pix_tf.validation import Limits
 
 if TYPE_CHECKING:
     import keras
@@ -42,20 +42,20 @@ class WGANSettings(ModelSettings):
     data: ClassVar[DataKind] = "images"
     takes_images: ClassVar[bool] = False
 
-    noise: Annotated[int, *limited(1, 1024)] = 10
+    noise: Annotated[int, Limits(1, 1024)] = 10
     """Size of the noise vector, whose elements are standard normal."""
-    generator_filters: Annotated[int, *limited(1, 512)] = 32
+    generator_filters: Annotated[int, Limits(1, 512)] = 32
     """Filters of the generator's last hidden layer; earlier layers have 2, 4 and 8 times as many."""
     upsampling: Upsampling = "nearest"
     """Upsampling method: 'nearest' and 'resize' interpolate before a 3×3 convolution; 'transposed' is a
     convolution that leaves checkerboard artifacts."""
     last_convolution: bool = True
     """End the generator with a 3×3 convolution at full size instead of its last upsampling step."""
-    critic_filters: Annotated[int, *limited(1, 512)] = 16
+    critic_filters: Annotated[int, Limits(1, 512)] = 16
     """Filters of the critic's first layer; later layers have 2, 4 and 8 times as many."""
-    critic_steps: Annotated[int, *limited(1, 100)] = 5
+    critic_steps: Annotated[int, Limits(1, 100)] = 5
     """Number of critic updates per generator update."""
-    gradient_penalty: Annotated[float, *limited(0.0)] = 10.0
+    gradient_penalty: Annotated[float, Limits(0.0)] = 10.0
     """Weight of the penalty on gradients with a norm other than 1."""
 
     def check(self, config: TrainConfig) -> None:

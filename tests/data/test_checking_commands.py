@@ -61,6 +61,13 @@ def test_list_of_named_data_sets(run, tmp_path):
         assert f"\n{name} " in listed
     assert listed.count("not downloaded: http") == len(CATALOG)
     assert "2,200 MB" in listed
+    code, listed, _ = run("list", "--json")
+    facts = {each["name"]: each for each in json.loads(listed)}
+    assert (code, facts["facades"]["counts"], facts["facades"]["folder"]) == (
+        0,
+        CATALOG["facades"].counts,
+        None,
+    )
     assert list(tmp_path.iterdir()) == []
 
 
