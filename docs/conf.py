@@ -26,6 +26,7 @@ nitpicky = True
 nitpick_ignore_regex = [("py:class", ".*")]  # types of other packages and of internal modules
 smartquotes = False  # they would change --flags
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 

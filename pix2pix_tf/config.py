@@ -214,7 +214,15 @@ class RecordConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The complete configuration of a training run.
+    """The complete configuration of a training run, immutable.
+
+    Make one with :func:`~pix2pix_tf.preset`, and change it with :func:`~pix2pix_tf.replace`.
+
+    Args:
+        model: settings of the model, such as ``config.model.l1_weight``.
+        data: the data set and how its images are read, such as ``config.data.image_size``.
+        optimization: length of the run, batch size, learning rate, precision and seed.
+        record: run directory; intervals of logging, sample grids, validation and checkpoints.
 
     Raises:
         ConfigError: a setting is outside its limits, or settings contradict each other.
@@ -257,7 +265,7 @@ class TrainConfig:
 
     @property
     def run_dir(self) -> Path:
-        """The directory of the run."""
+        """The directory of the run; by default, its name is that of the data set, model and task."""
         parts = [dataset_label(self.data.dataset)]
         parts += [self.model.model] if self.model.model != DEFAULT_MODEL else []
         parts += [self.data.task] if self.data.task != "pairs" else []
@@ -310,9 +318,16 @@ def build(model: type[ModelSettings], settings: Mapping[str, Any]) -> TrainConfi
 
 
 def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
-    """Returns a copy of ``config`` with changed settings, given by field name.
+    """Returns a copy of a config with changed settings.
 
-    Paths can be strings, and ``image_size`` can be one number for squares.
+    Args:
+        config: the config to copy.
+        **settings: new values by name, in any of the config's four parts. Paths can be strings, and
+            ``image_size`` can be one number for squares. To change from ``epochs`` to ``steps``, also set
+            ``epochs=None``.
+
+    Returns:
+        The changed copy.
 
     Raises:
         ConfigError: a setting doesn't exist, or a value is outside its limits.

@@ -58,19 +58,24 @@ def training_batches(
     """Returns the batches of steps ``first_step`` to ``last_step`` - 1.
 
     Args:
-        dataset: A data set of any kind; pairs must have A as the input and B as the target.
+        dataset: What :func:`~pix2pix_tf.open_dataset` returns.
         config: Batch size, image size, seed and augmentation.
         first_step: Number of steps already done.
         last_step: Number of steps of the whole run.
         batches_per_step: Number of batches per step (such as for a critic), which are concatenated.
-        share: The devices to make batches for; each step has one element per device.
+        share: The devices to make batches for, by default one; each step has one element per device.
 
     Returns:
-        A data set of tuples with one tensor per side: (input, target), (a, b) or (image,); float32
+        A ``tf.data.Dataset`` of tuples, (input, target), (a, b) or (image,), with float32 tensors
         [batch * batches_per_step / devices, height, width, channels] in [-1, 1]. All devices together get the
         same images for any number of devices. A task makes pairs after cropping. If a side has missing
-        pixels, they are 0.0, and weights follow, float32 [..., height, width, 1], 1 for pixels with a value
-        and 0 for missing pixels: one tensor for pairs, one per side for other kinds.
+        pixels, they are 0.0, and weights follow, one tensor for pairs and one per side for other kinds,
+        float32 [..., height, width, 1], 1 for pixels with a value and 0 for missing pixels.
+
+    Example:
+        >>> config = preset("procedural")
+        >>> batches = training_batches(open_dataset(config), config, 0, 1000)
+        >>> labels, photos = next(iter(batches))
     """
     parts = dataset.parts("train")
     options = config.optimization

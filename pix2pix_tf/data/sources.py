@@ -46,14 +46,14 @@ def open_dataset(config: TrainConfig, kind: DataKind | None = None, to_train: bo
 
     Args:
         config: The configuration; ``config.data`` selects the data set and how its files are read.
-        kind: The kind to return; by default, the kind that the model trains on. Pairs can serve as unpaired
-            sets, and one side of pairs or unpaired sets as images (``config.model.side`` selects it). A task
-            makes pairs from images.
+        kind: 'pairs', 'unpaired' or 'images'; by default, what the model trains on. Pairs can be used as
+            unpaired sets, and one side of pairs or unpaired sets as images (``config.model.side`` selects
+            it). A task makes pairs from images.
         to_train: Whether to raise an error if the data set has no training images.
 
     Returns:
-        Pairs with A as the input and B as the target, unpaired sets A and B regardless of the direction, or
-        images.
+        Pairs, input first whatever the direction is; or unpaired sets A and B, regardless of the direction;
+        or images. ``splits`` maps the names of the splits to their images.
 
     Raises:
         ConfigError: A setting doesn't apply to the data set.

@@ -24,11 +24,20 @@ _CITATION = """@inproceedings{isola2017image,
 
 
 class Pix2pix(tfds.core.GeneratorBasedBuilder):
-    """Loads the images that `pix2pix data download` extracts, as in ``tfds.load("pix2pix/facades")``.
+    """The data sets of the pix2pix paper for tensorflow-datasets.
+
+    Each example is a dictionary with ``pair``, uint8 [height, width, 3], both images side by side as in the
+    file, and ``name``, the name of the file. Importing ``pix2pix_tf`` registers the builder. It uses the
+    images that ``pix2pix data download`` extracts, and downloads them if necessary.
 
     Args:
         data_dir: Folder where data sets are stored, as ``--data-dir``.
-        **kwargs: Arguments of every builder, such as ``config`` and ``version``.
+        **kwargs: Arguments of every builder, such as ``config``, the name of the data set.
+
+    Example:
+        >>> import pix2pix_tf
+        >>> import tensorflow_datasets as tfds
+        >>> pairs = tfds.load("pix2pix/facades", split="train")
     """
 
     VERSION = tfds.core.Version("1.0.0")

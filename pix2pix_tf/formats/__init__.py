@@ -68,8 +68,8 @@ def load(
             - a SavedModel directory, or the parent of its versions, where the highest version is loaded;
             - a .tflite or .onnx file;
             - the name of a model that comes with the package;
-            - the URL of a model in TensorFlow Serving, http://host:8501/v1/models/NAME or
-              .../NAME/versions/N.
+            - the URL of a model in TensorFlow Serving, ``http://host:8501/v1/models/NAME`` or
+              ``…/NAME/versions/N``.
         step: the checkpoint to load, the newest by default. This and all following options are for runs only.
         direction: the generator to load if the run has several, the first by default.
         precision: 'float32' gives the same output everywhere; a mixed precision is faster and differs
@@ -77,6 +77,9 @@ def load(
         stochastic: whether dropout stays active as noise; by default as in training.
         raw_weights: load the weights of the step, not their moving average.
         seed: random seed for the noise of a stochastic generator.
+
+    Returns:
+        A function from image to image. If the model is a run, its attribute ``network`` is the Keras model.
 
     Raises:
         RunError: the model or checkpoint doesn't exist, or the run is damaged.

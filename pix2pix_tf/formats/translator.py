@@ -30,11 +30,11 @@ _MOST_ENLARGED = 4
 class Translator(abc.ABC):
     """Translates one image at a time, so that each output depends only on its input and the model.
 
-    Models that generate images from noise are translators that take vectors.
+    If the model generates images from noise, it takes vectors instead.
 
     Attributes:
-        input: pixel format of inputs, with 0 channels for noise. Files may have more bits.
-        output: pixel format of outputs.
+        input: channels, bits and range of inputs, with 0 channels for noise. Files may have more bits.
+        output: channels, bits and range of outputs.
         noise: length of the noise vector; 0 if the model takes images.
         inpaints: whether the model fills in transparent pixels; the last input channel is then alpha.
         enlarges: scale from an image file to the output. If it isn't 1, call the model with the result of
@@ -59,14 +59,15 @@ class Translator(abc.ABC):
         """Translates one image.
 
         Args:
-            image: ``uint8`` or ``uint16``, [height, width, channels] or [height, width]. Gray and RGB are
-                converted to what the model takes. Alpha is the mask if the model inpaints; otherwise the
-                image is composited over white. Models with other channels need exactly those. Models that
-                take noise need float32 [noise], standard normal.
+            image: uint8 or uint16, [height, width, channels] or [height, width]. Gray and RGB are
+                converted to what the model takes. If the model inpaints, alpha is the mask; otherwise, the
+                image is composited over white. Models with other channels need exactly those channels. If the
+                model takes noise, this is a float32 vector of ``noise`` numbers from a standard normal
+                distribution.
 
         Returns:
-            uint8, or uint16 if ``output.bits`` is 16, [height, width, output channels], with the height
-            and width of the image.
+            An image [height, width, output channels] with the height and width of the given one, uint8, or
+            uint16 if ``output.bits`` is 16.
 
         Raises:
             DataError: the array is not an image, or its size doesn't fit the model.
@@ -99,11 +100,15 @@ class Translator(abc.ABC):
     def translate_file(self, path: str | Path) -> np.ndarray:
         """Translates an image file.
 
+        Args:
+            path: an image of any supported kind.
+
         Returns:
             The same as a call. Height and width are the file's after EXIF orientation, times ``enlarges``.
 
         Raises:
             DataError: the file is missing, or isn't a readable image.
+            SystemFault: there is not enough memory, or a server failed.
         """
         path = Path(path)
         image = self.enlarged(self.load_input(path))
@@ -168,7 +173,14 @@ class Translator(abc.ABC):
             ) from error
 
     def enlarged(self, image: np.ndarray) -> np.ndarray:
-        """Enlarges a file's image ``enlarges`` times, as in training."""
+        """Enlarges an image ``enlarges`` times, as in training.
+
+        Args:
+            image: uint8 or uint16 [height, width, channels].
+
+        Returns:
+            The enlarged image, with the same type.
+        """
         from pix2pix_tf.data.tasks.upscale import enlarged_levels
 
         return image if self.enlarges == 1 else enlarged_levels(image, self.enlarges)

@@ -55,15 +55,19 @@ def preset(
     """Returns the config for a data set and a model.
 
     Args:
-        dataset: 'procedural', a name from the catalog, or the path of a folder.
-        model: Name of the model.
+        dataset: 'procedural', the name of a data set, or the path of a folder.
+        model: 'pix2pix' (the default), 'cyclegan' or 'wgan'.
         recipe: 'default' for the best results, 'paper' for the method of the paper.
 
     Returns:
-        A config. Change its settings with `replace`.
+        A config. Change its settings with :func:`~pix2pix_tf.replace`.
 
     Raises:
-        ConfigError: the model or recipe doesn't exist.
+        ConfigError: the model doesn't exist.
+
+    Example:
+        >>> preset("facades").optimization.epochs
+        200
     """
     kind = model_class(model)
     settings = dict(kind.procedural if dataset == PROCEDURAL else facts_of(dataset).settings)

@@ -39,14 +39,14 @@ def train(
         config: what to train. If the run directory holds a run, ``config`` must agree with it in everything
             that decides the weights; the length of the run may change.
         report: called with each line of information.
-        cluster: of several hosts, from `find_cluster`. All of them call ``train`` once, before anything else
-            is done with TensorFlow. Only the first one uses the run directory; each needs the data. If this
-            raises, the process must exit: the other hosts wait for it until then.
-        sinks: receive metrics and sample grids during training, such as to show them in a notebook; on the
-            first host only.
+        cluster: the hosts that train together, from ``pix2pix_tf.distribution.find_cluster``. Each host calls
+            ``train`` once, before it uses TensorFlow. Only the first host uses the run directory; each needs
+            the data. If ``train`` raises, the process must exit: the other hosts wait for it until then.
+        sinks: objects that receive metrics and sample grids during training, for example to show them in a
+            notebook; on the first host only.
 
     Returns:
-        The finished run.
+        The finished run. Its directory is ``path``.
 
     Raises:
         UserError: a setting, the data or the run directory is wrong.

@@ -38,9 +38,9 @@ def build_generator(
     """Builds a generator.
 
     Args:
-        kind: Key of ``GENERATORS``: 'unet' or 'encoder_decoder' (Isola et al. 2017, section 6.1.1),
-            'resnet' (Zhu et al. 2017, section 7.2), or 'unet_of_pytorch' or 'resnet_of_pytorch', which
-            match the authors' PyTorch code, for imported weights.
+        kind: 'unet' or 'encoder_decoder' (Isola et al. 2017, section 6.1.1), 'resnet' (Zhu et al. 2017,
+            section 7.2), or 'unet_of_pytorch' or 'resnet_of_pytorch', which match the authors' PyTorch code,
+            for imported weights.
         image_size: Height and width of training images, which determine the depth. Inputs can have any size.
         base_filters: Filters of the first convolution, 64 in the papers; other layers scale with it.
         norm: 'instance', 'batch' or 'none'.
