@@ -33,7 +33,8 @@ def train(
 ) -> RunDirectory:
     """Trains a model, from the start or from the newest checkpoint in the run directory.
 
-    Killed at any instant and called again, it ends with the weights of an undisturbed run.
+    Killed at any instant and called again on the same machine, it ends with the weights of an undisturbed
+    run.
 
     Args:
         config: what to train. If the run directory holds a run, ``config`` must agree with it in everything
