@@ -305,7 +305,7 @@ def test_help_of_everything_lists_every_flag_in_its_group_with_limits_and_defaul
     entries = {entry.split()[0].strip(","): " ".join(entry.split()) for entry in texts[0].split("\n  --")}
     for _, name, _, value in each_setting(preset("procedural")):
         entry = entries[flag(name).removeprefix("--")]
-        assert value in (None, False) or f"default: {shown(value)})" in entry, name
+        assert value is None or value is False or f"default: {shown(value)})" in entry, name
     assert "(from 1 to 999999999; default: 3000)" in plain[0]
     assert "(at least 1; default: 4)" in plain[1]  # the data set's batch size
     assert "wgan" in texts[0]

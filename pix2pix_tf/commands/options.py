@@ -65,16 +65,19 @@ def options_of(options: Any, group: str = "") -> Iterator[Option]:
         is_positional = tyro.conf.Positional in marks
         name = field.upper() if is_positional else flag(field)
         choices = TRAINED if name == "--model" else _choices(annotation)
-        values = (
-            "" if is_positional else f" {'|'.join(choices) if name == '--model' else _values(annotation)}"
-        )
         is_bool = parts_of(annotation)[0] is bool
         if is_bool:
-            values = f", {flag(f'no-{field}')}" if value else ""
-        default = "" if value in (None, (), False, dataclasses.MISSING) else shown(value)
+            usage = f"{name}, {flag(f'no-{field}')}" if value else name
+        else:
+            usage = (
+                name
+                if is_positional
+                else f"{name} {'|'.join(TRAINED) if name == '--model' else _values(annotation)}"
+            )
+        default = "" if value is False or value in (None, (), dataclasses.MISSING) else shown(value)
         limits = next((str(mark) for mark in marks if isinstance(mark, Limits)), "")
         is_common = COMMON in marks
-        texts = helps.get(field, ""), choices, name + values, default, limits
+        texts = helps.get(field, ""), choices, usage, default, limits
         yield Option(name, field, annotation, value, group, is_positional, is_bool, is_common, *texts)
 
 
