@@ -95,7 +95,7 @@ def _problem(arguments: Sequence[str], options: Any) -> str | None:
             given.add(name)
         elif name.startswith("--"):
             known = _ELSEWHERE.get(spelled)
-            meant = f" (did you mean {known}?)" if known else did_you_mean(spelled, flags)
+            meant = f" (did you mean {known}?)" if known else did_you_mean(spelled, [*flags, *HELP_FLAGS])
             return f"{spelled} is unknown{meant}"
     missing = [each for each in listed if each.is_required and each.name not in given]
     if arguments:  # they may be the positional ones
