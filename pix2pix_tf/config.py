@@ -34,6 +34,7 @@ TaskName = Literal["pairs", "colorize", "inpaint", "edges", "deblur", "upscale"]
 Layout = Literal["auto", "side-by-side", "folders"]
 LabelMaps = Literal["auto", "none", "A", "B", "both"]
 Fit = Literal["resize", "crop", "pad"]
+Flip = Literal["none", "horizontal", "both"]
 LearningRateSchedule = Literal["constant", "linear", "cosine"]
 if TYPE_CHECKING:
     BestMetric = str
@@ -113,8 +114,10 @@ class DataConfig:
     """Share of such a folder held out for evaluate's --split test."""
     jitter: bool = True
     """Resize to 286/256 of the image size, then crop randomly (paper, section 6.2)."""
-    flip: bool = True
-    """Flip horizontally at random."""
+    flip: Flip = "horizontal"
+    """Random flips of training images: left to right, or also upside down."""
+    rotate: Literal[0, 90] = 0
+    """Rotate training images at random by multiples of 90 degrees, or not; needs a square --image-size."""
     skip_bad_images: bool = False
     """Skip and count unreadable images instead of stopping."""
 
@@ -240,6 +243,8 @@ class TrainConfig:
         if len(size) != 2 or not all(IMAGE_SIDE.contain(side) for side in size):
             given = " ".join(map(str, size)) or "nothing"
             raise ConfigError(f"--image-size takes one or two whole numbers, each {IMAGE_SIDE}; got {given}")
+        if self.data.rotate and size[0] != size[1]:
+            raise ConfigError(f"--rotate needs a square --image-size; got {size[0]}x{size[1]}")
         for name in ("input_range", "output_range"):
             check_range(name, getattr(self.data, name))
         if self.optimization.steps is None and self.optimization.epochs is None:

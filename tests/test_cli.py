@@ -92,7 +92,7 @@ def test_the_defaults_are_the_preset_of_the_data_set(flags, dataset):
         (["--image-size", "96", "128"], {"image_size": (96, 128)}),
         (["--image-size", "96x128"], {"image_size": (96, 128)}),
         (["--skip-bad-images", "--image-size=96x128"], {"skip_bad_images": True, "image_size": (96, 128)}),
-        (["--no-jitter", "--no-flip"], {"jitter": False, "flip": False}),
+        (["--no-jitter", "--flip", "none"], {"jitter": False, "flip": "none"}),
         (["--stochastic", "--norm", "none"], {"stochastic": True, "norm": "none"}),
         (["--input-channels", "1"], {"input_channels": 1}),
         (["--learning-rate", "1e-3"], {"learning_rate": 1e-3}),

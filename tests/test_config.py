@@ -182,7 +182,7 @@ def test_a_folder_may_be_elsewhere_but_not_become_a_named_data_set():
 def test_a_named_data_set_brings_the_papers_settings(dataset, direction, epochs, batch_size, augmented):
     config = preset(dataset)
     assert (config.data.dataset, config.data.direction, config.data.size) == (dataset, direction, (256, 256))
-    assert (config.data.jitter, config.data.flip) == (augmented, augmented)
+    assert (config.data.jitter, config.data.flip) == (augmented, "horizontal" if augmented else "none")
     assert (config.model.base_filters, config.model.l1_weight) == (64, 100)
     options = config.optimization
     assert (options.epochs, options.steps, options.batch_size) == (epochs, None, batch_size)

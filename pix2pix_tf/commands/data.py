@@ -48,7 +48,7 @@ _SHARES = ("val_share", "test_share")
 _IMAGES = ("image_size", "label_maps", "task")
 _DOWNLOADED = _settings(*_ANY)
 _CHECKED = _settings(*_ANY, *_IMAGES, *_SHARES)
-_PREVIEWED = _settings(*_ANY, *_IMAGES, "direction", "upscale_factor", "jitter", "flip", "fit")
+_PREVIEWED = _settings(*_ANY, *_IMAGES, "direction", "upscale_factor", "jitter", "flip", "rotate", "fit")
 _PACKED = _settings(*_FILES, *_SHARES)
 
 

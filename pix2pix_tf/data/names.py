@@ -89,14 +89,14 @@ _CATALOG = (
         description="UT Zappos50K: A edge drawings of shoes, B photos. Edges to shoes is AtoB.",
         archive_bytes=2_200_000_000,
         homepage="https://vision.cs.utexas.edu/projects/finegrained/utzap50k/",
-        settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
+        settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": "none"},
     ),
     NamedSet(
         name="edges2handbags",
         description="Amazon handbags: A edge drawings of handbags, B photos. Edges to handbags is AtoB.",
         archive_bytes=8_600_000_000,
         homepage="https://github.com/junyanz/iGAN",
-        settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": False},
+        settings={"direction": "AtoB", "epochs": 15, "batch_size": 4, "jitter": False, "flip": "none"},
     ),
     NamedSet(
         name="night2day",
@@ -136,7 +136,7 @@ _EMOJI = NamedSet(
     name=EMOJI,
     description="Microsoft's Fluent Emoji: A flat drawings, B the same emoji in 3D. Flat to 3D is AtoB.",
     # Emoji are lit from one side, and jitter blurs their edges.
-    settings={"direction": "AtoB", "epochs": None, "steps": 12_000, "jitter": False, "flip": False},
+    settings={"direction": "AtoB", "epochs": None, "steps": 12_000, "jitter": False, "flip": "none"},
     archive_bytes=20_000_000,
     counts={"train": 1273, "val": 143, "test": 153},
     homepage="https://github.com/microsoft/fluentui-emoji",

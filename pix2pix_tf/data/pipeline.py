@@ -1,4 +1,4 @@
-"""Makes training batches from a split's images with tf.data: decode, jitter, crop, mirror, scale, batch.
+"""Makes training batches from a split's images with tf.data: decode, jitter, crop, flip, scale, batch.
 
 Positions are numbered over the whole run: position p is item p mod N of epoch p div N. The image or pair at a
 position, and its augmentation, are pure functions of the seed and p. So a resumed run only needs its step,
@@ -32,6 +32,7 @@ _CACHE_SHARE = 0.25
 # Folded into seeds for a task's random numbers, in training and for held-out images. int64 keeps all 64 bits
 # of the seed.
 _MADE, _MADE_HELD_OUT = np.int64(1), np.int64(2)
+_ORIENTED = np.int64(3)  # folded into seeds for vertical flips and rotations
 
 _KERNELS = {"triangle": "triangle", "cubic": "keyscubic"}
 
@@ -121,7 +122,7 @@ def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
 def augmented(
     images: tuple[tf.Tensor, ...], sides: tuple[PixelFormat, ...], config: DataConfig, seed: tf.Tensor
 ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
-    """Jitters and mirrors an image, or both images of a pair in the same way (paper, section 6.2).
+    """Jitters, flips and rotates an image, or both images of a pair in the same way (paper, section 6.2).
 
     ``images`` are ``uint8`` or ``uint16`` [height, width, channels], ``seed`` is int64 [2].
 
@@ -134,21 +135,42 @@ def augmented(
     loaded = (round(size[0] * scale), round(size[1] * scale))
     draw = tf.random.stateless_uniform([3], seed)
     place = _placed(images[0], loaded, size, config.fit, draw[:2] if config.jitter else None)
-    mirrored = tf.logical_and(config.flip, draw[2] < 0.5)
+    orient = _random_orientation(config, draw[2], seed)
     weight = tf.ones([*size, 1])
     result = []
-
-    def flipped(image: tf.Tensor) -> tf.Tensor:
-        return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
-
     for image, side in zip(images, sides, strict=True):
         cut, valid = place.cut(image, side, config.photo_filter)
         cut = tf.ensure_shape(cut, (None, None, side.channels))
         cut = tf.clip_by_value(cut / ((2**side.bits - 1) / 2) - 1.0, -1.0, 1.0)
         if valid is not None:
             cut, weight = tf.where(valid, cut, 0.0), weight * tf.cast(valid, tf.float32)
-        result.append(flipped(cut))
-    return tuple(result), flipped(weight)
+        result.append(orient(cut))
+    return tuple(result), orient(weight)
+
+
+def _random_orientation(
+    config: DataConfig, draw: tf.Tensor, seed: tf.Tensor
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function that flips and rotates an image; ``draw`` in [0, 1) decides the horizontal flip."""
+    vertical, turn = tf.unstack(
+        tf.random.stateless_uniform([2], tf.random.experimental.stateless_fold_in(seed, _ORIENTED))
+    )
+    flips = [(1, draw)] if config.flip != "none" else []
+    flips += [(0, vertical)] if config.flip == "both" else []
+
+    def orient(image: tf.Tensor) -> tf.Tensor:
+        oriented = image
+        for axis, number in flips:
+            oriented = _flipped_if(number < 0.5, oriented, axis)
+        if config.rotate:
+            oriented = tf.image.rot90(oriented, tf.cast(4 * turn, tf.int32))
+        return tf.ensure_shape(oriented, image.shape)
+
+    return orient
+
+
+def _flipped_if(condition: tf.Tensor, image: tf.Tensor, axis: int) -> tf.Tensor:
+    return tf.cond(condition, lambda: tf.reverse(image, [axis]), lambda: image)
 
 
 @dataclasses.dataclass(frozen=True)

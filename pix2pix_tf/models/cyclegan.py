@@ -77,7 +77,7 @@ class CycleGAN(Model):
         "image_size": (128, 128),
         "base_filters": 32,
         "jitter": False,
-        "flip": False,
+        "flip": "none",
         "epochs": None,
         "steps": 2000,
         "sample_every": 500,

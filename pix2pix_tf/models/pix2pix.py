@@ -87,7 +87,7 @@ class Pix2Pix(Model):
         "image_size": (128, 128),
         "base_filters": 32,
         "jitter": False,
-        "flip": False,
+        "flip": "none",
         "epochs": None,
         "steps": 3000,
         "sample_every": 500,

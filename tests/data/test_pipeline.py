@@ -25,6 +25,7 @@ from pix2pix_tf.data.pipeline import (
 )
 from pix2pix_tf.data.pixel_format import PixelFormat
 from pix2pix_tf.data.tasks import PHOTO_TASKS
+from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.registry import defaults
 
 PLAIN = PixelFormat()
@@ -270,7 +271,7 @@ def coordinates(height, width):
 
 def test_crops_reach_every_offset():
     # 64 is loaded at 72, which this image already is: its pixels tell where the crop began.
-    image, config = coordinates(72, 72), config_of(flip=False)
+    image, config = coordinates(72, 72), config_of(flip="none")
     offsets = []
     for one, _ in draws((image, image), (LABELS, LABELS), config, 900):
         pixels = np.round((one + 1) * 127.5).astype(int)
@@ -299,6 +300,29 @@ def test_about_half_of_the_pairs_are_mirrored():
     assert 150 < mirrored < 250  # 400 draws of a half: a deviation of 10, five of them
 
 
+@pytest.mark.parametrize(("flip", "rotate", "count"), [("both", 0, 4), ("none", 90, 4), ("both", 90, 8)])
+def test_all_orientations_are_equally_frequent_and_the_same_for_both_sides(flip, rotate, count):
+    image = coordinates(64, 64)
+    config = config_of(jitter=False, flip=flip, rotate=rotate)
+    turned = [np.rot90(image, turns) for turns in range(4)]
+    possible = [each for one in turned for each in (one, one[:, ::-1])]
+    found = []
+    for one, other in draws((image, image), (PLAIN, LABELS), config, 400):
+        pixels = np.round((one + 1) * 127.5).astype(np.uint8)
+        np.testing.assert_array_equal(pixels, np.round((other + 1) * 127.5).astype(np.uint8))
+        found += [index for index, each in enumerate(possible) if (pixels == each).all()]
+    counts = np.bincount(found)
+    assert len(found) == 400
+    assert (counts > 0).sum() == count
+    # A share of 1 / count: five deviations.
+    assert abs(counts[counts > 0] - 400 / count).max() < 5 * np.sqrt(400 / count)
+
+
+def test_rotation_needs_a_square():
+    with pytest.raises(ConfigError, match="--image-size"):
+        config_of(rotate=90, image_size=(64, 128))
+
+
 # ---------------------------------------------------------------- range
 
 
@@ -310,7 +334,7 @@ def test_pixels_are_scaled_from_their_depth_to_minus_one_and_one(dtype, bits, la
     image[:32] = 0
     image[:, :32] = top // 3  # 85 of 255 and 21845 of 65535: a third exactly
     side = PixelFormat(channels=1, labels=labels, bits=bits)
-    config = config_of(jitter=False, flip=False)
+    config = config_of(jitter=False, flip="none")
     for one, _ in draws((image, image), (side, side), config, 1):
         assert one.shape == (64, 64, 1)
         np.testing.assert_allclose(np.unique(one.round(5)), [-1, -1 / 3, 1], atol=2e-5)
@@ -423,7 +447,7 @@ SHAPES = [(96, 70), (333, 100), (65, 1000), (1, 7)]
 
 def test_a_cropped_image_keeps_its_shape_and_loses_what_is_over():
     image = coordinates(100, 200)
-    config = config_of(fit="crop", flip=False, image_size=(100, 100))  # loaded at 112 x 224
+    config = config_of(fit="crop", flip="none", image_size=(100, 100))  # loaded at 112 x 224
     lefts = set()
     for one, other in draws((image, image), (PLAIN, LABELS), config, 60):
         np.testing.assert_allclose(one[8:-8, 8:-8, :2], other[8:-8, 8:-8, :2], atol=1.1 / 127.5)
@@ -438,7 +462,7 @@ def test_a_cropped_image_keeps_its_shape_and_loses_what_is_over():
 
 def test_a_padded_image_is_whole_and_surrounded_by_its_reflection():
     image = coordinates(32, 64)
-    config = config_of(fit="pad", flip=False, jitter=False)
+    config = config_of(fit="pad", flip="none", jitter=False)
     [(one, other)] = draws((image, image), (PLAIN, LABELS), config, 1)
     rows = [*range(16, 0, -1), *range(32), *range(30, 14, -1)]
     for found in (one, other):
@@ -565,6 +589,6 @@ def test_a_pixel_of_a_pair_counts_where_both_have_a_value():
     given, target = np.full((2, 64, 64, 1), 50, np.uint8)
     given[:32], target[:, :32] = 0, 9
     dataset = dataset_of([(given, target)], (PixelFormat(1, missing=0), PixelFormat(1, missing=9)))
-    [(_, _, weight)] = training_batches(dataset, config_of(jitter=False, flip=False), 0, 1)
+    [(_, _, weight)] = training_batches(dataset, config_of(jitter=False, flip="none"), 0, 1)
     assert weight[0, 32:, 32:].numpy().all()
     assert weight.numpy().sum() == 32 * 32

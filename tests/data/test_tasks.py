@@ -124,7 +124,7 @@ def test_held_out_inputs_have_the_depth_of_those_in_training(name, tmp_path):
         deep = np.random.default_rng(number).integers(20000, 20200, (64, 64, 3), np.uint16)
         tifffile.imwrite(tmp_path / f"{number}.tif", deep, photometric="rgb")
     config = replace(
-        preset(str(tmp_path)), task=name, image_size=64, jitter=False, flip=False, data_dir=tmp_path
+        preset(str(tmp_path)), task=name, image_size=64, jitter=False, flip="none", data_dir=tmp_path
     )
     dataset = open_dataset(config)
     trained = np.concatenate([inputs for inputs, *_ in training_batches(dataset, config, 0, 10)])
