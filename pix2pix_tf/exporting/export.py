@@ -35,7 +35,7 @@ from pix2pix_tf.sample_grids import compose_grid
 
 _FORMAT = 3
 _SHOWN = 2
-_MEASURED = ("MB", "ms/image", "max", "mean", "PSNR dB", "SSIM", "> 1 level")
+_MEASURED = ("MB", "ms/image", "max", "mean", "PSNR dB", "SSIM", "off by > 1")
 _MAGNIFIED = 16
 
 
