@@ -57,7 +57,7 @@ class DataConfig:
     """'procedural' (generated facades), a name such as 'facades', or the path or object-store address of a
     folder."""
     data_dir: Annotated[Path | None, CHANGEABLE] = None
-    """Directory of data sets; the one of tensorflow-datasets by default."""
+    """Directory of the named data sets; by default that of tensorflow-datasets."""
     archive: Annotated[Path | None, CHANGEABLE] = None
     """A local copy of the data set's .tar.gz or .zip, used instead of a download; for emoji, the folder with
     its two .tgz files."""
@@ -105,13 +105,14 @@ class DataConfig:
     """Colors of the classes for --one-hot-labels, one number per channel of the map; by default the colors in
     the data."""
     photo_filter: Literal["cubic", "triangle"] = "cubic"
-    """Interpolation that resizes training photos; 'cubic' is sharper."""
+    """Interpolation for resizing training photos; 'cubic' is sharper."""
     split_seed: Annotated[int | None, Limits(0, 2**31 - 1)] = 0
     """Seed of the split of a folder without train/, val/ and test/; None uses --seed."""
     val_share: Annotated[float, Limits(0, 0.9)] = 0.1
-    """Share of such a folder held out for validation. Of 50 or more images, at least ten, unless it is 0."""
+    """Share of a folder without split subfolders held out for validation; at least ten of 50 or more images,
+    unless it is 0."""
     test_share: Annotated[float, Limits(0, 0.9)] = 0.1
-    """Share of such a folder held out for evaluate's --split test."""
+    """Share of a folder without split subfolders held out for evaluate's --split test."""
     jitter: bool = True
     """Resize to 286/256 of the image size, then crop randomly (paper, section 6.2)."""
     flip: Flip = "horizontal"
@@ -186,7 +187,7 @@ class OptimizationConfig:
     precision: Annotated[Precision, COMMON] = "auto"
     """'auto' is mixed_bfloat16 if faster on this machine, else float32."""
     seed: Annotated[int, Limits(0, 2**31 - 1)] = 0
-    """Seed of the initial weights, the order, the jitter and the dropout."""
+    """Seed of initial weights, image order, jitter and dropout."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +213,7 @@ class RecordConfig:
     checkpoint_minutes: Annotated[float, Limits(0.1, 1e6), CHANGEABLE] = 5.0
     """Maximum number of minutes between checkpoints."""
     keep_every: Annotated[int | None, Limits(1), CHANGEABLE] = None
-    """Number of steps between weights that are kept permanently; none by default."""
+    """Number of steps between checkpoints whose weights are kept permanently; none by default."""
 
 
 @dataclasses.dataclass(frozen=True)

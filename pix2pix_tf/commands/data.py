@@ -57,7 +57,7 @@ class DataListOptions:
     """Lists the named data sets."""
 
     data_dir: Path | None = None
-    """Directory of data sets; the one of tensorflow-datasets by default."""
+    """Directory of the named data sets; by default that of tensorflow-datasets."""
     json: bool = False
     """Print a JSON list; without a download, 'folder' is null."""
 
@@ -103,7 +103,7 @@ class DataPreviewOptions(DataOptions):
     count: Annotated[int, Limits(1, 64), COMMON] = 6
     """Number of pairs."""
     seed: Annotated[int, Limits(0, 2**31 - 1)] = 0
-    """Seed of the order, the jitter and the flips, as in training."""
+    """Seed of image order, jitter and flips, as in training."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ _START = """usage: pix2pix COMMAND [options]
 Trains and applies networks that translate images to images.
 
 First steps:
-  pix2pix predict emoji-small DRAWING.png --out images  # with an included model
+  pix2pix predict emoji-small DRAWING.png --out images  # with a shipped model
   pix2pix demo                                          # draw in the browser
   pix2pix train                                         # on generated facades
 

@@ -23,7 +23,7 @@ class TimelineOptions:
     out: Path | None = None
     """Output file; RUN/timeline.gif by default."""
     row: Annotated[int, Limits(1)] = 1
-    """Row of the sample grids."""
+    """Row of the sample grids to show."""
 
 
 def run(options: TimelineOptions) -> None:

@@ -167,9 +167,9 @@ def shortfall(tolerance: Tolerance, found: Difference) -> str:
     """Describes how a difference exceeds a tolerance; empty if it doesn't."""
     missed = []
     if tolerance.max_levels is not None and found.max_levels > tolerance.max_levels:
-        missed.append(f"off by {found.max_levels} levels")
+        missed.append(f"off by {found.max_levels}")
     if tolerance.within_1_level is not None and 1 - found.off_by_more_than_1 < tolerance.within_1_level:
-        missed.append(f"at most 1 level on only {1 - found.off_by_more_than_1:.3%}")
+        missed.append(f"off by at most 1 for only {1 - found.off_by_more_than_1:.3%}")
     if tolerance.psnr is not None and found.psnr is not None and found.psnr < tolerance.psnr:
         missed.append(f"PSNR only {found.psnr:.1f} dB, not {tolerance.psnr:g}")
     return ", ".join(missed)

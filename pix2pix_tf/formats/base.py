@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pix2pix_tf.errors import ConfigError
-from pix2pix_tf.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,9 +56,9 @@ class Tolerance:
     def __str__(self) -> str:
         parts = []
         if self.max_levels is not None:
-            parts.append(f"at most {counted(self.max_levels, 'level')} everywhere")
+            parts.append(f"off by at most {self.max_levels} everywhere")
         if self.within_1_level is not None:
-            parts.append(f"at most 1 level on {self.within_1_level:.2%}")
+            parts.append(f"off by at most 1 for {self.within_1_level:.2%}")
         if self.psnr is not None:
             parts.append(f"PSNR {self.psnr:g} dB")
         return ", ".join(parts)

@@ -41,8 +41,8 @@ class PredictOptions:
     side_by_side: Annotated[bool, COMMON] = False
     """The inputs are side-by-side pairs: translate the input half."""
     direction: Annotated[Direction | None, COMMON] = None
-    """Generator, if a run has two, and input side of a pair (A is the left half). Exported models have no
-    default."""
+    """Selects the generator of a run that has two, and the input side of pairs (A is the left half). Exported
+    models have no default."""
     count: Annotated[int | None, Limits(1, 1_000_000), COMMON] = None
     """Number of images to generate from noise; 16 by default."""
     step: int | None = None

@@ -38,7 +38,7 @@ class Pix2PixSettings(AdversarialSettings):
     """Settings of pix2pix."""
 
     unconditional: bool = False
-    """Show the discriminator outputs only, without the inputs."""
+    """Give the discriminator only outputs and targets, without the inputs."""
     pixel_loss: PixelLoss = "l1"
     """Distance between output and target: mean absolute or mean squared error."""
     l1_weight: Annotated[float, Limits(0.0)] = 100.0
