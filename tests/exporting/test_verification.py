@@ -84,7 +84,7 @@ def test_an_artifact_is_as_good_as_its_worst_signature(other_process, tmp_path):
     found = verify(Artifact("SavedModel", tmp_path, Tolerance(max_levels=1)), [image], [image])
     assert found.signatures["serving_default"].max_levels == 0
     assert found.difference.max_levels == 2
-    assert found.shortfall == "off by 2 levels"
+    assert found.shortfall == "off by 2"
     assert found.bytes == 8
     assert found.to_json()["within_tolerance"] is False
 
