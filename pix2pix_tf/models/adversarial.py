@@ -11,7 +11,7 @@ from pix2pix_tf.config import GanLoss, ModelSettings, Normalization, TrainConfig
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.models.base import Metric
 from pix2pix_tf.models.pool import create_pool, from_pool
-from pix2pix_tf.validation import Limits
+from pix2pix_tf.validation import COMMON, Limits
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +30,7 @@ class AdversarialSettings(ModelSettings):
     generator: GeneratorKind = "unet"
     """U-Net, the same without skip connections, or CycleGAN's residual network (9 blocks from 256 pixels on,
     6 below). The variants 'of_pytorch' match the authors' PyTorch code, for imported weights."""
-    base_filters: Annotated[int, Limits(1, 512)] = 64
+    base_filters: Annotated[int, Limits(1, 512), COMMON] = 64
     """Filters of the first convolution; the other layers scale with it (64 in the paper)."""
     norm: Normalization = "instance"
     """Normalization: 'instance' treats each image alone, 'batch' uses running averages after training."""

@@ -79,9 +79,11 @@ class Session:
             continuing += f", as later checkpoints are damaged (see {', '.join(map(str, damaged))})"
         steps, minutes = config.record.checkpoint_every, config.record.checkpoint_minutes
         no_lock = ", where no lock prevents others from training too" if self.run_directory.is_stored else ""
+        base_filters = getattr(config.model, "base_filters", None)  # WGAN has none
+        filters = f"{base_filters} filters, " if base_filters else ""
         lines = [
             f"{config.model.model} on {self.dataset.description()}; {' and '.join(self.chief.translators)}, "
-            f"{width}x{height}, batch size {config.optimization.batch_size}, "
+            f"{width}x{height}, {filters}batch size {config.optimization.batch_size}, "
             f"{config.optimization.precision}{self.hosts.description()}",
             f"{self.run_directory.place}: {counted(self.last_step, 'step')}, saved every "
             f"{counted(steps, 'step')} and {minutes:g} minutes{no_lock}{continuing}",
