@@ -37,7 +37,8 @@ class Limits:
     high: float | None = None
 
     def __str__(self) -> str:
-        return f"at least {self.low}" if self.high is None else f"from {self.low} to {self.high}"
+        low = shown(self.low)
+        return f"at least {low}" if self.high is None else f"from {low} to {shown(self.high)}"
 
     def contain(self, value: float) -> bool:
         """Returns whether ``value`` is in the range; False for NaN, infinity and too large integers."""

@@ -38,5 +38,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Returns a setting's value as on the command line: ``64 96`` for ``(64, 96)``."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """Returns a setting's value as on the command line: ``64 96`` for ``(64, 96)``, ``100`` for 100.0."""
+    if isinstance(value, tuple):
+        return " ".join(map(shown, value))
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -158,7 +158,7 @@ def test_a_moved_run_is_continued_where_it_is_now(tmp_path):
         ("train --image-size 256 300 1", ["--image-size", "one or two", "got 256 300 1"]),
         ("train --image-size 256,300", ["--image-size takes a size, such as 256 or 256x384", "256,300"]),
         ("train --norm layer", ["--norm", "layer", "instance", "batch", "none"]),
-        ("train --learning-rate nan", ["--learning-rate", "from 1e-08 to 1.0", "got nan"]),
+        ("train --learning-rate nan", ["--learning-rate", "from 1e-08 to 1,", "got nan"]),
         ("train stray", ["stray"]),
         ("train --lr 0.1", ["did you mean --learning-rate?"]),
         ("train --model gan", ["pix2pix, cyclegan, wgan"]),
@@ -307,6 +307,7 @@ def test_help_of_everything_lists_every_flag_in_its_group_with_limits_and_defaul
         entry = entries[flag(name).removeprefix("--")]
         assert value is None or value is False or f"default: {shown(value)})" in entry, name
     assert "(from 1 to 999999999; default: 3000)" in plain[0]
+    assert "(at least 0; default: 100)" in plain[0]  # not 100.0
     assert "(at least 1; default: 4)" in plain[1]  # the data set's batch size
     assert "wgan" in texts[0]
     assert "distilled" not in texts[0]  # students are trained by distill
@@ -316,6 +317,11 @@ def test_help_of_everything_lists_every_flag_in_its_group_with_limits_and_defaul
 def test_help_is_short_and_every_option_has_a_text(capsys, command):
     assert len(help_of(capsys, *command.split(), "--help").splitlines()) <= 48
     assert all(option.help for option in options_of(command_options()[command]))
+
+
+def test_help_fits_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    assert "--run-dir" in help_of(capsys, "train", "--help")
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
@@ -329,6 +335,9 @@ def test_help_is_short_and_every_option_has_a_text(capsys, command):
         ("predict em@", ""),  # then bash completes paths
         ("train --dir", "--direction"),
         ("train --dataset photos --direction B", "BtoA"),
+        ("train --model = cy", "cyclegan"),  # --model=cy, as bash splits it
+        ("train --model =", "pix2pix cyclegan wgan"),
+        ("train --model=cy", "--model=cyclegan"),  # zsh doesn't split it
         ("train --cycle", "--cycle-weight"),  # an option of one model
         ("export run --no-al", "--no-allow-worse"),
     ],

@@ -18,11 +18,18 @@ _pix2pix() {
   local command="${COMP_WORDS[1]}"
   if [[ $COMP_CWORD = 1 ]]; then command= before=; fi
   if [[ $command = data && $COMP_CWORD -gt 2 ]]; then command="data ${COMP_WORDS[2]}"; fi
-  if [[ $current = -* ]]; then before=-; fi
+  local prefix=
+  # bash splits --model=wgan at "=", zsh doesn't.
+  case "$before $current" in
+    "= "*) before="${COMP_WORDS[COMP_CWORD-2]}" ;;
+    *" =") current= ;;
+    *" --"*=*) before="${current%%=*}" prefix="${current%%=*}=" current="${current#*=}" ;;
+    *" -"*) before=- ;;
+  esac
   case "$command $before" in
 CASES
   esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  COMPREPLY=($(compgen -P "$prefix" -W "$words" -- "$current"))
 }
 complete -o default -F _pix2pix pix2pix"""
 

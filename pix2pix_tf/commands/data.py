@@ -21,7 +21,7 @@ from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
 from pix2pix_tf.storage import address_of
 from pix2pix_tf.validation import COMMON, Limits, fields_of
-from pix2pix_tf.wording import counted, did_you_mean, flag, quoted
+from pix2pix_tf.wording import counted, did_you_mean, flag, quoted, shown
 
 if TYPE_CHECKING:
     from pix2pix_tf.data.checking.report import Report
@@ -205,7 +205,9 @@ def _training_command(config: TrainConfig, usual: TrainConfig, report: Report) -
     words = ["pix2pix train --dataset", quoted(config.data.dataset)]
     for name, value in settings.items():
         values = value if isinstance(value, tuple) else () if value is True else (value,)
-        words += [flag(name), *map(quoted, map(str, values))]
+        if name == "image_size":
+            values = dict.fromkeys(values)  # one number for a square
+        words += [flag(name), *(quoted(shown(each)) for each in values)]
     return " ".join(words)
 
 

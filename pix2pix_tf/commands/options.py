@@ -89,7 +89,7 @@ def overview(commands: Mapping[str, Any]) -> str:
 
 def help_text(options: Any, command: str, everything: bool) -> str:
     """Returns the help of a command: the common options, or all options in groups and with their limits."""
-    width = min(shutil.get_terminal_size().columns, 100)
+    width = min(max(shutil.get_terminal_size().columns, 50), 100)
     fill = functools.partial(textwrap.fill, break_on_hyphens=False)
     listed = list(options_of(options))
     chosen = listed
@@ -108,7 +108,7 @@ def help_text(options: Any, command: str, everything: bool) -> str:
             head = f"  {option.usage}"
             lines.append(head + (text[len(head) :] if len(head) < 25 else f"\n{text}"))
     if len(chosen) < len(listed):
-        lines += ["", f"'pix2pix {command} --help-all' lists all {len(listed)} options."]
+        lines += ["", f"With --help-all instead of --help: all {len(listed)} options."]
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -156,12 +157,14 @@ def test_check_ends_with_the_command_that_trains(run, tmp_path, monkeypatch, sav
         if path.parent.name == "B":
             colors = np.repeat(np.eye(3, dtype=np.uint8) * 255, 22, 0)[:64]
             Image.fromarray(np.roll(np.tile(colors[:, np.newaxis], (1, 64, 1)), number, 0)).save(path)
-    code, out, _ = run("check", "./images", "--image-size", "64", "--layout", "auto")
+    (tmp_path / "images").rename("my 사진")
+    code, out, _ = run("check", "./my 사진", "--image-size", "64", "--layout", "auto")
     command = out.splitlines()[-1]
     assert code == 0
-    assert command.startswith("To train: pix2pix train --dataset ./images ")
+    assert command.startswith("To train: pix2pix train --dataset './my 사진' ")
+    assert " --image-size 64 --" in command
     assert command.endswith(flags)
-    assert main([*command.split()[3:], "--dry-run"]) == 0
+    assert main([*shlex.split(command)[3:], "--dry-run"]) == 0
 
 
 def test_photos_for_a_task(run, tmp_path, save_image):

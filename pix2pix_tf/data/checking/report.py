@@ -73,7 +73,7 @@ class Report:
             for finding in self.findings
         ]
         report = {"kind": self.kind, "layout": self.layout, "counts": self.counts, "findings": findings}
-        return json.dumps(report, indent=2, ensure_ascii=False)
+        return json.dumps(report, indent=2)  # ASCII, for any encoding of stdout
 
 
 def check_dataset(config: TrainConfig, usual: TrainConfig, kind: DataKind | None = None) -> Report:
