@@ -108,7 +108,7 @@ def help_text(options: Any, command: str, everything: bool) -> str:
             head = f"  {option.usage}"
             lines.append(head + (text[len(head) :] if len(head) < 25 else f"\n{text}"))
     if len(chosen) < len(listed):
-        lines += ["", f"With --help-all instead of --help: all {len(listed)} options."]
+        lines += ["", f"'--help-all' shows all {len(listed)} options."]
     return "\n".join(lines)
 
 

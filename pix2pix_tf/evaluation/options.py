@@ -55,7 +55,8 @@ class EvaluateOptions:
     layout: configs.Layout | None = None
     """How a folder stores pairs, as in training. Default: the first run's value."""
     label_maps: Annotated[Literal["auto", "none", "A", "B", "both"], COMMON] = "auto"
-    """Sides that are label maps, for the segmentation score. 'auto' detects them."""
+    """Sides that are label maps, for the segmentation score; 'auto' uses the first run's value or the data
+    set's declaration."""
     skip_bad_images: bool = False
     """Skip unreadable images instead of stopping. Also enabled if the first run was trained with it."""
     ignore: float | None = None
