@@ -67,7 +67,7 @@ class DataConfig:
     direction: Annotated[Direction, COMMON] = "AtoB"
     """Input side and output side: A is the left half or folder A."""
     task: Annotated[TaskName, COMMON] = "pairs"
-    """'pairs' uses the data set's pairs; the others make pairs from photos or from the target side."""
+    """'pairs' uses the data set's pairs; the others make pairs from photos or targets."""
     upscale_factor: Literal[2, 4] = 4
     """Enlargement of the task 'upscale'."""
     input_channels: Annotated[int | None, Limits(1, 16)] = None
@@ -196,7 +196,7 @@ class RecordConfig:
 
     run_dir: Annotated[Path | None, CHANGEABLE, COMMON] = None
     """Directory or object-store address (s3://…) of the run; an existing run is resumed. By default
-    runs/DATASET, runs/DATASET-MODEL or runs/DATASET-TASK."""
+    runs/DATASET, with -MODEL or -TASK added."""
     init_from: Annotated[Path | None, COMMON] = None
     """Run whose weights are the initial weights."""
     log_every: Annotated[int, Limits(1), CHANGEABLE] = 50
