@@ -13,6 +13,7 @@ from matplotlib.ticker import Locator, LogLocator, MaxNLocator
 from pix2pix_tf.evaluation.results import Evaluation
 from pix2pix_tf.recording.plots import running_mean
 
+_NO_CURVE = ("step", "epoch", "seconds", "steps_per_second")
 _POINTS = 240  # per curve; a plot can't resolve more
 
 
@@ -63,7 +64,9 @@ def curve_plots(
     curves: Mapping[str, Sequence[Mapping[str, float]]], marks: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """Returns a plot per logged value, with the running mean of each model."""
-    logged = dict.fromkeys(key for each in curves.values() for line in each for key in line if key != "step")
+    logged = dict.fromkeys(
+        key for each in curves.values() for line in each for key in line if key not in _NO_CURVE
+    )
     plots = []
     for value in logged:
         lines = []
@@ -97,7 +100,8 @@ def _plot(
         return []
     points = np.concatenate([line.points for line in lines])
     low, high = points.min(axis=0), points.max(axis=0)
-    wider_low, wider_high = (low / 2, high * 2) if logarithmic else (low - 1, high + 1)
+    around = np.abs(low) / 2 + (low == 0)
+    wider_low, wider_high = (low / 2, high * 2) if logarithmic else (low - around, high + around)
     flat = np.isclose(low, high, rtol=1e-9, atol=0)  # means of equal values can differ by rounding
     low, high = np.where(flat, wider_low, low), np.where(flat, wider_high, high)
 
