@@ -351,11 +351,8 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
     The path of a folder may differ, because folders move. The run compares the images instead.
     """
     before, after = ({name: value for _, name, _, value in each_setting(each)} for each in (stored, asked))
-    names = [
-        name
-        for _, name, kind, _ in each_setting(stored)
-        if CHANGEABLE not in getattr(kind, "__metadata__", ())
-    ]
+    marks = {name: getattr(kind, "__metadata__", ()) for _, name, kind, _ in each_setting(stored)}
+    names = [name for name in marks if CHANGEABLE not in marks[name]]
     if looks_like_path(before["dataset"]) and looks_like_path(after["dataset"]):
         names.remove("dataset")
     for deciding in ("model", "task"):  # they determine other settings

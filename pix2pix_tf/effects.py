@@ -71,10 +71,7 @@ message. The key "" means that the condition depends on no setting.
 
 
 def refuse_unread(
-    config: TrainConfig,
-    before: TrainConfig,
-    used: Collection[str] | None = None,
-    named: Collection[str] = (),
+    config: TrainConfig, before: TrainConfig, used: Collection[str] | None = None, named: Collection[str] = ()
 ) -> None:
     """Raises `ConfigError` if a setting that differs between ``config`` and ``before`` has no effect.
 

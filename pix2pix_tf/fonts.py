@@ -65,5 +65,5 @@ def _best_font(characters: frozenset[str]) -> tuple[str, frozenset[str]]:
 def _missing(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: Iterable[str]) -> frozenset[str]:
     """Returns the characters of a text that a font lacks; spaces can be as blank as its missing glyph."""
     blank = bytes(font.getmask(_NO_CHARACTER))
-    drawn = {character for character in text if character.isprintable() and not character.isspace()}
-    return frozenset(character for character in drawn if bytes(font.getmask(character)) == blank)
+    drawn = {each for each in text if each.isprintable() and not each.isspace()}
+    return frozenset(each for each in drawn if bytes(font.getmask(each)) == blank)

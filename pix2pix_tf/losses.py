@@ -37,8 +37,7 @@ GAN_LOSSES: dict[GanLoss, GanLosses] = {
         lambda fake: -_mean(fake),
     ),
     "wgan-gp": GanLosses(  # Gulrajani et al. 2017; see `gradient_penalty` for its penalty
-        lambda real, fake: _mean(fake) - _mean(real),
-        lambda fake: -_mean(fake),
+        lambda real, fake: _mean(fake) - _mean(real), lambda fake: -_mean(fake)
     ),
 }
 

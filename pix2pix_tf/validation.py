@@ -20,13 +20,7 @@ COMMON = "common"
 """Annotates an option that ``--help`` lists; ``--help-all`` lists all."""
 
 _LARGEST = sys.float_info.max
-_DESCRIPTIONS = {
-    int: "a whole number",
-    float: "a number",
-    Path: "a path",
-    str: "text",
-    bool: "True or False",
-}
+_DESCRIPTIONS = {int: "a whole number", float: "a number", Path: "a path", str: "text", bool: "True or False"}
 
 
 @dataclasses.dataclass(frozen=True)

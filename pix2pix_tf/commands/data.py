@@ -126,17 +126,15 @@ def run(arguments: list[str]) -> int:
         print(f"usage: pix2pix data COMMAND [options]\n\n{overview(OPTIONS)}")
         print("\n'pix2pix data COMMAND --help' shows the options of a command.")
         return 0 if arguments else 2
-    if arguments[0] not in OPTIONS:
-        meant = did_you_mean(arguments[0], OPTIONS)
-        raise UserError(
-            f"unknown command 'pix2pix data {arguments[0]}'{meant}; use one of {', '.join(OPTIONS)}"
-        )
-    kind, action = _ACTIONS[arguments[0]]
-    command = f"data {arguments[0]}"
-    options = parse(kind, command, arguments[1:])
+    name, *flags = arguments
+    if name not in OPTIONS:
+        meant = did_you_mean(name, OPTIONS)
+        raise UserError(f"unknown command 'data {name}'{meant}; use one of {', '.join(OPTIONS)}")
+    kind, action = _ACTIONS[name]
+    options = parse(kind, f"data {name}", flags)
     if isinstance(options, DataOptions):  # again, with the defaults of the data set's preset
         data = type(options.data)(**vars(preset(options.dataset).data))
-        options = parse(kind, command, arguments[1:], dataclasses.replace(options, data=data))
+        options = parse(kind, f"data {name}", flags, dataclasses.replace(options, data=data))
     action(options)
     return 0
 
@@ -144,18 +142,14 @@ def run(arguments: list[str]) -> int:
 def _list(options: DataListOptions) -> None:
     from pix2pix_tf.data.named import PUBLIC_SERVER, named_folder, stored_counts
 
-    listed, lines = [], [f"{'procedural':<22} generated, no download"]
+    listed: list[dict[str, Any]] = []
+    lines = [f"{'procedural':<22} generated, no download"]
     for name, facts in NAMED.items():
         stored = stored_counts(name, options.data_dir)
         counts = stored or dict(facts.counts)
         folder = str(named_folder(name, options.data_dir)) if stored else None
-        row = {
-            "name": short_name(name),
-            "kind": facts.kind,
-            "description": facts.description,
-            "counts": counts,
-        }
-        listed.append(row | {"folder": folder, "license": facts.license or None})
+        row = {"name": short_name(name), "kind": facts.kind, "description": facts.description}
+        listed.append({**row, "counts": counts, "folder": folder, "license": facts.license or None})
         where = f"in {folder}" if stored else "not downloaded"
         if facts.archive_bytes and not stored:
             source = facts.source or f"{PUBLIC_SERVER}/{name}.tar.gz"
@@ -206,7 +200,7 @@ def _training_command(config: TrainConfig, usual: TrainConfig, report: Report) -
     for name, value in settings.items():
         values = value if isinstance(value, tuple) else () if value is True else (value,)
         if name == "image_size":
-            values = dict.fromkeys(values)  # one number for a square
+            values = tuple(dict.fromkeys(values))  # one number for a square
         words += [flag(name), *(quoted(shown(each)) for each in values)]
     return " ".join(words)
 

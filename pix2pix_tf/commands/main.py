@@ -19,18 +19,8 @@ from pix2pix_tf.commands.reporting import report_error
 from pix2pix_tf.errors import Pix2pixError, UserError
 from pix2pix_tf.wording import did_you_mean
 
-_COMMANDS = [
-    "train",
-    "predict",
-    "evaluate",
-    "export",
-    "distill",
-    "demo",
-    "data",
-    "timeline",
-    "import",
-    "train-segmenter",
-]
+_COMMANDS = ["train", "predict", "evaluate", "export", "distill", "demo", "data", "timeline", "import"]
+_COMMANDS += ["train-segmenter"]
 _START = """usage: pix2pix COMMAND [options]
 
 Trains and applies networks that translate images to images.

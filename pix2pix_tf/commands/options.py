@@ -65,15 +65,11 @@ def options_of(options: Any, group: str = "") -> Iterator[Option]:
         is_positional = tyro.conf.Positional in marks
         name = field.upper() if is_positional else flag(field)
         choices = TRAINED if name == "--model" else _choices(annotation)
-        is_bool = parts_of(annotation)[0] is bool
-        if is_bool:
-            usage = f"{name}, {flag(f'no-{field}')}" if value else name
-        else:
-            usage = (
-                name
-                if is_positional
-                else f"{name} {'|'.join(TRAINED) if name == '--model' else _values(annotation)}"
-            )
+        is_bool, usage = parts_of(annotation)[0] is bool, name
+        if is_bool and value:
+            usage += f", {flag(f'no-{field}')}"
+        elif not is_bool and not is_positional:
+            usage += " " + ("|".join(TRAINED) if name == "--model" else _values(annotation))
         default = "" if value is False or value in (None, (), dataclasses.MISSING) else shown(value)
         limits = next((str(mark) for mark in marks if isinstance(mark, Limits)), "")
         is_common = COMMON in marks

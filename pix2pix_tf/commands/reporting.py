@@ -30,10 +30,8 @@ def report_error(error: BaseException, command: str) -> int:
         case UnicodeEncodeError():
             name = re.split(r"[\"'\n]", error.object[: error.end])[-1]
             rest = re.split(r"[\"'\n]", error.object[error.end :])[0]
-            message, exit_code = (
-                f"{printable(name + rest)}: TensorFlow accepts UTF-8 names only; rename it",
-                2,
-            )
+            message = f"{printable(name + rest)}: TensorFlow accepts UTF-8 names only; rename it"
+            exit_code = 2
         case MemoryError():
             smaller = "a smaller --image-size or --batch-size" if command == "train" else "smaller images"
             message = f"not enough memory; use {smaller}"

@@ -8,14 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pix2pix_tf.config import DataKind, TrainConfig, replace
-from pix2pix_tf.data.dataset import (
-    ITEMS,
-    ImageDataset,
-    images_of,
-    pairs_made_by,
-    unpaired,
-    with_label_maps,
-)
+from pix2pix_tf.data.dataset import ITEMS, ImageDataset, images_of, pairs_made_by, unpaired, with_label_maps
 from pix2pix_tf.data.folder import open_folder, requested_formats
 from pix2pix_tf.data.layout import likely_kind
 from pix2pix_tf.data.named import existing_archive, named_folder, open_named_dataset

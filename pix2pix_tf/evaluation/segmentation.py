@@ -95,11 +95,7 @@ class Segmenter(ClassReader):
 
 
 def load_or_train(
-    dataset: ImageDataset,
-    image_size: tuple[int, int],
-    cache_dir: Path,
-    log: Log = print,
-    steps: int = STEPS,
+    dataset: ImageDataset, image_size: tuple[int, int], cache_dir: Path, log: Log = print, steps: int = STEPS
 ) -> Segmenter:
     """Loads a data set's segmentation network from ``cache_dir``, or trains, measures and saves it.
 

@@ -78,11 +78,7 @@ class ExportOptions:
             raise ConfigError("--formats is empty; give at least one")
         for name in EXPORT_FORMATS:
             chosen, default = getattr(self.settings, name), export_format(name)()
-            changed = [
-                field.name
-                for field in dataclasses.fields(default)
-                if getattr(chosen, field.name) != getattr(default, field.name)
-            ]
+            changed = [each for each, value in vars(chosen).items() if value != getattr(default, each)]
             if changed and name not in self.formats:
                 raise ConfigError(f"{flag(changed[0])} has no effect without {name} in --formats")
         return {name: getattr(self.settings, name) for name in self.formats}

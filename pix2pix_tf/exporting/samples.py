@@ -73,11 +73,7 @@ def _folder_samples(folder: Path, translator: GeneratorTranslator) -> Samples:
             resized_input(load(path), functools.partial(load, path, missing=0), size, form) for path in chosen
         ]
 
-    return Samples(
-        description=str(folder),
-        held_out=held_out,
-        for_calibration=held_out,
-    )
+    return Samples(description=str(folder), held_out=held_out, for_calibration=held_out)
 
 
 def dataset_samples(dataset: ImageDataset, fit: Fit, translator: GeneratorTranslator) -> Samples:

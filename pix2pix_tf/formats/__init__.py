@@ -21,11 +21,7 @@ from pix2pix_tf.wording import did_you_mean, flag
 if TYPE_CHECKING:
     from pix2pix_tf.formats.translator import Translator
 
-EXPORT_FORMATS = {
-    "saved_model": "saved_model:SavedModel",
-    "tflite": "tflite:TFLite",
-    "onnx": "onnx:Onnx",
-}
+EXPORT_FORMATS = {"saved_model": "saved_model:SavedModel", "tflite": "tflite:TFLite", "onnx": "onnx:Onnx"}
 DEFAULT_FORMATS = ("saved_model", "tflite")
 # A model that isn't a run is loaded by the first of these formats that recognizes it.
 _FORMATS = {**EXPORT_FORMATS, "served": "served:Served"}
@@ -90,14 +86,8 @@ def load(
         >>> translate = load("runs/facades")
         >>> photo = translate(labels)          # uint8 [height, width, 3] in and out
     """
-    options: dict[str, Any] = {
-        "step": step,
-        "direction": direction,
-        "precision": precision,
-        "stochastic": stochastic,
-        "raw_weights": raw_weights,
-        "seed": seed,
-    }
+    options: dict[str, Any] = {"step": step, "direction": direction, "precision": precision}
+    options |= {"stochastic": stochastic, "raw_weights": raw_weights, "seed": seed}
     found = model if isinstance(model, OpenedRun | ExportedModel) else find_model(model)
     if isinstance(found, OpenedRun):
         from pix2pix_tf.formats.run import GeneratorTranslator

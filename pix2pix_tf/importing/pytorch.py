@@ -149,10 +149,7 @@ def _unet_blocks(state: State) -> tuple[Blocks, int]:
     blocks = [("down_1", "model.model.0", ""), ("up_1", "model.model.3", "")]
     level, inside = 2, "model.model.1.model."
     while f"{inside}5.weight" in state:
-        blocks += [
-            (f"down_{level}", f"{inside}1", f"{inside}2"),
-            (f"up_{level}", f"{inside}5", f"{inside}6"),
-        ]
+        blocks += [(f"down_{level}", f"{inside}1", f"{inside}2"), (f"up_{level}", f"{inside}5", f"{inside}6")]
         level, inside = level + 1, f"{inside}3.model."
     blocks += [(f"down_{level}", f"{inside}1", ""), (f"up_{level}", f"{inside}3", f"{inside}4")]
     return blocks, level

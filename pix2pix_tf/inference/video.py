@@ -249,10 +249,7 @@ def _can_hold(form: str, stream: av.AudioStream) -> bool:
 
 
 def translate_clip(
-    clip: Clip,
-    translator: Translator,
-    translate: Callable[[np.ndarray], np.ndarray],
-    options: PredictOptions,
+    clip: Clip, translator: Translator, translate: Callable[[np.ndarray], np.ndarray], options: PredictOptions
 ) -> str:
     """Writes the translated frames to ``--out``; returns a one-line summary.
 
@@ -298,10 +295,7 @@ def translate_clip(
 
 
 def _outputs(
-    clip: Clip,
-    translator: Translator,
-    translate: Callable[[np.ndarray], np.ndarray],
-    options: PredictOptions,
+    clip: Clip, translator: Translator, translate: Callable[[np.ndarray], np.ndarray], options: PredictOptions
 ) -> Iterator[tuple[np.ndarray, Frame] | av.Packet | DataError]:
     """Translates the frames to RGB; yields the other parts, and an error for each unreadable frame."""
     [source] = options.inputs

@@ -211,10 +211,7 @@ class AdversarialLoss:
             )
             loss += settings.gradient_penalty * penalty
         else:
-            correct = {
-                "real": real_logits > gan.undecided_logit,
-                "fake": pooled_logits < gan.undecided_logit,
-            }
+            correct = {"real": real_logits > gan.undecided_logit, "fake": pooled_logits < gan.undecided_logit}
             for kind, is_correct in correct.items():
                 metrics[f"{metric}_{kind}_accuracy"] = tf.reduce_mean(tf.cast(is_correct, tf.float32))
         if settings.feature_matching:

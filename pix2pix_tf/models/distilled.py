@@ -114,10 +114,7 @@ class DistilledFromInputs(_Student):
 
 
 def student_defaults(
-    teacher: TrainConfig,
-    run: Path,
-    direction: configs.Direction | None = None,
-    inputs_only: bool = False,
+    teacher: TrainConfig, run: Path, direction: configs.Direction | None = None, inputs_only: bool = False
 ) -> TrainConfig:
     """Returns the default config of a teacher's student: the teacher's settings, with fewer filters.
 

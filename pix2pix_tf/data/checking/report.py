@@ -63,14 +63,9 @@ class Report:
     def to_json(self) -> str:
         """Formats the report as a JSON object that names every file."""
         findings = [
-            {
-                "severity": finding.severity,
-                "code": finding.code,
-                "files": finding.files,
-                "message": printable(finding.message),
-                "fix": printable(finding.fix),
-            }
-            for finding in self.findings
+            {"severity": each.severity, "code": each.code, "files": each.files}
+            | {"message": printable(each.message), "fix": printable(each.fix)}
+            for each in self.findings
         ]
         report = {"kind": self.kind, "layout": self.layout, "counts": self.counts, "findings": findings}
         return json.dumps(report, indent=2)  # ASCII, for any encoding of stdout

@@ -17,11 +17,7 @@ import tensorflow as tf
 from pix2pix_tf.data.pixels import from_unit_range, to_unit_range
 from pix2pix_tf.files import explain_disk_faults, write_whole
 from pix2pix_tf.formats.run import GeneratorTranslator
-from pix2pix_tf.formats.saved_model.decoding import (
-    decode_to_unit_range,
-    decode_with_alpha,
-    stated_size,
-)
+from pix2pix_tf.formats.saved_model.decoding import decode_to_unit_range, decode_with_alpha, stated_size
 from pix2pix_tf.formats.saved_model.reader import PIXEL_FACTS
 from pix2pix_tf.formats.translator import Translator
 
