@@ -70,11 +70,10 @@ def parse(kind: type[Args], command: str, arguments: Sequence[str], default: Arg
         raise ConfigError(f"{problem}; 'pix2pix {command} --help-all' lists the options")
     check_limits(parsed)
     for option in options_of(parsed):
-        for path in option.value if isinstance(option.value, tuple) else [option.value]:
-            if isinstance(path, Path) and option.field not in _MAY_BE_STORED and address_of(path) is not None:
-                raise ConfigError(
-                    f"{option.name} {address_of(path)} is in an object store; give a local path"
-                )
+        for value in option.value if isinstance(option.value, tuple) else [option.value]:
+            address = address_of(value) if isinstance(value, Path) else None
+            if address is not None and option.field not in _MAY_BE_STORED:
+                raise ConfigError(f"{option.name} {address} is in an object store; give a local path")
     return parsed
 
 

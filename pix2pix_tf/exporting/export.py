@@ -55,7 +55,8 @@ def export(options: ExportOptions) -> list[ModelExport]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(explain_disk_faults(out, "another --out"))
         stack.enter_context(locked(out / ".lock", busy))
-        _clear_leftovers(out)
+        for staging in out.glob(f".*-*{UNFINISHED}"):  # of exports that were killed
+            _discard(staging)
         raise_if_pressed = stack.enter_context(_noting_ctrl_c())
         models = []
         for subject in subjects:
@@ -309,12 +310,6 @@ def _noting_ctrl_c() -> Iterator[Callable[[], None]]:
     finally:
         if is_main:
             signal.signal(signal.SIGINT, before)
-
-
-def _clear_leftovers(out: Path) -> None:
-    """Removes the files of exports that were killed before they were published."""
-    for staging in out.glob(f".*-*{UNFINISHED}"):
-        _discard(staging)
 
 
 def _discard(staging: Path) -> None:

@@ -84,9 +84,7 @@ class PublishedGenerator:
     noise: int = 0  # size of the noise vector; 0 if the input is an image
     stochastic: bool = False  # whether dropout stays active, as noise
     side: int = 0  # index of the input in the data set's rows
-    task: Task = dataclasses.field(
-        default_factory=_identity
-    )  # pre- and postprocessing of the published model
+    task: Task = dataclasses.field(default_factory=_identity)  # pre- and postprocessing when published
     discriminator: str = ""  # key of `Model.networks`; empty without a discriminator
 
 
