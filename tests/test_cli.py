@@ -315,7 +315,7 @@ def test_help_of_everything_lists_every_flag_in_its_group_with_limits_and_defaul
 
 @pytest.mark.parametrize("command", command_options())
 def test_help_is_short_and_every_option_has_a_text(capsys, command):
-    assert len(help_of(capsys, *command.split(), "--help").splitlines()) <= 50
+    assert len(help_of(capsys, *command.split(), "--help").splitlines()) <= 48
     assert all(option.help for option in options_of(command_options()[command]))
 
 
