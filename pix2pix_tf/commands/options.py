@@ -72,9 +72,8 @@ def options_of(options: Any, group: str = "") -> Iterator[Option]:
             usage += " " + ("|".join(TRAINED) if name == "--model" else _values(annotation))
         default = "" if value is False or value in (None, (), dataclasses.MISSING) else shown(value)
         limits = next((str(mark) for mark in marks if isinstance(mark, Limits)), "")
-        is_common = COMMON in marks
         texts = helps.get(field, ""), choices, usage, default, limits
-        yield Option(name, field, annotation, value, group, is_positional, is_bool, is_common, *texts)
+        yield Option(name, field, annotation, value, group, is_positional, is_bool, COMMON in marks, *texts)
 
 
 def overview(commands: Mapping[str, Any]) -> str:
@@ -87,8 +86,7 @@ def help_text(options: Any, command: str, everything: bool) -> str:
     """Returns the help of a command: the common options, or all options in groups and with their limits."""
     width = min(max(shutil.get_terminal_size().columns, 50), 100)
     fill = functools.partial(textwrap.fill, break_on_hyphens=False)
-    listed = list(options_of(options))
-    chosen = listed
+    chosen = listed = list(options_of(options))
     if not everything and any(each.is_common for each in listed):
         chosen = [each._replace(group="") for each in listed if each.is_common or each.is_argument]
     arguments = [each.usage if each.is_required else f"[{each.name}]" for each in listed if each.is_argument]
