@@ -163,7 +163,7 @@ def _list(options: DataListOptions) -> None:
 
 def _download(options: DataDownloadOptions) -> None:
     if looks_like_path(options.dataset):
-        raise DataError(f"'{options.dataset}' has no download; 'pix2pix data list' shows what has")
+        raise DataError(f"'{options.dataset}' is not a named data set; 'pix2pix data list' lists these")
     start_frameworks()
     from pix2pix_tf.data.checking.report import description
 
