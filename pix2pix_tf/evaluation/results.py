@@ -119,7 +119,9 @@ class Evaluation:
                 [other] = set(each.models) - {each.better}
                 line = f"{each.metric.label}: {each.better} is better than {other}, by more than chance"
                 console.print(line, markup=False, soft_wrap=True)
-        if self.comparisons and not any(each.better for each in self.comparisons):
+        if any(each.better for each in self.comparisons):
+            console.print("Short trainings and small data sets vary more: repeat them with another --seed.")
+        elif self.comparisons:
             console.print("no model is better than another by more than chance")
         for metric_name, because in self.left_out.items():
             console.print(f"left out: {metric_name}: {because}", markup=False, soft_wrap=True)
