@@ -32,7 +32,6 @@ _CACHE_SHARE = 0.25
 # Folded into seeds for a task's random numbers, in training and for held-out images. int64 keeps all 64 bits
 # of the seed.
 _MADE, _MADE_HELD_OUT = np.int64(1), np.int64(2)
-_ORIENTED = np.int64(3)  # folded into seeds for vertical flips and rotations
 
 _KERNELS = {"triangle": "triangle", "cubic": "keyscubic"}
 
@@ -133,9 +132,8 @@ def augmented(
     size = config.size
     scale = JITTER_SCALE if config.jitter else 1.0
     loaded = (round(size[0] * scale), round(size[1] * scale))
-    draw = tf.random.stateless_uniform([3], seed)
+    draw = tf.random.stateless_uniform([5], seed)
     place = _placed(images[0], loaded, size, config.fit, draw[:2] if config.jitter else None)
-    orient = _random_orientation(config, draw[2], seed)
     weight = tf.ones([*size, 1])
     result = []
     for image, side in zip(images, sides, strict=True):
@@ -144,29 +142,19 @@ def augmented(
         cut = tf.clip_by_value(cut / ((2**side.bits - 1) / 2) - 1.0, -1.0, 1.0)
         if valid is not None:
             cut, weight = tf.where(valid, cut, 0.0), weight * tf.cast(valid, tf.float32)
-        result.append(orient(cut))
-    return tuple(result), orient(weight)
+        result.append(_oriented(cut, config, draw[2:]))
+    return tuple(result), _oriented(weight, config, draw[2:])
 
 
-def _random_orientation(
-    config: DataConfig, draw: tf.Tensor, seed: tf.Tensor
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function that flips and rotates an image; ``draw`` in [0, 1) decides the horizontal flip."""
-    vertical, turn = tf.unstack(
-        tf.random.stateless_uniform([2], tf.random.experimental.stateless_fold_in(seed, _ORIENTED))
-    )
-    flips = [(1, draw)] if config.flip != "none" else []
-    flips += [(0, vertical)] if config.flip == "both" else []
-
-    def orient(image: tf.Tensor) -> tf.Tensor:
-        oriented = image
-        for axis, number in flips:
-            oriented = _flipped_if(number < 0.5, oriented, axis)
-        if config.rotate:
-            oriented = tf.image.rot90(oriented, tf.cast(4 * turn, tf.int32))
-        return tf.ensure_shape(oriented, image.shape)
-
-    return orient
+def _oriented(image: tf.Tensor, config: DataConfig, draw: tf.Tensor) -> tf.Tensor:
+    """Flips and rotates an image; ``draw``, float32 [3] in [0, 1), decides on both flips and the rotation."""
+    if config.flip != "none":
+        image = _flipped_if(draw[0] < 0.5, image, axis=1)
+    if config.flip == "both":
+        image = _flipped_if(draw[1] < 0.5, image, axis=0)
+    if config.rotate:
+        image = tf.ensure_shape(tf.image.rot90(image, tf.cast(4 * draw[2], tf.int32)), image.shape)
+    return image
 
 
 def _flipped_if(condition: tf.Tensor, image: tf.Tensor, axis: int) -> tf.Tensor:
