@@ -296,6 +296,11 @@ def each_setting(config: TrainConfig) -> Iterator[tuple[str, str, Any, Any]]:
             yield group.name, *setting
 
 
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """Returns the value of every setting by name."""
+    return {name: value for _, name, _, value in each_setting(config)}
+
+
 def build(model: type[ModelSettings], settings: Mapping[str, Any]) -> TrainConfig:
     """Returns a model's config with these settings, given by field name, and defaults for the others.
 
@@ -338,7 +343,7 @@ def replace(config: TrainConfig, **settings: Any) -> TrainConfig:
     Raises:
         ConfigError: a setting doesn't exist, or a value is outside its limits.
     """
-    before = {name: value for _, name, _, value in each_setting(config)}
+    before = settings_of(config)
     for name in ("model", "recipe"):
         if settings.get(name, before[name]) != before[name]:
             raise ConfigError(f"{name} determines other settings; use preset(dataset, model, recipe)")
@@ -350,7 +355,7 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> list[str]:
 
     The path of a folder may differ, because folders move. The run compares the images instead.
     """
-    before, after = ({name: value for _, name, _, value in each_setting(each)} for each in (stored, asked))
+    before, after = settings_of(stored), settings_of(asked)
     marks = {name: getattr(kind, "__metadata__", ()) for _, name, kind, _ in each_setting(stored)}
     names = [name for name in marks if CHANGEABLE not in marks[name]]
     if looks_like_path(before["dataset"]) and looks_like_path(after["dataset"]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from pix2pix_tf.config import TrainConfig, each_setting
+from pix2pix_tf.config import TrainConfig, settings_of
 from pix2pix_tf.data.names import NAMED, full_name
 from pix2pix_tf.errors import ConfigError
 from pix2pix_tf.wording import flag, shown
@@ -78,8 +78,8 @@ def refuse_unread(
     ``used`` lists the settings that the opened data set uses; ``None`` skips these checks. ``named`` lists
     settings to check even if they don't differ.
     """
-    given = {name: value for _, name, _, value in each_setting(config)} | {"model": config.model}
-    usual = {name: value for _, name, _, value in each_setting(before)}
+    given = settings_of(config) | {"model": config.model}
+    usual = settings_of(before)
     for name, conditions in READ_IF.items():
         if given.get(name) is None or (given[name] == usual.get(name) and name not in named):
             continue

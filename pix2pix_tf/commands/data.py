@@ -15,7 +15,7 @@ from tyro.conf import Positional
 from pix2pix_tf import config as configs
 from pix2pix_tf.commands.options import HELP_FLAGS, overview
 from pix2pix_tf.commands.parsing import parse, start_frameworks
-from pix2pix_tf.config import DataConfig, TrainConfig, each_setting
+from pix2pix_tf.config import DataConfig, TrainConfig
 from pix2pix_tf.data.names import NAMED, looks_like_path, short_name
 from pix2pix_tf.errors import ConfigError, DataError, UserError
 from pix2pix_tf.models.registry import preset
@@ -186,7 +186,7 @@ def _check(options: DataCheckOptions) -> None:
 
 def _training_command(config: TrainConfig, usual: TrainConfig, report: Report) -> str:
     """Returns the command that trains on a data set, with the given settings and those of the findings."""
-    given, before = ({name: value for _, name, _, value in each_setting(each)} for each in (config, usual))
+    given, before = configs.settings_of(config), configs.settings_of(usual)
     settings = {name: value for name, value in given.items() if value != before[name]}
     for finding in report.findings if report.kind == "pairs" else ():
         settings |= finding.settings

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -133,7 +133,7 @@ def student_defaults(
             f"{run} has inputs of a --task or one-hot labels, so it can only be distilled with its targets; "
             "leave out --inputs-only"
         )
-    settings: dict[str, Any] = {name: value for _, name, _, value in configs.each_setting(teacher)}
+    settings = configs.settings_of(teacher)
     student: StudentSettings
     if inputs_only or teacher.model.data != "pairs":
         student = InputsSettings("distilled_from_inputs", settings["recipe"], teacher=run)
@@ -153,7 +153,7 @@ def student_defaults(
                 settings |= {first: settings[second], second: settings[first]}
     defaults = TrainConfig(student)
     own = {"model", "recipe", "teacher", "precision", "init_from", "l1_weight"}
-    inherited = {name for _, name, _, _ in configs.each_setting(defaults)} - own
+    inherited = configs.settings_of(defaults).keys() - own
     return configs.replace(defaults, **{name: settings[name] for name in inherited & settings.keys()})
 
 

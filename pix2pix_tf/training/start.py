@@ -136,7 +136,7 @@ def _refuse_lost_checkpoints(run: RunDirectory) -> None:
 def _resumed(config: TrainConfig, run: RunDirectory, done: int) -> Start:
     """Resumes a run: takes the settings left open from it; raises if others differ."""
     stored = run.read_config()
-    given, before = ({name: value for _, name, _, value in each_setting(each)} for each in (config, stored))
+    given, before = configs.settings_of(config), configs.settings_of(stored)
     left_open = {"precision": "auto", **dict.fromkeys((*FROM_DATA, "init_from", "teacher"))}
     taken = {
         name: before.get(name) for name, unset in left_open.items() if name in given and given[name] == unset
@@ -259,7 +259,7 @@ def _label_colors(data: DataConfig, dataset: ImageDataset) -> tuple[int, ...]:
 
 def _absolute_paths(config: TrainConfig) -> dict[str, Path]:
     """Returns the settings that are paths, absolute: the run may be resumed from another directory."""
-    paths = {name: value for _, name, _, value in each_setting(config) if isinstance(value, Path)}
+    paths = {name: value for name, value in configs.settings_of(config).items() if isinstance(value, Path)}
     return {name: Path(absolute(path)) for name, path in paths.items() if name != "run_dir"}
 
 
