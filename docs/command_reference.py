@@ -8,10 +8,9 @@ from docutils.nodes import Node
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from pix2pix_tf import preset
 from pix2pix_tf.commands.main import command_options
-from pix2pix_tf.commands.options import Option, options_of
-from pix2pix_tf.models.registry import TRAINED
+from pix2pix_tf.commands.options import Option, options_of, usage_line
+from pix2pix_tf.models.registry import TRAINED, defaults
 
 
 class Commands(SphinxDirective):
@@ -24,26 +23,19 @@ class Commands(SphinxDirective):
 
 def section(command: str, options: object) -> list[str]:
     """Returns the Markdown section of a command."""
-    kind = options if isinstance(options, type) else type(options)
     listed = list(options_of(options))
-    usage = [option.usage for option in listed if option.is_required]
-    lines = [f"## {command}", "", "```text", " ".join(["pix2pix", command, *usage, "[options]"]), "```", ""]
-    lines += [*markdown(inspect.getdoc(kind)), ""]
+    lines = [f"## {command}", "", "```text", usage_line(command, listed), "```", ""]
+    lines += [*markdown(inspect.getdoc(options)), ""]
     for group, members in itertools.groupby(listed, lambda option: option.group):
         if group:
             lines += ["", f"**{group.replace('_', ' ').capitalize()} options**", ""]
         lines += map(item, members)
     if command == "train":
+        before = {option.name: option for option in listed}
         for model in TRAINED[1:]:
-            other = list(options_of(dataclasses.replace(options, config=preset(model=model))))
-            before = {option.name: option for option in listed}
-            changed = [each for each in other if is_changed(each, before.get(each.name))]
-            lines += [
-                "",
-                f"**With `--model {model}`** (new options, or other defaults)",
-                "",
-                *map(item, changed),
-            ]
+            other = options_of(dataclasses.replace(options, config=defaults(model)))
+            lines += ["", f"**With `--model {model}`** (new options, or other defaults)", ""]
+            lines += [item(each) for each in other if is_changed(each, before.get(each.name))]
     return [*lines, ""]
 
 

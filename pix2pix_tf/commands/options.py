@@ -11,7 +11,7 @@ import itertools
 import shutil
 import textwrap
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -69,11 +69,28 @@ def options_of(options: Any, group: str = "") -> Iterator[Option]:
         if is_bool and value:
             usage += f", {flag(f'no-{field}')}"
         elif not is_bool and not is_positional:
-            usage += " " + ("|".join(TRAINED) if name == "--model" else _values(annotation))
-        default = "" if value is False or value in (None, (), dataclasses.MISSING) else shown(value)
-        limits = next((str(mark) for mark in marks if isinstance(mark, Limits)), "")
-        texts = helps.get(field, ""), choices, usage, default, limits
-        yield Option(name, field, annotation, value, group, is_positional, is_bool, COMMON in marks, *texts)
+            usage += " " + ("|".join(choices) if name == "--model" else _values(annotation))
+        yield Option(
+            name=name,
+            field=field,
+            annotation=annotation,
+            value=value,
+            group=group,
+            is_positional=is_positional,
+            is_bool=is_bool,
+            is_common=COMMON in marks,
+            help=helps.get(field, ""),
+            choices=choices,
+            usage=usage,
+            default="" if value is False or value in (None, (), dataclasses.MISSING) else shown(value),
+            limits=next((str(mark) for mark in marks if isinstance(mark, Limits)), ""),
+        )
+
+
+def usage_line(command: str, listed: Iterable[Option]) -> str:
+    """Returns a command with its arguments: ``pix2pix predict MODEL INPUTS --out PATH [options]``."""
+    arguments = [each.usage if each.is_required else f"[{each.name}]" for each in listed if each.is_argument]
+    return " ".join(["pix2pix", command, *arguments, "[options]"])
 
 
 def overview(commands: Mapping[str, Any]) -> str:
@@ -89,8 +106,7 @@ def help_text(options: Any, command: str, everything: bool) -> str:
     chosen = listed = list(options_of(options))
     if not everything and any(each.is_common for each in listed):
         chosen = [each._replace(group="") for each in listed if each.is_common or each.is_argument]
-    arguments = [each.usage if each.is_required else f"[{each.name}]" for each in listed if each.is_argument]
-    lines = [" ".join(["usage: pix2pix", command, *arguments, "[options]"])]
+    lines = [f"usage: {usage_line(command, listed)}"]
     for paragraph in (inspect.getdoc(options) or "").split("\n\n"):
         lines += ["", paragraph if "\n  " in paragraph else fill(paragraph, width)]
     for group, members in itertools.groupby(chosen, lambda option: option.group):
