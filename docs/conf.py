@@ -1,4 +1,4 @@
-"""Settings of the documentation: ``sphinx-build -W docs build/docs``."""
+"""Configures Sphinx, which builds the documentation: ``sphinx-build -W docs docs/_build``."""
 
 import sys
 from importlib.metadata import version as version_of

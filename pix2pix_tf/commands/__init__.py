@@ -1,4 +1,5 @@
-"""The command line. `main` selects the command, a module with ``run(options)``.
+"""The command line. `main` runs the module of a command.
 
-Where defaults depend on the arguments, it is ``run(arguments)``, and ``OPTIONS`` has the usual defaults.
+Most modules have ``run(options)``. If defaults depend on the arguments, as in training, a module has
+``run(arguments)`` instead, and ``OPTIONS`` has the defaults for the reference.
 """

@@ -19,7 +19,7 @@ from pix2pix_tf.wording import quoted
 
 @dataclasses.dataclass(frozen=True)
 class DemoOptions:
-    """Opens a page to draw on; a model translates in the browser."""
+    """Opens a web page to draw on, with a model that runs in the browser."""
 
     model: Positional[str] = shipped_models()[0]
     """A .tflite written by 'pix2pix export', or a shipped model; the page has a menu of all shipped ones."""

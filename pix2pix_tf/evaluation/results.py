@@ -114,15 +114,18 @@ class Evaluation:
         text = io.StringIO()
         console = Console(file=text, width=30 + 26 * len(columns), highlight=False)
         console.print(table)
-        for each in self.comparisons:
-            if each.better:
-                [other] = set(each.models) - {each.better}
-                line = f"{each.metric.label}: {each.better} is better than {other}, by more than chance"
-                console.print(line, markup=False, soft_wrap=True)
-        if any(each.better for each in self.comparisons):
-            console.print("Short trainings and small data sets vary more: repeat them with another --seed.")
+        lines = [
+            f"{each.metric.label}: {each.better} is better than {other}, by more than chance"
+            for each in self.comparisons
+            for other in each.models
+            if each.better and other != each.better
+        ]
+        if lines:
+            lines.append("before trusting this, train again with another --seed, especially after few steps")
         elif self.comparisons:
-            console.print("no model is better than another by more than chance")
+            lines.append("no model is better than another by more than chance")
+        for line in lines:
+            console.print(line, markup=False, soft_wrap=True)
         for metric_name, because in self.left_out.items():
             console.print(f"left out: {metric_name}: {because}", markup=False, soft_wrap=True)
         return text.getvalue().rstrip()

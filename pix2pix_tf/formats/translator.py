@@ -173,7 +173,7 @@ class Translator(abc.ABC):
             ) from error
 
     def enlarged(self, image: np.ndarray) -> np.ndarray:
-        """Enlarges an image ``enlarges`` times, as in training.
+        """Enlarges an image by the factor ``enlarges``, as in training.
 
         Args:
             image: uint8 or uint16 [height, width, channels].

@@ -122,7 +122,7 @@ class Page:
         [path.unlink() for path in downloads.iterdir()]
         self.click(button)
         file = downloads / f"{button.removeprefix('#save-')}.png"
-        # Chromium reserves the name with an empty file.
+        # Chromium creates an empty file of this name before it writes the image.
         WebDriverWait(self.browser, 10).until(lambda browser: file.exists() and file.stat().st_size)
         with Image.open(file) as image:
             return np.asarray(image)

@@ -18,7 +18,7 @@ SMALL = {"IMAGE_SIZE": (64, 64), "STEPS": 4, "SHOW_EVERY": 2, "BASE_FILTERS": 8}
 
 
 class Client(nbclient.NotebookClient):
-    """Remembers the images that each cell shows, also those that it replaces."""
+    """Collects the images that each cell shows, including those that it replaces later."""
 
     def process_message(self, message, cell, cell_index):
         shown = message["content"].get("data", {}).get("image/png")
