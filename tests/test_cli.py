@@ -162,6 +162,7 @@ def test_a_moved_run_is_continued_where_it_is_now(tmp_path):
         ("train stray", ["stray"]),
         ("train --lr 0.1", ["did you mean --learning-rate?"]),
         ("train --model gan", ["pix2pix, cyclegan"]),
+        ("--completion fish", ["fish"]),
         ("frobnicate", ["frobnicate", "train", "predict", "data"]),
         ("evalute", ["did you mean evaluate?"]),
         ("data check facade", ["did you mean facades?"]),

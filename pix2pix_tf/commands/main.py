@@ -80,6 +80,8 @@ def _run_command(arguments: list[str]) -> int:
         print("'pix2pix --completion' prints a script that completes all of this in bash and zsh.")
         return 0 if arguments else 2
     command = arguments[0]
+    if command in ("--completion", "--version") and len(arguments) > 1:
+        raise UserError(f"{command} takes no arguments; leave out {arguments[1]}")
     if command == "--completion":
         from pix2pix_tf.commands.completion import completion_script
 
