@@ -29,6 +29,7 @@ class Option(NamedTuple):
     """A flag or a positional argument; ``value`` is its default, or ``MISSING`` if it is required."""
 
     name: str  # --image-size, or MODEL if it is positional
+    kind: type  # the dataclass that has the field
     field: str
     annotation: Any
     value: Any
@@ -36,11 +37,14 @@ class Option(NamedTuple):
     is_positional: bool
     is_bool: bool  # a flag without a value, with --no- for the opposite
     is_common: bool  # listed in the short help
-    help: str
     choices: tuple[str, ...]  # empty if other values are possible
     usage: str  # the name with its values: --direction AtoB|BtoA
     default: str  # as on the command line; empty if the help text describes it or there is none
     limits: str
+
+    @property
+    def help(self) -> str:
+        return _docstrings(self.kind).get(self.field, "")
 
     @property
     def is_required(self) -> bool:
@@ -54,7 +58,7 @@ class Option(NamedTuple):
 
 def options_of(options: Any, group: str = "") -> Iterator[Option]:
     """Yields the options of a dataclass, or of an instance with the defaults, and of nested ones."""
-    helps = _docstrings(options if isinstance(options, type) else type(options))
+    kind = options if isinstance(options, type) else type(options)
     for field, annotation, value in fields_of(options):
         marks = getattr(annotation, "__metadata__", ())
         if tyro.conf.Fixed in marks:
@@ -72,6 +76,7 @@ def options_of(options: Any, group: str = "") -> Iterator[Option]:
             usage += " " + ("|".join(choices) if name == "--model" else _values(annotation))
         yield Option(
             name=name,
+            kind=kind,
             field=field,
             annotation=annotation,
             value=value,
@@ -79,7 +84,6 @@ def options_of(options: Any, group: str = "") -> Iterator[Option]:
             is_positional=is_positional,
             is_bool=is_bool,
             is_common=COMMON in marks,
-            help=helps.get(field, ""),
             choices=choices,
             usage=usage,
             default="" if value is False or value in (None, (), dataclasses.MISSING) else shown(value),
